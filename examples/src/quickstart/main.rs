@@ -1,0 +1,196 @@
+//! An API protected by `oauth2-actix`, and beside it the identity provider that it trusts, both on
+//! loopback and without any network: `cargo run`, then open the page that it names.
+
+use std::{
+    io::{self, ErrorKind},
+    net::TcpListener,
+    process::ExitCode,
+};
+
+use actix_cors::Cors;
+use actix_web::{
+    App, HttpRequest, HttpResponse, HttpServer, get, http::header::AUTHORIZATION,
+    middleware::from_fn, web,
+};
+use oauth2_actix::{Claims, Error, OAuth2, Provider, testing::IdentityProvider};
+
+mod page;
+
+const AUDIENCE: &str = "quickstart-api";
+
+/// Any valid token.
+#[get("/me")]
+async fn me(claims: Claims) -> HttpResponse {
+    HttpResponse::Ok().json(serde_json::json!({
+        "provider": claims.provider(),
+        "claims": claims.as_map(),
+    }))
+}
+
+/// A token with `"role": "admin"`, or with a list of roles that holds it.
+#[get("/admin")]
+async fn admin(claims: Claims) -> Result<HttpResponse, Error> {
+    claims.require_claim("role", "admin")?;
+    Ok(HttpResponse::Ok().json(serde_json::json!({"hello": claims.subject()})))
+}
+
+/// An ordinary actix-ws handler: it runs only for a valid token. Says back what it hears.
+#[get("/ws")]
+async fn echo(
+    claims: Claims,
+    request: HttpRequest,
+    body: web::Payload,
+) -> actix_web::Result<HttpResponse> {
+    let (response, mut session, mut messages) = actix_ws::handle(&request, body)?;
+    actix_web::rt::spawn(async move {
+        let hello = format!("hello {}", claims.subject().unwrap_or("nobody"));
+        if session.text(hello).await.is_err() {
+            return;
+        }
+        while let Some(Ok(message)) = messages.recv().await {
+            let sent = match message {
+                actix_ws::Message::Text(text) => session.text(text).await,
+                actix_ws::Message::Ping(bytes) => session.pong(&bytes).await,
+                actix_ws::Message::Close(reason) => {
+                    let _ = session.close(reason).await;
+                    return;
+                }
+                _ => Ok(()),
+            };
+            if sent.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(response)
+}
+
+#[actix_web::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("quickstart: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
+        .without_time()
+        .init();
+    let port = port()?;
+    let api = listen(port)?;
+    let idp = listen(port + 1)?;
+    let issuer = format!("http://127.0.0.1:{}", port + 1);
+
+    // The identity provider: in the place of Entra, Auth0, Keycloak, ...
+    let provider = IdentityProvider::new(&issuer, AUDIENCE);
+
+    // The API trusts it. This is all that an API needs.
+    let oauth2 = OAuth2::builder()
+        .provider(
+            "quickstart",
+            Provider::new().issuer(&issuer).audience(AUDIENCE).keys(provider.jwks_url()),
+        )
+        .key_refresh_minutes(5)
+        .public_paths(["/", "/page.js", "/page.css"])
+        .build()?;
+
+    let page = page::Page::new(&issuer);
+    let api = HttpServer::new(move || {
+        App::new()
+            .wrap(oauth2.clone())
+            // CORS after, which is outside: it answers preflights, and adds its headers to refusals.
+            .wrap(cors())
+            .app_data(web::Data::new(page.clone()))
+            .configure(page::configure)
+            .service(me)
+            .service(admin)
+            .service(echo)
+    })
+    .workers(2)
+    .listen(api)?;
+    let idp = HttpServer::new(move || {
+        App::new()
+            .wrap(from_fn(page::no_store))
+            .wrap(cors())
+            .configure(|config| provider.configure(config))
+    })
+    .workers(1)
+    .listen(idp)?;
+
+    print_lines(port, &issuer);
+    futures_util::future::try_join(api.run(), idp.run()).await?;
+    Ok(())
+}
+
+/// Pages from this machine may call, whatever name they know it by.
+fn cors() -> Cors {
+    Cors::default()
+        .allowed_origin_fn(|origin, _| {
+            let host = origin.to_str().unwrap_or_default();
+            ["http://127.0.0.1:", "http://localhost:"].iter().any(|start| host.starts_with(start))
+        })
+        .allowed_methods(["GET", "POST"])
+        .allowed_header(AUTHORIZATION)
+        .max_age(60)
+}
+
+fn port() -> Result<u16, Box<dyn std::error::Error>> {
+    const USAGE: &str = "usage: cargo run -- [--port PORT] (1024 to 65534; the identity provider takes the next one)";
+    let mut port = 8080;
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match (word.as_str(), words.next()) {
+            ("--port", Some(number)) => {
+                port = number
+                    .parse()
+                    .ok()
+                    .filter(|port| (1024..u16::MAX).contains(port))
+                    .ok_or(USAGE)?;
+            }
+            _ => return Err(USAGE.into()),
+        }
+    }
+    Ok(port)
+}
+
+fn listen(port: u16) -> Result<TcpListener, String> {
+    TcpListener::bind(("127.0.0.1", port)).map_err(|error: io::Error| {
+        let problem = match error.kind() {
+            ErrorKind::AddrInUse => "is taken".to_owned(),
+            _ => format!("cannot be used: {error}"),
+        };
+        format!("port {port} {problem}; choose two others with: cargo run -- --port 9090")
+    })
+}
+
+fn print_lines(port: u16, issuer: &str) {
+    let api = format!("http://127.0.0.1:{port}");
+    println!(
+        r#"
+A protected API, and the identity provider that it trusts. Open the page:
+
+    {api}/
+
+or paste these lines:
+
+TOKEN=$(curl -s {issuer}/token -u quickstart:quickstart -d grant_type=client_credentials -d 'claims={{"role":"user"}}' | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+ADMIN=$(curl -s {issuer}/token -u quickstart:quickstart -d grant_type=client_credentials -d 'claims={{"role":"admin"}}' | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+
+curl -i {api}/                                            # public: 200
+curl -i {api}/me                                          # no token: 400
+curl -i {api}/me -H "Authorization: Bearer x.y.z"         # no such token: 401
+curl -i {api}/me -H "Authorization: Bearer $TOKEN"        # 200
+curl -i {api}/admin -H "Authorization: Bearer $TOKEN"     # 403
+curl -i {api}/admin -H "Authorization: Bearer $ADMIN"     # 200
+curl -X POST {issuer}/rotate                              # a new key: $TOKEN and $ADMIN stay good
+                                                          # until the API sees a token with it
+
+Ctrl-C ends it.
+"#
+    );
+}

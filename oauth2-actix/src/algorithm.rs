@@ -1,0 +1,211 @@
+//! Signature algorithms: one table row per `alg` (RFC 7518 §3.1, RFC 8037, RFC 8812, RFC 9864).
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+/// A JWS signature algorithm that this crate can verify.
+///
+/// A provider accepts all asymmetric ones unless [`Provider::algorithms`] names a shorter list. The
+/// HMAC ones are accepted only when named there. A key decides further: its type, curve and `alg`
+/// must fit the token's.
+///
+/// ```
+/// use oauth2_actix::Algorithm;
+///
+/// assert_eq!("RS256".parse::<Algorithm>()?, Algorithm::RS256);
+/// assert!("none".parse::<Algorithm>().is_err());
+/// # Ok::<(), oauth2_actix::UnknownAlgorithm>(())
+/// ```
+///
+/// [`Provider::algorithms`]: crate::Provider::algorithms
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// ECDSA with P-256 and SHA-256.
+    ES256,
+    /// ECDSA with secp256k1 and SHA-256 (RFC 8812).
+    ES256K,
+    /// ECDSA with P-384 and SHA-384.
+    ES384,
+    /// ECDSA with P-521 and SHA-512.
+    ES512,
+    /// EdDSA with Ed25519, by its fully specified name (RFC 9864).
+    Ed25519,
+    /// EdDSA with Ed448, by its fully specified name (RFC 9864).
+    Ed448,
+    /// EdDSA, the curve being the key's (RFC 8037).
+    EdDSA,
+    /// HMAC with SHA-256. Only with a secret given inline.
+    HS256,
+    /// HMAC with SHA-384. Only with a secret given inline.
+    HS384,
+    /// HMAC with SHA-512. Only with a secret given inline.
+    HS512,
+    /// RSASSA-PSS with SHA-256.
+    PS256,
+    /// RSASSA-PSS with SHA-384.
+    PS384,
+    /// RSASSA-PSS with SHA-512.
+    PS512,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    RS256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    RS384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    RS512,
+}
+
+impl Algorithm {
+    /// The name in a token's `alg` header.
+    ///
+    /// ```
+    /// assert_eq!(oauth2_actix::Algorithm::EdDSA.name(), "EdDSA");
+    /// ```
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.row().1
+    }
+
+    /// Whether signer and verifier share one secret.
+    ///
+    /// ```
+    /// assert!(oauth2_actix::Algorithm::HS256.is_symmetric());
+    /// ```
+    #[must_use]
+    pub fn is_symmetric(self) -> bool {
+        self.row().2 == [KeyKind::Secret]
+    }
+
+    /// Whether a key of this kind can make such a signature.
+    pub(crate) fn fits(self, kind: KeyKind) -> bool {
+        self.row().2.contains(&kind)
+    }
+
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        TABLE.iter().map(|row| row.0)
+    }
+
+    fn row(self) -> &'static Row {
+        // The table stands in the order of the enum (tested).
+        &TABLE[self as usize]
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = UnknownAlgorithm;
+
+    /// Exact names only, as in the registry: `rs256` is none.
+    fn from_str(name: &str) -> Result<Self, UnknownAlgorithm> {
+        TABLE.iter().find(|row| row.1 == name).map(|row| row.0).ok_or(UnknownAlgorithm(()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Algorithm {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// The text is not the name of an [`Algorithm`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a signature algorithm of RFC 7518, RFC 8037 or RFC 8812 that can be verified here")]
+pub struct UnknownAlgorithm(());
+
+/// What a key is, as far as algorithms care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyKind {
+    Ed25519,
+    Ed448,
+    P256,
+    P384,
+    P521,
+    Rsa,
+    Secp256k1,
+    Secret,
+}
+
+/// A set of algorithms, as small as a number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AlgorithmSet(u32);
+
+impl AlgorithmSet {
+    pub(crate) fn asymmetric() -> Self {
+        Algorithm::all().filter(|algorithm| !algorithm.is_symmetric()).collect()
+    }
+
+    pub(crate) fn contains(self, algorithm: Algorithm) -> bool {
+        self.0 & (1 << algorithm as u32) != 0
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = Algorithm> {
+        Algorithm::all().filter(move |algorithm| self.contains(*algorithm))
+    }
+}
+
+impl FromIterator<Algorithm> for AlgorithmSet {
+    fn from_iter<I: IntoIterator<Item = Algorithm>>(algorithms: I) -> Self {
+        Self(algorithms.into_iter().fold(0, |set, algorithm| set | 1 << algorithm as u32))
+    }
+}
+
+impl fmt::Debug for AlgorithmSet {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.iter()).finish()
+    }
+}
+
+type Row = (Algorithm, &'static str, &'static [KeyKind]);
+
+const TABLE: &[Row] = &[
+    (Algorithm::ES256, "ES256", &[KeyKind::P256]),
+    (Algorithm::ES256K, "ES256K", &[KeyKind::Secp256k1]),
+    (Algorithm::ES384, "ES384", &[KeyKind::P384]),
+    (Algorithm::ES512, "ES512", &[KeyKind::P521]),
+    (Algorithm::Ed25519, "Ed25519", &[KeyKind::Ed25519]),
+    (Algorithm::Ed448, "Ed448", &[KeyKind::Ed448]),
+    (Algorithm::EdDSA, "EdDSA", &[KeyKind::Ed25519, KeyKind::Ed448]),
+    (Algorithm::HS256, "HS256", &[KeyKind::Secret]),
+    (Algorithm::HS384, "HS384", &[KeyKind::Secret]),
+    (Algorithm::HS512, "HS512", &[KeyKind::Secret]),
+    (Algorithm::PS256, "PS256", &[KeyKind::Rsa]),
+    (Algorithm::PS384, "PS384", &[KeyKind::Rsa]),
+    (Algorithm::PS512, "PS512", &[KeyKind::Rsa]),
+    (Algorithm::RS256, "RS256", &[KeyKind::Rsa]),
+    (Algorithm::RS384, "RS384", &[KeyKind::Rsa]),
+    (Algorithm::RS512, "RS512", &[KeyKind::Rsa]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_stands_in_the_order_of_the_enum() {
+        for (index, row) in TABLE.iter().enumerate() {
+            assert_eq!(row.0 as usize, index);
+            assert_eq!(row.0.name().parse(), Ok(row.0));
+        }
+    }
+
+    #[test]
+    fn names_are_exact() {
+        for name in ["none", "None", "nOnE", "", "rs256", "RS256 ", "RSA-OAEP", "HS1"] {
+            assert!(name.parse::<Algorithm>().is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn hmac_is_not_in_the_default() {
+        let default = AlgorithmSet::asymmetric();
+        assert!(!default.contains(Algorithm::HS256));
+        assert!(default.contains(Algorithm::EdDSA));
+        assert_eq!(default.iter().count(), TABLE.len() - 3);
+    }
+}

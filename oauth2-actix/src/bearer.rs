@@ -1,0 +1,153 @@
+//! From the `Authorization` header to a bearer token (RFC 6750 §2.1, RFC 9110 §11.4).
+
+use std::fmt;
+
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+
+use crate::error::{Error, ErrorKind};
+
+/// A bearer token as it came in. Its `Debug` shows no part of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BearerToken<'a>(&'a str);
+
+impl<'a> BearerToken<'a> {
+    /// Reads the one `Authorization` header of a request.
+    pub(crate) fn from_headers(headers: &'a HeaderMap) -> Result<Self, Error> {
+        let mut values = headers.get_all(AUTHORIZATION);
+        let Some(value) = values.next() else {
+            return Err(ErrorKind::TokenAbsent.into());
+        };
+        if values.next().is_some() {
+            return Err(malformed("more than one Authorization header"));
+        }
+        Self::from_credentials(value.as_bytes())
+    }
+
+    /// Reads `Bearer <token>`.
+    fn from_credentials(credentials: &'a [u8]) -> Result<Self, Error> {
+        let (scheme, rest) = match credentials.iter().position(|byte| *byte == b' ') {
+            Some(space) => credentials.split_at(space),
+            None => (credentials, [].as_slice()),
+        };
+        if !scheme.eq_ignore_ascii_case(b"Bearer") {
+            return Err(malformed("the scheme is not Bearer"));
+        }
+        let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+        Self::from_token68(&rest[spaces..])
+            .ok_or_else(|| malformed("no token of the form token68 after the scheme"))
+    }
+
+    /// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
+    fn from_token68(token: &'a [u8]) -> Option<Self> {
+        let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
+        let body = &token[..token.len() - padding];
+        if body.is_empty() || !body.iter().all(|byte| is_token68(*byte)) {
+            return None;
+        }
+        std::str::from_utf8(token).ok().map(Self)
+    }
+
+    /// A token that did not come in a header, such as one in a WebSocket message.
+    pub(crate) fn from_text(token: &'a str) -> Result<Self, Error> {
+        Self::from_token68(token.as_bytes()).ok_or_else(|| malformed("not of the form token68"))
+    }
+
+    pub(crate) fn as_str(self) -> &'a str {
+        self.0
+    }
+}
+
+impl fmt::Debug for BearerToken<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "BearerToken({} bytes)", self.0.len())
+    }
+}
+
+fn is_token68(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+}
+
+fn malformed(problem: &'static str) -> Error {
+    ErrorKind::RequestMalformed { problem }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+
+    use super::*;
+
+    fn read(values: &[&[u8]]) -> Result<String, ErrorKind> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).expect("header value"));
+        }
+        BearerToken::from_headers(&headers)
+            .map(|token| token.as_str().to_owned())
+            .map_err(|error| error.kind().clone())
+    }
+
+    #[test]
+    fn accepted() {
+        for (header, token) in [
+            ("Bearer a.b.c", "a.b.c"),
+            ("bearer a.b.c", "a.b.c"),
+            ("BEARER a.b.c", "a.b.c"),
+            ("Bearer    a.b.c", "a.b.c"),
+            ("Bearer aZ09-._~+/==", "aZ09-._~+/=="),
+        ] {
+            assert_eq!(read(&[header.as_bytes()]).as_deref(), Ok(token), "{header}");
+        }
+    }
+
+    #[test]
+    fn absent_is_not_malformed() {
+        assert_eq!(read(&[]), Err(ErrorKind::TokenAbsent));
+    }
+
+    #[test]
+    fn malformed_headers() {
+        for header in [
+            b"".as_slice(),
+            b" ",
+            b"Bearer",
+            b"Bearer ",
+            b"Bearer   ",
+            b"Bearera.b.c",
+            b"Bearer\ta.b.c",
+            b"Bearer a.b.c ",
+            b"Bearer a.b.c, Bearer d.e.f",
+            b"Bearer a.b.c,d.e.f",
+            b"Bearer a b",
+            b"Bearer ==",
+            b"Bearer a=b",
+            b"Bearer \"a.b.c\"",
+            b"Bearer a.b.c\xff",
+            b"Be\xe4rer a.b.c",
+            b"Basic YTpi",
+            b"Token a.b.c",
+            b"a.b.c",
+            b"Bearer: a.b.c",
+            b"Bearer token=a.b.c",
+        ] {
+            assert!(
+                matches!(read(&[header]), Err(ErrorKind::RequestMalformed { .. })),
+                "{}",
+                header.escape_ascii()
+            );
+        }
+    }
+
+    #[test]
+    fn two_headers_are_malformed_also_when_equal() {
+        assert!(matches!(
+            read(&[b"Bearer a.b.c", b"Bearer a.b.c"]),
+            Err(ErrorKind::RequestMalformed { .. })
+        ));
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_the_token() {
+        assert_eq!(format!("{:?}", BearerToken("secret.token.text")), "BearerToken(17 bytes)");
+    }
+}

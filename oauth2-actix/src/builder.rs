@@ -1,0 +1,505 @@
+//! The configuration in code: `OAuth2Builder` and `Provider`. Everything is checked in `build()`.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::{
+    Algorithm, BuildError, Error, Keys, OAuth2,
+    algorithm::AlgorithmSet,
+    clock::Clock,
+    fetch::{self, KeyUrl},
+    jwk::{KeyPolicy, Origin},
+    key_engine::EngineHandle,
+    key_form::{KeyDocument, Skipped},
+    keys::Form,
+    policy::{Policy, ProviderKeys, ProviderPolicy, RefusalHook},
+    public::PublicPaths,
+    refusal::DEFAULT_REALM,
+    remote_keys::{Refresh, RemoteKeys},
+};
+
+/// The configuration of [`OAuth2`]: in code by the methods here, or through serde from JSON, TOML,
+/// YAML or whatever you use.
+///
+/// ```
+/// use oauth2_actix::OAuth2Builder;
+///
+/// let builder: OAuth2Builder = toml::from_str(r#"
+///     public_paths = ["/health", "/docs/{tail:.*}"]
+///     key_refresh_minutes = 30        # for all, or: { keycloak = 30 }
+///     leeway_seconds = 30
+///     realm = "orders"
+///
+///     [providers.keycloak]
+///     issuer = "https://sso.example.com/realms/shop"
+///     audience = ["orders", "orders-internal"]
+///     keys = "https://sso.example.com/realms/shop/protocol/openid-connect/certs"
+///     algorithms = ["RS256"]          # default: all asymmetric ones
+/// "#)?;
+/// let oauth2 = builder.build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Unknown fields and names that stand twice are refused. The serde form has, besides those shown,
+/// `missing_token` (`"bad_request"` or `"unauthorized"`) and `max_token_length`, and for a provider
+/// `audience_claim` and `dangerous_allow_http`.
+#[derive(Clone, Default)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct OAuth2Builder {
+    pub(crate) providers: Vec<(String, Provider)>,
+    pub(crate) public_paths: Vec<String>,
+    pub(crate) key_refresh: Option<Duration>,
+    /// The per-provider form of serde's `key_refresh_minutes`.
+    pub(crate) key_refresh_of: BTreeMap<String, Duration>,
+    pub(crate) leeway: Duration,
+    pub(crate) realm: Option<String>,
+    pub(crate) missing_token: MissingToken,
+    pub(crate) max_token_length: Option<usize>,
+    on_refusal: Option<RefusalHook>,
+    clock: Clock,
+}
+
+impl OAuth2Builder {
+    /// Adds an identity provider under a name of your choice. [`Claims::provider`] tells which one
+    /// accepted a token.
+    ///
+    /// [`Claims::provider`]: crate::Claims::provider
+    pub fn provider(mut self, name: impl Into<String>, provider: Provider) -> Self {
+        self.providers.push((name.into(), provider));
+        self
+    }
+
+    /// Adds paths that need no token, for every method: exact ones such as `/health`, or actix
+    /// patterns such as `/docs/{tail:.*}`.
+    ///
+    /// A path is compared with what actix's router sees: the request's path, percent-decoded but
+    /// for `%25`, `%2F` and `%2B`, from the root whatever scope `OAuth2` is wrapped around. A
+    /// middleware that rewrites paths (`NormalizePath`) and is wrapped *inside* `OAuth2` changes
+    /// the path after the decision: wrap it outside, that is after `OAuth2`.
+    ///
+    /// A public request whose token is valid has its claims; a bad token there is the same as none.
+    pub fn public_paths<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.public_paths.extend(paths.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets how often keys are fetched again, in minutes, for every provider whose keys come from a
+    /// URL and that sets nothing itself. As [`OAuth2Builder::key_refresh`].
+    pub fn key_refresh_minutes(self, minutes: u32) -> Self {
+        self.key_refresh(Duration::from_secs(60 * u64::from(minutes)))
+    }
+
+    /// Sets how often keys are fetched again, for every provider whose keys come from a URL and
+    /// that sets nothing itself.
+    ///
+    /// Keys are fetched anew in the background at about 80 % of this interval, or earlier where the
+    /// provider's `Cache-Control: max-age` asks for it (no earlier than 60 s), and at once, while
+    /// the request waits, when a token names a key that is not there: at most once in 10 s for
+    /// unknown keys. If the provider fails, the keys at hand serve for 24 hours (or twice the
+    /// interval, if that is longer) from the last success; then requests get 503.
+    ///
+    /// Default: none. The keys fetched first then stay for good, so that a provider's next key
+    /// rotation ends all access until a restart; a warning says so. 5 to 60 minutes suit most.
+    ///
+    /// [`Duration::ZERO`] makes every request that carries a plausible token wait for fresh keys.
+    /// A stranger can make up plausible tokens, and so sets the pace at which your provider is asked.
+    pub fn key_refresh(mut self, interval: Duration) -> Self {
+        self.key_refresh = Some(interval);
+        self
+    }
+
+    /// Sets by how much `exp` and `nbf` may be missed, for clocks that differ
+    /// ([RFC 7519 §4.1.4](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4)).
+    ///
+    /// Default 0, at most 10 minutes; in serde `leeway_seconds`. 30 s is plenty where clocks are
+    /// synchronised. A token lives longer by it.
+    pub fn leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = leeway;
+        self
+    }
+
+    /// Sets the realm that challenges name ([RFC 9110 §11.5](https://www.rfc-editor.org/rfc/rfc9110#section-11.5)).
+    ///
+    /// Printable ASCII. Default `api`.
+    pub fn realm(mut self, realm: impl Into<String>) -> Self {
+        self.realm = Some(realm.into());
+        self
+    }
+
+    /// Sets the status for a request without any `Authorization` header. Default 400.
+    pub fn missing_token(mut self, status: MissingToken) -> Self {
+        self.missing_token = status;
+        self
+    }
+
+    /// Sets the length in bytes above which a token is refused unread.
+    ///
+    /// Default 16 KiB. Tokens with hundreds of groups can be longer; actix's limit for all headers
+    /// together is 128 KiB. The work that a request can cause grows with it.
+    pub fn max_token_length(mut self, bytes: usize) -> Self {
+        self.max_token_length = Some(bytes);
+        self
+    }
+
+    /// Sets a hook that may change or replace the answer to a refused request: it gets the request,
+    /// the reason and the answer as it would leave, and returns the one that leaves.
+    ///
+    /// WebSocket upgrades are refused by a close frame and do not come here. The reason is in the
+    /// response's extensions whatever the hook returns. It runs on an actix worker: it must not
+    /// block.
+    ///
+    /// ```
+    /// use actix_web::HttpResponse;
+    /// use oauth2_actix::OAuth2;
+    ///
+    /// let builder = OAuth2::builder().on_refusal(|_request, error, answer| {
+    ///     // problem+json (RFC 9457) with the status and challenge of the default answer.
+    ///     let mut problem = HttpResponse::build(answer.status());
+    ///     for header in answer.headers() {
+    ///         problem.append_header(header);
+    ///     }
+    ///     problem
+    ///         .insert_header(("content-type", "application/problem+json"))
+    ///         .body(serde_json::json!({"title": error.description()}).to_string())
+    /// });
+    /// # drop(builder);
+    /// ```
+    pub fn on_refusal<F>(mut self, hook: F) -> Self
+    where
+        F: Fn(&HttpRequest, &Error, HttpResponse) -> HttpResponse + Send + Sync + 'static,
+    {
+        self.on_refusal = Some(Arc::new(hook));
+        self
+    }
+
+    /// Makes the policy read its time from a clock that a test moves.
+    #[cfg(feature = "testing")]
+    pub fn clock(mut self, clock: crate::testing::ManualClock) -> Self {
+        self.clock = Clock::Manual(clock);
+        self
+    }
+
+    /// Checks everything and makes the middleware. Nothing is fetched yet. If some provider's keys
+    /// come from a URL, a thread is started that fetches them; it ends with the last clone.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`], naming the provider and the setting: something missing, empty, contradictory
+    /// or given twice; a key URL that is not https; keys of which none is usable; a public path
+    /// that can never match; no system resources for the thread or the HTTP client.
+    pub fn build(self) -> Result<OAuth2, BuildError> {
+        if self.providers.is_empty() {
+            return Err(BuildError::of_policy("providers", "there is none"));
+        }
+        if let Some(unknown) =
+            self.key_refresh_of.keys().find(|name| self.providers.iter().all(|(n, _)| n != *name))
+        {
+            return Err(BuildError::of_provider(
+                unknown,
+                "key_refresh_minutes",
+                "there is no provider of this name",
+            ));
+        }
+        if self.leeway > MAX_LEEWAY {
+            return Err(BuildError::of_policy(
+                "leeway_seconds",
+                format_args!("it is more than {} s", MAX_LEEWAY.as_secs()),
+            ));
+        }
+        if self.max_token_length == Some(0) {
+            return Err(BuildError::of_policy("max_token_length", "no token is that short"));
+        }
+        let realm = self.realm.clone().unwrap_or_else(|| DEFAULT_REALM.to_owned());
+        if realm.is_empty() || !realm.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            return Err(BuildError::of_policy("realm", "it is not printable ASCII, or empty"));
+        }
+        let public = PublicPaths::new(self.public_paths.iter().map(String::as_str)).map_err(
+            |(path, problem)| {
+                BuildError::of_policy("public_paths", format_args!("{path:?}: {problem}"))
+            },
+        )?;
+
+        let mut providers = Vec::new();
+        let mut remotes = Vec::new();
+        let mut seen = HashMap::new();
+        let mut by_issuer: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, (name, provider)) in self.providers.iter().enumerate() {
+            let fault = |field, problem: String| BuildError::of_provider(name, field, problem);
+            if self.providers[..index].iter().any(|(earlier, _)| earlier == name) {
+                return Err(BuildError::of_provider(name, "providers", "this name stands twice"));
+            }
+            provider.check(name)?;
+            for issuer in &provider.issuers {
+                for audience in &provider.audiences {
+                    let pair = (issuer, audience, provider.audience_claim_name());
+                    if let Some(earlier) = seen.insert(pair, name) {
+                        return Err(fault(
+                            "audience",
+                            format!("{issuer:?} with {audience:?} is provider {earlier:?} already"),
+                        ));
+                    }
+                }
+                by_issuer.entry(issuer.clone()).or_default().push(index);
+            }
+            let keys = self.provider_keys(name, provider, &mut remotes)?;
+            providers.push(ProviderPolicy {
+                name: name.as_str().into(),
+                audiences: provider.audiences.clone(),
+                audience_claim: provider.audience_claim_name().to_owned(),
+                algorithms: provider.algorithm_set(),
+                keys,
+            });
+        }
+        let engine = if remotes.is_empty() {
+            None
+        } else {
+            Some(EngineHandle::start(remotes, self.clock.clone()).map_err(|error| {
+                BuildError::of_policy(
+                    "providers",
+                    format_args!("no thread for fetching keys: {error}"),
+                )
+            })?)
+        };
+        Ok(OAuth2(Arc::new(Policy {
+            providers,
+            by_issuer,
+            leeway: self.leeway,
+            max_token_length: self.max_token_length.unwrap_or(DEFAULT_MAX_TOKEN_LENGTH),
+            realm,
+            missing_token: self.missing_token,
+            public,
+            on_refusal: self.on_refusal,
+            clock: self.clock,
+            engine,
+            preflight_explained: AtomicBool::new(false),
+        })))
+    }
+
+    fn provider_keys(
+        &self,
+        name: &str,
+        provider: &Provider,
+        remotes: &mut Vec<(Arc<RemoteKeys>, reqwest::Client)>,
+    ) -> Result<ProviderKeys, BuildError> {
+        let fault = |problem: &dyn fmt::Display| BuildError::of_provider(name, "keys", problem);
+        let Some(Keys(form)) = &provider.keys else { return Err(fault(&"they are missing")) };
+        let allowed = provider.algorithm_set();
+        let own_refresh = provider.key_refresh.or_else(|| self.key_refresh_of.get(name).copied());
+        match form {
+            Form::Inline(document) => {
+                if own_refresh.is_some() {
+                    return Err(BuildError::of_provider(
+                        name,
+                        "key_refresh_minutes",
+                        "its keys are given inline, so there is nothing to refresh",
+                    ));
+                }
+                let policy = KeyPolicy { allowed, origin: Origin::Inline };
+                let KeyDocument { keys, skipped } =
+                    KeyDocument::parse(document.as_bytes(), policy).map_err(|e| fault(&e))?;
+                for Skipped { key, reason } in skipped {
+                    tracing::warn!(target: "oauth2_actix", provider = name, %key, %reason, "an inline key is not used");
+                }
+                Ok(ProviderKeys::Inline(keys))
+            }
+            Form::Url(url) => {
+                if let Some(hmac) = allowed.iter().find(|algorithm| algorithm.is_symmetric()) {
+                    return Err(BuildError::of_provider(
+                        name,
+                        "algorithms",
+                        format_args!("{hmac} needs an inline secret, not a URL"),
+                    ));
+                }
+                let url =
+                    KeyUrl::parse(url, provider.dangerous_allow_http).map_err(|e| fault(&e))?;
+                let refresh = match own_refresh.or(self.key_refresh) {
+                    None => {
+                        tracing::warn!(
+                            target: "oauth2_actix", provider = name,
+                            "no key refresh is set: the keys fetched first stay for good, and the \
+                             provider's next rotation ends all access until a restart"
+                        );
+                        Refresh::Never
+                    }
+                    Some(Duration::ZERO) => Refresh::Always,
+                    Some(interval) => Refresh::Every(interval),
+                };
+                let client = fetch::client(&url)
+                    .map_err(|error| fault(&format_args!("no HTTP client for them: {error}")))?;
+                let policy = KeyPolicy { allowed, origin: Origin::Fetched };
+                let remote = Arc::new(RemoteKeys::new(name.into(), url, policy, refresh));
+                remotes.push((Arc::clone(&remote), client));
+                Ok(ProviderKeys::Remote(remote, remotes.len() - 1))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for OAuth2Builder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("OAuth2Builder")
+            .field("providers", &self.providers)
+            .field("public_paths", &self.public_paths)
+            .field("key_refresh", &self.key_refresh)
+            .field("leeway", &self.leeway)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An identity provider: who issues, for whom, and with which keys.
+///
+/// ```
+/// use oauth2_actix::{OAuth2, Provider};
+///
+/// let google = Provider::new()
+///     .issuer("https://accounts.google.com")
+///     .issuer("accounts.google.com")
+///     .audience("1234.apps.googleusercontent.com")
+///     .keys("https://www.googleapis.com/oauth2/v3/certs")
+///     .key_refresh_minutes(60);
+/// let oauth2 = OAuth2::builder().provider("google", google).build()?;
+/// # Ok::<(), oauth2_actix::BuildError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "a provider does nothing until it is given to a builder"]
+pub struct Provider {
+    pub(crate) issuers: Vec<String>,
+    pub(crate) audiences: Vec<String>,
+    pub(crate) audience_claim: Option<String>,
+    pub(crate) keys: Option<Keys>,
+    pub(crate) algorithms: Option<Vec<Algorithm>>,
+    pub(crate) key_refresh: Option<Duration>,
+    pub(crate) dangerous_allow_http: bool,
+}
+
+impl Provider {
+    /// A provider of which nothing is known yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an issuer: exactly the text of the `iss` claim, trailing slash included. Mandatory
+    /// ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)).
+    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.issuers.push(issuer.into());
+        self
+    }
+
+    /// Adds an audience: a token must name at least one, exactly. Mandatory: without it, a token
+    /// that the provider issued for any other API would be accepted here
+    /// ([RFC 8725 §3.9](https://www.rfc-editor.org/rfc/rfc8725#section-3.9)).
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audiences.push(audience.into());
+        self
+    }
+
+    /// Sets the claim that holds the audience. Default `aud`. AWS Cognito's access tokens have none
+    /// and carry `client_id` instead.
+    pub fn audience_claim(mut self, claim: impl Into<String>) -> Self {
+        self.audience_claim = Some(claim.into());
+        self
+    }
+
+    /// Sets where the keys come from. Mandatory. See [`Keys`] for the forms.
+    pub fn keys(mut self, keys: impl Into<Keys>) -> Self {
+        self.keys = Some(keys.into());
+        self
+    }
+
+    /// Sets the algorithms that a token may be signed with. Default: all asymmetric ones.
+    ///
+    /// HMAC works only if it is named here and the secret is given inline, at least as long as the
+    /// hash ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)).
+    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.algorithms = Some(algorithms.into_iter().collect());
+        self
+    }
+
+    /// Sets how often this provider's keys are fetched again, in minutes; as
+    /// [`OAuth2Builder::key_refresh`].
+    pub fn key_refresh_minutes(self, minutes: u32) -> Self {
+        self.key_refresh(Duration::from_secs(60 * u64::from(minutes)))
+    }
+
+    /// Sets how often this provider's keys are fetched again; as [`OAuth2Builder::key_refresh`].
+    pub fn key_refresh(mut self, interval: Duration) -> Self {
+        self.key_refresh = Some(interval);
+        self
+    }
+
+    /// Lets keys be fetched over http from a host that is not this one.
+    ///
+    /// Whoever can answer in the provider's place can then make tokens that are accepted here. For
+    /// a provider inside a private network that you trust, such as one of `docker compose`.
+    pub fn dangerous_allow_http(mut self, allow: bool) -> Self {
+        self.dangerous_allow_http = allow;
+        self
+    }
+
+    fn audience_claim_name(&self) -> &str {
+        self.audience_claim.as_deref().unwrap_or("aud")
+    }
+
+    fn algorithm_set(&self) -> AlgorithmSet {
+        match &self.algorithms {
+            Some(algorithms) => algorithms.iter().copied().collect(),
+            None => AlgorithmSet::asymmetric(),
+        }
+    }
+
+    fn check(&self, name: &str) -> Result<(), BuildError> {
+        let fault = |field, problem: &str| Err(BuildError::of_provider(name, field, problem));
+        if name.is_empty() {
+            return fault("providers", "its name is empty");
+        }
+        for (field, values) in [("issuer", &self.issuers), ("audience", &self.audiences)] {
+            if values.is_empty() {
+                return fault(field, "it is missing");
+            }
+            for value in values {
+                if value.is_empty() {
+                    return fault(field, "it is empty");
+                }
+                if value.trim() != value || value.contains(char::is_control) {
+                    return fault(field, "it has white space around it, or control characters");
+                }
+            }
+        }
+        if self.audience_claim.as_deref() == Some("") {
+            return fault("audience_claim", "it is empty");
+        }
+        if self.algorithms.as_ref().is_some_and(Vec::is_empty) {
+            return fault("algorithms", "the list is empty, so no token could be accepted");
+        }
+        Ok(())
+    }
+}
+
+/// The status for a request without any `Authorization` header.
+///
+/// ```
+/// use oauth2_actix::{MissingToken, OAuth2};
+///
+/// let builder = OAuth2::builder().missing_token(MissingToken::Unauthorized);
+/// # drop(builder);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MissingToken {
+    /// 400: the request is incomplete.
+    #[default]
+    BadRequest,
+    /// 401 ([RFC 6750 §3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1)), which some
+    /// clients wait for before they send a token.
+    Unauthorized,
+}
+
+const DEFAULT_MAX_TOKEN_LENGTH: usize = 16 * 1024;
+const MAX_LEEWAY: Duration = Duration::from_secs(600);

@@ -1,0 +1,406 @@
+//! The claims of a verified token, and how handlers get at them (RFC 7519 §4).
+
+use std::{
+    fmt,
+    future::{Ready, ready},
+    ops::Deref,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::{
+    error::{Error, ErrorKind},
+    scope,
+};
+
+/// The claims of a token that was accepted, and the name of the provider that accepted it.
+///
+/// There is no way to make one but to verify a token. It is an extractor; it is also in the
+/// request's extensions, for middleware inside `OAuth2`. A clone costs one reference count.
+///
+/// ```
+/// use actix_web::{HttpResponse, get};
+/// use oauth2_actix::{Claims, Error};
+///
+/// #[get("/orders")]
+/// async fn orders(claims: Claims) -> Result<HttpResponse, Error> {
+///     claims.require_scope("orders:read")?;
+///     let user = claims.subject().unwrap_or("somebody");
+///     Ok(HttpResponse::Ok().body(format!("orders of {user}, says {}", claims.provider())))
+/// }
+/// ```
+///
+/// # Errors
+///
+/// As an extractor: on a public request without a valid token, the same answer as on a private
+/// route; without the middleware, 500 and an error in the log.
+///
+/// `Option<Claims>` extracts too, but actix gives `None` for every failure, a missing middleware
+/// included: use [`OptionalClaims`] instead.
+#[derive(Clone)]
+pub struct Claims(Arc<Inner>);
+
+struct Inner {
+    provider: Arc<str>,
+    claims: Map<String, Value>,
+}
+
+impl Claims {
+    pub(crate) fn new(provider: Arc<str>, claims: Map<String, Value>) -> Self {
+        Self(Arc::new(Inner { provider, claims }))
+    }
+
+    /// The configured name of the provider that accepted the token.
+    #[must_use]
+    pub fn provider(&self) -> &str {
+        &self.0.provider
+    }
+
+    /// `iss`: the issuer, which is the provider's ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)).
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        // Checked before there were claims.
+        self.text("iss").unwrap_or_default()
+    }
+
+    /// `sub`: whom the token is about ([RFC 7519 §4.1.2](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.2)).
+    /// Unique within one issuer only: use it together with [`Claims::issuer`].
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.text("sub")
+    }
+
+    /// The client that the token was issued to: `client_id` (RFC 9068 §2.2), else `azp`.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        self.text("client_id").or_else(|| self.text("azp"))
+    }
+
+    /// `aud`: for whom the token is ([RFC 7519 §4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3)).
+    pub fn audience(&self) -> impl Iterator<Item = &str> {
+        let (one, list) = match self.get("aud") {
+            Some(Value::String(one)) => (Some(one.as_str()), [].as_slice()),
+            Some(Value::Array(list)) => (None, list.as_slice()),
+            _ => (None, [].as_slice()),
+        };
+        one.into_iter().chain(list.iter().filter_map(Value::as_str))
+    }
+
+    /// `exp`: when the token ends, without leeway ([RFC 7519 §4.1.4](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4)).
+    #[must_use]
+    pub fn expires_at(&self) -> SystemTime {
+        // Mandatory, and checked to be sane before there were claims.
+        self.time("exp").unwrap_or(UNIX_EPOCH)
+    }
+
+    /// `iat`: when the token was issued, if it says so ([RFC 7519 §4.1.6](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.6)).
+    #[must_use]
+    pub fn issued_at(&self) -> Option<SystemTime> {
+        self.time("iat")
+    }
+
+    /// A claim by its name at the top level.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.claims.get(name)
+    }
+
+    /// A claim by a name or, if it starts with `/`, by a JSON pointer
+    /// ([RFC 6901](https://www.rfc-editor.org/rfc/rfc6901)) such as `/realm_access/roles`.
+    #[must_use]
+    pub fn find(&self, name_or_pointer: &str) -> Option<&Value> {
+        let Some(pointer) = name_or_pointer.strip_prefix('/') else {
+            return self.get(name_or_pointer);
+        };
+        let (first, rest) = match pointer.split_once('/') {
+            Some((first, _)) => (first, &pointer[first.len()..]),
+            None => (pointer, ""),
+        };
+        self.get(&first.replace("~1", "/").replace("~0", "~"))?.pointer(rest)
+    }
+
+    /// All claims.
+    #[must_use]
+    pub fn as_map(&self) -> &Map<String, Value> {
+        &self.0.claims
+    }
+
+    /// All claims as a struct of yours. [`TypedClaims`] does this as an extractor.
+    ///
+    /// # Errors
+    ///
+    /// `serde_json::Error` if they do not fit; its text may hold a claim's value.
+    pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        T::deserialize(&self.0.claims)
+    }
+
+    /// The scopes in `scope` and `scp`, each a string of words or a list ([RFC 6749 §3.3](https://www.rfc-editor.org/rfc/rfc6749#section-3.3)).
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        scope::of(&self.0.claims)
+    }
+
+    /// Whether the token has this scope: the whole word, in the same case.
+    #[must_use]
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.scopes().any(|candidate| candidate == scope)
+    }
+
+    /// Whether the claim equals `value` or is a list that contains it; never a part of a string,
+    /// never of another type. `name` as in [`Claims::find`].
+    #[must_use]
+    pub fn has_claim(&self, name: &str, value: impl Into<Value>) -> bool {
+        let value = value.into();
+        match self.find(name) {
+            Some(Value::Array(list)) => list.contains(&value),
+            Some(claim) => *claim == value,
+            None => false,
+        }
+    }
+
+    /// Demands a scope.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ScopeInsufficient`], which is 403 `insufficient_scope` with the scope in the
+    /// challenge ([RFC 6750 §3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1)), and close
+    /// 1008 for a WebSocket.
+    pub fn require_scope(&self, scope: &str) -> Result<(), Error> {
+        if self.has_scope(scope) {
+            Ok(())
+        } else {
+            Err(ErrorKind::ScopeInsufficient { required: scope.to_owned() }.into())
+        }
+    }
+
+    /// Demands a claim, as [`Claims::has_claim`] understands it.
+    ///
+    /// ```
+    /// # use oauth2_actix::{Claims, Error};
+    /// fn only_admins(claims: &Claims) -> Result<(), Error> {
+    ///     claims.require_claim("/realm_access/roles", "admin")
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ClaimInsufficient`], which is 403 `insufficient_scope`, and close 1008 for a
+    /// WebSocket.
+    pub fn require_claim(&self, name: &str, value: impl Into<Value>) -> Result<(), Error> {
+        if self.has_claim(name, value) { Ok(()) } else { Err(ErrorKind::ClaimInsufficient.into()) }
+    }
+
+    /// Those of `request`, or why there are none.
+    pub(crate) fn of_request(request: &HttpRequest) -> Result<Self, Error> {
+        let extensions = request.extensions();
+        if let Some(claims) = extensions.get::<Self>() {
+            return Ok(claims.clone());
+        }
+        if let Some(Anonymous(why)) = extensions.get::<Anonymous>() {
+            return Err(why.clone());
+        }
+        let error = Error::from(ErrorKind::NotConfigured);
+        tracing::error!(target: "oauth2_actix", "{error}");
+        Err(error)
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(Value::as_str)
+    }
+
+    fn time(&self, name: &str) -> Option<SystemTime> {
+        let seconds = self.get(name).and_then(Value::as_f64)?;
+        UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
+    }
+}
+
+/// Names the claims, and keeps their values to itself: they are personal data.
+impl fmt::Debug for Claims {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Claims")
+            .field("provider", &self.provider())
+            .field("names", &self.0.claims.keys().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+impl FromRequest for Claims {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::of_request(request))
+    }
+}
+
+/// The claims, or `None` on a public request without a valid token.
+///
+/// ```
+/// use actix_web::get;
+/// use oauth2_actix::OptionalClaims;
+///
+/// #[get("/")]
+/// async fn index(OptionalClaims(claims): OptionalClaims) -> String {
+///     match claims.as_ref().and_then(|claims| claims.subject()) {
+///         Some(subject) => format!("hello {subject}"),
+///         None => "hello stranger".into(),
+///     }
+/// }
+/// ```
+///
+/// # Errors
+///
+/// Without the middleware, 500 and an error in the log; `Option<Claims>` would be `None` then.
+#[derive(Clone, Debug)]
+#[allow(clippy::exhaustive_structs)] // A pattern for handlers' arguments.
+pub struct OptionalClaims(pub Option<Claims>);
+
+impl FromRequest for OptionalClaims {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(match Claims::of_request(request) {
+            Ok(claims) => Ok(Self(Some(claims))),
+            Err(error) if *error.kind() == ErrorKind::NotConfigured => Err(error),
+            Err(_) => Ok(Self(None)),
+        })
+    }
+}
+
+/// The claims as a struct of yours.
+///
+/// ```
+/// use actix_web::get;
+/// use oauth2_actix::TypedClaims;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Employee {
+///     sub: String,
+///     department: String,
+/// }
+///
+/// #[get("/desk")]
+/// async fn desk(TypedClaims(employee): TypedClaims<Employee>) -> String {
+///     format!("{} sits in {}", employee.sub, employee.department)
+/// }
+/// ```
+///
+/// # Errors
+///
+/// Those of [`Claims`]. Claims that do not fit the struct are 403, as any claim that is demanded
+/// and missing: [`ErrorKind::ClaimInsufficient`], with serde's reason as the source.
+#[derive(Clone, Debug)]
+#[allow(clippy::exhaustive_structs)] // A pattern for handlers' arguments.
+pub struct TypedClaims<T>(pub T);
+
+impl<T> Deref for TypedClaims<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest for TypedClaims<T> {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Claims::of_request(request).and_then(|claims| {
+            claims.deserialize().map(Self).map_err(|_| {
+                // serde's message may quote a claim's value.
+                Error::from(ErrorKind::ClaimInsufficient)
+                    .with_source(format!("the claims do not fit {}", std::any::type_name::<T>()))
+            })
+        }))
+    }
+}
+
+/// In the extensions of a public request without a valid token: why there are no claims.
+pub(crate) struct Anonymous(pub(crate) Error);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn claims(value: Value) -> Claims {
+        let Value::Object(map) = value else { panic!("an object") };
+        Claims::new("p".into(), map)
+    }
+
+    #[test]
+    fn registered_claims() {
+        let claims = claims(json!({
+            "iss": "i", "sub": "s", "aud": ["a", "b"], "exp": 2, "iat": 1.5, "azp": "c",
+        }));
+        assert_eq!(claims.issuer(), "i");
+        assert_eq!(claims.subject(), Some("s"));
+        assert_eq!(claims.audience().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(claims.expires_at(), UNIX_EPOCH + Duration::from_secs(2));
+        assert_eq!(claims.issued_at(), Some(UNIX_EPOCH + Duration::from_millis(1500)));
+        assert_eq!(claims.client_id(), Some("c"));
+    }
+
+    #[test]
+    fn claims_by_name_and_pointer() {
+        let claims = claims(json!({
+            "a": {"b": ["x", {"c": 1}]}, "https://x.example/roles": ["r"], "t~/": 2, "": 3,
+        }));
+        assert_eq!(claims.find("/a/b/0"), Some(&json!("x")));
+        assert_eq!(claims.find("/a/b/1/c"), Some(&json!(1)));
+        assert_eq!(claims.find("https://x.example/roles"), Some(&json!(["r"])));
+        assert_eq!(claims.find("/https:~1~1x.example~1roles/0"), Some(&json!("r")));
+        assert_eq!(claims.find("/t~0~1"), Some(&json!(2)));
+        assert_eq!(claims.find("/"), Some(&json!(3)));
+        for missing in ["a.b", "/a/c", "/a/b/2", "/b", "b", "a/b"] {
+            assert_eq!(claims.find(missing), None, "{missing}");
+        }
+    }
+
+    #[test]
+    fn a_claim_is_the_value_or_contains_it() {
+        let claims = claims(json!({
+            "role": "administrator", "roles": ["user", "admin"], "level": 7, "on": true,
+            "deep": [["admin"]], "null": null, "scope": "orders:read read:all",
+        }));
+        assert!(claims.has_claim("roles", "admin"));
+        assert!(claims.has_claim("role", "administrator"));
+        assert!(claims.has_claim("level", 7));
+        assert!(claims.has_claim("on", true));
+        for (name, value) in [
+            ("role", json!("admin")),
+            ("roles", json!("adm")),
+            ("roles", json!("user,admin")),
+            ("level", json!("7")),
+            ("on", json!("true")),
+            ("on", json!(1)),
+            ("deep", json!("admin")),
+            ("missing", json!(null)),
+            ("role", json!("")),
+        ] {
+            assert!(!claims.has_claim(name, value.clone()), "{name} {value}");
+            assert_eq!(
+                claims.require_claim(name, value).unwrap_err().kind(),
+                &ErrorKind::ClaimInsufficient
+            );
+        }
+        assert!(claims.has_scope("read:all"));
+        for scope in ["read", "all", "orders", "ORDERS:READ", "", "orders:read read:all"] {
+            assert!(!claims.has_scope(scope), "{scope}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_values() {
+        let shown = format!("{:?}", claims(json!({"email": "a@b.example"})));
+        assert_eq!(shown, r#"Claims { provider: "p", names: ["email"] }"#);
+    }
+}

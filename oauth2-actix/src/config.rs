@@ -1,0 +1,149 @@
+//! The configuration through serde. Read by hand from a strict value, so that every error names
+//! the provider and the field, whatever the format.
+
+use std::{fmt::Display, time::Duration};
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+use serde_json::{Map, Value};
+
+use crate::{BuildError, Keys, MissingToken, OAuth2Builder, Provider, json::StrictValue};
+
+impl<'de> Deserialize<'de> for OAuth2Builder {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let StrictValue(value) = StrictValue::deserialize(deserializer)?;
+        read_policy(value).map_err(D::Error::custom)
+    }
+}
+
+fn read_policy(value: Value) -> Result<OAuth2Builder, BuildError> {
+    let Value::Object(fields) = value else {
+        return Err(BuildError::of_policy("oauth2", "it is not a map of settings"));
+    };
+    let mut builder = OAuth2Builder::default();
+    for (name, value) in fields {
+        match name.as_str() {
+            "providers" => {
+                for (name, provider) in read::<Map<String, Value>>("providers", value)? {
+                    let provider = read_provider(&name, provider)?;
+                    builder = builder.provider(name, provider);
+                }
+            }
+            "public_paths" => {
+                builder = builder.public_paths(read::<Vec<String>>("public_paths", value)?);
+            }
+            "key_refresh_minutes" => builder = read_refresh(builder, value)?,
+            "leeway_seconds" => {
+                builder = builder.leeway(Duration::from_secs(read("leeway_seconds", value)?));
+            }
+            "realm" => builder = builder.realm(read::<String>("realm", value)?),
+            "missing_token" => {
+                builder = builder.missing_token(match value.as_str() {
+                    Some("bad_request") => MissingToken::BadRequest,
+                    Some("unauthorized") => MissingToken::Unauthorized,
+                    _ => {
+                        let problem = "it is neither \"bad_request\" nor \"unauthorized\"";
+                        return Err(BuildError::of_policy("missing_token", problem));
+                    }
+                });
+            }
+            "max_token_length" => {
+                builder = builder.max_token_length(read("max_token_length", value)?);
+            }
+            _ => return Err(BuildError::of_policy("oauth2", unknown(&name, POLICY_FIELDS))),
+        }
+    }
+    Ok(builder)
+}
+
+/// Minutes for all providers, or for each by name.
+fn read_refresh(mut builder: OAuth2Builder, value: Value) -> Result<OAuth2Builder, BuildError> {
+    const FIELD: &str = "key_refresh_minutes";
+    let Value::Object(by_name) = value else {
+        return Ok(builder.key_refresh_minutes(read(FIELD, value)?));
+    };
+    for (name, minutes) in by_name {
+        let minutes: u32 = serde_json::from_value(minutes)
+            .map_err(|error| BuildError::of_provider(&name, FIELD, error))?;
+        builder.key_refresh_of.insert(name, Duration::from_secs(60 * u64::from(minutes)));
+    }
+    Ok(builder)
+}
+
+fn read_provider(name: &str, value: Value) -> Result<Provider, BuildError> {
+    let Value::Object(fields) = value else {
+        return Err(BuildError::of_provider(name, "providers", "it is not a map of settings"));
+    };
+    let mut provider = Provider::new();
+    for (field, value) in fields {
+        match field.as_str() {
+            "issuer" => provider.issuers = one_or_several(name, "issuer", value)?,
+            "audience" => provider.audiences = one_or_several(name, "audience", value)?,
+            "audience_claim" => {
+                provider =
+                    provider.audience_claim(read_of::<String>(name, "audience_claim", value)?);
+            }
+            "keys" => match value {
+                Value::String(_) | Value::Object(_) | Value::Array(_) => {
+                    provider = provider.keys(Keys::from(value));
+                }
+                _ => {
+                    let problem = "they are neither text nor JSON keys";
+                    return Err(BuildError::of_provider(name, "keys", problem));
+                }
+            },
+            "algorithms" => provider.algorithms = Some(read_of(name, "algorithms", value)?),
+            "dangerous_allow_http" => {
+                let allow = read_of(name, "dangerous_allow_http", value)?;
+                provider = provider.dangerous_allow_http(allow);
+            }
+            _ => {
+                let problem = unknown(&field, PROVIDER_FIELDS);
+                return Err(BuildError::of_provider(name, "providers", problem));
+            }
+        }
+    }
+    Ok(provider)
+}
+
+fn one_or_several(
+    provider: &str,
+    field: &'static str,
+    value: Value,
+) -> Result<Vec<String>, BuildError> {
+    match value {
+        Value::String(one) => Ok(vec![one]),
+        several => read_of(provider, field, several),
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(
+    field: &'static str,
+    value: Value,
+) -> Result<T, BuildError> {
+    serde_json::from_value(value).map_err(|error| BuildError::of_policy(field, error))
+}
+
+fn read_of<T: serde::de::DeserializeOwned>(
+    provider: &str,
+    field: &'static str,
+    value: Value,
+) -> Result<T, BuildError> {
+    serde_json::from_value(value).map_err(|error| BuildError::of_provider(provider, field, error))
+}
+
+fn unknown(name: &str, known: &[&str]) -> impl Display {
+    format!("there is no setting {name:?}, only {}", known.join(", "))
+}
+
+const POLICY_FIELDS: &[&str] = &[
+    "providers",
+    "public_paths",
+    "key_refresh_minutes",
+    "leeway_seconds",
+    "realm",
+    "missing_token",
+    "max_token_length",
+];
+
+const PROVIDER_FIELDS: &[&str] =
+    &["issuer", "audience", "audience_claim", "keys", "algorithms", "dangerous_allow_http"];

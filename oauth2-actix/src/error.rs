@@ -1,0 +1,306 @@
+//! Why a request was refused, and the one map from that to status, challenge code and text.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use actix_web::{HttpResponse, ResponseError, http::StatusCode};
+
+use crate::refusal;
+
+/// Why a request was refused.
+///
+/// The client learns a status, a code and a fixed sentence. [`Error::kind`] says exactly what was
+/// wrong, for your logs; neither it nor `Debug` or `Display` ever holds any part of a token.
+///
+/// The error of a refused request is in the response's extensions, so that middleware outside this
+/// one can count or log it:
+///
+/// ```
+/// use actix_web::{App, HttpResponse, dev::Service, web};
+/// use oauth2_actix::{Error, ErrorKind, testing};
+///
+/// # #[actix_web::main]
+/// # async fn main() {
+/// # let oauth2 = testing::policy();
+/// let app = App::new().wrap(oauth2).wrap_fn(|request, service| {
+///     let answer = service.call(request);
+///     async move {
+///         let response = answer.await?;
+///         if let Some(error) = response.response().extensions().get::<Error>() {
+///             println!("refused: {error}");
+/// #           assert!(matches!(error.kind(), ErrorKind::TokenAbsent));
+///         }
+///         Ok(response)
+///     }
+/// });
+/// # let app = actix_web::test::init_service(app.route("/", web::get().to(HttpResponse::Ok))).await;
+/// # let request = actix_web::test::TestRequest::get().uri("/").to_request();
+/// # assert_eq!(actix_web::test::call_service(&app, request).await.status(), 400);
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Error {
+    kind: ErrorKind,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// What exactly was wrong.
+    #[must_use]
+    pub fn kind(&self) -> &ErrorKind {
+        &self.kind
+    }
+
+    /// The status of the plain HTTP answer, unless the missing-token option changes it.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.answer().status
+    }
+
+    /// The `error` code of the answer's body: of RFC 6750 §3.1, or `temporarily_unavailable`.
+    /// None where the answer has no body.
+    #[must_use]
+    pub fn code(&self) -> Option<&'static str> {
+        Some(self.answer().code).filter(|code| !code.is_empty())
+    }
+
+    /// The fixed sentence of the answer's body.
+    #[must_use]
+    pub fn description(&self) -> &'static str {
+        self.answer().description
+    }
+
+    pub(crate) fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    /// The one place that decides what a client is told.
+    pub(crate) fn answer(&self) -> Answer {
+        use ErrorKind as Kind;
+        let invalid_token = |description, close| Answer {
+            status: StatusCode::UNAUTHORIZED,
+            code: "invalid_token",
+            description,
+            close,
+        };
+        match &self.kind {
+            Kind::TokenAbsent => Answer {
+                status: StatusCode::BAD_REQUEST,
+                code: "invalid_request",
+                description: "A bearer token is needed.",
+                close: (POLICY, "token missing"),
+            },
+            Kind::RequestMalformed { .. } => Answer {
+                status: StatusCode::BAD_REQUEST,
+                code: "invalid_request",
+                description: "The Authorization header is not one bearer token.",
+                close: (POLICY, "invalid request"),
+            },
+            Kind::Expired { .. } => {
+                invalid_token("The token has expired.", (POLICY, "token expired"))
+            }
+            Kind::NotYetValid { .. } => {
+                invalid_token("The token is not valid yet.", (POLICY, "invalid token"))
+            }
+            Kind::IssuerUnknown { .. } | Kind::AudienceMismatch => invalid_token(
+                "The token is not meant for this resource.",
+                (POLICY, "invalid token"),
+            ),
+            Kind::AlgorithmNotAllowed | Kind::KeyUnknown | Kind::SignatureInvalid => {
+                invalid_token("The token's signature is not accepted.", (POLICY, "invalid token"))
+            }
+            Kind::ClaimInvalid { .. }
+            | Kind::TokenMalformed { .. }
+            | Kind::TokenTooLong { .. }
+            | Kind::TypeNotAllowed => {
+                invalid_token("The token is not an acceptable JWT.", (POLICY, "invalid token"))
+            }
+            Kind::ClaimInsufficient | Kind::ScopeInsufficient { .. } => Answer {
+                status: StatusCode::FORBIDDEN,
+                code: "insufficient_scope",
+                description: "The token does not permit this.",
+                close: (POLICY, "insufficient scope"),
+            },
+            Kind::KeysUnavailable { .. } => Answer {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                code: "temporarily_unavailable",
+                description: "Tokens cannot be checked at the moment.",
+                close: (TRY_AGAIN_LATER, "try again later"),
+            },
+            Kind::NotConfigured => Answer {
+                status: StatusCode::INTERNAL_SERVER_ERROR,
+                code: "",
+                description: "",
+                close: (POLICY, ""),
+            },
+        }
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Error")
+            .field("kind", &self.kind)
+            .field("source", &self.source.as_ref().map(ToString::to_string))
+            .finish()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(formatter)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// The middleware writes the answer anew with the realm, the hook and the WebSocket close of its
+/// policy; this is what leaves where none is mounted.
+impl ResponseError for Error {
+    fn status_code(&self) -> StatusCode {
+        self.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        refusal::plain(self, refusal::DEFAULT_REALM, self.status())
+    }
+}
+
+/// What exactly was wrong with a request or its token.
+///
+/// ```
+/// use oauth2_actix::ErrorKind;
+///
+/// fn worth_a_metric(kind: &ErrorKind) -> bool {
+///     matches!(kind, ErrorKind::KeysUnavailable { .. } | ErrorKind::SignatureInvalid)
+/// }
+/// # assert!(worth_a_metric(&ErrorKind::SignatureInvalid));
+/// ```
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The token's `alg` is not one that the provider allows, or does not fit the key
+    /// ([RFC 8725 §3.1](https://www.rfc-editor.org/rfc/rfc8725#section-3.1)).
+    #[error("the token's algorithm is not allowed for this provider or key")]
+    AlgorithmNotAllowed,
+    /// No provider of the token's issuer has an audience that the token names
+    /// ([RFC 7519 §4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3)).
+    #[error("the token is for another audience")]
+    AudienceMismatch,
+    /// A claim that the handler demands is missing or has another value.
+    #[error("the token lacks a claim that is demanded here")]
+    ClaimInsufficient,
+    /// A registered claim is missing or of a type or range that it cannot have.
+    #[error("the token's claim `{claim}` is missing, of the wrong type or out of range")]
+    ClaimInvalid {
+        /// The name of the claim: one of those that this crate reads.
+        claim: &'static str,
+    },
+    /// The token's `exp` has passed ([RFC 7519 §4.1.4](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4)).
+    #[error("the token expired {:.0} s ago", now - exp)]
+    Expired {
+        /// The claim, in seconds since the epoch.
+        exp: f64,
+        /// The time of the check, in seconds since the epoch.
+        now: f64,
+    },
+    /// No configured provider has the token's `iss`
+    /// ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)).
+    #[error("the token's issuer is not that of a configured provider{}", slash_hint(*.slash_differs))]
+    IssuerUnknown {
+        /// Whether a trailing slash is all that keeps it from matching a configured issuer.
+        slash_differs: bool,
+    },
+    /// The provider's keys do not hold one that the token names.
+    #[error("the provider has no key for the token")]
+    KeyUnknown,
+    /// The provider's keys were never obtained, or are too old to be trusted still.
+    #[error("the provider's keys are not available, next try in {retry_after:?}")]
+    KeysUnavailable {
+        /// When a new attempt may have succeeded.
+        retry_after: Duration,
+    },
+    /// Claims were asked for on a route that no `OAuth2` middleware is mounted around.
+    #[error(
+        "claims were asked for, but no OAuth2 middleware is mounted here: add `.wrap(oauth2)` to the App"
+    )]
+    NotConfigured,
+    /// The token's `nbf` lies ahead ([RFC 7519 §4.1.5](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.5)).
+    #[error("the token is not valid for another {:.0} s", nbf - now)]
+    NotYetValid {
+        /// The claim, in seconds since the epoch.
+        nbf: f64,
+        /// The time of the check, in seconds since the epoch.
+        now: f64,
+    },
+    /// There are several `Authorization` headers, or the one is not `Bearer` and a token
+    /// ([RFC 6750 §2.1](https://www.rfc-editor.org/rfc/rfc6750#section-2.1)).
+    #[error("the Authorization header is malformed: {problem}")]
+    RequestMalformed {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The token lacks a scope that the handler demands.
+    #[error("the token lacks the scope that is demanded here: {required}")]
+    ScopeInsufficient {
+        /// The scopes asked for, separated by spaces: the challenge names them.
+        required: String,
+    },
+    /// No key that fits verifies the signature.
+    #[error("the token's signature does not verify")]
+    SignatureInvalid,
+    /// There is no `Authorization` header.
+    #[error("there is no bearer token")]
+    TokenAbsent,
+    /// The token is not a JWT in JWS compact form
+    /// ([RFC 7515 §7.1](https://www.rfc-editor.org/rfc/rfc7515#section-7.1)).
+    #[error("the token is malformed: {problem}")]
+    TokenMalformed {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The token is longer than the policy's limit, and was not looked at.
+    #[error("the token has {length} bytes, more than the limit of {limit}")]
+    TokenTooLong {
+        /// The token's length in bytes.
+        length: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The header's `typ` is not that of a JWT or an access token
+    /// ([RFC 8725 §3.11](https://www.rfc-editor.org/rfc/rfc8725#section-3.11)).
+    #[error("the token's `typ` is neither `JWT` nor `at+jwt`")]
+    TypeNotAllowed,
+}
+
+/// What a client is told.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) description: &'static str,
+    /// Close code and reason for a WebSocket.
+    #[cfg_attr(not(feature = "websocket"), allow(dead_code))]
+    pub(crate) close: (u16, &'static str),
+}
+
+fn slash_hint(slash_differs: bool) -> &'static str {
+    if slash_differs { ": a trailing slash is all that differs" } else { "" }
+}
+
+/// Close codes of RFC 6455 §7.4.1 and of the IANA registry.
+const POLICY: u16 = 1008;
+const TRY_AGAIN_LATER: u16 = 1013;

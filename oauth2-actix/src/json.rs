@@ -1,0 +1,196 @@
+//! JSON as this crate accepts it: no member name twice, nothing nested too deep.
+//!
+//! `serde_json` takes the last of two members with one name, others take the first: a token that
+//! two readers understand differently is refused (RFC 7519 §4, RFC 8725 §2.4).
+
+use std::{fmt, sync::OnceLock};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Number, Value};
+
+/// Parses one JSON object that fills the whole of `bytes`.
+pub(crate) fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
+    match serde_json::from_slice::<StrictValue>(bytes)?.0 {
+        Value::Object(map) => Ok(map),
+        _ => Err(serde_json::Error::custom("not a JSON object")),
+    }
+}
+
+/// A JSON value in which no object has a member name twice.
+#[derive(Clone, Debug)]
+pub(crate) struct StrictValue(pub(crate) Value);
+
+impl<'de> Deserialize<'de> for StrictValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Strict { depth: 0 }.deserialize(deserializer).map(Self)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Strict {
+    depth: usize,
+}
+
+impl Strict {
+    fn deeper<E: Error>(self) -> Result<Self, E> {
+        if self.depth == MAX_DEPTH {
+            return Err(E::custom("nested too deep"));
+        }
+        Ok(Self { depth: self.depth + 1 })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a finite number"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element_seed(inner)? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut map = Map::new();
+        while let Some(name) = access.next_key::<String>()? {
+            if map.is_empty() && name == NUMBER_TOKEN && numbers_come_as_maps() {
+                let digits: String = access.next_value()?;
+                return digits.parse().map(Value::Number).map_err(A::Error::custom);
+            }
+            let value = access.next_value_seed(inner)?;
+            // The name is a stranger's: it stays out of the message.
+            if map.insert(name, value).is_some() {
+                return Err(A::Error::custom("a member name stands twice"));
+            }
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+/// Whether some crate of the program switched on serde_json's `arbitrary_precision`: numbers then
+/// reach a visitor as a map with one member of this name.
+fn numbers_come_as_maps() -> bool {
+    struct Probe;
+    impl<'de> Visitor<'de> for Probe {
+        type Value = bool;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a number")
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<bool, E> {
+            Ok(false)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<bool, A::Error> {
+            while access.next_entry::<String, String>()?.is_some() {}
+            Ok(true)
+        }
+    }
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        serde_json::Deserializer::from_str("1").deserialize_any(Probe).unwrap_or(false)
+    })
+}
+
+const NUMBER_TOKEN: &str = "$serde_json::private::Number";
+
+/// Levels of arrays and objects. Real tokens have three or four.
+const MAX_DEPTH: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_value_is_kept() {
+        let text = r#"{"a":[1,-2,3.5,"x",true,null,{"b":{}}],"c":18446744073709551615}"#;
+        let map = parse_object(text.as_bytes()).expect("parses");
+        assert_eq!(Value::Object(map), serde_json::from_str::<Value>(text).expect("parses"));
+    }
+
+    #[test]
+    fn refused_documents() {
+        for text in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"{"x":{"a":1,"a":2}}"#,
+            r#"{"x":[{"a":1,"a":2}]}"#,
+            "[]",
+            "1",
+            "null",
+            "",
+            "{",
+            r#"{"a":1}x"#,
+            r#"{"a":1e999}"#,
+            r#"{"a":NaN}"#,
+            r#"{a:1}"#,
+        ] {
+            assert!(parse_object(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(parse_object(b"{\"a\":\"\xff\"}").is_err(), "invalid UTF-8");
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested =
+            |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+        assert!(parse_object(nested(MAX_DEPTH - 1).as_bytes()).is_ok());
+        assert!(parse_object(nested(MAX_DEPTH).as_bytes()).is_err());
+        assert!(parse_object(nested(100_000).as_bytes()).is_err());
+    }
+}

@@ -1,0 +1,217 @@
+//! The compact form of a signed token, taken apart without trusting any of it (RFC 7515 §7.1).
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Map, Value};
+
+use crate::{
+    algorithm::Algorithm,
+    error::{Error, ErrorKind},
+    json,
+};
+
+/// A token that has the right shape. Nothing in it is verified.
+#[derive(Debug)]
+pub(crate) struct UnverifiedJws {
+    pub(crate) header: Header,
+    pub(crate) claims: Map<String, Value>,
+    pub(crate) signature: Vec<u8>,
+    /// How much of the token the signature covers: header, dot and payload.
+    pub(crate) signed_len: usize,
+}
+
+/// The header members that decide anything (RFC 7515 §4.1). Keys, URLs and certificates in a
+/// header are not even read.
+#[derive(Debug)]
+pub(crate) struct Header {
+    pub(crate) alg: Algorithm,
+    pub(crate) kid: Option<String>,
+}
+
+impl UnverifiedJws {
+    /// Takes apart what `token` says, with no more work than its length asks for. The caller has
+    /// bounded that length.
+    pub(crate) fn parse(token: &str) -> Result<Self, Error> {
+        let mut parts = token.splitn(4, '.');
+        let (Some(header), Some(payload), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(malformed("not three parts"));
+        };
+        if signature.is_empty() {
+            return Err(malformed("no signature"));
+        }
+        let header_json = decode(header, "the header is not canonical base64url")?;
+        let header_json = json::parse_object(&header_json).map_err(|error| {
+            malformed("the header is not a strict JSON object").with_source(error)
+        })?;
+        Ok(Self {
+            header: Header::read(header_json)?,
+            claims: json::parse_object(&decode(payload, "the payload is not canonical base64url")?)
+                .map_err(|error| {
+                    malformed("the payload is not a strict JSON object").with_source(error)
+                })?,
+            signature: decode(signature, "the signature is not canonical base64url")?,
+            signed_len: header.len() + 1 + payload.len(),
+        })
+    }
+}
+
+impl Header {
+    fn read(mut members: Map<String, Value>) -> Result<Self, Error> {
+        // Extensions that must be understood: there is none that we do (RFC 7515 §4.1.11).
+        if members.contains_key("crit") {
+            return Err(malformed("the header has `crit`"));
+        }
+        // An unencoded payload (RFC 7797) is for detached content, never for a JWT.
+        if members.contains_key("b64") {
+            return Err(malformed("the header has `b64`"));
+        }
+        match members.get("typ") {
+            None => {}
+            Some(Value::String(typ)) if is_access_token_type(typ) => {}
+            Some(Value::String(_)) => return Err(ErrorKind::TypeNotAllowed.into()),
+            Some(_) => return Err(malformed("the header's `typ` is not a string")),
+        }
+        let alg = match members.get("alg") {
+            Some(Value::String(alg)) => {
+                alg.parse().map_err(|_| Error::from(ErrorKind::AlgorithmNotAllowed))?
+            }
+            _ => return Err(malformed("the header's `alg` is missing or not a string")),
+        };
+        let kid = match members.remove("kid") {
+            None => None,
+            Some(Value::String(kid)) => Some(kid),
+            Some(_) => return Err(malformed("the header's `kid` is not a string")),
+        };
+        Ok(Self { alg, kid })
+    }
+}
+
+/// `JWT` (RFC 7519 §5.1) and `at+jwt` (RFC 9068 §2.1), in any case, with or without `application/`.
+fn is_access_token_type(typ: &str) -> bool {
+    const PREFIX: &str = "application/";
+    let name = match typ.get(..PREFIX.len()) {
+        Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => &typ[PREFIX.len()..],
+        _ => typ,
+    };
+    name.eq_ignore_ascii_case("JWT") || name.eq_ignore_ascii_case("at+jwt")
+}
+
+/// Base64url without padding, white space or set trailing bits (RFC 7515 §2).
+fn decode(part: &str, problem: &'static str) -> Result<Vec<u8>, Error> {
+    // The decoder's own message would name a byte of the token: it is not kept.
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed(problem))
+}
+
+fn malformed(problem: &'static str) -> Error {
+    ErrorKind::TokenMalformed { problem }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encode(text: &str) -> String {
+        URL_SAFE_NO_PAD.encode(text)
+    }
+
+    fn parse(header: &str, payload: &str) -> Result<UnverifiedJws, ErrorKind> {
+        UnverifiedJws::parse(&format!("{}.{}.c2ln", encode(header), encode(payload)))
+            .map_err(|error| error.kind().clone())
+    }
+
+    #[test]
+    fn a_plain_token() {
+        let jws = parse(r#"{"alg":"ES256","kid":"k","jku":"https://x.example"}"#, r#"{"a":1}"#)
+            .expect("parses");
+        assert_eq!(jws.header.alg, Algorithm::ES256);
+        assert_eq!(jws.header.kid.as_deref(), Some("k"));
+        assert_eq!(jws.claims["a"], 1);
+        assert_eq!(jws.signature, b"sig");
+    }
+
+    #[test]
+    fn types() {
+        for typ in ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/JWT"] {
+            let header = format!(r#"{{"alg":"RS256","typ":"{typ}"}}"#);
+            assert!(parse(&header, "{}").is_ok(), "{typ}");
+        }
+        for typ in [
+            "",
+            "JOSE",
+            "id_token+jwt",
+            "dpop+jwt",
+            "application/",
+            "JWT ",
+            "application/application/jwt",
+        ] {
+            let header = format!(r#"{{"alg":"RS256","typ":"{typ}"}}"#);
+            assert_eq!(parse(&header, "{}").unwrap_err(), ErrorKind::TypeNotAllowed, "{typ}");
+        }
+    }
+
+    #[test]
+    fn refused_headers() {
+        for header in [
+            r#"{}"#,
+            r#"{"alg":1}"#,
+            r#"{"alg":["RS256"]}"#,
+            r#"{"alg":null}"#,
+            r#"{"alg":"RS256","alg":"RS256"}"#,
+            r#"{"alg":"RS256","kid":1}"#,
+            r#"{"alg":"RS256","kid":null}"#,
+            r#"{"alg":"RS256","typ":1}"#,
+            r#"{"alg":"RS256","crit":["exp"],"exp":1}"#,
+            r#"{"alg":"RS256","crit":[]}"#,
+            r#"{"alg":"RS256","crit":"x"}"#,
+            r#"{"alg":"RS256","b64":false}"#,
+            r#"{"alg":"RS256","b64":true}"#,
+            r#"["RS256"]"#,
+            "",
+        ] {
+            assert!(
+                matches!(parse(header, "{}"), Err(ErrorKind::TokenMalformed { .. })),
+                "{header}"
+            );
+        }
+        for alg in ["none", "None", "NONE", "nOnE", "", "RSA-OAEP", "dir", "rs256"] {
+            let header = format!(r#"{{"alg":"{alg}"}}"#);
+            assert_eq!(parse(&header, "{}").unwrap_err(), ErrorKind::AlgorithmNotAllowed, "{alg}");
+        }
+    }
+
+    #[test]
+    fn refused_shapes() {
+        let (header, payload) = (encode(r#"{"alg":"RS256"}"#), encode("{}"));
+        let dots = ".".repeat(10_000);
+        for token in [
+            String::new(),
+            ".".to_owned(),
+            "..".to_owned(),
+            dots,
+            header.clone(),
+            format!("{header}.{payload}"),
+            format!("{header}.{payload}."),
+            format!("{header}.{payload}.c2ln.c2ln"),
+            format!("{header}.{payload}.c2ln.c2ln.c2ln"),
+            format!("{header}..c2ln"),
+            format!(".{payload}.c2ln"),
+            format!("{header}=.{payload}.c2ln"),
+            format!("{header}.{payload}==.c2ln"),
+            format!("{header}.{payload}.c2ln="),
+            format!("{header}.{payload}.c2l+"),
+            format!("{header}.{payload}.c2l/"),
+            format!("{header}.{payload}.c"),
+            // `YR` and `YQ` decode to the same byte; only the second is canonical.
+            format!("{header}.{payload}.YR"),
+        ] {
+            assert!(
+                matches!(
+                    UnverifiedJws::parse(&token).map_err(|error| error.kind().clone()),
+                    Err(ErrorKind::TokenMalformed { .. })
+                ),
+                "{token}"
+            );
+        }
+    }
+}

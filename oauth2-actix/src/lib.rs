@@ -1,0 +1,106 @@
+//! OAuth2 resource-server middleware for actix-web: one line, `App::wrap(oauth2)`, and every
+//! request must carry an access token that is genuine, meant for this API and still valid.
+//!
+//! ```no_run
+//! use actix_web::{App, HttpServer, get};
+//! use oauth2_actix::{Claims, OAuth2, Provider};
+//!
+//! #[get("/me")]
+//! async fn me(claims: Claims) -> String {
+//!     claims.subject().unwrap_or("nobody").to_owned()
+//! }
+//!
+//! #[actix_web::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let oauth2 = OAuth2::builder()
+//!         .provider(
+//!             "google",
+//!             Provider::new()
+//!                 .issuer("https://accounts.google.com")
+//!                 .audience("1234.apps.googleusercontent.com")
+//!                 .keys("https://www.googleapis.com/oauth2/v3/certs"),
+//!         )
+//!         .key_refresh_minutes(30)
+//!         .public_paths(["/health"])
+//!         .build()?;
+//!     HttpServer::new(move || App::new().wrap(oauth2.clone()).service(me))
+//!         .bind("127.0.0.1:8080")?
+//!         .run()
+//!         .await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What is checked
+//!
+//! 1. The token is a JWT in JWS compact form, at most 16 KiB, in strict base64url and JSON.
+//! 2. Its `iss` and `aud` are those of a configured provider.
+//! 3. `exp` lies ahead and `nbf`, if there, behind; other registered claims have their type.
+//! 4. One of that provider's keys verifies it, with an algorithm that this key allows.
+//!
+//! Not checked: whether the token was revoked, who sends it, and what it permits. For the last,
+//! handlers ask [`Claims`].
+//!
+//! # Answers
+//!
+//! | Situation | HTTP | WebSocket |
+//! | --- | --- | --- |
+//! | no `Authorization` header | 400 (401 by [`MissingToken`]) | 101, then close 1008 |
+//! | header malformed | 400 `invalid_request` | 101, then close 1008 |
+//! | token refused | 401 `invalid_token` | 101, then close 1008 |
+//! | scope or claim missing | 403 `insufficient_scope` | 101, then close 1008 |
+//! | keys not available | 503 with `Retry-After` | 101, then close 1013 |
+//! | claims asked for, nothing mounted | 500, empty | 500, empty |
+//!
+//! # Features
+//!
+//! - `websocket` (default): upgrades are refused by a close frame that a browser's script can read.
+//! - `testing`: keys, tokens, a small identity provider, for tests and development.
+//! - `vendored-openssl`: builds OpenSSL from source.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod algorithm;
+mod bearer;
+mod build_error;
+mod builder;
+mod challenge;
+mod claims;
+mod clock;
+mod config;
+mod edwards;
+mod error;
+mod fetch;
+mod hmac;
+mod json;
+mod jwk;
+mod jws;
+mod key_engine;
+mod key_form;
+mod key_set;
+mod keys;
+mod middleware;
+mod oauth2;
+mod policy;
+mod public;
+mod refusal;
+mod remote_keys;
+mod scope;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod validation;
+#[cfg(feature = "websocket")]
+mod websocket;
+
+#[doc(hidden)]
+pub use crate::middleware::{OAuth2Future, OAuth2Middleware};
+pub use crate::{
+    algorithm::{Algorithm, UnknownAlgorithm},
+    build_error::BuildError,
+    builder::{MissingToken, OAuth2Builder, Provider},
+    claims::{Claims, OptionalClaims, TypedClaims},
+    error::{Error, ErrorKind},
+    keys::Keys,
+    oauth2::OAuth2,
+};

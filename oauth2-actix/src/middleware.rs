@@ -1,0 +1,216 @@
+//! Transform and Service: the only file that knows actix's service traits.
+
+use std::{
+    future::{Future, Ready, ready},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready as poll_ready},
+    time::Duration,
+};
+
+use actix_web::{
+    HttpMessage,
+    body::{EitherBody, MessageBody},
+    dev::{Service, ServiceRequest, ServiceResponse, Transform},
+};
+use futures_util::future::LocalBoxFuture;
+use pin_project_lite::pin_project;
+
+use crate::{
+    OAuth2,
+    bearer::BearerToken,
+    claims::{Anonymous, Claims},
+    error::Error,
+    policy::{Decision, Pending},
+    remote_keys::unavailable,
+};
+
+impl<S, B> Transform<S, ServiceRequest> for OAuth2
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = actix_web::Error> + 'static,
+    B: MessageBody,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = actix_web::Error;
+    type Transform = OAuth2Middleware<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, service: S) -> Self::Future {
+        ready(Ok(OAuth2Middleware(Rc::new(Shared { service, oauth2: self.clone() }))))
+    }
+}
+
+/// The service that `OAuth2` makes of the one it wraps.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct OAuth2Middleware<S>(Rc<Shared<S>>);
+
+#[derive(Debug)]
+struct Shared<S> {
+    service: S,
+    oauth2: OAuth2,
+}
+
+impl<S, B> Service<ServiceRequest> for OAuth2Middleware<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = actix_web::Error> + 'static,
+    B: MessageBody,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = actix_web::Error;
+    type Future = OAuth2Future<S, S::Future>;
+
+    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.service.poll_ready(context)
+    }
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        let shared = Rc::clone(&self.0);
+        let policy = &shared.oauth2.0;
+        let decision = match BearerToken::from_headers(request.headers()) {
+            Ok(token) => policy.decide(token),
+            Err(error) => Decision::Refused(error),
+        };
+        let state = match decision {
+            Decision::Accepted(claims) => State::inner(&shared, request, Ok(claims)),
+            // Only what is refused or would have to wait asks whether it is public.
+            Decision::Refused(error) if is_public(&shared, &request) => {
+                State::inner(&shared, request, Err(error))
+            }
+            Decision::Waiting(pending) if is_public(&shared, &request) => {
+                policy.poke(&pending);
+                State::inner(&shared, request, Err(unavailable(Duration::ZERO)))
+            }
+            Decision::Refused(error) => State::refused(&shared, request, &error),
+            Decision::Waiting(pending) => State::Waiting {
+                decision: Box::pin(resolve(shared.oauth2.clone(), pending)),
+                request: Some(request),
+            },
+        };
+        OAuth2Future { shared, state }
+    }
+}
+
+fn is_public<S>(shared: &Shared<S>, request: &ServiceRequest) -> bool {
+    shared.oauth2.0.public.contains(request.match_info().as_str())
+}
+
+async fn resolve(oauth2: OAuth2, pending: Box<Pending>) -> Result<Claims, Error> {
+    oauth2.0.resolve(pending).await
+}
+
+pin_project! {
+    /// Boxed only where keys must be waited for.
+    #[doc(hidden)]
+    pub struct OAuth2Future<S, F> {
+        shared: Rc<Shared<S>>,
+        #[pin]
+        state: State<F>,
+    }
+}
+
+impl<S, F> std::fmt::Debug for OAuth2Future<S, F> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("OAuth2Future").finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<F> {
+        Waiting {
+            decision: LocalBoxFuture<'static, Result<Claims, Error>>,
+            request: Option<ServiceRequest>,
+        },
+        Inner {
+            #[pin]
+            answer: F,
+        },
+        Refused {
+            response: Option<ServiceResponse>,
+        },
+    }
+}
+
+impl<F> State<F> {
+    /// Hands the request on, with its claims or the reason why there are none.
+    fn inner<S>(shared: &Shared<S>, request: ServiceRequest, claims: Result<Claims, Error>) -> Self
+    where
+        S: Service<ServiceRequest, Future = F>,
+    {
+        let mut extensions = request.extensions_mut();
+        match claims {
+            Ok(claims) => {
+                extensions.insert(claims);
+            }
+            Err(why) => {
+                // Those of another `OAuth2` further out say nothing about this one.
+                extensions.remove::<Claims>();
+                extensions.insert(Anonymous(why));
+            }
+        }
+        drop(extensions);
+        Self::Inner { answer: shared.service.call(request) }
+    }
+
+    fn refused<S>(shared: &Shared<S>, request: ServiceRequest, error: &Error) -> Self {
+        let response = shared.oauth2.0.refuse(request.request(), error);
+        Self::Refused { response: Some(request.into_response(response)) }
+    }
+}
+
+impl<S, B> Future for OAuth2Future<S, S::Future>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = actix_web::Error>,
+    B: MessageBody,
+{
+    type Output = Result<ServiceResponse<EitherBody<B>>, actix_web::Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let next = match this.state.as_mut().project() {
+                StateProjection::Inner { answer } => {
+                    let answer = poll_ready!(answer.poll(context));
+                    return Poll::Ready(answer.map(|response| finish(this.shared, response)));
+                }
+                StateProjection::Refused { response } => {
+                    let response = response.take().expect("polled after completion");
+                    return Poll::Ready(Ok(response.map_into_right_body()));
+                }
+                StateProjection::Waiting { decision, request } => {
+                    let decision = poll_ready!(decision.as_mut().poll(context));
+                    let request = request.take().expect("polled after completion");
+                    match decision {
+                        Ok(claims) => State::inner(this.shared, request, Ok(claims)),
+                        Err(error) => State::refused(this.shared, request, &error),
+                    }
+                }
+            };
+            this.state.set(next);
+        }
+    }
+}
+
+/// An error of ours that an extractor or a handler returned knows nothing of realm, hook or
+/// WebSocket: its answer is written anew here. A response that somebody further in has given
+/// another status is left alone.
+fn finish<S, B>(
+    shared: &Shared<S>,
+    response: ServiceResponse<B>,
+) -> ServiceResponse<EitherBody<B>> {
+    let error = response
+        .response()
+        .error()
+        .and_then(|error| error.as_error::<Error>())
+        .filter(|error| error.status() == response.status())
+        .cloned();
+    match error {
+        None => response.map_into_left_body(),
+        Some(error) => {
+            let refusal = shared.oauth2.0.refuse(response.request(), &error);
+            response.into_response(refusal).map_into_right_body()
+        }
+    }
+}

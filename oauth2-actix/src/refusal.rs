@@ -1,0 +1,105 @@
+//! From an error to the answer that leaves: plain HTTP with challenge and JSON body, or a
+//! WebSocket close.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        Method, StatusCode,
+        header::{self, HeaderValue},
+    },
+};
+
+use crate::{
+    MissingToken,
+    challenge::Challenge,
+    error::{Error, ErrorKind},
+    policy::Policy,
+};
+
+impl Policy {
+    /// The answer to a refused request. The typed reason is in its extensions, whatever the
+    /// user's hook made of the rest.
+    pub(crate) fn refuse(&self, request: &HttpRequest, error: &Error) -> HttpResponse {
+        match (error.kind(), std::error::Error::source(error)) {
+            // Whoever failed to mount something has an error in the log already.
+            (ErrorKind::NotConfigured, _) => {}
+            (_, None) => tracing::debug!(target: "oauth2_actix", reason = %error, "refused"),
+            (_, Some(source)) => {
+                tracing::debug!(target: "oauth2_actix", reason = %error, %source, "refused");
+            }
+        }
+        self.explain_preflight(request);
+        #[cfg(feature = "websocket")]
+        if let Some(mut response) = crate::websocket::close(request, error) {
+            response.extensions_mut().insert(error.clone());
+            return response;
+        }
+        let status = match (error.kind(), self.missing_token) {
+            (ErrorKind::TokenAbsent, MissingToken::Unauthorized) => StatusCode::UNAUTHORIZED,
+            _ => error.status(),
+        };
+        let mut response = plain(error, &self.realm, status);
+        if request.headers().contains_key(header::ORIGIN) {
+            // actix-cors outside replaces this only where it exposes headers itself.
+            response.headers_mut().insert(
+                header::ACCESS_CONTROL_EXPOSE_HEADERS,
+                HeaderValue::from_static("WWW-Authenticate, Retry-After"),
+            );
+        }
+        if let Some(hook) = &self.on_refusal {
+            response = hook(request, error, response);
+        }
+        response.extensions_mut().insert(error.clone());
+        response
+    }
+
+    /// A preflight that needs a token can never succeed: browsers send none with it.
+    fn explain_preflight(&self, request: &HttpRequest) {
+        let is_preflight = *request.method() == Method::OPTIONS
+            && request.headers().contains_key(header::ORIGIN)
+            && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        if is_preflight
+            && !self.preflight_explained.swap(true, std::sync::atomic::Ordering::Relaxed)
+        {
+            tracing::warn!(
+                target: "oauth2_actix",
+                "a CORS preflight was refused, since it reached OAuth2 before any CORS middleware; \
+                 wrap CORS after OAuth2, which puts it outside: `.wrap(oauth2).wrap(cors)` \
+                 (this is said once)"
+            );
+        }
+    }
+}
+
+/// Status, challenge and body, without regard to any request.
+pub(crate) fn plain(error: &Error, realm: &str, status: StatusCode) -> HttpResponse {
+    let mut response = HttpResponse::build(status);
+    let answer = error.answer();
+    if matches!(error.kind(), ErrorKind::NotConfigured) {
+        return response.finish();
+    }
+    match error.kind() {
+        ErrorKind::KeysUnavailable { retry_after } => {
+            let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
+        kind => {
+            let mut challenge = Challenge::new(realm);
+            // A client that sent no token learns only that one is needed (RFC 6750 §3.1).
+            if !matches!(kind, ErrorKind::TokenAbsent) {
+                challenge = challenge.error(answer.code, answer.description);
+            }
+            if let ErrorKind::ScopeInsufficient { required } = kind {
+                challenge = challenge.scope(required);
+            }
+            response.insert_header((header::WWW_AUTHENTICATE, challenge.finish()));
+        }
+    }
+    response.json(serde_json::json!({
+        "error": answer.code,
+        "error_description": answer.description,
+    }))
+}
+
+/// What a challenge names where no policy is at hand, or names no realm.
+pub(crate) const DEFAULT_REALM: &str = "api";

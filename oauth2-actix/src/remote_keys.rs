@@ -1,0 +1,213 @@
+//! The keys of a provider that publishes them at a URL, as the request path sees them: a snapshot
+//! to read, and a way to wait for a newer one. The fetching is the key engine's.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::{ArcSwapOption, Guard};
+use tokio::sync::oneshot;
+
+use crate::{
+    clock::Clock,
+    error::{Error, ErrorKind},
+    fetch::KeyUrl,
+    jwk::KeyPolicy,
+    key_engine::{Command, EngineHandle},
+    key_set::KeySet,
+};
+
+/// When keys are fetched again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refresh {
+    /// Never: the keys fetched first stay for good.
+    Never,
+    /// In the background before this age, and when a token names a key that is not there.
+    Every(Duration),
+    /// For every request.
+    Always,
+}
+
+/// One provider's published keys. Shared between the request path and the key engine.
+#[derive(Debug)]
+pub(crate) struct RemoteKeys {
+    pub(crate) provider: Arc<str>,
+    pub(crate) url: KeyUrl,
+    pub(crate) policy: KeyPolicy,
+    pub(crate) refresh: Refresh,
+    snapshot: ArcSwapOption<Snapshot>,
+    gate: Mutex<Gate>,
+    waiters: AtomicUsize,
+    poked: AtomicBool,
+}
+
+/// Keys as one fetch brought them.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) keys: KeySet,
+    /// When the fetch began.
+    pub(crate) fetched_at: Duration,
+    /// From when on these keys are no longer trusted.
+    pub(crate) stale_at: Option<Duration>,
+}
+
+/// What keeps requests from causing fetches. Written by the engine, read off the hot path.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Gate {
+    /// No attempt before this moment, because of failures.
+    pub(crate) retry_at: Duration,
+    /// No attempt for an unknown key before this moment.
+    pub(crate) cooldown_until: Duration,
+    /// Whether the last attempt failed.
+    pub(crate) failing: bool,
+    /// Whether an attempt is under way.
+    pub(crate) flying: bool,
+}
+
+impl Gate {
+    /// What a request hears that may not cause a fetch now. None: it may, or join one.
+    pub(crate) fn answer(&self, cause: Cause, now: Duration) -> Option<Result<Waited, Error>> {
+        if self.flying || cause == Cause::Always {
+            None
+        } else if now < self.retry_at {
+            Some(Err(unavailable(self.retry_at - now)))
+        } else if cause == Cause::UnknownKey && now < self.cooldown_until {
+            Some(if self.failing {
+                Err(unavailable(self.cooldown_until - now))
+            } else {
+                Ok(Waited::CoolingDown)
+            })
+        } else {
+            None
+        }
+    }
+}
+
+/// Why a request asks for keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// There are none, or none fresh enough.
+    Missing,
+    /// The token's key is not among them.
+    UnknownKey,
+    /// Every request sees fresh keys.
+    Always,
+}
+
+/// How a wait for keys ended well.
+#[derive(Debug)]
+pub(crate) enum Waited {
+    /// A fetch succeeded. `after_request`: it began after the request had arrived.
+    Fetched { snapshot: Arc<Snapshot>, after_request: bool },
+    /// No fetch: the last one that an unknown key caused was good, and too short ago.
+    CoolingDown,
+}
+
+impl RemoteKeys {
+    pub(crate) fn new(
+        provider: Arc<str>,
+        url: KeyUrl,
+        policy: KeyPolicy,
+        refresh: Refresh,
+    ) -> Self {
+        Self {
+            provider,
+            url,
+            policy,
+            refresh,
+            snapshot: ArcSwapOption::empty(),
+            gate: Mutex::default(),
+            waiters: AtomicUsize::new(0),
+            poked: AtomicBool::new(false),
+        }
+    }
+
+    /// The keys at hand, if they may be used now.
+    pub(crate) fn usable(&self, clock: &Clock) -> Option<Guard<Option<Arc<Snapshot>>>> {
+        if self.refresh == Refresh::Always {
+            return None;
+        }
+        let guard = self.snapshot.load();
+        let snapshot = guard.as_ref()?;
+        let stale = snapshot.stale_at.is_some_and(|moment| clock.monotonic() >= moment);
+        (!stale).then_some(guard)
+    }
+
+    pub(crate) fn replace(&self, snapshot: Arc<Snapshot>) {
+        self.snapshot.store(Some(snapshot));
+    }
+
+    pub(crate) fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        self.snapshot.load_full()
+    }
+
+    pub(crate) fn gate(&self) -> MutexGuard<'_, Gate> {
+        // Two numbers: there is no state in which a panic could have left them.
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for keys without waiting for them. Once at a time.
+    pub(crate) fn poke(&self, engine: &EngineHandle, slot: usize) {
+        if self.refresh != Refresh::Always && !self.poked.swap(true, Ordering::Relaxed) {
+            engine.send(Command { slot, cause: Cause::Missing, arrived: 0, reply: None });
+        }
+    }
+
+    pub(crate) fn poke_done(&self) {
+        self.poked.store(false, Ordering::Relaxed);
+    }
+
+    /// Waits for keys. `arrived` is the request's place in the engine's order of events.
+    pub(crate) async fn wait(
+        &self,
+        engine: &EngineHandle,
+        slot: usize,
+        cause: Cause,
+        arrived: u64,
+    ) -> Result<Waited, Error> {
+        // A flood of made-up key ids, or of requests while there are no keys, ends here, without
+        // a word to the engine.
+        let gate = *self.gate();
+        if let Some(answer) = gate.answer(cause, engine.clock().monotonic()) {
+            return answer;
+        }
+        let Some(_place) = Place::take(&self.waiters) else {
+            tracing::debug!(target: "oauth2_actix", provider = %self.provider, "too many requests wait for keys");
+            return Err(unavailable(Duration::ZERO));
+        };
+        let (reply, answer) = oneshot::channel();
+        engine.send(Command { slot, cause, arrived, reply: Some(reply) });
+        // The engine drops what it cannot answer.
+        answer.await.unwrap_or_else(|_| Err(unavailable(Duration::ZERO)))
+    }
+}
+
+/// 503 with a moment to come back at.
+pub(crate) fn unavailable(retry_after: Duration) -> Error {
+    ErrorKind::KeysUnavailable { retry_after: retry_after.max(Duration::from_secs(1)) }.into()
+}
+
+/// One of the places for requests that wait for a provider's keys.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiters: &'a AtomicUsize) -> Option<Self> {
+        let place = Self(waiters);
+        // Dropping the place gives it back.
+        (waiters.fetch_add(1, Ordering::Relaxed) < MAX_WAITERS).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Requests that may wait for one provider at once. A waiting request holds its connection and a
+/// parsed token; the rest get 503 at once.
+const MAX_WAITERS: usize = 1024;

@@ -1,0 +1,263 @@
+//! A key server that answers as a script says, down to the bytes: for everything that a good
+//! server would never do.
+
+use std::{
+    fmt,
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// A key server on loopback that answers as told, and counts.
+///
+/// ```
+/// use oauth2_actix::testing::{Answer, KeyServer};
+///
+/// let server = KeyServer::start(Answer::status(500))?;
+/// server.answer(Answer::json(&serde_json::json!({"keys": []})));
+/// assert_eq!(server.requests(), 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct KeyServer {
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+struct State {
+    answer: Mutex<Answer>,
+    requests: AtomicU64,
+    stopped: AtomicBool,
+}
+
+impl KeyServer {
+    /// A server that gives this answer to every request until told otherwise.
+    ///
+    /// # Errors
+    ///
+    /// No port, or no thread.
+    pub fn start(answer: Answer) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        let address = listener.local_addr()?;
+        let state = Arc::new(State {
+            answer: Mutex::new(answer),
+            requests: AtomicU64::new(0),
+            stopped: AtomicBool::new(false),
+        });
+        let shared = Arc::clone(&state);
+        std::thread::Builder::new().name("key-server".into()).spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if shared.stopped.load(Ordering::SeqCst) {
+                    return;
+                }
+                let shared = Arc::clone(&shared);
+                std::thread::spawn(move || shared.serve(stream));
+            }
+        })?;
+        Ok(Self { address, state })
+    }
+
+    /// The URL of its key document.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/jwks.json", self.address)
+    }
+
+    /// Answers so from now on.
+    pub fn answer(&self, answer: Answer) {
+        *self.state.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
+    }
+
+    /// How many requests came in.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.state.requests.load(Ordering::SeqCst)
+    }
+
+    /// Waits until this many requests have come in, for at most 10 s.
+    ///
+    /// # Panics
+    ///
+    /// If they have not by then.
+    pub fn wait_for_requests(&self, count: u64) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.requests() < count {
+            assert!(Instant::now() < deadline, "{} of {count} requests came", self.requests());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for KeyServer {
+    fn drop(&mut self) {
+        self.state.stopped.store(true, Ordering::SeqCst);
+        // Wakes the listening thread.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+impl fmt::Debug for KeyServer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "KeyServer({}, {} requests)", self.address, self.requests())
+    }
+}
+
+impl State {
+    fn serve(&self, mut stream: TcpStream) {
+        let _ = stream.set_read_timeout(Some(PATIENCE));
+        let answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if answer.resets {
+            // Unread bytes make the close a reset.
+            let _ = stream.peek(&mut [0]);
+            self.requests.fetch_add(1, Ordering::SeqCst);
+            return;
+        }
+        let mut head = Vec::new();
+        let mut buffer = [0; 1024];
+        while !head.windows(4).any(|window| window == b"\r\n\r\n") {
+            match stream.read(&mut buffer) {
+                Ok(0) | Err(_) => return,
+                Ok(count) => head.extend_from_slice(&buffer[..count]),
+            }
+        }
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        if let Some(gate) = &answer.held {
+            gate.wait();
+        }
+        if answer.hangs {
+            // Until the client goes away.
+            let _ = stream.read(&mut buffer);
+            return;
+        }
+        let _ = match answer.drip {
+            None => stream.write_all(&answer.bytes),
+            Some(pause) => answer.bytes.iter().try_for_each(|byte| {
+                std::thread::sleep(pause);
+                stream.write_all(&[*byte])
+            }),
+        };
+    }
+}
+
+/// What a [`KeyServer`] answers.
+#[derive(Clone)]
+pub struct Answer {
+    bytes: Arc<[u8]>,
+    drip: Option<Duration>,
+    hangs: bool,
+    resets: bool,
+    held: Option<Arc<Gate>>,
+}
+
+impl Answer {
+    /// 200 with a JSON document.
+    #[must_use]
+    pub fn json(document: &Value) -> Self {
+        Self::body(200, &[("content-type", "application/json")], document.to_string().as_bytes())
+    }
+
+    /// A status without a body.
+    #[must_use]
+    pub fn status(status: u16) -> Self {
+        Self::body(status, &[], b"")
+    }
+
+    /// A redirect to another URL.
+    #[must_use]
+    pub fn redirect(status: u16, location: &str) -> Self {
+        Self::body(status, &[("location", location)], b"")
+    }
+
+    /// A status, headers and a body with its right length.
+    #[must_use]
+    pub fn body(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Self {
+        let mut head = format!("HTTP/1.1 {status} Scripted\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+        Self::raw([head.as_bytes(), body].concat())
+    }
+
+    /// Exactly these bytes, and then the end of the connection.
+    #[must_use]
+    pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
+        let bytes: Vec<u8> = bytes.into();
+        Self { bytes: bytes.into(), drip: None, hangs: false, resets: false, held: None }
+    }
+
+    /// Reads the request and never says a word.
+    #[must_use]
+    pub fn hang() -> Self {
+        Self { hangs: true, ..Self::raw("") }
+    }
+
+    /// Resets the connection without reading the request.
+    #[must_use]
+    pub fn reset() -> Self {
+        Self { resets: true, ..Self::raw("") }
+    }
+
+    /// This answer, one byte at a time.
+    #[must_use]
+    pub fn dripping(mut self, pause: Duration) -> Self {
+        self.drip = Some(pause);
+        self
+    }
+
+    /// This answer, cut off after so many bytes.
+    #[must_use]
+    pub fn truncated(self, length: usize) -> Self {
+        Self { bytes: self.bytes[..length.min(self.bytes.len())].into(), ..self }
+    }
+
+    /// This answer, held back until it is released (or for 30 s).
+    #[must_use]
+    pub fn held(mut self) -> (Self, Release) {
+        let gate = Arc::new(Gate::default());
+        self.held = Some(Arc::clone(&gate));
+        (self, Release(gate))
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Answer({} bytes)", self.bytes.len())
+    }
+}
+
+/// Lets a held [`Answer`] go; dropping it does so too.
+#[derive(Debug)]
+pub struct Release(Arc<Gate>);
+
+impl Release {
+    /// Lets it go.
+    pub fn release(self) {}
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        *self.0.open.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.opened.notify_all();
+    }
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn wait(&self) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.opened.wait_timeout_while(open, PATIENCE, |open| !*open));
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,97 @@
+//! An actix server on a thread of its own, on a loopback port.
+
+use std::{
+    fmt, io,
+    net::{SocketAddr, TcpListener},
+    sync::mpsc,
+};
+
+use actix_web::{
+    dev::{Server, ServerHandle},
+    rt::System,
+};
+
+/// A real actix server on a loopback port, for as long as this lives.
+///
+/// ```
+/// use actix_web::{App, HttpResponse, HttpServer, web};
+/// use oauth2_actix::testing::LocalServer;
+///
+/// let server = LocalServer::start(|listener| {
+///     let app = || App::new().route("/", web::get().to(HttpResponse::Ok));
+///     Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+/// })?;
+/// assert!(server.url("/").starts_with("http://127.0.0.1:"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct LocalServer {
+    address: SocketAddr,
+    handle: ServerHandle,
+}
+
+impl LocalServer {
+    /// Serves on a free port what `serve` makes of its listener.
+    ///
+    /// # Errors
+    ///
+    /// No port, no thread, or what `serve` says.
+    pub fn start<F>(serve: F) -> io::Result<Self>
+    where
+        F: FnOnce(TcpListener) -> io::Result<Server> + Send + 'static,
+    {
+        Self::listen(TcpListener::bind(("127.0.0.1", 0))?, serve)
+    }
+
+    /// Serves on a listener that is there already.
+    ///
+    /// # Errors
+    ///
+    /// No thread, or what `serve` says.
+    pub fn listen<F>(listener: TcpListener, serve: F) -> io::Result<Self>
+    where
+        F: FnOnce(TcpListener) -> io::Result<Server> + Send + 'static,
+    {
+        let address = listener.local_addr()?;
+        let (started, start) = mpsc::channel();
+        std::thread::Builder::new().name("local-server".into()).spawn(move || {
+            System::new().block_on(async move {
+                match serve(listener) {
+                    Ok(server) => {
+                        let _ = started.send(Ok(server.handle()));
+                        let _ = server.await;
+                    }
+                    Err(error) => {
+                        let _ = started.send(Err(error));
+                    }
+                }
+            });
+        })?;
+        let handle = start.recv().map_err(io::Error::other)??;
+        Ok(Self { address, handle })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL of a path on it.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}
+
+impl Drop for LocalServer {
+    fn drop(&mut self) {
+        // The order to stop goes out at once; only its completion would have to be awaited.
+        drop(self.handle.stop(false));
+    }
+}
+
+impl fmt::Debug for LocalServer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "LocalServer({})", self.address)
+    }
+}

@@ -1,0 +1,93 @@
+//! Tokens with claims of a test's choice.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Map, Value, json};
+
+use super::SigningKey;
+
+/// An access token in the making: good unless you spoil it.
+///
+/// ```
+/// use oauth2_actix::{Algorithm, testing::{SigningKey, Token}};
+///
+/// let key = SigningKey::generate(Algorithm::ES256, "key-1");
+/// let expired = Token::new("https://idp.test", "api").expires_in(-10).sign(&key);
+/// assert_eq!(expired.split('.').count(), 3);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Token {
+    header: Map<String, Value>,
+    claims: Map<String, Value>,
+    issued_at: i64,
+}
+
+impl Token {
+    /// A token of this issuer for this audience, with subject `user-1`, that lives for 5 minutes.
+    #[must_use]
+    pub fn new(issuer: &str, audience: &str) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let token = Self {
+            header: Map::from_iter([("typ".to_owned(), json!("at+jwt"))]),
+            claims: Map::new(),
+            issued_at: now.cast_signed(),
+        };
+        token
+            .claim("iss", issuer)
+            .claim("aud", audience)
+            .claim("sub", "user-1")
+            .claim("iat", now)
+            .expires_in(300)
+    }
+
+    /// Sets a claim.
+    #[must_use]
+    pub fn claim(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.claims.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets all claims of an object.
+    #[must_use]
+    pub fn claims(mut self, claims: Map<String, Value>) -> Self {
+        self.claims.extend(claims);
+        self
+    }
+
+    /// Leaves a claim out.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.claims.remove(name);
+        self
+    }
+
+    /// Sets a member of the header; `alg` and `kid` are the key's otherwise. `null` leaves it out.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.header.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets when it expires, in seconds from its issue; negative for the past.
+    #[must_use]
+    pub fn expires_in(self, seconds: i64) -> Self {
+        let exp = self.issued_at + seconds;
+        self.claim("exp", exp)
+    }
+
+    /// Signs it.
+    #[must_use]
+    pub fn sign(&self, key: &SigningKey) -> String {
+        let mut header = self.header.clone();
+        header.entry("alg").or_insert_with(|| json!(key.algorithm().name()));
+        header.entry("kid").or_insert_with(|| json!(key.kid()));
+        header.retain(|_, value| !value.is_null());
+        let part = |map: &Map<String, Value>| {
+            URL_SAFE_NO_PAD.encode(serde_json::to_string(map).expect("JSON"))
+        };
+        let signed = format!("{}.{}", part(&header), part(&self.claims));
+        let signature = URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()));
+        format!("{signed}.{signature}")
+    }
+}

@@ -1,0 +1,213 @@
+//! What the claims must say, whatever the signature (RFC 7519 §4.1, RFC 9068 §4).
+//!
+//! These checks run before the signature: they are cheaper, and tell a client nothing that it
+//! could not read in its own token.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, ErrorKind};
+
+/// Checks `exp`, which is mandatory, and `nbf` and `iat`, which are not. An `iat` ahead of our
+/// clock refuses nothing.
+pub(crate) fn check_times(
+    claims: &Map<String, Value>,
+    now: Duration,
+    leeway: Duration,
+) -> Result<(), Error> {
+    let now = now.as_secs_f64();
+    let leeway = leeway.as_secs_f64();
+    let exp = numeric_date(claims, "exp")?.ok_or(ErrorKind::ClaimInvalid { claim: "exp" })?;
+    // "on or after which the JWT MUST NOT be accepted". Written so that nothing but a clear yes
+    // passes.
+    if !(now < exp + leeway) {
+        return Err(ErrorKind::Expired { exp, now }.into());
+    }
+    if let Some(nbf) = numeric_date(claims, "nbf")?
+        && !(nbf <= now + leeway)
+    {
+        return Err(ErrorKind::NotYetValid { nbf, now }.into());
+    }
+    numeric_date(claims, "iat")?;
+    Ok(())
+}
+
+/// The token's `iss`. It may only choose among configured providers.
+pub(crate) fn issuer(claims: &Map<String, Value>) -> Result<&str, Error> {
+    string(claims, "iss")?.ok_or_else(|| ErrorKind::ClaimInvalid { claim: "iss" }.into())
+}
+
+/// The claims that have one type by the standard have it, when they are there.
+pub(crate) fn check_types(claims: &Map<String, Value>) -> Result<(), Error> {
+    string(claims, "sub")?;
+    string(claims, "jti")?;
+    if !claims.get("aud").is_none_or(is_string_or_strings) {
+        return Err(ErrorKind::ClaimInvalid { claim: "aud" }.into());
+    }
+    Ok(())
+}
+
+/// Whether the claim `name` is, or contains, one of `audiences`.
+pub(crate) fn names_audience(
+    claims: &Map<String, Value>,
+    name: &str,
+    audiences: &[String],
+) -> bool {
+    match claims.get(name) {
+        Some(Value::String(one)) => audiences.contains(one),
+        Some(list @ Value::Array(items)) if is_string_or_strings(list) => {
+            items.iter().filter_map(Value::as_str).any(|item| audiences.iter().any(|a| a == item))
+        }
+        _ => false,
+    }
+}
+
+fn is_string_or_strings(value: &Value) -> bool {
+    match value {
+        Value::String(_) => true,
+        Value::Array(items) => items.iter().all(Value::is_string),
+        _ => false,
+    }
+}
+
+fn string<'a>(
+    claims: &'a Map<String, Value>,
+    name: &'static str,
+) -> Result<Option<&'a str>, Error> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(ErrorKind::ClaimInvalid { claim: name }.into()),
+    }
+}
+
+/// A NumericDate (RFC 7519 §2): a JSON number of seconds since the epoch, with or without decimals.
+fn numeric_date(claims: &Map<String, Value>, name: &'static str) -> Result<Option<f64>, Error> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(Value::Number(number)) => match number.as_f64() {
+            Some(seconds) if (0.0..=LAST_SECOND).contains(&seconds) => Ok(Some(seconds)),
+            _ => Err(ErrorKind::ClaimInvalid { claim: name }.into()),
+        },
+        Some(_) => Err(ErrorKind::ClaimInvalid { claim: name }.into()),
+    }
+}
+
+/// The end of the year 9999. A token that claims to be good for longer is not worth a thought.
+const LAST_SECOND: f64 = 253_402_300_799.0;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn times(claims: &str, leeway: u64) -> Result<(), ErrorKind> {
+        let claims = crate::json::parse_object(claims.as_bytes()).expect("an object");
+        check_times(&claims, Duration::from_secs(NOW), Duration::from_secs(leeway))
+            .map_err(|error| error.kind().clone())
+    }
+
+    #[test]
+    fn expiry_is_exclusive_and_has_leeway() {
+        assert!(times(r#"{"exp":1800000001}"#, 0).is_ok());
+        assert!(times(r#"{"exp":1800000000.5}"#, 0).is_ok());
+        assert!(matches!(times(r#"{"exp":1800000000}"#, 0), Err(ErrorKind::Expired { .. })));
+        assert!(matches!(times(r#"{"exp":0}"#, 0), Err(ErrorKind::Expired { .. })));
+        assert!(times(r#"{"exp":1799999971}"#, 30).is_ok());
+        assert!(matches!(times(r#"{"exp":1799999970}"#, 30), Err(ErrorKind::Expired { .. })));
+    }
+
+    #[test]
+    fn not_before_is_inclusive_and_has_leeway() {
+        assert!(times(r#"{"exp":1800000100,"nbf":1800000000}"#, 0).is_ok());
+        let early = r#"{"exp":1800000100,"nbf":1800000001}"#;
+        assert!(matches!(times(early, 0), Err(ErrorKind::NotYetValid { .. })));
+        assert!(times(early, 1).is_ok());
+    }
+
+    #[test]
+    fn an_issue_time_ahead_refuses_nothing() {
+        assert!(times(r#"{"exp":1800000100,"iat":1800000050}"#, 0).is_ok());
+    }
+
+    #[test]
+    fn only_sane_numbers_are_times() {
+        assert_eq!(times("{}", 0), Err(ErrorKind::ClaimInvalid { claim: "exp" }));
+        for value in [
+            "\"1800000100\"",
+            "null",
+            "true",
+            "[1800000100]",
+            "{}",
+            "-1",
+            "-1e300",
+            "1e300",
+            "1e18",
+            "253402300800",
+            "18446744073709551615",
+            "1.7976931348623157e308",
+            "\"NaN\"",
+        ] {
+            assert_eq!(
+                times(&format!(r#"{{"exp":{value}}}"#), 0),
+                Err(ErrorKind::ClaimInvalid { claim: "exp" }),
+                "{value}"
+            );
+            for claim in ["nbf", "iat"] {
+                assert_eq!(
+                    times(&format!(r#"{{"exp":1800000100,"{claim}":{value}}}"#), 0),
+                    Err(ErrorKind::ClaimInvalid { claim }),
+                    "{claim} {value}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_huge_leeway_or_a_broken_clock_does_not_panic() {
+        let claims = crate::json::parse_object(br#"{"exp":1800000100}"#).expect("an object");
+        assert!(check_times(&claims, Duration::MAX, Duration::ZERO).is_err());
+        assert!(check_times(&claims, Duration::ZERO, Duration::MAX).is_ok());
+    }
+
+    #[test]
+    fn audiences() {
+        let audiences = ["a".to_owned(), "b".to_owned()];
+        let named = |claims: Value| {
+            names_audience(claims.as_object().expect("an object"), "aud", &audiences)
+        };
+        assert!(named(json!({"aud": "b"})));
+        assert!(named(json!({"aud": ["x", "a"]})));
+        for refused in [
+            json!({}),
+            json!({"aud": ""}),
+            json!({"aud": "ab"}),
+            json!({"aud": "A"}),
+            json!({"aud": []}),
+            json!({"aud": ["x"]}),
+            json!({"aud": ["a", 1]}),
+            json!({"aud": {"a": true}}),
+            json!({"aud": null}),
+            json!({"aud": [["a"]]}),
+        ] {
+            assert!(!named(refused.clone()), "{refused}");
+        }
+    }
+
+    #[test]
+    fn types_of_registered_claims() {
+        let check = |claims: Value| {
+            check_types(claims.as_object().expect("an object")).map_err(|e| e.kind().clone())
+        };
+        assert_eq!(check(json!({"sub": "s", "jti": "j", "aud": ["a"]})), Ok(()));
+        assert_eq!(check(json!({})), Ok(()));
+        assert_eq!(check(json!({"sub": 1})), Err(ErrorKind::ClaimInvalid { claim: "sub" }));
+        assert_eq!(check(json!({"jti": []})), Err(ErrorKind::ClaimInvalid { claim: "jti" }));
+        assert_eq!(check(json!({"aud": 1})), Err(ErrorKind::ClaimInvalid { claim: "aud" }));
+        assert_eq!(check(json!({"aud": ["a", 1]})), Err(ErrorKind::ClaimInvalid { claim: "aud" }));
+    }
+}

@@ -1,0 +1,119 @@
+//! Refusal of a WebSocket upgrade: the handshake is completed, and one close frame says why.
+//!
+//! A browser's script sees neither status nor headers of a failed handshake, only 1006. It does
+//! see the code and reason of a close frame (RFC 6455 §7.4).
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{HeaderMap, SEC_WEBSOCKET_PROTOCOL},
+};
+
+use crate::error::{Error, ErrorKind};
+
+/// The refusal, if `request` is a real handshake; otherwise the plain HTTP answer is right.
+pub(crate) fn close(request: &HttpRequest, error: &Error) -> Option<HttpResponse> {
+    if matches!(error.kind(), ErrorKind::NotConfigured) {
+        return None;
+    }
+    let mut handshake = actix_http::ws::handshake(request.head()).ok()?;
+    // A browser that offered protocols fails a handshake that picks none.
+    if let Some(protocol) = echoed_protocol(request.headers()) {
+        handshake.insert_header((SEC_WEBSOCKET_PROTOCOL, protocol));
+    }
+    let (code, reason) = error.answer().close;
+    Some(handshake.body(close_frame(code, reason)).map_into_boxed_body().into())
+}
+
+/// An unmasked close frame (RFC 6455 §5.5.1). Reasons are short constants: a control frame holds
+/// at most 125 bytes.
+fn close_frame(code: u16, reason: &'static str) -> Vec<u8> {
+    let length = (2 + reason.len()).min(125);
+    let mut frame = vec![0x88, length as u8];
+    frame.extend(code.to_be_bytes());
+    frame.extend(&reason.as_bytes()[..length - 2]);
+    frame
+}
+
+/// The first protocol on offer that does not look like a token: some clients put theirs there,
+/// and it is not to be seen in an answer.
+fn echoed_protocol(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .find(|protocol| is_http_token(protocol) && !looks_like_token(protocol))
+}
+
+/// `eyJ` is how the JSON of a JOSE header begins in base64url.
+fn looks_like_token(protocol: &str) -> bool {
+    protocol.contains("eyJ") || (protocol.len() > 40 && protocol.matches('.').count() >= 2)
+}
+
+/// `token = 1*tchar` (RFC 9110 §5.6.2)
+fn is_http_token(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_close_frame_holds_code_and_reason() {
+        assert_eq!(close_frame(1008, "token expired"), b"\x88\x0f\x03\xf0token expired");
+    }
+
+    #[test]
+    fn the_first_protocol_that_is_no_token_is_echoed() {
+        let token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl";
+        let opaque = "0123456789.0123456789.01234567890123456789";
+        for (offer, echoed) in [
+            ("chat", Some("chat")),
+            ("v12.stomp, v11.stomp", Some("v12.stomp")),
+            ("bearer, TOKEN", Some("bearer")),
+            ("TOKEN, chat.v2", Some("chat.v2")),
+            ("TOKEN", None),
+            ("base64url.bearer.authorization.k8s.io.TOKEN", None),
+            (opaque, None),
+            ("", None),
+            (" , \"x\"", None),
+        ] {
+            let offer = offer.replace("TOKEN", token);
+            let request = TestRequest::get()
+                .insert_header((SEC_WEBSOCKET_PROTOCOL, offer.as_str()))
+                .to_http_request();
+            assert_eq!(echoed_protocol(request.headers()), echoed, "{offer}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_handshake_gets_a_plain_answer() {
+        let error = Error::from(ErrorKind::TokenAbsent);
+        let handshake = || {
+            TestRequest::get()
+                .insert_header(("connection", "Upgrade"))
+                .insert_header(("upgrade", "websocket"))
+                .insert_header(("sec-websocket-version", "13"))
+                .insert_header(("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="))
+        };
+        assert!(close(&handshake().to_http_request(), &error).is_some());
+        for request in [
+            TestRequest::get(),
+            handshake().method(actix_web::http::Method::POST),
+            handshake().insert_header(("sec-websocket-version", "8")),
+            handshake().insert_header(("sec-websocket-key", "short")),
+            handshake().insert_header(("upgrade", "h2c")),
+            TestRequest::get().insert_header(("upgrade", "websocket")),
+        ] {
+            assert!(close(&request.to_http_request(), &error).is_none());
+        }
+        let unmounted = Error::from(ErrorKind::NotConfigured);
+        assert!(close(&handshake().to_http_request(), &unmounted).is_none());
+    }
+}
