@@ -38,10 +38,6 @@ impl Key {
             .map(|(_, verifier)| verifier.as_ref())
     }
 
-    pub(crate) fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
-        self.verifiers.iter().map(|(algorithm, _)| *algorithm)
-    }
-
     /// Reads a JWK (RFC 7517 §4).
     pub(crate) fn from_jwk(jwk: &Map<String, Value>, policy: KeyPolicy) -> Result<Self, Unusable> {
         let kid = optional(jwk, "kid")?.map(str::to_owned);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::{algorithm::Algorithm, jwk::Key, jws::Header};
+use crate::{jwk::Key, jws::Header};
 
 /// The usable keys of one provider at one time.
 #[derive(Debug, Default)]
@@ -26,14 +26,6 @@ impl KeySet {
 
     pub(crate) fn len(&self) -> usize {
         self.keys.len()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-
-    pub(crate) fn keys(&self) -> &[Key] {
-        &self.keys
     }
 
     /// Tries the keys that the header selects. Every signature check takes one from `budget`.
@@ -67,12 +59,6 @@ impl KeySet {
         } else {
             Verdict::SignatureInvalid
         }
-    }
-
-    /// Whether some key may be used with `algorithm`.
-    #[cfg(test)]
-    pub(crate) fn supports(&self, algorithm: Algorithm) -> bool {
-        self.keys.iter().any(|key| key.verifier(algorithm).is_some())
     }
 }
 

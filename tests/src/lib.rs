@@ -1,1 +1,9 @@
-//! x
+//! What the suites share: an API over real TCP, clients for it, and the log.
+
+// A kit for tests says so when its own assumptions fail.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
+
+pub mod api;
+pub mod client;
+pub mod keys;
+pub mod log;

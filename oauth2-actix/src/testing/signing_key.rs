@@ -65,14 +65,7 @@ impl SigningKey {
         Self::from_pair(algorithm, kid, pair.expect("a key pair"))
     }
 
-    /// An RSA key of another size, to see it refused or slow.
-    #[must_use]
-    pub fn generate_rsa(algorithm: Algorithm, kid: &str, bits: u32) -> Self {
-        let pair = Rsa::generate(bits).and_then(PKey::from_rsa).expect("a key pair");
-        Self::from_pair(algorithm, kid, pair)
-    }
-
-    /// An HMAC key.
+    /// An HMAC key. The secret must be as long as the hash.
     #[must_use]
     pub fn from_secret(algorithm: Algorithm, kid: &str, secret: &[u8]) -> Self {
         let hmac = match algorithm {

@@ -1,0 +1,119 @@
+//! What handlers get.
+
+use actix_web::{App, HttpMessage, HttpServer, dev::Service};
+use oauth2_actix::{
+    Algorithm, Claims, OAuth2, Provider,
+    testing::{LocalServer, Token},
+};
+use oauth2_actix_tests::{
+    api::{self, Api, PUBLIC_PATHS},
+    client::get,
+    keys::key,
+};
+use serde_json::json;
+
+fn oauth2() -> OAuth2 {
+    OAuth2::builder()
+        .provider(
+            "test",
+            Provider::new()
+                .issuer("https://idp.test")
+                .audience("api")
+                .keys(key(Algorithm::ES256).jwk_set()),
+        )
+        .public_paths(PUBLIC_PATHS)
+        .build()
+        .unwrap()
+}
+
+fn good() -> Token {
+    Token::new("https://idp.test", "api")
+}
+
+fn sign(token: &Token) -> String {
+    token.sign(key(Algorithm::ES256))
+}
+
+#[tokio::test]
+async fn a_typed_form() {
+    let api = Api::start(oauth2());
+    let token = sign(&good().claim("department", json!({"floor": 3})));
+    let answer = get(&api.url("/typed"), Some(&token)).await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "user-1 on floor 3"));
+    for floor in [json!("3"), json!(300), json!(null)] {
+        let token = sign(&good().claim("department", json!({"floor": floor})));
+        let answer = get(&api.url("/typed"), Some(&token)).await;
+        assert_eq!((answer.status, answer.error()), (403, "insufficient_scope".into()));
+    }
+}
+
+#[tokio::test]
+async fn an_optional_form_on_a_public_path() {
+    let api = Api::start(oauth2());
+    let url = api.url("/optional");
+    assert_eq!(get(&url, Some(&sign(&good()))).await.body, "user-1");
+    assert_eq!(get(&url, None).await.body, "stranger");
+    assert_eq!(get(&url, Some("x.y.z")).await.body, "stranger");
+    assert_eq!(get(&url, Some(&sign(&good().expires_in(-1)))).await.body, "stranger");
+}
+
+#[tokio::test]
+async fn a_demand_on_a_public_path_is_answered_as_on_a_private_one() {
+    let api = Api::start(oauth2());
+    let url = api.url("/claims-on-public");
+    assert_eq!(get(&url, Some(&sign(&good()))).await.status, 200);
+    let absent = get(&url, None).await;
+    assert_eq!((absent.status, absent.challenge()), (400, r#"Bearer realm="api""#));
+    let expired = get(&url, Some(&sign(&good().expires_in(-1)))).await;
+    assert_eq!((expired.status, expired.error()), (401, "invalid_token".into()));
+}
+
+#[tokio::test]
+async fn middleware_inside_finds_them_in_the_extensions() {
+    let oauth2 = oauth2();
+    let server = LocalServer::start(move |listener| {
+        let app = move || {
+            App::new()
+                .configure(api::routes)
+                .wrap_fn(|request, service| {
+                    let provider = request
+                        .extensions()
+                        .get::<Claims>()
+                        .map(|claims| claims.provider().to_owned());
+                    assert_eq!(provider.as_deref(), Some("test"));
+                    service.call(request)
+                })
+                .wrap(oauth2.clone())
+        };
+        Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+    })
+    .unwrap();
+    assert_eq!(get(&server.url("/me"), Some(&sign(&good()))).await.status, 200);
+}
+
+#[tokio::test]
+async fn two_policies_one_inside_the_other() {
+    let inner = OAuth2::builder()
+        .provider(
+            "inner",
+            Provider::new()
+                .issuer("https://idp.test")
+                .audience("inner-api")
+                .keys(key(Algorithm::ES256).jwk_set()),
+        )
+        .public_paths(["/optional"])
+        .build()
+        .unwrap();
+    let outer = oauth2();
+    let server = LocalServer::start(move |listener| {
+        let app = move || App::new().configure(api::routes).wrap(inner.clone()).wrap(outer.clone());
+        Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+    })
+    .unwrap();
+    let both = sign(&good().claim("aud", json!(["api", "inner-api"])));
+    assert!(get(&server.url("/me"), Some(&both)).await.body.contains(r#""provider":"inner""#));
+    let outer_only = sign(&good());
+    assert_eq!(get(&server.url("/me"), Some(&outer_only)).await.status, 401);
+    // To the inner policy this token is none, so the outer one's claims are gone.
+    assert_eq!(get(&server.url("/optional"), Some(&outer_only)).await.body, "stranger");
+}

@@ -1,0 +1,387 @@
+//! Getting keys from a URL: one fetch for many, bounded, and on a thread of its own.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, mpsc},
+    time::{Duration, Instant},
+};
+
+use actix_web::{App, HttpServer, web};
+use oauth2_actix::{
+    Algorithm, ErrorKind, OAuth2, Provider,
+    testing::{Answer, KeyServer, LocalServer, ManualClock, SigningKey, Token},
+};
+use oauth2_actix_tests::{
+    api::{self, Api},
+    client::{self, Connection},
+    keys::key,
+    log,
+};
+use serde_json::json;
+
+const ISSUER: &str = "https://idp.test";
+
+fn provider(server: &KeyServer) -> Provider {
+    Provider::new().issuer(ISSUER).audience("api").keys(server.url())
+}
+
+fn good_keys() -> Answer {
+    Answer::json(&key(Algorithm::ES256).jwk_set())
+}
+
+fn good_token() -> String {
+    Token::new(ISSUER, "api").expires_in(100 * 86_400).sign(key(Algorithm::ES256))
+}
+
+async fn kind(oauth2: &OAuth2, token: &str) -> Option<ErrorKind> {
+    oauth2.verify(token).await.err().map(|error| error.kind().clone())
+}
+
+fn is_unavailable(kind: &Option<ErrorKind>) -> bool {
+    matches!(kind, Some(ErrorKind::KeysUnavailable { .. }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cold_start_with_many_requests_makes_one_fetch() {
+    let (answer, release) = good_keys().held();
+    let server = KeyServer::start(answer).unwrap();
+    let oauth2 = OAuth2::builder().provider("p", provider(&server)).build().unwrap();
+    assert_eq!(server.requests(), 0, "nothing is fetched before a request needs it");
+    let api = Api::start(oauth2);
+    let client = client::client();
+    let requests: Vec<_> = (0..500)
+        .map(|_| {
+            let request = client.get(api.url("/me")).bearer_auth(good_token());
+            tokio::spawn(client::send(request))
+        })
+        .collect();
+    server.wait_for_requests(1);
+    release.release();
+    for request in requests {
+        assert_eq!(request.await.unwrap().status, 200);
+    }
+    assert_eq!(server.requests(), 1);
+    assert_eq!(api.private_calls(), 500);
+}
+
+#[tokio::test]
+async fn a_blocked_worker_delays_no_other_workers_fetch() {
+    let (answer, release) = good_keys().held();
+    let server = KeyServer::start(answer).unwrap();
+    let oauth2 = OAuth2::builder()
+        .provider("p", provider(&server))
+        .public_paths(["/worker", "/block"])
+        .build()
+        .unwrap();
+    // The blocking handler says that it blocks, and goes on when told to.
+    let (blocked, is_blocked) = mpsc::channel::<()>();
+    let (unblock, go_on) = mpsc::channel::<()>();
+    let block = web::Data::new((Mutex::new(blocked), Mutex::new(go_on)));
+    type Block = (Mutex<mpsc::Sender<()>>, Mutex<mpsc::Receiver<()>>);
+    let api = LocalServer::start(move |listener| {
+        let app = move || {
+            App::new()
+                .app_data(block.clone())
+                .configure(api::routes)
+                .route(
+                    "/worker",
+                    web::get().to(|| async { format!("{:?}", std::thread::current().id()) }),
+                )
+                .route(
+                    "/block",
+                    web::get().to(|block: web::Data<Block>| async move {
+                        block.0.lock().unwrap().send(()).unwrap();
+                        let _ = block.1.lock().unwrap().recv_timeout(Duration::from_secs(15));
+                        "unblocked"
+                    }),
+                )
+                .wrap(oauth2.clone())
+        };
+        Ok(HttpServer::new(app).workers(2).listen(listener)?.run())
+    })
+    .unwrap();
+
+    // Connections stay with their worker: two of one, and one of the other.
+    let mut by_worker: HashMap<String, Vec<Connection>> = HashMap::new();
+    for _ in 0..16 {
+        let mut connection = Connection::open(api.address());
+        connection.get("/worker", None);
+        let worker = connection.answer().body;
+        by_worker.entry(worker).or_default().push(connection);
+    }
+    let mut workers = by_worker.into_values();
+    let (mut one, mut other) = (workers.next().unwrap(), workers.next().unwrap());
+    let (mut asks, mut blocks, mut waits) =
+        (one.pop().unwrap(), one.pop().unwrap(), other.pop().unwrap());
+
+    // A request of the one worker causes the fetch; then a handler blocks that worker.
+    asks.get("/me", Some(&good_token()));
+    server.wait_for_requests(1);
+    blocks.get("/block", None);
+    is_blocked.recv_timeout(Duration::from_secs(10)).unwrap();
+    waits.get("/me", Some(&good_token()));
+    release.release();
+    let began = Instant::now();
+    assert_eq!(waits.answer().status, 200);
+    assert!(began.elapsed() < Duration::from_secs(5), "the other worker waited");
+    unblock.send(()).unwrap();
+    assert_eq!(asks.answer().status, 200);
+    assert_eq!(blocks.answer().body, "unblocked");
+    assert_eq!(server.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_dropped_request_cancels_no_fetch() {
+    let (answer, release) = good_keys().held();
+    let server = KeyServer::start(answer).unwrap();
+    let oauth2 = OAuth2::builder().provider("p", provider(&server)).build().unwrap();
+    let first = tokio::spawn({
+        let oauth2 = oauth2.clone();
+        async move { oauth2.verify(&good_token()).await }
+    });
+    tokio::task::spawn_blocking(move || {
+        server.wait_for_requests(1);
+        server
+    })
+    .await
+    .map(|server| {
+        first.abort();
+        release.release();
+        server
+    })
+    .unwrap();
+    // The server is gone: only the first fetch can have brought the keys.
+    assert_eq!(kind(&oauth2, &good_token()).await, None);
+}
+
+#[tokio::test]
+async fn bad_documents_are_503_and_logged_and_tried_again() {
+    log::keep();
+    let document = key(Algorithm::ES256).jwk_set().to_string();
+    let endless = |length: usize| {
+        let mut bytes = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n".to_vec();
+        bytes.resize(bytes.len() + length, b' ');
+        bytes
+    };
+    let announced = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 50 * 1024 * 1024);
+    let elsewhere = KeyServer::start(good_keys()).unwrap();
+    for (index, (answer, cause)) in [
+        (Answer::body(200, &[("content-type", "text/html")], b"<html>x</html>"), "neither JSON"),
+        (Answer::body(200, &[], b""), "empty"),
+        (Answer::body(200, &[], &document.as_bytes()[..document.len() - 2]), "not valid JSON"),
+        (Answer::json(&json!({"keys": []})), "no keys"),
+        (Answer::json(&json!({"keys": [{"kty": "oct", "k": "AA"}]})), "no usable key"),
+        (Answer::json(&json!({"error": "x"})), "neither a JWK set"),
+        (good_keys().truncated(150), "body broke off"),
+        (Answer::raw(endless(2 * 1024 * 1024)), "larger than"),
+        (Answer::raw(announced), "larger than"),
+        (Answer::body(200, &[("content-encoding", "gzip")], b"\x1f\x8b\x08\x00"), "neither JSON"),
+        (Answer::redirect(301, &elsewhere.url()), "redirects"),
+        (Answer::redirect(302, &elsewhere.url()), "redirects"),
+        (Answer::redirect(307, "http://169.254.169.254/"), "redirects"),
+        (Answer::redirect(308, "/jwks.json"), "redirects"),
+        (Answer::status(204), "status is 204"),
+        (Answer::status(404), "status is 404"),
+        (Answer::status(500), "status is 500"),
+        (Answer::body(201, &[], document.as_bytes()), "status is 201"),
+        (Answer::raw("SSH-2.0-OpenSSH_9\r\n"), "no answer"),
+        (Answer::raw(""), "no answer"),
+        (Answer::reset(), "no answer"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let server = KeyServer::start(answer).unwrap();
+        let clock = ManualClock::new();
+        let name = format!("bad-document-{index}-");
+        let oauth2 = OAuth2::builder()
+            .provider(&name, provider(&server))
+            .clock(clock.clone())
+            .build()
+            .unwrap();
+        let refused = kind(&oauth2, &good_token()).await;
+        assert!(is_unavailable(&refused), "{cause}: {refused:?}");
+        let logged = log::lines_with(&["WARN", "keys cannot be fetched", &name, cause]);
+        assert_eq!(logged.len(), 1, "{cause}: {:?}", log::lines_with(&[&name]));
+
+        // Under the backoff nothing is asked; after it, the next request tries, and succeeds.
+        server.answer(good_keys());
+        assert!(is_unavailable(&kind(&oauth2, &good_token()).await));
+        assert_eq!(server.requests(), 1);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(kind(&oauth2, &good_token()).await, None, "{cause}");
+        assert_eq!(server.requests(), 2);
+    }
+    assert_eq!(elsewhere.requests(), 0, "redirects are not followed");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_or_drips_is_given_five_seconds() {
+    log::keep();
+    for (name, answer) in
+        [("hangs-", Answer::hang()), ("drips-", good_keys().dripping(Duration::from_millis(200)))]
+    {
+        let server = KeyServer::start(answer).unwrap();
+        let clock = ManualClock::new();
+        let oauth2 = OAuth2::builder()
+            .provider(name, provider(&server))
+            .clock(clock.clone())
+            .build()
+            .unwrap();
+        let waiting = tokio::spawn({
+            let oauth2 = oauth2.clone();
+            async move { kind(&oauth2, &good_token()).await }
+        });
+        let server = tokio::task::spawn_blocking(move || {
+            server.wait_for_requests(1);
+            server
+        })
+        .await
+        .unwrap();
+        clock.advance(Duration::from_millis(4_900));
+        assert!(!waiting.is_finished());
+        clock.advance(Duration::from_millis(100));
+        assert!(is_unavailable(&waiting.await.unwrap()), "{name}");
+        assert_eq!(log::lines_with(&["WARN", name, "no complete answer within 5s"]).len(), 1);
+        drop(server);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_503_with_the_cause_in_the_log() {
+    log::keep();
+    let server = KeyServer::start(good_keys()).unwrap();
+    let url = server.url();
+    drop(server);
+    let provider = Provider::new().issuer(ISSUER).audience("api").keys(url);
+    let oauth2 = OAuth2::builder().provider("not-there", provider).build().unwrap();
+    // The listener may take a moment to go.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while log::lines_with(&["not-there", "refused"]).is_empty() {
+        assert!(is_unavailable(&kind(&oauth2, &good_token()).await));
+        assert!(Instant::now() < deadline);
+    }
+}
+
+#[tokio::test]
+async fn nothing_a_token_says_is_ever_asked() {
+    let trap = KeyServer::start(good_keys()).unwrap();
+    let server = KeyServer::start(good_keys()).unwrap();
+    let oauth2 =
+        OAuth2::builder().provider("p", provider(&server)).key_refresh_minutes(30).build().unwrap();
+    let forged = SigningKey::generate(Algorithm::ES256, "ES256");
+    for (name, value) in [
+        ("jku", json!(trap.url())),
+        ("x5u", json!(trap.url())),
+        ("jwk", forged.public_jwk()),
+        ("x5c", json!([forged.certificate_pem()])),
+        ("kid", json!(trap.url())),
+        ("kid", json!("../../../../dev/null")),
+        ("kid", json!("' OR 1=1 --")),
+        ("kid", json!("\u{0}\r\n")),
+        ("kid", json!("x".repeat(10_000))),
+    ] {
+        let token = Token::new(ISSUER, "api").header(name, value).sign(&forged);
+        assert!(oauth2.verify(&token).await.is_err());
+        let token = Token::new(&trap.url(), "api").sign(&forged);
+        assert!(oauth2.verify(&token).await.is_err());
+    }
+    assert_eq!(trap.requests(), 0);
+    assert_eq!(kind(&oauth2, &good_token()).await, None);
+}
+
+#[tokio::test]
+async fn what_fails_a_cheap_check_fetches_nothing() {
+    let server = KeyServer::start(good_keys()).unwrap();
+    let oauth2 = OAuth2::builder()
+        .provider("p", provider(&server))
+        .key_refresh(Duration::ZERO)
+        .build()
+        .unwrap();
+    let good = || Token::new(ISSUER, "api");
+    for token in [
+        good().expires_in(-1),
+        good().claim("nbf", 4_000_000_000_u64),
+        good().claim("aud", "x"),
+        good().claim("iss", "x"),
+        good().header("alg", "HS256"),
+        good().header("alg", "none"),
+        good().header("typ", "x"),
+    ] {
+        assert!(oauth2.verify(&token.sign(key(Algorithm::ES256))).await.is_err());
+    }
+    assert!(oauth2.verify("x.y.z").await.is_err());
+    assert_eq!(server.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_public_request_never_waits_but_the_next_may_find_keys() {
+    let (answer, release) = good_keys().held();
+    let server = KeyServer::start(answer).unwrap();
+    let oauth2 = OAuth2::builder()
+        .provider("p", provider(&server))
+        .public_paths(["/optional"])
+        .build()
+        .unwrap();
+    let api = Api::start(oauth2);
+    let url = api.url("/optional");
+    for _ in 0..3 {
+        assert_eq!(client::get(&url, Some(&good_token())).await.body, "stranger");
+    }
+    server.wait_for_requests(1);
+    release.release();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while client::get(&url, Some(&good_token())).await.body != "user-1" {
+        assert!(Instant::now() < deadline);
+    }
+    assert_eq!(server.requests(), 1);
+}
+
+#[test]
+fn the_thread_ends_with_the_last_clone() {
+    // The only test of this process that counts: others run beside it, so names are told apart by
+    // the number of threads over time.
+    let server = KeyServer::start(Answer::hang()).unwrap();
+    let threads = || {
+        std::fs::read_dir("/proc/self/task")
+            .unwrap()
+            .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
+            .filter(|name| name.trim() == "oauth2-keys")
+            .count()
+    };
+    let policies: Vec<OAuth2> = (0..200)
+        .map(|_| OAuth2::builder().provider("p", provider(&server)).build().unwrap())
+        .collect();
+    let clones = policies.clone();
+    assert!(threads() >= 200);
+    drop(policies);
+    assert!(threads() >= 200, "clones keep it");
+    drop(clones);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while threads() >= 100 {
+        assert!(Instant::now() < deadline, "{} threads are left", threads());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // Without anything to fetch there is none. No other test makes 100 policies at once.
+    let inline =
+        || Provider::new().issuer(ISSUER).audience("api").keys(key(Algorithm::ES256).jwk_set());
+    let policies: Vec<OAuth2> =
+        (0..200).map(|_| OAuth2::builder().provider("p", inline()).build().unwrap()).collect();
+    assert!(threads() < 100);
+    drop(policies);
+}
+
+#[test]
+fn a_policy_that_ends_in_mid_flight_ends_its_waiters() {
+    let server = KeyServer::start(Answer::hang()).unwrap();
+    let oauth2 = OAuth2::builder().provider("p", provider(&server)).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.spawn({
+        let oauth2 = oauth2.clone();
+        async move { oauth2.verify(&good_token()).await }
+    });
+    server.wait_for_requests(1);
+    // The request's runtime goes first, in the middle of the wait; nothing panics or hangs.
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    drop(oauth2);
+}

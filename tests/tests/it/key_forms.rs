@@ -1,0 +1,299 @@
+//! Keys in every form, inline and from a URL, and keys that are never used.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use oauth2_actix::{
+    Algorithm, OAuth2, Provider,
+    testing::{Answer, KeyServer, SigningKey, Token},
+};
+use oauth2_actix_tests::{
+    keys::{EVERY, key},
+    log,
+};
+use serde_json::{Value, json};
+
+const ISSUER: &str = "https://idp.test";
+
+fn provider() -> Provider {
+    Provider::new().issuer(ISSUER).audience("api")
+}
+
+fn forms(key: &SigningKey) -> Vec<(&'static str, Value)> {
+    let pem = key.public_pem();
+    let mut forms = vec![
+        ("JWK set", key.jwk_set()),
+        ("JWK", key.public_jwk()),
+        ("bare JWK", key.bare_jwk()),
+        ("list of JWKs", json!([key.public_jwk()])),
+        ("kid to PEM", json!({key.kid(): pem})),
+        ("kid to certificate", json!({key.kid(): key.certificate_pem(), "other": pem})),
+        ("PEM", json!(pem)),
+        ("certificate", json!(key.certificate_pem())),
+        ("bundle", json!(format!("\n{}{}\n", key.certificate_pem(), pem))),
+    ];
+    let padded_set = json!({"keys": [key.public_jwk()], "extra": {"any": "thing"}});
+    forms.push(("JWK set with more", padded_set));
+    forms
+}
+
+#[tokio::test]
+async fn every_form_inline_and_from_a_url() {
+    for key in EVERY.iter().filter(|key| !key.algorithm().is_symmetric()) {
+        let token = Token::new(ISSUER, "api").sign(key);
+        for (name, form) in forms(key) {
+            let inline = OAuth2::builder().provider("p", provider().keys(form.clone())).build();
+            let accepted = inline.unwrap().verify(&token).await;
+            assert!(accepted.is_ok(), "{name} of {} inline: {accepted:?}", key.algorithm());
+
+            let body = match &form {
+                Value::String(pem) => pem.clone(),
+                json => json.to_string(),
+            };
+            let server = KeyServer::start(Answer::body(200, &[], body.as_bytes())).unwrap();
+            let fetched =
+                OAuth2::builder().provider("p", provider().keys(server.url())).build().unwrap();
+            let accepted = fetched.verify(&token).await;
+            assert!(accepted.is_ok(), "{name} of {} fetched: {accepted:?}", key.algorithm());
+        }
+    }
+}
+
+#[tokio::test]
+async fn rsa_in_the_older_pem_form() {
+    let rsa = openssl::rsa::Rsa::generate(2048).unwrap();
+    let pem = String::from_utf8(rsa.public_key_to_pem_pkcs1().unwrap()).unwrap();
+    assert!(pem.starts_with("-----BEGIN RSA PUBLIC KEY-----"));
+    assert!(OAuth2::builder().provider("p", provider().keys(pem)).build().is_ok());
+}
+
+#[tokio::test]
+async fn a_modulus_may_have_leading_zeros() {
+    let key = key(Algorithm::RS256);
+    let mut jwk = key.public_jwk();
+    let modulus = URL_SAFE_NO_PAD.decode(jwk["n"].as_str().unwrap()).unwrap();
+    jwk["n"] = json!(URL_SAFE_NO_PAD.encode([&[0, 0], modulus.as_slice()].concat()));
+    let oauth2 = OAuth2::builder().provider("p", provider().keys(jwk)).build().unwrap();
+    assert!(oauth2.verify(&Token::new(ISSUER, "api").sign(key)).await.is_ok());
+}
+
+/// Keys that must never verify anything, each with a word of the reason.
+fn unusable() -> Vec<(Value, &'static str)> {
+    let changed = |algorithm, name: &str, value: Value| {
+        let mut jwk = key(algorithm).public_jwk();
+        jwk[name] = value;
+        jwk
+    };
+    let (rsa, ec, ed, ed448) =
+        (Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA, Algorithm::Ed448);
+    let text = |bytes: &[u8]| json!(URL_SAFE_NO_PAD.encode(bytes));
+    let small = {
+        let pair = openssl::rsa::Rsa::generate(1024).unwrap();
+        changed(rsa, "n", text(&pair.n().to_vec()))
+    };
+    let almost = {
+        let modulus = URL_SAFE_NO_PAD.decode(key(rsa).bare_jwk()["n"].as_str().unwrap()).unwrap();
+        // 2047 bits, odd.
+        let mut modulus = modulus;
+        modulus[0] = 0x7f;
+        changed(rsa, "n", text(&modulus))
+    };
+    let mut without_kty = key(ec).public_jwk();
+    without_kty.as_object_mut().unwrap().remove("kty");
+    let mut without_crv = key(ec).public_jwk();
+    without_crv.as_object_mut().unwrap().remove("crv");
+    vec![
+        (small, "1024 bits"),
+        (almost, "2047 bits"),
+        (changed(rsa, "n", text(&[0xff; 2049])), "16392 bits"),
+        (changed(rsa, "n", text(&[0xfe; 256])), "modulus or exponent"),
+        (changed(rsa, "e", text(&[1])), "modulus or exponent"),
+        (changed(rsa, "e", text(&[0, 1])), "modulus or exponent"),
+        (changed(rsa, "e", text(&[2])), "modulus or exponent"),
+        (changed(rsa, "e", text(&[])), "modulus or exponent"),
+        (changed(rsa, "e", text(&[0xff; 256])), "modulus or exponent"),
+        (changed(rsa, "n", json!("not base64!")), "base64url"),
+        (changed(rsa, "n", json!(12)), "not a string"),
+        (changed(rsa, "use", json!("enc")), "`use`"),
+        (changed(rsa, "use", json!(["sig"])), "`use`"),
+        (changed(rsa, "key_ops", json!(["sign"])), "key_ops"),
+        (changed(rsa, "key_ops", json!("verify")), "key_ops"),
+        (changed(rsa, "alg", json!("RSA-OAEP")), "`alg`"),
+        (changed(rsa, "alg", json!("none")), "`alg`"),
+        (changed(rsa, "alg", json!("ES256")), "does not fit"),
+        (changed(rsa, "alg", json!("HS256")), "does not fit"),
+        (changed(rsa, "kty", json!("AKP")), "kty"),
+        (changed(rsa, "d", json!("AQAB")), "private"),
+        (changed(ec, "d", json!("AQAB")), "private"),
+        (changed(ed, "d", json!("AQAB")), "private"),
+        (changed(ec, "crv", json!("P-384")), "length"),
+        (changed(ec, "crv", json!("P-224")), "curve"),
+        (changed(ec, "x", text(&[7; 32])), "make a key"),
+        (changed(ec, "x", text(&[0; 32])), "make a key"),
+        (changed(ec, "x", text(&[1; 31])), "length"),
+        (changed(ec, "y", json!("")), "length"),
+        (changed(ed, "x", text(&[0; 32])), "small order"),
+        (changed(ed, "x", text(&[1; 31])), "small order"),
+        (changed(ed448, "x", text(&[0; 57])), "small order"),
+        (changed(ed, "crv", json!("X25519")), "curve"),
+        (changed(ec, "kid", json!(5)), "`kid`"),
+        (without_kty, "no `kty`"),
+        (without_crv, "no `crv`"),
+        (json!("text"), "strict JSON object"),
+        (json!(null), "strict JSON object"),
+        (json!([]), "strict JSON object"),
+        (json!({"kty": "oct", "k": "AA"}), ""),
+    ]
+}
+
+#[tokio::test]
+async fn an_unusable_key_alone_is_an_error_when_the_policy_is_built() {
+    for (jwk, reason) in unusable() {
+        let error = OAuth2::builder()
+            .provider("p", provider().keys(json!({"keys": [jwk]})))
+            .build()
+            .expect_err(reason);
+        assert_eq!((error.provider(), error.field()), (Some("p"), "keys"));
+        assert!(error.to_string().contains(reason), "{error} does not say {reason}");
+    }
+}
+
+#[tokio::test]
+async fn an_unusable_key_never_spoils_a_fetched_set_and_is_logged() {
+    log::keep();
+    let good = key(Algorithm::ES384);
+    for (index, (jwk, reason)) in unusable().into_iter().enumerate() {
+        let set = json!({"keys": [jwk, good.public_jwk(), {"kty": "EC"}]});
+        let server = KeyServer::start(Answer::json(&set)).unwrap();
+        let name = format!("spoiled-{index}-");
+        let oauth2 =
+            OAuth2::builder().provider(&name, provider().keys(server.url())).build().unwrap();
+        assert!(oauth2.verify(&Token::new(ISSUER, "api").sign(good)).await.is_ok(), "{reason}");
+        let logged = log::lines_with(&["WARN", "a fetched key is not used", &name, reason]);
+        assert!(!logged.is_empty(), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_duplicate_member_makes_a_key_unusable_but_not_the_set() {
+    let good = key(Algorithm::ES256);
+    let twice = r#"{"kty":"oct","kty":"EC"}"#;
+    let set = format!(r#"{{"keys":[{twice},{}]}}"#, good.public_jwk());
+    let oauth2 = OAuth2::builder().provider("p", provider().keys(set)).build().unwrap();
+    assert!(oauth2.verify(&Token::new(ISSUER, "api").sign(good)).await.is_ok());
+    assert!(
+        OAuth2::builder().provider("p", provider().keys(format!("[{twice}]"))).build().is_err()
+    );
+}
+
+#[tokio::test]
+async fn symmetric_keys_are_used_inline_and_when_named_only() {
+    let secret = key(Algorithm::HS256);
+    let token = Token::new(ISSUER, "api").sign(secret);
+    let named = || provider().algorithms([Algorithm::HS256]);
+
+    let inline = OAuth2::builder().provider("p", named().keys(secret.jwk_set())).build().unwrap();
+    assert!(inline.verify(&token).await.is_ok());
+    // Not named.
+    let error = OAuth2::builder().provider("p", provider().keys(secret.jwk_set())).build();
+    assert_eq!(error.unwrap_err().field(), "keys");
+    // From a URL.
+    let error = OAuth2::builder().provider("p", named().keys("https://idp.test/jwks.json")).build();
+    assert_eq!(error.unwrap_err().field(), "algorithms");
+    // In a fetched set, beside a good key.
+    let set = json!({"keys": [secret.public_jwk(), key(Algorithm::ES256).public_jwk()]});
+    let server = KeyServer::start(Answer::json(&set)).unwrap();
+    let oauth2 = OAuth2::builder().provider("p", provider().keys(server.url())).build().unwrap();
+    assert!(oauth2.verify(&token).await.is_err());
+    assert!(oauth2.verify(&Token::new(ISSUER, "api").sign(key(Algorithm::ES256))).await.is_ok());
+}
+
+#[tokio::test]
+async fn documents_that_are_no_keys_are_errors_that_say_so() {
+    let private = key(Algorithm::ES256).private_pem();
+    for (document, reason) in [
+        ("", "empty"),
+        ("  \n", "empty"),
+        ("<html></html>", "neither JSON nor PEM"),
+        ("{", "not valid JSON"),
+        ("{}", "neither a JWK set"),
+        ("{\"keys\": {}}", "not valid JSON"),
+        ("{\"keys\": []}", "no keys"),
+        ("[]", "no keys"),
+        ("{\"a\": 1}", "neither a JWK set"),
+        ("{\"a\": \"text\"}", "neither a JWK set"),
+        ("jwks.json", "neither JSON nor PEM"),
+        ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "cannot be read"),
+        ("-----BEGIN PUBLIC KEY-----\nAAAA", "has no end"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read"),
+        (
+            "-----BEGIN DH PARAMETERS-----\nAAAA\n-----END DH PARAMETERS-----\n",
+            "neither a PUBLIC KEY",
+        ),
+        (private.as_str(), "private key"),
+    ] {
+        let error =
+            OAuth2::builder().provider("p", provider().keys(document)).build().expect_err(document);
+        assert_eq!((error.provider(), error.field()), (Some("p"), "keys"));
+        assert!(error.to_string().contains(reason), "{error} does not say {reason}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_kid_at_two_providers_is_two_keys() {
+    let (one, two) = (
+        SigningKey::generate(Algorithm::ES256, "shared"),
+        SigningKey::generate(Algorithm::ES256, "shared"),
+    );
+    let of = |issuer: &str, key: &SigningKey| {
+        Provider::new().issuer(issuer).audience("api").keys(key.jwk_set())
+    };
+    let oauth2 = OAuth2::builder()
+        .provider("one", of("https://one.test", &one))
+        .provider("two", of("https://two.test", &two))
+        .build()
+        .unwrap();
+    for (issuer, key, name) in
+        [("https://one.test", &one, "one"), ("https://two.test", &two, "two")]
+    {
+        let claims = oauth2.verify(&Token::new(issuer, "api").sign(key)).await.unwrap();
+        assert_eq!(claims.provider(), name);
+    }
+    assert!(oauth2.verify(&Token::new("https://one.test", "api").sign(&two)).await.is_err());
+    assert!(oauth2.verify(&Token::new("https://two.test", "api").sign(&one)).await.is_err());
+}
+
+#[tokio::test]
+async fn one_issuer_with_two_audiences_is_two_providers() {
+    let (one, two) = (key(Algorithm::ES256), key(Algorithm::RS256));
+    let of = |audience: &str, key: &SigningKey| {
+        Provider::new().issuer(ISSUER).audience(audience).keys(key.jwk_set())
+    };
+    let oauth2 = OAuth2::builder()
+        .provider("one", of("one-api", one))
+        .provider("two", of("two-api", two))
+        .build()
+        .unwrap();
+    let provider = async |audience: Value, key: &SigningKey| {
+        let token = Token::new(ISSUER, "").claim("aud", audience).sign(key);
+        oauth2.verify(&token).await.map(|claims| claims.provider().to_owned()).ok()
+    };
+    assert_eq!(provider(json!("one-api"), one).await.as_deref(), Some("one"));
+    assert_eq!(provider(json!("two-api"), two).await.as_deref(), Some("two"));
+    assert_eq!(provider(json!(["one-api", "two-api"]), two).await.as_deref(), Some("two"));
+    assert_eq!(provider(json!("one-api"), two).await, None);
+    assert_eq!(provider(json!(["x", "two-api"]), one).await, None);
+}
+
+#[tokio::test]
+async fn another_claim_may_hold_the_audience() {
+    let key = key(Algorithm::ES256);
+    let cognito = Provider::new()
+        .issuer(ISSUER)
+        .audience("client-1")
+        .audience_claim("client_id")
+        .keys(key.jwk_set());
+    let oauth2 = OAuth2::builder().provider("cognito", cognito).build().unwrap();
+    let token = Token::new(ISSUER, "x").without("aud");
+    assert!(oauth2.verify(&token.clone().claim("client_id", "client-1").sign(key)).await.is_ok());
+    assert!(oauth2.verify(&token.clone().claim("client_id", "client-2").sign(key)).await.is_err());
+    assert!(oauth2.verify(&token.claim("aud", "client-1").sign(key)).await.is_err());
+}

@@ -1,0 +1,14 @@
+//! One binary for all suites: linking takes longer than running.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod algorithms;
+mod answers;
+mod claims;
+mod configuration;
+mod cors;
+mod fetching;
+mod key_forms;
+mod public_paths;
+mod refresh;
+mod websocket;

@@ -1,0 +1,403 @@
+//! When keys are fetched again, on a clock that the tests move.
+
+use std::time::{Duration, Instant};
+
+use oauth2_actix::{
+    Algorithm, ErrorKind, OAuth2, Provider,
+    testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
+};
+use serde_json::{Value, json};
+
+const ISSUER: &str = "https://idp.test";
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+struct Setup {
+    server: KeyServer,
+    clock: ManualClock,
+    oauth2: OAuth2,
+}
+
+impl Setup {
+    fn new(keys: &[&SigningKey], refresh: Option<Duration>) -> Self {
+        Self::answering(jwk_set(keys), refresh)
+    }
+
+    fn answering(answer: Answer, refresh: Option<Duration>) -> Self {
+        let server = KeyServer::start(answer).unwrap();
+        let clock = ManualClock::new();
+        let mut provider = Provider::new().issuer(ISSUER).audience("api").keys(server.url());
+        if let Some(refresh) = refresh {
+            provider = provider.key_refresh(refresh);
+        }
+        let oauth2 =
+            OAuth2::builder().provider("p", provider).clock(clock.clone()).build().unwrap();
+        Self { server, clock, oauth2 }
+    }
+
+    async fn verify(&self, key: &SigningKey) -> Result<(), ErrorKind> {
+        self.verify_text(&token(key)).await
+    }
+
+    async fn verify_text(&self, token: &str) -> Result<(), ErrorKind> {
+        self.oauth2.verify(token).await.map(drop).map_err(|error| error.kind().clone())
+    }
+
+    /// Moves the clock on in small steps until the engine has asked so often.
+    async fn advance_to_request(&self, count: u64) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.server.requests() < count {
+            assert!(Instant::now() < deadline);
+            self.clock.advance(Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Waits until a token of this key is accepted: the engine's thread goes at its own pace.
+    async fn until_accepted(&self, key: &SigningKey) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.verify(key).await.is_err() {
+            assert!(Instant::now() < deadline);
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn jwk_set(keys: &[&SigningKey]) -> Answer {
+    let keys: Vec<Value> = keys.iter().map(|key| key.public_jwk()).collect();
+    Answer::json(&json!({"keys": keys}))
+}
+
+fn new_key(kid: &str) -> SigningKey {
+    SigningKey::generate(Algorithm::ES256, kid)
+}
+
+fn token(key: &SigningKey) -> String {
+    Token::new(ISSUER, "api").expires_in(365 * 86_400).sign(key)
+}
+
+fn unavailable(result: &Result<(), ErrorKind>) -> bool {
+    matches!(result, Err(ErrorKind::KeysUnavailable { .. }))
+}
+
+#[tokio::test]
+async fn without_refresh_the_first_keys_stay_for_good() {
+    let (first, second) = (new_key("1"), new_key("2"));
+    let setup = Setup::new(&[&first], None);
+    assert_eq!(setup.verify(&first).await, Ok(()));
+    setup.server.answer(jwk_set(&[&second]));
+    for _ in 0..10 {
+        setup.clock.advance(24 * HOUR);
+        assert_eq!(setup.verify(&first).await, Ok(()));
+        assert_eq!(setup.verify(&second).await, Err(ErrorKind::KeyUnknown));
+    }
+    assert_eq!(setup.server.requests(), 1);
+}
+
+#[tokio::test]
+async fn with_refresh_keys_are_fetched_in_the_background_before_they_age_out() {
+    let (first, second) = (new_key("1"), new_key("2"));
+    let setup = Setup::new(&[&first], Some(10 * MINUTE));
+    assert_eq!(setup.verify(&first).await, Ok(()));
+    setup.server.answer(jwk_set(&[&first, &second]));
+    setup.clock.advance(7 * MINUTE);
+    assert_eq!(setup.verify(&first).await, Ok(()));
+    assert_eq!(setup.server.requests(), 1, "too early");
+    setup.clock.advance(MINUTE);
+    setup.server.wait_for_requests(2);
+    // No request waited for it, and it goes on without any.
+    for fetches in 3..6 {
+        setup.until_accepted(&second).await;
+        setup.clock.advance(8 * MINUTE);
+        setup.server.wait_for_requests(fetches);
+    }
+}
+
+#[tokio::test]
+async fn a_providers_max_age_shortens_the_interval_but_not_below_a_minute() {
+    let key = new_key("1");
+    let body = json!({"keys": [key.public_jwk()]}).to_string();
+    let answer = |max_age: u32| {
+        let value = format!("public, max-age={max_age}");
+        Answer::body(200, &[("cache-control", &value)], body.as_bytes())
+    };
+    for (max_age, early, due) in [
+        (300, Duration::from_secs(215), Duration::from_secs(25)),
+        (1, Duration::from_secs(43), Duration::from_secs(5)),
+        (0, Duration::from_secs(43), Duration::from_secs(5)),
+        (86_400, 7 * MINUTE, MINUTE),
+    ] {
+        let setup = Setup::answering(answer(max_age), Some(10 * MINUTE));
+        assert_eq!(setup.verify(&key).await, Ok(()));
+        setup.clock.advance(early);
+        assert_eq!(setup.verify(&key).await, Ok(()));
+        assert_eq!(setup.server.requests(), 1, "max-age={max_age}");
+        setup.clock.advance(due);
+        setup.server.wait_for_requests(2);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_key_is_fetched_in_the_same_request() {
+    let (first, second) = (new_key("1"), new_key("2"));
+    let setup = Setup::new(&[&first], Some(HOUR));
+    assert_eq!(setup.verify(&first).await, Ok(()));
+    setup.server.answer(jwk_set(&[&second]));
+    assert_eq!(setup.verify(&second).await, Ok(()));
+    assert_eq!(setup.server.requests(), 2);
+    // The provider has withdrawn the first one.
+    assert_eq!(setup.verify(&first).await, Err(ErrorKind::KeyUnknown));
+}
+
+#[tokio::test]
+async fn unknown_keys_cause_one_fetch_in_ten_seconds() {
+    let (known, unknown) = (new_key("1"), new_key("made-up"));
+    let setup = Setup::new(&[&known], Some(HOUR));
+    assert_eq!(setup.verify(&known).await, Ok(()));
+    for _ in 0..100 {
+        assert_eq!(setup.verify(&unknown).await, Err(ErrorKind::KeyUnknown));
+    }
+    assert_eq!(setup.server.requests(), 2);
+    setup.clock.advance(Duration::from_millis(9_999));
+    assert_eq!(setup.verify(&unknown).await, Err(ErrorKind::KeyUnknown));
+    assert_eq!(setup.server.requests(), 2);
+    setup.clock.advance(Duration::from_millis(1));
+    for _ in 0..100 {
+        assert_eq!(setup.verify(&unknown).await, Err(ErrorKind::KeyUnknown));
+    }
+    assert_eq!(setup.server.requests(), 3);
+}
+
+#[tokio::test]
+async fn a_bad_signature_under_a_known_key_fetches_nothing() {
+    let known = new_key("1");
+    let setup = Setup::new(&[&known], Some(HOUR));
+    assert_eq!(setup.verify(&known).await, Ok(()));
+    let forged = new_key("1");
+    for _ in 0..10 {
+        assert_eq!(setup.verify(&forged).await, Err(ErrorKind::SignatureInvalid));
+    }
+    assert_eq!(setup.server.requests(), 1);
+}
+
+#[tokio::test]
+async fn an_unknown_key_after_a_failed_fetch_is_503_and_known_keys_go_on() {
+    let (known, next) = (new_key("1"), new_key("2"));
+    let setup = Setup::new(&[&known], Some(HOUR));
+    assert_eq!(setup.verify(&known).await, Ok(()));
+    setup.server.answer(Answer::status(500));
+    for _ in 0..10 {
+        assert!(unavailable(&setup.verify(&next).await));
+        assert_eq!(setup.verify(&known).await, Ok(()));
+    }
+    assert_eq!(setup.server.requests(), 2);
+    setup.server.answer(jwk_set(&[&next]));
+    // The background retry comes within the backoff of a first failure.
+    setup.advance_to_request(3).await;
+    setup.until_accepted(&next).await;
+}
+
+#[tokio::test]
+async fn requests_that_join_a_fetch_too_early_earn_one_more() {
+    let (first, second) = (new_key("1"), new_key("2"));
+    let setup = Setup::new(&[&first], Some(10 * MINUTE));
+    assert_eq!(setup.verify(&first).await, Ok(()));
+    // A background fetch is under way and will bring the old keys; meanwhile the provider rotates.
+    let (old_keys, release) = jwk_set(&[&first]).held();
+    setup.server.answer(old_keys);
+    setup.clock.advance(8 * MINUTE);
+    setup.server.wait_for_requests(2);
+    setup.server.answer(jwk_set(&[&second]));
+    let waiting = tokio::spawn({
+        let (oauth2, token) = (setup.oauth2.clone(), token(&second));
+        async move { oauth2.verify(&token).await }
+    });
+    while !waiting.is_finished() && setup.server.requests() < 2 {
+        tokio::task::yield_now().await;
+    }
+    tokio::task::yield_now().await;
+    release.release();
+    assert!(waiting.await.unwrap().is_ok());
+    assert_eq!(setup.server.requests(), 3);
+}
+
+#[tokio::test]
+async fn tokens_and_keys_without_kid_survive_a_rotation() {
+    let (first, second) = (new_key("1"), new_key("2"));
+    let bare = |key: &SigningKey| Answer::json(&json!({"keys": [key.bare_jwk()]}));
+    let anonymous =
+        |key: &SigningKey| Token::new(ISSUER, "api").header("kid", Value::Null).sign(key);
+    let setup = Setup::answering(bare(&first), Some(HOUR));
+    assert_eq!(setup.verify_text(&anonymous(&first)).await, Ok(()));
+    setup.server.answer(bare(&second));
+    assert_eq!(setup.verify_text(&anonymous(&second)).await, Ok(()));
+    assert_eq!(setup.server.requests(), 2);
+    // A forgery without kid is an unknown key, under the same cooldown.
+    for _ in 0..10 {
+        assert_eq!(setup.verify_text(&anonymous(&first)).await, Err(ErrorKind::SignatureInvalid));
+    }
+    assert_eq!(setup.server.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_bad_document_never_replaces_good_keys() {
+    let key = new_key("1");
+    let setup = Setup::new(&[&key], Some(10 * MINUTE));
+    assert_eq!(setup.verify(&key).await, Ok(()));
+    let mut fetches = 1;
+    for bad in [
+        Answer::status(500),
+        Answer::json(&json!({"keys": []})),
+        Answer::body(200, &[], b"<html>"),
+        Answer::raw(""),
+    ] {
+        setup.server.answer(bad);
+        fetches += 1;
+        setup.advance_to_request(fetches).await;
+        assert_eq!(setup.verify(&key).await, Ok(()));
+        setup.server.answer(jwk_set(&[&key]));
+        fetches += 1;
+        setup.advance_to_request(fetches).await;
+        assert_eq!(setup.verify(&key).await, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn stale_keys_serve_for_a_day_and_no_longer() {
+    let key = new_key("1");
+    let setup = Setup::new(&[&key], Some(10 * MINUTE));
+    assert_eq!(setup.verify(&key).await, Ok(()));
+    setup.server.answer(Answer::status(503));
+    setup.clock.advance(24 * HOUR - MINUTE);
+    assert_eq!(setup.verify(&key).await, Ok(()));
+    setup.clock.advance(MINUTE);
+    assert!(unavailable(&setup.verify(&key).await));
+    // And come back without a restart.
+    setup.server.answer(jwk_set(&[&key]));
+    setup.advance_to_request(setup.server.requests() + 1).await;
+    setup.until_accepted(&key).await;
+}
+
+#[tokio::test]
+async fn failures_back_off_to_a_minute() {
+    let key = new_key("1");
+    let setup = Setup::answering(Answer::status(500), None);
+    let mut waits = Vec::new();
+    for attempt in 1..=10 {
+        let Err(ErrorKind::KeysUnavailable { retry_after }) = setup.verify(&key).await else {
+            panic!("unavailable")
+        };
+        assert_eq!(setup.server.requests(), attempt);
+        // Within the backoff nothing is asked.
+        assert!(unavailable(&setup.verify(&key).await));
+        assert_eq!(setup.server.requests(), attempt);
+        setup.clock.advance(retry_after);
+        waits.push(retry_after.as_secs_f64());
+    }
+    for (index, wait) in waits.iter().enumerate() {
+        let full = f64::powi(2.0, index.try_into().unwrap()).min(60.0);
+        assert!((full * 0.8..=full).contains(wait) || (*wait - 1.0).abs() < 1e-9, "{waits:?}");
+    }
+    assert!(waits[9] >= 48.0);
+}
+
+#[tokio::test]
+async fn refresh_zero_shows_fresh_keys_to_every_request() {
+    let (first, second) = (new_key("1"), new_key("2"));
+    let setup = Setup::new(&[&first], Some(Duration::ZERO));
+    assert_eq!(setup.verify(&first).await, Ok(()));
+    assert_eq!(setup.verify(&first).await, Ok(()));
+    assert_eq!(setup.server.requests(), 2);
+    setup.server.answer(jwk_set(&[&second]));
+    assert_eq!(setup.verify(&first).await, Err(ErrorKind::KeyUnknown), "withdrawn at once");
+    assert_eq!(setup.verify(&second).await, Ok(()));
+    assert_eq!(setup.server.requests(), 4);
+    // A failed fetch is 503 though there were keys, and holds the next request back from nothing.
+    setup.server.answer(Answer::status(500));
+    assert!(unavailable(&setup.verify(&second).await));
+    assert!(unavailable(&setup.verify(&second).await));
+    assert_eq!(setup.server.requests(), 6);
+    setup.server.answer(jwk_set(&[&second]));
+    assert_eq!(setup.verify(&second).await, Ok(()));
+    // No background loop.
+    let fetches = setup.server.requests();
+    setup.clock.advance(48 * HOUR);
+    assert_eq!(setup.verify(&second).await, Ok(()));
+    assert_eq!(setup.server.requests(), fetches + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refresh_zero_shares_a_fetch_that_began_after_the_request() {
+    let key = new_key("1");
+    let (answer, release) = jwk_set(&[&key]).held();
+    let setup = Setup::answering(answer, Some(Duration::ZERO));
+    let verify = || {
+        let (oauth2, token) = (setup.oauth2.clone(), token(&key));
+        tokio::spawn(async move { oauth2.verify(&token).await.is_ok() })
+    };
+    let first = verify();
+    setup.server.wait_for_requests(1);
+    // These arrive while a fetch is under way that is older than they are.
+    let later: Vec<_> = (0..100).map(|_| verify()).collect();
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    setup.server.answer(jwk_set(&[&key]));
+    release.release();
+    assert!(first.await.unwrap());
+    for request in later {
+        assert!(request.await.unwrap());
+    }
+    let fetches = setup.server.requests();
+    assert!((2..=20).contains(&fetches), "{fetches} fetches for 101 requests");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiters_are_capped() {
+    let key = new_key("1");
+    let setup = Setup::answering(Answer::hang(), Some(HOUR));
+    let requests: Vec<_> = (0..1500)
+        .map(|_| {
+            let (oauth2, token) = (setup.oauth2.clone(), token(&key));
+            tokio::spawn(async move { oauth2.verify(&token).await.is_err() })
+        })
+        .collect();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while requests.iter().filter(|request| request.is_finished()).count() < 1500 - 1024 {
+        assert!(Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
+    setup.clock.advance(Duration::from_secs(5));
+    for request in requests {
+        assert!(request.await.unwrap());
+    }
+    assert_eq!(setup.server.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_provider_that_is_down_harms_no_other() {
+    let key = new_key("1");
+    let (down, up) =
+        (KeyServer::start(Answer::hang()).unwrap(), KeyServer::start(jwk_set(&[&key])).unwrap());
+    let provider = |issuer: &str, server: &KeyServer| {
+        Provider::new().issuer(issuer).audience("api").keys(server.url())
+    };
+    let oauth2 = OAuth2::builder()
+        .provider("down", provider("https://down.test", &down))
+        .provider("up", provider("https://up.test", &up))
+        .key_refresh_minutes(5)
+        .clock(ManualClock::new())
+        .build()
+        .unwrap();
+    let waiting = tokio::spawn({
+        let (oauth2, token) = (oauth2.clone(), Token::new("https://down.test", "api").sign(&key));
+        async move { oauth2.verify(&token).await }
+    });
+    tokio::task::yield_now().await;
+    for _ in 0..10 {
+        let token = Token::new("https://up.test", "api").sign(&key);
+        assert_eq!(oauth2.verify(&token).await.unwrap().provider(), "up");
+    }
+    assert!(!waiting.is_finished());
+    waiting.abort();
+}
