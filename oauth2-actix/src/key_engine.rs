@@ -96,9 +96,12 @@ impl EngineHandle {
     }
 }
 
+/// What a flight brings: keys, and how long the provider says that they are fresh.
+type Outcome = Result<(KeyDocument, Option<Duration>), FetchError>;
+
 struct Engine {
     slots: Vec<Slot>,
-    flights: JoinSet<Result<(KeyDocument, Option<Duration>), FetchError>>,
+    flights: JoinSet<Outcome>,
     flying: HashMap<Id, usize>,
     order: Arc<AtomicU64>,
     clock: Clock,
@@ -229,10 +232,7 @@ impl Engine {
         self.flying.insert(id, index);
     }
 
-    fn land(
-        &mut self,
-        landed: Result<(Id, Result<(KeyDocument, Option<Duration>), FetchError>), JoinError>,
-    ) {
+    fn land(&mut self, landed: Result<(Id, Outcome), JoinError>) {
         let (id, outcome) = match landed {
             Ok((id, outcome)) => (id, outcome),
             Err(lost) => (lost.id(), Err(FetchError::Lost)),

@@ -44,7 +44,6 @@ pub struct OAuth2(pub(crate) Arc<Policy>);
 
 impl OAuth2 {
     /// Starts a configuration in code. The same through serde is [`OAuth2Builder`]'s `Deserialize`.
-    #[must_use]
     pub fn builder() -> OAuth2Builder {
         OAuth2Builder::default()
     }

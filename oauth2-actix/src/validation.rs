@@ -19,13 +19,12 @@ pub(crate) fn check_times(
     let now = now.as_secs_f64();
     let leeway = leeway.as_secs_f64();
     let exp = numeric_date(claims, "exp")?.ok_or(ErrorKind::ClaimInvalid { claim: "exp" })?;
-    // "on or after which the JWT MUST NOT be accepted". Written so that nothing but a clear yes
-    // passes.
-    if !(now < exp + leeway) {
+    // "on or after which the JWT MUST NOT be accepted". All of these are finite.
+    if now >= exp + leeway {
         return Err(ErrorKind::Expired { exp, now }.into());
     }
     if let Some(nbf) = numeric_date(claims, "nbf")?
-        && !(nbf <= now + leeway)
+        && nbf > now + leeway
     {
         return Err(ErrorKind::NotYetValid { nbf, now }.into());
     }

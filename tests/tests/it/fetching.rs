@@ -139,18 +139,16 @@ async fn a_dropped_request_cancels_no_fetch() {
         let oauth2 = oauth2.clone();
         async move { oauth2.verify(&good_token()).await }
     });
-    tokio::task::spawn_blocking(move || {
+    let server = tokio::task::spawn_blocking(move || {
         server.wait_for_requests(1);
         server
-    })
-    .await
-    .map(|server| {
-        first.abort();
-        release.release();
-        server
-    })
-    .unwrap();
-    // The server is gone: only the first fetch can have brought the keys.
+    });
+    let server = server.await.unwrap();
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    release.release();
+    // Whatever comes now is no key: only the first fetch can have brought them.
+    server.answer(Answer::status(500));
     assert_eq!(kind(&oauth2, &good_token()).await, None);
 }
 
