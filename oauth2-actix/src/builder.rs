@@ -13,7 +13,7 @@ use crate::{
     Algorithm, BuildError, Error, Keys, OAuth2,
     algorithm::AlgorithmSet,
     clock::Clock,
-    fetch::{self, KeyUrl},
+    fetch::{Clients, KeyUrl},
     jwk::{KeyPolicy, Origin},
     key_engine::EngineHandle,
     key_form::{KeyDocument, Skipped},
@@ -104,7 +104,7 @@ impl OAuth2Builder {
     /// unknown keys. If the provider fails, the keys at hand serve for 24 hours (or twice the
     /// interval, if that is longer) from the last success; then requests get 503.
     ///
-    /// Default: none. The keys fetched first then stay for good, so that a provider's next key
+    /// From 1 s to 365 days. Default: none. The keys fetched first then stay for good, so that a provider's next key
     /// rotation ends all access until a restart; a warning says so. 5 to 60 minutes suit most.
     ///
     /// [`Duration::ZERO`] makes every request that carries a plausible token wait for fresh keys.
@@ -226,7 +226,7 @@ impl OAuth2Builder {
         )?;
 
         let mut providers = Vec::new();
-        let mut remotes = Vec::new();
+        let mut remotes = Remotes::default();
         let mut seen = HashMap::new();
         let mut by_issuer: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, (name, provider)) in self.providers.iter().enumerate() {
@@ -256,10 +256,10 @@ impl OAuth2Builder {
                 keys,
             });
         }
-        let engine = if remotes.is_empty() {
+        let engine = if remotes.all.is_empty() {
             None
         } else {
-            Some(EngineHandle::start(remotes, self.clock.clone()).map_err(|error| {
+            Some(EngineHandle::start(remotes.all, self.clock.clone()).map_err(|error| {
                 BuildError::of_policy(
                     "providers",
                     format_args!("no thread for fetching keys: {error}"),
@@ -285,7 +285,7 @@ impl OAuth2Builder {
         &self,
         name: &str,
         provider: &Provider,
-        remotes: &mut Vec<(Arc<RemoteKeys>, reqwest::Client)>,
+        remotes: &mut Remotes,
     ) -> Result<ProviderKeys, BuildError> {
         let fault = |problem: &dyn fmt::Display| BuildError::of_provider(name, "keys", problem);
         let Some(Keys(form)) = &provider.keys else { return Err(fault(&"they are missing")) };
@@ -328,17 +328,35 @@ impl OAuth2Builder {
                         Refresh::Never
                     }
                     Some(Duration::ZERO) => Refresh::Always,
-                    Some(interval) => Refresh::Every(interval),
+                    Some(interval) if (MIN_REFRESH..=MAX_REFRESH).contains(&interval) => {
+                        Refresh::Every(interval)
+                    }
+                    Some(_) => {
+                        return Err(BuildError::of_provider(
+                            name,
+                            "key_refresh_minutes",
+                            "it is neither 0 (for every request) nor between 1 s and 365 days",
+                        ));
+                    }
                 };
-                let client = fetch::client(&url)
-                    .map_err(|error| fault(&format_args!("no HTTP client for them: {error}")))?;
+                let client = remotes
+                    .clients
+                    .client(&url)
+                    .map_err(|error| fault(&format_args!("no HTTP client for them: {error:?}")))?;
                 let policy = KeyPolicy { allowed, origin: Origin::Fetched };
                 let remote = Arc::new(RemoteKeys::new(name.into(), url, policy, refresh));
-                remotes.push((Arc::clone(&remote), client));
-                Ok(ProviderKeys::Remote(remote, remotes.len() - 1))
+                remotes.all.push((Arc::clone(&remote), client));
+                Ok(ProviderKeys::Remote(remote, remotes.all.len() - 1))
             }
         }
     }
+}
+
+/// The providers whose keys the engine will fetch, while a policy is built.
+#[derive(Default)]
+struct Remotes {
+    all: Vec<(Arc<RemoteKeys>, reqwest::Client)>,
+    clients: Clients,
 }
 
 impl fmt::Debug for OAuth2Builder {
@@ -502,4 +520,6 @@ pub enum MissingToken {
 }
 
 const DEFAULT_MAX_TOKEN_LENGTH: usize = 16 * 1024;
+const MIN_REFRESH: Duration = Duration::from_secs(1);
+const MAX_REFRESH: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const MAX_LEEWAY: Duration = Duration::from_secs(600);

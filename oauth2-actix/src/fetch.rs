@@ -95,20 +95,31 @@ pub(crate) enum FetchError {
     Lost,
 }
 
-/// A client for key URLs. Connections to loopback hosts never go through a proxy.
-pub(crate) fn client(url: &KeyUrl) -> Result<Client, reqwest::Error> {
-    let mut builder = Client::builder()
-        .user_agent(concat!("oauth2-actix/", env!("CARGO_PKG_VERSION")))
-        .redirect(Policy::none())
-        .referer(false);
-    if is_loopback(&url.0) {
-        // No TLS either way that needs roots of a platform, which may have none installed.
-        builder = builder.no_proxy();
-        if url.0.scheme() == "http" {
-            builder = builder.tls_certs_only([]);
+/// The HTTP clients of one policy, made when first needed: a client holds the platform's TLS roots.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    network: Option<Client>,
+    loopback: Option<Client>,
+}
+
+impl Clients {
+    pub(crate) fn client(&mut self, url: &KeyUrl) -> Result<Client, reqwest::Error> {
+        let builder = Client::builder()
+            .user_agent(concat!("oauth2-actix/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::none())
+            .referer(false);
+        // Plain http to this very host goes through no proxy, and needs no TLS roots, which a
+        // small machine may not have.
+        let (client, builder) = if url.0.scheme() == "http" && is_loopback(&url.0) {
+            (&mut self.loopback, builder.no_proxy().tls_certs_only([]))
+        } else {
+            (&mut self.network, builder)
+        };
+        match client {
+            Some(client) => Ok(client.clone()),
+            None => Ok(client.insert(builder.build()?).clone()),
         }
     }
-    builder.build()
 }
 
 /// Gets a key document. The caller bounds the time: see [`TIMEOUT`].

@@ -93,6 +93,11 @@ mod validation;
 #[cfg(feature = "websocket")]
 mod websocket;
 
+/// README's programs compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 #[doc(hidden)]
 pub use crate::middleware::{OAuth2Future, OAuth2Middleware};
 pub use crate::{

@@ -179,6 +179,7 @@ fn a_builder_error_names_provider_and_field() {
     let full = || Provider::new().issuer("https://idp.test").audience("api").keys(keys());
     let of = |provider: Provider| OAuth2::builder().provider("p", provider);
     let url = |url: &str| of(Provider::new().issuer("i").audience("a").keys(url));
+    let good_url = "https://idp.example/jwks";
     for (builder, provider, field) in [
         (OAuth2::builder(), None, "providers"),
         (of(Provider::new()), Some("p"), "issuer"),
@@ -196,6 +197,9 @@ fn a_builder_error_names_provider_and_field() {
         (url("http://10.0.0.1/jwks"), Some("p"), "keys"),
         (url("https://user:secret@idp.example/jwks"), Some("p"), "keys"),
         (url("HTTP://idp.example/jwks"), Some("p"), "keys"),
+        (url(good_url).key_refresh(Duration::from_millis(1)), Some("p"), "key_refresh_minutes"),
+        (url(good_url).key_refresh(Duration::MAX), Some("p"), "key_refresh_minutes"),
+        (url(good_url).key_refresh_minutes(u32::MAX), Some("p"), "key_refresh_minutes"),
         (url("https://"), Some("p"), "keys"),
         (url("ftp://idp.example/jwks"), Some("p"), "keys"),
     ] {

@@ -1,0 +1,26 @@
+# The commands of a working day. `.ci/run` runs the same ones, and the end-to-end suites.
+
+default: check test
+
+# Formatting, clippy, docs.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
+
+# Everything that needs neither network nor services.
+test:
+    cargo test --workspace
+
+# A certified identity provider and a real browser, from npm and Debian.
+e2e:
+    cargo build
+    cd tests/e2e && npm ci && npm run oidc && npm run browser
+
+# Licences, sources, advisories.
+deny:
+    cargo deny check
+
+# The whole gate; as root on Debian.
+ci:
+    .ci/run
