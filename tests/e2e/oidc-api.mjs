@@ -1,0 +1,79 @@
+// The API under test: the `configured` example as a child process.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+const BINARY =
+  process.env.CONFIGURED ??
+  fileURLToPath(new URL("../../target/debug/configured", import.meta.url));
+const DEADLINE_MS = 10_000;
+
+/** Every process started so far. */
+export const apis = [];
+
+const directory = mkdtempSync(path.join(tmpdir(), "oauth2-actix-oidc-"));
+
+// Whatever ends this process ends its children too.
+process.on("exit", () => {
+  for (const { child } of apis) child.kill("SIGKILL");
+  rmSync(directory, { recursive: true, force: true });
+});
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  process.once(signal, () => process.exit(1));
+}
+
+/** Starts the API with a policy, and returns it once it listens. */
+export async function startApi(oauth2) {
+  const api = launch(oauth2);
+  const url = await new Promise((resolve, reject) => {
+    const fail = (why) => reject(new Error(`${why.message ?? why}: ${api.output()}`));
+    const timer = setTimeout(fail, DEADLINE_MS, "the API does not listen");
+    api.child.stdout.on("data", () => {
+      const listening = /^listening on (http:\/\/127\.0\.0\.1:\d+)$/m.exec(api.stdout);
+      if (!listening) return;
+      clearTimeout(timer);
+      resolve(listening[1]);
+    });
+    api.ended.then(([code]) => {
+      clearTimeout(timer);
+      fail(`the API ended with ${code}`);
+    }, fail);
+  });
+  return Object.assign(api, { url, webSocketUrl: url.replace("http:", "ws:") });
+}
+
+/** Starts the API with a policy that it is to refuse: { code, stdout, stderr } of its end. */
+export async function refusedStart(oauth2) {
+  const api = launch(oauth2);
+  const timer = setTimeout(() => api.child.kill("SIGKILL"), DEADLINE_MS);
+  const [code] = await api.ended;
+  clearTimeout(timer);
+  return { code, stdout: api.stdout, stderr: api.stderr };
+}
+
+/** Ends every API, and waits until all that they wrote has arrived. */
+export async function stopApis() {
+  for (const { child } of apis) child.kill("SIGKILL");
+  await Promise.allSettled(apis.map(({ ended }) => ended));
+}
+
+function launch(oauth2) {
+  const file = path.join(directory, `policy-${apis.length}.json`);
+  writeFileSync(file, JSON.stringify({ oauth2 }));
+  // Port 0: the system chooses, and the API prints which.
+  const child = spawn(BINARY, [file, "0"], { stdio: ["ignore", "pipe", "pipe"] });
+  const api = { child, stdout: "", stderr: "", output: () => api.stdout + api.stderr };
+  for (const name of ["stdout", "stderr"]) {
+    child[name].setEncoding("utf8");
+    child[name].on("data", (text) => (api[name] += text));
+  }
+  // "close" comes after both streams have ended; an error rejects.
+  api.ended = once(child, "close");
+  api.ended.catch(() => {});
+  apis.push(api);
+  return api;
+}

@@ -1,0 +1,246 @@
+// The OpenID provider of the suite: `oidc-provider`, on loopback, with keys made at the start.
+
+import { createHash, generateKeyPair, randomBytes, randomInt } from "node:crypto";
+import { once } from "node:events";
+import http from "node:http";
+import { promisify } from "node:util";
+import Provider from "oidc-provider";
+import { request } from "./oidc-requests.mjs";
+
+/** The resource that is the API under test, and another one. */
+export const API = "https://api.example.test";
+export const OTHER_API = "https://other.example.test";
+export const SCOPE = "orders:read";
+
+/** The asymmetric algorithms that the provider signs with here. */
+export const ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"];
+
+/** A client whose tokens are signed with RS256 and last one second. */
+export const SHORT_LIVED = "short-lived";
+
+/** A client for people to log in to. */
+const WEB_APP = "web-app";
+const CALLBACK = "https://app.example.test/callback";
+const USER = "alice";
+
+const generate = promisify(generateKeyPair);
+
+/** The client whose tokens are signed with this algorithm. */
+export const clientOf = (algorithm) => `client-${algorithm}`;
+
+/** One key for each algorithm, which it names, and one for encryption. Private JWKs. */
+export async function generateKeys() {
+  return Promise.all([
+    jwk("rsa", { modulusLength: 2048 }, { alg: "RS256", use: "sig" }),
+    jwk("rsa", { modulusLength: 2048 }, { alg: "PS256", use: "sig" }),
+    jwk("ec", { namedCurve: "P-256" }, { alg: "ES256", use: "sig" }),
+    jwk("ed25519", {}, { alg: "EdDSA", use: "sig" }),
+    jwk("ed25519", {}, { alg: "Ed25519", use: "sig" }),
+    jwk("ec", { namedCurve: "P-256" }, { alg: "ECDH-ES", use: "enc" }),
+  ]);
+}
+
+/** One key for each key type. They name no algorithm: each serves all that fit. */
+export async function generateKeysWithoutAlgorithm() {
+  return Promise.all([
+    jwk("rsa", { modulusLength: 2048 }, {}),
+    jwk("ec", { namedCurve: "P-256" }, {}),
+    jwk("ed25519", {}, {}),
+  ]);
+}
+
+async function jwk(type, options, members) {
+  const { privateKey } = await generate(type, options);
+  const kid = randomBytes(8).toString("hex");
+  return { ...privateKey.export({ format: "jwk" }), ...members, kid };
+}
+
+/** A provider under one address, which can go down and come back, with other keys if need be. */
+export class IdentityProvider {
+  #secrets = new Map();
+  #server;
+  #port;
+
+  constructor() {
+    for (const id of [...ALGORITHMS.map(clientOf), SHORT_LIVED, WEB_APP]) {
+      this.#secrets.set(id, randomBytes(32).toString("base64url"));
+    }
+  }
+
+  get issuer() {
+    return `http://127.0.0.1:${this.#port}`;
+  }
+
+  get jwksUri() {
+    return `${this.issuer}/jwks`;
+  }
+
+  async start(keys) {
+    this.#server = http.createServer();
+    if (this.#port === undefined) {
+      this.#port = await listenSomewhere(this.#server);
+    } else {
+      await listen(this.#server, this.#port);
+    }
+    const provider = new Provider(this.issuer, this.#configuration(keys));
+    provider.on("server_error", (_ctx, error) => console.error(error));
+    const serve = provider.callback();
+    this.#server.on("request", (incoming, outgoing) => {
+      // In place of a login page: everybody is the same user.
+      if (incoming.url.startsWith("/login/")) {
+        const result = { login: { accountId: USER } };
+        provider.interactionFinished(incoming, outgoing, result).catch((error) => {
+          console.error(error);
+          outgoing.destroy();
+        });
+      } else {
+        serve(incoming, outgoing);
+      }
+    });
+  }
+
+  /** Ends the server and every connection to it. */
+  async stop() {
+    if (!this.#server?.listening) return;
+    const closed = once(this.#server, "close");
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  /** An access token of the client credentials grant (RFC 6749 §4.4). */
+  async clientToken(client, { resource = API, scope } = {}) {
+    const answer = await this.#askForTokens(client, {
+      grant_type: "client_credentials",
+      ...(resource && { resource }),
+      ...(scope && { scope }),
+    });
+    return answer.access_token;
+  }
+
+  /** Tokens of the authorization code grant (RFC 6749 §4.1): { access_token, id_token }. */
+  async userTokens() {
+    const verifier = randomBytes(32).toString("base64url");
+    const query = new URLSearchParams({
+      client_id: WEB_APP,
+      response_type: "code",
+      redirect_uri: CALLBACK,
+      scope: `openid ${SCOPE}`,
+      resource: API,
+      code_challenge: createHash("sha256").update(verifier).digest("base64url"),
+      code_challenge_method: "S256",
+    });
+    const cookies = new Map();
+    let url = `${this.issuer}/auth?${query}`;
+    for (let hops = 0; !url.startsWith(CALLBACK); hops += 1) {
+      const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join("; ");
+      const answer = await request(url, { headers: cookie ? { cookie } : {} });
+      const { location } = answer.headers;
+      if (!location || hops > 10) throw new Error(`no login: ${answer.status} ${answer.text}`);
+      for (const set of answer.headers["set-cookie"] ?? []) {
+        const [name, value] = set.split(";")[0].split("=");
+        cookies.set(name, value);
+      }
+      url = new URL(location, url).href;
+    }
+    return this.#askForTokens(WEB_APP, {
+      grant_type: "authorization_code",
+      code: new URL(url).searchParams.get("code"),
+      redirect_uri: CALLBACK,
+      code_verifier: verifier,
+      resource: API,
+    });
+  }
+
+  async #askForTokens(client, form) {
+    const credentials = Buffer.from(`${client}:${this.#secrets.get(client)}`).toString("base64");
+    const answer = await request(`${this.issuer}/token`, {
+      method: "POST",
+      headers: {
+        authorization: `Basic ${credentials}`,
+        "content-type": "application/x-www-form-urlencoded",
+      },
+      body: new URLSearchParams(form).toString(),
+    });
+    if (answer.status !== 200) throw new Error(`no token: ${answer.status} ${answer.text}`);
+    return JSON.parse(answer.text);
+  }
+
+  #configuration(keys) {
+    const client = (client_id) => ({ client_id, client_secret: this.#secrets.get(client_id) });
+    const machine = (id) => ({
+      ...client(id),
+      grant_types: ["client_credentials"],
+      redirect_uris: [],
+      response_types: [],
+    });
+    return {
+      jwks: { keys },
+      clients: [
+        ...ALGORITHMS.map((algorithm) => machine(clientOf(algorithm))),
+        machine(SHORT_LIVED),
+        { ...client(WEB_APP), redirect_uris: [CALLBACK] },
+      ],
+      cookies: { keys: [randomBytes(32).toString("hex")] },
+      interactions: { url: (_ctx, interaction) => `/login/${interaction.uid}` },
+      findAccount: (_ctx, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
+      // In place of a consent page.
+      loadExistingGrant: async (ctx) => {
+        const { client, session } = ctx.oidc;
+        const grant = new ctx.oidc.provider.Grant({
+          clientId: client.clientId,
+          accountId: session.accountId,
+        });
+        grant.addOIDCScope("openid");
+        grant.addResourceScope(API, SCOPE);
+        await grant.save();
+        return grant;
+      },
+      ttl: {
+        AccessToken: 600,
+        ClientCredentials: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? 600,
+        Grant: 600,
+        IdToken: 600,
+        Interaction: 600,
+        Session: 600,
+      },
+      features: {
+        devInteractions: { enabled: false },
+        clientCredentials: { enabled: true },
+        // For the encryption key: it decrypts what clients send.
+        encryption: { enabled: true },
+        requestObjects: { enabled: true },
+        resourceIndicators: {
+          enabled: true,
+          getResourceServerInfo: (_ctx, resource, { clientId }) => ({
+            audience: resource,
+            scope: SCOPE,
+            accessTokenFormat: "jwt",
+            accessTokenTTL: clientId === SHORT_LIVED ? 1 : 600,
+            jwt: {
+              sign: { alg: ALGORITHMS.find((alg) => clientOf(alg) === clientId) ?? "RS256" },
+            },
+          }),
+        },
+      },
+    };
+  }
+}
+
+/** A port below those of outgoing connections, so that nobody takes it while a server is down. */
+async function listenSomewhere(server) {
+  for (let attempts = 0; ; attempts += 1) {
+    const port = randomInt(20_000, 32_000);
+    try {
+      await listen(server, port);
+      return port;
+    } catch (error) {
+      if (error.code !== "EADDRINUSE" || attempts > 20) throw error;
+    }
+  }
+}
+
+async function listen(server, port) {
+  server.listen(port, "127.0.0.1");
+  await once(server, "listening");
+}

@@ -1,0 +1,96 @@
+// HTTP and WebSocket clients for the OpenID provider suite. One connection per request, and a
+// deadline on everything.
+
+import { once } from "node:events";
+import http from "node:http";
+import net from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+import WebSocket from "ws";
+
+const DEADLINE_MS = 10_000;
+
+/** Every `Authorization` value sent so far, for the search through the API's output. */
+export const sentCredentials = new Set();
+
+/** One HTTP exchange: { status, headers, text }. No redirect is followed. */
+export async function request(url, { method = "GET", headers = {}, body } = {}) {
+  note(headers.authorization);
+  const signal = AbortSignal.timeout(DEADLINE_MS);
+  const outgoing = http.request(url, { method, headers, agent: false, signal });
+  outgoing.end(body);
+  const [incoming] = await once(outgoing, "response", { signal });
+  incoming.setEncoding("utf8");
+  let text = "";
+  for await (const chunk of incoming) text += chunk;
+  return { status: incoming.statusCode, headers: incoming.headers, text };
+}
+
+/** A GET written byte by byte, with whatever header lines are given. */
+export async function rawGet(url, headers) {
+  const { hostname, port, pathname, host } = new URL(url);
+  const socket = net.connect({ host: hostname, port, signal: AbortSignal.timeout(DEADLINE_MS) });
+  const lines = [`GET ${pathname} HTTP/1.1`, `Host: ${host}`, "Connection: close"];
+  for (const [name, value] of headers) {
+    if (name.toLowerCase() === "authorization") note(value);
+    lines.push(`${name}: ${value}`);
+  }
+  socket.setEncoding("utf8");
+  socket.write(`${lines.join("\r\n")}\r\n\r\n`);
+  let answer = "";
+  for await (const chunk of socket) answer += chunk;
+
+  const [head, text] = answer.split("\r\n\r\n");
+  const [statusLine, ...headerLines] = head.split("\r\n");
+  return {
+    status: Number(statusLine.split(" ")[1]),
+    headers: Object.fromEntries(
+      headerLines.map((line) => {
+        const colon = line.indexOf(":");
+        return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
+      }),
+    ),
+    text,
+  };
+}
+
+/**
+ * A WebSocket from handshake to the end of its connection: { status, messages, code, reason }.
+ * Several values for `authorization` become several header lines.
+ */
+export async function webSocket(url, authorization) {
+  const headers = {};
+  if (authorization !== undefined) {
+    [authorization].flat().forEach(note);
+    headers.Authorization = authorization;
+  }
+  const socket = new WebSocket(url, { headers, handshakeTimeout: DEADLINE_MS });
+  let status;
+  const messages = [];
+  socket.on("upgrade", (response) => (status = response.statusCode));
+  socket.on("message", (data) => messages.push(data.toString()));
+  try {
+    // An error, such as a refused handshake, rejects.
+    const [code, reason] = await once(socket, "close", {
+      signal: AbortSignal.timeout(DEADLINE_MS),
+    });
+    return { status, messages, code, reason: reason.toString() };
+  } finally {
+    socket.on("error", () => {});
+    socket.terminate();
+  }
+}
+
+/** Asks again and again until `done` says so of the answer. */
+export async function poll(ask, done) {
+  const deadline = Date.now() + DEADLINE_MS;
+  for (;;) {
+    const answer = await ask();
+    if (done(answer)) return answer;
+    if (Date.now() > deadline) throw new Error(`no end of ${JSON.stringify(answer)}`);
+    await pause(50);
+  }
+}
+
+function note(credentials) {
+  if (credentials !== undefined) sentCredentials.add(credentials);
+}

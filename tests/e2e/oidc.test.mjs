@@ -1,0 +1,408 @@
+// The `configured` example against a certified OpenID provider (`oidc-provider`), over HTTP and
+// WebSocket: `node --test oidc.test.mjs`. Build first: `cargo build -p oauth2-actix-examples`; the
+// environment variable CONFIGURED names another binary.
+
+import assert from "node:assert/strict";
+import { createHmac, createPublicKey } from "node:crypto";
+import { after, before, test } from "node:test";
+import { stripVTControlCharacters } from "node:util";
+import { apis, refusedStart, startApi, stopApis } from "./oidc-api.mjs";
+import {
+  ALGORITHMS,
+  API,
+  IdentityProvider,
+  OTHER_API,
+  SCOPE,
+  SHORT_LIVED,
+  clientOf,
+  generateKeys,
+  generateKeysWithoutAlgorithm,
+} from "./oidc-identity-provider.mjs";
+import { poll, rawGet, request, sentCredentials, webSocket } from "./oidc-requests.mjs";
+
+// For a whole test; each wait in it has its own, shorter one.
+const options = { timeout: 30_000 };
+
+const bearer = (token) => `Bearer ${token}`;
+const get = (api, path, authorization) =>
+  request(`${api.url}${path}`, { headers: authorization ? { authorization } : {} });
+const open = (api, authorization) => webSocket(`${api.webSocketUrl}/ws`, authorization);
+
+const policyFor = (provider, changes = {}) => ({
+  providers: { oidc: { issuer: provider.issuer, audience: [API], keys: provider.jwksUri } },
+  public_paths: ["/health"],
+  key_refresh_minutes: 5,
+  leeway_seconds: 5,
+  ...changes,
+});
+
+// What is expected
+
+const invalidToken = (description, reason = "invalid token") => ({
+  status: 401,
+  code: "invalid_token",
+  description,
+  close: [1008, reason],
+});
+const NO_TOKEN = {
+  status: 400,
+  code: "invalid_request",
+  description: "A bearer token is needed.",
+  challenge: 'Bearer realm="api"',
+  close: [1008, "token missing"],
+};
+const MALFORMED_REQUEST = {
+  status: 400,
+  code: "invalid_request",
+  description: "The Authorization header is not one bearer token.",
+  close: [1008, "invalid request"],
+};
+const NO_JWT = invalidToken("The token is not an acceptable JWT.");
+const OTHER_RESOURCE = invalidToken("The token is not meant for this resource.");
+const BAD_SIGNATURE = invalidToken("The token's signature is not accepted.");
+const EXPIRED = invalidToken("The token has expired.", "token expired");
+const NO_SCOPE = {
+  status: 403,
+  code: "insufficient_scope",
+  description: "The token does not permit this.",
+  challenge:
+    'Bearer realm="api", error="insufficient_scope", ' +
+    'error_description="The token does not permit this.", scope="orders:read"',
+};
+const NO_KEYS = {
+  status: 503,
+  code: "temporarily_unavailable",
+  description: "Tokens cannot be checked at the moment.",
+  challenge: undefined,
+  close: [1013, "try again later"],
+};
+
+function assertAccepted(answer, { subject, audience = API, issuer, scope }) {
+  assert.equal(answer.status, 200, answer.text);
+  const { provider, claims } = JSON.parse(answer.text);
+  assert.equal(provider, "oidc");
+  assert.equal(claims.iss, issuer);
+  assert.equal(claims.aud, audience);
+  assert.equal(claims.sub, subject);
+  assert.equal(claims.scope, scope);
+  assert.equal(answer.headers["www-authenticate"], undefined);
+}
+
+function assertRefused(answer, expected) {
+  assert.equal(answer.status, expected.status, answer.text);
+  assert.equal(answer.headers["content-type"], "application/json");
+  const { code: error, description: error_description } = expected;
+  assert.deepEqual(JSON.parse(answer.text), { error, error_description });
+  const challenge =
+    "challenge" in expected
+      ? expected.challenge
+      : `Bearer realm="api", error="${error}", error_description="${error_description}"`;
+  assert.equal(answer.headers["www-authenticate"], challenge);
+}
+
+function assertGreeted(socket, subject) {
+  // The handler closes without a code, which is 1005 by RFC 6455 §7.4.1.
+  const greeted = { status: 101, messages: [`hello ${subject}`], code: 1005, reason: "" };
+  assert.deepEqual(socket, greeted);
+}
+
+function assertClosed(socket, { close: [code, reason] }) {
+  assert.deepEqual(socket, { status: 101, messages: [], code, reason });
+}
+
+/** The same refusal over HTTP and over WebSocket. */
+async function assertBothRefused(api, authorization, expected) {
+  assertRefused(await get(api, "/me", authorization), expected);
+  assertClosed(await open(api, authorization), expected);
+}
+
+// Tokens and what becomes of them
+
+const decoded = (part) => JSON.parse(Buffer.from(part, "base64url"));
+const encoded = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+const headerOf = (token) => decoded(token.split(".")[0]);
+const claimsOf = (token) => decoded(token.split(".")[1]);
+
+function withClaims(token, changes) {
+  const [header, payload, signature] = token.split(".");
+  return [header, encoded({ ...decoded(payload), ...changes }), signature].join(".");
+}
+
+function withSpoiltSignature(token) {
+  const [header, payload, signature] = token.split(".");
+  const bytes = Buffer.from(signature, "base64url");
+  bytes[bytes.length >> 1] ^= 1;
+  return [header, payload, bytes.toString("base64url")].join(".");
+}
+
+// The tests, one after the other
+
+const provider = new IdentityProvider();
+let keys;
+let api;
+
+before(async () => {
+  keys = await generateKeys();
+  await provider.start(keys);
+  api = await startApi(policyFor(provider));
+}, options);
+
+after(async () => {
+  await stopApis();
+  await provider.stop();
+}, options);
+
+test("a public path needs no token", options, async () => {
+  const answer = await get(api, "/health");
+  assert.equal(answer.status, 200);
+  assert.equal(answer.text, "up");
+});
+
+for (const algorithm of ALGORITHMS) {
+  test(`a token signed with ${algorithm}`, options, async () => {
+    const subject = clientOf(algorithm);
+    const { issuer } = provider;
+    const plain = await provider.clientToken(subject);
+    const scoped = await provider.clientToken(subject, { scope: SCOPE });
+    for (const token of [plain, scoped]) {
+      const { kid } = keys.find(({ alg }) => alg === algorithm);
+      assert.deepEqual(headerOf(token), { alg: algorithm, typ: "at+jwt", kid });
+    }
+
+    assertAccepted(await get(api, "/me", bearer(plain)), { issuer, subject });
+    assertAccepted(await get(api, "/me", bearer(scoped)), { issuer, subject, scope: SCOPE });
+    assertGreeted(await open(api, bearer(plain)), subject);
+
+    const orders = await get(api, "/orders", bearer(scoped));
+    assert.equal(orders.status, 200, orders.text);
+    assert.equal(orders.text, "your orders");
+    assertRefused(await get(api, "/orders", bearer(plain)), NO_SCOPE);
+
+    for (const tampered of [
+      withClaims(plain, { scope: SCOPE }),
+      withClaims(plain, { sub: "somebody-else" }),
+      withSpoiltSignature(plain),
+    ]) {
+      await assertBothRefused(api, bearer(tampered), BAD_SIGNATURE);
+    }
+  });
+}
+
+test("a user's access token is accepted, the ID token beside it is not", options, async () => {
+  const { access_token: accessToken, id_token: idToken } = await provider.userTokens();
+  const { issuer } = provider;
+  assertAccepted(await get(api, "/me", bearer(accessToken)), {
+    issuer,
+    subject: "alice",
+    scope: SCOPE,
+  });
+  assertGreeted(await open(api, bearer(accessToken)), "alice");
+
+  assert.equal(claimsOf(idToken).sub, "alice");
+  assert.equal(claimsOf(idToken).aud, "web-app");
+  await assertBothRefused(api, bearer(idToken), OTHER_RESOURCE);
+});
+
+test("a request without a token", options, async () => {
+  await assertBothRefused(api, undefined, NO_TOKEN);
+  assertRefused(await get(api, "/orders"), NO_TOKEN);
+});
+
+test("a header of another scheme", options, async () => {
+  const credentials = Buffer.from("alice:a password of some length").toString("base64");
+  await assertBothRefused(api, `Basic ${credentials}`, MALFORMED_REQUEST);
+});
+
+test("two Authorization headers, though the token is good", options, async () => {
+  const good = bearer(await provider.clientToken(clientOf("ES256")));
+  const once = [["Authorization", good]];
+  assert.equal((await rawGet(`${api.url}/me`, once)).status, 200);
+  assertRefused(await rawGet(`${api.url}/me`, [...once, ...once]), MALFORMED_REQUEST);
+  assertClosed(await open(api, [good, good]), MALFORMED_REQUEST);
+});
+
+test("an opaque access token of the same provider", options, async () => {
+  const opaque = await provider.clientToken(clientOf("ES256"), { resource: null });
+  assert.ok(!opaque.includes("."), "opaque");
+  await assertBothRefused(api, bearer(opaque), NO_JWT);
+});
+
+test("a token for another resource", options, async () => {
+  for (const algorithm of ALGORITHMS) {
+    const token = await provider.clientToken(clientOf(algorithm), { resource: OTHER_API });
+    assert.equal(claimsOf(token).aud, OTHER_API);
+    await assertBothRefused(api, bearer(token), OTHER_RESOURCE);
+  }
+});
+
+test("a token that is not signed, or signed with what everybody knows", options, async () => {
+  const [header, payload] = (await provider.clientToken(clientOf("RS256"))).split(".");
+  const unsigned = `${encoded({ ...decoded(header), alg: "none" })}.${payload}.`;
+  await assertBothRefused(api, bearer(unsigned), NO_JWT);
+
+  // The published RSA key, taken for an HMAC secret.
+  const { keys: published } = JSON.parse((await request(provider.jwksUri)).text);
+  const key = published.find(({ kid }) => kid === decoded(header).kid);
+  const secret = createPublicKey({ key, format: "jwk" }).export({ type: "spki", format: "pem" });
+  const signed = `${encoded({ ...decoded(header), alg: "HS256" })}.${payload}`;
+  const signature = createHmac("sha256", secret).update(signed).digest("base64url");
+  await assertBothRefused(api, bearer(`${signed}.${signature}`), BAD_SIGNATURE);
+});
+
+test("a token that expires", options, async () => {
+  const strict = await startApi(policyFor(provider, { leeway_seconds: 0 }));
+  const lenient = await startApi(policyFor(provider, { leeway_seconds: 600 }));
+  const token = await provider.clientToken(SHORT_LIVED);
+  const { exp, iat } = claimsOf(token);
+  assert.equal(exp - iat, 1);
+
+  const refusal = await poll(
+    () => get(strict, "/me", bearer(token)),
+    ({ status }) => status !== 200,
+  );
+  assert.ok(Date.now() / 1000 >= exp, "not before its time");
+  assertRefused(refusal, EXPIRED);
+  await assertBothRefused(strict, bearer(token), EXPIRED);
+
+  const { issuer } = provider;
+  assertAccepted(await get(lenient, "/me", bearer(token)), { issuer, subject: SHORT_LIVED });
+  assertGreeted(await open(lenient, bearer(token)), SHORT_LIVED);
+});
+
+test("the provider changes its keys", options, async (t) => {
+  const rotating = new IdentityProvider();
+  t.after(() => rotating.stop());
+  await rotating.start(keys);
+  const { issuer } = rotating;
+  const subject = clientOf("RS256");
+  const old = await rotating.clientToken(subject);
+  // One for each protocol: unknown keys cause only one fetch in a while.
+  const overHttp = await startApi(policyFor(rotating));
+  const overWebSocket = await startApi(policyFor(rotating));
+  for (const api of [overHttp, overWebSocket]) {
+    assertAccepted(await get(api, "/me", bearer(old)), { issuer, subject });
+  }
+
+  await rotating.stop();
+  await rotating.start(await generateKeysWithoutAlgorithm());
+  for (const [index, algorithm] of ALGORITHMS.entries()) {
+    const subject = clientOf(algorithm);
+    const token = await rotating.clientToken(subject);
+    assert.equal(headerOf(token).alg, algorithm);
+    assert.ok(keys.every(({ kid }) => kid !== headerOf(token).kid), "a new key");
+    // The very first request, and all that follow.
+    if (index % 2 === 0) {
+      assertAccepted(await get(overHttp, "/me", bearer(token)), { issuer, subject });
+      assertGreeted(await open(overWebSocket, bearer(token)), subject);
+    } else {
+      assertGreeted(await open(overHttp, bearer(token)), subject);
+      assertAccepted(await get(overWebSocket, "/me", bearer(token)), { issuer, subject });
+    }
+  }
+  for (const api of [overHttp, overWebSocket]) {
+    await assertBothRefused(api, bearer(old), BAD_SIGNATURE);
+  }
+});
+
+test("the provider is down until after the first request", options, async (t) => {
+  const late = new IdentityProvider();
+  t.after(() => late.stop());
+  await late.start(keys);
+  const subject = clientOf("ES256");
+  const token = await late.clientToken(subject);
+  const opaque = await late.clientToken(subject, { resource: null });
+  await late.stop();
+
+  const api = await startApi(policyFor(late));
+  for (let attempts = 0; attempts < 2; attempts += 1) {
+    const answer = await get(api, "/me", bearer(token));
+    assertRefused(answer, NO_KEYS);
+    assert.match(answer.headers["retry-after"], /^[1-9][0-9]?$/);
+    assertClosed(await open(api, bearer(token)), NO_KEYS);
+  }
+  // What needs no keys is as ever.
+  assert.equal((await get(api, "/health")).status, 200);
+  await assertBothRefused(api, undefined, NO_TOKEN);
+  await assertBothRefused(api, bearer(opaque), NO_JWT);
+
+  await late.start(keys);
+  const answer = await poll(
+    () => get(api, "/me", bearer(token)),
+    ({ status }) => status !== 503,
+  );
+  assertAccepted(answer, { issuer: late.issuer, subject });
+  assertGreeted(await open(api, bearer(token)), subject);
+});
+
+test("the provider is down after its keys were fetched", options, async (t) => {
+  const unsteady = new IdentityProvider();
+  t.after(() => unsteady.stop());
+  await unsteady.start(keys);
+  const { issuer } = unsteady;
+  const subject = clientOf("PS256");
+  const token = await unsteady.clientToken(subject);
+  const api = await startApi(policyFor(unsteady));
+  assertAccepted(await get(api, "/me", bearer(token)), { issuer, subject });
+
+  await unsteady.stop();
+  await unsteady.start(await generateKeysWithoutAlgorithm());
+  const ofNewKey = await unsteady.clientToken(subject);
+  await unsteady.stop();
+  for (let attempts = 0; attempts < 2; attempts += 1) {
+    // The keys at hand serve on, and nothing can be said of a token of another.
+    assertAccepted(await get(api, "/me", bearer(token)), { issuer, subject });
+    assertGreeted(await open(api, bearer(token)), subject);
+    const answer = await get(api, "/me", bearer(ofNewKey));
+    assertRefused(answer, NO_KEYS);
+    assert.match(answer.headers["retry-after"], /^[1-9][0-9]?$/);
+    assertClosed(await open(api, bearer(ofNewKey)), NO_KEYS);
+  }
+});
+
+test("a configuration error ends the API at its start", options, async () => {
+  const policy = policyFor(provider);
+  const { audience, ...withoutAudience } = policy.providers.oidc;
+  for (const [wrong, message] of [
+    [
+      { ...policy, providers: { oidc: withoutAudience } },
+      /provider "oidc": audience: it is missing$/m,
+    ],
+    [
+      { ...policy, providers: { oidc: { ...withoutAudience, audiences: audience } } },
+      /provider "oidc": .*there is no setting "audiences"/,
+    ],
+    [{ ...policy, public_path: ["/health"] }, /there is no setting "public_path"/],
+  ]) {
+    const { code, stdout, stderr } = await refusedStart(wrong);
+    assert.ok(Number.isInteger(code) && code !== 0, `exit code ${code}`);
+    assert.match(stderr, message);
+    assert.equal(stdout, "");
+  }
+});
+
+test("no part of a token is in the output of an API", options, async () => {
+  await stopApis();
+  const output = stripVTControlCharacters(apis.map((api) => api.output()).join("\n"));
+  // The search means something only where there is debug output about tokens.
+  assert.match(output, /DEBUG.*keys fetched/);
+  assert.match(output, /DEBUG.*refused/);
+
+  // Every run of so many characters, in the output and in what was sent.
+  const LENGTH = 20;
+  const runs = (text) =>
+    Array.from({ length: Math.max(0, text.length - LENGTH + 1) }, (_, start) =>
+      text.slice(start, start + LENGTH),
+    );
+  const written = new Set(runs(output));
+  assert.ok(sentCredentials.size > 50, "many credentials were sent");
+  for (const credentials of sentCredentials) {
+    const parts = credentials.split(" ")[1].split(".");
+    const ids = parts.length === 3 ? [decoded(parts[1]).jti] : [];
+    const leaked =
+      parts.flatMap(runs).find((run) => written.has(run)) ??
+      ids.find((id) => id !== undefined && output.includes(id));
+    if (leaked !== undefined) {
+      assert.fail(output.split("\n").find((line) => line.includes(leaked)));
+    }
+  }
+});
