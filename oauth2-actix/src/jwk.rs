@@ -343,3 +343,20 @@ const MAX_RSA_BITS: i32 = 8192;
 
 /// 65537 has 17 bits. The bound is that of other libraries.
 const MAX_EXPONENT_BITS: i32 = 33;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_fetched_secret_is_no_key_even_where_hmac_is_allowed() {
+        let jwk = json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode([7; 32])});
+        let jwk = jwk.as_object().expect("an object");
+        let allowed = AlgorithmSet::from_iter([Algorithm::HS256]);
+        let read = |origin| Key::from_jwk(jwk, KeyPolicy { allowed, origin });
+        assert!(read(Origin::Inline).is_ok());
+        assert!(read(Origin::Fetched).is_err());
+    }
+}
