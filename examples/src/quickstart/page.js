@@ -25,7 +25,7 @@ function element(name, attributes = {}, ...children) {
   for (const [key, value] of Object.entries(attributes)) {
     if (value !== undefined && value !== false) made.setAttribute(key, value === true ? "" : value);
   }
-  made.append(...children.filter((child) => child !== undefined));
+  made.append(...children.filter((child) => child !== undefined && child !== false));
   return made;
 }
 
@@ -75,7 +75,7 @@ function stateOf(token) {
   if (token.broken) return "broken";
   const left = secondsLeft(token);
   if (left !== undefined && left <= 0) return "expired";
-  if (currentKid !== undefined && token.header.kid !== currentKid) return "old key";
+  if (currentKid !== undefined && token.header.kid !== currentKid) return "old-key";
   return "valid";
 }
 
@@ -149,7 +149,7 @@ function showTime() {
     const label = document.querySelector(`[data-token-id="${token.id}"]`);
     const state = stateOf(token);
     label.dataset.state = state;
-    label.querySelector(".state").textContent = state === "valid" ? remaining(token) : state;
+    label.querySelector(".state").textContent = state === "valid" ? remaining(token) : state.replace("-", " ");
   }
   const { token } = selection();
   byId("token-remaining").textContent = token ? remaining(token) : "";
@@ -160,7 +160,7 @@ function showCurl(text) {
   const authorization =
     text === undefined ? '"Authorization: Bearer $TOKEN"' : quote(`Authorization: Bearer ${text}`);
   byId("curl").textContent = [
-    `curl -iN --http1.1 --max-time 5 ${location.origin}/ws`,
+    `curl -iN --http1.1 --max-time 3 ${location.origin}/ws`,
     "-H 'Connection: Upgrade' -H 'Upgrade: websocket'",
     "-H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='",
     `-H ${authorization}`,
@@ -182,8 +182,7 @@ function startEntry({ method, route, state, token, cross }) {
   attempts += 1;
   const began = performance.now();
   const status = element("strong", { class: "status" }, "…");
-  const sent = { valid: "valid token", none: "no token", broken: "broken token" }[state] ??
-    (state === "expired" ? "expired token" : state && `token under an old key`);
+  const sent = state && (state === "none" ? "no token" : `${state} token`);
   const meta = element(
     "p",
     { class: "meta" },
@@ -219,7 +218,7 @@ function startEntry({ method, route, state, token, cross }) {
       }
       entry.append(list);
     }
-    if (body) entry.append(element("pre", { class: "code body", tabindex: "0", "aria-label": "Body" }, body));
+    if (body) entry.append(element("pre", { class: "code body" }, body));
     Object.assign(entry.dataset, { status: code, outcome, state: "done" });
     byId("announcement").textContent = `${method} ${route}: ${code} ${phrase ?? ""}`;
   };
@@ -269,7 +268,11 @@ async function call(route) {
   const finish = startEntry({ method: "GET", route, state, token, cross });
   try {
     const headers = text === undefined ? {} : { Authorization: `Bearer ${text}` };
-    finish(answerOf(await send(base + route, { headers })));
+    const answer = answerOf(await send(base + route, { headers }));
+    if (state === "valid" && answer.body.includes("signature is not accepted")) {
+      answer.fields.push(["Perhaps", "The API fetched keys less than 10 seconds ago. Try again."]);
+    }
+    finish(answer);
   } catch (error) {
     finish(failure(error));
   }
@@ -322,8 +325,7 @@ async function post(path, parameters) {
 
 function complain(id, problem) {
   byId(`${id}-error`).textContent = problem;
-  byId(id).toggleAttribute("aria-invalid", Boolean(problem));
-  if (problem) byId(id).setAttribute("aria-invalid", "true");
+  byId(id).setAttribute("aria-invalid", String(Boolean(problem)));
 }
 
 function claimsProblem() {
@@ -344,7 +346,7 @@ function lifetimeProblem() {
 function check() {
   complain("claims", claimsProblem());
   complain("lifetime", lifetimeProblem());
-  return document.querySelector("#mint-form [aria-invalid]");
+  return document.querySelector("#mint-form [aria-invalid=true]");
 }
 
 function preset(name) {
