@@ -1,1 +1,127 @@
-//! Attribute macros of `oauth2-actix`, which re-exports them: depend on that crate, not on this.
+//! Attribute macros of `oauth2-actix`, which re-exports and documents them: depend on that crate,
+//! not on this.
+//!
+//! One stage per file: `args` reads the arguments, `item` checks the function, `expand` writes the
+//! tokens. On a mistake the user's function is written back unchanged beside the error, so that one
+//! mistake gives one message.
+
+mod args;
+mod expand;
+mod item;
+
+use proc_macro::TokenStream;
+use syn::{
+    ItemFn,
+    parse::{Parse, Parser},
+};
+
+/// Demands a claim before a handler runs.
+///
+/// ```
+/// use actix_web::{get, HttpResponse};
+/// use oauth2_actix::require_claim;
+///
+/// #[get("/admin")]
+/// #[require_claim("role", "admin")]
+/// async fn admin() -> HttpResponse {
+///     HttpResponse::Ok().finish()
+/// }
+/// ```
+///
+/// | Form | Asks that the claim |
+/// | --- | --- |
+/// | `("role", "admin")` | equals the value, or is a list that contains it |
+/// | `("level", 7)`, `("active", true)` | the same for an integer or a bool |
+/// | `("role", any("admin", "support"))` | is or contains one of them |
+/// | `("groups", all("ops", "on-call"))` | contains all of them |
+/// | `("email")` | is there, and not null |
+///
+/// A name that starts with `/` is a JSON pointer (RFC 6901): `"/realm_access/roles"`. Never a part of
+/// a string, never another type. Several attributes mean *and*. It may stand above or below the
+/// routing macro, or on a plain function for `web::get().to(…)`, and takes one of the 16 arguments
+/// that actix allows.
+///
+/// A refusal is 403 `insufficient_scope`, or close 1008 for a WebSocket, before any part of the body
+/// is read; on a public request without a valid token 400 or 401, and without the middleware 500.
+#[proc_macro_attribute]
+pub fn require_claim(args: TokenStream, function: TokenStream) -> TokenStream {
+    demand(args, function, expand::claim)
+}
+
+/// Demands scopes before a handler runs: in `scope` or `scp`, each a string of words or a list
+/// (RFC 6749 §3.3).
+///
+/// ```
+/// use actix_web::{get, HttpResponse};
+/// use oauth2_actix::require_scope;
+///
+/// #[get("/orders")]
+/// #[require_scope("orders:read")]
+/// async fn orders() -> HttpResponse {
+///     HttpResponse::Ok().finish()
+/// }
+///
+/// #[get("/reports")]
+/// #[require_scope(any("reports", "admin"))]
+/// async fn reports() -> HttpResponse {
+///     HttpResponse::Ok().finish()
+/// }
+/// ```
+///
+/// `("a", "b")` asks for all of them, `(any("a", "b"))` for one. All else is as with
+/// [`macro@require_claim`], and the challenge names the scopes.
+#[proc_macro_attribute]
+pub fn require_scope(args: TokenStream, function: TokenStream) -> TokenStream {
+    demand(args, function, expand::scope)
+}
+
+/// Demands what a function of yours says, before a handler runs.
+///
+/// ```
+/// use actix_web::{get, HttpRequest, HttpResponse};
+/// use oauth2_actix::{require, Claims};
+///
+/// fn verified(claims: &Claims) -> bool {
+///     claims.has_claim("email_verified", true)
+/// }
+///
+/// fn owner(claims: &Claims, request: &HttpRequest) -> Result<(), &'static str> {
+///     if claims.subject() == request.match_info().get("user") { Ok(()) } else { Err("not the owner") }
+/// }
+///
+/// #[get("/users/{user}")]
+/// #[require(verified)]
+/// #[require(owner)]
+/// async fn profile() -> HttpResponse {
+///     HttpResponse::Ok().finish()
+/// }
+/// ```
+///
+/// The function takes `&Claims`, or `&Claims` and `&HttpRequest`, and returns a bool, or a `Result`
+/// whose error is a text for your log; the client is told the fixed text of 403. It must not block.
+#[proc_macro_attribute]
+pub fn require(args: TokenStream, function: TokenStream) -> TokenStream {
+    demand(args, function, expand::function)
+}
+
+fn demand<A: Parse>(
+    args: TokenStream,
+    function: TokenStream,
+    check: fn(&A) -> proc_macro2::TokenStream,
+) -> TokenStream {
+    let args = A::parse.parse(args);
+    let item = syn::parse::<ItemFn>(function.clone());
+    let item = item.and_then(|item| item::check_handler(&item).map(|()| item));
+    let errors = match (args, item) {
+        (Ok(args), Ok(item)) => return expand::with_demand(item, &check(&args)).into(),
+        (Err(args), Err(item)) => {
+            let mut both = args;
+            both.combine(item);
+            both
+        }
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => error,
+    };
+    let mut tokens = function;
+    tokens.extend(TokenStream::from(errors.to_compile_error()));
+    tokens
+}

@@ -61,7 +61,11 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[doc(hidden)]
+pub mod __private;
 mod algorithm;
+mod authorize;
+mod authorize_middleware;
 mod bearer;
 mod build_error;
 mod builder;
@@ -98,10 +102,12 @@ mod websocket;
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-#[doc(hidden)]
-pub use crate::middleware::{OAuth2Future, OAuth2Middleware};
 pub use crate::{
     algorithm::{Algorithm, UnknownAlgorithm},
+    authorize::{
+        ClaimValue, ClaimValues, Requirement, all, all_of, any, any_of, present, require,
+        require_any_scope, require_claim, require_scope,
+    },
     build_error::BuildError,
     builder::{MissingToken, OAuth2Builder, Provider},
     claims::{Claims, OptionalClaims, TypedClaims},
@@ -109,3 +115,10 @@ pub use crate::{
     keys::Keys,
     oauth2::OAuth2,
 };
+#[doc(hidden)]
+pub use crate::{
+    authorize_middleware::{RequirementFuture, RequirementMiddleware},
+    middleware::{OAuth2Future, OAuth2Middleware},
+};
+#[doc(inline)]
+pub use oauth2_actix_macros::{require, require_claim, require_scope};

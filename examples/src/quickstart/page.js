@@ -14,7 +14,7 @@ const otherOrigin = (() => {
   return url.origin;
 })();
 
-/** Every token minted or broken so far: { id, text, header, claims, broken, of }. */
+/** Every token so far: { id, text, header, claims }; a broken copy has { broken, of, changedAt } too. */
 const tokens = [];
 let currentKid;
 

@@ -1,0 +1,112 @@
+//! The tokens that come out. Nothing here can fail: what comes in was checked.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote};
+use syn::{Ident, ItemFn};
+
+use crate::{
+    args::{ClaimArgs, ClaimValue, FunctionArgs, ScopeArgs, Values},
+    item,
+};
+
+/// The function with one argument more: an extractor that is ready at once and whose error is the
+/// refusal. It comes first, so no other extractor's future is polled before it.
+pub(crate) fn with_demand(mut function: ItemFn, check: &TokenStream) -> TokenStream {
+    // Each attribute adds an argument, so the count tells stacked ones apart.
+    let demand = format_ident!(
+        "__oauth2_actix_demand_{}_{}",
+        function.sig.inputs.len(),
+        function.sig.ident,
+        span = Span::mixed_site(),
+    );
+    function
+        .sig
+        .inputs
+        .insert(0, syn::parse_quote! { _: ::oauth2_actix::__private::Demanded<#demand> });
+    let visibility = &function.vis;
+    let (claims, request) = (claims(), request());
+    let conditions: Vec<_> = item::conditions(&function).collect();
+    quote! {
+        #(#conditions)*
+        #[doc(hidden)]
+        #[allow(non_camel_case_types, missing_debug_implementations)]
+        #visibility struct #demand;
+
+        #(#conditions)*
+        #[automatically_derived]
+        impl ::oauth2_actix::__private::Demand for #demand {
+            fn check(
+                #claims: &::oauth2_actix::Claims,
+                #request: &::oauth2_actix::__private::HttpRequest,
+            ) -> ::core::result::Result<(), ::oauth2_actix::Error> {
+                #check
+            }
+        }
+
+        #[allow(clippy::too_many_arguments)]
+        #function
+    }
+}
+
+/// `::oauth2_actix::require_claim(…)`
+pub(crate) fn claim(ClaimArgs { name, values }: &ClaimArgs) -> TokenStream {
+    let values = match values {
+        Values::Present => quote! { ::oauth2_actix::present() },
+        Values::One(value) => {
+            let value = claim_value(value);
+            quote! { #value }
+        }
+        Values::Any(values) => {
+            let values = values.iter().map(claim_value);
+            quote! { ::oauth2_actix::any_of([#(#values),*]) }
+        }
+        Values::All(values) => {
+            let values = values.iter().map(claim_value);
+            quote! { ::oauth2_actix::all_of([#(#values),*]) }
+        }
+    };
+    check_requirement(&quote! { ::oauth2_actix::require_claim((#name), (#values)) })
+}
+
+/// `::oauth2_actix::require_scope(…)`
+pub(crate) fn scope(ScopeArgs { any, scopes }: &ScopeArgs) -> TokenStream {
+    let name = if *any { "require_any_scope" } else { "require_scope" };
+    let name = Ident::new(name, Span::mixed_site());
+    check_requirement(&quote! { ::oauth2_actix::#name([#((#scopes)),*]) })
+}
+
+/// A call of the user's function.
+pub(crate) fn function(FunctionArgs { function }: &FunctionArgs) -> TokenStream {
+    let (claims, request) = (claims(), request());
+    quote! { ::oauth2_actix::__private::ask((#function), #claims, #request) }
+}
+
+/// A requirement is made once, and asked at every request.
+fn check_requirement(requirement: &TokenStream) -> TokenStream {
+    let (claims, request) = (claims(), request());
+    quote! {
+        static REQUIREMENT: ::oauth2_actix::__private::LazyLock<::oauth2_actix::Requirement> =
+            ::oauth2_actix::__private::LazyLock::new(|| (#requirement));
+        let _ = #request;
+        ::oauth2_actix::Claims::require(#claims, &REQUIREMENT)
+    }
+}
+
+/// The arguments of `check`, out of reach of the user's names.
+fn claims() -> Ident {
+    Ident::new("claims", Span::mixed_site())
+}
+
+fn request() -> Ident {
+    Ident::new("request", Span::mixed_site())
+}
+
+fn claim_value(value: &ClaimValue) -> TokenStream {
+    let value = match value {
+        ClaimValue::Text(text) => quote! { (#text) },
+        ClaimValue::Bool(value) => quote! { (#value) },
+        ClaimValue::Integer { negative: false, digits } => quote! { (#digits as i64) },
+        ClaimValue::Integer { negative: true, digits } => quote! { (-(#digits as i64)) },
+    };
+    quote! { ::oauth2_actix::ClaimValue::from(#value) }
+}
