@@ -2,7 +2,7 @@
 //! loopback and without any network: `cargo run`, then open the page that it names.
 
 use std::{
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, IsTerminal},
     net::TcpListener,
     process::ExitCode,
 };
@@ -80,6 +80,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
         .without_time()
+        .with_ansi(io::stdout().is_terminal())
         .init();
     let port = port()?;
     let api = listen(port)?;

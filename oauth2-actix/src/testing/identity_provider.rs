@@ -13,6 +13,7 @@ use std::{
 
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,
+    error::InternalError,
     http::header::{AUTHORIZATION, CACHE_CONTROL},
     web,
 };
@@ -137,6 +138,11 @@ impl IdentityProvider {
     pub fn configure(&self, config: &mut web::ServiceConfig) {
         config
             .app_data(web::Data::new(self.clone()))
+            .app_data(web::FormConfig::default().error_handler(|error, _| {
+                // RFC 6749 §5.2 for whatever is no token request.
+                let answer = token_error("invalid_request", "Not a form of a token request.");
+                InternalError::from_response(error, answer).into()
+            }))
             .route("/jwks.json", web::get().to(jwks))
             .route("/.well-known/openid-configuration", web::get().to(discovery))
             .route("/token", web::post().to(token))

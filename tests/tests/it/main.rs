@@ -11,4 +11,5 @@ mod fetching;
 mod key_forms;
 mod public_paths;
 mod refresh;
+mod require;
 mod websocket;

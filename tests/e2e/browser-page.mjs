@@ -1,0 +1,138 @@
+// The quickstart's page in a real browser, as a person would use it.
+
+import assert from "node:assert/strict";
+import { chromium } from "playwright-core";
+
+const DEADLINE_MS = 10_000;
+
+export function launchBrowser() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    timeout: 30_000,
+    args: [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+      // No name but that of this machine resolves.
+      "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
+    ],
+  });
+}
+
+/** Opens the page in a context of its own: no cache, and no preflight answered earlier. */
+export async function openPage(browser, url) {
+  const context = await browser.newContext();
+  context.setDefaultTimeout(DEADLINE_MS);
+  const page = await context.newPage();
+  const seen = { violations: [], errors: [], outside: [], exchanges: [] };
+  page.on("pageerror", (error) => seen.errors.push(String(error)));
+  page.on("console", (message) => {
+    if (/content security policy/i.test(message.text())) seen.violations.push(message.text());
+  });
+  await watchNetwork(context, page, seen);
+  await page.goto(url);
+  await page.locator("body[data-ready]").waitFor();
+  return new Quickstart(context, page, seen);
+}
+
+/** Playwright does not tell of preflights; the browser's own protocol does. */
+async function watchNetwork(context, page, { outside, exchanges }) {
+  const session = await context.newCDPSession(page);
+  const requests = new Map();
+  session.on("Network.requestWillBeSent", ({ requestId, request }) => {
+    requests.set(requestId, request);
+    noteOutside(request.url, outside);
+  });
+  session.on("Network.responseReceived", ({ requestId, type, response }) => {
+    const method = requests.get(requestId)?.method;
+    exchanges.push({ type, method, url: response.url, status: response.status });
+  });
+  session.on("Network.webSocketCreated", ({ url }) => noteOutside(url, outside));
+  await session.send("Network.enable");
+}
+
+function noteOutside(url, outside) {
+  const { protocol, hostname } = new URL(url);
+  if (protocol !== "data:" && !["127.0.0.1", "localhost"].includes(hostname)) outside.push(url);
+}
+
+class Quickstart {
+  constructor(context, page, seen) {
+    Object.assign(this, { context, page, seen });
+  }
+
+  /** Does something that is logged, and returns the finished entry. */
+  async attempt(action) {
+    const newest = this.page.locator("#log > li").first();
+    const before = (await newest.count()) ? Number(await newest.getAttribute("data-n")) : 0;
+    await action();
+    const entry = this.page.locator(`#log > li[data-n="${before + 1}"][data-state=done]`);
+    await entry.waitFor();
+    return entry.evaluate((item) => ({
+      ...item.dataset,
+      fields: Object.fromEntries(
+        Array.from(item.querySelectorAll("dd"), (field) => [field.dataset.field, field.textContent]),
+      ),
+      challenge: item.querySelector('[data-field="WWW-Authenticate"]')?.textContent,
+      body: item.querySelector(".body")?.textContent,
+    }));
+  }
+
+  /** Calls a route with what is chosen. */
+  call(route) {
+    return this.attempt(() => this.page.locator(`button[data-route="${route}"]`).click());
+  }
+
+  /** Mints a token by the form, which chooses it; returns its id. */
+  async mint({ preset = "user", claims, lifetime = 300 } = {}) {
+    await this.page.locator(`[data-preset="${preset}"]`).click();
+    if (claims) await this.page.locator("#claims").fill(JSON.stringify(claims));
+    await this.page.locator("#lifetime").fill(String(lifetime));
+    const answer = await this.attempt(() => this.page.locator("#mint").click());
+    assert.equal(answer.status, "200");
+    return this.chosen();
+  }
+
+  /** Chooses a token by its id, or "none" or "garbage". */
+  async choose(value) {
+    await this.page.locator(`input[name=token][value="${value}"]`).check();
+  }
+
+  chosen() {
+    return this.page.locator("input[name=token]:checked").inputValue();
+  }
+
+  async rotate() {
+    const answer = await this.attempt(() => this.page.locator("#rotate").click());
+    assert.equal(answer.status, "200");
+  }
+
+  async crossOrigin(on) {
+    await this.page.locator("#cross-origin").setChecked(on);
+  }
+
+  text(selector) {
+    return this.page.locator(selector).textContent();
+  }
+
+  /** The preflights for a path so far. */
+  preflights(path) {
+    return this.seen.exchanges.filter(
+      ({ type, method, url }) =>
+        type === "Preflight" && method === "OPTIONS" && new URL(url).pathname === path,
+    );
+  }
+
+  /** Closes it. Whatever a test looked at, these hold for all of them. */
+  async close() {
+    await this.context.close();
+    assert.deepEqual(this.seen.outside, [], "requests to other machines");
+    assert.deepEqual(this.seen.violations, [], "content security policy");
+    assert.deepEqual(this.seen.errors, [], "errors of the page's script");
+  }
+}

@@ -1,0 +1,119 @@
+// The quickstart as a child process, on ports of its own.
+
+import { spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+const BINARY =
+  process.env.QUICKSTART ??
+  fileURLToPath(new URL("../../target/debug/quickstart", import.meta.url));
+const DEADLINE_MS = 10_000;
+
+const children = new Set();
+
+// Whatever ends this process ends its children too.
+process.on("exit", () => {
+  for (const child of children) child.kill("SIGKILL");
+});
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  process.once(signal, () => process.exit(1));
+}
+
+/** Starts it, and returns it once both servers answer. */
+export async function startQuickstart() {
+  // A port that was free may be taken by the time that it is used.
+  for (let attempt = 0; attempt < 10; attempt += 1) {
+    const port = await freePortPair();
+    const quickstart = launch(port);
+    try {
+      if (await ready(quickstart, port)) return quickstart;
+    } catch (error) {
+      await quickstart.stop();
+      throw error;
+    }
+  }
+  throw new Error("no two free ports in a row");
+}
+
+/** Runs it to its end: for a start that is to fail. */
+export async function runToEnd(port) {
+  const quickstart = launch(port);
+  const timer = setTimeout(quickstart.stop, DEADLINE_MS);
+  await quickstart.ended;
+  clearTimeout(timer);
+  const { child } = quickstart;
+  return { code: child.exitCode, signal: child.signalCode, output: quickstart.output() };
+}
+
+/** The first of two free ports in a row, below those that systems give out by themselves. */
+export async function freePortPair() {
+  for (let attempt = 0; attempt < 50; attempt += 1) {
+    const port = randomInt(15_000, 32_000);
+    const held = [];
+    try {
+      held.push(await occupy(port));
+      held.push(await occupy(port + 1));
+      return port;
+    } catch {
+      // One is taken.
+    } finally {
+      for (const server of held) await server.release();
+    }
+  }
+  throw new Error("no two free ports in a row");
+}
+
+/** Listens on a port of 127.0.0.1. */
+export async function occupy(port) {
+  const server = createServer();
+  server.listen(port, "127.0.0.1");
+  await once(server, "listening");
+  return { release: () => new Promise((done) => server.close(done)) };
+}
+
+function launch(port) {
+  const child = spawn(BINARY, ["--port", String(port)], { stdio: ["ignore", "pipe", "pipe"] });
+  children.add(child);
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (text) => (output += text));
+  }
+  const ended = new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", resolve);
+  }).finally(() => children.delete(child));
+  // Whoever waits hears of it; nobody need wait.
+  ended.catch(() => {});
+  const url = `http://127.0.0.1:${port}`;
+  const issuer = `http://127.0.0.1:${port + 1}`;
+  const stop = async () => {
+    child.kill("SIGKILL");
+    await ended;
+  };
+  return { child, url, issuer, ended, output: () => output, stop };
+}
+
+/** Whether it came up; false if another process had taken a port. */
+async function ready(quickstart, port) {
+  const deadline = Date.now() + DEADLINE_MS;
+  let over = false;
+  const ended = quickstart.ended.then(() => (over = true));
+  while (Date.now() < deadline) {
+    if (over) {
+      if (quickstart.output().includes("is taken")) return false;
+      throw new Error(`the quickstart on port ${port} ended: ${quickstart.output()}`);
+    }
+    const answers = [`${quickstart.url}/`, `${quickstart.issuer}/jwks.json`].map((url) =>
+      fetch(url, { signal: AbortSignal.timeout(1000) }).then(async (response) => {
+        await response.arrayBuffer();
+        return response.ok;
+      }),
+    );
+    if (await Promise.all(answers).then((all) => all.every(Boolean), () => false)) return true;
+    await Promise.race([ended, delay(20)]);
+  }
+  throw new Error(`the quickstart on port ${port} does not answer: ${quickstart.output()}`);
+}

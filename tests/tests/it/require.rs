@@ -1,0 +1,447 @@
+//! The require attributes and the requirements that wrap scopes, over real HTTP and WebSocket.
+
+#![deny(warnings, clippy::pedantic)]
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use actix_web::{App, FromRequest, HttpRequest, HttpResponse, HttpServer, get, post, web};
+use futures_util::StreamExt;
+use oauth2_actix::{
+    Algorithm, Claims, OAuth2, Provider, all, any, any_of, require, require_claim, require_scope,
+    testing::{LocalServer, Token},
+};
+use oauth2_actix_tests::{
+    client::{Answer, client, get, send},
+    keys::key,
+    log,
+};
+use serde_json::{Value, json};
+use tokio_tungstenite::{
+    connect_async,
+    tungstenite::{Message, client::IntoClientRequest},
+};
+
+type Runs = web::Data<Arc<AtomicUsize>>;
+
+fn run(runs: &Runs) -> HttpResponse {
+    runs.fetch_add(1, Ordering::SeqCst);
+    HttpResponse::Ok().finish()
+}
+
+#[get("/below")]
+#[require_claim("role", "admin")]
+async fn below(runs: Runs) -> HttpResponse {
+    run(&runs)
+}
+
+#[require_claim("role", "admin")]
+#[get("/above")]
+async fn above(runs: Runs) -> HttpResponse {
+    run(&runs)
+}
+
+#[require_claim("role", "admin")]
+async fn plain(runs: Runs) -> HttpResponse {
+    run(&runs)
+}
+
+#[get("/present")]
+#[require_claim("email")]
+async fn present(runs: Runs) -> HttpResponse {
+    run(&runs)
+}
+
+#[get("/numbers")]
+#[require_claim("level", any(7, -8))]
+#[require_claim("active", true)]
+async fn numbers(runs: Runs) -> HttpResponse {
+    run(&runs)
+}
+
+#[get("/any")]
+#[require_claim("role", any("admin", "support"))]
+async fn one_of(runs: Runs) -> HttpResponse {
+    run(&runs)
+}
+
+#[get("/all")]
+#[require_claim("/realm_access/roles", all("a", "b"))]
+async fn all_of(runs: Runs) -> HttpResponse {
+    run(&runs)
+}
+
+#[require_scope("orders:read")]
+#[get("/stacked")]
+#[require_scope("orders:write")]
+#[require_claim("role", "admin")]
+async fn stacked(runs: Runs) -> HttpResponse {
+    run(&runs)
+}
+
+#[get("/scopes")]
+#[require_scope("orders:read", "orders:write")]
+async fn scopes(runs: Runs) -> HttpResponse {
+    run(&runs)
+}
+
+#[get("/any-scope")]
+#[require_scope(any("orders:read", "orders:admin"))]
+async fn any_scope(runs: Runs) -> HttpResponse {
+    run(&runs)
+}
+
+/// Reads the whole body: an extractor that must not be polled before the refusal.
+struct Body;
+
+impl FromRequest for Body {
+    type Error = actix_web::Error;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self, actix_web::Error>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut actix_web::dev::Payload) -> Self::Future {
+        let bytes = web::Bytes::from_request(request, payload);
+        let polled = request.app_data::<web::Data<Polled>>().cloned();
+        Box::pin(async move {
+            if let Some(polled) = polled {
+                polled.0.fetch_add(1, Ordering::SeqCst);
+            }
+            bytes.await.map(|_| Self)
+        })
+    }
+}
+
+#[derive(Default)]
+struct Polled(AtomicUsize);
+
+#[post("/body")]
+#[require_scope("upload")]
+async fn upload(_: Body, runs: Runs) -> HttpResponse {
+    run(&runs)
+}
+
+#[require_scope("chat")]
+async fn chat(
+    request: HttpRequest,
+    body: web::Payload,
+    runs: Runs,
+) -> actix_web::Result<HttpResponse> {
+    run(&runs);
+    let (response, mut session, _) = actix_ws::handle(&request, body)?;
+    actix_web::rt::spawn(async move {
+        let _ = session.text("welcome").await;
+    });
+    Ok(response)
+}
+
+fn ours(claims: &Claims) -> bool {
+    claims.has_claim("tenant", "ours")
+}
+
+fn owner(claims: &Claims, request: &HttpRequest) -> Result<(), String> {
+    let user = request.match_info().get("user");
+    if claims.subject() == user { Ok(()) } else { Err(format!("{user:?} is somebody else")) }
+}
+
+mod named {
+    /// Of the same names as the expansion's own.
+    pub fn claims(_: &oauth2_actix::Claims) -> Result<(), &'static str> {
+        Ok(())
+    }
+}
+use named::claims;
+
+#[get("/users/{user}")]
+#[require(ours)]
+#[require(owner)]
+#[require(claims)]
+async fn profile(runs: Runs) -> HttpResponse {
+    run(&runs)
+}
+
+#[require_claim("role", "admin")]
+async fn generic<T: Default + 'static>(
+    _: web::Query<Vec<(String, String)>>,
+    runs: Runs,
+) -> HttpResponse {
+    drop(T::default());
+    run(&runs)
+}
+
+/// All that actix leaves: 16, less one for the attribute.
+#[allow(clippy::too_many_arguments)]
+#[require_claim("role", "admin")]
+async fn fifteen(
+    _: HttpRequest,
+    _: HttpRequest,
+    _: HttpRequest,
+    _: HttpRequest,
+    _: HttpRequest,
+    _: HttpRequest,
+    _: HttpRequest,
+    _: HttpRequest,
+    _: HttpRequest,
+    _: HttpRequest,
+    _: HttpRequest,
+    _: HttpRequest,
+    _: HttpRequest,
+    _: HttpRequest,
+    runs: Runs,
+) -> HttpResponse {
+    run(&runs)
+}
+
+#[actix_web::scope("/module")]
+mod module {
+    use super::{HttpResponse, Runs, get, require_claim, run};
+
+    #[get("/inside")]
+    #[require_claim("role", "admin")]
+    pub async fn inside(runs: Runs) -> HttpResponse {
+        run(&runs)
+    }
+}
+
+/// The prelude's names may mean something else where a handler stands.
+mod shadowed {
+    #![allow(dead_code, non_camel_case_types)]
+    use super::Runs;
+    pub struct Result;
+    pub struct Option;
+    pub struct String;
+    pub struct Ok;
+    pub struct Some;
+    pub struct bool;
+    pub struct i64;
+    pub mod std {}
+    pub mod core {}
+
+    #[super::get("/shadowed")]
+    #[super::require_claim("role", any("admin", "x"))]
+    #[super::require_scope("a")]
+    pub async fn shadowed(runs: Runs) -> super::HttpResponse {
+        super::run(&runs)
+    }
+}
+
+fn configure(config: &mut web::ServiceConfig) {
+    config
+        .service(below)
+        .service(above)
+        .route("/plain", web::get().to(plain))
+        .service(present)
+        .service(numbers)
+        .service(one_of)
+        .service(all_of)
+        .service(stacked)
+        .service(scopes)
+        .service(any_scope)
+        .service(upload)
+        .service(profile)
+        .route("/generic", web::get().to(generic::<u8>))
+        .route("/fifteen", web::get().to(fifteen))
+        .route("/chat", web::get().to(chat))
+        .route("/public-admin", web::get().to(plain))
+        .service(module::inside)
+        .service(shadowed::shadowed)
+        .service(
+            web::scope("/wrapped")
+                .wrap(all([
+                    any([
+                        require_claim("role", any_of(["admin", "support"])),
+                        require_scope(["staff"]),
+                    ]),
+                    require_claim("active", true),
+                ]))
+                .route("", web::get().to(|runs: Runs| async move { run(&runs) })),
+        )
+        .service(
+            web::resource("/wrapped-resource")
+                .wrap(require(ours))
+                .route(web::get().to(|runs: Runs| async move { run(&runs) })),
+        );
+}
+
+struct Setup {
+    server: LocalServer,
+    runs: Arc<AtomicUsize>,
+    polled: web::Data<Polled>,
+}
+
+impl Setup {
+    fn new(mounted: bool) -> Self {
+        log::keep();
+        let keys = key(Algorithm::ES256).jwk_set();
+        let oauth2 = OAuth2::builder()
+            .provider("test", Provider::new().issuer("https://idp.test").audience("api").keys(keys))
+            .public_paths(["/public-admin"])
+            .build()
+            .unwrap();
+        let runs = Arc::new(AtomicUsize::new(0));
+        let polled = web::Data::new(Polled::default());
+        let (data, polled_data) = (web::Data::new(Arc::clone(&runs)), polled.clone());
+        let server = LocalServer::start(move |listener| {
+            let app = move || {
+                App::new()
+                    .app_data(data.clone())
+                    .app_data(polled_data.clone())
+                    .configure(configure)
+                    .wrap(actix_web::middleware::Condition::new(mounted, oauth2.clone()))
+            };
+            Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+        })
+        .unwrap();
+        Self { server, runs, polled }
+    }
+
+    async fn ask(&self, path: &str, claims: Value) -> Answer {
+        get(&self.server.url(path), Some(&token(claims))).await
+    }
+}
+
+fn token(claims: Value) -> String {
+    let Value::Object(claims) = claims else { panic!("an object") };
+    Token::new("https://idp.test", "api").claims(claims).sign(key(Algorithm::ES256))
+}
+
+#[tokio::test]
+async fn whoever_satisfies_the_demand_runs_the_handler() {
+    let setup = Setup::new(true);
+    let admin = json!({"role": "admin"});
+    let mut expected = 0;
+    for (path, claims) in [
+        ("/below", admin.clone()),
+        ("/below", json!({"role": ["user", "admin"]})),
+        ("/above", admin.clone()),
+        ("/plain", admin.clone()),
+        ("/generic", admin.clone()),
+        ("/fifteen", admin.clone()),
+        ("/module/inside", admin.clone()),
+        ("/shadowed", json!({"role": "admin", "scope": "a"})),
+        ("/present", json!({"email": ""})),
+        ("/numbers", json!({"level": 7, "active": true})),
+        ("/numbers", json!({"level": -8, "active": true})),
+        ("/any", json!({"role": "support"})),
+        ("/all", json!({"realm_access": {"roles": ["b", "a", "c"]}})),
+        ("/stacked", json!({"role": "admin", "scope": "orders:read orders:write"})),
+        ("/scopes", json!({"scp": ["orders:write", "orders:read"]})),
+        ("/any-scope", json!({"scope": "orders:admin"})),
+        ("/users/alice", json!({"sub": "alice", "tenant": "ours"})),
+        ("/wrapped", json!({"role": "support", "active": true})),
+        ("/wrapped", json!({"scope": "staff", "active": true})),
+        ("/wrapped-resource", json!({"tenant": "ours"})),
+        ("/public-admin", admin.clone()),
+    ] {
+        let answer = setup.ask(path, claims).await;
+        assert_eq!(answer.status, 200, "{path} {answer:?}");
+        expected += 1;
+        assert_eq!(setup.runs.load(Ordering::SeqCst), expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_does_not_is_403_and_runs_nothing() {
+    let setup = Setup::new(true);
+    let plain = r#"Bearer realm="api", error="insufficient_scope", error_description="The token does not permit this.""#;
+    for (path, claims, scope) in [
+        ("/below", json!({}), ""),
+        ("/below", json!({"role": "administrator"}), ""),
+        ("/below", json!({"role": {"admin": true}}), ""),
+        ("/above", json!({"role": "user"}), ""),
+        ("/plain", json!({"role": "user"}), ""),
+        ("/generic", json!({}), ""),
+        ("/fifteen", json!({}), ""),
+        ("/module/inside", json!({}), ""),
+        ("/shadowed", json!({"role": "admin"}), "a"),
+        ("/shadowed", json!({"scope": "a"}), ""),
+        ("/present", json!({"email": null}), ""),
+        ("/present", json!({}), ""),
+        ("/numbers", json!({"level": "7", "active": true}), ""),
+        ("/numbers", json!({"level": 8, "active": true}), ""),
+        ("/numbers", json!({"level": 7, "active": "true"}), ""),
+        ("/any", json!({"role": "admin,support"}), ""),
+        ("/all", json!({"realm_access": {"roles": ["a"]}}), ""),
+        ("/all", json!({"realm_access.roles": ["a", "b"]}), ""),
+        ("/stacked", json!({"scope": "orders:read orders:write"}), ""),
+        ("/stacked", json!({"role": "admin", "scope": "orders:write"}), "orders:read"),
+        ("/stacked", json!({"role": "admin", "scope": "orders:read"}), "orders:write"),
+        ("/scopes", json!({"scope": "orders:read"}), "orders:read orders:write"),
+        ("/any-scope", json!({"scope": "orders"}), "orders:read orders:admin"),
+        ("/users/alice", json!({"sub": "bob", "tenant": "ours"}), ""),
+        ("/users/alice", json!({"sub": "alice"}), ""),
+        ("/wrapped", json!({"role": "support"}), "staff"),
+        ("/wrapped", json!({"active": true}), "staff"),
+        ("/wrapped-resource", json!({}), ""),
+        ("/public-admin", json!({}), ""),
+    ] {
+        let answer = setup.ask(path, claims.clone()).await;
+        assert_eq!(answer.status, 403, "{path} {claims}");
+        assert_eq!(answer.error(), "insufficient_scope");
+        let challenge = match scope {
+            "" => plain.to_owned(),
+            scope => format!("{plain}, scope=\"{scope}\""),
+        };
+        assert_eq!(answer.challenge(), challenge, "{path} {claims}");
+    }
+    assert_eq!(setup.runs.load(Ordering::SeqCst), 0);
+    assert!(!log::lines_with(&["refused", "is somebody else"]).is_empty(), "the log says why");
+}
+
+#[tokio::test]
+async fn no_token_is_refused_as_anywhere_also_on_a_public_path() {
+    let setup = Setup::new(true);
+    for path in ["/below", "/plain", "/wrapped", "/public-admin"] {
+        let absent = get(&setup.server.url(path), None).await;
+        assert_eq!((absent.status, absent.challenge()), (400, r#"Bearer realm="api""#), "{path}");
+        let bad = get(&setup.server.url(path), Some("x.y.z")).await;
+        assert_eq!((bad.status, bad.error()), (401, "invalid_token".into()), "{path}");
+    }
+    assert_eq!(setup.runs.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn without_the_middleware_every_demand_is_500() {
+    let setup = Setup::new(false);
+    for path in ["/below", "/above", "/plain", "/scopes", "/users/x", "/wrapped", "/public-admin"] {
+        let answer = setup.ask(path, json!({"role": "admin"})).await;
+        assert_eq!((answer.status, answer.body.as_str()), (500, ""), "{path}");
+    }
+    assert_eq!(setup.runs.load(Ordering::SeqCst), 0);
+    assert!(log::lines_with(&["ERROR", ".wrap(oauth2)"]).len() >= 7);
+}
+
+#[tokio::test]
+async fn a_refusal_comes_before_any_part_of_the_body_is_read() {
+    let setup = Setup::new(true);
+    let request = |claims| {
+        client().post(setup.server.url("/body")).bearer_auth(token(claims)).body(vec![0; 200_000])
+    };
+    assert_eq!(send(request(json!({}))).await.status, 403);
+    assert_eq!(setup.polled.0.load(Ordering::SeqCst), 0);
+    assert_eq!(send(request(json!({"scope": "upload"}))).await.status, 200);
+    assert_eq!(setup.polled.0.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn on_a_websocket_a_refusal_closes_with_1008() {
+    let setup = Setup::new(true);
+    for (claims, refused) in [(json!({"scope": "chat"}), false), (json!({}), true)] {
+        let url = setup.server.url("/chat").replace("http://", "ws://");
+        let mut request = url.into_client_request().unwrap();
+        let bearer = format!("Bearer {}", token(claims)).parse().unwrap();
+        request.headers_mut().insert("authorization", bearer);
+        let (mut socket, _) = connect_async(request).await.unwrap();
+        let message = socket.next().await.unwrap().unwrap();
+        if refused {
+            let Message::Close(Some(frame)) = message else { panic!("{message:?}") };
+            assert_eq!(
+                (u16::from(frame.code), frame.reason.as_str()),
+                (1008, "insufficient scope")
+            );
+        } else {
+            assert_eq!(message, Message::text("welcome"));
+        }
+    }
+    assert_eq!(setup.runs.load(Ordering::SeqCst), 1);
+}
