@@ -20,6 +20,12 @@ pub(crate) fn check_handler(function: &ItemFn) -> Result<()> {
             "a handler is an `async fn`; write `async` before `fn`",
         ));
     }
+    if let Some(public) = function.attrs.iter().find(|attribute| is_named(attribute, &["public"])) {
+        return Err(Error::new_spanned(
+            public,
+            "a #[public] handler demands nothing; remove one of the two",
+        ));
+    }
     if signature.inputs.len() >= MAX_ARGUMENTS {
         return Err(Error::new_spanned(
             &signature.inputs,
@@ -28,6 +34,16 @@ pub(crate) fn check_handler(function: &ItemFn) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Whether an attribute is one of the require attributes.
+pub(crate) fn is_demand(attribute: &Attribute) -> bool {
+    is_named(attribute, &["require", "require_claim", "require_scope"])
+}
+
+/// By its last segment: what it was imported as is not to be known here.
+fn is_named(attribute: &Attribute, names: &[&str]) -> bool {
+    attribute.path().segments.last().is_some_and(|last| names.iter().any(|name| last.ident == name))
 }
 
 /// The `cfg` attributes, for what stands beside the function.

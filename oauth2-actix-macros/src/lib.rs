@@ -8,12 +8,58 @@
 mod args;
 mod expand;
 mod item;
+mod public;
 
 use proc_macro::TokenStream;
+use proc_macro2::Span;
 use syn::{
     ItemFn,
     parse::{Parse, Parser},
 };
+
+/// Makes a route public: the route of the routing macro below it, for that macro's methods, wherever
+/// it is mounted.
+///
+/// ```
+/// use actix_web::{get, post, web, App};
+/// use oauth2_actix::public;
+///
+/// #[public]
+/// #[get("/health")]
+/// async fn health() -> &'static str {
+///     "up"
+/// }
+///
+/// /// The same path with another method: private.
+/// #[post("/health")]
+/// async fn report() -> &'static str {
+///     "thanks"
+/// }
+///
+/// // No prefix to repeat: /api/v1/health and /api/v2/health are public.
+/// let app = App::new().service(web::scope("/api/{version}").service(health).service(report));
+/// # drop(app);
+/// ```
+///
+/// It stands above `#[get]`, …, `#[route]` or `#[routes]`, also inside a `#[scope]` module, and takes
+/// no arguments. A valid token brings its claims; a bad one is the same as none. A request without a
+/// valid token never waits for keys. All public routes of a program are listed by `public_routes()`.
+///
+/// A public route is refused, and the log says why, where the router cannot be seen to take the
+/// request there at once: behind a middleware on a scope that waits before it calls on (`from_fn`,
+/// sessions) or rewrites paths (`NormalizePath`). Wrap those around the App, after `OAuth2`.
+///
+/// In a request without a valid token, `HttpRequest::match_pattern` shows the mark by which it was
+/// let in: `/api/{version}/~public~…/health`.
+#[proc_macro_attribute]
+pub fn public(args: TokenStream, function: TokenStream) -> TokenStream {
+    let expanded = syn::parse::<ItemFn>(function.clone())
+        .and_then(|item| public::expand(&args.into(), &item, Span::call_site()));
+    match expanded {
+        Ok(tokens) => tokens.into(),
+        Err(errors) => with_errors(function, &errors),
+    }
+}
 
 /// Demands a claim before a handler runs.
 ///
@@ -121,7 +167,12 @@ fn demand<A: Parse>(
         }
         (Err(error), Ok(_)) | (Ok(_), Err(error)) => error,
     };
-    let mut tokens = function;
+    with_errors(function, &errors)
+}
+
+/// The user's item as it was, and what is wrong.
+fn with_errors(item: TokenStream, errors: &syn::Error) -> TokenStream {
+    let mut tokens = item;
     tokens.extend(TokenStream::from(errors.to_compile_error()));
     tokens
 }

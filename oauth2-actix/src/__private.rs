@@ -6,7 +6,14 @@ use std::{
     marker::PhantomData,
 };
 
-pub use actix_web::HttpRequest;
+pub use actix_web::{
+    HttpRequest,
+    dev::{AppService, HttpServiceFactory},
+};
+pub use linkme;
+
+pub use crate::public::{PublicRoute, ROUTES, register};
+
 use actix_web::{FromRequest, dev::Payload};
 
 use crate::{

@@ -278,6 +278,7 @@ impl OAuth2Builder {
             clock: self.clock,
             engine,
             preflight_explained: AtomicBool::new(false),
+            stray_explained: AtomicBool::new(false),
         })))
     }
 

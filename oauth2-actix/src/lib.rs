@@ -114,6 +114,7 @@ pub use crate::{
     error::{Error, ErrorKind},
     keys::Keys,
     oauth2::OAuth2,
+    public::{PublicRoute, public_routes},
 };
 #[doc(hidden)]
 pub use crate::{
@@ -121,4 +122,4 @@ pub use crate::{
     middleware::{OAuth2Future, OAuth2Middleware},
 };
 #[doc(inline)]
-pub use oauth2_actix_macros::{require, require_claim, require_scope};
+pub use oauth2_actix_macros::{public, require, require_claim, require_scope};

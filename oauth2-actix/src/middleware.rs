@@ -22,6 +22,7 @@ use crate::{
     claims::{Anonymous, Claims},
     error::Error,
     policy::{Decision, Pending},
+    public::{Mark, is_admitted},
     remote_keys::unavailable,
 };
 
@@ -75,25 +76,41 @@ where
         let state = match decision {
             Decision::Accepted(claims) => State::inner(&shared, request, Ok(claims)),
             // Only what is refused or would have to wait asks whether it is public.
-            Decision::Refused(error) if is_public(&shared, &request) => {
-                State::inner(&shared, request, Err(error))
-            }
-            Decision::Waiting(pending) if is_public(&shared, &request) => {
-                policy.poke(&pending);
-                State::inner(&shared, request, Err(unavailable(Duration::ZERO)))
-            }
-            Decision::Refused(error) => State::refused(&shared, request, &error),
-            Decision::Waiting(pending) => State::Waiting {
-                decision: Box::pin(resolve(shared.oauth2.clone(), pending)),
-                request: Some(request),
+            Decision::Refused(error) => match Public::of(&shared, &request) {
+                Some(public) => State::public(&shared, request, public, error),
+                None => State::refused(&shared, request, &error),
+            },
+            Decision::Waiting(pending) => match Public::of(&shared, &request) {
+                Some(public) => {
+                    policy.poke(&pending);
+                    State::public(&shared, request, public, unavailable(Duration::ZERO))
+                }
+                None => State::Waiting {
+                    decision: Box::pin(resolve(shared.oauth2.clone(), pending)),
+                    request: Some(request),
+                },
             },
         };
         OAuth2Future { shared, state }
     }
 }
 
-fn is_public<S>(shared: &Shared<S>, request: &ServiceRequest) -> bool {
-    shared.oauth2.0.public.contains(request.match_info().as_str())
+/// Why a request needs no token.
+enum Public {
+    /// Its path is public.
+    Path,
+    /// It is for a `#[public]` route, and may go there and nowhere else.
+    Route(Mark),
+}
+
+impl Public {
+    fn of<S>(shared: &Shared<S>, request: &ServiceRequest) -> Option<Self> {
+        if shared.oauth2.0.public.contains(request.match_info().as_str()) || is_admitted(request) {
+            Some(Self::Path)
+        } else {
+            Mark::find(request).map(Self::Route)
+        }
+    }
 }
 
 async fn resolve(oauth2: OAuth2, pending: Box<Pending>) -> Result<Claims, Error> {
@@ -130,6 +147,9 @@ pin_project! {
         Refused {
             response: Option<ServiceResponse>,
         },
+        Strayed {
+            error: Error,
+        },
     }
 }
 
@@ -152,6 +172,31 @@ impl<F> State<F> {
         }
         drop(extensions);
         Self::Inner { answer: shared.service.call(request) }
+    }
+
+    /// Hands on a request that needs no token.
+    fn public<S>(
+        shared: &Shared<S>,
+        mut request: ServiceRequest,
+        public: Public,
+        why: Error,
+    ) -> Self
+    where
+        S: Service<ServiceRequest, Future = F>,
+    {
+        let Public::Route(mark) = public else {
+            return Self::inner(shared, request, Err(why));
+        };
+        let admission = mark.apply(&mut request);
+        let state = Self::inner(shared, request, Err(why.clone()));
+        if admission.was_used() {
+            return state;
+        }
+        // The request went elsewhere. Nothing of that has been polled, and nothing will be. The
+        // request is gone with it, so the answer leaves as an error.
+        drop(state);
+        shared.oauth2.0.explain_stray();
+        Self::Strayed { error: why }
     }
 
     fn refused<S>(shared: &Shared<S>, request: ServiceRequest, error: &Error) -> Self {
@@ -178,6 +223,9 @@ where
                 StateProjection::Refused { response } => {
                     let response = response.take().expect("polled after completion");
                     return Poll::Ready(Ok(response.map_into_right_body()));
+                }
+                StateProjection::Strayed { error } => {
+                    return Poll::Ready(Err(error.clone().into()));
                 }
                 StateProjection::Waiting { decision, request } => {
                     let decision = poll_ready!(decision.as_mut().poll(context));

@@ -39,6 +39,7 @@ pub(crate) struct Policy {
     /// None if no provider has anything to fetch.
     pub(crate) engine: Option<EngineHandle>,
     pub(crate) preflight_explained: AtomicBool,
+    pub(crate) stray_explained: AtomicBool,
 }
 
 pub(crate) type RefusalHook =

@@ -1,6 +1,8 @@
 //! From an error to the answer that leaves: plain HTTP with challenge and JSON body, or a
 //! WebSocket close.
 
+use std::sync::atomic::Ordering;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{
@@ -53,14 +55,27 @@ impl Policy {
         response
     }
 
+    /// A public route that a request cannot be seen to reach.
+    pub(crate) fn explain_stray(&self) {
+        if !self.stray_explained.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                target: "oauth2_actix",
+                "a request without a token for a #[public] route was refused, since the router did \
+                 not take it there at once: a guarded scope fell through to a catch-all or default \
+                 service, or a middleware inside OAuth2 rewrites paths (NormalizePath) or waits \
+                 before it calls on (from_fn, sessions). Wrap such a middleware around the App \
+                 after OAuth2, which puts it outside, or list the path in public_paths \
+                 (this is said once)"
+            );
+        }
+    }
+
     /// A preflight that needs a token can never succeed: browsers send none with it.
     fn explain_preflight(&self, request: &HttpRequest) {
         let is_preflight = *request.method() == Method::OPTIONS
             && request.headers().contains_key(header::ORIGIN)
             && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-        if is_preflight
-            && !self.preflight_explained.swap(true, std::sync::atomic::Ordering::Relaxed)
-        {
+        if is_preflight && !self.preflight_explained.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 target: "oauth2_actix",
                 "a CORS preflight was refused, since it reached OAuth2 before any CORS middleware; \

@@ -10,6 +10,7 @@ mod cors;
 mod fetching;
 mod key_forms;
 mod public_paths;
+mod public_routes;
 mod refresh;
 mod require;
 mod websocket;

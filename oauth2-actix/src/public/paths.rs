@@ -1,4 +1,4 @@
-//! The public paths, decided on the path that the router sees.
+//! Paths that the configuration opens, decided on the path that the router sees.
 
 use std::{collections::HashSet, fmt, panic};
 

@@ -1,0 +1,14 @@
+//! What needs no token: paths of the configuration, and routes marked with `#[public]`.
+
+mod dispatch;
+mod paths;
+mod table;
+
+pub use self::{
+    dispatch::register,
+    table::{PublicRoute, ROUTES, public_routes},
+};
+pub(crate) use self::{
+    dispatch::{Mark, is_admitted},
+    paths::PublicPaths,
+};
