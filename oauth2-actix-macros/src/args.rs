@@ -45,13 +45,13 @@ impl Parse for ClaimArgs {
         const HOW: &str = "expected a claim's name, and what it must be: \
                            #[require_claim(\"role\", \"admin\")]";
         if input.is_empty() {
-            return Err(input.error(HOW));
+            return Err(Error::new(input.span(), HOW));
         }
         let mut arguments = Punctuated::<Expr, Token![,]>::parse_terminated(input)?.into_iter();
         let name = match arguments.next() {
             Some(Expr::Lit(ExprLit { lit: Lit::Str(name), .. })) => name,
             Some(other) => return Err(Error::new_spanned(other, HOW)),
-            None => return Err(input.error(HOW)),
+            None => return Err(Error::new(input.span(), HOW)),
         };
         let checked_name = check_name(&name);
         let values = match arguments.next() {
@@ -117,7 +117,7 @@ impl Parse for ScopeArgs {
         const HOW: &str = "expected scopes: #[require_scope(\"orders:read\", \"orders:write\")] \
                            for all of them, or #[require_scope(any(\"a\", \"b\"))] for one";
         if input.is_empty() {
-            return Err(input.error(HOW));
+            return Err(Error::new(input.span(), HOW));
         }
         let mut arguments = Punctuated::<Expr, Token![,]>::parse_terminated(input)?;
         let any = if arguments.len() == 1
@@ -141,7 +141,7 @@ impl Parse for FunctionArgs {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         const HOW: &str = "expected the path of a function of &Claims: #[require(may_refund)]";
         if input.is_empty() {
-            return Err(input.error(HOW));
+            return Err(Error::new(input.span(), HOW));
         }
         let argument: Expr = input.parse()?;
         if !input.is_empty() {

@@ -1,8 +1,8 @@
 //! The tokens that come out. Nothing here can fail: what comes in was checked.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote};
-use syn::{Ident, ItemFn};
+use quote::{format_ident, quote, quote_spanned};
+use syn::{Ident, ItemFn, spanned::Spanned};
 
 use crate::{
     args::{ClaimArgs, ClaimValue, FunctionArgs, ScopeArgs, Values},
@@ -78,7 +78,10 @@ pub(crate) fn scope(ScopeArgs { any, scopes }: &ScopeArgs) -> TokenStream {
 /// A call of the user's function.
 pub(crate) fn function(FunctionArgs { function }: &FunctionArgs) -> TokenStream {
     let (claims, request) = (claims(), request());
-    quote! { ::oauth2_actix::__private::ask((#function), #claims, #request) }
+    // rustc's own error about a function of another form lands on its path.
+    quote_spanned! { function.span() =>
+        ::oauth2_actix::__private::ask(#function, #claims, #request)
+    }
 }
 
 /// A requirement is made once, and asked at every request.

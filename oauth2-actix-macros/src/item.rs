@@ -1,9 +1,20 @@
 //! The function under an attribute, and the rules for it.
 
-use syn::{Attribute, Error, FnArg, ItemFn, Result};
+use syn::{Attribute, Error, FnArg, Item, ItemFn, Result};
 
 /// What actix takes.
 const MAX_ARGUMENTS: usize = 16;
+
+/// Reads the function under an attribute.
+pub(crate) fn parse(item: proc_macro::TokenStream) -> Result<ItemFn> {
+    match syn::parse(item)? {
+        Item::Fn(function) => Ok(function),
+        other => Err(Error::new_spanned(
+            other,
+            "this attribute stands on a handler, which is an `async fn`",
+        )),
+    }
+}
 
 /// Checks that `function` can be a handler with one argument more.
 pub(crate) fn check_handler(function: &ItemFn) -> Result<()> {

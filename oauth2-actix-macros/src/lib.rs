@@ -12,10 +12,7 @@ mod public;
 
 use proc_macro::TokenStream;
 use proc_macro2::Span;
-use syn::{
-    ItemFn,
-    parse::{Parse, Parser},
-};
+use syn::parse::{Parse, Parser};
 
 /// Makes a route public: the route of the routing macro below it, for that macro's methods, wherever
 /// it is mounted.
@@ -53,7 +50,7 @@ use syn::{
 /// let in: `/api/{version}/~public~…/health`.
 #[proc_macro_attribute]
 pub fn public(args: TokenStream, function: TokenStream) -> TokenStream {
-    let expanded = syn::parse::<ItemFn>(function.clone())
+    let expanded = item::parse(function.clone())
         .and_then(|item| public::expand(&args.into(), &item, Span::call_site()));
     match expanded {
         Ok(tokens) => tokens.into(),
@@ -156,7 +153,7 @@ fn demand<A: Parse>(
     check: fn(&A) -> proc_macro2::TokenStream,
 ) -> TokenStream {
     let args = A::parse.parse(args);
-    let item = syn::parse::<ItemFn>(function.clone());
+    let item = item::parse(function.clone());
     let item = item.and_then(|item| item::check_handler(&item).map(|()| item));
     let errors = match (args, item) {
         (Ok(args), Ok(item)) => return expand::with_demand(item, &check(&args)).into(),

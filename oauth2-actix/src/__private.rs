@@ -54,6 +54,12 @@ pub fn ask<F: Predicate<Marker>, Marker>(
 }
 
 /// A function of the claims, or of the claims and the request.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no function that can be asked whether a token permits this",
+    label = "not such a function",
+    note = "write `fn(&Claims) -> bool` or `fn(&Claims, &HttpRequest) -> bool`; in the place of bool \
+            there may be a Result whose error is a text for the log"
+)]
 pub trait Predicate<Marker> {
     /// Asks it.
     fn ask(self, claims: &Claims, request: &HttpRequest) -> Result<(), Error>;

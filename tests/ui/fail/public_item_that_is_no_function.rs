@@ -1,0 +1,6 @@
+use oauth2_actix::public;
+
+#[public]
+struct Handler;
+
+fn main() {}

@@ -1,0 +1,98 @@
+//! What the attribute macros make of handlers must be clean in a crate as strict as this one, which
+//! knows `oauth2-actix` under another name.
+
+#![forbid(unsafe_code)]
+#![deny(warnings, missing_docs, missing_debug_implementations, unreachable_pub, clippy::pedantic)]
+// The one line that a renamed dependency needs.
+extern crate auth as oauth2_actix;
+
+use actix_web::{HttpResponse, get, routes, web};
+use auth::{Claims, public, require, require_claim, require_scope};
+
+/// Public, and documented.
+#[public]
+#[get("/health")]
+async fn health() -> &'static str {
+    "up"
+}
+
+/// Public, with several routes.
+#[public]
+#[routes]
+#[get("/one/{id}")]
+#[delete("/two/{id}")]
+async fn several(id: web::Path<u32>) -> String {
+    id.to_string()
+}
+
+/// For administrators.
+#[get("/admin")]
+#[require_claim("role", any("admin", "root"))]
+#[require_scope("admin")]
+async fn admin() -> HttpResponse {
+    HttpResponse::NoContent().finish()
+}
+
+fn verified(claims: &Claims) -> bool {
+    claims.has_claim("email_verified", true)
+}
+
+#[require(verified)]
+pub(crate) async fn plain() -> HttpResponse {
+    HttpResponse::NoContent().finish()
+}
+
+/// All of them.
+pub fn configure(config: &mut web::ServiceConfig) {
+    config.service(health).service(several).service(admin).route("/plain", web::get().to(plain));
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{App, test};
+    use auth::{Algorithm, OAuth2, Provider, public_routes, testing};
+
+    #[actix_web::test]
+    async fn they_work() {
+        let key = testing::SigningKey::generate(Algorithm::ES256, "k");
+        let provider = Provider::new().issuer("i").audience("a").keys(key.jwk_set());
+        let oauth2 = OAuth2::builder().provider("p", provider).build().expect("a policy");
+        let app = test::init_service(App::new().configure(super::configure).wrap(oauth2)).await;
+        let token = testing::Token::new("i", "a")
+            .claim("role", "root")
+            .claim("scope", "admin")
+            .claim("email_verified", true)
+            .sign(&key);
+        for (path, anonymous, with_token) in [
+            ("/health", 200, 200),
+            ("/one/7", 200, 200),
+            ("/two/7", 400, 404),
+            ("/admin", 400, 204),
+            ("/plain", 400, 204),
+        ] {
+            let request = test::TestRequest::get().uri(path);
+            assert_eq!(test::call_service(&app, request.to_request()).await.status(), anonymous);
+            let request = test::TestRequest::get()
+                .uri(path)
+                .insert_header(("authorization", format!("Bearer {token}")));
+            let status = test::call_service(&app, request.to_request()).await.status();
+            assert_eq!(status, with_token, "{path}");
+        }
+    }
+
+    /// How a program snapshots its public surface.
+    #[::core::prelude::v1::test]
+    fn the_public_surface_is_as_reviewed() {
+        let surface: Vec<String> = public_routes()
+            .map(|r| format!("{} {} {}", r.methods().join(","), r.pattern(), r.handler()))
+            .collect();
+        assert_eq!(
+            surface,
+            [
+                "GET /health oauth2_actix_tests_user::health",
+                "GET /one/{id} oauth2_actix_tests_user::several",
+                "DELETE /two/{id} oauth2_actix_tests_user::several",
+            ]
+        );
+    }
+}
