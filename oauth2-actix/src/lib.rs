@@ -3,11 +3,23 @@
 //!
 //! ```no_run
 //! use actix_web::{App, HttpServer, get};
-//! use oauth2_actix::{Claims, OAuth2, Provider};
+//! use oauth2_actix::{Claims, OAuth2, Provider, public, require_claim};
 //!
 //! #[get("/me")]
 //! async fn me(claims: Claims) -> String {
 //!     claims.subject().unwrap_or("nobody").to_owned()
+//! }
+//!
+//! #[get("/admin")]
+//! #[require_claim("role", "admin")]
+//! async fn admin() -> &'static str {
+//!     "hello"
+//! }
+//!
+//! #[public]
+//! #[get("/health")]
+//! async fn health() -> &'static str {
+//!     "up"
 //! }
 //!
 //! #[actix_web::main]
@@ -21,9 +33,11 @@
 //!                 .keys("https://www.googleapis.com/oauth2/v3/certs"),
 //!         )
 //!         .key_refresh_minutes(30)
-//!         .public_paths(["/health"])
 //!         .build()?;
-//!     HttpServer::new(move || App::new().wrap(oauth2.clone()).service(me))
+//!     let app = move || {
+//!         App::new().wrap(oauth2.clone()).service(me).service(admin).service(health)
+//!     };
+//!     HttpServer::new(app)
 //!         .bind("127.0.0.1:8080")?
 //!         .run()
 //!         .await?;
@@ -38,8 +52,9 @@
 //! 3. `exp` lies ahead and `nbf`, if there, behind; other registered claims have their type.
 //! 4. One of that provider's keys verifies it, with an algorithm that this key allows.
 //!
-//! Not checked: whether the token was revoked, who sends it, and what it permits. For the last,
-//! handlers ask [`Claims`].
+//! Not checked: whether the token was revoked, and who sends it. What it permits is asked by
+//! [`require_claim`](macro@require_claim), [`require_scope`](macro@require_scope) and
+//! [`require`](macro@require) on a handler, by a [`Requirement`] around a scope, or through [`Claims`].
 //!
 //! # Answers
 //!

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use actix_cors::Cors;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, get, web};
-use oauth2_actix::{Claims, Error, OAuth2Builder};
+use oauth2_actix::{Claims, OAuth2Builder, require_scope};
 use serde::Deserialize;
 
 /// The settings of the whole service, of which the policy is a part.
@@ -30,9 +30,9 @@ async fn me(claims: Claims) -> HttpResponse {
 }
 
 #[get("/orders")]
-async fn orders(claims: Claims) -> Result<&'static str, Error> {
-    claims.require_scope("orders:read")?;
-    Ok("your orders")
+#[require_scope("orders:read")]
+async fn orders() -> &'static str {
+    "your orders"
 }
 
 #[get("/ws")]

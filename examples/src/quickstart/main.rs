@@ -12,7 +12,7 @@ use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer, get, http::header::AUTHORIZATION,
     middleware::from_fn, web,
 };
-use oauth2_actix::{Claims, Error, OAuth2, Provider, testing::IdentityProvider};
+use oauth2_actix::{Claims, OAuth2, Provider, require_claim, testing::IdentityProvider};
 
 mod page;
 
@@ -29,9 +29,9 @@ async fn me(claims: Claims) -> HttpResponse {
 
 /// A token with `"role": "admin"`, or with a list of roles that holds it.
 #[get("/admin")]
-async fn admin(claims: Claims) -> Result<HttpResponse, Error> {
-    claims.require_claim("role", "admin")?;
-    Ok(HttpResponse::Ok().json(serde_json::json!({"hello": claims.subject()})))
+#[require_claim("role", "admin")]
+async fn admin(claims: Claims) -> HttpResponse {
+    HttpResponse::Ok().json(serde_json::json!({"hello": claims.subject()}))
 }
 
 /// An ordinary actix-ws handler: it runs only for a valid token. Says back what it hears.
@@ -97,7 +97,6 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
             Provider::new().issuer(&issuer).audience(AUDIENCE).keys(provider.jwks_url()),
         )
         .key_refresh_minutes(5)
-        .public_paths(["/", "/page.js", "/page.css"])
         .build()?;
 
     let page = page::Page::new(&issuer);

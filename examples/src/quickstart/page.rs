@@ -9,6 +9,7 @@ use actix_web::{
     middleware::Next,
     web,
 };
+use oauth2_actix::public;
 
 #[derive(Clone)]
 pub(crate) struct Page {
@@ -32,6 +33,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config.service(html).service(script).service(style);
 }
 
+#[public]
 #[get("/")]
 async fn html(page: web::Data<Page>) -> HttpResponse {
     HttpResponse::Ok()
@@ -40,11 +42,13 @@ async fn html(page: web::Data<Page>) -> HttpResponse {
         .body(page.html.clone())
 }
 
+#[public]
 #[get("/page.js")]
 async fn script() -> HttpResponse {
     HttpResponse::Ok().content_type("text/javascript").body(include_str!("page.js"))
 }
 
+#[public]
 #[get("/page.css")]
 async fn style() -> HttpResponse {
     HttpResponse::Ok().content_type("text/css").body(include_str!("page.css"))

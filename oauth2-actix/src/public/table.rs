@@ -15,7 +15,7 @@ pub static ROUTES: [PublicRoute];
 ///
 /// Snapshot it in a test, and no route becomes public without somebody seeing it in review:
 ///
-/// ```
+/// ```standalone_crate
 /// use oauth2_actix::public_routes;
 ///
 /// let surface: Vec<String> = public_routes()
@@ -119,8 +119,9 @@ impl fmt::Debug for PublicRoute {
 pub(super) struct Index {
     /// Patterns without dynamic segments, by their text.
     exact: HashMap<&'static str, Vec<&'static PublicRoute>>,
-    /// Patterns whose segments stay within slashes, by the number of slashes.
-    by_slashes: HashMap<usize, Vec<(ResourceDef, &'static PublicRoute)>>,
+    /// Patterns whose segments stay within slashes, by the number of slashes and the first segment;
+    /// an empty one where that is dynamic.
+    by_shape: HashMap<(usize, &'static str), Vec<(ResourceDef, &'static PublicRoute)>>,
     /// Patterns with a regular expression, which may match across slashes.
     anywhere: Vec<(ResourceDef, &'static PublicRoute)>,
 }
@@ -131,7 +132,7 @@ pub(super) static INDEX: LazyLock<Index> = LazyLock::new(|| Index::new(ROUTES.it
 impl Index {
     fn new(routes: impl Iterator<Item = &'static PublicRoute>) -> Self {
         let mut index =
-            Self { exact: HashMap::new(), by_slashes: HashMap::new(), anywhere: Vec::new() };
+            Self { exact: HashMap::new(), by_shape: HashMap::new(), anywhere: Vec::new() };
         for route in routes {
             let pattern = normalized(route.pattern);
             if !pattern.contains('{') {
@@ -145,15 +146,17 @@ impl Index {
             if pattern.contains(':') || pattern.contains("}*") {
                 index.anywhere.push((definition, route));
             } else {
-                let slashes = pattern.matches('/').count();
-                index.by_slashes.entry(slashes).or_default().push((definition, route));
+                let first = first_segment(pattern);
+                let first = if first.contains('{') { "" } else { first };
+                let shape = (pattern.matches('/').count(), first);
+                index.by_shape.entry(shape).or_default().push((definition, route));
             }
         }
         index
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.by_slashes.is_empty() && self.anywhere.is_empty()
+        self.exact.is_empty() && self.by_shape.is_empty() && self.anywhere.is_empty()
     }
 
     /// The routes that `path` may be under some prefix, each with where its own part begins.
@@ -173,10 +176,10 @@ impl Index {
             .flat_map(move |(before, at)| {
                 let rest = &path[at..];
                 let exact = self.exact.get(rest).into_iter().flatten().copied();
-                let dynamic = self
-                    .by_slashes
-                    .get(&(slashes - before))
+                let of_shape = |first| self.by_shape.get(&(slashes - before, first));
+                let dynamic = [of_shape(first_segment(rest)), of_shape("")]
                     .into_iter()
+                    .flatten()
                     .flatten()
                     .chain(&self.anywhere)
                     .filter(move |(definition, _)| definition.is_match(rest))
@@ -185,6 +188,11 @@ impl Index {
             })
             .filter(|(_, route)| route.allows(method))
     }
+}
+
+/// What stands between the first two slashes.
+fn first_segment(path: &str) -> &str {
+    path.split('/').nth(1).unwrap_or_default()
 }
 
 /// As `Resource::register` has it: a pattern that is not empty begins with a slash.

@@ -1,0 +1,32 @@
+//! Writes as many handlers as `COST_ROUTES` says, each with `#[public]` and, as its twin, without.
+
+use std::{env, fmt::Write as _, fs, path::PathBuf};
+
+fn main() {
+    println!("cargo::rerun-if-env-changed=COST_ROUTES");
+    println!("cargo::rerun-if-changed=build.rs");
+    let routes: usize =
+        env::var("COST_ROUTES").ok().and_then(|text| text.parse().ok()).unwrap_or(2);
+    let mut code = String::new();
+    for (module, attribute) in [("marked", "#[public]"), ("plain", "")] {
+        let _ = writeln!(code, "pub(crate) mod {module} {{\nuse super::*;");
+        let mut services = String::new();
+        for index in 0..routes {
+            // Half of them dynamic.
+            let pattern =
+                if index % 2 == 0 { format!("/r{index}/x") } else { format!("/r{index}/{{id}}") };
+            let _ = writeln!(
+                code,
+                "{attribute}\n#[get(\"{pattern}\")]\nasync fn h{index}() -> &'static str {{ \"x\" }}"
+            );
+            let _ = writeln!(services, "config.service(h{index});");
+        }
+        let _ = writeln!(
+            code,
+            "pub(crate) fn configure(config: &mut web::ServiceConfig) {{ let _ = &config; {services} }}\n}}"
+        );
+    }
+    let _ = writeln!(code, "pub(crate) const ROUTES: usize = {routes};");
+    let directory = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+    fs::write(directory.join("routes.rs"), code).expect("written");
+}
