@@ -65,31 +65,31 @@ pub trait Predicate<Marker> {
     fn ask(self, claims: &Claims, request: &HttpRequest) -> Result<(), Error>;
 }
 
-impl<F: FnOnce(&Claims) -> V, V: Verdict> Predicate<(V,)> for F {
+impl<F: FnOnce(&Claims) -> V, V: Answer> Predicate<(V,)> for F {
     fn ask(self, claims: &Claims, _: &HttpRequest) -> Result<(), Error> {
         self(claims).into_result()
     }
 }
 
-impl<F: FnOnce(&Claims, &HttpRequest) -> V, V: Verdict> Predicate<(V, ())> for F {
+impl<F: FnOnce(&Claims, &HttpRequest) -> V, V: Answer> Predicate<(V, ())> for F {
     fn ask(self, claims: &Claims, request: &HttpRequest) -> Result<(), Error> {
         self(claims, request).into_result()
     }
 }
 
-/// What such a function says.
-pub trait Verdict {
+/// What such a function answers.
+pub trait Answer {
     /// Nothing, or the refusal.
     fn into_result(self) -> Result<(), Error>;
 }
 
-impl Verdict for bool {
+impl Answer for bool {
     fn into_result(self) -> Result<(), Error> {
         if self { Ok(()) } else { Err(ErrorKind::ClaimInsufficient.into()) }
     }
 }
 
-impl<E: std::fmt::Display> Verdict for Result<(), E> {
+impl<E: std::fmt::Display> Answer for Result<(), E> {
     fn into_result(self) -> Result<(), Error> {
         // The text is our user's, and goes to the log.
         self.map_err(|why| Error::from(ErrorKind::ClaimInsufficient).with_source(why.to_string()))

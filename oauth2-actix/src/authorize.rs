@@ -236,7 +236,7 @@ pub fn any_of<V: Into<ClaimValue>>(values: impl IntoIterator<Item = V>) -> Claim
     ClaimValues(Accepted::AnyOf(values.into_iter().map(|value| value.into().0).collect()))
 }
 
-/// All of these values, so that the claim must be a list. An empty list refuses everything.
+/// All of these values; for more than one, the claim must be a list. An empty list refuses everything.
 ///
 /// ```
 /// use oauth2_actix::{all_of, require_claim};

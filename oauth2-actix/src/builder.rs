@@ -10,8 +10,7 @@ use std::{
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::{
-    Algorithm, BuildError, Error, Keys, OAuth2,
-    algorithm::AlgorithmSet,
+    BuildError, Error, Keys, OAuth2, Provider,
     clock::Clock,
     fetch::{Clients, KeyUrl},
     jwk::{KeyPolicy, Origin},
@@ -83,7 +82,12 @@ impl OAuth2Builder {
     /// middleware that rewrites paths (`NormalizePath`) and is wrapped *inside* `OAuth2` changes
     /// the path after the decision: wrap it outside, that is after `OAuth2`.
     ///
+    /// A path with a segment `.` or `..` is not public by a pattern: some handlers, `actix_files` for
+    /// one, would resolve it to another.
+    ///
     /// A public request whose token is valid has its claims; a bad token there is the same as none.
+    /// It never waits for keys: where a refresh of zero wants fresh keys for every request, it has
+    /// no claims.
     pub fn public_paths<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
         self.public_paths.extend(paths.into_iter().map(Into::into));
         self
@@ -109,6 +113,9 @@ impl OAuth2Builder {
     ///
     /// [`Duration::ZERO`] makes every request that carries a plausible token wait for fresh keys.
     /// A stranger can make up plausible tokens, and so sets the pace at which your provider is asked.
+    ///
+    /// A provider that puts a new key under an old `kid` is understood at the next refresh only: a
+    /// bad signature under a known `kid` fetches nothing, since anybody can send one.
     pub fn key_refresh(mut self, interval: Duration) -> Self {
         self.key_refresh = Some(interval);
         self
@@ -150,9 +157,11 @@ impl OAuth2Builder {
     /// Sets a hook that may change or replace the answer to a refused request: it gets the request,
     /// the reason and the answer as it would leave, and returns the one that leaves.
     ///
-    /// WebSocket upgrades are refused by a close frame and do not come here. The reason is in the
-    /// response's extensions whatever the hook returns. It runs on an actix worker: it must not
-    /// block.
+    /// WebSocket upgrades are refused by a close frame and do not come here, nor do errors that
+    /// middleware inside `OAuth2` returns as `Err`, since their request is gone. `ErrorHandlers`
+    /// inside `OAuth2` does not see the final answer: use this hook, or wrap it outside. The reason
+    /// is in the response's extensions whatever the hook returns. It runs on an actix worker: it
+    /// must not block.
     ///
     /// ```
     /// use actix_web::HttpResponse;
@@ -304,9 +313,7 @@ impl OAuth2Builder {
                 let policy = KeyPolicy { allowed, origin: Origin::Inline };
                 let KeyDocument { keys, skipped } =
                     KeyDocument::parse(document.as_bytes(), policy).map_err(|e| fault(&e))?;
-                for Skipped { key, reason } in skipped {
-                    tracing::warn!(target: "oauth2_actix", provider = name, %key, %reason, "an inline key is not used");
-                }
+                Skipped::log(&skipped, name);
                 Ok(ProviderKeys::Inline(keys))
             }
             Form::Url(url) => {
@@ -369,135 +376,6 @@ impl fmt::Debug for OAuth2Builder {
             .field("key_refresh", &self.key_refresh)
             .field("leeway", &self.leeway)
             .finish_non_exhaustive()
-    }
-}
-
-/// An identity provider: who issues, for whom, and with which keys.
-///
-/// ```
-/// use oauth2_actix::{OAuth2, Provider};
-///
-/// let google = Provider::new()
-///     .issuer("https://accounts.google.com")
-///     .issuer("accounts.google.com")
-///     .audience("1234.apps.googleusercontent.com")
-///     .keys("https://www.googleapis.com/oauth2/v3/certs")
-///     .key_refresh_minutes(60);
-/// let oauth2 = OAuth2::builder().provider("google", google).build()?;
-/// # Ok::<(), oauth2_actix::BuildError>(())
-/// ```
-#[derive(Clone, Debug, Default)]
-#[must_use = "a provider does nothing until it is given to a builder"]
-pub struct Provider {
-    pub(crate) issuers: Vec<String>,
-    pub(crate) audiences: Vec<String>,
-    pub(crate) audience_claim: Option<String>,
-    pub(crate) keys: Option<Keys>,
-    pub(crate) algorithms: Option<Vec<Algorithm>>,
-    pub(crate) key_refresh: Option<Duration>,
-    pub(crate) dangerous_allow_http: bool,
-}
-
-impl Provider {
-    /// A provider of which nothing is known yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds an issuer: exactly the text of the `iss` claim, trailing slash included. Mandatory
-    /// ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)).
-    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
-        self.issuers.push(issuer.into());
-        self
-    }
-
-    /// Adds an audience: a token must name at least one, exactly. Mandatory: without it, a token
-    /// that the provider issued for any other API would be accepted here
-    /// ([RFC 8725 §3.9](https://www.rfc-editor.org/rfc/rfc8725#section-3.9)).
-    pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.audiences.push(audience.into());
-        self
-    }
-
-    /// Sets the claim that holds the audience. Default `aud`. AWS Cognito's access tokens have none
-    /// and carry `client_id` instead.
-    pub fn audience_claim(mut self, claim: impl Into<String>) -> Self {
-        self.audience_claim = Some(claim.into());
-        self
-    }
-
-    /// Sets where the keys come from. Mandatory. See [`Keys`] for the forms.
-    pub fn keys(mut self, keys: impl Into<Keys>) -> Self {
-        self.keys = Some(keys.into());
-        self
-    }
-
-    /// Sets the algorithms that a token may be signed with. Default: all asymmetric ones.
-    ///
-    /// HMAC works only if it is named here and the secret is given inline, at least as long as the
-    /// hash ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)).
-    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
-        self.algorithms = Some(algorithms.into_iter().collect());
-        self
-    }
-
-    /// Sets how often this provider's keys are fetched again, in minutes; as
-    /// [`OAuth2Builder::key_refresh`].
-    pub fn key_refresh_minutes(self, minutes: u32) -> Self {
-        self.key_refresh(Duration::from_secs(60 * u64::from(minutes)))
-    }
-
-    /// Sets how often this provider's keys are fetched again; as [`OAuth2Builder::key_refresh`].
-    pub fn key_refresh(mut self, interval: Duration) -> Self {
-        self.key_refresh = Some(interval);
-        self
-    }
-
-    /// Lets keys be fetched over http from a host that is not this one.
-    ///
-    /// Whoever can answer in the provider's place can then make tokens that are accepted here. For
-    /// a provider inside a private network that you trust, such as one of `docker compose`.
-    pub fn dangerous_allow_http(mut self, allow: bool) -> Self {
-        self.dangerous_allow_http = allow;
-        self
-    }
-
-    fn audience_claim_name(&self) -> &str {
-        self.audience_claim.as_deref().unwrap_or("aud")
-    }
-
-    fn algorithm_set(&self) -> AlgorithmSet {
-        match &self.algorithms {
-            Some(algorithms) => algorithms.iter().copied().collect(),
-            None => AlgorithmSet::asymmetric(),
-        }
-    }
-
-    fn check(&self, name: &str) -> Result<(), BuildError> {
-        let fault = |field, problem: &str| Err(BuildError::of_provider(name, field, problem));
-        if name.is_empty() {
-            return fault("providers", "its name is empty");
-        }
-        for (field, values) in [("issuer", &self.issuers), ("audience", &self.audiences)] {
-            if values.is_empty() {
-                return fault(field, "it is missing");
-            }
-            for value in values {
-                if value.is_empty() {
-                    return fault(field, "it is empty");
-                }
-                if value.trim() != value || value.contains(char::is_control) {
-                    return fault(field, "it has white space around it, or control characters");
-                }
-            }
-        }
-        if self.audience_claim.as_deref() == Some("") {
-            return fault("audience_claim", "it is empty");
-        }
-        if self.algorithms.as_ref().is_some_and(Vec::is_empty) {
-            return fault("algorithms", "the list is empty, so no token could be accepted");
-        }
-        Ok(())
     }
 }
 

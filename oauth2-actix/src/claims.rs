@@ -16,6 +16,7 @@ use crate::{
     authorize::{ClaimValues, Requirement},
     error::{Error, ErrorKind},
     scope,
+    throttle::Throttle,
 };
 
 /// The claims of a token that was accepted, and the name of the provider that accepted it.
@@ -191,11 +192,7 @@ impl Claims {
     /// challenge ([RFC 6750 §3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1)), and close
     /// 1008 for a WebSocket.
     pub fn require_scope(&self, scope: &str) -> Result<(), Error> {
-        if self.has_scope(scope) {
-            Ok(())
-        } else {
-            Err(ErrorKind::ScopeInsufficient { required: scope.to_owned() }.into())
-        }
+        if self.has_scope(scope) { Ok(()) } else { crate::require_scope([scope]).check(self) }
     }
 
     /// Demands a claim, as [`Claims::has_claim`] understands it.
@@ -224,8 +221,11 @@ impl Claims {
         if let Some(Anonymous(why)) = extensions.get::<Anonymous>() {
             return Err(why.clone());
         }
+        static LOGGED: Throttle = Throttle::new();
         let error = Error::from(ErrorKind::NotConfigured);
-        tracing::error!(target: "oauth2_actix", "{error}");
+        if LOGGED.allows() {
+            tracing::error!(target: "oauth2_actix", "{error}");
+        }
         Err(error)
     }
 

@@ -30,8 +30,9 @@ impl KeyUrl {
         Ok(Self(url))
     }
 
-    pub(crate) fn as_str(&self) -> &str {
-        self.0.as_str()
+    /// For logs: without its query, which may hold a secret.
+    pub(crate) fn shown(&self) -> &str {
+        &self.0[..url::Position::AfterPath]
     }
 }
 

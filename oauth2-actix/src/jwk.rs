@@ -3,11 +3,15 @@
 
 use std::{borrow::Cow, fmt};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use josekit::jws::{self, JwsVerifier};
 use openssl::{
     bn::{BigNum, BigNumContext},
     ec::{EcGroup, EcKey},
+    error::ErrorStack,
     nid::Nid,
     pkey::{Id, PKey, Public},
     rsa::Rsa,
@@ -83,22 +87,22 @@ impl Key {
         kid: Option<String>,
         policy: KeyPolicy,
     ) -> Result<Self, Unusable> {
-        let unreadable = |_| Unusable::new("its PEM text cannot be read");
-        let label = pem
-            .trim_start()
-            .strip_prefix("-----BEGIN ")
-            .and_then(|rest| rest.split_once("-----"))
-            .map(|(label, _)| label)
-            .ok_or_else(|| Unusable::new("it is no PEM text"))?;
+        let (label, body) = pem_block(pem).ok_or_else(|| Unusable::new("it is no PEM text"))?;
+        // OpenSSL's own PEM reader would ask at the terminal for the pass phrase that a header of
+        // the block may call for. There is none here, and base64 has no place for one.
+        let body: String = body.split_ascii_whitespace().collect();
+        let read = |parse: fn(&[u8]) -> Result<PKey<Public>, ErrorStack>| {
+            let der = STANDARD.decode(&body).ok();
+            der.and_then(|der| parse(&der).ok())
+                .ok_or_else(|| Unusable::new("its PEM text cannot be read"))
+        };
         let pkey = match label {
-            "PUBLIC KEY" => PKey::public_key_from_pem(pem.as_bytes()).map_err(unreadable)?,
-            "RSA PUBLIC KEY" => Rsa::public_key_from_pem_pkcs1(pem.as_bytes())
-                .and_then(PKey::from_rsa)
-                .map_err(unreadable)?,
+            "PUBLIC KEY" => read(PKey::public_key_from_der)?,
+            "RSA PUBLIC KEY" => {
+                read(|der| Rsa::public_key_from_der_pkcs1(der).and_then(PKey::from_rsa))?
+            }
             // The key only: neither dates nor chain are checked.
-            "CERTIFICATE" => X509::from_pem(pem.as_bytes())
-                .and_then(|certificate| certificate.public_key())
-                .map_err(unreadable)?,
+            "CERTIFICATE" => read(|der| X509::from_der(der)?.public_key())?,
             label if label.ends_with("PRIVATE KEY") => {
                 return Err(Unusable::new("it is a private key: give the public one"));
             }
@@ -118,13 +122,17 @@ impl Key {
             return Err(Unusable::new("its `alg` does not fit its type"));
         }
         let mut verifiers = Vec::new();
+        let mut problem = Unusable::new("none of the provider's algorithms can use it");
         for algorithm in policy.allowed.iter() {
             if algorithm.fits(kind) && only.is_none_or(|only| only == algorithm) {
-                verifiers.push((algorithm, material.verifier(algorithm)?));
+                match material.verifier(algorithm) {
+                    Ok(verifier) => verifiers.push((algorithm, verifier)),
+                    Err(unusable) => problem = unusable,
+                }
             }
         }
         if verifiers.is_empty() {
-            return Err(Unusable::new("none of the provider's algorithms can use it"));
+            return Err(problem);
         }
         Ok(Self { kid, verifiers })
     }
@@ -209,9 +217,7 @@ impl Material {
             let (x, y) = (BigNum::from_slice(x)?, BigNum::from_slice(y)?);
             // This checks that the point is on the curve. The curves have a prime order, so no
             // point but infinity is of small order, and infinity has no coordinates.
-            let key = EcKey::from_public_key_affine_coordinates(&group, &x, &y)?;
-            key.check_key()?;
-            PKey::from_ec_key(key)
+            EcKey::from_public_key_affine_coordinates(&group, &x, &y).and_then(PKey::from_ec_key)
         });
         Self::public(kind, key)
     }
@@ -267,10 +273,7 @@ impl Material {
         }
     }
 
-    fn public(
-        kind: KeyKind,
-        key: Result<PKey<Public>, openssl::error::ErrorStack>,
-    ) -> Result<Self, Unusable> {
+    fn public(kind: KeyKind, key: Result<PKey<Public>, ErrorStack>) -> Result<Self, Unusable> {
         key.and_then(|key| key.public_key_to_der())
             .map(|spki| Self::Public { kind, spki })
             .map_err(|_| Unusable::new("its numbers do not make a key of its type"))
@@ -314,6 +317,13 @@ impl fmt::Debug for Material {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Material({:?})", self.kind())
     }
+}
+
+/// The label of a PEM block (RFC 7468 §2), and what stands between its two lines.
+fn pem_block(pem: &str) -> Option<(&str, &str)> {
+    let (label, rest) = pem.trim().strip_prefix("-----BEGIN ")?.split_once("-----")?;
+    let body = rest.strip_suffix("-----")?.strip_suffix(label)?.strip_suffix("-----END ")?;
+    Some((label, body))
 }
 
 fn required<'a>(jwk: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, Unusable> {

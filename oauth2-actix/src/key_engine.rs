@@ -16,16 +16,15 @@ use std::{
 
 use reqwest::Client;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::mpsc,
     task::{Id, JoinError, JoinSet},
 };
 
 use crate::{
     clock::Clock,
-    error::Error,
     fetch::{self, FetchError, Fetched},
     key_form::{KeyDocument, Skipped},
-    remote_keys::{Cause, Refresh, RemoteKeys, Snapshot, Waited, unavailable},
+    remote_keys::{Cause, Refresh, RemoteKeys, Reply, Snapshot, Waited, unavailable},
 };
 
 /// The engine's end in the policy. The thread ends when this is dropped.
@@ -45,7 +44,7 @@ pub(crate) struct Command {
     /// The request's ticket.
     pub(crate) arrived: u64,
     /// None: nobody waits.
-    pub(crate) reply: Option<oneshot::Sender<Result<Waited, Error>>>,
+    pub(crate) reply: Option<Reply>,
 }
 
 impl EngineHandle {
@@ -132,7 +131,7 @@ struct Flight {
 
 struct Waiting {
     arrived: u64,
-    reply: oneshot::Sender<Result<Waited, Error>>,
+    reply: Reply,
 }
 
 impl Engine {
@@ -171,13 +170,16 @@ impl Engine {
         let now = self.clock.monotonic();
         let slot = &mut self.slots[index];
         let Some(reply) = reply else {
-            if slot.flight.is_none()
-                && slot.remote.usable(&self.clock).is_none()
-                && now >= slot.remote.gate().retry_at
-            {
-                self.launch(index);
-            } else if slot.flight.is_none() {
-                slot.remote.poke_done();
+            // Landing says that a poke is done.
+            if slot.flight.is_none() {
+                let wanted =
+                    cause == Cause::UnknownKey || slot.remote.usable(&self.clock).is_none();
+                let answer = slot.remote.gate().answer(cause, now);
+                if wanted && answer.is_none() {
+                    self.launch_for(index, cause);
+                } else {
+                    slot.remote.poke_done();
+                }
             }
             return;
         };
@@ -195,17 +197,22 @@ impl Engine {
             || (cause == Cause::Missing && slot.remote.usable(&self.clock).is_some());
         if newer && let Some(snapshot) = slot.remote.snapshot() {
             let after_request = slot.snapshot_began > arrived;
-            let _ = waiting.reply.send(Ok(Waited::Fetched { snapshot, after_request }));
+            waiting.reply.send(Ok(Waited::Fetched { snapshot, after_request }));
             return;
         }
         if let Some(answer) = slot.remote.gate().answer(cause, now) {
-            let _ = waiting.reply.send(answer);
+            waiting.reply.send(answer);
             return;
         }
-        if cause == Cause::UnknownKey {
-            slot.remote.gate().cooldown_until = now + COOLDOWN;
-        }
         slot.waiting.push(waiting);
+        self.launch_for(index, cause);
+    }
+
+    fn launch_for(&mut self, index: usize, cause: Cause) {
+        if cause == Cause::UnknownKey {
+            let cooldown_until = self.clock.monotonic() + COOLDOWN;
+            self.slots[index].remote.gate().cooldown_until = cooldown_until;
+        }
         self.launch(index);
     }
 
@@ -246,7 +253,7 @@ impl Engine {
             Err(error) => Err(slot.failed(now, &error)),
         };
         for waiting in slot.waiting.drain(..) {
-            let _ = waiting.reply.send(match &answer {
+            waiting.reply.send(match &answer {
                 Ok(snapshot) => Ok(Waited::Fetched {
                     snapshot: Arc::clone(snapshot),
                     after_request: flight.began > waiting.arrived,
@@ -258,6 +265,7 @@ impl Engine {
         // After the snapshot: whoever sees no flight sees what the last one brought.
         slot.remote.gate().flying = false;
         slot.waiting = std::mem::take(&mut slot.next);
+        slot.waiting.retain(|waiting| !waiting.reply.is_abandoned());
         if !slot.waiting.is_empty() {
             self.launch(index);
         }
@@ -289,9 +297,7 @@ impl Slot {
         let KeyDocument { keys, skipped } = document;
         let provider = &self.remote.provider;
         if skipped != self.skipped {
-            for Skipped { key, reason } in &skipped {
-                tracing::warn!(target: "oauth2_actix", %provider, %key, %reason, "a fetched key is not used");
-            }
+            Skipped::log(&skipped, provider);
             self.skipped = skipped;
         }
         tracing::debug!(target: "oauth2_actix", %provider, keys = keys.len(), "keys fetched");
@@ -334,7 +340,7 @@ impl Slot {
             self.due = Some(now + backoff);
         }
         let provider = &self.remote.provider;
-        let url = self.remote.url.as_str();
+        let url = self.remote.url.shown();
         let age = self.remote.snapshot().map(|snapshot| now.saturating_sub(snapshot.fetched_at));
         // A stranger's requests can cause attempts, so warnings have a rate.
         if self.warned_at.is_none_or(|moment| now >= moment + WARN_INTERVAL) {

@@ -32,9 +32,9 @@ impl KeyDocument {
         let mut reader = Reader { policy, keys: Vec::new(), skipped: Vec::new() };
         match text.as_bytes().first() {
             None => return Err(DocumentError::Empty),
-            Some(b'-') => reader.pem_blocks(text),
-            Some(b'[') => reader.jwks(&serde_json::from_str::<Vec<&RawValue>>(text)?),
+            Some(b'[') => reader.jwks(&serde_json::from_str::<Vec<&RawValue>>(text)?)?,
             Some(b'{') => reader.object(text)?,
+            Some(_) if text.contains(BEGIN) => reader.pem_blocks(text)?,
             Some(_) => return Err(DocumentError::NotRecognised),
         }
         let Reader { keys, skipped, .. } = reader;
@@ -48,6 +48,20 @@ impl KeyDocument {
     }
 }
 
+impl Skipped {
+    /// Says in the log what was passed over; of many, the first few.
+    pub(crate) fn log(skipped: &[Self], provider: &str) {
+        const FEW: usize = 8;
+        for Self { key, reason } in skipped.iter().take(FEW) {
+            tracing::warn!(target: "oauth2_actix", provider, %key, %reason, "a key is not used");
+        }
+        if skipped.len() > FEW {
+            let more = skipped.len() - FEW;
+            tracing::warn!(target: "oauth2_actix", provider, more, "more keys are not used");
+        }
+    }
+}
+
 /// Why a document gives no keys. Holds no key material.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DocumentError {
@@ -55,14 +69,23 @@ pub(crate) enum DocumentError {
     Empty,
     #[error("the document is neither JSON nor PEM")]
     NotRecognised,
-    #[error("the document is not valid JSON: {0}")]
-    Json(#[from] serde_json::Error),
+    // serde's own text may quote a part of the document.
+    #[error("the document is not valid JSON of its form, at line {line} column {column}")]
+    Json { line: usize, column: usize },
+    #[error("the document holds {0} keys, more than {MAX_KEYS}")]
+    TooMany(usize),
     #[error("the document is neither a JWK set, a JWK nor a map of kid to PEM")]
     UnknownObject,
     #[error("the document holds no keys")]
     NoKeys,
     #[error("the document holds no usable key; of {key}: {reason}")]
     NoneUsable { key: String, reason: Unusable },
+}
+
+impl From<serde_json::Error> for DocumentError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json { line: error.line(), column: error.column() }
+    }
 }
 
 struct Reader {
@@ -76,16 +99,17 @@ impl Reader {
         // Members stay as text here, so that a bad one spoils only itself.
         let members: std::collections::BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
         if let Some(keys) = members.get("keys") {
-            self.jwks(&serde_json::from_str::<Vec<&RawValue>>(keys.get())?);
+            self.jwks(&serde_json::from_str::<Vec<&RawValue>>(keys.get())?)?;
         } else if members.contains_key("kty") {
             self.jwk(text, 0);
-        } else if !members.is_empty()
-            && members.values().all(|value| value.get().trim_start().starts_with("\"-----BEGIN "))
-        {
+        } else if members.values().any(|value| value.get().contains(BEGIN)) {
+            bounded(members.len())?;
             for (kid, pem) in members {
-                let pem: String = serde_json::from_str(pem.get())?;
-                let key = Key::from_pem(&pem, Some(kid.clone()), self.policy);
-                self.take(format!("kid {kid:?}"), key);
+                let name = quoted(&kid);
+                let key = serde_json::from_str::<String>(pem.get())
+                    .map_err(|_| Unusable::new("it is not text"))
+                    .and_then(|pem| Key::from_pem(&pem, Some(kid), self.policy));
+                self.take(name, key);
             }
         } else {
             return Err(DocumentError::UnknownObject);
@@ -93,10 +117,12 @@ impl Reader {
         Ok(())
     }
 
-    fn jwks(&mut self, jwks: &[&RawValue]) {
+    fn jwks(&mut self, jwks: &[&RawValue]) -> Result<(), DocumentError> {
+        bounded(jwks.len())?;
         for (index, jwk) in jwks.iter().enumerate() {
             self.jwk(jwk.get(), index);
         }
+        Ok(())
     }
 
     fn jwk(&mut self, text: &str, index: usize) {
@@ -105,19 +131,23 @@ impl Reader {
                 let key = Key::from_jwk(&jwk, self.policy);
                 self.take(describe(&jwk, index), key);
             }
-            Err(error) => self.take(
+            Err(_) => self.take(
                 format!("key {index}"),
-                Err(Unusable::new(format!("it is not a strict JSON object: {error}"))),
+                Err(Unusable::new("it is not a JSON object, or has a member twice")),
             ),
         }
     }
 
     /// One block after the other, as in a bundle. A key in PEM has no kid.
-    fn pem_blocks(&mut self, text: &str) {
+    fn pem_blocks(&mut self, text: &str) -> Result<(), DocumentError> {
         const END: &str = "-----END ";
+        bounded(text.matches(BEGIN).count())?;
         let mut rest = text;
         let mut index = 0;
-        while let Some(end) = rest.find(END) {
+        // A block may have a comment before it.
+        while let Some(begin) = rest.find(BEGIN) {
+            rest = &rest[begin..];
+            let Some(end) = rest.find(END) else { break };
             let tail = &rest[end + END.len()..];
             let length = end + END.len() + tail.find("-----").map_or(tail.len(), |at| at + 5);
             let (block, next) = rest.split_at(length);
@@ -125,9 +155,10 @@ impl Reader {
             rest = next;
             index += 1;
         }
-        if !rest.trim().is_empty() {
+        if rest.contains(BEGIN) {
             self.take(format!("key {index}"), Err(Unusable::new("its PEM text has no end")));
         }
+        Ok(())
     }
 
     fn take(&mut self, name: String, key: Result<Key, Unusable>) {
@@ -140,8 +171,22 @@ impl Reader {
 
 fn describe(jwk: &Map<String, Value>, index: usize) -> String {
     match jwk.get("kid").and_then(Value::as_str) {
-        // The provider chose it: quoted, and not at any length.
-        Some(kid) => format!("kid {:?}", kid.chars().take(64).collect::<String>()),
+        Some(kid) => quoted(kid),
         None => format!("key {index}"),
     }
 }
+
+/// The provider chose it: quoted, and not at any length.
+fn quoted(kid: &str) -> String {
+    format!("kid {:?}", kid.chars().take(64).collect::<String>())
+}
+
+fn bounded(keys: usize) -> Result<(), DocumentError> {
+    if keys > MAX_KEYS { Err(DocumentError::TooMany(keys)) } else { Ok(()) }
+}
+
+const BEGIN: &str = "-----BEGIN ";
+
+/// Keys in one document. All of them are checked on the engine's thread, while other providers'
+/// wait. Real sets have 1 to 20.
+const MAX_KEYS: usize = 1024;

@@ -10,11 +10,12 @@ pub(crate) struct KeySet {
     keys: Vec<Key>,
     by_kid: HashMap<String, Vec<usize>>,
     without_kid: Vec<usize>,
+    all: Vec<usize>,
 }
 
 impl KeySet {
     pub(crate) fn new(keys: Vec<Key>) -> Self {
-        let mut set = Self { keys, ..Self::default() };
+        let mut set = Self { all: (0..keys.len()).collect(), keys, ..Self::default() };
         for (index, key) in set.keys.iter().enumerate() {
             match &key.kid {
                 Some(kid) => set.by_kid.entry(kid.clone()).or_default().push(index),
@@ -28,27 +29,24 @@ impl KeySet {
         self.keys.len()
     }
 
-    /// Tries the keys that the header selects. Every signature check takes one from `budget`.
-    pub(crate) fn verify(
-        &self,
-        header: &Header,
-        signed: &[u8],
-        signature: &[u8],
-        budget: &mut Budget,
-    ) -> Verdict {
+    /// Tries the keys that the header selects, at most four of them: enough for a provider in the
+    /// middle of a rotation that names none of its keys.
+    pub(crate) fn verify(&self, header: &Header, signed: &[u8], signature: &[u8]) -> Verdict {
         let named = header.kid.as_ref().and_then(|kid| self.by_kid.get(kid));
-        let mut fitting = 0;
-        let mut tried = |index: &usize| {
-            let Some(verifier) = self.keys[*index].verifier(header.alg) else { return false };
-            fitting += 1;
-            budget.take() && verifier.verify(signed, signature).is_ok()
-        };
         // A token that names no key may be of any; a key without a name may be of any token.
-        let verified = match (&header.kid, named) {
-            (Some(_), Some(named)) => named.iter().chain(&self.without_kid).any(&mut tried),
-            (Some(_), None) => self.without_kid.iter().any(&mut tried),
-            (None, _) => (0..self.keys.len()).any(|index| tried(&index)),
+        let (selected, others) = match (&header.kid, named) {
+            (Some(_), Some(named)) => (named.as_slice(), self.without_kid.as_slice()),
+            (Some(_), None) => (self.without_kid.as_slice(), [].as_slice()),
+            (None, _) => (self.all.as_slice(), [].as_slice()),
         };
+        let mut fitting = 0;
+        let verified = selected
+            .iter()
+            .chain(others)
+            .filter_map(|index| self.keys[*index].verifier(header.alg))
+            .take(MAX_TRIED)
+            .inspect(|_| fitting += 1)
+            .any(|verifier| verifier.verify(signed, signature).is_ok());
         if verified {
             Verdict::Verified
         } else if named.is_none() {
@@ -59,29 +57,6 @@ impl KeySet {
         } else {
             Verdict::SignatureInvalid
         }
-    }
-}
-
-/// How many signature checks one token may still cause.
-#[derive(Debug)]
-pub(crate) struct Budget(u8);
-
-impl Budget {
-    fn take(&mut self) -> bool {
-        match self.0.checked_sub(1) {
-            Some(left) => {
-                self.0 = left;
-                true
-            }
-            None => false,
-        }
-    }
-}
-
-impl Default for Budget {
-    /// Four: enough for a provider in the middle of a rotation that names none of its keys.
-    fn default() -> Self {
-        Self(4)
     }
 }
 
@@ -97,3 +72,6 @@ pub(crate) enum Verdict {
     AlgorithmNotAllowed,
     SignatureInvalid,
 }
+
+/// Signature checks that one set of keys may cost one token.
+const MAX_TRIED: usize = 4;

@@ -70,8 +70,10 @@ impl From<Value> for Keys {
 impl fmt::Debug for Keys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            // What stands before an @ in a URL may be a password.
-            Form::Url(url) if !url.contains('@') => write!(formatter, "Keys({url})"),
+            // What stands before an @ in a URL may be a password, and so may a part of its query.
+            Form::Url(url) if !url.contains('@') => {
+                write!(formatter, "Keys({})", url.split('?').next().unwrap_or_default())
+            }
             Form::Url(_) => formatter.write_str("Keys(url)"),
             Form::Inline(_) => formatter.write_str("Keys(inline)"),
         }

@@ -102,12 +102,14 @@ mod keys;
 mod middleware;
 mod oauth2;
 mod policy;
+mod provider;
 mod public;
 mod refusal;
 mod remote_keys;
 mod scope;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod throttle;
 mod validation;
 #[cfg(feature = "websocket")]
 mod websocket;
@@ -124,11 +126,12 @@ pub use crate::{
         require_any_scope, require_claim, require_scope,
     },
     build_error::BuildError,
-    builder::{MissingToken, OAuth2Builder, Provider},
+    builder::{MissingToken, OAuth2Builder},
     claims::{Claims, OptionalClaims, TypedClaims},
     error::{Error, ErrorKind},
     keys::Keys,
     oauth2::OAuth2,
+    provider::Provider,
     public::{PublicRoute, public_routes},
 };
 #[doc(hidden)]

@@ -5,13 +5,13 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready as poll_ready},
-    time::Duration,
 };
 
 use actix_web::{
     HttpMessage,
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform},
+    http::header::{HeaderMap, HeaderName, WWW_AUTHENTICATE},
 };
 use futures_util::future::LocalBoxFuture;
 use pin_project_lite::pin_project;
@@ -23,7 +23,7 @@ use crate::{
     error::Error,
     policy::{Decision, Pending},
     public::{Mark, is_admitted},
-    remote_keys::unavailable,
+    refusal::Facts,
 };
 
 impl<S, B> Transform<S, ServiceRequest> for OAuth2
@@ -82,8 +82,8 @@ where
             },
             Decision::Waiting(pending) => match Public::of(&shared, &request) {
                 Some(public) => {
-                    policy.poke(&pending);
-                    State::public(&shared, request, public, unavailable(Duration::ZERO))
+                    let why = policy.not_now(&pending);
+                    State::public(&shared, request, public, why)
                 }
                 None => State::Waiting {
                     decision: Box::pin(resolve(shared.oauth2.clone(), pending)),
@@ -143,12 +143,13 @@ pin_project! {
         Inner {
             #[pin]
             answer: F,
+            facts: Facts,
         },
         Refused {
             response: Option<ServiceResponse>,
         },
         Strayed {
-            error: Error,
+            error: Option<actix_web::Error>,
         },
     }
 }
@@ -171,7 +172,8 @@ impl<F> State<F> {
             }
         }
         drop(extensions);
-        Self::Inner { answer: shared.service.call(request) }
+        let facts = Facts::of(request.head());
+        Self::Inner { answer: shared.service.call(request), facts }
     }
 
     /// Hands on a request that needs no token.
@@ -187,6 +189,7 @@ impl<F> State<F> {
         let Public::Route(mark) = public else {
             return Self::inner(shared, request, Err(why));
         };
+        let facts = Facts::of(request.head());
         let admission = mark.apply(&mut request);
         let state = Self::inner(shared, request, Err(why.clone()));
         if admission.was_used() {
@@ -196,7 +199,7 @@ impl<F> State<F> {
         // request is gone with it, so the answer leaves as an error.
         drop(state);
         shared.oauth2.0.explain_stray();
-        Self::Strayed { error: why }
+        Self::Strayed { error: Some(shared.oauth2.0.refuse_late(&facts, &why)) }
     }
 
     fn refused<S>(shared: &Shared<S>, request: ServiceRequest, error: &Error) -> Self {
@@ -216,16 +219,18 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProjection::Inner { answer } => {
-                    let answer = poll_ready!(answer.poll(context));
-                    return Poll::Ready(answer.map(|response| finish(this.shared, response)));
+                StateProjection::Inner { answer, facts } => {
+                    return Poll::Ready(match poll_ready!(answer.poll(context)) {
+                        Ok(response) => Ok(finish(this.shared, response)),
+                        Err(error) => Err(finish_error(this.shared, facts, error)),
+                    });
                 }
                 StateProjection::Refused { response } => {
                     let response = response.take().expect("polled after completion");
                     return Poll::Ready(Ok(response.map_into_right_body()));
                 }
                 StateProjection::Strayed { error } => {
-                    return Poll::Ready(Err(error.clone().into()));
+                    return Poll::Ready(Err(error.take().expect("polled after completion")));
                 }
                 StateProjection::Waiting { decision, request } => {
                     let decision = poll_ready!(decision.as_mut().poll(context));
@@ -257,8 +262,30 @@ fn finish<S, B>(
     match error {
         None => response.map_into_left_body(),
         Some(error) => {
-            let refusal = shared.oauth2.0.refuse(response.request(), &error);
+            let mut refusal = shared.oauth2.0.refuse(response.request(), &error);
+            keep_headers(response.headers(), refusal.headers_mut());
             response.into_response(refusal).map_into_right_body()
+        }
+    }
+}
+
+/// The same for an error that middleware further in returned as such.
+fn finish_error<S>(shared: &Shared<S>, facts: &Facts, error: actix_web::Error) -> actix_web::Error {
+    match error.as_error::<Error>() {
+        Some(ours) => shared.oauth2.0.refuse_late(facts, ours),
+        None => error,
+    }
+}
+
+/// What middleware further in has added stays, but for what was said of the body.
+fn keep_headers(from: &HeaderMap, into: &mut HeaderMap) {
+    let ours: Vec<HeaderName> = into.keys().cloned().collect();
+    for (name, value) in from {
+        if !ours.contains(name)
+            && name != WWW_AUTHENTICATE
+            && !name.as_str().starts_with("content-")
+        {
+            into.append(name.clone(), value.clone());
         }
     }
 }

@@ -18,13 +18,14 @@ use crate::{
     error::{Error, ErrorKind},
     jws::UnverifiedJws,
     key_engine::EngineHandle,
-    key_set::{Budget, KeySet, Verdict},
+    key_set::{KeySet, Verdict},
     public::PublicPaths,
-    remote_keys::{Cause, Refresh, RemoteKeys, Waited},
+    remote_keys::{Cause, Refresh, RemoteKeys, Waited, unavailable},
     validation,
 };
 
-/// Everything that was configured, checked and resolved. Immutable.
+/// Everything that was configured, checked and resolved. What changes in it are keys, and the notes of
+/// what the log has said already.
 pub(crate) struct Policy {
     pub(crate) providers: Vec<ProviderPolicy>,
     /// Which providers may accept a token of an issuer, in the order of their configuration.
@@ -73,7 +74,6 @@ pub(crate) enum Decision {
 }
 
 /// A token that passed every cheap check and waits for keys.
-#[derive(Debug)]
 pub(crate) struct Pending {
     signed: Box<[u8]>,
     jws: UnverifiedJws,
@@ -81,7 +81,6 @@ pub(crate) struct Pending {
     wanted: Vec<(usize, Cause)>,
     /// What the keys at hand say.
     verdict: Error,
-    budget: Budget,
     arrived: u64,
 }
 
@@ -92,13 +91,12 @@ enum Asked {
     Undecided {
         wanted: Vec<(usize, Cause)>,
         verdict: Error,
-        budget: Budget,
     },
 }
 
 impl Policy {
     /// Decides on a token with the keys at hand. Synchronous, and bounded in work by the length
-    /// of the token and four signature checks.
+    /// of the token and four signature checks for each provider of its issuer and audience.
     pub(crate) fn decide(&self, token: BearerToken<'_>) -> Decision {
         self.try_decide(token).unwrap_or_else(Decision::Refused)
     }
@@ -116,17 +114,14 @@ impl Policy {
                 let name = Arc::clone(&self.providers[index].name);
                 Ok(Decision::Accepted(Claims::new(name, jws.claims)))
             }
-            Asked::Undecided { wanted, verdict, .. } if wanted.is_empty() => Err(verdict),
-            Asked::Undecided { wanted, verdict, budget } => {
-                Ok(Decision::Waiting(Box::new(Pending {
-                    signed: signed.into(),
-                    jws,
-                    wanted,
-                    verdict,
-                    budget,
-                    arrived: self.engine.as_ref().map_or(0, EngineHandle::ticket),
-                })))
-            }
+            Asked::Undecided { wanted, verdict } if wanted.is_empty() => Err(verdict),
+            Asked::Undecided { wanted, verdict } => Ok(Decision::Waiting(Box::new(Pending {
+                signed: signed.into(),
+                jws,
+                wanted,
+                verdict,
+                arrived: self.engine.as_ref().map_or(0, EngineHandle::ticket),
+            }))),
         }
     }
 
@@ -135,15 +130,13 @@ impl Policy {
         let candidates = self.candidates(&jws.claims)?;
         validation::check_times(&jws.claims, self.clock.unix_time(), self.leeway)?;
         let mut verdict = Error::from(ErrorKind::AlgorithmNotAllowed);
-        let mut budget = Budget::default();
         let mut wanted = Vec::new();
         for index in candidates {
             let provider = &self.providers[index];
             if !provider.algorithms.contains(jws.header.alg) {
                 continue;
             }
-            let mut check =
-                |keys: &KeySet| keys.verify(&jws.header, signed, &jws.signature, &mut budget);
+            let check = |keys: &KeySet| keys.verify(&jws.header, signed, &jws.signature);
             let found = match &provider.keys {
                 ProviderKeys::Inline(keys) => check(keys),
                 ProviderKeys::Remote(remote, _) => match remote.usable(&self.clock).as_deref() {
@@ -169,9 +162,9 @@ impl Policy {
             if found == Verdict::Verified {
                 return Ok(Asked::Accepted(index));
             }
-            verdict = worse(verdict, found.into());
+            verdict = more_telling(verdict, found.into());
         }
-        Ok(Asked::Undecided { wanted, verdict, budget })
+        Ok(Asked::Undecided { wanted, verdict })
     }
 
     /// The providers whose issuer and audience the claims name.
@@ -208,17 +201,19 @@ impl Policy {
         }
     }
 
-    /// Asks for the keys of a token's providers without waiting for them: a public request never
-    /// waits, but the next one may find them.
-    pub(crate) fn poke(&self, pending: &Pending) {
-        let Some(engine) = &self.engine else { return };
+    /// Why a public request with this token has no claims. It never waits, but the next one may find
+    /// the keys: they are asked for, under the same bounds as by requests that wait.
+    pub(crate) fn not_now(&self, pending: &Pending) -> Error {
+        let Some(engine) = &self.engine else { return pending.verdict.clone() };
+        let mut why = pending.verdict.clone();
         for (index, cause) in &pending.wanted {
-            if let ProviderKeys::Remote(remote, slot) = &self.providers[*index].keys
-                && *cause == Cause::Missing
-            {
-                remote.poke(engine, *slot);
+            let ProviderKeys::Remote(remote, slot) = &self.providers[*index].keys else { continue };
+            remote.poke(engine, *slot, *cause);
+            if *cause != Cause::UnknownKey {
+                why = unavailable(Duration::ZERO);
             }
         }
+        why
     }
 
     /// Waits for the keys that a token needs, and decides.
@@ -237,8 +232,8 @@ impl Policy {
                     )?;
                     return Ok(Claims::new(provider.name.clone(), pending.jws.claims));
                 }
-                Ok(found) => pending.verdict = worse(pending.verdict, found.into()),
-                Err(error) => pending.verdict = worse(pending.verdict, error),
+                Ok(found) => pending.verdict = more_telling(pending.verdict, found.into()),
+                Err(error) => pending.verdict = more_telling(pending.verdict, error),
             }
         }
         Err(pending.verdict)
@@ -268,12 +263,7 @@ impl Pending {
                     None => return Ok(Verdict::KeyUnknown { tried: false }),
                 },
             };
-            let found = snapshot.keys.verify(
-                &self.jws.header,
-                &self.signed,
-                &self.jws.signature,
-                &mut self.budget,
-            );
+            let found = snapshot.keys.verify(&self.jws.header, &self.signed, &self.jws.signature);
             if !matches!(found, Verdict::KeyUnknown { .. }) || last {
                 return Ok(found);
             }
@@ -284,7 +274,7 @@ impl Pending {
 }
 
 /// Of two reasons to refuse, the one that tells more of why.
-fn worse(one: Error, other: Error) -> Error {
+fn more_telling(one: Error, other: Error) -> Error {
     fn rank(error: &Error) -> u8 {
         match error.kind() {
             // Whatever else is wrong, these keys might have accepted the token.
@@ -308,6 +298,13 @@ impl From<Verdict> for Error {
             }
         }
         .into()
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Nothing of the token.
+        formatter.debug_struct("Pending").field("wanted", &self.wanted).finish_non_exhaustive()
     }
 }
 

@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering;
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    dev::RequestHead,
+    error::InternalError,
     http::{
         Method, StatusCode,
         header::{self, HeaderValue},
@@ -18,10 +20,39 @@ use crate::{
     policy::Policy,
 };
 
+/// What an answer depends on in the request that it answers.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    has_origin: bool,
+    #[cfg(feature = "websocket")]
+    handshake: Option<crate::websocket::Handshake>,
+}
+
+impl Facts {
+    pub(crate) fn of(head: &RequestHead) -> Self {
+        Self {
+            has_origin: head.headers().contains_key(header::ORIGIN),
+            #[cfg(feature = "websocket")]
+            handshake: crate::websocket::Handshake::of(head),
+        }
+    }
+}
+
 impl Policy {
     /// The answer to a refused request. The typed reason is in its extensions, whatever the
     /// user's hook made of the rest.
     pub(crate) fn refuse(&self, request: &HttpRequest, error: &Error) -> HttpResponse {
+        self.explain_preflight(request);
+        self.answer(&Facts::of(request.head()), Some(request), error)
+    }
+
+    /// The same where the request is gone: an error that renders as the answer. The hook, which
+    /// wants the request, is not asked.
+    pub(crate) fn refuse_late(&self, facts: &Facts, error: &Error) -> actix_web::Error {
+        InternalError::from_response(error.clone(), self.answer(facts, None, error)).into()
+    }
+
+    fn answer(&self, facts: &Facts, request: Option<&HttpRequest>, error: &Error) -> HttpResponse {
         match (error.kind(), std::error::Error::source(error)) {
             // Whoever failed to mount something has an error in the log already.
             (ErrorKind::NotConfigured, _) => {}
@@ -30,9 +61,10 @@ impl Policy {
                 tracing::debug!(target: "oauth2_actix", reason = %error, %source, "refused");
             }
         }
-        self.explain_preflight(request);
         #[cfg(feature = "websocket")]
-        if let Some(mut response) = crate::websocket::close(request, error) {
+        if let Some(mut response) =
+            facts.handshake.as_ref().and_then(|handshake| handshake.close(error))
+        {
             response.extensions_mut().insert(error.clone());
             return response;
         }
@@ -41,14 +73,14 @@ impl Policy {
             _ => error.status(),
         };
         let mut response = plain(error, &self.realm, status);
-        if request.headers().contains_key(header::ORIGIN) {
+        if facts.has_origin {
             // actix-cors outside replaces this only where it exposes headers itself.
             response.headers_mut().insert(
                 header::ACCESS_CONTROL_EXPOSE_HEADERS,
                 HeaderValue::from_static("WWW-Authenticate, Retry-After"),
             );
         }
-        if let Some(hook) = &self.on_refusal {
+        if let (Some(hook), Some(request)) = (&self.on_refusal, request) {
             response = hook(request, error, response);
         }
         response.extensions_mut().insert(error.clone());

@@ -41,7 +41,7 @@ pub(crate) struct RemoteKeys {
     pub(crate) refresh: Refresh,
     snapshot: ArcSwapOption<Snapshot>,
     gate: Mutex<Gate>,
-    waiters: AtomicUsize,
+    waiters: Arc<AtomicUsize>,
     poked: AtomicBool,
 }
 
@@ -121,7 +121,7 @@ impl RemoteKeys {
             refresh,
             snapshot: ArcSwapOption::empty(),
             gate: Mutex::default(),
-            waiters: AtomicUsize::new(0),
+            waiters: Arc::default(),
             poked: AtomicBool::new(false),
         }
     }
@@ -146,14 +146,18 @@ impl RemoteKeys {
     }
 
     pub(crate) fn gate(&self) -> MutexGuard<'_, Gate> {
-        // Two numbers: there is no state in which a panic could have left them.
+        // Plain values: there is no state in which a panic could have left them.
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for keys without waiting for them. Once at a time.
-    pub(crate) fn poke(&self, engine: &EngineHandle, slot: usize) {
-        if self.refresh != Refresh::Always && !self.poked.swap(true, Ordering::Relaxed) {
-            engine.send(Command { slot, cause: Cause::Missing, arrived: 0, reply: None });
+    /// Asks for keys without waiting for them. Once at a time, and no sooner than a request that
+    /// waits might.
+    pub(crate) fn poke(&self, engine: &EngineHandle, slot: usize, cause: Cause) {
+        if cause != Cause::Always
+            && self.gate().answer(cause, engine.clock().monotonic()).is_none()
+            && !self.poked.swap(true, Ordering::Relaxed)
+        {
+            engine.send(Command { slot, cause, arrived: 0, reply: None });
         }
     }
 
@@ -175,11 +179,12 @@ impl RemoteKeys {
         if let Some(answer) = gate.answer(cause, engine.clock().monotonic()) {
             return answer;
         }
-        let Some(_place) = Place::take(&self.waiters) else {
+        let Some(place) = Place::take(&self.waiters) else {
             tracing::debug!(target: "oauth2_actix", provider = %self.provider, "too many requests wait for keys");
             return Err(unavailable(Duration::ZERO));
         };
         let (reply, answer) = oneshot::channel();
+        let reply = Reply { reply, _place: place };
         engine.send(Command { slot, cause, arrived, reply: Some(reply) });
         // The engine drops what it cannot answer.
         answer.await.unwrap_or_else(|_| Err(unavailable(Duration::ZERO)))
@@ -191,18 +196,39 @@ pub(crate) fn unavailable(retry_after: Duration) -> Error {
     ErrorKind::KeysUnavailable { retry_after: retry_after.max(Duration::from_secs(1)) }.into()
 }
 
-/// One of the places for requests that wait for a provider's keys.
-struct Place<'a>(&'a AtomicUsize);
+/// Where the answer to a request that waits goes. It has its place until it is answered, also when
+/// the request is gone before: the engine's memory is bounded by places.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    reply: oneshot::Sender<Result<Waited, Error>>,
+    _place: Place,
+}
 
-impl<'a> Place<'a> {
-    fn take(waiters: &'a AtomicUsize) -> Option<Self> {
-        let place = Self(waiters);
+impl Reply {
+    pub(crate) fn send(self, answer: Result<Waited, Error>) {
+        // Whoever asked may be gone.
+        let _ = self.reply.send(answer);
+    }
+
+    /// Whether nobody waits for it any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+}
+
+/// One of the places for requests that wait for a provider's keys.
+#[derive(Debug)]
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(waiters: &Arc<AtomicUsize>) -> Option<Self> {
+        let place = Self(Arc::clone(waiters));
         // Dropping the place gives it back.
         (waiters.fetch_add(1, Ordering::Relaxed) < MAX_WAITERS).then_some(place)
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -3,25 +3,58 @@
 //! A browser's script sees neither status nor headers of a failed handshake, only 1006. It does
 //! see the code and reason of a close frame (RFC 6455 §7.4).
 
+use actix_http::ws;
 use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header::{HeaderMap, SEC_WEBSOCKET_PROTOCOL},
+    HttpResponse,
+    dev::RequestHead,
+    http::{
+        StatusCode,
+        header::{
+            HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+            SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING,
+        },
+    },
 };
 
 use crate::error::{Error, ErrorKind};
 
-/// The refusal, if `request` is a real handshake; otherwise the plain HTTP answer is right.
-pub(crate) fn close(request: &HttpRequest, error: &Error) -> Option<HttpResponse> {
-    if matches!(error.kind(), ErrorKind::NotConfigured) {
-        return None;
+/// What completes the handshake of a request.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    accept: HeaderValue,
+    protocol: Option<HeaderValue>,
+}
+
+impl Handshake {
+    /// If the request is a real handshake (RFC 6455 §4.2.1); anything else gets the plain answer.
+    pub(crate) fn of(head: &RequestHead) -> Option<Self> {
+        // A body has no place in one, and actix would read what follows it as the next request.
+        if !head.upgrade() || head.headers().contains_key(TRANSFER_ENCODING) {
+            return None;
+        }
+        ws::verify_handshake(head).ok()?;
+        let key = head.headers().get(SEC_WEBSOCKET_KEY)?;
+        Some(Self {
+            accept: HeaderValue::from_bytes(&ws::hash_key(key.as_bytes())).ok()?,
+            // A browser that offered protocols fails a handshake that picks none.
+            protocol: echoed_protocol(head.headers())
+                .and_then(|protocol| HeaderValue::from_str(protocol).ok()),
+        })
     }
-    let mut handshake = actix_http::ws::handshake(request.head()).ok()?;
-    // A browser that offered protocols fails a handshake that picks none.
-    if let Some(protocol) = echoed_protocol(request.headers()) {
-        handshake.insert_header((SEC_WEBSOCKET_PROTOCOL, protocol));
+
+    /// The handshake, and the close frame that says why.
+    pub(crate) fn close(&self, error: &Error) -> Option<HttpResponse> {
+        if matches!(error.kind(), ErrorKind::NotConfigured) {
+            return None;
+        }
+        let mut response = HttpResponse::build(StatusCode::SWITCHING_PROTOCOLS);
+        response.upgrade("websocket").insert_header((SEC_WEBSOCKET_ACCEPT, self.accept.clone()));
+        if let Some(protocol) = &self.protocol {
+            response.insert_header((SEC_WEBSOCKET_PROTOCOL, protocol.clone()));
+        }
+        let (code, reason) = error.answer().close;
+        Some(response.body(close_frame(code, reason)))
     }
-    let (code, reason) = error.answer().close;
-    Some(handshake.body(close_frame(code, reason)).map_into_boxed_body().into())
 }
 
 /// An unmasked close frame (RFC 6455 §5.5.1). Reasons are short constants: a control frame holds
@@ -94,7 +127,6 @@ mod tests {
 
     #[test]
     fn what_is_no_handshake_gets_a_plain_answer() {
-        let error = Error::from(ErrorKind::TokenAbsent);
         let handshake = || {
             TestRequest::get()
                 .insert_header(("connection", "Upgrade"))
@@ -102,18 +134,20 @@ mod tests {
                 .insert_header(("sec-websocket-version", "13"))
                 .insert_header(("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="))
         };
-        assert!(close(&handshake().to_http_request(), &error).is_some());
+        assert!(Handshake::of(handshake().to_http_request().head()).is_some());
         for request in [
             TestRequest::get(),
             handshake().method(actix_web::http::Method::POST),
             handshake().insert_header(("sec-websocket-version", "8")),
             handshake().insert_header(("sec-websocket-key", "short")),
             handshake().insert_header(("upgrade", "h2c")),
+            handshake().insert_header(("transfer-encoding", "chunked")),
             TestRequest::get().insert_header(("upgrade", "websocket")),
         ] {
-            assert!(close(&request.to_http_request(), &error).is_none());
+            assert!(Handshake::of(request.to_http_request().head()).is_none());
         }
         let unmounted = Error::from(ErrorKind::NotConfigured);
-        assert!(close(&handshake().to_http_request(), &unmounted).is_none());
+        let handshake = Handshake::of(handshake().to_http_request().head()).expect("a handshake");
+        assert!(handshake.close(&unmounted).is_none());
     }
 }

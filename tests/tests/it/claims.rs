@@ -1,9 +1,11 @@
 //! What handlers get.
 
+use std::time::{Duration, Instant};
+
 use actix_web::{App, HttpMessage, HttpServer, dev::Service};
 use oauth2_actix::{
     Algorithm, Claims, OAuth2, Provider,
-    testing::{LocalServer, Token},
+    testing::{Answer as Script, KeyServer, LocalServer, SigningKey, Token},
 };
 use oauth2_actix_tests::{
     api::{self, Api, PUBLIC_PATHS},
@@ -116,4 +118,48 @@ async fn two_policies_one_inside_the_other() {
     assert_eq!(get(&server.url("/me"), Some(&outer_only)).await.status, 401);
     // To the inner policy this token is none, so the outer one's claims are gone.
     assert_eq!(get(&server.url("/optional"), Some(&outer_only)).await.body, "stranger");
+}
+
+#[tokio::test]
+async fn an_unknown_key_on_a_public_path_is_401_as_anywhere_and_is_fetched() {
+    let (old, new) = (
+        SigningKey::generate(Algorithm::ES256, "old"),
+        SigningKey::generate(Algorithm::ES256, "new"),
+    );
+    let server = KeyServer::start(Script::json(&old.jwk_set())).unwrap();
+    let of = |refresh| {
+        OAuth2::builder()
+            .provider(
+                "p",
+                Provider::new().issuer("https://idp.test").audience("api").keys(server.url()),
+            )
+            .public_paths(PUBLIC_PATHS)
+            .key_refresh(refresh)
+            .build()
+            .unwrap()
+    };
+    let oauth2 = of(Duration::from_secs(600));
+    let api = Api::start(oauth2.clone());
+    assert!(oauth2.verify(&good().sign(&old)).await.is_ok());
+    let made_up = SigningKey::generate(Algorithm::ES256, "made-up");
+    let answer = get(&api.url("/claims-on-public"), Some(&good().sign(&made_up))).await;
+    assert_eq!((answer.status, answer.error()), (401, "invalid_token".into()));
+    server.wait_for_requests(2);
+
+    // A rotation is noticed by public traffic alone.
+    let oauth2 = of(Duration::from_secs(600));
+    let api = Api::start(oauth2.clone());
+    assert!(oauth2.verify(&good().sign(&old)).await.is_ok());
+    server.answer(Script::json(&new.jwk_set()));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while get(&api.url("/optional"), Some(&good().sign(&new))).await.body != "user-1" {
+        assert!(Instant::now() < deadline);
+    }
+
+    // Where every request wants fresh keys, one that does not wait has none.
+    let api = Api::start(of(Duration::ZERO));
+    let token = good().sign(&new);
+    assert_eq!(get(&api.url("/me"), Some(&token)).await.status, 200);
+    assert_eq!(get(&api.url("/optional"), Some(&token)).await.body, "stranger");
+    assert_eq!(get(&api.url("/claims-on-public"), Some(&token)).await.status, 503);
 }

@@ -137,9 +137,9 @@ fn unusable() -> Vec<(Value, &'static str)> {
         (changed(ec, "kid", json!(5)), "`kid`"),
         (without_kty, "no `kty`"),
         (without_crv, "no `crv`"),
-        (json!("text"), "strict JSON object"),
-        (json!(null), "strict JSON object"),
-        (json!([]), "strict JSON object"),
+        (json!("text"), "not a JSON object"),
+        (json!(null), "not a JSON object"),
+        (json!([]), "not a JSON object"),
         (json!({"kty": "oct", "k": "AA"}), ""),
     ]
 }
@@ -167,7 +167,7 @@ async fn an_unusable_key_never_spoils_a_fetched_set_and_is_logged() {
         let oauth2 =
             OAuth2::builder().provider(&name, provider().keys(server.url())).build().unwrap();
         assert!(oauth2.verify(&Token::new(ISSUER, "api").sign(good)).await.is_ok(), "{reason}");
-        let logged = log::lines_with(&["WARN", "a fetched key is not used", &name, reason]);
+        let logged = log::lines_with(&["WARN", "a key is not used", &name, reason]);
         assert!(!logged.is_empty(), "{reason}");
     }
 }
@@ -227,6 +227,10 @@ async fn documents_that_are_no_keys_are_errors_that_say_so() {
         (
             "-----BEGIN DH PARAMETERS-----\nAAAA\n-----END DH PARAMETERS-----\n",
             "neither a PUBLIC KEY",
+        ),
+        (
+            "-----BEGIN PUBLIC KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END PUBLIC KEY-----\n",
+            "cannot be read",
         ),
         (private.as_str(), "private key"),
     ] {
@@ -296,4 +300,92 @@ async fn another_claim_may_hold_the_audience() {
     assert!(oauth2.verify(&token.clone().claim("client_id", "client-1").sign(key)).await.is_ok());
     assert!(oauth2.verify(&token.clone().claim("client_id", "client-2").sign(key)).await.is_err());
     assert!(oauth2.verify(&token.claim("aud", "client-1").sign(key)).await.is_err());
+}
+
+#[tokio::test]
+async fn one_bad_member_never_spoils_a_map() {
+    let good = key(Algorithm::ES256);
+    let pem = good.public_pem();
+    for map in [
+        json!({"ES256": pem, "b": null}),
+        json!({"ES256": pem, "b": "junk"}),
+        json!({"ES256": format!("\n{pem}"), "b": 7, "c": {}}),
+    ] {
+        let oauth2 =
+            OAuth2::builder().provider("p", provider().keys(map.clone())).build().expect("built");
+        assert!(oauth2.verify(&Token::new(ISSUER, "api").sign(good)).await.is_ok(), "{map}");
+    }
+    let lone_surrogate = format!(r#"{{"ES256": {}, "b": "\ud800"}}"#, json!(pem));
+    let oauth2 = OAuth2::builder().provider("p", provider().keys(lone_surrogate)).build().unwrap();
+    assert!(oauth2.verify(&Token::new(ISSUER, "api").sign(good)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_bundle_may_have_comments() {
+    let (one, two) = (key(Algorithm::ES256), key(Algorithm::RS256));
+    let bundle = format!("# one\n{}\n# two\n{}# end\n", one.certificate_pem(), two.public_pem());
+    let oauth2 = OAuth2::builder().provider("p", provider().keys(bundle)).build().unwrap();
+    for key in [one, two] {
+        assert!(oauth2.verify(&Token::new(ISSUER, "api").sign(key)).await.is_ok());
+    }
+}
+
+#[test]
+fn errors_quote_nothing_of_the_keys() {
+    for document in [json!({"keys": "c3VwZXItc2VjcmV0"}), json!({"keys": {"c3VwZXItc2VjcmV0": 1}})]
+    {
+        let error = OAuth2::builder().provider("p", provider().keys(document)).build().unwrap_err();
+        assert!(!error.to_string().contains("c3VwZXI"), "{error}");
+    }
+    let url = "https://idp.test/jwks.json?code=secret-code";
+    let builder = OAuth2::builder().provider("p", provider().keys(url));
+    assert!(!format!("{builder:?}").contains("secret-code"));
+}
+
+#[tokio::test]
+async fn a_document_of_very_many_keys_is_refused_and_says_little() {
+    log::keep();
+    let good = key(Algorithm::ES256);
+    let many = |name: &str, count: usize| {
+        let mut keys = vec![good.public_jwk()];
+        keys.resize(count, json!(0));
+        let server = KeyServer::start(Answer::json(&json!({"keys": keys}))).unwrap();
+        let oauth2 =
+            OAuth2::builder().provider(name, provider().keys(server.url())).build().unwrap();
+        (oauth2, server)
+    };
+    let token = Token::new(ISSUER, "api").sign(good);
+    let (oauth2, _server) = many("many-keys", 1024);
+    assert!(oauth2.verify(&token).await.is_ok());
+    assert_eq!(log::lines_with(&["WARN", "many-keys", "not used"]).len(), 9);
+    let (oauth2, _server) = many("too-many-of-them", 1025);
+    assert!(oauth2.verify(&token).await.is_err());
+    assert_eq!(log::lines_with(&["WARN", "too-many-of-them", "1025 keys"]).len(), 1);
+}
+
+#[tokio::test]
+async fn a_short_secret_serves_the_algorithms_that_it_is_long_enough_for() {
+    let secret = SigningKey::from_secret(Algorithm::HS256, "k", &[7; 32]);
+    let both = provider().algorithms([Algorithm::HS256, Algorithm::HS512]).keys(secret.bare_jwk());
+    let oauth2 = OAuth2::builder().provider("p", both).build().unwrap();
+    assert!(oauth2.verify(&Token::new(ISSUER, "api").sign(&secret)).await.is_ok());
+    let long = provider().algorithms([Algorithm::HS512]).keys(secret.bare_jwk());
+    let error = OAuth2::builder().provider("p", long).build().unwrap_err();
+    assert!(error.to_string().contains("fewer than the 64"), "{error}");
+}
+
+#[tokio::test]
+async fn each_provider_tries_its_own_keys() {
+    let bare: Vec<Value> =
+        (0..4).map(|_| SigningKey::generate(Algorithm::ES256, "x").bare_jwk()).collect();
+    let right = key(Algorithm::ES256);
+    let of =
+        |audience: &str, keys: Value| Provider::new().issuer(ISSUER).audience(audience).keys(keys);
+    let oauth2 = OAuth2::builder()
+        .provider("a", of("a", json!({"keys": bare})))
+        .provider("b", of("b", right.jwk_set()))
+        .build()
+        .unwrap();
+    let token = Token::new(ISSUER, "").claim("aud", json!(["a", "b"])).sign(right);
+    assert_eq!(oauth2.verify(&token).await.unwrap().provider(), "b");
 }

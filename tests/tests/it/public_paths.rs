@@ -1,9 +1,10 @@
 //! Public paths are decided on the path that the router sees.
 
-use oauth2_actix::{Algorithm, OAuth2, Provider};
+use actix_web::{App, HttpServer};
+use oauth2_actix::{Algorithm, OAuth2, Provider, testing::LocalServer};
 use oauth2_actix_tests::{
     api::Api,
-    client::{raw, raw_get},
+    client::{Answer, raw, raw_get},
     keys::key,
 };
 
@@ -18,9 +19,19 @@ fn start(paths: &[&str]) -> Api {
     )
 }
 
-fn status(api: &Api, method: &str, path: &str) -> u16 {
+fn ask(api: &Api, method: &str, path: &str) -> Answer {
     let request = String::from_utf8(raw_get(path, &[])).unwrap().replacen("GET", method, 1);
-    raw(api.server().address(), request.as_bytes()).status
+    raw(api.server().address(), request.as_bytes())
+}
+
+fn status(api: &Api, method: &str, path: &str) -> u16 {
+    ask(api, method, path).status
+}
+
+/// Refused by the middleware, not by actix as something that is no request.
+#[track_caller]
+fn refused(answer: &Answer, what: &str) {
+    assert_eq!((answer.status, answer.error()), (400, "invalid_request".into()), "{what}");
 }
 
 #[test]
@@ -31,7 +42,6 @@ fn exact_paths_and_patterns_for_every_method() {
             assert_eq!(status(&api, method, path), 200, "{method} {path}");
         }
     }
-    assert_eq!(status(&api, "GET", "/docs/../me"), 200, "the router serves this as a document");
     assert_eq!(api.private_calls(), 0);
 }
 
@@ -40,6 +50,10 @@ fn whatever_else_needs_a_token() {
     let api = start(&["/", "/public", "/docs/{tail:.*}"]);
     for path in [
         "/me",
+        "/docs/../me",
+        "/docs/%2e%2e/me",
+        "/docs/a/..%2fb",
+        "/docs/..",
         "/publications",
         "/public/",
         "/public/x",
@@ -59,7 +73,7 @@ fn whatever_else_needs_a_token() {
         "/x/../public",
         "/me#/docs/",
     ] {
-        assert_eq!(status(&api, "GET", path), 400, "{path}");
+        refused(&ask(&api, "GET", path), path);
     }
     assert_eq!(api.private_calls(), 0);
 }
@@ -69,7 +83,7 @@ fn a_private_route_spelled_like_a_public_pattern_is_private() {
     let api = start(&["/users/{id:[^m].*}"]);
     assert_eq!(status(&api, "GET", "/users/x"), 200);
     for path in ["/users/me", "/users/%6de", "/users/%6d%65", "/%75sers/me"] {
-        assert_eq!(status(&api, "GET", path), 400, "{path}");
+        refused(&ask(&api, "GET", path), path);
     }
     assert_eq!(api.private_calls(), 0);
 }
@@ -86,10 +100,42 @@ fn headers_and_upgrades_open_nothing() {
         "Upgrade: websocket",
     ] {
         let answer = raw(api.server().address(), &raw_get("/me", &[line]));
-        assert_eq!(answer.status, 400, "{line}");
+        refused(&answer, line);
     }
     for method in ["OPTIONS", "TRACE", "get", "FOO"] {
-        assert_eq!(status(&api, method, "/me"), 400, "{method}");
+        refused(&ask(&api, method, "/me"), method);
     }
     assert_eq!(api.private_calls(), 0);
+}
+
+#[test]
+fn files_beside_a_public_pattern_stay_private() {
+    let keys = key(Algorithm::ES256).jwk_set();
+    let oauth2 = OAuth2::builder()
+        .provider("test", Provider::new().issuer("https://idp.test").audience("api").keys(keys))
+        .public_paths(["/src/{tail:.*}"])
+        .build()
+        .unwrap();
+    let server = LocalServer::start(move |listener| {
+        let app = move || {
+            App::new()
+                .service(actix_files::Files::new("/", env!("CARGO_MANIFEST_DIR")))
+                .wrap(oauth2.clone())
+        };
+        Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+    })
+    .unwrap();
+    let get = |path: &str| raw(server.address(), &raw_get(path, &[]));
+    assert_eq!(get("/src/lib.rs").status, 200);
+    for path in [
+        "/Cargo.toml",
+        "/src/../Cargo.toml",
+        "/src/%2e%2e/Cargo.toml",
+        "/src/./../Cargo.toml",
+        "/src/..%2fCargo.toml",
+        "/src/%2e%2e%2fCargo.toml",
+        "/src/x/../../Cargo.toml",
+    ] {
+        refused(&get(path), path);
+    }
 }

@@ -395,3 +395,37 @@ async fn a_provider_that_is_down_harms_no_other() {
     assert!(!waiting.is_finished());
     waiting.abort();
 }
+
+#[tokio::test]
+async fn a_rotation_without_kids_survives_several_old_keys() {
+    let keys = [new_key("1"), new_key("2"), new_key("3")];
+    let bare = |keys: &[SigningKey]| {
+        let keys: Vec<Value> = keys.iter().map(SigningKey::bare_jwk).collect();
+        Answer::json(&json!({"keys": keys}))
+    };
+    let anonymous =
+        |key: &SigningKey| Token::new(ISSUER, "api").header("kid", Value::Null).sign(key);
+    let setup = Setup::answering(bare(&keys[..2]), Some(HOUR));
+    assert_eq!(setup.verify_text(&anonymous(&keys[1])).await, Ok(()));
+    setup.server.answer(bare(&keys));
+    assert_eq!(setup.verify_text(&anonymous(&keys[2])).await, Ok(()), "in the same request");
+    assert_eq!(setup.server.requests(), 2);
+}
+
+#[tokio::test]
+async fn requests_that_are_gone_keep_their_places_until_the_fetch_ends() {
+    let key = new_key("1");
+    let setup = Setup::answering(Answer::hang(), Some(HOUR));
+    let token = token(&key);
+    for _ in 0..1024 {
+        let mut waiting = Box::pin(setup.oauth2.verify(&token));
+        assert!(poll!(waiting.as_mut()).is_pending());
+    }
+    // All of them are gone, and the engine still holds what they asked.
+    assert!(unavailable(&setup.verify(&key).await));
+    setup.server.wait_for_requests(1);
+    setup.server.answer(jwk_set(&[&key]));
+    setup.clock.advance(Duration::from_secs(5));
+    setup.advance_to_request(2).await;
+    setup.until_accepted(&key).await;
+}

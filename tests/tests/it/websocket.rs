@@ -167,6 +167,7 @@ fn what_is_no_handshake_gets_the_plain_answer() {
         handshake(&[]).replace("Sec-WebSocket-Version: 13\r\n", ""),
         handshake(&[]).replace("Connection: Upgrade\r\n", ""),
         handshake(&[]).replace("GET", "POST"),
+        handshake(&["Transfer-Encoding: chunked"]) + "0\r\n\r\nGET /public HTTP/1.1\r\n\r\n",
         handshake(&[]).replace("Upgrade: websocket", "Upgrade: h2c"),
     ] {
         let answer = raw(api.server().address(), request.as_bytes());

@@ -1,0 +1,135 @@
+//! One identity provider of the configuration: who issues, for whom, and with which keys.
+
+use std::time::Duration;
+
+use crate::{Algorithm, BuildError, Keys, algorithm::AlgorithmSet};
+
+/// An identity provider: who issues, for whom, and with which keys.
+///
+/// ```
+/// use oauth2_actix::{OAuth2, Provider};
+///
+/// let google = Provider::new()
+///     .issuer("https://accounts.google.com")
+///     .issuer("accounts.google.com")
+///     .audience("1234.apps.googleusercontent.com")
+///     .keys("https://www.googleapis.com/oauth2/v3/certs")
+///     .key_refresh_minutes(60);
+/// let oauth2 = OAuth2::builder().provider("google", google).build()?;
+/// # Ok::<(), oauth2_actix::BuildError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "a provider does nothing until it is given to a builder"]
+pub struct Provider {
+    pub(crate) issuers: Vec<String>,
+    pub(crate) audiences: Vec<String>,
+    pub(crate) audience_claim: Option<String>,
+    pub(crate) keys: Option<Keys>,
+    pub(crate) algorithms: Option<Vec<Algorithm>>,
+    pub(crate) key_refresh: Option<Duration>,
+    pub(crate) dangerous_allow_http: bool,
+}
+
+impl Provider {
+    /// A provider of which nothing is known yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an issuer: exactly the text of the `iss` claim, trailing slash included. Mandatory
+    /// ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)).
+    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.issuers.push(issuer.into());
+        self
+    }
+
+    /// Adds an audience: a token must name at least one, exactly. Mandatory: without it, a token
+    /// that the provider issued for any other API would be accepted here
+    /// ([RFC 8725 §3.9](https://www.rfc-editor.org/rfc/rfc8725#section-3.9)).
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audiences.push(audience.into());
+        self
+    }
+
+    /// Sets the claim that holds the audience. Default `aud`. AWS Cognito's access tokens have none
+    /// and carry `client_id` instead.
+    pub fn audience_claim(mut self, claim: impl Into<String>) -> Self {
+        self.audience_claim = Some(claim.into());
+        self
+    }
+
+    /// Sets where the keys come from. Mandatory. See [`Keys`] for the forms.
+    pub fn keys(mut self, keys: impl Into<Keys>) -> Self {
+        self.keys = Some(keys.into());
+        self
+    }
+
+    /// Sets the algorithms that a token may be signed with. Default: all asymmetric ones.
+    ///
+    /// HMAC works only if it is named here and the secret is given inline, at least as long as the
+    /// hash ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)).
+    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.algorithms = Some(algorithms.into_iter().collect());
+        self
+    }
+
+    /// Sets how often this provider's keys are fetched again, in minutes; as
+    /// [`OAuth2Builder::key_refresh`](crate::OAuth2Builder::key_refresh).
+    pub fn key_refresh_minutes(self, minutes: u32) -> Self {
+        self.key_refresh(Duration::from_secs(60 * u64::from(minutes)))
+    }
+
+    /// Sets how often this provider's keys are fetched again; as [`OAuth2Builder::key_refresh`](crate::OAuth2Builder::key_refresh).
+    pub fn key_refresh(mut self, interval: Duration) -> Self {
+        self.key_refresh = Some(interval);
+        self
+    }
+
+    /// Lets keys be fetched over http from a host that is not this one.
+    ///
+    /// Whoever can answer in the provider's place can then make tokens that are accepted here. For
+    /// a provider inside a private network that you trust, such as one of `docker compose`.
+    pub fn dangerous_allow_http(mut self, allow: bool) -> Self {
+        self.dangerous_allow_http = allow;
+        self
+    }
+
+    pub(crate) fn audience_claim_name(&self) -> &str {
+        self.audience_claim.as_deref().unwrap_or("aud")
+    }
+
+    pub(crate) fn algorithm_set(&self) -> AlgorithmSet {
+        match &self.algorithms {
+            Some(algorithms) => algorithms.iter().copied().collect(),
+            None => AlgorithmSet::asymmetric(),
+        }
+    }
+
+    /// What can be said of it alone.
+    pub(crate) fn check(&self, name: &str) -> Result<(), BuildError> {
+        let fault = |field, problem: &str| Err(BuildError::of_provider(name, field, problem));
+        if name.is_empty() {
+            return fault("providers", "its name is empty");
+        }
+        for (field, values) in [("issuer", &self.issuers), ("audience", &self.audiences)] {
+            if values.is_empty() {
+                return fault(field, "it is missing");
+            }
+            for value in values {
+                if value.is_empty() {
+                    return fault(field, "it is empty");
+                }
+                if value.trim() != value || value.contains(char::is_control) {
+                    return fault(field, "it has white space around it, or control characters");
+                }
+            }
+        }
+        if self.audience_claim.as_deref() == Some("") {
+            return fault("audience_claim", "it is empty");
+        }
+        if self.algorithms.as_ref().is_some_and(Vec::is_empty) {
+            return fault("algorithms", "the list is empty, so no token could be accepted");
+        }
+        Ok(())
+    }
+}
