@@ -7,6 +7,7 @@ import { spawn } from "node:child_process";
 import { after, before, suite, test } from "node:test";
 
 import { launchBrowser, openPage } from "./browser-page.mjs";
+import { startApi, stopApis } from "./oidc-api.mjs";
 import { freePortPair, occupy, runToEnd, startQuickstart } from "./browser-quickstart.mjs";
 
 // For a whole test; each wait in it has its own, shorter one.
@@ -65,6 +66,41 @@ suite("in a browser", { timeout: 600_000 }, () => {
     const accepted = await page.call("/admin");
     assert.equal(accepted.status, "200");
     assert.deepEqual(JSON.parse(accepted.body), { hello: "root" });
+  });
+
+  onPage("keys that cannot be had are 503, readable by a script", async (page, { issuer, url }) => {
+    // Another API, which trusts the same issuer and is given a URL where nobody answers.
+    const port = await freePortPair();
+    const api = await startApi(
+      {
+        providers: {
+          down: { issuer, audience: "quickstart-api", keys: `http://127.0.0.1:${port}/jwks.json` },
+        },
+        key_refresh_minutes: 5,
+        public_paths: ["/health"],
+      },
+      { allowed_origin: url },
+    );
+    try {
+      const seen = await page.page.evaluate(
+        async ({ api, issuer }) => {
+          const form = { grant_type: "client_credentials", client_id: "quickstart", client_secret: "quickstart" };
+          const minted = await fetch(`${issuer}/token`, { method: "POST", body: new URLSearchParams(form) });
+          const { access_token: token } = await minted.json();
+          const answer = await fetch(`${api}/me`, { headers: { authorization: `Bearer ${token}` } });
+          return {
+            status: answer.status,
+            retryAfter: answer.headers.get("retry-after"),
+            challenge: answer.headers.get("www-authenticate"),
+            error: (await answer.json()).error,
+          };
+        },
+        { api: api.url, issuer },
+      );
+      assert.deepEqual(seen, { status: 503, retryAfter: "1", challenge: null, error: "temporarily_unavailable" });
+    } finally {
+      await stopApis();
+    }
   });
 
   onPage("without a token there is a bare challenge", async (page) => {

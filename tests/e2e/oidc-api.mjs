@@ -27,8 +27,8 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
 }
 
 /** Starts the API with a policy, and returns it once it listens. */
-export async function startApi(oauth2) {
-  const api = launch(oauth2);
+export async function startApi(oauth2, settings = {}) {
+  const api = launch(oauth2, settings);
   const url = await new Promise((resolve, reject) => {
     const fail = (why) => reject(new Error(`${why.message ?? why}: ${api.output()}`));
     const timer = setTimeout(fail, DEADLINE_MS, "the API does not listen");
@@ -61,9 +61,9 @@ export async function stopApis() {
   await Promise.allSettled(apis.map(({ ended }) => ended));
 }
 
-function launch(oauth2) {
+function launch(oauth2, settings = {}) {
   const file = path.join(directory, `policy-${apis.length}.json`);
-  writeFileSync(file, JSON.stringify({ oauth2 }));
+  writeFileSync(file, JSON.stringify({ oauth2, ...settings }));
   // Port 0: the system chooses, and the API prints which.
   const child = spawn(BINARY, [file, "0"], { stdio: ["ignore", "pipe", "pipe"] });
   const api = { child, stdout: "", stderr: "", output: () => api.stdout + api.stderr };

@@ -423,6 +423,45 @@ fn a_private_literal_and_a_public_dynamic_segment() {
 }
 
 #[test]
+fn a_private_pattern_that_would_take_the_marked_path() {
+    // Registered first it would take the mark for its first segment: refused, to be safe.
+    let setup = check(
+        "one segment more, first",
+        |app| {
+            app.service(at("/{a}/{b}")).service(health);
+        },
+        &[],
+        &["GET /health", "GET /x/health"],
+    );
+    setup.private_with_a_token("GET", "/x/health", &[]);
+    check(
+        "one segment more, after",
+        |app| {
+            app.service(health).service(at("/{a}/{b}"));
+        },
+        &["GET /health"],
+        &["GET /x/health", "POST /health"],
+    );
+    // A scope with a dynamic prefix takes the path itself, with or without a mark.
+    check(
+        "dynamic scope first",
+        |app| {
+            app.service(web::scope("/{tenant}").service(at("/health"))).service(health);
+        },
+        &[],
+        &["GET /health", "GET /x/health"],
+    );
+    check(
+        "a demand around a public route",
+        |app| {
+            app.service(web::scope("/s").wrap(require_claim("role", "admin")).service(health));
+        },
+        &[],
+        &["GET /s/health"],
+    );
+}
+
+#[test]
 fn tail_patterns_on_both_sides() {
     let setup = check(
         "private tail first",
