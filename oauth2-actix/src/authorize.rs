@@ -321,7 +321,7 @@ mod tests {
         let claims = claims(json!({
             "role": "administrator", "roles": ["user", "admin"], "level": 7, "ratio": 7.0,
             "on": true, "null": null, "empty": [], "deep": {"roles": ["x"]}, "nested": [["admin"]],
-            "text": "7",
+            "text": "7", "levels": [1, true, null, -3],
         }));
         let met = |name: &str, values: ClaimValues| require_claim(name, values).is_met(&claims);
         for (name, values) in [
@@ -333,6 +333,9 @@ mod tests {
             ("roles", any_of(["x", "user"])),
             ("roles", all_of(["admin", "user"])),
             ("role", all_of(["administrator"])),
+            ("levels", 1.into()),
+            ("levels", true.into()),
+            ("levels", (-3).into()),
             ("empty", present()),
             ("roles", present()),
         ] {
@@ -347,6 +350,10 @@ mod tests {
             ("on", "true".into()),
             ("on", 1.into()),
             ("null", "null".into()),
+            ("levels", 7.into()),
+            ("levels", "1".into()),
+            ("levels", false.into()),
+            ("ratio", 7.into()),
             ("nested", "admin".into()),
             ("deep.roles", "x".into()),
             ("missing", "x".into()),
