@@ -1,8 +1,8 @@
 //! The arguments of the attributes, parsed into what they mean. Every mistake keeps its place.
 
 use syn::{
-    Error, Expr, ExprCall, ExprLit, ExprPath, ExprUnary, Lit, LitBool, LitInt, LitStr, Path,
-    Result, Token, UnOp,
+    Error, Expr, ExprCall, ExprLit, ExprPath, ExprUnary, Lit, LitBool, LitStr, Path, Result, Token,
+    UnOp,
     parse::{Parse, ParseStream},
     punctuated::Punctuated,
     spanned::Spanned,
@@ -25,7 +25,7 @@ pub(crate) enum Values {
 /// A literal that a claim is compared with.
 pub(crate) enum ClaimValue {
     Text(LitStr),
-    Integer { negative: bool, digits: LitInt },
+    Integer(i64),
     Bool(LitBool),
 }
 
@@ -103,10 +103,13 @@ impl ClaimValue {
         match literal {
             Lit::Str(text) => Ok(Self::Text(text)),
             Lit::Bool(value) => Ok(Self::Bool(value)),
-            Lit::Int(digits) if digits.suffix().is_empty() => match digits.base10_parse::<i64>() {
-                Ok(_) => Ok(Self::Integer { negative, digits }),
-                Err(_) => Err(Error::new_spanned(digits, "the integer does not fit in 64 bits")),
-            },
+            Lit::Int(digits) if digits.suffix().is_empty() => digits
+                .base10_parse::<i128>()
+                .map(|value| if negative { -value } else { value })
+                .ok()
+                .and_then(|value| i64::try_from(value).ok())
+                .map(Self::Integer)
+                .ok_or_else(|| Error::new_spanned(digits, "the integer does not fit in 64 bits")),
             other => error(&other),
         }
     }

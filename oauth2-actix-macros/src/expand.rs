@@ -1,6 +1,6 @@
 //! The tokens that come out. Nothing here can fail: what comes in was checked.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Literal, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::{Ident, ItemFn, spanned::Spanned};
 
@@ -95,21 +95,24 @@ fn check_requirement(requirement: &TokenStream) -> TokenStream {
     }
 }
 
-/// The arguments of `check`, out of reach of the user's names.
+/// The arguments of `check`. No user's name is like them: a handler is a struct to actix, and a pattern
+/// of its name would be that struct.
 fn claims() -> Ident {
-    Ident::new("claims", Span::mixed_site())
+    Ident::new("__oauth2_actix_claims", Span::mixed_site())
 }
 
 fn request() -> Ident {
-    Ident::new("request", Span::mixed_site())
+    Ident::new("__oauth2_actix_request", Span::mixed_site())
 }
 
 fn claim_value(value: &ClaimValue) -> TokenStream {
     let value = match value {
         ClaimValue::Text(text) => quote! { (#text) },
         ClaimValue::Bool(value) => quote! { (#value) },
-        ClaimValue::Integer { negative: false, digits } => quote! { (#digits as i64) },
-        ClaimValue::Integer { negative: true, digits } => quote! { (-(#digits as i64)) },
+        ClaimValue::Integer(value) => {
+            let value = Literal::i64_suffixed(*value);
+            quote! { (#value) }
+        }
     };
     quote! { ::oauth2_actix::ClaimValue::from(#value) }
 }

@@ -49,13 +49,7 @@ pub(crate) fn expand(args: &TokenStream, function: &ItemFn, span: Span) -> Resul
             "a #[public] handler demands nothing; remove one of the two",
         ));
     }
-    let routes = match routes(&function.attrs) {
-        Ok(routes) => routes,
-        Err(error) => {
-            errors.push(error);
-            Vec::new()
-        }
-    };
+    let routes = routes(&function.attrs);
     if routes.is_empty() && errors.is_empty() {
         errors.push(Error::new(
             span,
@@ -78,7 +72,7 @@ fn tokens(function: &ItemFn, routes: &[Route], span: Span) -> TokenStream {
     let docs = function.attrs.iter().filter(|attribute| attribute.path().is_ident("doc"));
     let handler = name.to_string();
     let handler = handler.strip_prefix("r#").unwrap_or(&handler);
-    let config = Ident::new("config", Span::mixed_site());
+    let config = Ident::new("__oauth2_actix_config", Span::mixed_site());
     let rows = routes.iter().map(|Route { pattern, methods }| {
         // The place that `line!()` names is that of the attribute.
         quote_spanned! { span =>
@@ -93,13 +87,13 @@ fn tokens(function: &ItemFn, routes: &[Route], span: Span) -> TokenStream {
                     ::core::concat!(::core::module_path!(), "::", #handler),
                     ::core::file!(),
                     ::core::line!(),
-                    ID,
+                    __OAUTH2_ACTIX_PUBLIC_ID,
                 );
             };
         }
     });
     let id = quote_spanned! { span =>
-        const ID: &::core::primitive::str = ::core::concat!(
+        const __OAUTH2_ACTIX_PUBLIC_ID: &::core::primitive::str = ::core::concat!(
             ::core::module_path!(), "-", #handler, "-", ::core::line!(), "-", ::core::column!()
         );
     };
@@ -116,7 +110,9 @@ fn tokens(function: &ItemFn, routes: &[Route], span: Span) -> TokenStream {
                 #id
                 #(#rows)*
                 #function
-                ::oauth2_actix::__private::register(#config, ID, #name, #name);
+                ::oauth2_actix::__private::register(
+                    #config, __OAUTH2_ACTIX_PUBLIC_ID, #name, #name
+                );
             }
         }
     }
@@ -124,7 +120,7 @@ fn tokens(function: &ItemFn, routes: &[Route], span: Span) -> TokenStream {
 
 /// The routes of the routing macros among these attributes; none of an attribute that actix itself
 /// will complain about.
-fn routes(attributes: &[Attribute]) -> Result<Vec<Route>> {
+fn routes(attributes: &[Attribute]) -> Vec<Route> {
     let mut routes = Vec::new();
     for attribute in attributes {
         let Some(name) = attribute.path().segments.last().map(|last| last.ident.to_string()) else {
@@ -136,14 +132,16 @@ fn routes(attributes: &[Attribute]) -> Result<Vec<Route>> {
             "route" => None,
             _ => continue,
         };
-        let Meta::List(list) = &attribute.meta else {
-            return Err(Error::new_spanned(attribute, "the routing macro has no path"));
+        // Another crate's `#[trace]`, say. Of a routing macro that is wrong, actix itself complains.
+        let Meta::List(list) = &attribute.meta else { continue };
+        let Ok(RouteArgs { pattern, options }) = RouteArgs::parse.parse2(list.tokens.clone())
+        else {
+            continue;
         };
-        let RouteArgs { pattern, options } = RouteArgs::parse.parse2(list.tokens.clone())?;
         let methods = method.into_iter().chain(options.iter().filter_map(method_option)).collect();
         routes.push(Route { pattern, methods });
     }
-    Ok(routes)
+    routes
 }
 
 /// The value of `method = "…"`.

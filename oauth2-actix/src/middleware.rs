@@ -11,7 +11,10 @@ use actix_web::{
     HttpMessage,
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform},
-    http::header::{HeaderMap, HeaderName, WWW_AUTHENTICATE},
+    http::header::{
+        CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION,
+        CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, WWW_AUTHENTICATE,
+    },
 };
 use futures_util::future::LocalBoxFuture;
 use pin_project_lite::pin_project;
@@ -22,7 +25,7 @@ use crate::{
     claims::{Anonymous, Claims},
     error::Error,
     policy::{Decision, Pending},
-    public::{Mark, is_admitted},
+    public::{KnownPatterns, Mark, is_admitted},
     refusal::Facts,
 };
 
@@ -38,7 +41,11 @@ where
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        ready(Ok(OAuth2Middleware(Rc::new(Shared { service, oauth2: self.clone() }))))
+        ready(Ok(OAuth2Middleware(Rc::new(Shared {
+            service,
+            oauth2: self.clone(),
+            known_patterns: KnownPatterns::default(),
+        }))))
     }
 }
 
@@ -51,6 +58,7 @@ pub struct OAuth2Middleware<S>(Rc<Shared<S>>);
 struct Shared<S> {
     service: S,
     oauth2: OAuth2,
+    known_patterns: KnownPatterns,
 }
 
 impl<S, B> Service<ServiceRequest> for OAuth2Middleware<S>
@@ -108,7 +116,7 @@ impl Public {
         if shared.oauth2.0.public.contains(request.match_info().as_str()) || is_admitted(request) {
             Some(Self::Path)
         } else {
-            Mark::find(request).map(Self::Route)
+            Mark::find(request, &shared.known_patterns).map(Self::Route)
         }
     }
 }
@@ -277,14 +285,22 @@ fn finish_error<S>(shared: &Shared<S>, facts: &Facts, error: actix_web::Error) -
     }
 }
 
+/// Headers that describe a body.
+const OF_A_BODY: [HeaderName; 7] = [
+    CONTENT_DISPOSITION,
+    CONTENT_ENCODING,
+    CONTENT_LANGUAGE,
+    CONTENT_LENGTH,
+    CONTENT_LOCATION,
+    CONTENT_RANGE,
+    CONTENT_TYPE,
+];
+
 /// What middleware further in has added stays, but for what was said of the body.
 fn keep_headers(from: &HeaderMap, into: &mut HeaderMap) {
     let ours: Vec<HeaderName> = into.keys().cloned().collect();
     for (name, value) in from {
-        if !ours.contains(name)
-            && name != WWW_AUTHENTICATE
-            && !name.as_str().starts_with("content-")
-        {
+        if !ours.contains(name) && name != WWW_AUTHENTICATE && !OF_A_BODY.contains(name) {
             into.append(name.clone(), value.clone());
         }
     }

@@ -8,29 +8,41 @@
 //! not entered, and the request is dropped before anything is polled: no handler has run.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
+    collections::HashMap,
     future::{Ready, ready},
     rc::Rc,
+    sync::{Mutex, PoisonError},
 };
 
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse,
     dev::{AppService, HttpServiceFactory, Service, ServiceRequest, Url},
+    error::UrlGenerationError,
     http::Uri,
     web,
 };
 use futures_util::future::Either;
 
-use super::table::INDEX;
+use super::table::{PublicRoute, ROUTES};
 use crate::{claims::Claims, error::Error};
+
+/// The ids of handlers that some app of the process has registered, in their order.
+static REGISTERED: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
 
 /// Registers a `#[public]` service: what the macro's output calls.
 #[doc(hidden)]
-pub fn register<M, S>(config: &mut AppService, id: &str, marked: M, service: S)
+pub fn register<M, S>(config: &mut AppService, id: &'static str, marked: M, service: S)
 where
     M: HttpServiceFactory + 'static,
     S: HttpServiceFactory + 'static,
 {
+    {
+        let mut registered = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+        if !registered.contains(&id) {
+            registered.push(id);
+        }
+    }
     // The marked one first: of two resources with one name, `url_for` takes the last.
     web::scope(&prefix(id))
         .wrap_fn(|mut request, service| {
@@ -43,6 +55,8 @@ where
             }
         })
         .service(marked)
+        // Serves nothing. The resource map of an app can be asked for a name at once.
+        .service(web::resource(MOUNTED).name(&prefix(id)))
         .default_service(web::to(not_public))
         .register(config);
     service.register(config);
@@ -69,14 +83,67 @@ pub(crate) struct Admission {
     length: u16,
 }
 
+/// Which `#[public]` routes a pattern of an app may be, learnt as requests come. One for each app and
+/// worker; as large as the app has patterns.
+#[derive(Debug, Default)]
+pub(crate) struct KnownPatterns(RefCell<HashMap<String, Rc<[Candidate]>>>);
+
+/// A `#[public]` route that a pattern ends with.
+#[derive(Debug)]
+struct Candidate {
+    route: &'static PublicRoute,
+    mark: String,
+    /// The pattern, and the mark in its place.
+    marked_pattern: String,
+    /// How many slashes stand before the mark.
+    slashes: usize,
+}
+
+impl KnownPatterns {
+    fn candidates(&self, request: &HttpRequest, pattern: &str) -> Rc<[Candidate]> {
+        if let Some(known) = self.0.borrow().get(pattern) {
+            return Rc::clone(known);
+        }
+        let candidates: Rc<[Candidate]> = Candidate::all(request, pattern).into();
+        self.0.borrow_mut().insert(pattern.to_owned(), Rc::clone(&candidates));
+        candidates
+    }
+}
+
+impl Candidate {
+    /// Those whose handlers this app has, in the order of their registration: the router too takes
+    /// the first.
+    fn all(request: &HttpRequest, pattern: &str) -> Vec<Self> {
+        let is_mounted = |mark: &str| {
+            let found = request.resource_map().url_for(request, mark, [""; 0]);
+            !matches!(found, Err(UrlGenerationError::ResourceNotFound))
+        };
+        let registered = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut candidates: Vec<(usize, Self)> = ROUTES
+            .iter()
+            .filter_map(|route| {
+                let order = registered.iter().position(|id| *id == route.id())?;
+                let before = route.prefix_in(pattern)?;
+                let mark = Some(prefix(route.id())).filter(|mark| is_mounted(mark))?;
+                let marked_pattern = [before, &mark, &pattern[before.len()..]].concat();
+                let slashes = before.matches('/').count();
+                Some((order, Self { route, mark, marked_pattern, slashes }))
+            })
+            .collect();
+        candidates.sort_by_key(|(order, _)| *order);
+        candidates.into_iter().map(|(_, candidate)| candidate).collect()
+    }
+}
+
 impl Mark {
     /// The public route that this request is for, if the router would take it there.
     ///
-    /// actix's resource map says which pattern a path is for, whatever the guards: that of the
-    /// marked path must be that of the path, and the mark. Costs two look-ups in the map, and none
-    /// where no pattern of a `#[public]` route fits.
-    pub(crate) fn find(request: &ServiceRequest) -> Option<Self> {
-        if INDEX.is_empty() {
+    /// actix's resource map says which pattern a path is for, whatever the guards. If that pattern
+    /// ends with the one of a `#[public]` route, the map must also know the marked path, under just
+    /// the pattern with the mark. Costs one search of the map, and one more for each such route that
+    /// allows the method; neither without any `#[public]`.
+    pub(crate) fn find(request: &ServiceRequest, known: &KnownPatterns) -> Option<Self> {
+        if ROUTES.is_empty() {
             return None;
         }
         let path = request.match_info().as_str();
@@ -86,29 +153,30 @@ impl Mark {
         // What scopes outside have taken of the path already.
         let taken = path.len() - request.match_info().unprocessed().len();
         let map = request.resource_map();
-        INDEX.candidates(path, request.method()).take(MAX_CANDIDATES).find_map(|(at, route)| {
-            if at < taken {
-                return None;
-            }
-            let mark = prefix(route.id());
-            let marked = [&path[..at], &mark, &path[at..]].concat();
-            let pattern = map.match_pattern(&marked)?.replacen(&mark, "", 1);
-            if map.match_pattern(path)? != pattern {
-                return None;
-            }
-            let slashes = path[..at].matches('/').count();
-            let marked_uri = marked_uri(request.uri(), slashes, at == path.len(), &mark)?;
-            if Url::new(marked_uri.clone()).path() != marked {
-                return None;
-            }
-            let admission = Admission {
-                entered: Cell::new(false),
-                unmarked: request.uri().clone(),
-                at: u16::try_from(at).ok()?,
-                length: u16::try_from(mark.len()).ok()?,
-            };
-            Some(Self { marked: marked_uri, admission })
-        })
+        let candidates = known.candidates(request.request(), &map.match_pattern(path)?);
+        candidates
+            .iter()
+            .filter(|candidate| candidate.route.allows(request.method()))
+            .take(MAX_CANDIDATES)
+            .find_map(|candidate| {
+                let Candidate { mark, marked_pattern, slashes, .. } = candidate;
+                let at = position(path, *slashes)?;
+                let marked = [&path[..at], mark, &path[at..]].concat();
+                if at < taken || map.match_pattern(&marked).as_ref() != Some(marked_pattern) {
+                    return None;
+                }
+                let marked_uri = marked_uri(request.uri(), *slashes, mark)?;
+                if Url::new(marked_uri.clone()).path() != marked {
+                    return None;
+                }
+                let admission = Admission {
+                    entered: Cell::new(false),
+                    unmarked: request.uri().clone(),
+                    at: u16::try_from(at).ok()?,
+                    length: u16::try_from(mark.len()).ok()?,
+                };
+                Some(Self { marked: marked_uri, admission })
+            })
     }
 
     /// Puts the mark into the router's path. The request's URI stays as it is.
@@ -164,22 +232,30 @@ fn prefix(id: &str) -> String {
     MARK.chars().chain(id.chars().map(plain)).collect()
 }
 
+/// Where the slash of this number stands; the end, if there are just so many.
+fn position(path: &str, slashes: usize) -> Option<usize> {
+    let mut found = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+    found.nth(slashes)
+}
+
 /// The URI with the mark before the slash of this number, or at the end of its path. The router's
 /// path has the same slashes: an encoded one is never decoded.
-fn marked_uri(uri: &Uri, slashes: usize, at_end: bool, mark: &str) -> Option<Uri> {
+fn marked_uri(uri: &Uri, slashes: usize, mark: &str) -> Option<Uri> {
     let raw = uri.path();
-    let at = if at_end { raw.len() } else { raw.match_indices('/').nth(slashes)?.0 };
-    let (before, after) = raw.split_at(at);
+    let (before, after) = raw.split_at(position(raw, slashes)?);
     [before, mark, after].concat().parse().ok()
 }
 
 const MARK: &str = "/~public~";
 
-/// actix counts in 16 bits; this leaves room for the mark.
-const MAX_PATH: usize = 32 * 1024;
+const MOUNTED: &str = "/~public~mounted";
 
-/// Public routes that one path is tried as.
-const MAX_CANDIDATES: usize = 8;
+/// A search of the resource map takes longer the longer the path is, and this many bytes are plenty.
+const MAX_PATH: usize = 4 * 1024;
+
+/// Public routes that end one pattern, allow one method, and are tried. Several only differ by the
+/// scope that they are in, such as those of the pattern `""`.
+const MAX_CANDIDATES: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -187,15 +263,15 @@ mod tests {
 
     #[test]
     fn the_mark_stands_before_a_segment_or_at_the_end() {
-        let marked = |uri: &str, slashes, at_end| {
-            marked_uri(&uri.parse().expect("a URI"), slashes, at_end, "/~public~x")
+        let marked = |uri: &str, slashes| {
+            marked_uri(&uri.parse().expect("a URI"), slashes, "/~public~x")
                 .map(|uri| uri.to_string())
         };
-        assert_eq!(marked("/api/a?q=/", 1, false).as_deref(), Some("/api/~public~x/a"));
-        assert_eq!(marked("/api/a", 0, false).as_deref(), Some("/~public~x/api/a"));
-        assert_eq!(marked("/api%2Fa/b", 1, false).as_deref(), Some("/api%2Fa/~public~x/b"));
-        assert_eq!(marked("/api", 1, true).as_deref(), Some("/api/~public~x"));
-        assert_eq!(marked("http://x.test/api/a", 1, false).as_deref(), Some("/api/~public~x/a"));
-        assert_eq!(marked("/api", 5, false), None);
+        assert_eq!(marked("/api/a?q=/", 1).as_deref(), Some("/api/~public~x/a"));
+        assert_eq!(marked("/api/a", 0).as_deref(), Some("/~public~x/api/a"));
+        assert_eq!(marked("/api%2Fa/b", 1).as_deref(), Some("/api%2Fa/~public~x/b"));
+        assert_eq!(marked("/api", 1).as_deref(), Some("/api/~public~x"));
+        assert_eq!(marked("http://x.test/api/a", 1).as_deref(), Some("/api/~public~x/a"));
+        assert_eq!(marked("/api", 5), None);
     }
 }

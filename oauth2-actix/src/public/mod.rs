@@ -9,6 +9,6 @@ pub use self::{
     table::{PublicRoute, ROUTES, public_routes},
 };
 pub(crate) use self::{
-    dispatch::{Mark, is_admitted},
+    dispatch::{KnownPatterns, Mark, is_admitted},
     paths::PublicPaths,
 };

@@ -401,7 +401,11 @@ async fn headers_that_middleware_inside_adds_stay() {
         let app = move || {
             App::new()
                 .configure(api::routes)
-                .wrap(DefaultHeaders::new().add(("strict-transport-security", "max-age=1")))
+                .wrap(
+                    DefaultHeaders::new()
+                        .add(("strict-transport-security", "max-age=1"))
+                        .add(("content-security-policy", "default-src 'none'")),
+                )
                 .wrap(oauth2.clone())
         };
         Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
@@ -412,6 +416,7 @@ async fn headers_that_middleware_inside_adds_stay() {
         (answer.status, answer.header("strict-transport-security")),
         (403, Some("max-age=1"))
     );
+    assert_eq!(answer.header("content-security-policy"), Some("default-src 'none'"));
     assert!(answer.challenge().contains("orders:read"));
     assert_eq!(answer.headers.iter().filter(|(name, _)| name == "content-length").count(), 1);
 }

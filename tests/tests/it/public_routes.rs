@@ -15,7 +15,7 @@ use actix_web::{
 };
 use oauth2_actix::{
     Algorithm, Claims, OAuth2, OptionalClaims, Provider, public, public_routes, require_claim,
-    testing::{LocalServer, Token},
+    testing::{Answer as Script, KeyServer, LocalServer, SigningKey, Token},
 };
 use oauth2_actix_tests::{
     client::{Answer, client, raw, raw_get, send},
@@ -152,6 +152,59 @@ async fn who(OptionalClaims(claims): OptionalClaims) -> String {
 #[get("/claims")]
 async fn demands(claims: Claims) -> String {
     claims.provider().to_owned()
+}
+
+const ID: &str = "the user's own";
+
+#[public]
+#[get("/own-constant")]
+async fn own_constant() -> &'static str {
+    ID
+}
+
+macro_rules! modules {
+    ($($name:ident),*) => {
+        $(mod $name {
+            use super::{get, public, web};
+
+            #[public]
+            #[get("")]
+            async fn list() -> &'static str {
+                concat!("public list of ", stringify!($name))
+            }
+
+            #[public]
+            #[get("/{id}")]
+            async fn one(id: web::Path<u32>) -> String {
+                format!("public {id} of {}", stringify!($name))
+            }
+
+            pub(super) fn configure(config: &mut web::ServiceConfig) {
+                config.service(web::scope(concat!("/", stringify!($name))).service(list).service(one));
+            }
+        })*
+
+        fn all_modules(config: &mut ServiceConfig) {
+            $($name::configure(config);)*
+            config.service(at("/private")).service(at("/private/{tail:.*}"));
+        }
+
+        const MODULES: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+modules!(m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19);
+
+#[public]
+#[get("/twin")]
+async fn twin_a() -> &'static str {
+    "public a"
+}
+
+#[public]
+#[get("/twin")]
+async fn twin_b() -> &'static str {
+    "public b"
 }
 
 struct Setup {
@@ -459,6 +512,98 @@ fn a_private_pattern_that_would_take_the_marked_path() {
         &[],
         &["GET /s/health"],
     );
+}
+
+#[test]
+fn many_modules_with_the_same_patterns() {
+    let setup = Setup::new(all_modules);
+    for name in MODULES {
+        assert_eq!(setup.get(&format!("/{name}")).body, format!("public list of {name}"));
+        assert_eq!(setup.get(&format!("/{name}/7")).body, format!("public 7 of {name}"));
+        assert_eq!(setup.get(&format!("/{name}/7/8")).status, 400);
+    }
+    for path in ["/private", "/private/", "/private/7", "/private/m0/7"] {
+        assert_eq!(setup.get(path).status, 400, "{path}");
+        setup.private_with_a_token("GET", path, &[]);
+    }
+}
+
+#[test]
+fn of_public_twins_everybody_gets_the_first_registered() {
+    for (configure, body) in [
+        (
+            (|app| {
+                app.service(twin_a).service(twin_b);
+            }) as fn(&mut ServiceConfig),
+            "public a",
+        ),
+        (
+            |app| {
+                app.service(twin_a);
+            },
+            "public a",
+        ),
+    ] {
+        let setup = Setup::new(configure);
+        let bearer = format!("Authorization: Bearer {}", token());
+        assert_eq!(setup.get("/twin").body, body);
+        assert_eq!(setup.ask("GET", "/twin", &[&bearer]).body, body);
+    }
+}
+
+#[tokio::test]
+async fn a_valid_token_waits_for_keys_on_a_private_route_beside_public_ones() {
+    let (old, new) = (
+        SigningKey::generate(Algorithm::ES256, "old"),
+        SigningKey::generate(Algorithm::ES256, "new"),
+    );
+    let keys = KeyServer::start(Script::json(&old.jwk_set())).unwrap();
+    let provider = Provider::new().issuer("https://idp.test").audience("api").keys(keys.url());
+    let oauth2 = OAuth2::builder().provider("p", provider).key_refresh_minutes(30).build().unwrap();
+    let runs = Data::new(Arc::new(Runs::default()));
+    let server = LocalServer::start(move |listener| {
+        let app = move || {
+            App::new()
+                .app_data(runs.clone())
+                .service(at("/c/{tail:.*}"))
+                .service(web::scope("/d").service(empty).service(item))
+                .wrap(oauth2.clone())
+        };
+        Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+    })
+    .unwrap();
+    let get = async |path: &str, key: &SigningKey| {
+        let token = Token::new("https://idp.test", "api").sign(key);
+        oauth2_actix_tests::client::get(&server.url(path), Some(&token)).await.status
+    };
+    assert_eq!(get("/c/items/7", &old).await, 200, "the first keys are waited for");
+    keys.answer(Script::json(&new.jwk_set()));
+    assert_eq!(get("/c/items/7", &new).await, 200, "and so are new ones");
+}
+
+#[test]
+fn what_a_stranger_can_ask_the_map_is_bounded() {
+    let setup = check(
+        "long",
+        |app| {
+            app.service(web::scope("/s").service(file));
+        },
+        &["GET /s/files/a"],
+        &[],
+    );
+    let long = format!("/s/files/{}", "a/".repeat(40));
+    assert_eq!(setup.get(&long).status, 200);
+    let too_long = format!("/s/files/{}", "a".repeat(4096));
+    assert_eq!(setup.get(&too_long).status, 400);
+    assert_eq!(setup.get(&"/".repeat(20_000)).status, 400);
+}
+
+#[test]
+fn the_users_names_stay_his() {
+    let setup = Setup::new(|app| {
+        app.service(own_constant);
+    });
+    assert_eq!(setup.get("/own-constant").body, "the user's own");
 }
 
 #[test]

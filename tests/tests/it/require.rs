@@ -57,7 +57,7 @@ async fn present(runs: Runs) -> HttpResponse {
 }
 
 #[get("/numbers")]
-#[require_claim("level", any(7, -8))]
+#[require_claim("level", any(7, -8, -9223372036854775808))]
 #[require_claim("active", true)]
 async fn numbers(runs: Runs) -> HttpResponse {
     run(&runs)
@@ -223,8 +223,38 @@ mod shadowed {
     #[super::get("/shadowed")]
     #[super::require_claim("role", any("admin", "x"))]
     #[super::require_scope("a")]
+    #[super::require_claim("level", 7)]
     pub async fn shadowed(runs: Runs) -> super::HttpResponse {
         super::run(&runs)
+    }
+}
+
+/// To actix a handler is a struct, and a local variable of its name is a pattern of that struct.
+mod named_like_locals {
+    use super::{HttpResponse, Runs, get, require, require_claim, run};
+    use oauth2_actix::public;
+
+    fn yes(_: &oauth2_actix::Claims) -> bool {
+        true
+    }
+
+    #[get("/claims")]
+    #[require_claim("role", "admin")]
+    #[require(yes)]
+    pub async fn claims(runs: Runs) -> HttpResponse {
+        run(&runs)
+    }
+
+    #[get("/request")]
+    #[require(yes)]
+    pub async fn request(runs: Runs) -> HttpResponse {
+        run(&runs)
+    }
+
+    #[public]
+    #[get("/config")]
+    pub async fn config(runs: Runs) -> HttpResponse {
+        run(&runs)
     }
 }
 
@@ -248,6 +278,9 @@ fn configure(config: &mut web::ServiceConfig) {
         .route("/public-admin", web::get().to(plain))
         .service(module::inside)
         .service(shadowed::shadowed)
+        .service(named_like_locals::claims)
+        .service(named_like_locals::request)
+        .service(named_like_locals::config)
         .service(
             web::scope("/wrapped")
                 .wrap(all([
@@ -319,12 +352,16 @@ async fn whoever_satisfies_the_demand_runs_the_handler() {
         ("/above", admin.clone()),
         ("/plain", admin.clone()),
         ("/generic", admin.clone()),
+        ("/claims", admin.clone()),
+        ("/request", admin.clone()),
+        ("/config", admin.clone()),
         ("/fifteen", admin.clone()),
         ("/module/inside", admin.clone()),
-        ("/shadowed", json!({"role": "admin", "scope": "a"})),
+        ("/shadowed", json!({"role": "admin", "scope": "a", "level": 7})),
         ("/present", json!({"email": ""})),
         ("/numbers", json!({"level": 7, "active": true})),
         ("/numbers", json!({"level": -8, "active": true})),
+        ("/numbers", json!({"level": i64::MIN, "active": true})),
         ("/any", json!({"role": "support"})),
         ("/all", json!({"realm_access": {"roles": ["b", "a", "c"]}})),
         ("/stacked", json!({"role": "admin", "scope": "orders:read orders:write"})),
@@ -356,8 +393,8 @@ async fn whoever_does_not_is_403_and_runs_nothing() {
         ("/generic", json!({}), ""),
         ("/fifteen", json!({}), ""),
         ("/module/inside", json!({}), ""),
-        ("/shadowed", json!({"role": "admin"}), "a"),
-        ("/shadowed", json!({"scope": "a"}), ""),
+        ("/shadowed", json!({"role": "admin", "level": 7}), "a"),
+        ("/shadowed", json!({"scope": "a", "level": 7}), ""),
         ("/present", json!({"email": null}), ""),
         ("/present", json!({}), ""),
         ("/numbers", json!({"level": "7", "active": true}), ""),
