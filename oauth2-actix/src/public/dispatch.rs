@@ -24,7 +24,7 @@ use actix_web::{
 };
 use futures_util::future::Either;
 
-use super::table::{PublicRoute, ROUTES};
+use super::table::{PublicRoute, ROUTES, SHAPES};
 use crate::{claims::Claims, error::Error};
 
 /// The ids of handlers that some app of the process has registered, in their order.
@@ -141,13 +141,13 @@ impl Mark {
     /// actix's resource map says which pattern a path is for, whatever the guards. If that pattern
     /// ends with the one of a `#[public]` route, the map must also know the marked path, under just
     /// the pattern with the mark. Costs one search of the map, and one more for each such route that
-    /// allows the method; neither without any `#[public]`.
+    /// allows the method; neither for a path that looks like no `#[public]` route.
     pub(crate) fn find(request: &ServiceRequest, known: &KnownPatterns) -> Option<Self> {
         if ROUTES.is_empty() {
             return None;
         }
         let path = request.match_info().as_str();
-        if path.len() > MAX_PATH || path.contains(MARK) {
+        if path.len() > MAX_PATH || path.contains(MARK) || !SHAPES.may_end(path) {
             return None;
         }
         // What scopes outside have taken of the path already.
