@@ -1,0 +1,239 @@
+//! What public handlers, their names and a stranger see.
+
+use super::*;
+
+#[tokio::test]
+async fn a_valid_token_waits_for_keys_on_a_private_route_beside_public_ones() {
+    let (old, new) = (
+        SigningKey::generate(Algorithm::ES256, "old"),
+        SigningKey::generate(Algorithm::ES256, "new"),
+    );
+    let keys = KeyServer::start(Script::json(&old.jwk_set())).unwrap();
+    let provider = Provider::new().issuer("https://idp.test").audience("api").keys(keys.url());
+    let oauth2 = OAuth2::builder().provider("p", provider).key_refresh_minutes(30).build().unwrap();
+    let runs = Data::new(Arc::new(Runs::default()));
+    let server = LocalServer::start(move |listener| {
+        let app = move || {
+            App::new()
+                .app_data(runs.clone())
+                .service(at("/c/{tail:.*}"))
+                .service(web::scope("/d").service(empty).service(item))
+                .wrap(oauth2.clone())
+        };
+        Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+    })
+    .unwrap();
+    let get = async |path: &str, key: &SigningKey| {
+        let token = Token::new("https://idp.test", "api").sign(key);
+        oauth2_actix_tests::client::get(&server.url(path), Some(&token)).await.status
+    };
+    assert_eq!(get("/c/items/7", &old).await, 200, "the first keys are waited for");
+    keys.answer(Script::json(&new.jwk_set()));
+    assert_eq!(get("/c/items/7", &new).await, 200, "and so are new ones");
+}
+
+#[test]
+fn what_a_stranger_can_ask_the_map_is_bounded() {
+    let setup = check(
+        "long",
+        |app| {
+            app.service(web::scope("/s").service(file));
+        },
+        &["GET /s/files/a"],
+        &[],
+    );
+    let long = format!("/s/files/{}", "a/".repeat(40));
+    assert_eq!(setup.get(&long).status, 200);
+    let too_long = format!("/s/files/{}", "a".repeat(4096));
+    assert_eq!(setup.get(&too_long).status, 400);
+    assert_eq!(setup.get(&"/".repeat(20_000)).status, 400);
+}
+
+#[test]
+fn the_users_names_stay_his() {
+    let setup = Setup::new(|app| {
+        app.service(own_constant);
+    });
+    assert_eq!(setup.get("/own-constant").body, "the user's own");
+}
+
+#[test]
+fn marks_in_a_clients_path_open_nothing() {
+    let setup = check(
+        "marks",
+        |app| {
+            app.service(health)
+                .service(web::scope("/api").service(item).service(at("/secret")))
+                .service(at("/{tail:.*}"));
+        },
+        &["GET /health"],
+        &[
+            "GET /~public~/health",
+            "GET /~public~x/health",
+            "GET /api/~public~x/secret",
+            "GET /%7Epublic~x/health",
+        ],
+    );
+    // With its exact text, which a stranger may know.
+    let route = public_routes()
+        .find(|route| route.pattern() == "/items/{id}" && route.methods() == ["GET"])
+        .unwrap();
+    let id = route.handler().rsplit_once("::").unwrap();
+    for line in route.line().saturating_sub(3)..route.line() + 4 {
+        for column in 0..3 {
+            let path = format!("/api/~public~{}-{}-{line}-{column}/items/7", id.0, id.1);
+            assert_eq!(setup.get(&path).status, 400, "{path}");
+            let bearer = format!("Authorization: Bearer {}", token());
+            let answer = setup.ask("GET", &path, &[&bearer]);
+            assert!(matches!(answer.body.as_str(), "private" | ""), "{path} {answer:?}");
+        }
+    }
+}
+
+#[test]
+fn answers_of_public_handlers_are_their_own() {
+    let setup = Setup::new(|app| {
+        app.service(busy).service(number).service(who).service(demands);
+    });
+    assert_eq!(setup.get("/busy").status, 429);
+    assert_eq!(setup.get("/number/7").body, "7");
+    assert_eq!(setup.get("/number/x").status, 404, "the extractor's own answer");
+    assert_eq!(setup.get("/who").body, "stranger");
+    let bearer = format!("Authorization: Bearer {}", token());
+    assert_eq!(setup.ask("GET", "/who", &[&bearer]).body, "user-1");
+    assert_eq!(setup.ask("GET", "/who", &["Authorization: Bearer x.y.z"]).body, "stranger");
+    assert_eq!(setup.get("/claims").status, 400, "claims are demanded");
+    assert_eq!(setup.ask("GET", "/claims", &["Authorization: Bearer x.y.z"]).status, 401);
+    assert_eq!(setup.ask("GET", "/claims", &[&bearer]).body, "test");
+}
+
+#[tokio::test]
+async fn head_and_options() {
+    let setup = Setup::new(|app| {
+        app.service(health).service(either);
+    });
+    let head = async |path: &str| send(client().head(setup.server.url(path))).await.status;
+    assert_eq!(head("/either").await, 200);
+    assert_eq!(head("/health").await, 400, "#[get] answers no HEAD, so none is public");
+}
+
+#[test]
+fn on_a_websocket_route() {
+    let setup = Setup::new(|app| {
+        app.service(web::scope("/live").service(ws));
+    });
+    let lines = [
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ];
+    let mut connection = oauth2_actix_tests::client::Connection::open(setup.server.address());
+    connection.send(&raw_get("/live/ws", &lines));
+    assert_eq!(connection.answer().status, 101);
+    assert_eq!(connection.rest(), b"\x88\x00", "the handler's own close");
+    let mut connection = oauth2_actix_tests::client::Connection::open(setup.server.address());
+    connection.send(&raw_get("/live/other", &lines));
+    assert_eq!(connection.answer().status, 101);
+    assert_eq!(connection.rest(), b"\x88\x0f\x03\xf0token missing");
+}
+
+async fn show(request: HttpRequest) -> impl Responder {
+    let url = |name: &str, elements: &[&str]| {
+        request.url_for(name, elements).map(|url| url.path().to_owned()).unwrap_or_default()
+    };
+    format!(
+        "{} {} {} {} {}",
+        request.match_pattern().unwrap_or_default(),
+        request.match_name().unwrap_or_default(),
+        url("health", &["t"]),
+        url("item", &["t", "7"]),
+        url("either-name", &["t"]),
+    )
+}
+
+#[get("/show", name = "show-name")]
+async fn show_private(request: HttpRequest) -> impl Responder {
+    show(request).await
+}
+
+#[public]
+#[get("/show-public")]
+async fn show_public(request: HttpRequest) -> impl Responder {
+    show(request).await
+}
+
+#[test]
+fn names_and_patterns_are_as_without_the_macro() {
+    let setup = Setup::new(|app| {
+        app.service(
+            web::scope("/{t}")
+                .service(health)
+                .service(item)
+                .service(either)
+                .service(show_private)
+                .service(show_public),
+        );
+    });
+    let urls = "/t/health /t/items/7 /t/either";
+    let bearer = format!("Authorization: Bearer {}", token());
+    let show = |path: &str, lines: &[&str]| setup.ask("GET", path, lines).body;
+    assert_eq!(show("/x/show", &[&bearer]), format!("/{{t}}/show show-name {urls}"));
+    assert_eq!(
+        show("/x/show-public", &[&bearer]),
+        format!("/{{t}}/show-public show_public {urls}")
+    );
+    let anonymous = show("/x/show-public", &[]);
+    assert!(
+        anonymous.starts_with("/{t}/~public~")
+            && anonymous.ends_with(&format!("/show-public show_public {urls}")),
+        "{anonymous}"
+    );
+}
+
+#[test]
+fn the_table_lists_every_public_route() {
+    let rows: Vec<String> = public_routes()
+        .filter(|route| route.handler().contains("public_routes::"))
+        .map(|route| {
+            format!("{} {} {}", route.methods().join(","), route.pattern(), route.handler())
+        })
+        .collect();
+    for row in [
+        "GET /health it::public_routes::health",
+        "GET  it::public_routes::empty",
+        "GET /files/{tail:.*} it::public_routes::file",
+        "GET /one it::public_routes::several",
+        "POST /two it::public_routes::several",
+        "GET,HEAD /either it::public_routes::either",
+        "GET /module/inside it::public_routes::module::inside",
+    ] {
+        assert!(rows.iter().any(|found| found == row), "{row} is not in {rows:#?}");
+    }
+    assert!(!rows.iter().any(|row| row.contains("private")));
+    let row = public_routes().find(|route| route.handler() == "it::public_routes::health").unwrap();
+    assert!(row.file().ends_with("public_routes/mod.rs"));
+    let line = include_str!("mod.rs")
+        .lines()
+        .position(|line| line == "async fn health() -> &'static str {");
+    assert_eq!(row.line() as usize, line.unwrap() - 1, "the line of the attribute");
+}
+
+/// A demand on an ordinary handler, beside all that.
+#[get("/admin")]
+#[require_claim("role", "admin")]
+async fn admin(runs: Data<Arc<Runs>>) -> &'static str {
+    private(runs).await
+}
+
+#[test]
+fn demands_stay_demands() {
+    check(
+        "demand",
+        |app| {
+            app.service(health).service(admin);
+        },
+        &["GET /health"],
+        &["GET /admin"],
+    );
+}
