@@ -10,12 +10,11 @@ pub(crate) struct KeySet {
     keys: Vec<Key>,
     by_kid: HashMap<String, Vec<usize>>,
     without_kid: Vec<usize>,
-    all: Vec<usize>,
 }
 
 impl KeySet {
     pub(crate) fn new(keys: Vec<Key>) -> Self {
-        let mut set = Self { all: (0..keys.len()).collect(), keys, ..Self::default() };
+        let mut set = Self { keys, ..Self::default() };
         for (index, key) in set.keys.iter().enumerate() {
             match &key.kid {
                 Some(kid) => set.by_kid.entry(kid.clone()).or_default().push(index),
@@ -34,16 +33,18 @@ impl KeySet {
     pub(crate) fn verify(&self, header: &Header, signed: &[u8], signature: &[u8]) -> Verdict {
         let named = header.kid.as_ref().and_then(|kid| self.by_kid.get(kid));
         // A token that names no key may be of any; a key without a name may be of any token.
-        let (selected, others) = match (&header.kid, named) {
-            (Some(_), Some(named)) => (named.as_slice(), self.without_kid.as_slice()),
-            (Some(_), None) => (self.without_kid.as_slice(), [].as_slice()),
-            (None, _) => (self.all.as_slice(), [].as_slice()),
+        let (without_kid, any) = match header.kid {
+            Some(_) => (self.without_kid.as_slice(), 0..0),
+            None => ([].as_slice(), 0..self.keys.len()),
         };
         let mut fitting = 0;
-        let verified = selected
-            .iter()
-            .chain(others)
-            .filter_map(|index| self.keys[*index].verifier(header.alg))
+        let verified = named
+            .into_iter()
+            .flatten()
+            .chain(without_kid)
+            .copied()
+            .chain(any)
+            .filter_map(|index| self.keys[index].verifier(header.alg))
             .take(MAX_TRIED)
             .inspect(|_| fitting += 1)
             .any(|verifier| verifier.verify(signed, signature).is_ok());
