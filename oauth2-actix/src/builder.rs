@@ -1,26 +1,25 @@
 //! The configuration in code: `OAuth2Builder` and `Provider`. Everything is checked in `build()`.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
+    ops::RangeInclusive,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
 use actix_web::{HttpRequest, HttpResponse};
+use reqwest::{Client, ClientBuilder};
 
 use crate::{
-    BuildError, Error, Keys, OAuth2, Provider,
+    BuildError, Error, OAuth2, Provider, Tenants,
     clock::Clock,
-    fetch::{Clients, KeyUrl},
-    jwk::{KeyPolicy, Origin},
-    key_engine::EngineHandle,
-    key_form::{KeyDocument, Skipped},
-    keys::Form,
-    policy::{Policy, ProviderKeys, ProviderPolicy, RefusalHook},
+    http_client::{AdjustClient, Clients},
+    key_thread::KeyThread,
+    policy::{Policy, RefusalHook},
+    provider_policy::{Defaults, ProviderPolicy},
     public::PublicPaths,
     refusal::DEFAULT_REALM,
-    remote_keys::{Refresh, RemoteKeys},
 };
 
 /// The configuration of [`OAuth2`]: in code by the methods here, or through serde from JSON, TOML,
@@ -46,8 +45,9 @@ use crate::{
 /// ```
 ///
 /// Unknown fields and names that stand twice are refused. The serde form has, besides those shown,
-/// `missing_token` (`"bad_request"` or `"unauthorized"`) and `max_token_length`, and for a provider
-/// `audience_claim` and `dangerous_allow_http`.
+/// `missing_token` (`"bad_request"` or `"unauthorized"`), `max_token_length`, `stale_window_minutes`,
+/// `unknown_key_cooldown_seconds` and `fetch_timeout_seconds`, and for a provider `audience_claim`
+/// and `dangerous_allow_http`. `keys` is text, JSON keys, `{"discover": true}` or `{"file": path}`.
 #[derive(Clone, Default)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct OAuth2Builder {
@@ -60,6 +60,12 @@ pub struct OAuth2Builder {
     pub(crate) realm: Option<String>,
     pub(crate) missing_token: MissingToken,
     pub(crate) max_token_length: Option<usize>,
+    pub(crate) stale_window: Option<Duration>,
+    pub(crate) unknown_key_cooldown: Option<Duration>,
+    pub(crate) fetch_timeout: Option<Duration>,
+    adjust_client: Option<AdjustClient>,
+    ready_client: Option<Client>,
+    tenants: Option<Tenants>,
     on_refusal: Option<RefusalHook>,
     clock: Clock,
 }
@@ -104,12 +110,16 @@ impl OAuth2Builder {
     ///
     /// Keys are fetched anew in the background at about 80 % of this interval, or earlier where the
     /// provider's `Cache-Control: max-age` asks for it (no earlier than 60 s), and at once, while
-    /// the request waits, when a token names a key that is not there: at most once in 10 s for
-    /// unknown keys. If the provider fails, the keys at hand serve for 24 hours (or twice the
-    /// interval, if that is longer) from the last success; then requests get 503.
+    /// the request waits, when a token names a key that is not there: see
+    /// [`OAuth2Builder::unknown_key_cooldown`]. If the provider fails, the keys at hand serve on: see
+    /// [`OAuth2Builder::stale_window`]. Failed attempts are repeated after 1 s, 2 s, 4 s and so on up to 60 s,
+    /// less up to a fifth by chance.
     ///
     /// From 1 s to 365 days. Default: none. The keys fetched first then stay for good, so that a provider's next key
     /// rotation ends all access until a restart; a warning says so. 5 to 60 minutes suit most.
+    ///
+    /// Short: more fetches, and more often a failed one. Long: a key that the provider withdraws serves
+    /// for that long. The keys of a new rotation are found by the first token that needs them either way.
     ///
     /// [`Duration::ZERO`] makes every request that carries a plausible token wait for fresh keys.
     /// A stranger can make up plausible tokens, and so sets the pace at which your provider is asked.
@@ -118,6 +128,98 @@ impl OAuth2Builder {
     /// bad signature under a known `kid` fetches nothing, since anybody can send one.
     pub fn key_refresh(mut self, interval: Duration) -> Self {
         self.key_refresh = Some(interval);
+        self
+    }
+
+    /// Sets for how long keys serve after the last successful fetch, when the provider fails.
+    ///
+    /// Past it, requests get 503 until a fetch succeeds. In serde `stale_window_minutes`. Monotonic
+    /// time. Default 24 hours, or twice the refresh interval if that is longer. From the refresh
+    /// interval to 365 days. Short: an outage of the provider becomes yours sooner. Long: a key that
+    /// the provider has withdrawn, because it was stolen, say, serves for as long as somebody keeps
+    /// the provider from being reached. Of no effect where nothing is refreshed: keys fetched once
+    /// for good never go stale.
+    pub fn stale_window(mut self, window: Duration) -> Self {
+        self.stale_window = Some(window);
+        self
+    }
+
+    /// Sets the least time between two fetches that tokens with unknown key ids can cause, for each
+    /// provider.
+    ///
+    /// Anybody can make up key ids. It counts from the last such attempt, whether or not it worked, so
+    /// a new key may go unseen for this long: its tokens are refused meanwhile. In serde
+    /// `unknown_key_cooldown_seconds`. Monotonic time. Default 10 s, from 1 s to 1 hour. Short: a
+    /// stranger can have your provider asked that often by every process of yours. Long: a rotation
+    /// without notice may refuse genuine tokens for that long.
+    pub fn unknown_key_cooldown(mut self, cooldown: Duration) -> Self {
+        self.unknown_key_cooldown = Some(cooldown);
+        self
+    }
+
+    /// Sets the time limit for the whole of a fetch, from name resolution to the last byte,
+    /// discovery included; also for a [`KeySource`](crate::KeySource) and a lookup of [`Tenants`].
+    ///
+    /// In serde `fetch_timeout_seconds`. Default 5 s, from 100 ms to 60 s. Short: a provider that is
+    /// slow for a moment is taken for one that is down. Long: requests that need a key that is not
+    /// there wait for that long before they get 503.
+    pub fn fetch_timeout(mut self, timeout: Duration) -> Self {
+        self.fetch_timeout = Some(timeout);
+        self
+    }
+
+    /// Adjusts the HTTP client that discovery documents and keys are fetched with: a private CA, a
+    /// proxy, a client certificate, additional headers.
+    ///
+    /// Without it, the platform's certificates are trusted, and proxies are those of the environment
+    /// (`HTTPS_PROXY`, `NO_PROXY`, …). Our own limits are applied after your closure: redirects are
+    /// not followed, and time and length of an answer are bounded. Plain http to this very host goes
+    /// through no proxy.
+    ///
+    /// The closure runs up to twice, for requests to this host and to others. What it weakens, such as
+    /// reqwest's `tls_danger_accept_invalid_certs`, is weakened.
+    ///
+    /// ```no_run
+    /// use oauth2_actix::{Keys, OAuth2, Provider};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ca = reqwest::Certificate::from_pem(&std::fs::read("/etc/ssl/our-ca.pem")?)?;
+    /// let oauth2 = OAuth2::builder()
+    ///     .provider(
+    ///         "internal",
+    ///         Provider::new()
+    ///             .issuer("https://sso.internal/realms/shop")
+    ///             .audience("orders")
+    ///             .keys(Keys::discover()),
+    ///     )
+    ///     .key_refresh_minutes(30)
+    ///     .http_client(move |client| client.tls_certs_merge([ca.clone()]))
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn http_client<F>(mut self, adjust: F) -> Self
+    where
+        F: Fn(ClientBuilder) -> ClientBuilder + Send + Sync + 'static,
+    {
+        self.adjust_client = Some(Arc::new(adjust));
+        self
+    }
+
+    /// Fetches discovery documents and keys with this very client.
+    ///
+    /// Dangerous, since its redirect policy cannot be changed: reqwest follows redirects by default,
+    /// and whoever can make the provider's host redirect then chooses where your keys come from. Set
+    /// `redirect::Policy::none()`. Prefer [`OAuth2Builder::http_client`]. The client must not have been
+    /// used before: connections are driven by the runtime that opened them.
+    pub fn dangerous_client(mut self, client: Client) -> Self {
+        self.ready_client = Some(client);
+        self
+    }
+
+    /// Looks up providers that are not known at build time, by the issuer of a token. See [`Tenants`].
+    pub fn tenants(mut self, tenants: Tenants) -> Self {
+        self.tenants = Some(tenants);
         self
     }
 
@@ -194,8 +296,9 @@ impl OAuth2Builder {
         self
     }
 
-    /// Checks everything and makes the middleware. Nothing is fetched yet. If some provider's keys
-    /// come from a URL, a thread is started that fetches them; it ends with the last clone.
+    /// Checks everything and makes the middleware. Nothing is fetched yet: the first request that
+    /// needs keys waits for them, unless you call [`OAuth2::warm_up`]. If there is anything to fetch,
+    /// a thread is started for it; it ends with the last clone.
     ///
     /// # Errors
     ///
@@ -203,7 +306,7 @@ impl OAuth2Builder {
     /// or given twice; a key URL that is not https; keys of which none is usable; a public path
     /// that can never match; no system resources for the thread or the HTTP client.
     pub fn build(self) -> Result<OAuth2, BuildError> {
-        if self.providers.is_empty() {
+        if self.providers.is_empty() && self.tenants.is_none() {
             return Err(BuildError::of_policy("providers", "there is none"));
         }
         if let Some(unknown) =
@@ -233,47 +336,51 @@ impl OAuth2Builder {
                 BuildError::of_policy("public_paths", format_args!("{path:?}: {problem}"))
             },
         )?;
+        let defaults = self.defaults()?;
+        if let Some(tenants) = &self.tenants {
+            tenants.check()?;
+        }
 
         let mut providers = Vec::new();
-        let mut remotes = Remotes::default();
         let mut seen = HashMap::new();
+        let mut names = HashSet::new();
         let mut by_issuer: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, (name, provider)) in self.providers.iter().enumerate() {
-            let fault = |field, problem: String| BuildError::of_provider(name, field, problem);
-            if self.providers[..index].iter().any(|(earlier, _)| earlier == name) {
+            if !names.insert(name) {
                 return Err(BuildError::of_provider(name, "providers", "this name stands twice"));
             }
-            provider.check(name)?;
-            for issuer in &provider.issuers {
-                for audience in &provider.audiences {
-                    let pair = (issuer, audience, provider.audience_claim_name());
+            let mut provider = provider.clone();
+            provider.key_refresh =
+                provider.key_refresh.or_else(|| self.key_refresh_of.get(name).copied());
+            let policy = ProviderPolicy::new(name, &provider, &defaults)?;
+            let claim = policy.audience_claim.clone();
+            for issuer in provider.issuers {
+                for audience in &policy.audiences {
+                    let pair = (issuer.clone(), audience.clone(), claim.clone());
                     if let Some(earlier) = seen.insert(pair, name) {
-                        return Err(fault(
+                        return Err(BuildError::of_provider(
+                            name,
                             "audience",
-                            format!("{issuer:?} with {audience:?} is provider {earlier:?} already"),
+                            format_args!(
+                                "{issuer:?} with {audience:?} is provider {earlier:?} already"
+                            ),
                         ));
                     }
                 }
-                by_issuer.entry(issuer.clone()).or_default().push(index);
+                by_issuer.entry(issuer).or_default().push(index);
             }
-            let keys = self.provider_keys(name, provider, &mut remotes)?;
-            providers.push(ProviderPolicy {
-                name: name.as_str().into(),
-                audiences: provider.audiences.clone(),
-                audience_claim: provider.audience_claim_name().to_owned(),
-                algorithms: provider.algorithm_set(),
-                keys,
-            });
+            providers.push(Arc::new(policy));
         }
-        let engine = if remotes.all.is_empty() {
-            None
-        } else {
-            Some(EngineHandle::start(remotes.all, self.clock.clone()).map_err(|error| {
+        let has_remote = providers.iter().any(|provider| provider.remote().is_some());
+        let keys = if has_remote || self.tenants.is_some() {
+            Some(KeyThread::start(defaults, self.tenants, self.clock.clone()).map_err(|error| {
                 BuildError::of_policy(
                     "providers",
                     format_args!("no thread for fetching keys: {error}"),
                 )
             })?)
+        } else {
+            None
         };
         Ok(OAuth2(Arc::new(Policy {
             providers,
@@ -285,86 +392,52 @@ impl OAuth2Builder {
             public,
             on_refusal: self.on_refusal,
             clock: self.clock,
-            engine,
+            keys,
             preflight_explained: AtomicBool::new(false),
             stray_explained: AtomicBool::new(false),
         })))
     }
 
-    fn provider_keys(
-        &self,
-        name: &str,
-        provider: &Provider,
-        remotes: &mut Remotes,
-    ) -> Result<ProviderKeys, BuildError> {
-        let fault = |problem: &dyn fmt::Display| BuildError::of_provider(name, "keys", problem);
-        let Some(Keys(form)) = &provider.keys else { return Err(fault(&"they are missing")) };
-        let allowed = provider.algorithm_set();
-        let own_refresh = provider.key_refresh.or_else(|| self.key_refresh_of.get(name).copied());
-        match form {
-            Form::Inline(document) => {
-                if own_refresh.is_some() {
-                    return Err(BuildError::of_provider(
-                        name,
-                        "key_refresh_minutes",
-                        "its keys are given inline, so there is nothing to refresh",
-                    ));
-                }
-                let policy = KeyPolicy { allowed, origin: Origin::Inline };
-                let KeyDocument { keys, skipped } =
-                    KeyDocument::parse(document.as_bytes(), policy).map_err(|e| fault(&e))?;
-                Skipped::log(&skipped, name);
-                Ok(ProviderKeys::Inline(keys))
+    fn defaults(&self) -> Result<Defaults, BuildError> {
+        let within = |field, value: Option<Duration>, default, range: RangeInclusive<Duration>| {
+            let value = value.unwrap_or(default);
+            if range.contains(&value) {
+                Ok(value)
+            } else {
+                let problem =
+                    format!("it is not between {:?} and {:?}", range.start(), range.end());
+                Err(BuildError::of_policy(field, problem))
             }
-            Form::Url(url) => {
-                if let Some(hmac) = allowed.iter().find(|algorithm| algorithm.is_symmetric()) {
-                    return Err(BuildError::of_provider(
-                        name,
-                        "algorithms",
-                        format_args!("{hmac} needs an inline secret, not a URL"),
-                    ));
-                }
-                let url =
-                    KeyUrl::parse(url, provider.dangerous_allow_http).map_err(|e| fault(&e))?;
-                let refresh = match own_refresh.or(self.key_refresh) {
-                    None => {
-                        tracing::warn!(
-                            target: "oauth2_actix", provider = name,
-                            "no key refresh is set: the keys fetched first stay for good, and the \
-                             provider's next rotation ends all access until a restart"
-                        );
-                        Refresh::Never
-                    }
-                    Some(Duration::ZERO) => Refresh::Always,
-                    Some(interval) if (MIN_REFRESH..=MAX_REFRESH).contains(&interval) => {
-                        Refresh::Every(interval)
-                    }
-                    Some(_) => {
-                        return Err(BuildError::of_provider(
-                            name,
-                            "key_refresh_minutes",
-                            "it is neither 0 (for every request) nor between 1 s and 365 days",
-                        ));
-                    }
-                };
-                let client = remotes
-                    .clients
-                    .client(&url)
-                    .map_err(|error| fault(&format_args!("no HTTP client for them: {error:?}")))?;
-                let policy = KeyPolicy { allowed, origin: Origin::Fetched };
-                let remote = Arc::new(RemoteKeys::new(name.into(), url, policy, refresh));
-                remotes.all.push((Arc::clone(&remote), client));
-                Ok(ProviderKeys::Remote(remote, remotes.all.len() - 1))
-            }
+        };
+        if self.stale_window.is_some_and(|window| window > MAX_STALE_WINDOW) {
+            return Err(BuildError::of_policy("stale_window_minutes", "it is more than 365 days"));
         }
+        let cooldown = within(
+            "unknown_key_cooldown_seconds",
+            self.unknown_key_cooldown,
+            DEFAULT_COOLDOWN,
+            COOLDOWNS,
+        )?;
+        let timeout =
+            within("fetch_timeout_seconds", self.fetch_timeout, DEFAULT_TIMEOUT, TIMEOUTS)?;
+        let clients = match (&self.adjust_client, &self.ready_client) {
+            (Some(_), Some(_)) => {
+                return Err(BuildError::of_policy(
+                    "dangerous_client",
+                    "a ready-made client cannot be adjusted by http_client",
+                ));
+            }
+            (adjust, None) => Clients::new(adjust.clone()),
+            (None, Some(client)) => Clients::ready_made(client.clone()),
+        };
+        Ok(Defaults {
+            key_refresh: self.key_refresh,
+            stale_window: self.stale_window,
+            cooldown,
+            timeout,
+            clients: Arc::new(clients),
+        })
     }
-}
-
-/// The providers whose keys the engine will fetch, while a policy is built.
-#[derive(Default)]
-struct Remotes {
-    all: Vec<(Arc<RemoteKeys>, reqwest::Client)>,
-    clients: Clients,
 }
 
 impl fmt::Debug for OAuth2Builder {
@@ -399,6 +472,9 @@ pub enum MissingToken {
 }
 
 const DEFAULT_MAX_TOKEN_LENGTH: usize = 16 * 1024;
-const MIN_REFRESH: Duration = Duration::from_secs(1);
-const MAX_REFRESH: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const MAX_STALE_WINDOW: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const DEFAULT_COOLDOWN: Duration = Duration::from_secs(10);
+const COOLDOWNS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
 const MAX_LEEWAY: Duration = Duration::from_secs(600);

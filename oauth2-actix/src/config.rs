@@ -49,6 +49,18 @@ fn read_policy(value: Value) -> Result<OAuth2Builder, BuildError> {
             "max_token_length" => {
                 builder = builder.max_token_length(read("max_token_length", value)?);
             }
+            "stale_window_minutes" => {
+                let minutes: u32 = read("stale_window_minutes", value)?;
+                builder = builder.stale_window(Duration::from_secs(60 * u64::from(minutes)));
+            }
+            "unknown_key_cooldown_seconds" => {
+                let seconds = read("unknown_key_cooldown_seconds", value)?;
+                builder = builder.unknown_key_cooldown(Duration::from_secs(seconds));
+            }
+            "fetch_timeout_seconds" => {
+                let seconds = read("fetch_timeout_seconds", value)?;
+                builder = builder.fetch_timeout(Duration::from_secs(seconds));
+            }
             _ => return Err(BuildError::of_policy("oauth2", unknown(&name, POLICY_FIELDS))),
         }
     }
@@ -82,15 +94,7 @@ fn read_provider(name: &str, value: Value) -> Result<Provider, BuildError> {
                 provider =
                     provider.audience_claim(read_of::<String>(name, "audience_claim", value)?);
             }
-            "keys" => match value {
-                Value::String(_) | Value::Object(_) | Value::Array(_) => {
-                    provider = provider.keys(Keys::from(value));
-                }
-                _ => {
-                    let problem = "they are neither text nor JSON keys";
-                    return Err(BuildError::of_provider(name, "keys", problem));
-                }
-            },
+            "keys" => provider = provider.keys(read_keys(name, value)?),
             "algorithms" => provider.algorithms = Some(read_of(name, "algorithms", value)?),
             "dangerous_allow_http" => {
                 let allow = read_of(name, "dangerous_allow_http", value)?;
@@ -103,6 +107,25 @@ fn read_provider(name: &str, value: Value) -> Result<Provider, BuildError> {
         }
     }
     Ok(provider)
+}
+
+/// Text, JSON keys, `{"discover": true}` or `{"file": "…"}`.
+fn read_keys(name: &str, value: Value) -> Result<Keys, BuildError> {
+    let fault = |problem| Err(BuildError::of_provider(name, "keys", problem));
+    let Value::Object(members) = &value else {
+        return match value {
+            Value::String(_) | Value::Array(_) => Ok(Keys::from(value)),
+            _ => fault("they are neither text nor JSON keys"),
+        };
+    };
+    match (members.get("discover"), members.get("file")) {
+        (None, None) => Ok(Keys::from(value)),
+        _ if members.len() > 1 => fault("`discover` or `file` stands alone"),
+        (Some(Value::Bool(true)), _) => Ok(Keys::discover()),
+        (Some(_), _) => fault("`discover` is not true"),
+        (None, Some(Value::String(path))) if !path.is_empty() => Ok(Keys::file(path)),
+        (None, Some(_)) => fault("`file` is not a path"),
+    }
 }
 
 fn one_or_several(
@@ -143,6 +166,9 @@ const POLICY_FIELDS: &[&str] = &[
     "realm",
     "missing_token",
     "max_token_length",
+    "stale_window_minutes",
+    "unknown_key_cooldown_seconds",
+    "fetch_timeout_seconds",
 ];
 
 const PROVIDER_FIELDS: &[&str] =

@@ -69,6 +69,31 @@ impl Error {
         self.answer().description
     }
 
+    /// The name of its kind, such as `key_unknown`: a label for metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        use ErrorKind as Kind;
+        match &self.kind {
+            Kind::AlgorithmNotAllowed => "algorithm_not_allowed",
+            Kind::AudienceMismatch => "audience_mismatch",
+            Kind::ClaimInsufficient => "claim_insufficient",
+            Kind::ClaimInvalid { .. } => "claim_invalid",
+            Kind::Expired { .. } => "expired",
+            Kind::IssuerUnknown { .. } => "issuer_unknown",
+            Kind::KeyUnknown => "key_unknown",
+            Kind::KeysUnavailable { .. } => "keys_unavailable",
+            Kind::NotConfigured => "not_configured",
+            Kind::NotYetValid { .. } => "not_yet_valid",
+            Kind::RequestMalformed { .. } => "request_malformed",
+            Kind::ScopeInsufficient { .. } => "scope_insufficient",
+            Kind::SignatureInvalid => "signature_invalid",
+            Kind::TokenAbsent => "token_absent",
+            Kind::TokenMalformed { .. } => "token_malformed",
+            Kind::TokenTooLong { .. } => "token_too_long",
+            Kind::TypeNotAllowed => "type_not_allowed",
+        }
+    }
+
     pub(crate) fn with_source(
         mut self,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -42,6 +42,11 @@ impl Key {
             .map(|(_, verifier)| verifier.as_ref())
     }
 
+    /// The names of the algorithms that it may be used with.
+    pub(crate) fn algorithms(&self) -> impl Iterator<Item = &'static str> {
+        self.verifiers.iter().map(|(algorithm, _)| algorithm.name())
+    }
+
     /// Reads a JWK (RFC 7517 §4).
     pub(crate) fn from_jwk(jwk: &Map<String, Value>, policy: KeyPolicy) -> Result<Self, Unusable> {
         let kid = optional(jwk, "kid")?.map(str::to_owned);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::{jwk::Key, jws::Header};
+use crate::{KeyInfo, jwk::Key, jws::Header};
 
 /// The usable keys of one provider at one time.
 #[derive(Debug, Default)]
@@ -26,6 +26,14 @@ impl KeySet {
 
     pub(crate) fn len(&self) -> usize {
         self.keys.len()
+    }
+
+    /// What an operator may know of them.
+    pub(crate) fn info(&self) -> Vec<KeyInfo> {
+        self.keys
+            .iter()
+            .map(|key| KeyInfo::new(key.kid.as_deref(), key.algorithms().collect()))
+            .collect()
     }
 
     /// Tries the keys that the header selects, at most four of them: enough for a provider in the

@@ -70,6 +70,7 @@
 //! # Features
 //!
 //! - `websocket` (default): upgrades are refused by a close frame that a browser's script can read.
+//! - `metrics`: counters and timings on the facade of the [`metrics`](https://docs.rs/metrics) crate.
 //! - `testing`: keys, tokens, a small identity provider, for tests and development.
 //! - `vendored-openssl`: builds OpenSSL from source.
 
@@ -88,25 +89,35 @@ mod challenge;
 mod claims;
 mod clock;
 mod config;
+mod discovery;
 mod edwards;
 mod error;
 mod fetch;
 mod hmac;
+mod http_client;
 mod json;
 mod jwk;
 mod jws;
 mod key_engine;
 mod key_form;
 mod key_set;
+mod key_source;
+mod key_status;
+mod key_thread;
+mod key_url;
 mod keys;
 mod middleware;
 mod oauth2;
+mod places;
 mod policy;
 mod provider;
+mod provider_policy;
 mod public;
 mod refusal;
 mod remote_keys;
 mod scope;
+mod telemetry;
+mod tenants;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod throttle;
@@ -129,11 +140,17 @@ pub use crate::{
     builder::{MissingToken, OAuth2Builder},
     claims::{Claims, OptionalClaims, TypedClaims},
     error::{Error, ErrorKind},
+    key_source::KeySource,
+    key_status::{FetchCounts, FetchFailure, KeyInfo, KeyState, KeyStatus},
     keys::Keys,
-    oauth2::OAuth2,
+    oauth2::{FetchErrors, OAuth2},
     provider::Provider,
     public::{PublicRoute, public_routes},
+    tenants::{Tenant, TenantLookup, Tenants},
 };
+/// The HTTP client whose builder [`OAuth2Builder::http_client`] adjusts, in the version that is used.
+pub use reqwest;
+
 #[doc(hidden)]
 pub use crate::{
     authorize_middleware::{RequirementFuture, RequirementMiddleware},

@@ -27,6 +27,7 @@ use crate::{
     policy::{Decision, Pending},
     public::{KnownPatterns, Mark, is_admitted},
     refusal::Facts,
+    telemetry,
 };
 
 impl<S, B> Transform<S, ServiceRequest> for OAuth2
@@ -152,6 +153,7 @@ pin_project! {
             #[pin]
             answer: F,
             facts: Facts,
+            passed: &'static str,
         },
         Refused {
             response: Option<ServiceResponse>,
@@ -169,19 +171,21 @@ impl<F> State<F> {
         S: Service<ServiceRequest, Future = F>,
     {
         let mut extensions = request.extensions_mut();
-        match claims {
+        let passed = match claims {
             Ok(claims) => {
                 extensions.insert(claims);
+                "accepted"
             }
             Err(why) => {
                 // Those of another `OAuth2` further out say nothing about this one.
                 extensions.remove::<Claims>();
                 extensions.insert(Anonymous(why));
+                "public"
             }
-        }
+        };
         drop(extensions);
         let facts = Facts::of(request.head());
-        Self::Inner { answer: shared.service.call(request), facts }
+        Self::Inner { answer: shared.service.call(request), facts, passed }
     }
 
     /// Hands on a request that needs no token.
@@ -227,9 +231,9 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProjection::Inner { answer, facts } => {
+                StateProjection::Inner { answer, facts, passed } => {
                     return Poll::Ready(match poll_ready!(answer.poll(context)) {
-                        Ok(response) => Ok(finish(this.shared, response)),
+                        Ok(response) => Ok(finish(this.shared, response, passed)),
                         Err(error) => Err(finish_error(this.shared, facts, error)),
                     });
                 }
@@ -260,6 +264,7 @@ where
 fn finish<S, B>(
     shared: &Shared<S>,
     response: ServiceResponse<B>,
+    passed: &'static str,
 ) -> ServiceResponse<EitherBody<B>> {
     let error = response
         .response()
@@ -268,7 +273,10 @@ fn finish<S, B>(
         .filter(|error| error.status() == response.status())
         .cloned();
     match error {
-        None => response.map_into_left_body(),
+        None => {
+            telemetry::request_passed(passed);
+            response.map_into_left_body()
+        }
         Some(error) => {
             let mut refusal = shared.oauth2.0.refuse(response.request(), &error);
             keep_headers(response.headers(), refusal.headers_mut());

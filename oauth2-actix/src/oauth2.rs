@@ -1,13 +1,17 @@
 //! The middleware as users hold it: a cheap clone of the finished policy.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
+
+use futures_util::{StreamExt, stream};
 
 use crate::{
-    OAuth2Builder,
+    KeyStatus, OAuth2Builder,
     bearer::BearerToken,
     claims::Claims,
     error::Error,
     policy::{Decision, Policy},
+    provider_policy::ProviderPolicy,
+    remote_keys::RemoteKeys,
 };
 
 /// The middleware: `App::new().wrap(oauth2.clone())`.
@@ -72,4 +76,126 @@ impl OAuth2 {
             Decision::Waiting(pending) => self.0.resolve(pending).await,
         }
     }
+
+    /// Fetches the keys of every provider that has none yet, so that the first requests do not wait, and
+    /// a program that cannot check any token need not start to listen.
+    ///
+    /// Waits until each provider's first attempt has ended, at most 64 at once. Without it, keys are
+    /// fetched when a request first needs them. [Tenants](crate::Tenants) are looked up when they come.
+    ///
+    /// ```
+    /// # use oauth2_actix::{OAuth2, Provider, testing::IdentityProvider};
+    /// # #[actix_web::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let idp = IdentityProvider::start("api")?;
+    /// # let provider = Provider::new().issuer(idp.issuer()).audience("api").keys(idp.jwks_url());
+    /// let oauth2 = OAuth2::builder().provider("idp", provider).key_refresh_minutes(30).build()?;
+    /// if let Err(error) = oauth2.warm_up().await {
+    ///     // Start all the same, or not: this says which providers failed, and why.
+    ///     eprintln!("{error}");
+    /// }
+    /// assert!(oauth2.status().iter().all(|provider| provider.is_ready()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The providers whose keys could not be fetched, each with the cause. The others' are there, and
+    /// failed ones are tried again in the background, where a refresh is set, or when a request
+    /// needs them.
+    pub async fn warm_up(&self) -> Result<(), FetchErrors> {
+        self.fetch_all(|remote| remote.usable(&self.0.clock).is_none()).await
+    }
+
+    /// Fetches the keys of every provider now, whatever its refresh interval, cooldown or backoff: for
+    /// an operator who knows that keys have changed. Also where no refresh is set. Keys whose fetch
+    /// fails stay.
+    ///
+    /// # Errors
+    ///
+    /// The providers whose keys could not be fetched, each with the cause.
+    pub async fn refresh_now(&self) -> Result<(), FetchErrors> {
+        self.fetch_all(|_| true).await
+    }
+
+    /// What is known of each provider's keys, in the order of the configuration, then of the tenants at
+    /// hand. Ready to be serialised. Costs microseconds for each provider, and waits for nothing.
+    ///
+    /// ```
+    /// use actix_web::{HttpResponse, get, web};
+    /// use oauth2_actix::{OAuth2, public};
+    ///
+    /// /// For a load balancer: whether this instance can check tokens.
+    /// #[public]
+    /// #[get("/health")]
+    /// async fn health(oauth2: web::Data<OAuth2>) -> HttpResponse {
+    ///     if oauth2.status().iter().all(|provider| provider.is_ready()) {
+    ///         HttpResponse::Ok().finish()
+    ///     } else {
+    ///         HttpResponse::ServiceUnavailable().finish()
+    ///     }
+    /// }
+    /// # fn main() {}
+    /// ```
+    #[must_use]
+    pub fn status(&self) -> Vec<KeyStatus> {
+        self.providers().iter().map(|provider| KeyStatus::of(provider, &self.0.clock)).collect()
+    }
+
+    fn providers(&self) -> Vec<Arc<ProviderPolicy>> {
+        let tenants = self.0.keys.as_ref().and_then(|keys| keys.tenants.as_ref());
+        let tenants = tenants.map(|tenants| tenants.tenants()).unwrap_or_default();
+        self.0.providers.iter().cloned().chain(tenants).collect()
+    }
+
+    async fn fetch_all(&self, wanted: impl Fn(&RemoteKeys) -> bool) -> Result<(), FetchErrors> {
+        let Some(keys) = &self.0.keys else { return Ok(()) };
+        let providers = self.providers();
+        let failures: Vec<(String, String)> = stream::iter(
+            providers
+                .iter()
+                .filter_map(|provider| provider.remote())
+                .filter(|remote| wanted(remote)),
+        )
+        .map(|remote| async move {
+            let error = remote.fetch_now(&keys.engine).await.err()?;
+            let cause = remote.report().last_failure.clone().map(|(_, cause)| cause);
+            Some((remote.provider.to_string(), cause.unwrap_or_else(|| error.to_string())))
+        })
+        .buffer_unordered(MAX_AT_ONCE)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+        if failures.is_empty() { Ok(()) } else { Err(FetchErrors { failures }) }
+    }
 }
+
+/// The providers whose keys could not be fetched, each with the cause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchErrors {
+    failures: Vec<(String, String)>,
+}
+
+impl FetchErrors {
+    /// Each provider's name, and why its keys could not be fetched.
+    pub fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.failures.iter().map(|(provider, cause)| (provider.as_str(), cause.as_str()))
+    }
+}
+
+impl fmt::Display for FetchErrors {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("keys could not be fetched")?;
+        for (index, (provider, cause)) in self.failures().enumerate() {
+            let before = if index == 0 { ": " } else { "; " };
+            write!(formatter, "{before}provider {provider:?}: {cause}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for FetchErrors {}
+
+/// Fetches at once at our user's word.
+const MAX_AT_ONCE: usize = 64;

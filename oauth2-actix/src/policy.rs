@@ -8,10 +8,8 @@ use std::{
 };
 
 use actix_web::{HttpRequest, HttpResponse};
-use serde_json::{Map, Value};
 
 use crate::{
-    algorithm::AlgorithmSet,
     bearer::BearerToken,
     claims::Claims,
     clock::Clock,
@@ -19,15 +17,19 @@ use crate::{
     jws::UnverifiedJws,
     key_engine::EngineHandle,
     key_set::{KeySet, Verdict},
+    key_thread::KeyThread,
+    provider_policy::{ProviderKeys, ProviderPolicy},
     public::PublicPaths,
     remote_keys::{Cause, Refresh, RemoteKeys, Waited, unavailable},
+    telemetry,
+    tenants::Found,
     validation,
 };
 
 /// Everything that was configured, checked and resolved. What changes in it are keys, and the notes of
 /// what the log has said already.
 pub(crate) struct Policy {
-    pub(crate) providers: Vec<ProviderPolicy>,
+    pub(crate) providers: Vec<Arc<ProviderPolicy>>,
     /// Which providers may accept a token of an issuer, in the order of their configuration.
     pub(crate) by_issuer: HashMap<String, Vec<usize>>,
     pub(crate) leeway: Duration,
@@ -37,32 +39,14 @@ pub(crate) struct Policy {
     pub(crate) public: PublicPaths,
     pub(crate) on_refusal: Option<RefusalHook>,
     pub(crate) clock: Clock,
-    /// None if no provider has anything to fetch.
-    pub(crate) engine: Option<EngineHandle>,
+    /// None if there is nothing to fetch or look up.
+    pub(crate) keys: Option<KeyThread>,
     pub(crate) preflight_explained: AtomicBool,
     pub(crate) stray_explained: AtomicBool,
 }
 
 pub(crate) type RefusalHook =
     Arc<dyn Fn(&HttpRequest, &Error, HttpResponse) -> HttpResponse + Send + Sync>;
-
-/// One provider of the policy.
-#[derive(Debug)]
-pub(crate) struct ProviderPolicy {
-    pub(crate) name: Arc<str>,
-    pub(crate) audiences: Vec<String>,
-    pub(crate) audience_claim: String,
-    pub(crate) algorithms: AlgorithmSet,
-    pub(crate) keys: ProviderKeys,
-}
-
-#[derive(Debug)]
-pub(crate) enum ProviderKeys {
-    /// Given inline.
-    Inline(KeySet),
-    /// Published at a URL; the number is its slot in the key engine.
-    Remote(Arc<RemoteKeys>, usize),
-}
 
 /// What is known of a token without waiting for anything.
 #[derive(Debug)]
@@ -73,25 +57,30 @@ pub(crate) enum Decision {
     Waiting(Box<Pending>),
 }
 
-/// A token that passed every cheap check and waits for keys.
+/// A token that passed every cheap check and waits for keys, or for its issuer to be looked up.
 pub(crate) struct Pending {
     signed: Box<[u8]>,
     jws: UnverifiedJws,
     /// The providers whose keys may decide, each with the reason why they must be waited for.
-    wanted: Vec<(usize, Cause)>,
+    /// None: nothing is known of the issuer yet.
+    wanted: Option<Vec<Wanted>>,
     /// What the keys at hand say.
     verdict: Error,
     arrived: u64,
 }
 
+/// A provider whose keys may decide, and why they must be waited for.
+type Wanted = (Arc<ProviderPolicy>, Cause);
+
 /// What the keys at hand say of a token.
 enum Asked {
-    /// The provider of this index accepts it.
-    Accepted(usize),
+    Accepted(Arc<str>),
     Undecided {
-        wanted: Vec<(usize, Cause)>,
+        wanted: Vec<Wanted>,
         verdict: Error,
     },
+    /// The issuer must be looked up.
+    IssuerUnknown,
 }
 
 impl Policy {
@@ -109,88 +98,104 @@ impl Policy {
         }
         let jws = UnverifiedJws::parse(token)?;
         let signed = &token.as_bytes()[..jws.signed_len];
-        match self.ask_keys_at_hand(&jws, signed)? {
-            Asked::Accepted(index) => {
-                let name = Arc::clone(&self.providers[index].name);
-                Ok(Decision::Accepted(Claims::new(name, jws.claims)))
+        let (wanted, verdict) = match self.ask_keys_at_hand(&jws, signed)? {
+            Asked::Accepted(name) => {
+                return Ok(Decision::Accepted(Claims::new(name, jws.claims)));
             }
-            Asked::Undecided { wanted, verdict } if wanted.is_empty() => Err(verdict),
-            Asked::Undecided { wanted, verdict } => Ok(Decision::Waiting(Box::new(Pending {
-                signed: signed.into(),
-                jws,
-                wanted,
-                verdict,
-                arrived: self.engine.as_ref().map_or(0, EngineHandle::ticket),
-            }))),
-        }
+            Asked::Undecided { wanted, verdict } if wanted.is_empty() => return Err(verdict),
+            Asked::Undecided { wanted, verdict } => (Some(wanted), verdict),
+            Asked::IssuerUnknown => (None, unavailable(Duration::ZERO)),
+        };
+        Ok(Decision::Waiting(Box::new(Pending {
+            signed: signed.into(),
+            jws,
+            wanted,
+            verdict,
+            arrived: self.keys.as_ref().map_or(0, |keys| keys.engine.ticket()),
+        })))
     }
 
     /// The cheap checks, then the signature under the keys of each provider that may accept it.
     fn ask_keys_at_hand(&self, jws: &UnverifiedJws, signed: &[u8]) -> Result<Asked, Error> {
-        let candidates = self.candidates(&jws.claims)?;
-        validation::check_times(&jws.claims, self.clock.unix_time(), self.leeway)?;
-        let mut verdict = Error::from(ErrorKind::AlgorithmNotAllowed);
-        let mut wanted = Vec::new();
-        for index in candidates {
-            let provider = &self.providers[index];
-            if !provider.algorithms.contains(jws.header.alg) {
-                continue;
-            }
-            let check = |keys: &KeySet| keys.verify(&jws.header, signed, &jws.signature);
-            let found = match &provider.keys {
-                ProviderKeys::Inline(keys) => check(keys),
-                ProviderKeys::Remote(remote, _) => match remote.usable(&self.clock).as_deref() {
-                    Some(Some(snapshot)) => {
-                        let found = check(&snapshot.keys);
-                        if matches!(found, Verdict::KeyUnknown { .. })
-                            && remote.refresh != Refresh::Never
-                        {
-                            wanted.push((index, Cause::UnknownKey));
-                        }
-                        found
-                    }
-                    _ => {
-                        let cause = match remote.refresh {
-                            Refresh::Always => Cause::Always,
-                            _ => Cause::Missing,
-                        };
-                        wanted.push((index, cause));
-                        continue;
-                    }
-                },
-            };
-            if found == Verdict::Verified {
-                return Ok(Asked::Accepted(index));
-            }
-            verdict = more_telling(verdict, found.into());
+        let issuer = validation::issuer(&jws.claims)?;
+        if let Some(indices) = self.by_issuer.get(issuer) {
+            let candidates = indices.iter().map(|index| &self.providers[*index]);
+            return self.ask(candidates, jws, signed);
         }
-        Ok(Asked::Undecided { wanted, verdict })
+        let unknown = || ErrorKind::IssuerUnknown { slash_differs: self.slash_differs(issuer) };
+        let Some(tenants) = self.keys.as_ref().and_then(|keys| keys.tenants.as_ref()) else {
+            return Err(unknown().into());
+        };
+        // Before a lookup, which costs more.
+        validation::check_types(&jws.claims)?;
+        validation::check_times(&jws.claims, self.clock.unix_time(), self.leeway)?;
+        match tenants.find(issuer) {
+            Found::Tenant(provider) => self.ask([&provider].into_iter(), jws, signed),
+            Found::Refused(error) if matches!(error.kind(), ErrorKind::IssuerUnknown { .. }) => {
+                Err(unknown().into())
+            }
+            Found::Refused(error) => Err(error),
+            Found::Unknown => Ok(Asked::IssuerUnknown),
+        }
     }
 
-    /// The providers whose issuer and audience the claims name.
-    fn candidates<'a>(
-        &'a self,
-        claims: &'a Map<String, Value>,
-    ) -> Result<impl Iterator<Item = usize> + 'a, Error> {
-        let issuer = validation::issuer(claims)?;
-        let Some(indices) = self.by_issuer.get(issuer) else {
-            return Err(
-                ErrorKind::IssuerUnknown { slash_differs: self.slash_differs(issuer) }.into()
-            );
-        };
+    /// Asks the keys at hand of the providers of the token's issuer.
+    fn ask<'a>(
+        &self,
+        of_issuer: impl Iterator<Item = &'a Arc<ProviderPolicy>>,
+        jws: &UnverifiedJws,
+        signed: &[u8],
+    ) -> Result<Asked, Error> {
+        let claims = &jws.claims;
         validation::check_types(claims)?;
-        let mut candidates = indices
-            .iter()
-            .copied()
-            .filter(|index| {
-                let provider = &self.providers[*index];
+        let mut candidates = of_issuer
+            .filter(|provider| {
                 validation::names_audience(claims, &provider.audience_claim, &provider.audiences)
             })
             .peekable();
         if candidates.peek().is_none() {
             return Err(ErrorKind::AudienceMismatch.into());
         }
-        Ok(candidates)
+        validation::check_times(claims, self.clock.unix_time(), self.leeway)?;
+        let mut verdict = Error::from(ErrorKind::AlgorithmNotAllowed);
+        let mut wanted = Vec::new();
+        for provider in candidates {
+            if !provider.algorithms.contains(jws.header.alg) {
+                continue;
+            }
+            let check = |keys: &KeySet| keys.verify(&jws.header, signed, &jws.signature);
+            let found = match &provider.keys {
+                ProviderKeys::Inline(keys) => check(keys),
+                ProviderKeys::Remote(remote) => match remote.usable(&self.clock).as_deref() {
+                    Some(Some(snapshot)) => {
+                        let found = check(&snapshot.keys);
+                        if matches!(found, Verdict::KeyUnknown { .. })
+                            && remote.timing.refresh != Refresh::Never
+                        {
+                            telemetry::keys_looked_up("unknown");
+                            wanted.push((Arc::clone(provider), Cause::UnknownKey));
+                        } else {
+                            telemetry::keys_looked_up("hit");
+                        }
+                        found
+                    }
+                    _ => {
+                        let cause = match remote.timing.refresh {
+                            Refresh::Always => Cause::Fresh,
+                            _ => Cause::Missing,
+                        };
+                        telemetry::keys_looked_up("missing");
+                        wanted.push((Arc::clone(provider), cause));
+                        continue;
+                    }
+                },
+            };
+            if found == Verdict::Verified {
+                return Ok(Asked::Accepted(Arc::clone(&provider.name)));
+            }
+            verdict = more_telling(verdict, found.into());
+        }
+        Ok(Asked::Undecided { wanted, verdict })
     }
 
     /// The mistake that everybody makes once, with Auth0 or Microsoft Entra.
@@ -204,11 +209,19 @@ impl Policy {
     /// Why a public request with this token has no claims. It never waits, but the next one may find
     /// the keys: they are asked for, under the same bounds as by requests that wait.
     pub(crate) fn not_now(&self, pending: &Pending) -> Error {
-        let Some(engine) = &self.engine else { return pending.verdict.clone() };
+        let Some(keys) = &self.keys else { return pending.verdict.clone() };
         let mut why = pending.verdict.clone();
-        for (index, cause) in &pending.wanted {
-            let ProviderKeys::Remote(remote, slot) = &self.providers[*index].keys else { continue };
-            remote.poke(engine, *slot, *cause);
+        let Some(wanted) = &pending.wanted else {
+            if let (Some(tenants), Ok(issuer)) =
+                (&keys.tenants, validation::issuer(&pending.jws.claims))
+            {
+                tenants.poke(issuer);
+            }
+            return why;
+        };
+        for (provider, cause) in wanted {
+            let Some(remote) = provider.remote() else { continue };
+            remote.poke(&keys.engine, *cause);
             if *cause != Cause::UnknownKey {
                 why = unavailable(Duration::ZERO);
             }
@@ -216,13 +229,25 @@ impl Policy {
         why
     }
 
-    /// Waits for the keys that a token needs, and decides.
+    /// Waits for what a token needs, and decides.
     pub(crate) async fn resolve(&self, mut pending: Box<Pending>) -> Result<Claims, Error> {
-        let Some(engine) = &self.engine else { return Err(pending.verdict) };
-        for (index, cause) in std::mem::take(&mut pending.wanted) {
-            let provider = &self.providers[index];
-            let ProviderKeys::Remote(remote, slot) = &provider.keys else { continue };
-            match pending.wait_for(engine, remote, *slot, cause).await {
+        let Some(keys) = &self.keys else { return Err(pending.verdict) };
+        let wanted = match pending.wanted.take() {
+            Some(wanted) => wanted,
+            None => match self.look_up(keys, &pending).await? {
+                // The wait may have taken seconds, but the times were checked after it.
+                Asked::Accepted(name) => return Ok(Claims::new(name, pending.jws.claims)),
+                Asked::Undecided { wanted, verdict } => {
+                    pending.verdict = verdict;
+                    wanted
+                }
+                // Never: the issuer was just looked up. A refusal whatever happens.
+                Asked::IssuerUnknown => return Err(pending.verdict),
+            },
+        };
+        for (provider, cause) in wanted {
+            let Some(remote) = provider.remote() else { continue };
+            match pending.wait_for(&keys.engine, remote, cause).await {
                 Ok(Verdict::Verified) => {
                     // The wait may have taken seconds.
                     validation::check_times(
@@ -238,6 +263,13 @@ impl Policy {
         }
         Err(pending.verdict)
     }
+
+    /// Waits for a token's issuer to be looked up, and asks the keys at hand.
+    async fn look_up(&self, keys: &KeyThread, pending: &Pending) -> Result<Asked, Error> {
+        let Some(tenants) = &keys.tenants else { return Err(pending.verdict.clone()) };
+        let provider = tenants.look_up(validation::issuer(&pending.jws.claims)?).await?;
+        self.ask([&provider].into_iter(), &pending.jws, &pending.signed)
+    }
 }
 
 impl Pending {
@@ -246,17 +278,17 @@ impl Pending {
     async fn wait_for(
         &mut self,
         engine: &EngineHandle,
-        remote: &RemoteKeys,
-        slot: usize,
+        remote: &Arc<RemoteKeys>,
         cause: Cause,
     ) -> Result<Verdict, Error> {
         let mut cause = cause;
         let mut joined_early = false;
         loop {
-            let (snapshot, last) = match remote.wait(engine, slot, cause, self.arrived).await? {
-                Waited::Fetched { snapshot, after_request } => {
-                    (snapshot, after_request || joined_early || remote.refresh == Refresh::Never)
-                }
+            let (snapshot, last) = match remote.wait(engine, cause, self.arrived).await? {
+                Waited::Fetched { snapshot, after_request } => (
+                    snapshot,
+                    after_request || joined_early || remote.timing.refresh == Refresh::Never,
+                ),
                 // Between our look at the keys and now, others' fetch may have brought new ones.
                 Waited::CoolingDown => match remote.snapshot() {
                     Some(snapshot) => (snapshot, true),
@@ -304,7 +336,7 @@ impl From<Verdict> for Error {
 impl fmt::Debug for Pending {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Nothing of the token.
-        formatter.debug_struct("Pending").field("wanted", &self.wanted).finish_non_exhaustive()
+        formatter.debug_struct("Pending").finish_non_exhaustive()
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{Algorithm, BuildError, Keys, algorithm::AlgorithmSet};
 /// let oauth2 = OAuth2::builder().provider("google", google).build()?;
 /// # Ok::<(), oauth2_actix::BuildError>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[must_use = "a provider does nothing until it is given to a builder"]
 pub struct Provider {
     pub(crate) issuers: Vec<String>,

@@ -18,6 +18,7 @@ use crate::{
     challenge::Challenge,
     error::{Error, ErrorKind},
     policy::Policy,
+    telemetry,
 };
 
 /// What an answer depends on in the request that it answers.
@@ -53,6 +54,7 @@ impl Policy {
     }
 
     fn answer(&self, facts: &Facts, request: Option<&HttpRequest>, error: &Error) -> HttpResponse {
+        telemetry::request_refused(error);
         match (error.kind(), std::error::Error::source(error)) {
             // Whoever failed to mount something has an error in the log already.
             (ErrorKind::NotConfigured, _) => {}

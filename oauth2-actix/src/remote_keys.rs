@@ -1,10 +1,10 @@
-//! The keys of a provider that publishes them at a URL, as the request path sees them: a snapshot
-//! to read, and a way to wait for a newer one. The fetching is the key engine's.
+//! The keys of a provider that are fetched, as the request path sees them: a snapshot to read, and
+//! a way to wait for a newer one. The fetching is the key engine's.
 
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -14,12 +14,36 @@ use tokio::sync::oneshot;
 
 use crate::{
     clock::Clock,
+    discovery::Issuer,
     error::{Error, ErrorKind},
-    fetch::KeyUrl,
     jwk::KeyPolicy,
     key_engine::{Command, EngineHandle},
     key_set::KeySet,
+    key_source::AnySource,
+    key_url::KeyUrl,
+    places::Place,
 };
+
+/// Where keys are fetched from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    Url(KeyUrl),
+    /// Where the issuer's own document says.
+    Issuer(Issuer),
+    /// Our user's, or a file.
+    Custom(Arc<dyn AnySource>),
+}
+
+impl Source {
+    /// For logs.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::Url(url) => url.shown().to_owned(),
+            Self::Issuer(issuer) => format!("discovery of {}", issuer.as_str()),
+            Self::Custom(source) => source.shown(),
+        }
+    }
+}
 
 /// When keys are fetched again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,27 +56,60 @@ pub(crate) enum Refresh {
     Always,
 }
 
-/// One provider's published keys. Shared between the request path and the key engine.
+/// The times that rule a provider's keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Timing {
+    pub(crate) refresh: Refresh,
+    /// How long keys serve after the last success, where they are refreshed.
+    pub(crate) stale_window: Duration,
+    /// Between two attempts that unknown keys cause.
+    pub(crate) cooldown: Duration,
+    /// For the whole of an attempt.
+    pub(crate) timeout: Duration,
+}
+
+/// One provider's fetched keys. Shared between the request path and the key engine.
 #[derive(Debug)]
 pub(crate) struct RemoteKeys {
+    /// By which the engine knows it.
+    pub(crate) id: u64,
     pub(crate) provider: Arc<str>,
-    pub(crate) url: KeyUrl,
+    pub(crate) source: Source,
     pub(crate) policy: KeyPolicy,
-    pub(crate) refresh: Refresh,
+    pub(crate) timing: Timing,
     snapshot: ArcSwapOption<Snapshot>,
     gate: Mutex<Gate>,
+    report: Mutex<Report>,
     waiters: Arc<AtomicUsize>,
     poked: AtomicBool,
+    retired: AtomicBool,
 }
 
 /// Keys as one fetch brought them.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    pub(crate) keys: KeySet,
-    /// When the fetch began.
+    pub(crate) keys: Arc<KeySet>,
+    /// When the last fetch that found them began.
     pub(crate) fetched_at: Duration,
     /// From when on these keys are no longer trusted.
     pub(crate) stale_at: Option<Duration>,
+}
+
+/// What has become of the attempts, for [`OAuth2::status`](crate::OAuth2::status). Written by the
+/// engine.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Report {
+    /// Where an issuer's document says that its keys are.
+    pub(crate) discovered: Option<String>,
+    /// In time since the Unix epoch, as the next.
+    pub(crate) last_success: Option<Duration>,
+    pub(crate) last_failure: Option<(Duration, String)>,
+    /// When the next background attempt is due, on the monotonic clock.
+    pub(crate) due: Option<Duration>,
+    /// Attempts by their outcome.
+    pub(crate) fetched: u64,
+    pub(crate) unchanged: u64,
+    pub(crate) failed: u64,
 }
 
 /// What keeps requests from causing fetches. Written by the engine, read off the hot path.
@@ -71,7 +128,7 @@ pub(crate) struct Gate {
 impl Gate {
     /// What a request hears that may not cause a fetch now. None: it may, or join one.
     pub(crate) fn answer(&self, cause: Cause, now: Duration) -> Option<Result<Waited, Error>> {
-        if self.flying || cause == Cause::Always {
+        if self.flying || cause == Cause::Fresh {
             None
         } else if now < self.retry_at {
             Some(Err(unavailable(self.retry_at - now)))
@@ -94,8 +151,8 @@ pub(crate) enum Cause {
     Missing,
     /// The token's key is not among them.
     UnknownKey,
-    /// Every request sees fresh keys.
-    Always,
+    /// Whoever asks wants those that a fetch brings which begins now or later.
+    Fresh,
 }
 
 /// How a wait for keys ended well.
@@ -110,25 +167,29 @@ pub(crate) enum Waited {
 impl RemoteKeys {
     pub(crate) fn new(
         provider: Arc<str>,
-        url: KeyUrl,
+        source: Source,
         policy: KeyPolicy,
-        refresh: Refresh,
+        timing: Timing,
     ) -> Self {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             provider,
-            url,
+            source,
             policy,
-            refresh,
+            timing,
             snapshot: ArcSwapOption::empty(),
             gate: Mutex::default(),
+            report: Mutex::default(),
             waiters: Arc::default(),
             poked: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
         }
     }
 
     /// The keys at hand, if they may be used now.
     pub(crate) fn usable(&self, clock: &Clock) -> Option<Guard<Option<Arc<Snapshot>>>> {
-        if self.refresh == Refresh::Always {
+        if self.timing.refresh == Refresh::Always {
             return None;
         }
         let guard = self.snapshot.load();
@@ -150,14 +211,27 @@ impl RemoteKeys {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// From now on nothing is fetched for it.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn report(&self) -> MutexGuard<'_, Report> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Asks for keys without waiting for them. Once at a time, and no sooner than a request that
     /// waits might.
-    pub(crate) fn poke(&self, engine: &EngineHandle, slot: usize, cause: Cause) {
-        if cause != Cause::Always
+    pub(crate) fn poke(self: &Arc<Self>, engine: &EngineHandle, cause: Cause) {
+        if cause != Cause::Fresh
             && self.gate().answer(cause, engine.clock().monotonic()).is_none()
             && !self.poked.swap(true, Ordering::Relaxed)
         {
-            engine.send(Command { slot, cause, arrived: 0, reply: None });
+            engine.send(Command { remote: Arc::clone(self), cause, arrived: 0, reply: None });
         }
     }
 
@@ -167,9 +241,8 @@ impl RemoteKeys {
 
     /// Waits for keys. `arrived` is the request's place in the engine's order of events.
     pub(crate) async fn wait(
-        &self,
+        self: &Arc<Self>,
         engine: &EngineHandle,
-        slot: usize,
         cause: Cause,
         arrived: u64,
     ) -> Result<Waited, Error> {
@@ -183,9 +256,24 @@ impl RemoteKeys {
             tracing::debug!(target: "oauth2_actix", provider = %self.provider, "too many requests wait for keys");
             return Err(unavailable(Duration::ZERO));
         };
+        self.ask(engine, cause, arrived, Some(place)).await
+    }
+
+    /// A fetch at our user's own word: nothing holds it back.
+    pub(crate) async fn fetch_now(self: &Arc<Self>, engine: &EngineHandle) -> Result<(), Error> {
+        self.ask(engine, Cause::Fresh, engine.ticket(), None).await.map(drop)
+    }
+
+    async fn ask(
+        self: &Arc<Self>,
+        engine: &EngineHandle,
+        cause: Cause,
+        arrived: u64,
+        place: Option<Place>,
+    ) -> Result<Waited, Error> {
         let (reply, answer) = oneshot::channel();
         let reply = Reply { reply, _place: place };
-        engine.send(Command { slot, cause, arrived, reply: Some(reply) });
+        engine.send(Command { remote: Arc::clone(self), cause, arrived, reply: Some(reply) });
         // The engine drops what it cannot answer.
         answer.await.unwrap_or_else(|_| Err(unavailable(Duration::ZERO)))
     }
@@ -201,7 +289,7 @@ pub(crate) fn unavailable(retry_after: Duration) -> Error {
 #[derive(Debug)]
 pub(crate) struct Reply {
     reply: oneshot::Sender<Result<Waited, Error>>,
-    _place: Place,
+    _place: Option<Place>,
 }
 
 impl Reply {
@@ -215,25 +303,3 @@ impl Reply {
         self.reply.is_closed()
     }
 }
-
-/// One of the places for requests that wait for a provider's keys.
-#[derive(Debug)]
-struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    fn take(waiters: &Arc<AtomicUsize>) -> Option<Self> {
-        let place = Self(Arc::clone(waiters));
-        // Dropping the place gives it back.
-        (waiters.fetch_add(1, Ordering::Relaxed) < MAX_WAITERS).then_some(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Requests that may wait for one provider at once. A waiting request holds its connection and a
-/// parsed token; the rest get 503 at once.
-const MAX_WAITERS: usize = 1024;

@@ -1,0 +1,129 @@
+//! One attempt to obtain a provider's keys.
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::header::HeaderValue;
+
+use crate::{
+    clock::Clock,
+    discovery::Issuer,
+    fetch::{self, FetchError, Fetched},
+    http_client::Clients,
+    key_form::KeyDocument,
+    key_url::KeyUrl,
+    remote_keys::{RemoteKeys, Source},
+};
+
+/// What an attempt leaves to the next.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// Where the issuer's document said that the keys are, and when it did.
+    pub(super) discovered: Option<(KeyUrl, Duration)>,
+    /// The entity tag of the present keys at their URL.
+    etag: Option<(KeyUrl, HeaderValue)>,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(super) struct Landing {
+    pub(super) memory: Memory,
+    pub(super) outcome: Result<Obtained, FetchError>,
+}
+
+#[derive(Debug)]
+pub(super) struct Obtained {
+    /// None: the keys are still those that the last attempt brought.
+    pub(super) document: Option<KeyDocument>,
+    /// How long the provider says that they are fresh.
+    pub(super) max_age: Option<Duration>,
+}
+
+pub(super) struct Attempt {
+    pub(super) remote: Arc<RemoteKeys>,
+    pub(super) clients: Arc<Clients>,
+    pub(super) clock: Clock,
+    pub(super) memory: Memory,
+    pub(super) began_at: Duration,
+    /// Whether the answer may be that nothing has changed.
+    pub(super) conditional: bool,
+}
+
+impl Attempt {
+    pub(super) async fn run(mut self) -> Landing {
+        let clock = self.clock.clone();
+        let timeout = self.remote.timing.timeout;
+        let deadline = self.began_at + timeout;
+        let outcome = tokio::select! {
+            outcome = self.obtain() => outcome,
+            () = clock.sleep_until(deadline) => Err(FetchError::Timeout(timeout)),
+        };
+        // After a failure nothing of what was learned is relied on: the keys may have moved.
+        let memory = if outcome.is_ok() { self.memory } else { Memory::default() };
+        Landing { memory, outcome }
+    }
+
+    async fn obtain(&mut self) -> Result<Obtained, FetchError> {
+        let remote = Arc::clone(&self.remote);
+        match &remote.source {
+            Source::Url(url) => self.fetch(url).await,
+            Source::Issuer(issuer) => self.discover_and_fetch(issuer).await,
+            Source::Custom(source) => {
+                let text = source.keys().await.map_err(FetchError::Source)?;
+                if text.len() > fetch::MAX_BODY {
+                    return Err(FetchError::TooLarge);
+                }
+                let document = KeyDocument::parse(text.as_bytes(), remote.policy)?;
+                Ok(Obtained { document: Some(document), max_age: None })
+            }
+        }
+    }
+
+    async fn discover_and_fetch(&mut self, issuer: &Issuer) -> Result<Obtained, FetchError> {
+        let Some((known, learned_at)) = self.memory.discovered.clone() else {
+            let url = self.discover(issuer).await?;
+            return self.fetch(&url).await;
+        };
+        // Now and then the document is asked again. If it is not there, the keys may still be.
+        if self.began_at >= learned_at + DISCOVERY_AGE {
+            let url = self.discover(issuer).await.unwrap_or(known);
+            return self.fetch(&url).await;
+        }
+        match self.fetch(&known).await {
+            Ok(obtained) => Ok(obtained),
+            // They may have moved.
+            Err(keys) => match self.discover(issuer).await {
+                Ok(url) if url == known => Err(keys),
+                Ok(url) => self.fetch(&url).await,
+                Err(discovery) => Err(FetchError::Rediscovery {
+                    keys: Box::new(keys),
+                    discovery: Box::new(discovery),
+                }),
+            },
+        }
+    }
+
+    async fn discover(&mut self, issuer: &Issuer) -> Result<KeyUrl, FetchError> {
+        let client = self.clients.client(issuer.url()).map_err(FetchError::Client)?;
+        let url = issuer.discover(&client).await?;
+        self.memory.discovered = Some((url.clone(), self.began_at));
+        Ok(url)
+    }
+
+    async fn fetch(&mut self, url: &KeyUrl) -> Result<Obtained, FetchError> {
+        let client = self.clients.client(url).map_err(FetchError::Client)?;
+        let etag = match &self.memory.etag {
+            Some((at, etag)) if self.conditional && at == url => Some(etag),
+            _ => None,
+        };
+        let Fetched { body, max_age, etag } = fetch::get(&client, url, etag).await?;
+        let document = match body {
+            Some(body) => Some(KeyDocument::parse(&body, self.remote.policy)?),
+            None => None,
+        };
+        self.memory.etag = etag.map(|etag| (url.clone(), etag));
+        Ok(Obtained { document, max_age })
+    }
+}
+
+/// How long a `jwks_uri` is used before the issuer's document is read again.
+const DISCOVERY_AGE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,0 +1,57 @@
+//! The one thread on which keys are fetched and tenants are looked up.
+
+use std::{io, sync::Arc};
+
+use crate::{
+    clock::Clock,
+    key_engine::EngineHandle,
+    provider_policy::Defaults,
+    tenants::{Directory, Tenants},
+};
+
+/// The policy's hold on the thread: it ends when this is dropped, whatever is under way.
+#[derive(Debug)]
+pub(crate) struct KeyThread {
+    pub(crate) engine: EngineHandle,
+    pub(crate) tenants: Option<Directory>,
+}
+
+impl KeyThread {
+    pub(crate) fn start(
+        defaults: Defaults,
+        tenants: Option<Tenants>,
+        clock: Clock,
+    ) -> io::Result<Self> {
+        let (engine, run_engine) = EngineHandle::new(Arc::clone(&defaults.clients), clock);
+        let (tenants, run_lookups) = match tenants {
+            None => (None, None),
+            Some(tenants) => {
+                let (directory, run) = Directory::new(tenants, defaults, engine.clone());
+                (Some(directory), Some(run))
+            }
+        };
+        let (started, start) = std::sync::mpsc::channel();
+        std::thread::Builder::new().name("oauth2-keys".into()).spawn(move || {
+            match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => {
+                    let _ = started.send(Ok(()));
+                    runtime.block_on(async move {
+                        // Each ends with the handles to it; the lookups hold one to the engine.
+                        if let Some(run_lookups) = run_lookups {
+                            tokio::join!(run_engine, run_lookups);
+                        } else {
+                            run_engine.await;
+                        }
+                    });
+                    // Not to wait for a name that is still being resolved.
+                    runtime.shutdown_background();
+                }
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                }
+            }
+        })?;
+        start.recv().map_err(io::Error::other)??;
+        Ok(Self { engine, tenants })
+    }
+}

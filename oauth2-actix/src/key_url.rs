@@ -1,0 +1,162 @@
+//! The URLs that keys, and the documents that name them, may be fetched from.
+
+use url::{Host, Url};
+
+/// A URL that may be asked for keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyUrl(Url);
+
+impl KeyUrl {
+    /// https, or http to a loopback host, or http at all if our user said that it may be.
+    pub(crate) fn parse(text: &str, dangerous_allow_http: bool) -> Result<Self, UrlError> {
+        let url = Url::parse(text).map_err(UrlError::Unreadable)?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(UrlError::Credentials);
+        }
+        match url.scheme() {
+            "https" => {}
+            "http" if dangerous_allow_http || is_loopback(&url) => {}
+            "http" => return Err(UrlError::Plaintext),
+            _ => return Err(UrlError::Scheme),
+        }
+        Ok(Self(url))
+    }
+
+    /// A URL that a document at this one names. It may be less well protected than this one, or of
+    /// this very host, only if this one is.
+    pub(crate) fn names(&self, text: &str) -> Result<Self, UrlError> {
+        let plain = self.0.scheme() == "http";
+        let named = Self::parse(text, plain)?;
+        if is_loopback(&named.0) && !is_loopback(&self.0) {
+            return Err(UrlError::Loopback);
+        }
+        // An issuer on http at this host protects nothing against this host, but other hosts are
+        // reached through a network.
+        if named.0.scheme() == "http" && !is_loopback(&named.0) && is_loopback(&self.0) {
+            return Err(UrlError::Plaintext);
+        }
+        Ok(named)
+    }
+
+    /// Another path at the same host.
+    pub(crate) fn with_path(&self, path: &str) -> Self {
+        let mut url = self.0.clone();
+        url.set_path(path);
+        Self(url)
+    }
+
+    /// For logs: without its query, which may hold a secret.
+    pub(crate) fn shown(&self) -> &str {
+        &self.0[..url::Position::AfterPath]
+    }
+
+    /// Whether it is asked without TLS and without a way through any network.
+    pub(crate) fn is_plain_loopback(&self) -> bool {
+        self.0.scheme() == "http" && is_loopback(&self.0)
+    }
+
+    pub(crate) fn url(&self) -> &Url {
+        &self.0
+    }
+}
+
+/// Why keys are not fetched from a URL.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UrlError {
+    #[error("the URL cannot be read: {0}")]
+    Unreadable(url::ParseError),
+    #[error("the URL holds a user name or password, which would end up in logs")]
+    Credentials,
+    #[error(
+        "the URL is http: keys that anybody on the way can replace protect nothing; use https \
+         (for a provider inside a private network there is dangerous_allow_http)"
+    )]
+    Plaintext,
+    #[error("the URL is neither https nor http")]
+    Scheme,
+    #[error("the URL is of this very host, and the issuer that names it is not")]
+    Loopback,
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => {
+            address.is_loopback() || address.to_ipv4_mapped().is_some_and(|v4| v4.is_loopback())
+        }
+        Some(Host::Domain(name)) => {
+            let name = name.strip_suffix('.').unwrap_or(name);
+            // RFC 6761 §6.3.
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_that_may_be_asked() {
+        for text in [
+            "https://idp.example/jwks.json",
+            "https://idp.example:8443/keys?x=1",
+            "http://127.0.0.1:8080/jwks",
+            "http://127.9.9.9/jwks",
+            "http://[::1]:8080/jwks",
+            "http://localhost/jwks",
+            "http://LOCALHOST./jwks",
+            "http://idp.localhost/jwks",
+        ] {
+            assert!(KeyUrl::parse(text, false).is_ok(), "{text}");
+        }
+        assert!(KeyUrl::parse("http://keycloak:8080/certs", true).is_ok());
+    }
+
+    #[test]
+    fn urls_that_may_not() {
+        for text in [
+            "http://idp.example/jwks",
+            "http://10.0.0.1/jwks",
+            "http://0.0.0.0/jwks",
+            "http://localhost.example/jwks",
+            "http://notlocalhost/jwks",
+            "http://127.0.0.1.example/jwks",
+            "ftp://127.0.0.1/jwks",
+            "file:///etc/keys.json",
+            "https://user:secret@idp.example/jwks",
+            "https://user@idp.example/jwks",
+            "https://",
+            "jwks.json",
+            "",
+        ] {
+            assert!(KeyUrl::parse(text, false).is_err(), "{text}");
+        }
+        assert!(KeyUrl::parse("ftp://x.example/", true).is_err());
+    }
+
+    #[test]
+    fn urls_that_a_document_may_name() {
+        let names =
+            |issuer: &str, text: &str| KeyUrl::parse(issuer, true).unwrap().names(text).map(|_| ());
+        assert_eq!(names("https://idp.example", "https://keys.example/jwks"), Ok(()));
+        assert_eq!(names("http://127.0.0.1:9/", "http://127.0.0.1:9/jwks"), Ok(()));
+        assert_eq!(names("http://localhost:9/", "https://keys.example/jwks"), Ok(()));
+        assert_eq!(names("http://keycloak:8080/", "http://keycloak:8080/certs"), Ok(()));
+        for (issuer, text, why) in [
+            ("https://idp.example", "http://keys.example/jwks", UrlError::Plaintext),
+            ("https://idp.example", "https://localhost/jwks", UrlError::Loopback),
+            ("https://idp.example", "http://127.0.0.1/jwks", UrlError::Loopback),
+            ("https://idp.example", "https://[::1]/jwks", UrlError::Loopback),
+            ("https://idp.example", "https://[::ffff:127.0.0.1]/jwks", UrlError::Loopback),
+            ("https://idp.example", "https://127.1/jwks", UrlError::Loopback),
+            ("http://keycloak:8080/", "http://localhost/certs", UrlError::Loopback),
+            ("http://localhost:9/", "http://keys.example/jwks", UrlError::Plaintext),
+            ("https://idp.example", "file:///etc/passwd", UrlError::Scheme),
+            ("https://idp.example", "https://u:p@idp.example/", UrlError::Credentials),
+        ] {
+            assert_eq!(names(issuer, text), Err(why), "{issuer} names {text}");
+        }
+    }
+}

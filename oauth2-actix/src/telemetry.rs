@@ -1,0 +1,62 @@
+//! What is counted and measured, where the feature `metrics` is on.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::Error;
+
+/// A request that was let in with claims, or as one that needs none.
+pub(crate) fn request_passed(outcome: &'static str) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!(REQUESTS, "outcome" => outcome, "reason" => "").increment(1);
+    #[cfg(not(feature = "metrics"))]
+    let _ = outcome;
+}
+
+pub(crate) fn request_refused(why: &Error) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!(REQUESTS, "outcome" => "refused", "reason" => why.reason()).increment(1);
+    #[cfg(not(feature = "metrics"))]
+    let _ = why;
+}
+
+/// How the keys at hand answered a token.
+pub(crate) fn keys_looked_up(result: &'static str) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("oauth2_key_lookups_total", "result" => result).increment(1);
+    #[cfg(not(feature = "metrics"))]
+    let _ = result;
+}
+
+pub(crate) fn keys_fetched(provider: &Arc<str>, unix_time: Duration, unchanged: bool) {
+    #[cfg(feature = "metrics")]
+    {
+        let outcome = if unchanged { "unchanged" } else { "fetched" };
+        metrics::counter!(FETCHES, "provider" => Arc::clone(provider), "outcome" => outcome)
+            .increment(1);
+        metrics::gauge!("oauth2_keys_fetched_timestamp_seconds", "provider" => Arc::clone(provider))
+            .set(unix_time.as_secs_f64());
+    }
+    #[cfg(not(feature = "metrics"))]
+    let _ = (provider, unix_time, unchanged);
+}
+
+pub(crate) fn keys_not_fetched(provider: &Arc<str>) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!(FETCHES, "provider" => Arc::clone(provider), "outcome" => "failed")
+        .increment(1);
+    #[cfg(not(feature = "metrics"))]
+    let _ = provider;
+}
+
+pub(crate) fn fetch_took(provider: &Arc<str>, duration: Duration) {
+    #[cfg(feature = "metrics")]
+    metrics::histogram!("oauth2_key_fetch_duration_seconds", "provider" => Arc::clone(provider))
+        .record(duration.as_secs_f64());
+    #[cfg(not(feature = "metrics"))]
+    let _ = (provider, duration);
+}
+
+#[cfg(feature = "metrics")]
+const REQUESTS: &str = "oauth2_requests_total";
+#[cfg(feature = "metrics")]
+const FETCHES: &str = "oauth2_key_fetches_total";

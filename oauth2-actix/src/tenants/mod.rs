@@ -1,0 +1,182 @@
+//! Providers that are not known when the middleware is built.
+
+mod directory;
+mod lookups;
+
+use std::{error::Error, fmt, future::Future, ops::RangeInclusive, sync::Arc, time::Duration};
+
+pub(crate) use self::directory::{Directory, Found};
+use crate::{BuildError, Provider, key_source::SourceFuture};
+
+/// Providers that are not known when the middleware is built, looked up by the issuer of a token:
+/// for Microsoft Entra's many tenants, and for services whose customers bring their own providers.
+///
+/// A token whose `iss` is that of no [provider](crate::OAuth2Builder::provider) known from the start
+/// has its issuer looked up by your [`TenantLookup`], if the token could otherwise be valid. Anybody can
+/// send a token with any `iss`: what your lookup answers decides whom this API trusts, and which hosts
+/// are asked for keys. It must know the issuer, not merely like its form.
+///
+/// | What | Bound |
+/// | --- | --- |
+/// | answers kept | [`capacity`](Self::capacity), 10,000; the one that was not used for longest goes first |
+/// | how long a tenant serves until it is looked up again | [`lifetime`](Self::lifetime), 10 minutes; in the background at 80 % of it, if it is in use |
+/// | if that fails | the last answer serves for 24 hours |
+/// | how long an unknown issuer stays so | [`refusal_lifetime`](Self::refusal_lifetime), 1 minute; 4,096 issuers |
+/// | how long a failed lookup is not repeated for the same issuer | 5 s; requests get 503 |
+/// | lookups at once | 32, each with [the time limit of a fetch](crate::OAuth2Builder::fetch_timeout); one for each issuer |
+/// | requests that wait | 1,024, the rest get 503 |
+/// | length of an issuer | 512 bytes; a longer one is unknown |
+///
+/// Made-up issuers cost you one lookup each. Where that is dear, look at the form of the issuer first.
+///
+/// ```
+/// use std::error::Error;
+/// use oauth2_actix::{Keys, OAuth2, Provider, Tenant, TenantLookup, Tenants};
+///
+/// struct Customers;
+///
+/// impl TenantLookup for Customers {
+///     async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
+///         let Some(tenant_id) = issuer
+///             .strip_prefix("https://login.microsoftonline.com/")
+///             .and_then(|rest| rest.strip_suffix("/v2.0"))
+///         else {
+///             return Ok(None);
+///         };
+///         // Ask your database here whether this is a customer.
+///         if tenant_id != "9122040d-6c67-4c5b-b112-36a304b66dad" {
+///             return Ok(None);
+///         }
+///         let provider = Provider::new()
+///             .issuer(issuer)
+///             .audience("our-client-id")
+///             .keys(format!("https://login.microsoftonline.com/{tenant_id}/discovery/v2.0/keys"));
+///         Ok(Some(Tenant::new(tenant_id, provider)))
+///     }
+/// }
+///
+/// let oauth2 = OAuth2::builder().tenants(Tenants::new(Customers)).key_refresh_minutes(60).build()?;
+/// # Ok::<(), oauth2_actix::BuildError>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "tenants do nothing until they are given to a builder"]
+pub struct Tenants {
+    lookup: Arc<dyn AnyLookup>,
+    capacity: usize,
+    lifetime: Duration,
+    refusal_lifetime: Duration,
+}
+
+impl Tenants {
+    /// Tenants as this lookup knows them.
+    pub fn new(lookup: impl TenantLookup) -> Self {
+        Self {
+            lookup: Arc::new(lookup),
+            capacity: 10_000,
+            lifetime: Duration::from_secs(10 * 60),
+            refusal_lifetime: Duration::from_secs(60),
+        }
+    }
+
+    /// Sets how many tenants are kept, with their keys. Default 10,000, at least 1.
+    ///
+    /// Less than are in use at once: each request of one that was dropped waits for a lookup and for
+    /// keys. A tenant with a few keys takes some 10 KiB.
+    pub fn capacity(mut self, tenants: usize) -> Self {
+        self.capacity = tenants;
+        self
+    }
+
+    /// Sets for how long a tenant serves until it is looked up again. Default 10 minutes, at least
+    /// 1 s, at most 24 hours.
+    ///
+    /// A customer that you remove keeps access for at most this long. Short: more lookups.
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = lifetime;
+        self
+    }
+
+    /// Sets for how long an issuer that is no tenant stays refused without a lookup. Default 1 minute,
+    /// at least 1 s, at most 24 hours.
+    ///
+    /// A customer that you add may have to wait for this long, if it was there too early. Short: more
+    /// lookups for strangers.
+    pub fn refusal_lifetime(mut self, lifetime: Duration) -> Self {
+        self.refusal_lifetime = lifetime;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
+        let problem = if self.capacity == 0 {
+            "there is no capacity"
+        } else if !LIFETIMES.contains(&self.lifetime) {
+            "their lifetime is not between 1 s and 24 hours"
+        } else if !LIFETIMES.contains(&self.refusal_lifetime) {
+            "the lifetime of refusals is not between 1 s and 24 hours"
+        } else {
+            return Ok(());
+        };
+        Err(BuildError::of_policy("tenants", problem))
+    }
+}
+
+impl fmt::Debug for Tenants {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Tenants")
+            .field("capacity", &self.capacity)
+            .field("lifetime", &self.lifetime)
+            .field("refusal_lifetime", &self.refusal_lifetime)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One tenant: a name and its provider.
+///
+/// [`Claims::provider`](crate::Claims::provider) tells the name. Several issuers may have one name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tenant {
+    name: String,
+    provider: Provider,
+}
+
+impl Tenant {
+    /// A tenant of this name. Among the provider's issuers must be exactly the one that was asked for.
+    pub fn new(name: impl Into<String>, provider: Provider) -> Self {
+        Self { name: name.into(), provider }
+    }
+}
+
+/// Finds the tenant of an issuer. See [`Tenants`].
+///
+/// It runs on the thread that fetches keys, as a [`KeySource`](crate::KeySource) does: it must not block.
+pub trait TenantLookup: Send + Sync + 'static {
+    /// The tenant whose issuer this is, exactly; `None` if there is none.
+    ///
+    /// The issuer is a stranger's text, of at most 512 bytes. Never make an address from it that you
+    /// have not compared with one you know.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the answer from being known. The log shows its text. Not for an unknown issuer.
+    fn tenant(
+        &self,
+        issuer: &str,
+    ) -> impl Future<Output = Result<Option<Tenant>, Box<dyn Error + Send + Sync>>> + Send;
+}
+
+/// [`TenantLookup`] as a value of one type.
+trait AnyLookup: Send + Sync {
+    fn tenant<'a>(&'a self, issuer: &'a str) -> SourceFuture<'a, LookupResult>;
+}
+
+type LookupResult = Result<Option<Tenant>, Box<dyn Error + Send + Sync>>;
+
+impl<L: TenantLookup> AnyLookup for L {
+    fn tenant<'a>(&'a self, issuer: &'a str) -> SourceFuture<'a, LookupResult> {
+        Box::pin(TenantLookup::tenant(self, issuer))
+    }
+}
+
+const LIFETIMES: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
