@@ -122,19 +122,16 @@ impl Policy {
             let candidates = indices.iter().map(|index| &self.providers[*index]);
             return self.ask(candidates, jws, signed);
         }
-        let unknown = || ErrorKind::IssuerUnknown { slash_differs: self.slash_differs(issuer) };
         let Some(tenants) = self.keys.as_ref().and_then(|keys| keys.tenants.as_ref()) else {
-            return Err(unknown().into());
+            return Err(self.issuer_unknown(issuer));
         };
         // Before a lookup, which costs more.
         validation::check_types(&jws.claims)?;
         validation::check_times(&jws.claims, self.clock.unix_time(), self.leeway)?;
         match tenants.find(issuer) {
             Found::Tenant(provider) => self.ask([&provider].into_iter(), jws, signed),
-            Found::Refused(error) if matches!(error.kind(), ErrorKind::IssuerUnknown { .. }) => {
-                Err(unknown().into())
-            }
-            Found::Refused(error) => Err(error),
+            Found::Nobody => Err(self.issuer_unknown(issuer)),
+            Found::Unavailable => Err(unavailable(Duration::ZERO)),
             Found::Unknown => Ok(Asked::IssuerUnknown),
         }
     }
@@ -198,12 +195,13 @@ impl Policy {
         Ok(Asked::Undecided { wanted, verdict })
     }
 
-    /// The mistake that everybody makes once, with Auth0 or Microsoft Entra.
-    fn slash_differs(&self, issuer: &str) -> bool {
-        match issuer.strip_suffix('/') {
+    fn issuer_unknown(&self, issuer: &str) -> Error {
+        // The mistake that everybody makes once, with Auth0 or Microsoft Entra.
+        let slash_differs = match issuer.strip_suffix('/') {
             Some(without) => self.by_issuer.contains_key(without),
             None => self.by_issuer.contains_key(&format!("{issuer}/")),
-        }
+        };
+        ErrorKind::IssuerUnknown { slash_differs }.into()
     }
 
     /// Why a public request with this token has no claims. It never waits, but the next one may find
@@ -267,8 +265,14 @@ impl Policy {
     /// Waits for a token's issuer to be looked up, and asks the keys at hand.
     async fn look_up(&self, keys: &KeyThread, pending: &Pending) -> Result<Asked, Error> {
         let Some(tenants) = &keys.tenants else { return Err(pending.verdict.clone()) };
-        let provider = tenants.look_up(validation::issuer(&pending.jws.claims)?).await?;
-        self.ask([&provider].into_iter(), &pending.jws, &pending.signed)
+        let issuer = validation::issuer(&pending.jws.claims)?;
+        match tenants.look_up(issuer).await {
+            Found::Tenant(provider) => {
+                self.ask([&provider].into_iter(), &pending.jws, &pending.signed)
+            }
+            Found::Nobody => Err(self.issuer_unknown(issuer)),
+            Found::Unavailable | Found::Unknown => Err(unavailable(Duration::ZERO)),
+        }
     }
 }
 

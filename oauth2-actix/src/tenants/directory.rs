@@ -17,11 +17,9 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    error::{Error, ErrorKind},
     key_engine::EngineHandle,
     places::Place,
     provider_policy::{Defaults, ProviderPolicy},
-    remote_keys::unavailable,
 };
 
 /// The policy's end of the tenants.
@@ -32,12 +30,14 @@ pub(crate) struct Directory {
     waiters: Arc<AtomicUsize>,
 }
 
-/// What is known of an issuer without waiting.
-#[derive(Debug)]
+/// What is known of an issuer.
+#[derive(Clone, Debug)]
 pub(crate) enum Found {
     Tenant(Arc<ProviderPolicy>),
-    /// It is nobody's, or its tenant cannot be known now.
-    Refused(Error),
+    /// It is not that of a tenant.
+    Nobody,
+    /// Whose it is cannot be known now.
+    Unavailable,
     /// It must be looked up.
     Unknown,
 }
@@ -64,31 +64,34 @@ impl Directory {
     /// What is known of an issuer now. Asks for more in the background, where that is due.
     pub(crate) fn find(&self, issuer: &str) -> Found {
         if issuer.len() > MAX_ISSUER {
-            return Found::Refused(nobodys());
+            return Found::Nobody;
         }
         let (found, is_due) = self.table.find(issuer);
         if is_due {
-            self.poke(issuer);
+            self.ask(issuer, true, None);
         }
         found
     }
 
     /// Has an issuer looked up, without waiting for it.
     pub(crate) fn poke(&self, issuer: &str) {
-        let Some(place) = Place::take(&self.waiters) else { return };
-        let _ = self.asks.send(Ask { issuer: issuer.to_owned(), reply: None, place });
+        self.ask(issuer, false, None);
     }
 
     /// Waits for an issuer to be looked up.
-    pub(crate) async fn look_up(&self, issuer: &str) -> Result<Arc<ProviderPolicy>, Error> {
+    pub(crate) async fn look_up(&self, issuer: &str) -> Found {
+        let (reply, answer) = oneshot::channel();
+        self.ask(issuer, false, Some(reply));
+        answer.await.unwrap_or(Found::Unavailable)
+    }
+
+    /// Drops the reply if too many wait already.
+    fn ask(&self, issuer: &str, again: bool, reply: Option<oneshot::Sender<Found>>) {
         let Some(place) = Place::take(&self.waiters) else {
             tracing::debug!(target: "oauth2_actix", "too many requests wait for lookups of tenants");
-            return Err(unavailable(Duration::ZERO));
+            return;
         };
-        let (reply, answer) = oneshot::channel();
-        let ask = Ask { issuer: issuer.to_owned(), reply: Some(reply), place };
-        let _ = self.asks.send(ask);
-        answer.await.unwrap_or_else(|_| Err(unavailable(Duration::ZERO)))
+        let _ = self.asks.send(Ask { issuer: issuer.to_owned(), again, reply, place });
     }
 
     /// The tenants at hand.
@@ -111,7 +114,7 @@ pub(super) struct Table {
 struct Known {
     tenants: HashMap<String, Entry>,
     /// No lookup before this moment, and what requests hear until then.
-    refused: HashMap<String, (Duration, Error)>,
+    refused: HashMap<String, (Duration, Found)>,
 }
 
 #[derive(Debug)]
@@ -129,7 +132,7 @@ struct Entry {
 
 impl Table {
     /// The second value is whether it should be looked up in the background.
-    fn find(&self, issuer: &str) -> (Found, bool) {
+    pub(super) fn find(&self, issuer: &str) -> (Found, bool) {
         let now = self.clock.monotonic();
         let known = self.read();
         if let Some(entry) = known.tenants.get(issuer) {
@@ -150,16 +153,8 @@ impl Table {
             return (Found::Tenant(Arc::clone(&entry.policy)), is_due);
         }
         match known.refused.get(issuer) {
-            Some((until, error)) if now < *until => (Found::Refused(error.clone()), false),
+            Some((until, found)) if now < *until => (found.clone(), false),
             _ => (Found::Unknown, false),
-        }
-    }
-
-    /// The tenant that serves for an issuer, if its lookup failed.
-    pub(super) fn last_answer(&self, issuer: &str) -> Option<Arc<ProviderPolicy>> {
-        match self.find(issuer) {
-            (Found::Tenant(policy), _) => Some(policy),
-            _ => None,
         }
     }
 
@@ -208,7 +203,7 @@ impl Table {
         let until = self.clock.monotonic() + self.refusal_lifetime;
         let mut known = self.write();
         let gone = known.tenants.remove(&issuer);
-        known.refuse(issuer, until, nobodys(), self.clock.monotonic());
+        known.refuse(issuer, until, Found::Nobody, self.clock.monotonic());
         gone.map(|entry| entry.policy)
     }
 
@@ -224,7 +219,7 @@ impl Table {
             return None;
         }
         let gone = known.tenants.remove(&issuer);
-        known.refuse(issuer, now + RETRY_INTERVAL, unavailable(RETRY_INTERVAL), now);
+        known.refuse(issuer, now + RETRY_INTERVAL, Found::Unavailable, now);
         gone.map(|entry| entry.policy)
     }
 
@@ -238,7 +233,7 @@ impl Table {
 }
 
 impl Known {
-    fn refuse(&mut self, issuer: String, until: Duration, why: Error, now: Duration) {
+    fn refuse(&mut self, issuer: String, until: Duration, why: Found, now: Duration) {
         if self.refused.len() >= MAX_REFUSED && !self.refused.contains_key(&issuer) {
             self.refused.retain(|_, (until, _)| now < *until);
             // Strangers fill this. Some of their issuers are then looked up once more.
@@ -252,10 +247,6 @@ impl Known {
         }
         self.refused.insert(issuer, (until, why));
     }
-}
-
-fn nobodys() -> Error {
-    ErrorKind::IssuerUnknown { slash_differs: false }.into()
 }
 
 fn millis(moment: Duration) -> u64 {

@@ -3,7 +3,6 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 
 use tokio::{
@@ -11,14 +10,15 @@ use tokio::{
     task::{Id, JoinError, JoinSet},
 };
 
-use super::{AnyLookup, LookupResult, Tenant, directory::Table};
+use super::{
+    AnyLookup, LookupResult, Tenant,
+    directory::{Found, Table},
+};
 use crate::{
     BuildError,
-    error::{Error, ErrorKind},
     key_engine::EngineHandle,
     places::Place,
     provider_policy::{Defaults, ProviderPolicy},
-    remote_keys::unavailable,
     throttle::Throttle,
 };
 
@@ -26,13 +26,15 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Ask {
     pub(super) issuer: String,
+    /// Whether something is known of it already.
+    pub(super) again: bool,
     /// None: nobody waits.
     pub(super) reply: Option<Reply>,
     /// Kept until the lookup has ended, also when the request is gone before.
     pub(super) place: Place,
 }
 
-type Reply = oneshot::Sender<Result<Arc<ProviderPolicy>, Error>>;
+type Reply = oneshot::Sender<Found>;
 
 pub(super) struct Lookups {
     lookup: Arc<dyn AnyLookup>,
@@ -84,7 +86,17 @@ impl Lookups {
         }
     }
 
-    fn ask(&mut self, Ask { issuer, reply, place }: Ask) {
+    fn ask(&mut self, Ask { issuer, again, reply, place }: Ask) {
+        // Another request's lookup may have ended meanwhile.
+        if !again {
+            let (found, _) = self.table.find(&issuer);
+            if !matches!(found, Found::Unknown) {
+                if let Some(reply) = reply {
+                    let _ = reply.send(found);
+                }
+                return;
+            }
+        }
         let waiting = self.waiting.entry(issuer).or_insert_with_key(|issuer| {
             self.queue.push_back(issuer.clone());
             Vec::new()
@@ -122,30 +134,26 @@ impl Lookups {
     }
 
     /// Puts down what a lookup said, and what requests hear.
-    fn conclude(&self, issuer: &str, result: LookupResult) -> Result<Arc<ProviderPolicy>, Error> {
+    fn conclude(&self, issuer: &str, result: LookupResult) -> Found {
         match result {
             Ok(Some(tenant)) => match self.policy(issuer, &tenant) {
                 Ok(policy) => {
-                    let gone = self.table.found(issuer.to_owned(), tenant, Arc::clone(&policy));
-                    self.forget(gone);
-                    Ok(policy)
+                    self.forget(self.table.found(issuer.to_owned(), tenant, Arc::clone(&policy)));
+                    return Found::Tenant(policy);
                 }
                 Err(error) => {
                     self.warn("the provider of a tenant cannot be used", &error);
                     self.forget(self.table.refused(issuer.to_owned()));
-                    Err(ErrorKind::IssuerUnknown { slash_differs: false }.into())
                 }
             },
-            Ok(None) => {
-                self.forget(self.table.refused(issuer.to_owned()));
-                Err(ErrorKind::IssuerUnknown { slash_differs: false }.into())
-            }
+            Ok(None) => self.forget(self.table.refused(issuer.to_owned())),
             Err(error) => {
                 self.warn("an issuer cannot be looked up", &error);
                 self.forget(self.table.failed(issuer.to_owned()));
-                self.table.last_answer(issuer).ok_or_else(|| unavailable(Duration::ZERO))
             }
         }
+        // After a failure, that may be the last answer.
+        self.table.find(issuer).0
     }
 
     /// What a tenant's provider comes to: what it came to before, if it is still the same.

@@ -13,4 +13,5 @@ mod public_paths;
 mod public_routes;
 mod refresh;
 mod require;
+mod tenants;
 mod websocket;

@@ -1,0 +1,499 @@
+//! Providers that are looked up by the issuer of a token.
+
+use std::{
+    collections::HashMap,
+    error::Error,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures_util::poll;
+use oauth2_actix::{
+    Algorithm, ErrorKind, Keys, OAuth2, Provider, Tenant, TenantLookup, Tenants,
+    testing::{Answer, IdentityProvider, KeyServer, ManualClock, SigningKey, Token},
+};
+use oauth2_actix_tests::{api::Api, client, log};
+use tokio::sync::Notify;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The customers of a service, as its database knows them.
+#[derive(Clone, Default)]
+struct Customers(Arc<Database>);
+
+#[derive(Default)]
+struct Database {
+    rows: Mutex<HashMap<String, Tenant>>,
+    down: Mutex<Option<&'static str>>,
+    lookups: AtomicUsize,
+    most_at_once: AtomicUsize,
+    at_once: AtomicUsize,
+    /// Lookups wait for this, if there is one.
+    held: Mutex<Option<Arc<Notify>>>,
+}
+
+impl Customers {
+    fn add(&self, issuer: &str, tenant: Tenant) {
+        self.0.rows.lock().unwrap().insert(issuer.to_owned(), tenant);
+    }
+
+    fn remove(&self, issuer: &str) {
+        self.0.rows.lock().unwrap().remove(issuer);
+    }
+
+    fn fail(&self, with: Option<&'static str>) {
+        *self.0.down.lock().unwrap() = with;
+    }
+
+    fn hold(&self) -> Arc<Notify> {
+        let gate = Arc::new(Notify::new());
+        *self.0.held.lock().unwrap() = Some(Arc::clone(&gate));
+        gate
+    }
+
+    fn lookups(&self) -> usize {
+        self.0.lookups.load(Ordering::SeqCst)
+    }
+
+    fn wait_for_lookups(&self, count: usize) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.lookups() < count {
+            assert!(Instant::now() < deadline, "{} of {count} lookups", self.lookups());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl TenantLookup for Customers {
+    async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
+        let at_once = self.0.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        self.0.most_at_once.fetch_max(at_once, Ordering::SeqCst);
+        self.0.lookups.fetch_add(1, Ordering::SeqCst);
+        let held = self.0.held.lock().unwrap().clone();
+        if let Some(gate) = held {
+            gate.notified().await;
+        }
+        self.0.at_once.fetch_sub(1, Ordering::SeqCst);
+        let down = *self.0.down.lock().unwrap();
+        match down {
+            Some("panic") => panic!("the lookup is broken"),
+            Some(why) => return Err(why.into()),
+            None => {}
+        }
+        Ok(self.0.rows.lock().unwrap().get(issuer).cloned())
+    }
+}
+
+struct Setup {
+    customers: Customers,
+    clock: ManualClock,
+    oauth2: OAuth2,
+}
+
+impl Setup {
+    fn new() -> Self {
+        Self::with(|tenants| tenants)
+    }
+
+    fn with(adjust: impl FnOnce(Tenants) -> Tenants) -> Self {
+        let customers = Customers::default();
+        let clock = ManualClock::new();
+        let oauth2 = OAuth2::builder()
+            .tenants(adjust(Tenants::new(customers.clone())))
+            .key_refresh_minutes(60)
+            .clock(clock.clone())
+            .build()
+            .unwrap();
+        Self { customers, clock, oauth2 }
+    }
+
+    async fn kind(&self, issuer: &str, key: &SigningKey) -> Option<ErrorKind> {
+        let token = Token::new(issuer, "api").expires_in(90 * 86_400).sign(key);
+        self.oauth2.verify(&token).await.err().map(|error| error.kind().clone())
+    }
+}
+
+fn tenant(name: &str, issuer: &str, key: &SigningKey) -> Tenant {
+    let keys = key.jwk_set();
+    Tenant::new(name, Provider::new().issuer(issuer).audience("api").keys(keys))
+}
+
+fn issuer(index: usize) -> String {
+    format!("https://tenant-{index}.test")
+}
+
+fn new_key() -> SigningKey {
+    SigningKey::generate(Algorithm::ES256, "1")
+}
+
+fn nobodys() -> Option<ErrorKind> {
+    Some(ErrorKind::IssuerUnknown { slash_differs: false })
+}
+
+fn is_unavailable(kind: &Option<ErrorKind>) -> bool {
+    matches!(kind, Some(ErrorKind::KeysUnavailable { .. }))
+}
+
+#[tokio::test]
+async fn a_tenant_is_looked_up_once_and_its_keys_fetched_once() {
+    let setup = Setup::new();
+    let (one, two) =
+        (IdentityProvider::start("api").unwrap(), IdentityProvider::start("api").unwrap());
+    for (name, idp) in [("one", &one), ("two", &two)] {
+        let provider = Provider::new().issuer(idp.issuer()).audience("api").keys(Keys::discover());
+        setup.customers.add(idp.issuer(), Tenant::new(name, provider));
+    }
+    for _ in 0..5 {
+        for (name, idp) in [("one", &one), ("two", &two)] {
+            let claims = setup.oauth2.verify(&idp.token().sign(&idp.key())).await.unwrap();
+            assert_eq!((claims.provider(), claims.issuer()), (name, idp.issuer()));
+        }
+    }
+    assert_eq!(setup.customers.lookups(), 2);
+    assert_eq!((one.key_requests(), two.key_requests()), (1, 1));
+    // The keys of one are no good for another.
+    let forged = two.token().sign(&one.key());
+    assert!(setup.oauth2.verify(&forged).await.is_err());
+    let mut names: Vec<String> =
+        setup.oauth2.status().into_iter().map(|status| status.provider).collect();
+    names.sort();
+    assert_eq!(names, ["one", "two"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http_many_requests_of_a_new_tenant_share_a_lookup_and_a_fetch() {
+    let setup = Setup::new();
+    let idp = IdentityProvider::start("api").unwrap();
+    let provider = Provider::new().issuer(idp.issuer()).audience("api").keys(idp.jwks_url());
+    setup.customers.add(idp.issuer(), Tenant::new("one", provider));
+    let gate = setup.customers.hold();
+    let api = Api::start(setup.oauth2.clone());
+    let client = client::client();
+    let requests: Vec<_> = (0..100)
+        .map(|_| {
+            let request = client.get(api.url("/me")).bearer_auth(idp.token().sign(&idp.key()));
+            tokio::spawn(client::send(request))
+        })
+        .collect();
+    setup.customers.wait_for_lookups(1);
+    *setup.customers.0.held.lock().unwrap() = None;
+    gate.notify_one();
+    for request in requests {
+        let answer = request.await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert!(answer.body.contains(r#""provider":"one""#));
+    }
+    assert_eq!((setup.customers.lookups(), idp.key_requests()), (1, 1));
+    // Somebody's token of nobody's issuer.
+    let stranger = Token::new("https://stranger.test", "api").sign(&idp.key());
+    let answer = client::get(&api.url("/me"), Some(&stranger)).await;
+    assert_eq!((answer.status, answer.error().as_str()), (401, "invalid_token"));
+    assert!(!answer.challenge().contains("stranger"));
+}
+
+#[tokio::test]
+async fn a_stranger_is_refused_and_stays_so_for_a_minute() {
+    let setup = Setup::new();
+    let key = new_key();
+    for _ in 0..10 {
+        assert_eq!(setup.kind("https://stranger.test", &key).await, nobodys());
+    }
+    assert_eq!(setup.customers.lookups(), 1);
+    // It becomes a customer.
+    setup.customers.add("https://stranger.test", tenant("customer", "https://stranger.test", &key));
+    setup.clock.advance(MINUTE - Duration::from_millis(1));
+    assert_eq!(setup.kind("https://stranger.test", &key).await, nobodys());
+    setup.clock.advance(Duration::from_millis(1));
+    assert_eq!(setup.kind("https://stranger.test", &key).await, None);
+    assert_eq!(setup.customers.lookups(), 2);
+}
+
+#[tokio::test]
+async fn what_cannot_be_valid_is_not_looked_up() {
+    let setup = Setup::new();
+    let key = new_key();
+    let token = || Token::new("https://stranger.test", "api");
+    for token in [
+        token().expires_in(-10),
+        token().without("exp"),
+        token().without("iss"),
+        token().claim("iss", 7),
+        token().claim("iss", "x".repeat(513)),
+        token().claim("aud", 7),
+        token().claim("nbf", 4e9),
+        token().header("alg", "none"),
+    ] {
+        assert!(setup.oauth2.verify(&token.sign(&key)).await.is_err());
+    }
+    assert_eq!(setup.customers.lookups(), 0);
+}
+
+#[tokio::test]
+async fn a_provider_known_from_the_start_is_never_looked_up() {
+    let customers = Customers::default();
+    let key = new_key();
+    let own = Provider::new().issuer("https://own.test").audience("api").keys(key.jwk_set());
+    // The lookup would hand the same issuer to somebody else.
+    let evil = new_key();
+    customers.add("https://own.test", tenant("evil", "https://own.test", &evil));
+    let oauth2 = OAuth2::builder()
+        .provider("own", own)
+        .tenants(Tenants::new(customers.clone()))
+        .build()
+        .unwrap();
+    let token = |key| Token::new("https://own.test", "api").sign(key);
+    assert_eq!(oauth2.verify(&token(&key)).await.unwrap().provider(), "own");
+    let error = oauth2.verify(&token(&evil)).await.unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::SignatureInvalid);
+    let wrong_audience = Token::new("https://own.test", "other").sign(&key);
+    let error = oauth2.verify(&wrong_audience).await.unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::AudienceMismatch);
+    assert_eq!(customers.lookups(), 0);
+    // A slash too many is looked up, and the log still says what is wrong.
+    let slash = Token::new("https://own.test/", "api").sign(&key);
+    for _ in 0..2 {
+        let error = oauth2.verify(&slash).await.unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::IssuerUnknown { slash_differs: true });
+    }
+    assert_eq!(customers.lookups(), 1);
+}
+
+#[tokio::test]
+async fn a_removed_tenant_loses_access_and_one_in_use_never_waits() {
+    let setup = Setup::new();
+    let key = new_key();
+    setup.customers.add("https://a.test", tenant("a", "https://a.test", &key));
+    assert_eq!(setup.kind("https://a.test", &key).await, None);
+    // At 80 % of its lifetime it is looked up in the background: the request does not wait.
+    setup.clock.advance(8 * MINUTE);
+    let gate = setup.customers.hold();
+    let token = Token::new("https://a.test", "api").expires_in(86_400).sign(&key);
+    for _ in 0..10 {
+        let mut request = Box::pin(setup.oauth2.verify(&token));
+        assert!(poll!(request.as_mut()).is_ready());
+    }
+    setup.customers.wait_for_lookups(2);
+    *setup.customers.0.held.lock().unwrap() = None;
+    gate.notify_one();
+    // The keys given inline are the same, so nothing else changes; ten minutes count from there.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    setup.clock.advance(7 * MINUTE);
+    while setup.kind("https://a.test", &key).await.is_some() {
+        assert!(Instant::now() < deadline);
+    }
+    assert_eq!(setup.customers.lookups(), 2);
+    setup.customers.remove("https://a.test");
+    setup.clock.advance(10 * MINUTE);
+    assert_eq!(setup.kind("https://a.test", &key).await, nobodys());
+    assert_eq!(setup.customers.lookups(), 3);
+    assert!(setup.oauth2.status().is_empty());
+}
+
+#[tokio::test]
+async fn the_same_answer_keeps_the_keys_and_another_replaces_them() {
+    let setup = Setup::new();
+    let (old, new) = (new_key(), new_key());
+    let servers = [&old, &new].map(|key| KeyServer::start(Answer::json(&key.jwk_set())).unwrap());
+    let at = |server: &KeyServer| {
+        let provider = Provider::new().issuer("https://a.test").audience("api").keys(server.url());
+        Tenant::new("a", provider)
+    };
+    setup.customers.add("https://a.test", at(&servers[0]));
+    for _ in 0..3 {
+        assert_eq!(setup.kind("https://a.test", &old).await, None);
+        setup.clock.advance(11 * MINUTE);
+    }
+    assert_eq!(setup.customers.lookups(), 3);
+    assert_eq!(servers[0].requests(), 1);
+    setup.customers.add("https://a.test", at(&servers[1]));
+    assert_eq!(setup.kind("https://a.test", &new).await, None);
+    assert!(setup.kind("https://a.test", &old).await.is_some());
+    assert_eq!(servers[1].requests(), 1);
+    // Nothing goes on for the old ones.
+    setup.clock.advance(6 * HOUR);
+    assert_eq!(setup.kind("https://a.test", &new).await, None);
+    servers[1].wait_for_requests(2);
+    assert_eq!(servers[0].requests(), 1);
+}
+
+#[tokio::test]
+async fn while_lookups_fail_the_last_answer_serves_for_a_day() {
+    log::keep();
+    let setup = Setup::new();
+    let key = new_key();
+    setup.customers.add("https://a.test", tenant("a", "https://a.test", &key));
+    assert_eq!(setup.kind("https://a.test", &key).await, None);
+    setup.customers.fail(Some("the database of tenants is on fire"));
+    for _ in 0..(24 * 60 - 20) / 20 {
+        setup.clock.advance(20 * MINUTE);
+        assert_eq!(setup.kind("https://a.test", &key).await, None);
+    }
+    // Again and again, in the background.
+    setup.customers.wait_for_lookups(10);
+    assert!(!log::lines_with(&["WARN", "the database of tenants is on fire"]).is_empty());
+    // A new tenant cannot be known, which is not the client's fault.
+    assert!(is_unavailable(&setup.kind("https://b.test", &key).await));
+    let asked = setup.customers.lookups();
+    assert!(is_unavailable(&setup.kind("https://b.test", &key).await));
+    assert_eq!(setup.customers.lookups(), asked, "not at once again");
+    setup.clock.advance(20 * MINUTE);
+    assert!(is_unavailable(&setup.kind("https://a.test", &key).await));
+    setup.customers.fail(None);
+    setup.clock.advance(Duration::from_secs(5));
+    assert_eq!(setup.kind("https://a.test", &key).await, None);
+}
+
+#[tokio::test]
+async fn a_lookup_that_panics_or_never_answers_is_a_failed_one() {
+    let setup = Setup::new();
+    let key = new_key();
+    setup.customers.add("https://a.test", tenant("a", "https://a.test", &key));
+    setup.customers.fail(Some("panic"));
+    assert!(is_unavailable(&setup.kind("https://a.test", &key).await));
+    setup.customers.fail(None);
+    setup.clock.advance(Duration::from_secs(5));
+    let _never = setup.customers.hold();
+    let token = Token::new("https://a.test", "api").expires_in(86_400).sign(&key);
+    let mut request = Box::pin(setup.oauth2.verify(&token));
+    assert!(poll!(request.as_mut()).is_pending());
+    setup.customers.wait_for_lookups(2);
+    *setup.customers.0.held.lock().unwrap() = None;
+    // The lookup may have begun a moment before the clock's next reading.
+    setup.clock.advance(Duration::from_secs(5));
+    assert!(request.await.is_err());
+    setup.clock.advance(Duration::from_secs(5));
+    assert_eq!(setup.kind("https://a.test", &key).await, None);
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_not_of_the_issuer_or_unusable_is_refused() {
+    log::keep();
+    let setup = Setup::new();
+    let key = new_key();
+    // The lookup answers with a provider of another issuer, or with less than a whole one.
+    setup.customers.add("https://a.test", tenant("mixed-up", "https://b.test", &key));
+    let nothing = Provider::new().issuer("https://c.test");
+    setup.customers.add("https://c.test", Tenant::new("incomplete", nothing));
+    let plain = Provider::new()
+        .issuer("https://d.test")
+        .audience("api")
+        .keys("http://10.0.0.1/latest/meta-data");
+    setup.customers.add("https://d.test", Tenant::new("metadata", plain));
+    for issuer in ["https://a.test", "https://c.test", "https://d.test"] {
+        assert_eq!(setup.kind(issuer, &key).await, nobodys(), "{issuer}");
+    }
+    assert!(!log::lines_with(&["a tenant cannot be used", "mixed-up", "issuer"]).is_empty());
+    assert_eq!(setup.customers.lookups(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_made_up_issuers_is_bounded_and_pushes_no_tenant_out() {
+    let setup = Setup::new();
+    let key = new_key();
+    setup.customers.add("https://a.test", tenant("a", "https://a.test", &key));
+    assert_eq!(setup.kind("https://a.test", &key).await, None);
+    let gate = setup.customers.hold();
+    let requests: Vec<_> = (0..3000)
+        .map(|index| {
+            let oauth2 = setup.oauth2.clone();
+            let token = Token::new(&issuer(index), "api").sign(&key);
+            tokio::spawn(async move { oauth2.verify(&token).await.map(drop) })
+        })
+        .collect();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while requests.iter().filter(|request| request.is_finished()).count() < 3000 - 1024 {
+        assert!(Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
+    setup.customers.wait_for_lookups(33);
+    assert_eq!(setup.customers.0.most_at_once.load(Ordering::SeqCst), 32);
+    // The tenant that is known goes on meanwhile.
+    assert_eq!(setup.kind("https://a.test", &key).await, None);
+    *setup.customers.0.held.lock().unwrap() = None;
+    gate.notify_waiters();
+    for request in requests {
+        assert!(request.await.unwrap().is_err());
+    }
+    // Many more, one after the other: what is remembered of them does not grow without end.
+    for index in 3000..12_000 {
+        assert_eq!(setup.kind(&issuer(index), &key).await, nobodys());
+    }
+    assert_eq!(setup.kind("https://a.test", &key).await, None);
+    assert_eq!(setup.oauth2.status().len(), 1);
+}
+
+#[tokio::test]
+async fn of_too_many_tenants_the_one_unused_for_longest_goes() {
+    let setup = Setup::with(|tenants| tenants.capacity(10).lifetime(24 * HOUR));
+    let key = new_key();
+    let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
+    for index in 0..11 {
+        let provider = Provider::new().issuer(issuer(index)).audience("api").keys(server.url());
+        setup.customers.add(&issuer(index), Tenant::new(index.to_string(), provider));
+    }
+    for index in 0..10 {
+        assert_eq!(setup.kind(&issuer(index), &key).await, None);
+        setup.clock.advance(Duration::from_secs(1));
+    }
+    // All but the second are used again.
+    for index in (0..10).filter(|index| *index != 1) {
+        assert_eq!(setup.kind(&issuer(index), &key).await, None);
+    }
+    assert_eq!(setup.customers.lookups(), 10);
+    assert_eq!(setup.kind(&issuer(10), &key).await, None);
+    let names: Vec<String> =
+        setup.oauth2.status().into_iter().map(|status| status.provider).collect();
+    assert_eq!(names.len(), 10);
+    assert!(!names.contains(&"1".to_owned()), "{names:?}");
+    assert_eq!(server.requests(), 11);
+    // It comes back at the price of another, and of a lookup and a fetch.
+    assert_eq!(setup.kind(&issuer(1), &key).await, None);
+    assert_eq!((setup.customers.lookups(), server.requests()), (12, 12));
+}
+
+#[tokio::test]
+async fn a_public_request_asks_for_the_tenant_without_waiting() {
+    let setup = Setup::new();
+    let key = new_key();
+    setup.customers.add("https://a.test", tenant("a", "https://a.test", &key));
+    let oauth2 = OAuth2::builder()
+        .tenants(Tenants::new(setup.customers.clone()))
+        .public_paths(["/optional"])
+        .build()
+        .unwrap();
+    let gate = setup.customers.hold();
+    let api = Api::start(oauth2);
+    let token = Token::new("https://a.test", "api").sign(&key);
+    let answer = client::get(&api.url("/optional"), Some(&token)).await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "stranger"));
+    setup.customers.wait_for_lookups(1);
+    *setup.customers.0.held.lock().unwrap() = None;
+    gate.notify_one();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while client::get(&api.url("/optional"), Some(&token)).await.body != "user-1" {
+        assert!(Instant::now() < deadline);
+    }
+    assert_eq!(setup.customers.lookups(), 1);
+}
+
+#[test]
+fn settings_out_of_range_are_errors() {
+    let build = |adjust: fn(Tenants) -> Tenants| {
+        let tenants = adjust(Tenants::new(Customers::default()));
+        OAuth2::builder().tenants(tenants).build().map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(build(|tenants| tenants), Ok(()));
+    for adjust in [
+        (|tenants| tenants.capacity(0)) as fn(Tenants) -> Tenants,
+        |tenants| tenants.lifetime(Duration::from_millis(999)),
+        |tenants| tenants.lifetime(25 * HOUR),
+        |tenants| tenants.refusal_lifetime(Duration::ZERO),
+        |tenants| tenants.refusal_lifetime(25 * HOUR),
+    ] {
+        assert!(build(adjust).unwrap_err().starts_with("tenants: "));
+    }
+}
