@@ -8,6 +8,7 @@ use crate::{
     KeyStatus, OAuth2Builder,
     bearer::BearerToken,
     claims::Claims,
+    clock::Clock,
     error::Error,
     policy::{Decision, Policy},
     provider_policy::ProviderPolicy,
@@ -105,7 +106,7 @@ impl OAuth2 {
     /// failed ones are tried again in the background, where a refresh is set, or when a request
     /// needs them.
     pub async fn warm_up(&self) -> Result<(), FetchErrors> {
-        self.fetch_all(|remote| remote.usable(&self.0.clock).is_none()).await
+        self.fetch_all(|remote, clock| remote.usable(clock).is_none()).await
     }
 
     /// Fetches the keys of every provider now, whatever its refresh interval, cooldown or backoff: for
@@ -116,7 +117,7 @@ impl OAuth2 {
     ///
     /// The providers whose keys could not be fetched, each with the cause.
     pub async fn refresh_now(&self) -> Result<(), FetchErrors> {
-        self.fetch_all(|_| true).await
+        self.fetch_all(|_, _| true).await
     }
 
     /// What is known of each provider's keys, in the order of the configuration, then of the tenants at
@@ -149,24 +150,25 @@ impl OAuth2 {
         self.0.providers.iter().cloned().chain(tenants).collect()
     }
 
-    async fn fetch_all(&self, wanted: impl Fn(&RemoteKeys) -> bool) -> Result<(), FetchErrors> {
+    async fn fetch_all(&self, wanted: fn(&RemoteKeys, &Clock) -> bool) -> Result<(), FetchErrors> {
         let Some(keys) = &self.0.keys else { return Ok(()) };
-        let providers = self.providers();
-        let failures: Vec<(String, String)> = stream::iter(
-            providers
-                .iter()
-                .filter_map(|provider| provider.remote())
-                .filter(|remote| wanted(remote)),
-        )
-        .map(|remote| async move {
-            let error = remote.fetch_now(&keys.engine).await.err()?;
-            let cause = remote.report().last_failure.clone().map(|(_, cause)| cause);
-            Some((remote.provider.to_string(), cause.unwrap_or_else(|| error.to_string())))
-        })
-        .buffer_unordered(MAX_AT_ONCE)
-        .filter_map(std::future::ready)
-        .collect()
-        .await;
+        let remotes: Vec<Arc<RemoteKeys>> = self
+            .providers()
+            .iter()
+            .filter_map(|provider| provider.remote())
+            .filter(|remote| wanted(remote, &self.0.clock))
+            .cloned()
+            .collect();
+        let failures: Vec<(String, String)> = stream::iter(remotes)
+            .map(|remote| async move {
+                let error = remote.fetch_now(&keys.engine).await.err()?;
+                let cause = remote.report().last_failure.clone().map(|(_, cause)| cause);
+                Some((remote.provider.to_string(), cause.unwrap_or_else(|| error.to_string())))
+            })
+            .buffer_unordered(MAX_AT_ONCE)
+            .filter_map(std::future::ready)
+            .collect()
+            .await;
         if failures.is_empty() { Ok(()) } else { Err(FetchErrors { failures }) }
     }
 }

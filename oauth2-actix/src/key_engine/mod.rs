@@ -298,15 +298,9 @@ impl Engine {
                 (Err(retry_after), due)
             }
         };
-        for waiting in slot.waiting.drain(..) {
-            waiting.reply.send(match &answer {
-                Ok(snapshot) => Ok(Waited::Fetched {
-                    snapshot: Arc::clone(snapshot),
-                    after_request: flight.began > waiting.arrived,
-                }),
-                Err(retry_after) => Err(unavailable(*retry_after)),
-            });
-        }
+        let answered = std::mem::replace(&mut slot.waiting, std::mem::take(&mut slot.next));
+        slot.waiting.retain(|waiting| !waiting.reply.is_abandoned());
+        let again = !slot.waiting.is_empty();
         slot.remote.poke_done();
         // After the snapshot: whoever sees no flight sees what the last one brought.
         slot.remote.gate().flying = false;
@@ -317,10 +311,16 @@ impl Engine {
                 id
             }));
         }
-        slot.waiting = std::mem::take(&mut slot.next);
-        slot.waiting.retain(|waiting| !waiting.reply.is_abandoned());
-        let again = !slot.waiting.is_empty();
         self.schedule(id, due);
+        for waiting in answered {
+            waiting.reply.send(match &answer {
+                Ok(snapshot) => Ok(Waited::Fetched {
+                    snapshot: Arc::clone(snapshot),
+                    after_request: flight.began > waiting.arrived,
+                }),
+                Err(retry_after) => Err(unavailable(*retry_after)),
+            });
+        }
         if again {
             self.launch(id, Why::Refresh);
         }

@@ -9,6 +9,7 @@ mod configuration;
 mod cors;
 mod fetching;
 mod key_forms;
+mod operation;
 mod public_paths;
 mod public_routes;
 mod refresh;

@@ -1,0 +1,429 @@
+//! What an operator does and sees: warming up, state, refreshing by hand, settings, a clean stop.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use futures_util::poll;
+use oauth2_actix::{
+    Algorithm, ErrorKind, KeyState, KeyStatus, OAuth2, OAuth2Builder, Provider,
+    testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
+};
+use oauth2_actix_tests::{keys::key, log};
+use serde_json::{Value, json};
+
+const ISSUER: &str = "https://idp.test";
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn signing_key() -> &'static SigningKey {
+    key(Algorithm::ES256)
+}
+
+fn keys() -> Answer {
+    Answer::json(&signing_key().jwk_set())
+}
+
+fn provider(server: &KeyServer) -> Provider {
+    Provider::new().issuer(ISSUER).audience("api").keys(server.url())
+}
+
+fn builder(server: &KeyServer) -> OAuth2Builder {
+    OAuth2::builder().provider("idp", provider(server)).key_refresh(HOUR)
+}
+
+fn token() -> String {
+    Token::new(ISSUER, "api").expires_in(90 * 86_400).sign(signing_key())
+}
+
+fn unknown_token() -> String {
+    let key = SigningKey::generate(Algorithm::ES256, "made-up");
+    Token::new(ISSUER, "api").expires_in(90 * 86_400).sign(&key)
+}
+
+async fn kind(oauth2: &OAuth2, token: &str) -> Option<ErrorKind> {
+    oauth2.verify(token).await.err().map(|error| error.kind().clone())
+}
+
+fn status(oauth2: &OAuth2) -> KeyStatus {
+    oauth2.status().remove(0)
+}
+
+/// Until the engine's thread has come so far.
+async fn until(mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn warming_up_fetches_what_is_not_there_and_says_what_failed() {
+    let (good, bad) =
+        (KeyServer::start(keys()).unwrap(), KeyServer::start(Answer::status(500)).unwrap());
+    let oauth2 = builder(&good)
+        .provider("broken", provider(&bad).audience("other").issuer("https://other.test"))
+        .provider(
+            "inline",
+            Provider::new()
+                .issuer("https://inline.test")
+                .audience("api")
+                .keys(signing_key().jwk_set()),
+        )
+        .build()
+        .unwrap_err();
+    // The audience of the second one is also that of the first.
+    assert_eq!(oauth2.provider(), Some("broken"));
+
+    let broken = Provider::new().issuer("https://other.test").audience("api").keys(bad.url());
+    let inline =
+        Provider::new().issuer("https://inline.test").audience("api").keys(signing_key().jwk_set());
+    let oauth2 =
+        builder(&good).provider("broken", broken).provider("inline", inline).build().unwrap();
+    let ready = |oauth2: &OAuth2| -> Vec<bool> {
+        oauth2.status().iter().map(KeyStatus::is_ready).collect()
+    };
+    assert_eq!(ready(&oauth2), [false, false, true]);
+    let error = oauth2.warm_up().await.unwrap_err();
+    let failures: Vec<_> = error.failures().collect();
+    assert_eq!(failures, [("broken", "the status is 500 Internal Server Error, not 200")]);
+    assert_eq!(
+        error.to_string(),
+        "keys could not be fetched: provider \"broken\": the status is 500 Internal Server Error, \
+         not 200"
+    );
+    assert_eq!(ready(&oauth2), [true, false, true]);
+    // Again: only what is not there, and nothing holds it back.
+    bad.answer(keys());
+    oauth2.warm_up().await.unwrap();
+    assert_eq!((good.requests(), bad.requests()), (1, 2));
+    assert_eq!(ready(&oauth2), [true, true, true]);
+    assert_eq!(kind(&oauth2, &token()).await, None);
+    assert_eq!(good.requests(), 1);
+}
+
+#[tokio::test]
+async fn warming_up_has_an_end_when_a_provider_hangs() {
+    let server = KeyServer::start(Answer::hang()).unwrap();
+    let clock = ManualClock::new();
+    let oauth2 = builder(&server)
+        .fetch_timeout(Duration::from_secs(3))
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let mut warm_up = Box::pin(oauth2.warm_up());
+    assert!(poll!(warm_up.as_mut()).is_pending());
+    server.wait_for_requests(1);
+    clock.advance(Duration::from_secs(3));
+    let error = warm_up.await.unwrap_err();
+    assert_eq!(error.failures().next(), Some(("idp", "no complete answer within 3s")));
+}
+
+#[tokio::test]
+async fn refreshing_by_hand_waits_for_nothing_else() {
+    let old = SigningKey::generate(Algorithm::ES256, "old");
+    for refresh in [None, Some(HOUR)] {
+        let server = KeyServer::start(Answer::json(&old.jwk_set())).unwrap();
+        let mut provider = provider(&server);
+        provider = match refresh {
+            Some(refresh) => provider.key_refresh(refresh),
+            None => provider,
+        };
+        let oauth2 =
+            OAuth2::builder().provider("idp", provider).clock(ManualClock::new()).build().unwrap();
+        let old_token = Token::new(ISSUER, "api").sign(&old);
+        assert_eq!(kind(&oauth2, &old_token).await, None);
+        // A failed attempt changes nothing, and holds the next back from nothing.
+        server.answer(Answer::status(503));
+        assert!(oauth2.refresh_now().await.is_err());
+        assert!(oauth2.refresh_now().await.is_err());
+        assert_eq!(server.requests(), 3);
+        assert_eq!(kind(&oauth2, &old_token).await, None);
+        server.answer(keys());
+        oauth2.refresh_now().await.unwrap();
+        assert_eq!(kind(&oauth2, &old_token).await, Some(ErrorKind::KeyUnknown));
+        assert_eq!(kind(&oauth2, &token()).await, None);
+        // Whoever calls at once shares what began after the calls.
+        let (answer, release) = keys().held();
+        server.answer(answer);
+        let asked = server.requests();
+        let mut calls: Vec<_> = (0..5).map(|_| Box::pin(oauth2.refresh_now())).collect();
+        for call in &mut calls {
+            assert!(poll!(call.as_mut()).is_pending());
+        }
+        server.wait_for_requests(asked + 1);
+        release.release();
+        for call in calls {
+            call.await.unwrap();
+        }
+        assert!(server.requests() <= asked + 2);
+    }
+}
+
+#[tokio::test]
+async fn the_state_tells_all_and_serialises() {
+    log::keep();
+    let server = KeyServer::start(Answer::status(404)).unwrap();
+    let clock = ManualClock::new();
+    let provider = Provider::new()
+        .issuer(ISSUER)
+        .audience("api")
+        .keys(format!("{}?secret=hunter2", server.url()));
+    let oauth2 = OAuth2::builder()
+        .provider("idp", provider)
+        .key_refresh(HOUR)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let state = |oauth2: &OAuth2| status(oauth2).state;
+    let shown = serde_json::to_value(oauth2.status()).unwrap();
+    assert_eq!(
+        shown,
+        json!([{
+            "provider": "idp", "source": server.url(), "state": "not_fetched", "keys": [],
+            "age_seconds": null, "last_success": null, "last_error": null,
+            "next_refresh_seconds": null, "stale_in_seconds": null,
+            "fetches": {"fetched": 0, "unchanged": 0, "failed": 0},
+        }])
+    );
+    assert!(oauth2.warm_up().await.is_err());
+    assert_eq!(state(&oauth2), KeyState::Unavailable);
+    let failed_at = clock.unix_seconds();
+    server.answer(Answer::json(&json!({"keys": [
+        signing_key().public_jwk(), key(Algorithm::RS256).bare_jwk(), {"kty": "unheard-of"},
+    ]})));
+    // Nobody waits for the backoff to end.
+    oauth2.warm_up().await.unwrap();
+    let fetched_at = clock.unix_seconds();
+    clock.advance(10 * MINUTE);
+    let mut shown = serde_json::to_value(oauth2.status()).unwrap();
+    let next = shown[0]["next_refresh_seconds"].take().as_u64().unwrap();
+    assert!((43 * 60 - 600..=48 * 60 - 600).contains(&next), "{next}");
+    assert_eq!(
+        shown,
+        json!([{
+            "provider": "idp", "source": server.url(), "state": "fresh",
+            "keys": [
+                {"kid": "ES256", "algorithms": ["ES256"]},
+                {"kid": null, "algorithms": ["PS256", "PS384", "PS512", "RS256", "RS384", "RS512"]},
+            ],
+            "age_seconds": 600, "last_success": fetched_at,
+            "last_error": {"at": failed_at, "cause": "the status is 404 Not Found, not 200"},
+            "next_refresh_seconds": Value::Null, "stale_in_seconds": 24 * 3600 - 600,
+            "fetches": {"fetched": 1, "unchanged": 0, "failed": 1},
+        }])
+    );
+    server.answer(Answer::reset());
+    clock.advance(50 * MINUTE);
+    until(|| state(&oauth2) == KeyState::Failing).await;
+    assert!(status(&oauth2).is_ready());
+    assert!(status(&oauth2).last_error.unwrap().cause.contains("no answer"));
+    clock.advance(24 * HOUR);
+    assert_eq!(state(&oauth2), KeyState::Unavailable);
+    assert!(!status(&oauth2).is_ready());
+    // What may be a secret in the URL is in neither.
+    assert!(!format!("{:?}", oauth2.status()).contains("hunter2"));
+    assert!(!log::lines_with(&["keys cannot be fetched", &server.url(), "404"]).is_empty());
+    assert!(log::lines_with(&["hunter2"]).is_empty());
+}
+
+#[tokio::test]
+async fn the_other_states() {
+    let server = KeyServer::start(keys()).unwrap();
+    let always = OAuth2::builder()
+        .provider("idp", provider(&server).key_refresh(Duration::ZERO))
+        .build()
+        .unwrap();
+    always.warm_up().await.unwrap();
+    assert_eq!(server.requests(), 1, "it shows that the provider can be reached");
+    assert_eq!(status(&always).state, KeyState::PerRequest);
+    let inline = OAuth2::builder()
+        .provider("p", Provider::new().issuer("i").audience("a").keys(signing_key().jwk_set()))
+        .build()
+        .unwrap();
+    inline.warm_up().await.unwrap();
+    inline.refresh_now().await.unwrap();
+    let shown = serde_json::to_value(inline.status()).unwrap();
+    assert_eq!((&shown[0]["state"], &shown[0]["source"]), (&json!("inline"), &json!("inline")));
+    assert_eq!(shown[0]["keys"][0]["kid"], "ES256");
+}
+
+#[tokio::test]
+async fn the_stale_window_is_a_setting() {
+    let server = KeyServer::start(keys()).unwrap();
+    let clock = ManualClock::new();
+    let oauth2 = builder(&server).stale_window(2 * HOUR).clock(clock.clone()).build().unwrap();
+    assert_eq!(kind(&oauth2, &token()).await, None);
+    server.answer(Answer::status(500));
+    clock.advance(2 * HOUR - Duration::from_millis(1));
+    assert_eq!(kind(&oauth2, &token()).await, None);
+    clock.advance(Duration::from_millis(1));
+    assert!(matches!(kind(&oauth2, &token()).await, Some(ErrorKind::KeysUnavailable { .. })));
+}
+
+#[tokio::test]
+async fn the_cooldown_is_a_setting() {
+    let server = KeyServer::start(keys()).unwrap();
+    let clock = ManualClock::new();
+    let oauth2 = builder(&server)
+        .unknown_key_cooldown(Duration::from_secs(60))
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    assert_eq!(kind(&oauth2, &token()).await, None);
+    for fetches in 2..5 {
+        for _ in 0..20 {
+            assert_eq!(kind(&oauth2, &unknown_token()).await, Some(ErrorKind::KeyUnknown));
+        }
+        clock.advance(Duration::from_millis(59_999));
+        assert_eq!(kind(&oauth2, &unknown_token()).await, Some(ErrorKind::KeyUnknown));
+        assert_eq!(server.requests(), fetches);
+        clock.advance(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn settings_out_of_range_are_errors() {
+    let server = KeyServer::start(keys()).unwrap();
+    let (ms, s) = (Duration::from_millis, Duration::from_secs);
+    for (field, good, bad) in [
+        (
+            "stale_window_minutes",
+            [builder(&server).stale_window(HOUR), builder(&server).stale_window(s(365 * 86_400))],
+            [
+                builder(&server).stale_window(HOUR - ms(1)),
+                builder(&server).stale_window(s(365 * 86_400) + ms(1)),
+            ],
+        ),
+        (
+            "unknown_key_cooldown_seconds",
+            [
+                builder(&server).unknown_key_cooldown(s(1)),
+                builder(&server).unknown_key_cooldown(HOUR),
+            ],
+            [
+                builder(&server).unknown_key_cooldown(ms(999)),
+                builder(&server).unknown_key_cooldown(HOUR + ms(1)),
+            ],
+        ),
+        (
+            "fetch_timeout_seconds",
+            [builder(&server).fetch_timeout(ms(100)), builder(&server).fetch_timeout(MINUTE)],
+            [
+                builder(&server).fetch_timeout(ms(99)),
+                builder(&server).fetch_timeout(MINUTE + ms(1)),
+            ],
+        ),
+    ] {
+        for builder in good {
+            assert!(builder.build().is_ok(), "{field}");
+        }
+        for builder in bad {
+            assert_eq!(builder.build().unwrap_err().field(), field);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_settings_in_serde() {
+    let server = KeyServer::start(keys()).unwrap();
+    let clock = ManualClock::new();
+    let settings = json!({
+        "providers": {"idp": {"issuer": ISSUER, "audience": "api", "keys": server.url()}},
+        "key_refresh_minutes": 60,
+        "stale_window_minutes": 90,
+        "unknown_key_cooldown_seconds": 300,
+        "fetch_timeout_seconds": 2,
+    });
+    let builder: OAuth2Builder = serde_json::from_value(settings).unwrap();
+    let oauth2 = builder.clock(clock.clone()).build().unwrap();
+    assert_eq!(kind(&oauth2, &token()).await, None);
+    assert_eq!(status(&oauth2).stale_in_seconds, Some(90 * 60));
+    assert!(kind(&oauth2, &unknown_token()).await.is_some());
+    clock.advance(Duration::from_secs(299));
+    assert!(kind(&oauth2, &unknown_token()).await.is_some());
+    assert_eq!(server.requests(), 2);
+    server.answer(Answer::hang());
+    let mut refresh = Box::pin(oauth2.refresh_now());
+    assert!(poll!(refresh.as_mut()).is_pending());
+    server.wait_for_requests(3);
+    clock.advance(Duration::from_secs(2));
+    assert!(refresh.await.unwrap_err().to_string().contains("within 2s"));
+}
+
+/// The ids of this process's threads that fetch keys.
+fn key_threads() -> Vec<String> {
+    let name = |thread: &Path| std::fs::read_to_string(thread.join("comm")).unwrap_or_default();
+    std::fs::read_dir("/proc/self/task")
+        .unwrap()
+        .flatten()
+        .filter(|thread| name(&thread.path()).trim() == "oauth2-keys")
+        .map(|thread| thread.file_name().to_string_lossy().into_owned())
+        .collect()
+}
+
+/// Threads and connections are counted for the whole process, so in one of its own.
+#[test]
+fn nothing_is_left_behind() {
+    let run = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "operation::alone_nothing_is_left_behind", "--ignored"])
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert!(run.status.success() && output.contains("1 passed"), "{output}");
+}
+
+#[test]
+#[ignore = "in a process of its own, started by `nothing_is_left_behind`"]
+fn alone_nothing_is_left_behind() {
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let server = KeyServer::start(Answer::hang()).unwrap();
+    let settle = |threads: usize, most_descriptors: usize| {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while key_threads().len() != threads || descriptors() > most_descriptors {
+            assert!(
+                Instant::now() < deadline,
+                "{} threads, {} descriptors",
+                key_threads().len(),
+                descriptors()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let before = descriptors();
+    for round in 0..20 {
+        let oauth2 = builder(&server).fetch_timeout(Duration::from_millis(100)).build().unwrap();
+        settle(1, usize::MAX);
+        let token = token();
+        let runtime =
+            || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        // A runtime ends in mid-flight, with requests that wait on it.
+        let dropped = runtime();
+        for _ in 0..10 {
+            let (oauth2, token) = (oauth2.clone(), token.clone());
+            dropped.spawn(async move { oauth2.verify(&token).await });
+        }
+        dropped.block_on(tokio::task::yield_now());
+        server.wait_for_requests(2 * round + 1);
+        drop(dropped);
+        // The flight goes on without them, and serves who comes next.
+        server.answer(keys());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        runtime().block_on(async {
+            oauth2.refresh_now().await.unwrap();
+            assert!(oauth2.verify(&token).await.is_ok());
+            assert!(Instant::now() < deadline);
+        });
+        server.answer(Answer::hang());
+        // And the last clone goes in mid-flight.
+        let last = runtime();
+        let clone = oauth2.clone();
+        let waiting = last.spawn(async move { clone.refresh_now().await });
+        last.block_on(tokio::task::yield_now());
+        server.wait_for_requests(2 * round + 2);
+        drop((oauth2, last, waiting));
+        settle(0, before + 2);
+    }
+}
