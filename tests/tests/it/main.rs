@@ -14,5 +14,6 @@ mod public_paths;
 mod public_routes;
 mod refresh;
 mod require;
+mod telemetry;
 mod tenants;
 mod websocket;
