@@ -373,7 +373,9 @@ impl OAuth2Builder {
         }
         let has_remote = providers.iter().any(|provider| provider.remote().is_some());
         let keys = if has_remote || self.tenants.is_some() {
-            Some(KeyThread::start(defaults, self.tenants, self.clock.clone()).map_err(|error| {
+            let names = names.into_iter().cloned().collect();
+            let tenants = self.tenants.map(|tenants| (tenants, names));
+            Some(KeyThread::start(defaults, tenants, self.clock.clone()).map_err(|error| {
                 BuildError::of_policy(
                     "providers",
                     format_args!("no thread for fetching keys: {error}"),

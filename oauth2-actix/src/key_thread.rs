@@ -1,6 +1,6 @@
 //! The one thread on which keys are fetched and tenants are looked up.
 
-use std::{io, sync::Arc};
+use std::{collections::HashSet, io, sync::Arc};
 
 use crate::{
     clock::Clock,
@@ -17,16 +17,17 @@ pub(crate) struct KeyThread {
 }
 
 impl KeyThread {
+    /// The tenants come with the names that they may not have.
     pub(crate) fn start(
         defaults: Defaults,
-        tenants: Option<Tenants>,
+        tenants: Option<(Tenants, HashSet<String>)>,
         clock: Clock,
     ) -> io::Result<Self> {
         let (engine, run_engine) = EngineHandle::new(Arc::clone(&defaults.clients), clock);
         let (tenants, run_lookups) = match tenants {
             None => (None, None),
-            Some(tenants) => {
-                let (directory, run) = Directory::new(tenants, defaults, engine.clone());
+            Some((tenants, taken)) => {
+                let (directory, run) = Directory::new(tenants, defaults, taken, engine.clone());
                 (Some(directory), Some(run))
             }
         };

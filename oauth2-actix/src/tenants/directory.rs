@@ -1,7 +1,7 @@
 //! What is known of issuers that were looked up, and a way to wait for one that was not.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -47,6 +47,7 @@ impl Directory {
     pub(crate) fn new(
         tenants: Tenants,
         defaults: Defaults,
+        taken: HashSet<String>,
         engine: EngineHandle,
     ) -> (Self, impl Future<Output = ()>) {
         let (asks, inbox) = mpsc::unbounded_channel();
@@ -57,7 +58,7 @@ impl Directory {
             refusal_lifetime: tenants.refusal_lifetime,
             known: RwLock::default(),
         });
-        let lookups = Lookups::new(tenants.lookup, Arc::clone(&table), defaults, engine);
+        let lookups = Lookups::new(tenants.lookup, Arc::clone(&table), defaults, taken, engine);
         (Self { table, asks, waiters: Arc::default() }, lookups.run(inbox))
     }
 

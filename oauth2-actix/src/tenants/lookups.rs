@@ -1,7 +1,7 @@
 //! The actor that looks issuers up, one lookup for each at a time, on the thread that fetches keys.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -40,6 +40,8 @@ pub(super) struct Lookups {
     lookup: Arc<dyn AnyLookup>,
     table: Arc<Table>,
     defaults: Defaults,
+    /// The names of the providers known from the start.
+    taken: HashSet<String>,
     engine: EngineHandle,
     /// Who waits for which issuer, whether it is being looked up or in the queue.
     waiting: HashMap<String, Vec<(Option<Reply>, Place)>>,
@@ -54,12 +56,14 @@ impl Lookups {
         lookup: Arc<dyn AnyLookup>,
         table: Arc<Table>,
         defaults: Defaults,
+        taken: HashSet<String>,
         engine: EngineHandle,
     ) -> Self {
         Self {
             lookup,
             table,
             defaults,
+            taken,
             engine,
             waiting: HashMap::new(),
             queue: VecDeque::new(),
@@ -162,6 +166,11 @@ impl Lookups {
             && before == *tenant
         {
             return Ok(policy);
+        }
+        // Whoever asks for the provider by its name must not get somebody else's.
+        if self.taken.contains(&tenant.name) {
+            let problem = "a provider known from the start has this name";
+            return Err(BuildError::of_provider(&tenant.name, "providers", problem));
         }
         if !tenant.provider.issuers.iter().any(|own| own == issuer) {
             let problem = "it is not the one that was looked up";

@@ -16,6 +16,10 @@ use crate::{BuildError, Provider, key_source::SourceFuture};
 /// send a token with any `iss`: what your lookup answers decides whom this API trusts, and which hosts
 /// are asked for keys. It must know the issuer, not merely like its form.
 ///
+/// A tenant's provider decides what its tokens claim: any subject, scope and role. Ask for
+/// [`Claims::provider`](crate::Claims::provider) too wherever something is not the tenant's own. No tenant
+/// can have the name of a provider known from the start.
+///
 /// | What | Bound |
 /// | --- | --- |
 /// | answers kept | [`capacity`](Self::capacity), 10,000; the one that was not used for longest goes first |

@@ -260,6 +260,11 @@ async fn a_provider_known_from_the_start_is_never_looked_up() {
         assert_eq!(error.kind(), &ErrorKind::IssuerUnknown { slash_differs: true });
     }
     assert_eq!(customers.lookups(), 1);
+    // Nor may a tenant call itself what handlers know another by.
+    customers.add("https://a.test", tenant("own", "https://a.test", &key));
+    let usurper = Token::new("https://a.test", "api").sign(&key);
+    let error = oauth2.verify(&usurper).await.unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::IssuerUnknown { slash_differs: false });
 }
 
 #[tokio::test]

@@ -1,0 +1,155 @@
+//! What an operator needs: a start that fails early, health routes, the state of all keys, a refresh by
+//! hand, and tenants that come and go: `cargo run --bin operations`. No network.
+
+use std::{collections::HashMap, error::Error, process::ExitCode, time::Duration};
+
+use actix_web::{App, HttpResponse, HttpServer, get, post, web};
+use oauth2_actix::{
+    Claims, Keys, OAuth2, Provider, Tenant, TenantLookup, Tenants, public, require,
+    testing::IdentityProvider,
+};
+use serde_json::json;
+
+const AUDIENCE: &str = "operations-api";
+const OWN: &str = "own";
+
+/// The process runs: for a liveness probe. Says nothing of providers, whose outage no restart mends.
+#[public]
+#[get("/health/live")]
+async fn live() -> &'static str {
+    "up"
+}
+
+/// Tokens can be checked: for a readiness probe. Strangers learn no more than that.
+#[public]
+#[get("/health/ready")]
+async fn ready(oauth2: web::Data<OAuth2>) -> HttpResponse {
+    if oauth2.status().iter().all(|provider| provider.is_ready()) {
+        HttpResponse::Ok().body("ready")
+    } else {
+        HttpResponse::ServiceUnavailable().body("not ready")
+    }
+}
+
+/// A customer's provider may put any scope into its tokens, so the provider is asked for too.
+fn is_operator(claims: &Claims) -> bool {
+    claims.provider() == OWN && claims.has_scope("operations")
+}
+
+/// All of it, for those who may know.
+#[get("/status")]
+#[require(is_operator)]
+async fn status(oauth2: web::Data<OAuth2>) -> HttpResponse {
+    HttpResponse::Ok().json(oauth2.status())
+}
+
+/// After a provider has said that a key was stolen.
+#[post("/refresh")]
+#[require(is_operator)]
+async fn refresh(oauth2: web::Data<OAuth2>) -> HttpResponse {
+    match oauth2.refresh_now().await {
+        Ok(()) => HttpResponse::NoContent().finish(),
+        Err(error) => HttpResponse::BadGateway().json(json!({"error": error.to_string()})),
+    }
+}
+
+#[get("/me")]
+async fn me(claims: Claims) -> HttpResponse {
+    HttpResponse::Ok().json(json!({"tenant": claims.provider(), "subject": claims.subject()}))
+}
+
+/// The customers who bring their own identity providers, by issuer. In the place of a database.
+struct Customers(HashMap<String, &'static str>);
+
+impl TenantLookup for Customers {
+    async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
+        // Only issuers that are known exactly: anybody can put any issuer into a token.
+        Ok(self.0.get(issuer).map(|name| {
+            let provider = Provider::new().issuer(issuer).audience(AUDIENCE).keys(Keys::discover());
+            Tenant::new(*name, provider)
+        }))
+    }
+}
+
+#[actix_web::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("operations: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
+        .with_writer(std::io::stderr)
+        .init();
+    let port: u16 = std::env::args().nth(1).map_or(Ok(8080), |port| port.parse())?;
+
+    // Our own identity provider, and that of a customer.
+    let own = IdentityProvider::start(AUDIENCE)?;
+    let customer = IdentityProvider::start(AUDIENCE)?;
+    let customers = Customers(HashMap::from([(customer.issuer().to_owned(), "acme")]));
+
+    let oauth2 = OAuth2::builder()
+        .provider(
+            OWN,
+            Provider::new().issuer(own.issuer()).audience(AUDIENCE).keys(Keys::discover()),
+        )
+        .tenants(Tenants::new(customers).lifetime(Duration::from_secs(60)))
+        .key_refresh_minutes(5)
+        .stale_window(Duration::from_secs(6 * 60 * 60))
+        .leeway(Duration::from_secs(30))
+        .build()?;
+    // Rather no start than one that refuses everybody.
+    oauth2.warm_up().await?;
+
+    let state = web::Data::new(oauth2.clone());
+    let server = HttpServer::new(move || {
+        App::new()
+            .wrap(oauth2.clone())
+            .app_data(state.clone())
+            .service(live)
+            .service(ready)
+            .service(status)
+            .service(refresh)
+            .service(me)
+    })
+    .workers(2)
+    .bind(("127.0.0.1", port))?;
+    for address in server.addrs() {
+        print_lines(&format!("http://{address}"), own.issuer(), customer.issuer());
+    }
+    server.run().await?;
+    Ok(())
+}
+
+fn print_lines(api: &str, own: &str, customer: &str) {
+    let token = |issuer: &str| {
+        format!(
+            "$(curl -s {issuer}/token -u quickstart:quickstart -d grant_type=client_credentials \
+             -d scope=operations | sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')"
+        )
+    };
+    println!(
+        r#"
+TOKEN={}
+ACME={}
+
+curl -i {api}/health/live                                        # 200
+curl -i {api}/health/ready                                       # 200
+curl -i {api}/me -H "Authorization: Bearer $TOKEN"               # our own provider: 200
+curl -i {api}/me -H "Authorization: Bearer $ACME"                # a customer's, looked up: 200
+curl -i {api}/status -H "Authorization: Bearer $TOKEN"           # the state of all keys: 200
+curl -i {api}/status -H "Authorization: Bearer $ACME"            # not for customers, whatever the scope: 403
+curl -i -X POST {api}/refresh -H "Authorization: Bearer $TOKEN"  # fetch all keys now: 204
+
+Ctrl-C ends it.
+"#,
+        token(own),
+        token(customer)
+    );
+}
