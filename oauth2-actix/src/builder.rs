@@ -20,6 +20,7 @@ use crate::{
     provider_policy::{Defaults, ProviderPolicy},
     public::PublicPaths,
     refusal::DEFAULT_REALM,
+    telemetry,
 };
 
 /// The configuration of [`OAuth2`]: in code by the methods here, or through serde from JSON, TOML,
@@ -336,6 +337,7 @@ impl OAuth2Builder {
                 BuildError::of_policy("public_paths", format_args!("{path:?}: {problem}"))
             },
         )?;
+        telemetry::describe();
         let defaults = self.defaults()?;
         if let Some(tenants) = &self.tenants {
             tenants.check()?;

@@ -4,6 +4,19 @@ use std::{sync::Arc, time::Duration};
 
 use crate::Error;
 
+/// Says what the names mean, to a recorder that is installed before a policy is built.
+pub(crate) fn describe() {
+    #[cfg(feature = "metrics")]
+    {
+        use metrics::Unit;
+        metrics::describe_counter!(REQUESTS, "Requests by outcome, and refused ones by reason");
+        metrics::describe_counter!(LOOKUPS, "Tokens by how the keys at hand answered");
+        metrics::describe_counter!(FETCHES, "Fetches of keys by provider and outcome");
+        metrics::describe_gauge!(FETCHED_AT, Unit::Seconds, "Unix time of the last good fetch");
+        metrics::describe_histogram!(DURATION, Unit::Seconds, "How long fetches of keys took");
+    }
+}
+
 /// A request that was let in with claims, or as one that needs none.
 pub(crate) fn request_passed(outcome: &'static str) {
     #[cfg(feature = "metrics")]
@@ -22,7 +35,7 @@ pub(crate) fn request_refused(why: &Error) {
 /// How the keys at hand answered a token.
 pub(crate) fn keys_looked_up(result: &'static str) {
     #[cfg(feature = "metrics")]
-    metrics::counter!("oauth2_key_lookups_total", "result" => result).increment(1);
+    metrics::counter!(LOOKUPS, "result" => result).increment(1);
     #[cfg(not(feature = "metrics"))]
     let _ = result;
 }
@@ -33,7 +46,7 @@ pub(crate) fn keys_fetched(provider: &Arc<str>, unix_time: Duration, unchanged: 
         let outcome = if unchanged { "unchanged" } else { "fetched" };
         metrics::counter!(FETCHES, "provider" => Arc::clone(provider), "outcome" => outcome)
             .increment(1);
-        metrics::gauge!("oauth2_keys_fetched_timestamp_seconds", "provider" => Arc::clone(provider))
+        metrics::gauge!(FETCHED_AT, "provider" => Arc::clone(provider))
             .set(unix_time.as_secs_f64());
     }
     #[cfg(not(feature = "metrics"))]
@@ -50,13 +63,20 @@ pub(crate) fn keys_not_fetched(provider: &Arc<str>) {
 
 pub(crate) fn fetch_took(provider: &Arc<str>, duration: Duration) {
     #[cfg(feature = "metrics")]
-    metrics::histogram!("oauth2_key_fetch_duration_seconds", "provider" => Arc::clone(provider))
+    metrics::histogram!(DURATION, "provider" => Arc::clone(provider))
         .record(duration.as_secs_f64());
     #[cfg(not(feature = "metrics"))]
     let _ = (provider, duration);
 }
 
 #[cfg(feature = "metrics")]
-const REQUESTS: &str = "oauth2_requests_total";
+use names::*;
+
 #[cfg(feature = "metrics")]
-const FETCHES: &str = "oauth2_key_fetches_total";
+mod names {
+    pub(super) const REQUESTS: &str = "oauth2_requests_total";
+    pub(super) const LOOKUPS: &str = "oauth2_key_lookups_total";
+    pub(super) const FETCHES: &str = "oauth2_key_fetches_total";
+    pub(super) const FETCHED_AT: &str = "oauth2_keys_fetched_timestamp_seconds";
+    pub(super) const DURATION: &str = "oauth2_key_fetch_duration_seconds";
+}
