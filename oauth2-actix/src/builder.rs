@@ -21,6 +21,7 @@ use crate::{
     public::PublicPaths,
     refusal::DEFAULT_REALM,
     telemetry,
+    validation::TimeLimits,
 };
 
 /// The configuration of [`OAuth2`]: in code by the methods here, or through serde from JSON, TOML,
@@ -46,9 +47,9 @@ use crate::{
 /// ```
 ///
 /// Unknown fields and names that stand twice are refused. The serde form has, besides those shown,
-/// `missing_token` (`"bad_request"` or `"unauthorized"`), `max_token_length`, `stale_window_minutes`,
-/// `unknown_key_cooldown_seconds` and `fetch_timeout_seconds`, and for a provider `audience_claim`
-/// and `dangerous_allow_http`. `keys` is text, JSON keys, `{"discover": true}` or `{"file": path}`.
+/// `missing_token` (`"bad_request"` or `"unauthorized"`), `max_token_length`, `max_token_age_seconds`, `stale_window_minutes`,
+/// `unknown_key_cooldown_seconds` and `fetch_timeout_seconds`, and for a provider `audience_claim`,
+/// `require_at_jwt` and `dangerous_allow_http`. `keys` is text, JSON keys, `{"discover": true}` or `{"file": path}`.
 #[derive(Clone, Default)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct OAuth2Builder {
@@ -58,6 +59,7 @@ pub struct OAuth2Builder {
     /// The per-provider form of serde's `key_refresh_minutes`.
     pub(crate) key_refresh_of: BTreeMap<String, Duration>,
     pub(crate) leeway: Duration,
+    pub(crate) max_token_age: Option<Duration>,
     pub(crate) realm: Option<String>,
     pub(crate) missing_token: MissingToken,
     pub(crate) max_token_length: Option<usize>,
@@ -234,6 +236,17 @@ impl OAuth2Builder {
         self
     }
 
+    /// Sets how long after its `iat` a token is accepted, whatever its `exp`
+    /// ([RFC 7519 §4.1.6](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.6)).
+    ///
+    /// In serde `max_token_age_seconds`. From 1 s to 365 days; the leeway is added. Default: none. With
+    /// it, a token without `iat` is refused. For providers whose tokens live longer than you would have
+    /// them. Too short, and tokens are refused that clients believe to be good.
+    pub fn max_token_age(mut self, age: Duration) -> Self {
+        self.max_token_age = Some(age);
+        self
+    }
+
     /// Sets the realm that challenges name ([RFC 9110 §11.5](https://www.rfc-editor.org/rfc/rfc9110#section-11.5)).
     ///
     /// Printable ASCII. Default `api`.
@@ -325,6 +338,10 @@ impl OAuth2Builder {
                 format_args!("it is more than {} s", MAX_LEEWAY.as_secs()),
             ));
         }
+        if self.max_token_age.is_some_and(|age| !TOKEN_AGES.contains(&age)) {
+            let problem = "it is not between 1 s and 365 days";
+            return Err(BuildError::of_policy("max_token_age_seconds", problem));
+        }
         if self.max_token_length == Some(0) {
             return Err(BuildError::of_policy("max_token_length", "no token is that short"));
         }
@@ -389,7 +406,7 @@ impl OAuth2Builder {
         Ok(OAuth2(Arc::new(Policy {
             providers,
             by_issuer,
-            leeway: self.leeway,
+            time_limits: TimeLimits { leeway: self.leeway, max_age: self.max_token_age },
             max_token_length: self.max_token_length.unwrap_or(DEFAULT_MAX_TOKEN_LENGTH),
             realm,
             missing_token: self.missing_token,
@@ -477,6 +494,8 @@ pub enum MissingToken {
 
 const DEFAULT_MAX_TOKEN_LENGTH: usize = 16 * 1024;
 const MAX_STALE_WINDOW: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const TOKEN_AGES: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 60 * 60);
 const DEFAULT_COOLDOWN: Duration = Duration::from_secs(10);
 const COOLDOWNS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -49,6 +49,10 @@ fn read_policy(value: Value) -> Result<OAuth2Builder, BuildError> {
             "max_token_length" => {
                 builder = builder.max_token_length(read("max_token_length", value)?);
             }
+            "max_token_age_seconds" => {
+                let seconds = read("max_token_age_seconds", value)?;
+                builder = builder.max_token_age(Duration::from_secs(seconds));
+            }
             "stale_window_minutes" => {
                 let minutes: u32 = read("stale_window_minutes", value)?;
                 builder = builder.stale_window(Duration::from_secs(60 * u64::from(minutes)));
@@ -96,6 +100,9 @@ fn read_provider(name: &str, value: Value) -> Result<Provider, BuildError> {
             }
             "keys" => provider = provider.keys(read_keys(name, value)?),
             "algorithms" => provider.algorithms = Some(read_of(name, "algorithms", value)?),
+            "require_at_jwt" => {
+                provider = provider.require_at_jwt(read_of(name, "require_at_jwt", value)?);
+            }
             "dangerous_allow_http" => {
                 let allow = read_of(name, "dangerous_allow_http", value)?;
                 provider = provider.dangerous_allow_http(allow);
@@ -166,10 +173,18 @@ const POLICY_FIELDS: &[&str] = &[
     "realm",
     "missing_token",
     "max_token_length",
+    "max_token_age_seconds",
     "stale_window_minutes",
     "unknown_key_cooldown_seconds",
     "fetch_timeout_seconds",
 ];
 
-const PROVIDER_FIELDS: &[&str] =
-    &["issuer", "audience", "audience_claim", "keys", "algorithms", "dangerous_allow_http"];
+const PROVIDER_FIELDS: &[&str] = &[
+    "issuer",
+    "audience",
+    "audience_claim",
+    "keys",
+    "algorithms",
+    "require_at_jwt",
+    "dangerous_allow_http",
+];

@@ -90,6 +90,7 @@ impl Error {
             Kind::TokenAbsent => "token_absent",
             Kind::TokenMalformed { .. } => "token_malformed",
             Kind::TokenTooLong { .. } => "token_too_long",
+            Kind::TooOld { .. } => "too_old",
             Kind::TypeNotAllowed => "type_not_allowed",
         }
     }
@@ -124,7 +125,7 @@ impl Error {
                 description: "The Authorization header is not one bearer token.",
                 close: (POLICY, "invalid request"),
             },
-            Kind::Expired { .. } => {
+            Kind::Expired { .. } | Kind::TooOld { .. } => {
                 invalid_token("The token has expired.", (POLICY, "token expired"))
             }
             Kind::NotYetValid { .. } => {
@@ -306,9 +307,18 @@ pub enum ErrorKind {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The header's `typ` is not that of a JWT or an access token
+    /// The token was issued longer ago than [`OAuth2Builder::max_token_age`](crate::OAuth2Builder::max_token_age) allows.
+    #[error("the token was issued {:.0} s ago", now - iat)]
+    TooOld {
+        /// The claim, in seconds since the epoch.
+        iat: f64,
+        /// The time of the check, in seconds since the epoch.
+        now: f64,
+    },
+    /// The header's `typ` is not that of a JWT or an access token, or not that of an access token where
+    /// the provider's must say so
     /// ([RFC 8725 §3.11](https://www.rfc-editor.org/rfc/rfc8725#section-3.11)).
-    #[error("the token's `typ` is neither `JWT` nor `at+jwt`")]
+    #[error("the token's `typ` is not one that is accepted here")]
     TypeNotAllowed,
 }
 

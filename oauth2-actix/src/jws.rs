@@ -24,6 +24,8 @@ pub(crate) struct UnverifiedJws {
 pub(crate) struct Header {
     pub(crate) alg: Algorithm,
     pub(crate) kid: Option<String>,
+    /// Whether its `typ` says that it is an access token (RFC 9068 §2.1), and not merely a JWT.
+    pub(crate) is_access_token: bool,
 }
 
 impl UnverifiedJws {
@@ -65,12 +67,11 @@ impl Header {
         if members.contains_key("b64") {
             return Err(malformed("the header has `b64`"));
         }
-        match members.get("typ") {
-            None => {}
-            Some(Value::String(typ)) if is_access_token_type(typ) => {}
-            Some(Value::String(_)) => return Err(ErrorKind::TypeNotAllowed.into()),
+        let is_access_token = match members.get("typ") {
+            None => false,
+            Some(Value::String(typ)) => is_access_token_type(typ)?,
             Some(_) => return Err(malformed("the header's `typ` is not a string")),
-        }
+        };
         let alg = match members.get("alg") {
             Some(Value::String(alg)) => {
                 alg.parse().map_err(|_| Error::from(ErrorKind::AlgorithmNotAllowed))?
@@ -82,7 +83,7 @@ impl Header {
             Some(Value::String(kid)) => Some(kid),
             Some(_) => return Err(malformed("the header's `kid` is not a string")),
         };
-        Ok(Self { alg, kid })
+        Ok(Self { alg, kid, is_access_token })
     }
 }
 
@@ -93,14 +94,21 @@ impl std::fmt::Debug for UnverifiedJws {
     }
 }
 
-/// `JWT` (RFC 7519 §5.1) and `at+jwt` (RFC 9068 §2.1), in any case, with or without `application/`.
-fn is_access_token_type(typ: &str) -> bool {
+/// Whether it is `at+jwt` (RFC 9068 §2.1). `JWT` (RFC 7519 §5.1) is good too; both in any case, with or
+/// without `application/`.
+fn is_access_token_type(typ: &str) -> Result<bool, Error> {
     const PREFIX: &str = "application/";
     let name = match typ.get(..PREFIX.len()) {
         Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => &typ[PREFIX.len()..],
         _ => typ,
     };
-    name.eq_ignore_ascii_case("JWT") || name.eq_ignore_ascii_case("at+jwt")
+    if name.eq_ignore_ascii_case("at+jwt") {
+        Ok(true)
+    } else if name.eq_ignore_ascii_case("JWT") {
+        Ok(false)
+    } else {
+        Err(ErrorKind::TypeNotAllowed.into())
+    }
 }
 
 /// Base64url without padding, white space or set trailing bits (RFC 7515 §2).

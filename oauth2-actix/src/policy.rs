@@ -23,7 +23,7 @@ use crate::{
     remote_keys::{Cause, Refresh, RemoteKeys, Waited, unavailable},
     telemetry,
     tenants::Found,
-    validation,
+    validation::{self, TimeLimits},
 };
 
 /// Everything that was configured, checked and resolved. What changes in it are keys, and the notes of
@@ -32,7 +32,7 @@ pub(crate) struct Policy {
     pub(crate) providers: Vec<Arc<ProviderPolicy>>,
     /// Which providers may accept a token of an issuer, in the order of their configuration.
     pub(crate) by_issuer: HashMap<String, Vec<usize>>,
-    pub(crate) leeway: Duration,
+    pub(crate) time_limits: TimeLimits,
     pub(crate) max_token_length: usize,
     pub(crate) realm: String,
     pub(crate) missing_token: crate::MissingToken,
@@ -127,7 +127,7 @@ impl Policy {
         };
         // Before a lookup, which costs more.
         validation::check_types(&jws.claims)?;
-        validation::check_times(&jws.claims, self.clock.unix_time(), self.leeway)?;
+        validation::check_times(&jws.claims, self.clock.unix_time(), self.time_limits)?;
         match tenants.find(issuer) {
             Found::Tenant(provider) => self.ask([&provider].into_iter(), jws, signed),
             Found::Nobody => Err(self.issuer_unknown(issuer)),
@@ -153,11 +153,15 @@ impl Policy {
         if candidates.peek().is_none() {
             return Err(ErrorKind::AudienceMismatch.into());
         }
-        validation::check_times(claims, self.clock.unix_time(), self.leeway)?;
+        validation::check_times(claims, self.clock.unix_time(), self.time_limits)?;
         let mut verdict = Error::from(ErrorKind::AlgorithmNotAllowed);
         let mut wanted = Vec::new();
         for provider in candidates {
             if !provider.algorithms.contains(jws.header.alg) {
+                continue;
+            }
+            if provider.require_at_jwt && !jws.header.is_access_token {
+                verdict = more_telling(verdict, ErrorKind::TypeNotAllowed.into());
                 continue;
             }
             let check = |keys: &KeySet| keys.verify(&jws.header, signed, &jws.signature);
@@ -251,7 +255,7 @@ impl Policy {
                     validation::check_times(
                         &pending.jws.claims,
                         self.clock.unix_time(),
-                        self.leeway,
+                        self.time_limits,
                     )?;
                     return Ok(Claims::new(provider.name.clone(), pending.jws.claims));
                 }
@@ -316,7 +320,7 @@ fn more_telling(one: Error, other: Error) -> Error {
             // Whatever else is wrong, these keys might have accepted the token.
             ErrorKind::KeysUnavailable { .. } => 3,
             ErrorKind::SignatureInvalid => 2,
-            ErrorKind::KeyUnknown => 1,
+            ErrorKind::KeyUnknown | ErrorKind::TypeNotAllowed => 1,
             _ => 0,
         }
     }
@@ -349,7 +353,7 @@ impl fmt::Debug for Policy {
         formatter
             .debug_struct("Policy")
             .field("providers", &self.providers)
-            .field("leeway", &self.leeway)
+            .field("time_limits", &self.time_limits)
             .field("public", &self.public)
             .finish_non_exhaustive()
     }

@@ -26,6 +26,7 @@ pub struct Provider {
     pub(crate) audience_claim: Option<String>,
     pub(crate) keys: Option<Keys>,
     pub(crate) algorithms: Option<Vec<Algorithm>>,
+    pub(crate) require_at_jwt: bool,
     pub(crate) key_refresh: Option<Duration>,
     pub(crate) dangerous_allow_http: bool,
 }
@@ -70,6 +71,17 @@ impl Provider {
     /// hash ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)).
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.algorithms = Some(algorithms.into_iter().collect());
+        self
+    }
+
+    /// Accepts only tokens whose `typ` says that they are access tokens: `at+jwt`
+    /// ([RFC 9068 §2.1](https://www.rfc-editor.org/rfc/rfc9068#section-2.1)). In serde `require_at_jwt`.
+    ///
+    /// Default false: `JWT` and no `typ` are accepted too, since many providers write no other (Entra,
+    /// Keycloak, Cognito; Auth0 writes `at+jwt` for APIs with the RFC 9068 profile). Where it can be
+    /// set, no id_token or other JWT of the provider is ever taken for an access token.
+    pub fn require_at_jwt(mut self, require: bool) -> Self {
+        self.require_at_jwt = require;
         self
     }
 

@@ -23,6 +23,7 @@ pub(crate) struct ProviderPolicy {
     pub(crate) audiences: Vec<String>,
     pub(crate) audience_claim: String,
     pub(crate) algorithms: AlgorithmSet,
+    pub(crate) require_at_jwt: bool,
     pub(crate) keys: ProviderKeys,
 }
 
@@ -99,6 +100,7 @@ impl ProviderPolicy {
             audiences: provider.audiences.clone(),
             audience_claim: provider.audience_claim_name().to_owned(),
             algorithms,
+            require_at_jwt: provider.require_at_jwt,
             keys,
         })
     }

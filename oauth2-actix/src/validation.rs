@@ -9,15 +9,15 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind};
 
-/// Checks `exp`, which is mandatory, and `nbf` and `iat`, which are not. An `iat` ahead of our
-/// clock refuses nothing.
+/// Checks `exp`, which is mandatory, `nbf`, which is not, and `iat`, which is where there is a
+/// greatest age. An `iat` ahead of our clock refuses nothing.
 pub(crate) fn check_times(
     claims: &Map<String, Value>,
     now: Duration,
-    leeway: Duration,
+    limits: TimeLimits,
 ) -> Result<(), Error> {
     let now = now.as_secs_f64();
-    let leeway = leeway.as_secs_f64();
+    let leeway = limits.leeway.as_secs_f64();
     let exp = numeric_date(claims, "exp")?.ok_or(ErrorKind::ClaimInvalid { claim: "exp" })?;
     // "on or after which the JWT MUST NOT be accepted". All of these are finite.
     if now >= exp + leeway {
@@ -28,8 +28,23 @@ pub(crate) fn check_times(
     {
         return Err(ErrorKind::NotYetValid { nbf, now }.into());
     }
-    numeric_date(claims, "iat")?;
+    let iat = numeric_date(claims, "iat")?;
+    if let Some(max_age) = limits.max_age {
+        let iat = iat.ok_or(ErrorKind::ClaimInvalid { claim: "iat" })?;
+        if now >= iat + max_age.as_secs_f64() + leeway {
+            return Err(ErrorKind::TooOld { iat, now }.into());
+        }
+    }
     Ok(())
+}
+
+/// How the times of a token are judged.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TimeLimits {
+    /// By how much a time may be missed.
+    pub(crate) leeway: Duration,
+    /// How long after its `iat` a token is accepted.
+    pub(crate) max_age: Option<Duration>,
 }
 
 /// The token's `iss`. It may only choose among configured providers.
@@ -106,8 +121,8 @@ mod tests {
 
     fn times(claims: &str, leeway: u64) -> Result<(), ErrorKind> {
         let claims = crate::json::parse_object(claims.as_bytes()).expect("an object");
-        check_times(&claims, Duration::from_secs(NOW), Duration::from_secs(leeway))
-            .map_err(|error| error.kind().clone())
+        let limits = TimeLimits { leeway: Duration::from_secs(leeway), max_age: None };
+        check_times(&claims, Duration::from_secs(NOW), limits).map_err(|error| error.kind().clone())
     }
 
     #[test]
@@ -169,8 +184,27 @@ mod tests {
     #[test]
     fn a_huge_leeway_or_a_broken_clock_does_not_panic() {
         let claims = crate::json::parse_object(br#"{"exp":1800000100}"#).expect("an object");
-        assert!(check_times(&claims, Duration::MAX, Duration::ZERO).is_err());
-        assert!(check_times(&claims, Duration::ZERO, Duration::MAX).is_ok());
+        assert!(check_times(&claims, Duration::MAX, TimeLimits::default()).is_err());
+        let limits = TimeLimits { leeway: Duration::MAX, max_age: None };
+        assert!(check_times(&claims, Duration::ZERO, limits).is_ok());
+    }
+
+    #[test]
+    fn the_greatest_age_counts_from_the_issue_time() {
+        let limits =
+            TimeLimits { leeway: Duration::from_secs(5), max_age: Some(Duration::from_secs(60)) };
+        let check = |claims: &str| {
+            let claims = crate::json::parse_object(claims.as_bytes()).expect("an object");
+            check_times(&claims, Duration::from_secs(NOW), limits).map_err(|e| e.kind().clone())
+        };
+        assert_eq!(check(r#"{"exp":1800000100,"iat":1799999936}"#), Ok(()));
+        assert_eq!(check(r#"{"exp":1800000100,"iat":1800000050}"#), Ok(()));
+        assert!(matches!(
+            check(r#"{"exp":1800000100,"iat":1799999935}"#),
+            Err(ErrorKind::TooOld { .. })
+        ));
+        let missing = check(r#"{"exp":1800000100}"#);
+        assert_eq!(missing, Err(ErrorKind::ClaimInvalid { claim: "iat" }));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod public_paths;
 mod public_routes;
 mod refresh;
 mod require;
+mod stricter;
 mod telemetry;
 mod tenants;
 mod websocket;
