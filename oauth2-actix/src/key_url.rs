@@ -1,9 +1,11 @@
 //! The URLs that keys, and the documents that name them, may be fetched from.
 
+use std::fmt;
+
 use url::{Host, Url};
 
 /// A URL that may be asked for keys.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct KeyUrl(Url);
 
 impl KeyUrl {
@@ -18,6 +20,9 @@ impl KeyUrl {
             "http" if dangerous_allow_http || is_loopback(&url) => {}
             "http" => return Err(UrlError::Plaintext),
             _ => return Err(UrlError::Scheme),
+        }
+        if is_unspecified(&url) {
+            return Err(UrlError::Unspecified);
         }
         Ok(Self(url))
     }
@@ -60,6 +65,13 @@ impl KeyUrl {
     }
 }
 
+/// As in logs.
+impl fmt::Debug for KeyUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.shown())
+    }
+}
+
 /// Why keys are not fetched from a URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UrlError {
@@ -74,22 +86,32 @@ pub(crate) enum UrlError {
     Plaintext,
     #[error("the URL is neither https nor http")]
     Scheme,
+    #[error("the URL names no host: `0.0.0.0` and `[::]` are for servers that listen")]
+    Unspecified,
     #[error("the URL is of this very host, and the issuer that names it is not")]
     Loopback,
 }
 
+/// Whether a URL names this very host: by an address, or by a name that always means it.
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => {
-            address.is_loopback() || address.to_ipv4_mapped().is_some_and(|v4| v4.is_loopback())
-        }
+        Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
         Some(Host::Domain(name)) => {
             let name = name.strip_suffix('.').unwrap_or(name);
             // RFC 6761 §6.3.
             name == "localhost" || name.ends_with(".localhost")
         }
         None => false,
+    }
+}
+
+/// `0.0.0.0` and `[::]`: no host's address, but a way to this one on many systems.
+fn is_unspecified(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_unspecified(),
+        Some(Host::Ipv6(address)) => address.to_canonical().is_unspecified(),
+        Some(Host::Domain(_)) | None => false,
     }
 }
 
@@ -125,6 +147,10 @@ mod tests {
             "http://127.0.0.1.example/jwks",
             "ftp://127.0.0.1/jwks",
             "file:///etc/keys.json",
+            "https://0.0.0.0/jwks",
+            "http://0/jwks",
+            "https://[::]/jwks",
+            "https://[::ffff:0.0.0.0]/jwks",
             "https://user:secret@idp.example/jwks",
             "https://user@idp.example/jwks",
             "https://",
@@ -151,6 +177,8 @@ mod tests {
             ("https://idp.example", "https://[::1]/jwks", UrlError::Loopback),
             ("https://idp.example", "https://[::ffff:127.0.0.1]/jwks", UrlError::Loopback),
             ("https://idp.example", "https://127.1/jwks", UrlError::Loopback),
+            ("https://idp.example", "https://0/jwks", UrlError::Unspecified),
+            ("https://idp.example", "https://[::]/jwks", UrlError::Unspecified),
             ("http://keycloak:8080/", "http://localhost/certs", UrlError::Loopback),
             ("http://localhost:9/", "http://keys.example/jwks", UrlError::Plaintext),
             ("https://idp.example", "file:///etc/passwd", UrlError::Scheme),

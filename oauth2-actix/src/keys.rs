@@ -136,7 +136,7 @@ impl fmt::Debug for Keys {
         match &self.0 {
             // What stands before an @ in a URL may be a password, and so may a part of its query.
             Form::Url(url) if !url.contains('@') => {
-                write!(formatter, "Keys({})", url.split('?').next().unwrap_or_default())
+                write!(formatter, "Keys({})", url.split(['?', '#']).next().unwrap_or_default())
             }
             Form::Url(_) => formatter.write_str("Keys(url)"),
             Form::Discover => formatter.write_str("Keys(discovery)"),

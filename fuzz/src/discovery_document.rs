@@ -1,0 +1,28 @@
+//! An issuer's document in any form: only https leaves it, and never for this host.
+
+use std::net::IpAddr;
+
+use oauth2_actix::__fuzz;
+
+const ISSUER: &str = "https://idp.test/realm";
+
+pub fn run(data: &[u8]) {
+    let Some(found) = __fuzz::discovery(ISSUER, data) else { return };
+    assert!(found.starts_with("https://"), "{found}");
+    let rest = &found["https://".len()..];
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    assert!(!host.contains('@'));
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_end_matches('.');
+    assert!(name != "localhost" && !name.ends_with(".localhost"), "{found}");
+    let inner = name.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(address) = inner.parse::<IpAddr>() {
+        let address = address.to_canonical();
+        assert!(!address.is_loopback() && !address.is_unspecified(), "{found}");
+    }
+    let document: serde_json::Value = serde_json::from_slice(data).expect("JSON");
+    assert_eq!(document["issuer"], ISSUER);
+}

@@ -1,0 +1,27 @@
+//! Key documents in any form: no panic, nothing symmetric from afar, nothing that verifies a forgery.
+
+use oauth2_actix::__fuzz;
+
+/// Headers with a kid and without, and signatures of many lengths, none of them genuine.
+const TOKENS: [&str; 4] = [
+    // {"alg":"RS256","kid":"1"}, {"alg":"ES256"}, {"alg":"EdDSA","kid":"1"}, {"alg":"HS256"}
+    "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.e30.AAAA",
+    "eyJhbGciOiJFUzI1NiJ9.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    "eyJhbGciOiJFZERTQSIsImtpZCI6IjEifQ.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    "eyJhbGciOiJIUzI1NiJ9.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+];
+
+pub fn run(data: &[u8]) {
+    for token in TOKENS {
+        let fetched = __fuzz::key_document(data, false, token);
+        let inline = __fuzz::key_document(data, true, token);
+        for key in fetched.iter().flatten() {
+            assert!(!key.algorithms.is_empty(), "a key that is good for nothing was kept");
+            assert!(key.algorithms.iter().all(|algorithm| !algorithm.starts_with("HS")));
+        }
+        if let Some(fetched) = fetched {
+            let inline = inline.expect("what may be fetched may be given inline");
+            assert!(inline.len() >= fetched.len());
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! What each fuzz target does with its input. In a library, so that the corpora can be replayed without a
+//! fuzzer.
+
+#![forbid(unsafe_code)]
+
+pub mod authorization_header;
+pub mod challenge;
+pub mod claims;
+pub mod compact_jws;
+pub mod discovery_document;
+pub mod key_document;
+pub mod public_paths;
+pub mod public_routes;
+
+mod app;

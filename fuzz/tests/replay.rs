@@ -1,0 +1,37 @@
+//! Every input of the corpora, without a fuzzer.
+
+use std::path::Path;
+
+use oauth2_actix_fuzz as targets;
+
+fn replay(target: &str, run: fn(&[u8])) {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    let mut count = 0;
+    for entry in std::fs::read_dir(&corpus).expect("a corpus") {
+        let input = std::fs::read(entry.expect("an entry").path()).expect("an input");
+        run(&input);
+        count += 1;
+    }
+    assert!(count > 0, "{target} has no corpus");
+    println!("{target}: {count} inputs");
+}
+
+macro_rules! replays {
+    ($($target:ident)*) => {$(
+        #[test]
+        fn $target() {
+            replay(stringify!($target), targets::$target::run);
+        }
+    )*};
+}
+
+replays! {
+    authorization_header
+    challenge
+    claims
+    compact_jws
+    discovery_document
+    key_document
+    public_paths
+    public_routes
+}
