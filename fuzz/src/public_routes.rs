@@ -170,10 +170,30 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Paths that hold a mark, or segments that other readers resolve.
+/// Paths that hold a mark, or segments that other readers resolve, or enter a scope that a guard may
+/// close: what the router does then, the map of resources does not tell.
 fn may_be_refused(path: &str) -> bool {
-    let path = path.to_ascii_lowercase();
-    path.contains("~public~") || path.contains("%7e") || path.contains("..") || path.contains("%2e")
+    let path = decoded(path);
+    ["~public~", "..", "/only"].iter().any(|part| path.contains(part))
+}
+
+fn decoded(path: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = path.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) if *first == b'%' => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn piece(piece: &Piece) -> String {

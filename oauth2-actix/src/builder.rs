@@ -21,6 +21,7 @@ use crate::{
     public::PublicPaths,
     refusal::DEFAULT_REALM,
     telemetry,
+    throttle::Throttle,
     validation::TimeLimits,
 };
 
@@ -112,7 +113,7 @@ impl OAuth2Builder {
     /// that sets nothing itself.
     ///
     /// Keys are fetched anew in the background at about 80 % of this interval, or earlier where the
-    /// provider's `Cache-Control: max-age` asks for it (no earlier than 60 s), and at once, while
+    /// provider's `Cache-Control: max-age` asks for a shorter one (no less than 60 s), and at once, while
     /// the request waits, when a token names a key that is not there: see
     /// [`OAuth2Builder::unknown_key_cooldown`]. If the provider fails, the keys at hand serve on: see
     /// [`OAuth2Builder::stale_window`]. Failed attempts are repeated after 1 s, 2 s, 4 s and so on up to 60 s,
@@ -125,7 +126,8 @@ impl OAuth2Builder {
     /// for that long. The keys of a new rotation are found by the first token that needs them either way.
     ///
     /// [`Duration::ZERO`] makes every request that carries a plausible token wait for fresh keys.
-    /// A stranger can make up plausible tokens, and so sets the pace at which your provider is asked.
+    /// A stranger can make up plausible tokens, and so sets the pace at which your provider is asked, and
+    /// can fill the 1,024 places of requests that wait: the rest get 503.
     ///
     /// A provider that puts a new key under an old `kid` is understood at the next refresh only: a
     /// bad signature under a known `kid` fetches nothing, since anybody can send one.
@@ -165,7 +167,8 @@ impl OAuth2Builder {
     ///
     /// In serde `fetch_timeout_seconds`. Default 5 s, from 100 ms to 60 s. Short: a provider that is
     /// slow for a moment is taken for one that is down. Long: requests that need a key that is not
-    /// there wait for that long before they get 503.
+    /// there wait for that long before they get 503, or twice that, if they come while a fetch is under
+    /// way that cannot bring it.
     pub fn fetch_timeout(mut self, timeout: Duration) -> Self {
         self.fetch_timeout = Some(timeout);
         self
@@ -358,6 +361,7 @@ impl OAuth2Builder {
         let defaults = self.defaults()?;
         if let Some(tenants) = &self.tenants {
             tenants.check()?;
+            defaults.check_for_tenants()?;
         }
 
         let mut providers = Vec::new();
@@ -457,6 +461,7 @@ impl OAuth2Builder {
             cooldown,
             timeout,
             clients: Arc::new(clients),
+            tenant_warnings: Arc::new(Throttle::new()),
         })
     }
 }

@@ -46,7 +46,7 @@ pub(crate) enum FetchError {
     #[error("no HTTP client: {}", causes(.0))]
     Client(reqwest::Error),
     #[error("the source of keys says: {0}")]
-    Source(Box<dyn std::error::Error + Send + Sync>),
+    Source(String),
     #[error("the fetch panicked")]
     Lost,
 }

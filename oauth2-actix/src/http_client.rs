@@ -30,8 +30,17 @@ impl Clients {
         Self { adjust: None, network: client.clone().into(), loopback: client.into() }
     }
 
+    /// Makes both, for URLs that are not known yet.
+    pub(crate) fn prepare(&self) -> Result<(), reqwest::Error> {
+        self.of(false)?;
+        self.of(true).map(drop)
+    }
+
     pub(crate) fn client(&self, url: &KeyUrl) -> Result<Client, reqwest::Error> {
-        let is_loopback = url.is_plain_loopback();
+        self.of(url.is_plain_loopback())
+    }
+
+    fn of(&self, is_loopback: bool) -> Result<Client, reqwest::Error> {
         let kept = if is_loopback { &self.loopback } else { &self.network };
         if let Some(client) = kept.get() {
             return Ok(client.clone());

@@ -7,6 +7,7 @@ use crate::{
     json,
     jwk::{Key, KeyPolicy, Unusable},
     key_set::KeySet,
+    throttle::Throttle,
 };
 
 /// The usable keys of a document, and what was passed over.
@@ -50,8 +51,11 @@ impl KeyDocument {
 
 impl Skipped {
     /// Says in the log what was passed over; of many, the first few.
-    pub(crate) fn log(skipped: &[Self], provider: &str) {
+    pub(crate) fn log(skipped: &[Self], provider: &str, rate: &Throttle) {
         const FEW: usize = 8;
+        if skipped.is_empty() || !rate.allows() {
+            return;
+        }
         for Self { key, reason } in skipped.iter().take(FEW) {
             tracing::warn!(target: "oauth2_actix", provider, %key, %reason, "a key is not used");
         }

@@ -7,7 +7,10 @@ use std::{
     future::Future,
     path::{Path, PathBuf},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -109,11 +112,30 @@ pub(crate) struct KeyFile {
     path: PathBuf,
     /// What was last read.
     seen: Mutex<Option<Seen>>,
+    /// Whether somebody looks at it: on a file system that hangs, that may be for long.
+    busy: Arc<AtomicBool>,
 }
 
 impl KeyFile {
     pub(crate) fn new(path: PathBuf) -> Arc<Self> {
-        Arc::new(Self { path, seen: Mutex::default() })
+        Arc::new(Self { path, seen: Mutex::default(), busy: Arc::default() })
+    }
+
+    /// Does something with the file on a thread that may block, but never twice at once.
+    async fn look<T: Send + 'static>(
+        &self,
+        how: fn(&Path) -> std::io::Result<T>,
+    ) -> Result<T, Box<dyn Error + Send + Sync>> {
+        if self.busy.swap(true, Ordering::SeqCst) {
+            return Err("the last attempt to read it has not ended".into());
+        }
+        let (path, busy) = (self.path.clone(), Arc::clone(&self.busy));
+        let looked = tokio::task::spawn_blocking(move || {
+            let looked = how(&path);
+            busy.store(false, Ordering::SeqCst);
+            looked
+        });
+        Ok(looked.await??)
     }
 
     fn seen(&self) -> Option<Seen> {
@@ -123,9 +145,8 @@ impl KeyFile {
 
 impl AnySource for KeyFile {
     fn keys(&self) -> SourceFuture<'_, Result<String, Box<dyn Error + Send + Sync>>> {
-        let path = self.path.clone();
         Box::pin(async move {
-            let (text, seen) = tokio::task::spawn_blocking(move || read(&path)).await??;
+            let (text, seen) = self.look(read).await?;
             *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
             Ok(text)
         })
@@ -136,10 +157,8 @@ impl AnySource for KeyFile {
             let before = self.seen();
             loop {
                 clock.sleep_until(clock.monotonic() + LOOK_INTERVAL).await;
-                let path = self.path.clone();
-                let look = tokio::task::spawn_blocking(move || std::fs::metadata(path));
                 // A file that is gone for the moment is being replaced.
-                if let Ok(Ok(metadata)) = look.await
+                if let Ok(metadata) = self.look(|path| std::fs::metadata(path)).await
                     && before != Some(Seen::of(&metadata))
                 {
                     return;

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     clock::Clock,
+    key_engine::EngineHandle,
     provider_policy::{ProviderKeys, ProviderPolicy},
     remote_keys::{Refresh, RemoteKeys},
 };
@@ -18,6 +19,8 @@ use crate::{
 pub struct KeyStatus {
     /// The provider's name.
     pub provider: String,
+    /// Whether it was looked up, by [`Tenants`](crate::Tenants).
+    pub tenant: bool,
     /// Where its keys come from: a URL without its query, a file, `inline`, …
     pub source: String,
     /// Where the issuer's own document said that they are, if it was asked.
@@ -35,7 +38,7 @@ pub struct KeyStatus {
     pub last_error: Option<FetchFailure>,
     /// Seconds until the next fetch in the background. None where none is planned, or one is under way.
     pub next_refresh_seconds: Option<u64>,
-    /// Seconds until the keys may no longer be used, if no fetch succeeds. None: never.
+    /// Seconds until the keys may no longer be used, if no fetch succeeds. None: never, or there are none.
     pub stale_in_seconds: Option<u64>,
     /// How many fetches there were.
     pub fetches: FetchCounts,
@@ -49,10 +52,15 @@ impl KeyStatus {
         matches!(self.state, KeyState::Inline | KeyState::Fresh | KeyState::Failing)
     }
 
-    pub(crate) fn of(provider: &ProviderPolicy, clock: &Clock) -> Self {
-        match &provider.keys {
+    pub(crate) fn of(
+        provider: &ProviderPolicy,
+        engine: Option<&EngineHandle>,
+        clock: &Clock,
+    ) -> Self {
+        let mut status = match &provider.keys {
             ProviderKeys::Inline(keys) => Self {
                 provider: provider.name.as_ref().to_owned(),
+                tenant: provider.is_tenant,
                 source: "inline".to_owned(),
                 discovered: None,
                 state: KeyState::Inline,
@@ -65,7 +73,17 @@ impl KeyStatus {
                 fetches: FetchCounts::default(),
             },
             ProviderKeys::Remote(remote) => Self::of_remote(remote, clock),
+        };
+        status.tenant = provider.is_tenant;
+        if status.state != KeyState::Inline && !engine.is_some_and(EngineHandle::is_alive) {
+            if status.state == KeyState::Fresh {
+                status.state = KeyState::Failing;
+            }
+            status.next_refresh_seconds = None;
+            let cause = "the thread that fetches keys has ended".to_owned();
+            status.last_error = Some(FetchFailure { at: clock.unix_time().as_secs(), cause });
         }
+        status
     }
 
     fn of_remote(remote: &RemoteKeys, clock: &Clock) -> Self {
@@ -88,6 +106,7 @@ impl KeyStatus {
             report.last_failure.map(|(at, cause)| FetchFailure { at: at.as_secs(), cause });
         Self {
             provider: remote.provider.as_ref().to_owned(),
+            tenant: false,
             source: remote.source.shown(),
             discovered: report.discovered,
             state,
@@ -119,7 +138,7 @@ pub enum KeyState {
     Fresh,
     /// There are keys, but the last fetch failed: they serve until they are stale.
     Failing,
-    /// There are no keys that may be used, and the last fetch failed: requests get 503.
+    /// There are no keys that may be used, since fetches fail: requests get 503.
     Unavailable,
     /// Nothing needed the keys yet, so they were not fetched.
     NotFetched,

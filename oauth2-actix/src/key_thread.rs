@@ -1,6 +1,6 @@
 //! The one thread on which keys are fetched and tenants are looked up.
 
-use std::{collections::HashSet, io, sync::Arc};
+use std::{collections::HashSet, io, panic, sync::Arc};
 
 use crate::{
     clock::Clock,
@@ -36,14 +36,22 @@ impl KeyThread {
             match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => {
                     let _ = started.send(Ok(()));
-                    runtime.block_on(async move {
+                    let run = async move {
                         // Each ends with the handles to it; the lookups hold one to the engine.
                         if let Some(run_lookups) = run_lookups {
                             tokio::join!(run_engine, run_lookups);
                         } else {
                             run_engine.await;
                         }
-                    });
+                    };
+                    let run = panic::AssertUnwindSafe(|| runtime.block_on(run));
+                    if panic::catch_unwind(run).is_err() {
+                        tracing::error!(
+                            target: "oauth2_actix",
+                            "the thread that fetches keys has panicked: the keys at hand serve until \
+                             they are stale, and none are fetched until a restart"
+                        );
+                    }
                     // Not to wait for a name that is still being resolved.
                     runtime.shutdown_background();
                 }

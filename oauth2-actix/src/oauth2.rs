@@ -131,7 +131,7 @@ impl OAuth2 {
     /// #[public]
     /// #[get("/health")]
     /// async fn health(oauth2: web::Data<OAuth2>) -> HttpResponse {
-    ///     if oauth2.status().iter().all(|provider| provider.is_ready()) {
+    ///     if oauth2.is_ready() {
     ///         HttpResponse::Ok().finish()
     ///     } else {
     ///         HttpResponse::ServiceUnavailable().finish()
@@ -141,7 +141,24 @@ impl OAuth2 {
     /// ```
     #[must_use]
     pub fn status(&self) -> Vec<KeyStatus> {
-        self.providers().iter().map(|provider| KeyStatus::of(provider, &self.0.clock)).collect()
+        let engine = self.0.keys.as_ref().map(|keys| &keys.engine);
+        self.providers()
+            .iter()
+            .map(|provider| KeyStatus::of(provider, engine, &self.0.clock))
+            .collect()
+    }
+
+    /// Whether the tokens of every provider known from the start can be checked now, without a fetch: for a
+    /// readiness probe. Tenants do not count, since one customer's provider must not take you out of service.
+    ///
+    /// Not so before the first fetch (see [`OAuth2::warm_up`]), when keys are stale, and never with a refresh
+    /// of zero.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.providers.iter().all(|provider| match provider.remote() {
+            Some(remote) => remote.usable(&self.0.clock).is_some(),
+            None => true,
+        })
     }
 
     fn providers(&self) -> Vec<Arc<ProviderPolicy>> {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use actix_web::{HttpRequest, HttpResponse};
+use futures_util::{StreamExt, stream::FuturesUnordered};
 
 use crate::{
     bearer::BearerToken,
@@ -131,7 +132,7 @@ impl Policy {
         match tenants.find(issuer) {
             Found::Tenant(provider) => self.ask([&provider].into_iter(), jws, signed),
             Found::Nobody => Err(self.issuer_unknown(issuer)),
-            Found::Unavailable => Err(unavailable(Duration::ZERO)),
+            Found::Unavailable(retry_after) => Err(unavailable(retry_after)),
             Found::Unknown => Ok(Asked::IssuerUnknown),
         }
     }
@@ -247,23 +248,27 @@ impl Policy {
                 Asked::IssuerUnknown => return Err(pending.verdict),
             },
         };
-        for (provider, cause) in wanted {
-            let Some(remote) = provider.remote() else { continue };
-            match pending.wait_for(&keys.engine, remote, cause).await {
+        let mut verdict = pending.verdict.clone();
+        // Side by side: several providers of one issuer may all be slow.
+        let mut waits: FuturesUnordered<_> =
+            wanted.iter().map(|wanted| pending.wait_for(&keys.engine, wanted)).collect();
+        while let Some((provider, found)) = waits.next().await {
+            match found {
                 Ok(Verdict::Verified) => {
+                    drop(waits);
                     // The wait may have taken seconds.
                     validation::check_times(
                         &pending.jws.claims,
                         self.clock.unix_time(),
                         self.time_limits,
                     )?;
-                    return Ok(Claims::new(provider.name.clone(), pending.jws.claims));
+                    return Ok(Claims::new(Arc::clone(&provider.name), pending.jws.claims));
                 }
-                Ok(found) => pending.verdict = more_telling(pending.verdict, found.into()),
-                Err(error) => pending.verdict = more_telling(pending.verdict, error),
+                Ok(found) => verdict = more_telling(verdict, found.into()),
+                Err(error) => verdict = more_telling(verdict, error),
             }
         }
-        Err(pending.verdict)
+        Err(verdict)
     }
 
     /// Waits for a token's issuer to be looked up, and asks the keys at hand.
@@ -275,7 +280,8 @@ impl Policy {
                 self.ask([&provider].into_iter(), &pending.jws, &pending.signed)
             }
             Found::Nobody => Err(self.issuer_unknown(issuer)),
-            Found::Unavailable | Found::Unknown => Err(unavailable(Duration::ZERO)),
+            Found::Unavailable(retry_after) => Err(unavailable(retry_after)),
+            Found::Unknown => Err(unavailable(Duration::ZERO)),
         }
     }
 }
@@ -283,13 +289,25 @@ impl Policy {
 impl Pending {
     /// Waits for one provider's keys and tries them. A flight that began before the request
     /// arrived may have missed the token's key, so it earns one more.
-    async fn wait_for(
-        &mut self,
+    async fn wait_for<'a>(
+        &self,
+        engine: &EngineHandle,
+        (provider, cause): &'a Wanted,
+    ) -> (&'a ProviderPolicy, Result<Verdict, Error>) {
+        let found = match provider.remote() {
+            Some(remote) => self.ask_again(engine, remote, *cause).await,
+            // Never: only providers whose keys are fetched are waited for.
+            None => Ok(Verdict::KeyUnknown { tried: false }),
+        };
+        (provider, found)
+    }
+
+    async fn ask_again(
+        &self,
         engine: &EngineHandle,
         remote: &Arc<RemoteKeys>,
-        cause: Cause,
+        mut cause: Cause,
     ) -> Result<Verdict, Error> {
-        let mut cause = cause;
         let mut joined_early = false;
         loop {
             let (snapshot, last) = match remote.wait(engine, cause, self.arrived).await? {

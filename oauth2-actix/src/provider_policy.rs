@@ -14,6 +14,7 @@ use crate::{
     key_url::KeyUrl,
     keys::Form,
     remote_keys::{Refresh, RemoteKeys, Source, Timing},
+    throttle::Throttle,
 };
 
 /// One provider of the policy.
@@ -24,6 +25,8 @@ pub(crate) struct ProviderPolicy {
     pub(crate) audience_claim: String,
     pub(crate) algorithms: AlgorithmSet,
     pub(crate) require_at_jwt: bool,
+    /// Whether it was looked up.
+    pub(crate) is_tenant: bool,
     pub(crate) keys: ProviderKeys,
 }
 
@@ -42,14 +45,56 @@ pub(crate) struct Defaults {
     pub(crate) cooldown: Duration,
     pub(crate) timeout: Duration,
     pub(crate) clients: Arc<Clients>,
+    /// Strangers cause lookups, and providers that come and go would each have a rate of their own.
+    pub(crate) tenant_warnings: Arc<Throttle>,
+}
+
+impl Defaults {
+    /// What tenants will need is seen when the policy is built, not when they come.
+    pub(crate) fn check_for_tenants(&self) -> Result<(), BuildError> {
+        let timing = timing("tenants", &Provider::new(), self)?;
+        if timing.refresh == Refresh::Never {
+            tracing::warn!(target: "oauth2_actix", provider = "tenants", "{NO_REFRESH}");
+        }
+        self.clients.prepare().map_err(|error| {
+            BuildError::of_policy("tenants", format_args!("no HTTP client for them: {error:?}"))
+        })
+    }
 }
 
 impl ProviderPolicy {
-    /// Checks a provider. Nothing is fetched yet.
+    /// Checks a provider that is known from the start. Nothing is fetched yet.
     pub(crate) fn new(
         name: &str,
         provider: &Provider,
         defaults: &Defaults,
+    ) -> Result<Self, BuildError> {
+        let policy = Self::build(name, provider, defaults, Arc::new(Throttle::new()), false)?;
+        // The other sources say themselves when their keys change, or may.
+        if let Some(remote) = policy.remote()
+            && remote.timing.refresh == Refresh::Never
+            && !matches!(remote.source, Source::Custom(_))
+        {
+            tracing::warn!(target: "oauth2_actix", provider = name, "{NO_REFRESH}");
+        }
+        Ok(policy)
+    }
+
+    /// Checks a provider that was looked up.
+    pub(crate) fn of_tenant(
+        name: &str,
+        provider: &Provider,
+        defaults: &Defaults,
+    ) -> Result<Self, BuildError> {
+        Self::build(name, provider, defaults, Arc::clone(&defaults.tenant_warnings), true)
+    }
+
+    fn build(
+        name: &str,
+        provider: &Provider,
+        defaults: &Defaults,
+        warnings: Arc<Throttle>,
+        is_tenant: bool,
     ) -> Result<Self, BuildError> {
         provider.check(name)?;
         let fault = |problem: &dyn fmt::Display| BuildError::of_provider(name, "keys", problem);
@@ -67,7 +112,7 @@ impl ProviderPolicy {
                 let policy = KeyPolicy { allowed: algorithms, origin: Origin::Inline };
                 let KeyDocument { keys, skipped } =
                     KeyDocument::parse(document.as_bytes(), policy).map_err(|e| fault(&e))?;
-                Skipped::log(&skipped, name);
+                Skipped::log(&skipped, name, &warnings);
                 ProviderKeys::Inline(keys)
             }
             form => {
@@ -80,7 +125,7 @@ impl ProviderPolicy {
                 }
                 let source = source(form, provider).map_err(|problem| fault(&problem))?;
                 let policy = KeyPolicy { allowed: algorithms, origin: Origin::Fetched };
-                let timing = timing(name, provider, &source, defaults)?;
+                let timing = timing(name, provider, defaults)?;
                 // Not at the first request: what is wrong with a client is seen at once.
                 let asked = match &source {
                     Source::Url(url) => Some(url),
@@ -92,7 +137,13 @@ impl ProviderPolicy {
                         fault(&format_args!("no HTTP client for them: {error:?}"))
                     })?;
                 }
-                ProviderKeys::Remote(Arc::new(RemoteKeys::new(name.into(), source, policy, timing)))
+                ProviderKeys::Remote(Arc::new(RemoteKeys::new(
+                    name.into(),
+                    source,
+                    policy,
+                    timing,
+                    warnings,
+                )))
             }
         };
         Ok(Self {
@@ -101,6 +152,7 @@ impl ProviderPolicy {
             audience_claim: provider.audience_claim_name().to_owned(),
             algorithms,
             require_at_jwt: provider.require_at_jwt,
+            is_tenant,
             keys,
         })
     }
@@ -131,24 +183,9 @@ fn source(form: &Form, provider: &Provider) -> Result<Source, String> {
     })
 }
 
-fn timing(
-    name: &str,
-    provider: &Provider,
-    source: &Source,
-    defaults: &Defaults,
-) -> Result<Timing, BuildError> {
+fn timing(name: &str, provider: &Provider, defaults: &Defaults) -> Result<Timing, BuildError> {
     let refresh = match provider.key_refresh.or(defaults.key_refresh) {
-        None => {
-            // The other sources say themselves when their keys change, or may.
-            if !matches!(source, Source::Custom(_)) {
-                tracing::warn!(
-                    target: "oauth2_actix", provider = name,
-                    "no key refresh is set: the keys fetched first stay for good, and the \
-                     provider's next rotation ends all access until a restart"
-                );
-            }
-            Refresh::Never
-        }
+        None => Refresh::Never,
         Some(Duration::ZERO) => Refresh::Always,
         Some(interval) if (MIN_REFRESH..=MAX_REFRESH).contains(&interval) => {
             Refresh::Every(interval)
@@ -180,6 +217,8 @@ fn timing(
     Ok(Timing { refresh, stale_window, cooldown: defaults.cooldown, timeout: defaults.timeout })
 }
 
+const NO_REFRESH: &str = "no key refresh is set: the keys fetched first stay for good, and the \
+                          provider's next rotation ends all access until a restart";
 const MIN_REFRESH: Duration = Duration::from_secs(1);
 const MAX_REFRESH: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const DEFAULT_STALE_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);

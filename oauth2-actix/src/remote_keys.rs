@@ -22,6 +22,7 @@ use crate::{
     key_source::AnySource,
     key_url::KeyUrl,
     places::Place,
+    throttle::Throttle,
 };
 
 /// Where keys are fetched from.
@@ -77,6 +78,7 @@ pub(crate) struct RemoteKeys {
     pub(crate) source: Source,
     pub(crate) policy: KeyPolicy,
     pub(crate) timing: Timing,
+    pub(crate) warnings: Arc<Throttle>,
     snapshot: ArcSwapOption<Snapshot>,
     gate: Mutex<Gate>,
     report: Mutex<Report>,
@@ -170,6 +172,7 @@ impl RemoteKeys {
         source: Source,
         policy: KeyPolicy,
         timing: Timing,
+        warnings: Arc<Throttle>,
     ) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         Self {
@@ -178,6 +181,7 @@ impl RemoteKeys {
             source,
             policy,
             timing,
+            warnings,
             snapshot: ArcSwapOption::empty(),
             gate: Mutex::default(),
             report: Mutex::default(),

@@ -24,7 +24,7 @@ async fn live() -> &'static str {
 #[public]
 #[get("/health/ready")]
 async fn ready(oauth2: web::Data<OAuth2>) -> HttpResponse {
-    if oauth2.status().iter().all(|provider| provider.is_ready()) {
+    if oauth2.is_ready() {
         HttpResponse::Ok().body("ready")
     } else {
         HttpResponse::ServiceUnavailable().body("not ready")

@@ -19,6 +19,8 @@ use crate::{
 pub(super) struct Memory {
     /// Where the issuer's document said that the keys are, and when it did.
     pub(super) discovered: Option<(KeyUrl, Duration)>,
+    /// Whether the last attempt failed: the keys may have moved.
+    failed: bool,
     /// The entity tag of the present keys at their URL.
     etag: Option<(KeyUrl, HeaderValue)>,
 }
@@ -57,8 +59,11 @@ impl Attempt {
             outcome = self.obtain() => outcome,
             () = clock.sleep_until(deadline) => Err(FetchError::Timeout(timeout)),
         };
-        // After a failure nothing of what was learned is relied on: the keys may have moved.
-        let memory = if outcome.is_ok() { self.memory } else { Memory::default() };
+        let mut memory = self.memory;
+        memory.failed = outcome.is_err();
+        if memory.failed {
+            memory.etag = None;
+        }
         Landing { memory, outcome }
     }
 
@@ -68,7 +73,9 @@ impl Attempt {
             Source::Url(url) => self.fetch(url).await,
             Source::Issuer(issuer) => self.discover_and_fetch(issuer).await,
             Source::Custom(source) => {
-                let text = source.keys().await.map_err(FetchError::Source)?;
+                let text = source.keys().await;
+                // The text is made here, in a task of its own: our user's code makes it.
+                let text = text.map_err(|error| FetchError::Source(error.to_string()))?;
                 if text.len() > fetch::MAX_BODY {
                     return Err(FetchError::TooLarge);
                 }
@@ -83,9 +90,15 @@ impl Attempt {
             let url = self.discover(issuer).await?;
             return self.fetch(&url).await;
         };
-        // Now and then the document is asked again. If it is not there, the keys may still be.
-        if self.began_at >= learned_at + DISCOVERY_AGE {
-            let url = self.discover(issuer).await.unwrap_or(known);
+        // Now and then the document is asked again, and after a failure. If it is not there, the keys
+        // may still be: half of the time is theirs.
+        if self.memory.failed || self.began_at >= learned_at + DISCOVERY_AGE {
+            let clock = self.clock.clone();
+            let half = self.began_at + self.remote.timing.timeout / 2;
+            let url = tokio::select! {
+                discovered = self.discover(issuer) => discovered.unwrap_or(known),
+                () = clock.sleep_until(half) => known,
+            };
             return self.fetch(&url).await;
         }
         match self.fetch(&known).await {

@@ -70,6 +70,7 @@ impl EngineHandle {
             flights: JoinSet::new(),
             flying: HashMap::new(),
             watchers: JoinSet::new(),
+            watching: HashMap::new(),
             order: Arc::clone(&order),
             clients,
             clock: clock.clone(),
@@ -79,6 +80,11 @@ impl EngineHandle {
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// Whether the engine still runs. It ends before the policy does only by a fault of ours.
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.messages.is_closed()
     }
 
     /// A place in the order of requests and fetches.
@@ -104,8 +110,9 @@ struct Engine {
     dues: BTreeSet<(Duration, u64)>,
     flights: JoinSet<Landing>,
     flying: HashMap<Id, u64>,
-    /// Each ends with the id of a provider whose keys have changed.
-    watchers: JoinSet<u64>,
+    /// Each ends when a source says that its keys have changed.
+    watchers: JoinSet<()>,
+    watching: HashMap<Id, u64>,
     order: Arc<AtomicU64>,
     clients: Arc<Clients>,
     clock: Clock,
@@ -114,7 +121,7 @@ struct Engine {
 /// Why a flight begins.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Why {
-    /// For an unknown key, or for want of any: the answer must be whole.
+    /// Somebody waits for it: the answer must be whole.
     Needed,
     /// To see whether anything has changed.
     Refresh,
@@ -132,11 +139,7 @@ impl Engine {
                     None => return,
                 },
                 Some(landed) = self.flights.join_next_with_id() => self.land(landed),
-                Some(changed) = self.watchers.join_next() => {
-                    if let Ok(id) = changed {
-                        self.changed(id);
-                    }
-                }
+                Some(changed) = self.watchers.join_next_with_id() => self.changed(changed),
                 () = async move { clock.sleep_until(due.unwrap_or_default()).await }, if due.is_some() => {
                     self.start_due();
                 }
@@ -228,16 +231,24 @@ impl Engine {
     }
 
     /// A source says that its keys have changed. It is asked at once, but not without end.
-    fn changed(&mut self, id: u64) {
+    fn changed(&mut self, changed: Result<(Id, ()), JoinError>) {
+        let (task, pause) = match changed {
+            Ok((task, ())) => (task, MIN_CHANGE_INTERVAL),
+            Err(lost) if lost.is_cancelled() => {
+                self.watching.remove(&lost.id());
+                return;
+            }
+            // It panicked. Who cannot say that something has changed is asked now and then.
+            Err(lost) => (lost.id(), BROKEN_WATCH_INTERVAL),
+        };
+        let Some(id) = self.watching.remove(&task) else { return };
         let Some(slot) = self.slots.get_mut(&id) else { return };
         slot.watcher = None;
         if slot.flight.is_some() {
             // Landing watches again.
             return;
         }
-        let now = self.clock.monotonic();
-        let soonest = slot.attempted_at + MIN_CHANGE_INTERVAL;
-        let due = now.max(soonest).max(slot.remote.gate().retry_at);
+        let due = self.clock.monotonic().max(slot.attempted_at + pause);
         let due = slot.due.map_or(due, |before| before.min(due));
         self.schedule(id, Some(due));
     }
@@ -249,7 +260,7 @@ impl Engine {
             let cooldown_until = self.clock.monotonic() + slot.remote.timing.cooldown;
             slot.remote.gate().cooldown_until = cooldown_until;
         }
-        self.launch(id, if cause == Cause::Fresh { Why::Refresh } else { Why::Needed });
+        self.launch(id, Why::Needed);
     }
 
     fn launch(&mut self, id: u64, why: Why) {
@@ -306,10 +317,9 @@ impl Engine {
         slot.remote.gate().flying = false;
         if let Source::Custom(source) = &slot.remote.source {
             let (source, clock) = (Arc::clone(source), self.clock.clone());
-            slot.watcher = Some(self.watchers.spawn(async move {
-                source.changed(&clock).await;
-                id
-            }));
+            let watcher = self.watchers.spawn(async move { source.changed(&clock).await });
+            self.watching.insert(watcher.id(), id);
+            slot.watcher = Some(watcher);
         }
         self.schedule(id, due);
         for waiting in answered {
@@ -322,10 +332,13 @@ impl Engine {
             });
         }
         if again {
-            self.launch(id, Why::Refresh);
+            self.launch(id, Why::Needed);
         }
     }
 }
 
 /// Between two attempts that a source's word causes.
 const MIN_CHANGE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Between two attempts where a source cannot say when its keys change.
+const BROKEN_WATCH_INTERVAL: Duration = Duration::from_secs(60);

@@ -36,7 +36,6 @@ pub(super) struct Slot {
     pub(super) attempted_at: Duration,
     failures: u32,
     skipped: Vec<Skipped>,
-    warned_at: Option<Duration>,
 }
 
 pub(super) struct Flight {
@@ -65,7 +64,6 @@ impl Slot {
             attempted_at: Duration::ZERO,
             failures: 0,
             skipped: Vec::new(),
-            warned_at: None,
         }
     }
 
@@ -82,7 +80,7 @@ impl Slot {
         let keys = match document {
             Some(KeyDocument { keys, skipped }) => {
                 if skipped != self.skipped {
-                    Skipped::log(&skipped, provider);
+                    Skipped::log(&skipped, provider, &self.remote.warnings);
                     self.skipped = skipped;
                 }
                 Arc::new(keys)
@@ -156,8 +154,7 @@ impl Slot {
         let keys_age =
             self.remote.snapshot().map(|snapshot| now.saturating_sub(snapshot.fetched_at));
         // A stranger's requests can cause attempts, so warnings have a rate.
-        if self.warned_at.is_none_or(|moment| now >= moment + WARN_INTERVAL) {
-            self.warned_at = Some(now);
+        if self.remote.warnings.allows() {
             tracing::warn!(
                 target: "oauth2_actix", %provider, source, cause = %error, failures = self.failures,
                 ?keys_age, "keys cannot be fetched"
@@ -196,5 +193,3 @@ const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
 /// A provider's `max-age` shortens the refresh interval to no less than this.
 const MIN_MAX_AGE: Duration = Duration::from_secs(60);
-
-const WARN_INTERVAL: Duration = Duration::from_secs(10);

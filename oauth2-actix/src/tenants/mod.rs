@@ -2,6 +2,7 @@
 
 mod directory;
 mod lookups;
+mod table;
 
 use std::{error::Error, fmt, future::Future, ops::RangeInclusive, sync::Arc, time::Duration};
 
@@ -22,16 +23,24 @@ use crate::{BuildError, Provider, key_source::SourceFuture};
 ///
 /// | What | Bound |
 /// | --- | --- |
-/// | answers kept | [`capacity`](Self::capacity), 10,000; the one that was not used for longest goes first |
-/// | how long a tenant serves until it is looked up again | [`lifetime`](Self::lifetime), 10 minutes; in the background at 80 % of it, if it is in use |
-/// | if that fails | the last answer serves for 24 hours |
+/// | answers kept | [`capacity`](Self::capacity), 10,000; the one that was not used for longest goes first, and whatever nobody used for an hour |
+/// | how long a tenant serves until it is looked up again | [`lifetime`](Self::lifetime), 10 minutes; in the background from 80 % of it on, if requests come then. Otherwise the next request waits for it |
+/// | if that fails | the last answer serves, for at most 24 hours; it is looked up again every 5 s while requests come |
 /// | how long an unknown issuer stays so | [`refusal_lifetime`](Self::refusal_lifetime), 1 minute; 4,096 issuers |
 /// | how long a failed lookup is not repeated for the same issuer | 5 s; requests get 503 |
-/// | lookups at once | 32, each with [the time limit of a fetch](crate::OAuth2Builder::fetch_timeout); one for each issuer |
-/// | requests that wait | 1,024, the rest get 503 |
+/// | lookups at once | 32, of which strangers get 24; one for each issuer, with [the time limit of a fetch](crate::OAuth2Builder::fetch_timeout), and as long to wait for its turn |
+/// | requests that wait | 1,024 for each tenant and for all strangers together; the rest get 503 |
 /// | length of an issuer | 512 bytes; a longer one is unknown |
 ///
-/// Made-up issuers cost you one lookup each. Where that is dear, look at the form of the issuer first.
+/// Made-up issuers cost you one lookup each. Where that is dear, look at the form of the issuer first. While
+/// strangers fill all their places, new customers may get 503; known ones do not notice.
+///
+/// A tenant is the same as before, and keeps its keys, if its name is and its provider is: the same settings,
+/// in the same order. Sources of your own ([`Keys::source`](crate::Keys::source)) are the same only as clones of one
+/// [`Keys`](crate::Keys): make them once, and clone them.
+///
+/// Headers and client certificates that [`OAuth2Builder::http_client`](crate::OAuth2Builder::http_client) sets go to
+/// the hosts of all tenants.
 ///
 /// ```
 /// use std::error::Error;

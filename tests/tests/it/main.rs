@@ -8,6 +8,7 @@ mod claims;
 mod configuration;
 mod cors;
 mod fetching;
+mod key_attacks;
 mod key_forms;
 mod operation;
 mod public_paths;

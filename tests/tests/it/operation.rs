@@ -182,7 +182,7 @@ async fn the_state_tells_all_and_serialises() {
     assert_eq!(
         shown,
         json!([{
-            "provider": "idp", "source": server.url(), "state": "not_fetched", "keys": [],
+            "provider": "idp", "tenant": false, "source": server.url(), "state": "not_fetched", "keys": [],
             "age_seconds": null, "last_success": null, "last_error": null,
             "next_refresh_seconds": null, "stale_in_seconds": null,
             "fetches": {"fetched": 0, "unchanged": 0, "failed": 0},
@@ -204,7 +204,7 @@ async fn the_state_tells_all_and_serialises() {
     assert_eq!(
         shown,
         json!([{
-            "provider": "idp", "source": server.url(), "state": "fresh",
+            "provider": "idp", "tenant": false, "source": server.url(), "state": "fresh",
             "keys": [
                 {"kid": "ES256", "algorithms": ["ES256"]},
                 {"kid": null, "algorithms": ["PS256", "PS384", "PS512", "RS256", "RS384", "RS512"]},

@@ -67,7 +67,12 @@ async fn alone_what_is_counted_and_measured() {
     let stranger = oauth2_actix::testing::SigningKey::generate(Algorithm::ES256, "made-up");
     assert_eq!(get("/me", Some(token().sign(&stranger))).await, 401);
     server.answer(Answer::status(304));
-    oauth2.refresh_now().await.unwrap();
+    let asked = server.requests();
+    clock.advance(Duration::from_secs(480));
+    server.wait_for_requests(asked + 1);
+    while oauth2.status()[0].fetches.unchanged == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 
     let seen: Vec<(String, DebugValue)> = snapshotter
         .snapshot()

@@ -414,8 +414,9 @@ async fn a_flood_of_made_up_issuers_is_bounded_and_pushes_no_tenant_out() {
         assert!(Instant::now() < deadline);
         tokio::task::yield_now().await;
     }
-    setup.customers.wait_for_lookups(33);
-    assert_eq!(setup.customers.0.most_at_once.load(Ordering::SeqCst), 32);
+    // The first lookup was the tenant's.
+    setup.customers.wait_for_lookups(25);
+    assert_eq!(setup.customers.0.most_at_once.load(Ordering::SeqCst), 24);
     // The tenant that is known goes on meanwhile.
     assert_eq!(setup.kind("https://a.test", &key).await, None);
     *setup.customers.0.held.lock().unwrap() = None;
