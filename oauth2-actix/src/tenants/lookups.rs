@@ -34,12 +34,13 @@ pub(super) struct Ask {
 }
 
 type Reply = oneshot::Sender<Found>;
+type Waiting = (Option<Reply>, Option<Place>);
 
 pub(super) struct Lookups {
     asking: Arc<Asking>,
     engine: EngineHandle,
     /// Who waits for which issuer, whether it is being looked up or in a queue.
-    waiting: HashMap<String, Vec<(Option<Reply>, Option<Place>)>>,
+    waiting: HashMap<String, Vec<Waiting>>,
     /// Issuers of tenants that were known, each with the moment at which it has waited for too long.
     /// They do not wait behind strangers.
     known: VecDeque<(String, Duration)>,
@@ -153,8 +154,8 @@ impl Lookups {
         let now = self.asking.clock.monotonic();
         let mut late = Vec::new();
         for queue in [&mut self.known, &mut self.strangers] {
-            while let Some((issuer, _)) = queue.pop_front_if(|(_, overdue)| *overdue <= now) {
-                late.push(issuer);
+            while queue.front().is_some_and(|(_, overdue)| *overdue <= now) {
+                late.extend(queue.pop_front().map(|(issuer, _)| issuer));
             }
         }
         for issuer in late {
