@@ -151,22 +151,24 @@ impl OAuth2 {
 
     async fn fetch_all(&self, wanted: impl Fn(&RemoteKeys) -> bool) -> Result<(), FetchErrors> {
         let Some(keys) = &self.0.keys else { return Ok(()) };
-        let providers = self.providers();
-        let failures: Vec<(String, String)> = stream::iter(
-            providers
-                .iter()
-                .filter_map(|provider| provider.remote())
-                .filter(|remote| wanted(remote)),
-        )
-        .map(|remote| async move {
-            let error = remote.fetch_now(&keys.engine).await.err()?;
-            let cause = remote.report().last_failure.clone().map(|(_, cause)| cause);
-            Some((remote.provider.to_string(), cause.unwrap_or_else(|| error.to_string())))
-        })
-        .buffer_unordered(MAX_AT_ONCE)
-        .filter_map(std::future::ready)
-        .collect()
-        .await;
+        // Owned, and no closure over references: the future is to be spawned too.
+        let remotes: Vec<Arc<RemoteKeys>> = self
+            .providers()
+            .iter()
+            .filter_map(|provider| provider.remote())
+            .filter(|remote| wanted(remote))
+            .cloned()
+            .collect();
+        let failures: Vec<(String, String)> = stream::iter(remotes)
+            .map(|remote| async move {
+                let error = remote.fetch_now(&keys.engine).await.err()?;
+                let cause = remote.report().last_failure.clone().map(|(_, cause)| cause);
+                Some((remote.provider.to_string(), cause.unwrap_or_else(|| error.to_string())))
+            })
+            .buffer_unordered(MAX_AT_ONCE)
+            .filter_map(std::future::ready)
+            .collect()
+            .await;
         if failures.is_empty() { Ok(()) } else { Err(FetchErrors { failures }) }
     }
 }
