@@ -7,3 +7,4 @@ pub mod api;
 pub mod client;
 pub mod keys;
 pub mod log;
+pub mod wait;

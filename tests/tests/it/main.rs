@@ -7,6 +7,7 @@ mod answers;
 mod claims;
 mod configuration;
 mod cors;
+mod discovery;
 mod fetching;
 mod key_forms;
 mod public_paths;
