@@ -8,6 +8,7 @@ mod claims;
 mod configuration;
 mod cors;
 mod discovery;
+mod etag;
 mod fetching;
 mod key_forms;
 mod public_paths;
