@@ -15,4 +15,5 @@ mod public_paths;
 mod public_routes;
 mod refresh;
 mod require;
+mod sources;
 mod websocket;
