@@ -10,6 +10,7 @@ mod cors;
 mod discovery;
 mod etag;
 mod fetching;
+mod http_client;
 mod key_forms;
 mod public_paths;
 mod public_routes;
