@@ -9,6 +9,7 @@ mod configuration;
 mod cors;
 mod discovery;
 mod etag;
+mod faults;
 mod fetching;
 mod http_client;
 mod key_forms;

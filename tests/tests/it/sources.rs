@@ -395,7 +395,7 @@ struct Shared {
 }
 
 impl Source {
-    fn new(reply: Reply, always_changed: bool) -> (Keys, Arc<Shared>) {
+    fn replying(reply: Reply, always_changed: bool) -> (Keys, Arc<Shared>) {
         let shared = Arc::new(Shared {
             reply: Mutex::new(reply),
             calls: AtomicUsize::new(0),
@@ -408,7 +408,7 @@ impl Source {
     }
 
     fn of(key: &SigningKey) -> (Keys, Arc<Shared>) {
-        Self::new(Reply::Text(set(&[key])), false)
+        Self::replying(Reply::Text(set(&[key])), false)
     }
 }
 
@@ -508,7 +508,7 @@ async fn a_source_is_asked_when_needed_and_at_each_refresh() {
 async fn what_a_source_says_of_its_failure_is_told() {
     log::keep();
     let key = new_key("1");
-    let (keys, source) = Source::new(Reply::Fault("the vault is sealed"), false);
+    let (keys, source) = Source::replying(Reply::Fault("the vault is sealed"), false);
     let clock = ManualClock::new();
     let oauth2 = policy("sealed", keys, Some(HOUR), &clock);
     assert!(unavailable(&verify(&oauth2, ISSUER, &key).await));
@@ -536,7 +536,7 @@ async fn what_a_source_says_of_its_failure_is_told() {
 #[tokio::test]
 async fn a_panic_in_a_source_is_a_failed_attempt_and_nothing_more() {
     let key = new_key("1");
-    let (keys, source) = Source::new(Reply::Panic, false);
+    let (keys, source) = Source::replying(Reply::Panic, false);
     let (good, _) = Source::of(&key);
     let clock = ManualClock::new();
     let oauth2 = OAuth2::builder()
@@ -561,7 +561,7 @@ async fn a_panic_in_a_source_is_a_failed_attempt_and_nothing_more() {
 #[tokio::test]
 async fn a_source_that_never_answers_is_given_up_by_the_clock() {
     let key = new_key("1");
-    let (keys, source) = Source::new(Reply::Never, false);
+    let (keys, source) = Source::replying(Reply::Never, false);
     let clock = ManualClock::new();
     let oauth2 = policy("silent", keys, None, &clock);
     let waiting = tokio::spawn({
@@ -627,7 +627,7 @@ async fn a_failed_answer_to_a_change_is_not_the_last() {
 #[tokio::test]
 async fn a_source_that_always_says_so_is_asked_once_a_second() {
     let key = new_key("1");
-    let (keys, source) = Source::new(Reply::Text(set(&[&key])), true);
+    let (keys, source) = Source::replying(Reply::Text(set(&[&key])), true);
     // Each of its tokens goes through the engine, and so sees whether that spins.
     let (passing, passes) = Source::of(&key);
     let clock = ManualClock::new();
@@ -669,7 +669,7 @@ async fn a_source_that_always_says_so_is_asked_once_a_second() {
 async fn what_a_source_gives_is_held_to_the_same_rules() {
     let (good, secret) = (key(Algorithm::ES256), key(Algorithm::HS256));
     let mixed = json!({"keys": [secret.public_jwk(), good.public_jwk()]}).to_string();
-    let (keys, _) = Source::new(Reply::Text(mixed), false);
+    let (keys, _) = Source::replying(Reply::Text(mixed), false);
     let oauth2 = policy("mixed", keys, None, &ManualClock::new());
     assert_eq!(verify(&oauth2, ISSUER, good).await, Ok(()));
     assert!(verify(&oauth2, ISSUER, secret).await.is_err());
@@ -683,7 +683,7 @@ async fn what_a_source_gives_is_held_to_the_same_rules() {
         ("https://idp.test/jwks.json".to_owned(), "neither JSON nor PEM"),
         (format!("{set}{}", " ".repeat(1024 * 1024)), "larger than"),
     ] {
-        let (keys, _) = Source::new(Reply::Text(text), false);
+        let (keys, _) = Source::replying(Reply::Text(text), false);
         let error = policy("bad", keys, None, &ManualClock::new()).warm_up().await.unwrap_err();
         assert!(error.to_string().contains(cause), "{error}");
     }
@@ -717,7 +717,7 @@ async fn a_source_is_dropped_with_the_policy() {
         ("in-flight", Reply::Never, true),
         ("watched", Reply::Text(set(&[&key])), true),
     ] {
-        let (keys, source) = Source::new(reply, false);
+        let (keys, source) = Source::replying(reply, false);
         let oauth2 = policy(name, keys, Some(HOUR), &ManualClock::new());
         let clone = oauth2.clone();
         let waiting = asked.then(|| {
