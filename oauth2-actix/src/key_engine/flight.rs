@@ -17,8 +17,9 @@ use crate::{
 /// What an attempt leaves to the next.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// Where the issuer's document said that the keys are, and when it did.
-    pub(super) discovered: Option<(KeyUrl, Duration)>,
+    /// Where the issuer's document said that the keys are, and when it did. None: too long ago, or
+    /// before something failed, so that the document is asked first.
+    pub(super) discovered: Option<(KeyUrl, Option<Duration>)>,
     /// The entity tag of the present keys at their URL.
     etag: Option<(KeyUrl, HeaderValue)>,
 }
@@ -57,8 +58,12 @@ impl Attempt {
             outcome = self.obtain() => outcome,
             () = clock.sleep_until(deadline) => Err(FetchError::Timeout(timeout)),
         };
-        // After a failure nothing of what was learned is relied on: the keys may have moved.
-        let memory = if outcome.is_ok() { self.memory } else { Memory::default() };
+        let mut memory = self.memory;
+        if outcome.is_err() {
+            // Nothing of what was learned is relied on: the keys may have moved.
+            memory.etag = None;
+            memory.discovered = memory.discovered.map(|(url, _)| (url, None));
+        }
         Landing { memory, outcome }
     }
 
@@ -83,10 +88,21 @@ impl Attempt {
             let url = self.discover(issuer).await?;
             return self.fetch(&url).await;
         };
-        // Now and then the document is asked again. If it is not there, the keys may still be.
-        if self.began_at >= learned_at + DISCOVERY_AGE {
-            let url = self.discover(issuer).await.unwrap_or(known);
-            return self.fetch(&url).await;
+        // Now and then the document is asked again. If it is not there, the keys may still be: they
+        // have half of the time.
+        if learned_at.is_none_or(|moment| self.began_at >= moment + DISCOVERY_AGE) {
+            let timeout = self.remote.timing.timeout / 2;
+            let (clock, deadline) = (self.clock.clone(), self.began_at + timeout);
+            let discovery = tokio::select! {
+                discovery = self.discover(issuer) => discovery,
+                () = clock.sleep_until(deadline) => Err(FetchError::Timeout(timeout)),
+            };
+            return match discovery {
+                Ok(url) => self.fetch(&url).await,
+                Err(discovery) => self.fetch(&known).await.map_err(|keys| {
+                    FetchError::Rediscovery { keys: keys.into(), discovery: discovery.into() }
+                }),
+            };
         }
         match self.fetch(&known).await {
             Ok(obtained) => Ok(obtained),
@@ -94,10 +110,9 @@ impl Attempt {
             Err(keys) => match self.discover(issuer).await {
                 Ok(url) if url == known => Err(keys),
                 Ok(url) => self.fetch(&url).await,
-                Err(discovery) => Err(FetchError::Rediscovery {
-                    keys: Box::new(keys),
-                    discovery: Box::new(discovery),
-                }),
+                Err(discovery) => {
+                    Err(FetchError::Rediscovery { keys: keys.into(), discovery: discovery.into() })
+                }
             },
         }
     }
@@ -105,7 +120,7 @@ impl Attempt {
     async fn discover(&mut self, issuer: &Issuer) -> Result<KeyUrl, FetchError> {
         let client = self.clients.client(issuer.url()).map_err(FetchError::Client)?;
         let url = issuer.discover(&client).await?;
-        self.memory.discovered = Some((url.clone(), self.began_at));
+        self.memory.discovered = Some((url.clone(), Some(self.began_at)));
         Ok(url)
     }
 

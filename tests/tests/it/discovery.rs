@@ -549,6 +549,54 @@ async fn after_a_failure_the_document_is_asked_first() {
 }
 
 #[tokio::test]
+async fn a_document_that_hangs_takes_no_keys_away() {
+    let issuer = Issuer::with_document("/x");
+    let oauth2 = issuer.policy(None);
+    oauth2.warm_up().await.unwrap();
+    let next = SigningKey::generate(Algorithm::ES256, "next");
+    issuer.server.answer_at(JWKS, Answer::json(&next.jwk_set()));
+    issuer.server.answer_at(&issuer.openid(), Answer::hang());
+    for asked in 2..4 {
+        issuer.clock.advance(24 * HOUR);
+        let refreshing = tokio::spawn({
+            let oauth2 = oauth2.clone();
+            async move { oauth2.refresh_now().await }
+        });
+        until("the document is asked", || issuer.asked()[0] == asked).await;
+        // It has half of the time.
+        issuer.clock.advance(Duration::from_millis(2_500));
+        let refreshed = tokio::time::timeout(Duration::from_secs(10), refreshing).await;
+        refreshed.expect("in time").unwrap().unwrap();
+        assert_eq!(issuer.asked(), [asked, 0, asked]);
+    }
+    assert_eq!(issuer.verify(&oauth2, &next).await, Ok(()));
+}
+
+#[tokio::test]
+async fn one_failure_while_the_document_is_gone_is_not_the_end() {
+    let issuer = Issuer::with_document("/x");
+    let oauth2 = issuer.policy(None);
+    oauth2.warm_up().await.unwrap();
+    issuer.server.answer_at(&issuer.openid(), Answer::status(404));
+    issuer.server.answer_at(JWKS, Answer::status(503));
+    for _ in 0..2 {
+        let error = oauth2.refresh_now().await.unwrap_err().to_string();
+        assert!(error.contains("status is 503") && error.contains("status is 404"), "{error}");
+    }
+    // The keys are back before the document is.
+    let next = SigningKey::generate(Algorithm::ES256, "next");
+    issuer.server.answer_at(JWKS, Answer::json(&next.jwk_set()));
+    oauth2.refresh_now().await.unwrap();
+    assert_eq!(issuer.verify(&oauth2, &next).await, Ok(()));
+    assert_eq!(status(&oauth2).discovered, Some(issuer.server.url()));
+    // And the document's word counts as soon as it is there.
+    let elsewhere = KeyServer::start(good_keys()).unwrap();
+    issuer.publish(&elsewhere.url());
+    oauth2.refresh_now().await.unwrap();
+    assert_eq!(elsewhere.requests(), 1);
+}
+
+#[tokio::test]
 async fn secrets_are_never_discovered() {
     let issuer = Issuer::with_document("");
     let set: Value = json!({"keys": [key(Algorithm::HS256).public_jwk()]});
