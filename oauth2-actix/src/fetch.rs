@@ -76,7 +76,10 @@ pub(crate) async fn get(
         StatusCode::NOT_MODIFIED if etag.is_some() => {
             Ok(Fetched { body: None, max_age, etag: new_etag.or(etag.cloned()) })
         }
-        status if status.is_redirection() => Err(FetchError::Redirect(status)),
+        // 304 leads nowhere.
+        status if status.is_redirection() && status != StatusCode::NOT_MODIFIED => {
+            Err(FetchError::Redirect(status))
+        }
         status => Err(FetchError::Status(status)),
     }
 }

@@ -28,8 +28,15 @@ const get = (api, path, authorization) =>
   request(`${api.url}${path}`, { headers: authorization ? { authorization } : {} });
 const open = (api, authorization) => webSocket(`${api.webSocketUrl}/ws`, authorization);
 
-const policyFor = (provider, changes = {}) => ({
-  providers: { oidc: { issuer: provider.issuer, audience: [API], keys: provider.jwksUri } },
+const DISCOVERY = { discover: true };
+/** Where the keys come from: a URL of ours, or the provider's own word. */
+const WAYS = [
+  ["by URL", ({ jwksUri }) => jwksUri],
+  ["by discovery", () => DISCOVERY],
+];
+
+const policyFor = (provider, changes = {}, keys = provider.jwksUri) => ({
+  providers: { oidc: { issuer: provider.issuer, audience: [API], keys } },
   public_paths: ["/health"],
   key_refresh_minutes: 5,
   leeway_seconds: 5,
@@ -188,6 +195,29 @@ for (const algorithm of ALGORITHMS) {
   });
 }
 
+test("keys by discovery: tokens of every algorithm", options, async () => {
+  const api = await startApi(policyFor(provider, {}, DISCOVERY));
+  const { issuer } = provider;
+  for (const subject of ALGORITHMS.map(clientOf)) {
+    const token = await provider.clientToken(subject);
+    assertAccepted(await get(api, "/me", bearer(token)), { issuer, subject });
+    assertGreeted(await open(api, bearer(token)), subject);
+    await assertBothRefused(api, bearer(withSpoiltSignature(token)), BAD_SIGNATURE);
+  }
+});
+
+test("keys by discovery, of an issuer with a slash too many", options, async () => {
+  const slashed = { issuer: `${provider.issuer}/`, jwksUri: provider.jwksUri };
+  const api = await startApi(policyFor(slashed, {}, DISCOVERY));
+  const token = await provider.clientToken(clientOf("ES256"));
+  // What it issues names it without.
+  await assertBothRefused(api, bearer(token), OTHER_RESOURCE);
+  const ofSlashed = withClaims(token, { iss: slashed.issuer });
+  assertRefused(await get(api, "/me", bearer(ofSlashed)), NO_KEYS);
+  const why = /not of the configured issuer.*trailing slash included/;
+  await poll(api.output, (output) => why.test(output));
+});
+
 test("a user's access token is accepted, the ID token beside it is not", options, async () => {
   const { access_token: accessToken, id_token: idToken } = await provider.userTokens();
   const { issuer } = provider;
@@ -269,95 +299,101 @@ test("a token that expires", options, async () => {
   assertGreeted(await open(lenient, bearer(token)), SHORT_LIVED);
 });
 
-test("the provider changes its keys", options, async (t) => {
-  const rotating = new IdentityProvider();
-  t.after(() => rotating.stop());
-  await rotating.start(keys);
-  const { issuer } = rotating;
-  const subject = clientOf("RS256");
-  const old = await rotating.clientToken(subject);
-  // One for each protocol: unknown keys cause only one fetch in a while.
-  const overHttp = await startApi(policyFor(rotating));
-  const overWebSocket = await startApi(policyFor(rotating));
-  for (const api of [overHttp, overWebSocket]) {
-    assertAccepted(await get(api, "/me", bearer(old)), { issuer, subject });
-  }
-
-  await rotating.stop();
-  await rotating.start(await generateKeysWithoutAlgorithm());
-  for (const [index, algorithm] of ALGORITHMS.entries()) {
-    const subject = clientOf(algorithm);
-    const token = await rotating.clientToken(subject);
-    assert.equal(headerOf(token).alg, algorithm);
-    assert.ok(keys.every(({ kid }) => kid !== headerOf(token).kid), "a new key");
-    // The very first request, and all that follow.
-    if (index % 2 === 0) {
-      assertAccepted(await get(overHttp, "/me", bearer(token)), { issuer, subject });
-      assertGreeted(await open(overWebSocket, bearer(token)), subject);
-    } else {
-      assertGreeted(await open(overHttp, bearer(token)), subject);
-      assertAccepted(await get(overWebSocket, "/me", bearer(token)), { issuer, subject });
+for (const [way, keysOf] of WAYS) {
+  test(`the provider changes its keys, ${way}`, options, async (t) => {
+    const rotating = new IdentityProvider();
+    t.after(() => rotating.stop());
+    await rotating.start(keys);
+    const { issuer } = rotating;
+    const subject = clientOf("RS256");
+    const old = await rotating.clientToken(subject);
+    // One for each protocol: unknown keys cause only one fetch in a while.
+    const overHttp = await startApi(policyFor(rotating, {}, keysOf(rotating)));
+    const overWebSocket = await startApi(policyFor(rotating, {}, keysOf(rotating)));
+    for (const api of [overHttp, overWebSocket]) {
+      assertAccepted(await get(api, "/me", bearer(old)), { issuer, subject });
     }
-  }
-  for (const api of [overHttp, overWebSocket]) {
-    await assertBothRefused(api, bearer(old), BAD_SIGNATURE);
-  }
-});
 
-test("the provider is down until after the first request", options, async (t) => {
-  const late = new IdentityProvider();
-  t.after(() => late.stop());
-  await late.start(keys);
-  const subject = clientOf("ES256");
-  const token = await late.clientToken(subject);
-  const opaque = await late.clientToken(subject, { resource: null });
-  await late.stop();
+    await rotating.stop();
+    await rotating.start(await generateKeysWithoutAlgorithm());
+    for (const [index, algorithm] of ALGORITHMS.entries()) {
+      const subject = clientOf(algorithm);
+      const token = await rotating.clientToken(subject);
+      assert.equal(headerOf(token).alg, algorithm);
+      assert.ok(keys.every(({ kid }) => kid !== headerOf(token).kid), "a new key");
+      // The very first request, and all that follow.
+      if (index % 2 === 0) {
+        assertAccepted(await get(overHttp, "/me", bearer(token)), { issuer, subject });
+        assertGreeted(await open(overWebSocket, bearer(token)), subject);
+      } else {
+        assertGreeted(await open(overHttp, bearer(token)), subject);
+        assertAccepted(await get(overWebSocket, "/me", bearer(token)), { issuer, subject });
+      }
+    }
+    for (const api of [overHttp, overWebSocket]) {
+      await assertBothRefused(api, bearer(old), BAD_SIGNATURE);
+    }
+  });
+}
 
-  const api = await startApi(policyFor(late));
-  for (let attempts = 0; attempts < 2; attempts += 1) {
-    const answer = await get(api, "/me", bearer(token));
-    assertRefused(answer, NO_KEYS);
-    assert.match(answer.headers["retry-after"], /^[1-9][0-9]?$/);
-    assertClosed(await open(api, bearer(token)), NO_KEYS);
-  }
-  // What needs no keys is as ever.
-  assert.equal((await get(api, "/health")).status, 200);
-  await assertBothRefused(api, undefined, NO_TOKEN);
-  await assertBothRefused(api, bearer(opaque), NO_JWT);
+for (const [way, keysOf] of WAYS) {
+  test(`the provider is down until after the first request, ${way}`, options, async (t) => {
+    const late = new IdentityProvider();
+    t.after(() => late.stop());
+    await late.start(keys);
+    const subject = clientOf("ES256");
+    const token = await late.clientToken(subject);
+    const opaque = await late.clientToken(subject, { resource: null });
+    await late.stop();
 
-  await late.start(keys);
-  const answer = await poll(
-    () => get(api, "/me", bearer(token)),
-    ({ status }) => status !== 503,
-  );
-  assertAccepted(answer, { issuer: late.issuer, subject });
-  assertGreeted(await open(api, bearer(token)), subject);
-});
+    const api = await startApi(policyFor(late, {}, keysOf(late)));
+    for (let attempts = 0; attempts < 2; attempts += 1) {
+      const answer = await get(api, "/me", bearer(token));
+      assertRefused(answer, NO_KEYS);
+      assert.match(answer.headers["retry-after"], /^[1-9][0-9]?$/);
+      assertClosed(await open(api, bearer(token)), NO_KEYS);
+    }
+    // What needs no keys is as ever.
+    assert.equal((await get(api, "/health")).status, 200);
+    await assertBothRefused(api, undefined, NO_TOKEN);
+    await assertBothRefused(api, bearer(opaque), NO_JWT);
 
-test("the provider is down after its keys were fetched", options, async (t) => {
-  const unsteady = new IdentityProvider();
-  t.after(() => unsteady.stop());
-  await unsteady.start(keys);
-  const { issuer } = unsteady;
-  const subject = clientOf("PS256");
-  const token = await unsteady.clientToken(subject);
-  const api = await startApi(policyFor(unsteady));
-  assertAccepted(await get(api, "/me", bearer(token)), { issuer, subject });
-
-  await unsteady.stop();
-  await unsteady.start(await generateKeysWithoutAlgorithm());
-  const ofNewKey = await unsteady.clientToken(subject);
-  await unsteady.stop();
-  for (let attempts = 0; attempts < 2; attempts += 1) {
-    // The keys at hand serve on, and nothing can be said of a token of another.
-    assertAccepted(await get(api, "/me", bearer(token)), { issuer, subject });
+    await late.start(keys);
+    const answer = await poll(
+      () => get(api, "/me", bearer(token)),
+      ({ status }) => status !== 503,
+    );
+    assertAccepted(answer, { issuer: late.issuer, subject });
     assertGreeted(await open(api, bearer(token)), subject);
-    const answer = await get(api, "/me", bearer(ofNewKey));
-    assertRefused(answer, NO_KEYS);
-    assert.match(answer.headers["retry-after"], /^[1-9][0-9]?$/);
-    assertClosed(await open(api, bearer(ofNewKey)), NO_KEYS);
-  }
-});
+  });
+}
+
+for (const [way, keysOf] of WAYS) {
+  test(`the provider is down after its keys were fetched, ${way}`, options, async (t) => {
+    const unsteady = new IdentityProvider();
+    t.after(() => unsteady.stop());
+    await unsteady.start(keys);
+    const { issuer } = unsteady;
+    const subject = clientOf("PS256");
+    const token = await unsteady.clientToken(subject);
+    const api = await startApi(policyFor(unsteady, {}, keysOf(unsteady)));
+    assertAccepted(await get(api, "/me", bearer(token)), { issuer, subject });
+
+    await unsteady.stop();
+    await unsteady.start(await generateKeysWithoutAlgorithm());
+    const ofNewKey = await unsteady.clientToken(subject);
+    await unsteady.stop();
+    for (let attempts = 0; attempts < 2; attempts += 1) {
+      // The keys at hand serve on, and nothing can be said of a token of another.
+      assertAccepted(await get(api, "/me", bearer(token)), { issuer, subject });
+      assertGreeted(await open(api, bearer(token)), subject);
+      const answer = await get(api, "/me", bearer(ofNewKey));
+      assertRefused(answer, NO_KEYS);
+      assert.match(answer.headers["retry-after"], /^[1-9][0-9]?$/);
+      assertClosed(await open(api, bearer(ofNewKey)), NO_KEYS);
+    }
+  });
+}
 
 test("a configuration error ends the API at its start", options, async () => {
   const policy = policyFor(provider);

@@ -7,3 +7,5 @@ pub mod api;
 pub mod client;
 pub mod keys;
 pub mod log;
+pub mod tls;
+pub mod wait;

@@ -17,10 +17,9 @@ use crate::{
 /// What an attempt leaves to the next.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// Where the issuer's document said that the keys are, and when it did.
-    pub(super) discovered: Option<(KeyUrl, Duration)>,
-    /// Whether the last attempt failed: the keys may have moved.
-    failed: bool,
+    /// Where the issuer's document said that the keys are, and when it did. None: too long ago, or
+    /// before something failed, so that the document is asked first.
+    pub(super) discovered: Option<(KeyUrl, Option<Duration>)>,
     /// The entity tag of the present keys at their URL.
     etag: Option<(KeyUrl, HeaderValue)>,
 }
@@ -60,9 +59,10 @@ impl Attempt {
             () = clock.sleep_until(deadline) => Err(FetchError::Timeout(timeout)),
         };
         let mut memory = self.memory;
-        memory.failed = outcome.is_err();
-        if memory.failed {
+        if outcome.is_err() {
+            // Nothing of what was learned is relied on: the keys may have moved.
             memory.etag = None;
+            memory.discovered = memory.discovered.map(|(url, _)| (url, None));
         }
         Landing { memory, outcome }
     }
@@ -90,16 +90,21 @@ impl Attempt {
             let url = self.discover(issuer).await?;
             return self.fetch(&url).await;
         };
-        // Now and then the document is asked again, and after a failure. If it is not there, the keys
-        // may still be: half of the time is theirs.
-        if self.memory.failed || self.began_at >= learned_at + DISCOVERY_AGE {
-            let clock = self.clock.clone();
-            let half = self.began_at + self.remote.timing.timeout / 2;
-            let url = tokio::select! {
-                discovered = self.discover(issuer) => discovered.unwrap_or(known),
-                () = clock.sleep_until(half) => known,
+        // Now and then the document is asked again. If it is not there, the keys may still be: they
+        // have half of the time.
+        if learned_at.is_none_or(|moment| self.began_at >= moment + DISCOVERY_AGE) {
+            let timeout = self.remote.timing.timeout / 2;
+            let (clock, deadline) = (self.clock.clone(), self.began_at + timeout);
+            let discovery = tokio::select! {
+                discovery = self.discover(issuer) => discovery,
+                () = clock.sleep_until(deadline) => Err(FetchError::Timeout(timeout)),
             };
-            return self.fetch(&url).await;
+            return match discovery {
+                Ok(url) => self.fetch(&url).await,
+                Err(discovery) => self.fetch(&known).await.map_err(|keys| {
+                    FetchError::Rediscovery { keys: keys.into(), discovery: discovery.into() }
+                }),
+            };
         }
         match self.fetch(&known).await {
             Ok(obtained) => Ok(obtained),
@@ -107,10 +112,9 @@ impl Attempt {
             Err(keys) => match self.discover(issuer).await {
                 Ok(url) if url == known => Err(keys),
                 Ok(url) => self.fetch(&url).await,
-                Err(discovery) => Err(FetchError::Rediscovery {
-                    keys: Box::new(keys),
-                    discovery: Box::new(discovery),
-                }),
+                Err(discovery) => {
+                    Err(FetchError::Rediscovery { keys: keys.into(), discovery: discovery.into() })
+                }
             },
         }
     }
@@ -118,7 +122,7 @@ impl Attempt {
     async fn discover(&mut self, issuer: &Issuer) -> Result<KeyUrl, FetchError> {
         let client = self.clients.client(issuer.url()).map_err(FetchError::Client)?;
         let url = issuer.discover(&client).await?;
-        self.memory.discovered = Some((url.clone(), self.began_at));
+        self.memory.discovered = Some((url.clone(), Some(self.began_at)));
         Ok(url)
     }
 

@@ -29,7 +29,7 @@ use crate::{
     clock::Clock,
     fetch::FetchError,
     http_client::Clients,
-    remote_keys::{Cause, RemoteKeys, Reply, Source, Waited, unavailable},
+    remote_keys::{Cause, Refresh, RemoteKeys, Reply, Source, Waited, unavailable},
     telemetry,
 };
 
@@ -254,13 +254,15 @@ impl Engine {
     }
 
     fn launch_for(&mut self, id: u64, cause: Cause) {
-        if cause == Cause::UnknownKey
-            && let Some(slot) = self.slots.get(&id)
-        {
+        let Some(slot) = self.slots.get(&id) else { return };
+        let is_per_request = slot.remote.timing.refresh == Refresh::Always;
+        if cause == Cause::UnknownKey {
             let cooldown_until = self.clock.monotonic() + slot.remote.timing.cooldown;
             slot.remote.gate().cooldown_until = cooldown_until;
         }
-        self.launch(id, Why::Needed);
+        // Where each request fetches, its fetch is the refresh. Our user's own word wants the whole.
+        let refreshes = cause == Cause::Fresh && is_per_request;
+        self.launch(id, if refreshes { Why::Refresh } else { Why::Needed });
     }
 
     fn launch(&mut self, id: u64, why: Why) {
@@ -332,7 +334,7 @@ impl Engine {
             });
         }
         if again {
-            self.launch(id, Why::Needed);
+            self.launch_for(id, Cause::Fresh);
         }
     }
 }

@@ -2,11 +2,12 @@
 //! server would never do.
 
 use std::{
+    collections::HashMap,
     fmt,
     io::{self, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -22,6 +23,14 @@ use serde_json::Value;
 /// let server = KeyServer::start(Answer::status(500))?;
 /// server.answer(Answer::json(&serde_json::json!({"keys": []})));
 /// assert_eq!(server.requests(), 0);
+///
+/// // An identity provider with a document about itself.
+/// let issuer = server.url_of("");
+/// server.answer_at(
+///     "/.well-known/openid-configuration",
+///     Answer::json(&serde_json::json!({"issuer": issuer, "jwks_uri": server.url()})),
+/// );
+/// assert_eq!(server.requests_at("/.well-known/openid-configuration"), 0);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct KeyServer {
@@ -30,9 +39,17 @@ pub struct KeyServer {
 }
 
 struct State {
-    answer: Mutex<Answer>,
+    script: Mutex<Script>,
     requests: AtomicU64,
     stopped: AtomicBool,
+}
+
+/// What is answered where, and what was asked.
+struct Script {
+    anywhere: Answer,
+    at: HashMap<String, Answer>,
+    asked: HashMap<String, u64>,
+    last: String,
 }
 
 impl KeyServer {
@@ -45,7 +62,12 @@ impl KeyServer {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let address = listener.local_addr()?;
         let state = Arc::new(State {
-            answer: Mutex::new(answer),
+            script: Mutex::new(Script {
+                anywhere: answer,
+                at: HashMap::new(),
+                asked: HashMap::new(),
+                last: String::new(),
+            }),
             requests: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
         });
@@ -65,12 +87,35 @@ impl KeyServer {
     /// The URL of its key document.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/jwks.json", self.address)
+        self.url_of("/jwks.json")
     }
 
-    /// Answers so from now on.
+    /// The URL of a path on it.
+    #[must_use]
+    pub fn url_of(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Answers so from now on, wherever [`KeyServer::answer_at`] says nothing else.
     pub fn answer(&self, answer: Answer) {
-        *self.state.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
+        self.state.script().anywhere = answer;
+    }
+
+    /// Answers so at this path from now on.
+    pub fn answer_at(&self, path: &str, answer: Answer) {
+        self.state.script().at.insert(path.to_owned(), answer);
+    }
+
+    /// How many requests came in for this path, whatever their query.
+    #[must_use]
+    pub fn requests_at(&self, path: &str) -> u64 {
+        self.state.script().asked.get(path).copied().unwrap_or_default()
+    }
+
+    /// The request line and headers of the last request, as they came; empty before the first.
+    #[must_use]
+    pub fn last_request(&self) -> String {
+        self.state.script().last.clone()
     }
 
     /// How many requests came in.
@@ -108,24 +153,35 @@ impl fmt::Debug for KeyServer {
 }
 
 impl State {
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn serve(&self, mut stream: TcpStream) {
         let _ = stream.set_read_timeout(Some(PATIENCE));
-        let answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if answer.resets {
-            // Unread bytes make the close a reset.
-            let _ = stream.peek(&mut [0]);
-            self.requests.fetch_add(1, Ordering::SeqCst);
-            return;
-        }
+        let Some(path) = waiting_path(&stream) else { return };
+        let answer = {
+            let script = self.script();
+            script.at.get(&path).unwrap_or(&script.anywhere).clone()
+        };
         let mut head = Vec::new();
         let mut buffer = [0; 1024];
-        while !head.windows(4).any(|window| window == b"\r\n\r\n") {
+        // Of a request that stays unread, the close is a reset.
+        while !answer.resets && !head.windows(4).any(|window| window == b"\r\n\r\n") {
             match stream.read(&mut buffer) {
                 Ok(0) | Err(_) => return,
                 Ok(count) => head.extend_from_slice(&buffer[..count]),
             }
         }
+        {
+            let mut script = self.script();
+            *script.asked.entry(path).or_default() += 1;
+            script.last = String::from_utf8_lossy(&head).into_owned();
+        }
         self.requests.fetch_add(1, Ordering::SeqCst);
+        if answer.resets {
+            return;
+        }
         if let Some(gate) = &answer.held {
             gate.wait();
         }
@@ -142,6 +198,15 @@ impl State {
             }),
         };
     }
+}
+
+/// The path of the request that waits to be read: its first line comes in one piece.
+fn waiting_path(stream: &TcpStream) -> Option<String> {
+    let mut start = [0; 1024];
+    let count = stream.peek(&mut start).ok().filter(|count| *count > 0)?;
+    let start = String::from_utf8_lossy(&start[..count]);
+    let target = start.split(' ').nth(1).unwrap_or_default();
+    Some(target.split('?').next().unwrap_or_default().to_owned())
 }
 
 /// What a [`KeyServer`] answers.

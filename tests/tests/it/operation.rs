@@ -393,8 +393,8 @@ fn alone_nothing_is_left_behind() {
         }
     };
     let before = descriptors();
-    for round in 0..20 {
-        let oauth2 = builder(&server).fetch_timeout(Duration::from_millis(100)).build().unwrap();
+    for round in 0..8 {
+        let oauth2 = builder(&server).fetch_timeout(Duration::from_millis(500)).build().unwrap();
         settle(1, usize::MAX);
         let token = token();
         let runtime =

@@ -429,3 +429,13 @@ async fn requests_that_are_gone_keep_their_places_until_the_fetch_ends() {
     setup.advance_to_request(2).await;
     setup.until_accepted(&key).await;
 }
+
+#[tokio::test]
+async fn what_fetches_may_be_spawned() {
+    let key = new_key("1");
+    let setup = Setup::new(&[&key], None);
+    let (one, other) = (setup.oauth2.clone(), setup.oauth2.clone());
+    tokio::spawn(async move { one.warm_up().await }).await.unwrap().unwrap();
+    tokio::spawn(async move { other.refresh_now().await }).await.unwrap().unwrap();
+    assert_eq!(setup.server.requests(), 2);
+}

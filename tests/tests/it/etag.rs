@@ -1,0 +1,312 @@
+//! Asking whether there is anything new: `If-None-Match`, and 304 (RFC 9110 §13.1.2, §15.4.5).
+
+use std::time::Duration;
+
+use oauth2_actix::{
+    Algorithm, ErrorKind, FetchCounts, KeyState, KeyStatus, Keys, OAuth2, Provider,
+    testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
+};
+use oauth2_actix_tests::wait::until;
+use serde_json::json;
+
+const ISSUER: &str = "https://idp.test";
+const HOUR: Duration = Duration::from_secs(3600);
+
+struct Setup {
+    server: KeyServer,
+    clock: ManualClock,
+    oauth2: OAuth2,
+}
+
+impl Setup {
+    fn new(answer: Answer, refresh: Option<Duration>) -> Self {
+        let server = KeyServer::start(answer).unwrap();
+        let clock = ManualClock::new();
+        let mut provider = Provider::new().issuer(ISSUER).audience("api").keys(server.url());
+        if let Some(refresh) = refresh {
+            provider = provider.key_refresh(refresh);
+        }
+        let oauth2 =
+            OAuth2::builder().provider("p", provider).clock(clock.clone()).build().unwrap();
+        Self { server, clock, oauth2 }
+    }
+
+    async fn verify(&self, key: &SigningKey) -> Result<(), ErrorKind> {
+        let token = Token::new(ISSUER, "api").expires_in(365 * 86_400).sign(key);
+        self.oauth2.verify(&token).await.map(drop).map_err(|error| error.kind().clone())
+    }
+
+    /// Moves the clock to the next refresh in the background, and waits until it has ended.
+    async fn refresh(&self) {
+        refresh(&self.oauth2, &self.clock).await;
+    }
+
+    fn status(&self) -> KeyStatus {
+        self.oauth2.status().remove(0)
+    }
+
+    /// Fetched, unchanged, failed.
+    fn counts(&self) -> [u64; 3] {
+        let FetchCounts { fetched, unchanged, failed, .. } = self.status().fetches;
+        [fetched, unchanged, failed]
+    }
+
+    /// The entity tag that the last request asked about.
+    fn asked_about(&self) -> Option<String> {
+        if_none_match(&self.server)
+    }
+}
+
+async fn refresh(oauth2: &OAuth2, clock: &ManualClock) {
+    let ended = || {
+        let FetchCounts { fetched, unchanged, failed, .. } = oauth2.status()[0].fetches;
+        fetched + unchanged + failed
+    };
+    let before = ended();
+    clock.advance(HOUR);
+    until("a refresh", || ended() > before).await;
+}
+
+fn if_none_match(server: &KeyServer) -> Option<String> {
+    let request = server.last_request();
+    let values: Vec<&str> =
+        request.lines().filter_map(|line| line.strip_prefix("if-none-match: ")).collect();
+    assert!(values.len() <= 1, "{request}");
+    values.first().map(|value| (*value).to_owned())
+}
+
+fn new_key(kid: &str) -> SigningKey {
+    SigningKey::generate(Algorithm::ES256, kid)
+}
+
+fn tagged(key: &SigningKey, etag: &str) -> Answer {
+    Answer::body(200, &[("etag", etag)], key.jwk_set().to_string().as_bytes())
+}
+
+fn unavailable(result: &Result<(), ErrorKind>) -> bool {
+    matches!(result, Err(ErrorKind::KeysUnavailable { .. }))
+}
+
+#[tokio::test]
+async fn a_refresh_in_the_background_asks_whether_there_is_anything_new() {
+    let key = new_key("1");
+    for etag in ["\"v1\"", "W/\"v1\"", "\"\"", "bare", "\"with, comma\""] {
+        let setup = Setup::new(tagged(&key, etag), Some(HOUR));
+        assert_eq!(setup.verify(&key).await, Ok(()));
+        assert_eq!(setup.asked_about(), None, "the first request knows of none");
+        setup.server.answer(Answer::status(304));
+        for refreshes in 1..=3 {
+            setup.clock.advance(HOUR);
+            until("a refresh", || setup.counts() == [1, refreshes, 0]).await;
+            assert_eq!(setup.asked_about().as_deref(), Some(etag));
+            assert_eq!(setup.verify(&key).await, Ok(()));
+        }
+        let status = setup.status();
+        assert_eq!((status.state, status.age_seconds), (KeyState::Fresh, Some(0)));
+        assert_eq!(status.last_success, Some(setup.clock.unix_seconds()));
+    }
+}
+
+#[tokio::test]
+async fn where_there_is_no_tag_none_is_sent() {
+    let key = new_key("1");
+    let setup = Setup::new(Answer::json(&key.jwk_set()), None);
+    for fetches in 1..=3 {
+        setup.oauth2.refresh_now().await.unwrap();
+        assert_eq!((setup.asked_about(), setup.counts()), (None, [fetches, 0, 0]));
+    }
+}
+
+#[tokio::test]
+async fn unchanged_keys_are_as_good_as_new_ones() {
+    let key = new_key("1");
+    let setup = Setup::new(tagged(&key, "\"v1\""), Some(HOUR));
+    assert_eq!(setup.verify(&key).await, Ok(()));
+    setup.clock.advance(20 * HOUR);
+    until("a refresh", || setup.counts()[0] == 2).await;
+    setup.server.answer(Answer::status(304));
+    setup.clock.advance(20 * HOUR);
+    until("a refresh", || setup.counts() == [2, 1, 0]).await;
+    assert_eq!(setup.status().stale_in_seconds, Some(24 * 3600));
+    // A day from now, not from when the keys were last sent.
+    setup.server.answer(Answer::status(500));
+    setup.clock.advance(24 * HOUR - Duration::from_secs(1));
+    until("a failure", || setup.counts()[2] > 0).await;
+    assert_eq!(setup.verify(&key).await, Ok(()));
+    setup.clock.advance(Duration::from_secs(1));
+    assert!(unavailable(&setup.verify(&key).await));
+}
+
+#[tokio::test]
+async fn new_keys_come_with_a_new_tag() {
+    let (first, second, third) = (new_key("1"), new_key("2"), new_key("3"));
+    let setup = Setup::new(tagged(&first, "\"v1\""), Some(HOUR));
+    setup.oauth2.warm_up().await.unwrap();
+    setup.server.answer(tagged(&second, "\"v2\""));
+    setup.refresh().await;
+    assert_eq!(setup.asked_about().as_deref(), Some("\"v1\""));
+    assert_eq!(setup.verify(&second).await, Ok(()));
+    assert_eq!(setup.verify(&first).await, Err(ErrorKind::KeyUnknown));
+    // A 304 may name a tag of its own, or none.
+    setup.server.answer(Answer::body(304, &[("etag", "\"v2-b\"")], b""));
+    setup.refresh().await;
+    assert_eq!(setup.asked_about().as_deref(), Some("\"v2\""));
+    setup.server.answer(Answer::status(304));
+    for _ in 0..2 {
+        setup.refresh().await;
+        assert_eq!(setup.asked_about().as_deref(), Some("\"v2-b\""));
+    }
+    assert_eq!(setup.verify(&second).await, Ok(()));
+    // Keys without one: the old one is forgotten.
+    setup.server.answer(Answer::json(&third.jwk_set()));
+    setup.refresh().await;
+    assert_eq!(setup.verify(&third).await, Ok(()));
+    setup.refresh().await;
+    assert_eq!((setup.asked_about(), setup.counts()), (None, [5, 3, 0]));
+}
+
+#[tokio::test]
+async fn a_304_that_nobody_asked_for_is_a_failure() {
+    let key = new_key("1");
+    let setup = Setup::new(Answer::status(304), None);
+    assert!(unavailable(&setup.verify(&key).await));
+    let cause = setup.status().last_error.unwrap().cause;
+    assert!(cause.contains("status is 304"), "{cause}");
+    // Also where there are keys, but no tag of them.
+    setup.server.answer(Answer::json(&key.jwk_set()));
+    setup.oauth2.refresh_now().await.unwrap();
+    setup.server.answer(Answer::body(304, &[("etag", "\"v1\"")], b""));
+    assert!(setup.oauth2.refresh_now().await.is_err());
+    assert_eq!((setup.status().state, setup.counts()), (KeyState::Failing, [1, 0, 2]));
+    assert_eq!(setup.verify(&key).await, Ok(()));
+}
+
+#[tokio::test]
+async fn an_unknown_key_asks_for_the_whole() {
+    let (first, second) = (new_key("1"), new_key("2"));
+    let setup = Setup::new(tagged(&first, "\"v1\""), Some(HOUR));
+    assert_eq!(setup.verify(&first).await, Ok(()));
+    // A provider that changes its keys and not its tag.
+    setup.server.answer(tagged(&second, "\"v1\""));
+    assert_eq!(setup.verify(&second).await, Ok(()));
+    assert_eq!((setup.asked_about(), setup.counts()), (None, [2, 0, 0]));
+    // One that answers 304 all the same has not answered.
+    setup.server.answer(Answer::status(304));
+    setup.clock.advance(Duration::from_secs(10));
+    assert!(unavailable(&setup.verify(&first).await));
+    assert_eq!(setup.counts(), [2, 0, 1]);
+}
+
+#[tokio::test]
+async fn after_a_failure_the_whole_is_asked_for() {
+    let (first, second) = (new_key("1"), new_key("2"));
+    for failure in [
+        Answer::status(500),
+        Answer::status(404),
+        Answer::reset(),
+        Answer::body(200, &[("etag", "\"v2\"")], b"<html>"),
+        Answer::body(200, &[("etag", "\"v2\"")], br#"{"keys": []}"#),
+        Answer::redirect(302, "/"),
+    ] {
+        let setup = Setup::new(tagged(&first, "\"v1\""), Some(HOUR));
+        assert_eq!(setup.verify(&first).await, Ok(()));
+        setup.server.answer(failure);
+        assert!(setup.oauth2.refresh_now().await.is_err());
+        setup.server.answer(tagged(&second, "\"v1\""));
+        // The backoff of a first failure.
+        setup.clock.advance(Duration::from_secs(1));
+        until("a retry", || setup.counts() == [2, 0, 1]).await;
+        assert_eq!((setup.asked_about(), setup.server.requests()), (None, 3));
+        assert_eq!(setup.verify(&second).await, Ok(()));
+        // And then as before.
+        setup.refresh().await;
+        assert_eq!(setup.asked_about().as_deref(), Some("\"v1\""));
+    }
+}
+
+#[tokio::test]
+async fn a_tag_is_sent_back_up_to_a_length() {
+    let key = new_key("1");
+    let of_length = |length: usize| format!("\"{}\"", "x".repeat(length - 2));
+    for (length, sent) in [(256, true), (257, false), (8_000, false)] {
+        let etag = of_length(length);
+        let setup = Setup::new(tagged(&key, &etag), Some(HOUR));
+        assert_eq!(setup.verify(&key).await, Ok(()));
+        setup.refresh().await;
+        assert_eq!(setup.asked_about(), sent.then_some(etag), "{length}");
+        assert_eq!(setup.counts(), [2, 0, 0]);
+    }
+}
+
+#[tokio::test]
+async fn max_age_counts_on_a_304_too() {
+    let key = new_key("1");
+    let setup = Setup::new(tagged(&key, "\"v1\""), Some(10 * HOUR));
+    assert_eq!(setup.verify(&key).await, Ok(()));
+    let expected = |seconds: u64| seconds * 71 / 100..=seconds * 4 / 5;
+    let due_is = async |seconds: u64| {
+        until(&format!("due within {seconds} s"), || {
+            setup.status().next_refresh_seconds.is_some_and(|due| expected(seconds).contains(&due))
+        })
+        .await;
+    };
+    due_is(36_000).await;
+    for (cache_control, seconds) in
+        [("max-age=300", 300), ("public, max-age=1", 60), ("no-cache", 36_000)]
+    {
+        setup.server.answer(Answer::body(304, &[("cache-control", cache_control)], b""));
+        setup.clock.advance(10 * HOUR);
+        due_is(seconds).await;
+    }
+    assert_eq!(setup.counts(), [1, 3, 0]);
+}
+
+#[tokio::test]
+async fn where_every_request_fetches_each_asks_whether_there_is_anything_new() {
+    let (first, second) = (new_key("1"), new_key("2"));
+    let setup = Setup::new(tagged(&first, "\"v1\""), Some(Duration::ZERO));
+    assert_eq!(setup.verify(&first).await, Ok(()));
+    setup.server.answer(Answer::status(304));
+    for unchanged in 1..=3 {
+        assert_eq!(setup.verify(&first).await, Ok(()));
+        assert_eq!(setup.asked_about().as_deref(), Some("\"v1\""));
+        assert_eq!(setup.counts(), [1, unchanged, 0]);
+    }
+    setup.server.answer(tagged(&second, "\"v2\""));
+    assert_eq!(setup.verify(&first).await, Err(ErrorKind::KeyUnknown));
+    assert_eq!(setup.verify(&second).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_tag_belongs_to_the_url_that_it_came_from() {
+    let (first, second) = (new_key("1"), new_key("2"));
+    let (old, new) = (
+        KeyServer::start(Answer::status(404)).unwrap(),
+        KeyServer::start(tagged(&second, "\"v1\"")).unwrap(),
+    );
+    let issuer = old.url_of("/x");
+    let publish = |keys: &str| {
+        let document = json!({"issuer": issuer, "jwks_uri": keys}).to_string();
+        let document = Answer::body(200, &[("etag", "\"document\"")], document.as_bytes());
+        old.answer_at("/x/.well-known/openid-configuration", document);
+    };
+    publish(&old.url());
+    old.answer_at("/jwks.json", tagged(&first, "\"v1\""));
+    let clock = ManualClock::new();
+    let oauth2 = OAuth2::builder()
+        .provider("p", Provider::new().issuer(&issuer).audience("api").keys(Keys::discover()))
+        .key_refresh(HOUR)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    oauth2.warm_up().await.unwrap();
+    refresh(&oauth2, &clock).await;
+    assert_eq!(if_none_match(&old).as_deref(), Some("\"v1\""));
+    publish(&new.url());
+    clock.advance(23 * HOUR);
+    refresh(&oauth2, &clock).await;
+    assert_eq!(if_none_match(&old), None, "the document is always asked for as a whole");
+    assert_eq!((new.requests(), if_none_match(&new)), (1, None));
+    refresh(&oauth2, &clock).await;
+    assert_eq!(if_none_match(&new).as_deref(), Some("\"v1\""));
+}

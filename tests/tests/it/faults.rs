@@ -1,0 +1,426 @@
+//! Key servers that answer otherwise than they should, and key sets that are not all good.
+
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    sync::mpsc,
+    time::Duration,
+};
+
+use oauth2_actix::{
+    Algorithm, ErrorKind, KeyState, OAuth2, Provider,
+    testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
+};
+use oauth2_actix_tests::keys::key;
+use serde_json::{Value, json};
+
+const ISSUER: &str = "https://idp.test";
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn policy(url: String, clock: &ManualClock) -> OAuth2 {
+    let provider = Provider::new().issuer(ISSUER).audience("api").keys(url).key_refresh(HOUR);
+    OAuth2::builder().provider("p", provider).clock(clock.clone()).build().unwrap()
+}
+
+fn answering(answer: Answer) -> (KeyServer, OAuth2) {
+    let server = KeyServer::start(answer).unwrap();
+    let oauth2 = policy(server.url(), &ManualClock::new());
+    (server, oauth2)
+}
+
+async fn verify(oauth2: &OAuth2, token: &str) -> Result<(), ErrorKind> {
+    oauth2.verify(token).await.map(drop).map_err(|error| error.kind().clone())
+}
+
+fn token(key: &SigningKey) -> String {
+    Token::new(ISSUER, "api").sign(key)
+}
+
+fn good() -> &'static SigningKey {
+    key(Algorithm::ES256)
+}
+
+fn document() -> Vec<u8> {
+    good().jwk_set().to_string().into_bytes()
+}
+
+/// Both what a first fetch says and what becomes of keys that are there already.
+async fn assert_refused(name: &str, answer: Answer, cause: &str) {
+    let (server, oauth2) = answering(answer.clone());
+    let refused = verify(&oauth2, &token(good())).await;
+    assert!(matches!(refused, Err(ErrorKind::KeysUnavailable { .. })), "{name}: {refused:?}");
+    let status = oauth2.status().remove(0);
+    assert_eq!((status.state, status.keys.len()), (KeyState::Unavailable, 0), "{name}");
+    let told = status.last_error.unwrap().cause;
+    assert!(told.contains(cause), "{name}: {told:?} does not say {cause:?}");
+    assert_eq!(server.requests(), 1, "{name}");
+
+    server.answer(Answer::body(200, &[], &document()));
+    oauth2.refresh_now().await.unwrap();
+    server.answer(answer);
+    assert!(oauth2.refresh_now().await.is_err(), "{name}");
+    assert_eq!(oauth2.status()[0].state, KeyState::Failing, "{name}");
+    assert_eq!(verify(&oauth2, &token(good())).await, Ok(()), "{name}: the keys stay");
+    assert_eq!(server.requests(), 3, "{name}");
+}
+
+/// However good the body: keys come with 200.
+#[tokio::test]
+async fn every_status_but_200_is_a_failure() {
+    let target = KeyServer::start(Answer::body(200, &[], &document())).unwrap();
+    for status in [
+        201, 202, 203, 204, 205, 206, 207, 226, 300, 301, 302, 303, 305, 306, 307, 308, 400, 401,
+        402, 403, 404, 405, 406, 407, 408, 410, 418, 421, 425, 429, 451, 499, 500, 501, 502, 503,
+        504, 511, 599,
+    ] {
+        let headers: &[(&str, &str)] = match status {
+            206 => &[("content-range", "bytes 0-9/10")],
+            300..=399 => &[("location", &target.url())],
+            401 => &[("www-authenticate", "Basic realm=\"keys\"")],
+            429 | 503 => &[("retry-after", "0")],
+            _ => &[],
+        };
+        // 204 and 205 have no body.
+        let body = if matches!(status, 204 | 205) { Vec::new() } else { document() };
+        let cause = match status {
+            300..=399 => format!("redirects (status {status}"),
+            _ => format!("status is {status}"),
+        };
+        assert_refused(&status.to_string(), Answer::body(status, headers, &body), &cause).await;
+    }
+    assert_eq!(target.requests(), 0, "no redirect is followed");
+}
+
+#[tokio::test]
+async fn redirects_of_every_kind_lead_nowhere() {
+    let target = KeyServer::start(Answer::body(200, &[], &document())).unwrap();
+    for status in [300, 301, 302, 303, 305, 307, 308] {
+        let authority = target.url_of("").replace("http:", "");
+        for location in [
+            target.url(),
+            format!("{authority}/jwks.json"),
+            "/elsewhere".to_owned(),
+            "?again".to_owned(),
+            "http://169.254.169.254/latest/meta-data".to_owned(),
+            "file:///etc/passwd".to_owned(),
+            "data:application/json,{}".to_owned(),
+            String::new(),
+        ] {
+            let server = KeyServer::start(Answer::redirect(status, &location)).unwrap();
+            let error = policy(server.url(), &ManualClock::new()).warm_up().await.unwrap_err();
+            let error = error.to_string();
+            assert!(error.contains("redirects are not followed"), "{status} {location}: {error}");
+            assert_eq!(server.requests(), 1, "{status} {location}");
+        }
+    }
+    let refresh = format!("0; url={}", target.url());
+    let answer = Answer::body(200, &[("refresh", &refresh)], b"<html>");
+    assert_refused("a refresh of browsers", answer, "neither JSON").await;
+    assert_eq!(target.requests(), 0);
+}
+
+/// The body decides. Providers serve keys under every type there is, and nothing that a type could
+/// say would make keys better than what is checked of them.
+#[tokio::test]
+async fn the_content_type_is_not_looked_at() {
+    for content_type in [
+        None,
+        Some("application/json"),
+        Some("application/jwk-set+json"),
+        Some("application/octet-stream"),
+        Some("text/plain; charset=iso-8859-1"),
+        Some("text/html"),
+        Some("image/png"),
+        Some("nonsense"),
+    ] {
+        let headers: Vec<_> =
+            content_type.map(|value| ("content-type", value)).into_iter().collect();
+        let (_server, oauth2) = answering(Answer::body(200, &headers, &document()));
+        assert_eq!(verify(&oauth2, &token(good())).await, Ok(()), "{content_type:?}");
+        let pem = good().public_pem();
+        let (_server, oauth2) = answering(Answer::body(200, &headers, pem.as_bytes()));
+        assert_eq!(verify(&oauth2, &token(good())).await, Ok(()), "{content_type:?}");
+    }
+}
+
+fn chunked(chunks: &[&[u8]]) -> Vec<u8> {
+    let mut bytes =
+        b"HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    for chunk in chunks {
+        bytes.extend(format!("{:x}\r\n", chunk.len()).bytes());
+        bytes.extend(*chunk);
+        bytes.extend(b"\r\n");
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn a_body_in_chunks() {
+    let document = document();
+    let (head, tail) = document.split_at(20);
+    let whole = [chunked(&[head, tail]), b"0\r\n\r\n".to_vec()].concat();
+    let (_server, oauth2) = answering(Answer::raw(whole.clone()));
+    assert_eq!(verify(&oauth2, &token(good())).await, Ok(()));
+    let (_server, oauth2) =
+        answering(Answer::raw(whole.clone()).dripping(Duration::from_micros(100)));
+    assert_eq!(verify(&oauth2, &token(good())).await, Ok(()), "slowly, but in time");
+    for (name, bytes, cause) in [
+        ("no last chunk", chunked(&[head, tail]), "broke off"),
+        ("half of the chunks", chunked(&[head]), "broke off"),
+        ("cut in a chunk", whole[..whole.len() - 20].to_vec(), "broke off"),
+        ("a bad length", [chunked(&[head]), b"zz\r\n".to_vec()].concat(), "broke off"),
+    ] {
+        assert_refused(name, Answer::raw(bytes), cause).await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_whose_length_is_not_as_announced() {
+    let with = |length: &str| {
+        let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{length}\r\n\r\n");
+        [head.into_bytes(), document()].concat()
+    };
+    let length = document().len();
+    let announced = |length: usize| with(&format!("content-length: {length}"));
+    let (_server, oauth2) = answering(Answer::raw(announced(length)));
+    assert_eq!(verify(&oauth2, &token(good())).await, Ok(()));
+    for (name, bytes, cause) in [
+        ("too long", announced(length + 1), "broke off"),
+        ("too short", announced(length - 1), "not valid JSON"),
+        ("nothing", announced(0), "empty"),
+        ("two lengths", with("content-length: 1\r\ncontent-length: 2"), "no answer"),
+        ("not a number", with("content-length: many"), "no answer"),
+        ("negative", with("content-length: -1"), "no answer"),
+        ("beyond all numbers", with("content-length: 99999999999999999999"), "no answer"),
+    ] {
+        assert_refused(name, Answer::raw(bytes), cause).await;
+    }
+}
+
+#[tokio::test]
+async fn a_document_may_have_a_mebibyte_and_no_more() {
+    const MAX: usize = 1024 * 1024;
+    let padded = |length: usize| {
+        let mut document = document();
+        document.resize(length, b' ');
+        document
+    };
+    let close = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+    let forms = |length: usize| {
+        let body = padded(length);
+        [
+            ("with its length", Answer::body(200, &[], &body)),
+            ("without", Answer::raw([close.as_slice(), &body].concat())),
+            ("in chunks", Answer::raw([chunked(&[&body]), b"0\r\n\r\n".to_vec()].concat())),
+        ]
+    };
+    for (name, answer) in forms(MAX) {
+        let (_server, oauth2) = answering(answer);
+        assert_eq!(verify(&oauth2, &token(good())).await, Ok(()), "{name}");
+    }
+    for (name, answer) in forms(MAX + 1) {
+        assert_refused(name, answer, "larger than 1048576 bytes").await;
+    }
+}
+
+/// A server that sends this over and over. It tells when it begins to, and how much was taken before
+/// the client left.
+fn endless(head: &'static [u8], again: Vec<u8>) -> (String, mpsc::Receiver<usize>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
+    let (taken, is_taken) = mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut request = [0; 4096];
+        let _ = stream.read(&mut request);
+        let _ = taken.send(0);
+        let _ = stream.write_all(head);
+        let mut total = 0;
+        while let Ok(count) = stream.write(&again) {
+            total += count;
+            if total > 1 << 30 {
+                break;
+            }
+        }
+        let _ = taken.send(total);
+    });
+    (url, is_taken)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_end_is_left() {
+    let spaces = vec![b' '; 64 * 1024];
+    let chunk = [format!("{:x}\r\n", spaces.len()).as_bytes(), &spaces, b"\r\n"].concat();
+    let other = KeyServer::start(Answer::body(200, &[], &document())).unwrap();
+    for (head, again, cause, limit) in [
+        (b"HTTP/1.1 200 OK\r\n\r\n".as_slice(), spaces.clone(), "larger than", Some(32)),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", chunk, "larger than", Some(32)),
+        (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n".repeat(1000), "no answer", Some(32)),
+        (b"HTTP/1.1 200 OK\r\nx: ", spaces, "no answer", Some(32)),
+        // Interim answers are read and forgotten until the time is up.
+        (b"", b"HTTP/1.1 103 Early\r\n\r\n".repeat(1000), "no complete answer within 5s", None),
+    ] {
+        let clock = ManualClock::new();
+        let (url, taken) = endless(head, again);
+        let of =
+            |issuer: &str, url: String| Provider::new().issuer(issuer).audience("api").keys(url);
+        let oauth2 = OAuth2::builder()
+            .provider("endless", of(ISSUER, url))
+            .provider("other", of("https://other.test", other.url()).key_refresh(Duration::ZERO))
+            .clock(clock.clone())
+            .build()
+            .unwrap();
+        let waiting = tokio::spawn({
+            let oauth2 = oauth2.clone();
+            async move { verify(&oauth2, &token(good())).await }
+        });
+        taken.recv_timeout(Duration::from_secs(10)).unwrap();
+        // Meanwhile others are served.
+        let of_other = Token::new("https://other.test", "api").sign(good());
+        assert_eq!(verify(&oauth2, &of_other).await, Ok(()), "{cause}");
+        if limit.is_none() {
+            assert!(!waiting.is_finished());
+            clock.advance(Duration::from_secs(5));
+        }
+        assert!(waiting.await.unwrap().is_err());
+        let told = oauth2.status()[0].last_error.clone().unwrap().cause;
+        assert!(told.contains(cause), "{told}");
+        let taken = taken.recv_timeout(Duration::from_secs(20)).expect("the client leaves");
+        // The limit, and what the two sockets and buffers between hold.
+        let limit = limit.unwrap_or(1024) << 20;
+        assert!(taken < limit, "{cause}: {taken} bytes");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_decompressed() {
+    // The head of a gzip member, and a stored block: 2^20 bytes could come of a thousand.
+    let mut bomb = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03".to_vec();
+    bomb.extend([0xed, 0xc1, 0x01, 0x01, 0x00, 0x00, 0x00, 0x80, 0x90, 0xfe, 0xaf, 0xee]);
+    bomb.resize(1000, 0);
+    for encoding in ["gzip", "deflate", "br", "zstd", "x-unheard-of"] {
+        let answer = Answer::body(200, &[("content-encoding", encoding)], &bomb);
+        assert_refused(encoding, answer, "neither JSON nor PEM").await;
+    }
+    // Nor is it asked for.
+    let (server, oauth2) = answering(Answer::body(200, &[], &document()));
+    oauth2.warm_up().await.unwrap();
+    assert!(!server.last_request().contains("encoding"), "{}", server.last_request());
+}
+
+#[tokio::test]
+async fn answers_that_are_not_http() {
+    for (name, bytes) in [
+        ("SSH", b"SSH-2.0-OpenSSH_9.6\r\n".to_vec()),
+        ("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec()),
+        ("HTTP/0.9", document()),
+        ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()),
+        ("nothing but lines", b"\r\n\r\n\r\n".to_vec()),
+        ("a status of its own", b"HTTP/1.1 20 OK\r\n\r\n".to_vec()),
+        ("an upgrade", b"HTTP/1.1 101 Switching\r\nupgrade: x\r\n\r\n".to_vec()),
+        ("zeros", vec![0; 64]),
+    ] {
+        let (_server, oauth2) = answering(Answer::raw(bytes));
+        let refused = verify(&oauth2, &token(good())).await;
+        assert!(matches!(refused, Err(ErrorKind::KeysUnavailable { .. })), "{name}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn two_keys_of_one_kid_are_both_tried() {
+    let keys: Vec<SigningKey> =
+        (0..5).map(|_| SigningKey::generate(Algorithm::ES256, "shared")).collect();
+    let rsa = key(Algorithm::RS256).clone().with_kid("shared");
+    let set = |keys: &[&SigningKey]| {
+        let keys: Vec<Value> = keys.iter().map(|key| key.public_jwk()).collect();
+        Answer::json(&json!({"keys": keys}))
+    };
+    let (_server, oauth2) = answering(set(&[&keys[0], &rsa, &keys[1]]));
+    for key in [&keys[0], &rsa, &keys[1]] {
+        assert_eq!(verify(&oauth2, &token(key)).await, Ok(()));
+    }
+    assert_eq!(verify(&oauth2, &token(&keys[2])).await, Err(ErrorKind::SignatureInvalid));
+    // Of many, four: what a token may cost is bounded. Keys of other algorithms do not count.
+    let (_server, oauth2) =
+        answering(set(&[&rsa, &keys[0], &keys[1], &keys[2], &keys[3], &keys[4]]));
+    for key in &keys[..4] {
+        assert_eq!(verify(&oauth2, &token(key)).await, Ok(()));
+    }
+    assert_eq!(verify(&oauth2, &token(&keys[4])).await, Err(ErrorKind::SignatureInvalid));
+}
+
+#[tokio::test]
+async fn keys_that_name_no_algorithm_serve_those_that_fit() {
+    let (rsa, pss, ec) = (key(Algorithm::RS256), key(Algorithm::PS384), key(Algorithm::ES384));
+    let without_alg = |key: &SigningKey| {
+        let mut jwk = key.public_jwk();
+        jwk.as_object_mut().unwrap().remove("alg");
+        jwk
+    };
+    let set = json!({"keys": [without_alg(rsa), without_alg(pss), without_alg(ec)]});
+    let (_server, oauth2) = answering(Answer::json(&set));
+    for key in [rsa, pss, ec] {
+        assert_eq!(verify(&oauth2, &token(key)).await, Ok(()), "{}", key.algorithm());
+    }
+    // And no others: not what the token claims to be signed with.
+    for alg in ["ES256", "EdDSA", "PS384"] {
+        let lying = Token::new(ISSUER, "api").header("alg", alg).sign(ec);
+        assert!(verify(&oauth2, &lying).await.is_err(), "{alg}");
+    }
+    let secret = SigningKey::from_secret(Algorithm::HS256, rsa.kid(), rsa.public_pem().as_bytes());
+    assert!(verify(&oauth2, &token(&secret)).await.is_err(), "the public key is no secret");
+}
+
+#[tokio::test]
+async fn certificates_alone_are_keys_and_inside_a_jwk_they_are_not() {
+    let (one, two) = (key(Algorithm::ES256), key(Algorithm::RS256));
+    let bundle = [one.certificate_pem(), two.certificate_pem()].concat();
+    let map = json!({one.kid(): one.certificate_pem(), two.kid(): two.certificate_pem()});
+    for body in [bundle, map.to_string()] {
+        let (_server, oauth2) = answering(Answer::body(200, &[], body.as_bytes()));
+        for key in [one, two] {
+            assert_eq!(verify(&oauth2, &token(key)).await, Ok(()), "{body}");
+        }
+        assert!(verify(&oauth2, &token(key(Algorithm::ES384))).await.is_err());
+    }
+    // The JWK's own numbers count, whatever certificate it carries (RFC 7517 §4.7).
+    let mut jwk = one.public_jwk();
+    let stranger = SigningKey::generate(Algorithm::ES256, one.kid());
+    let der: String = stranger.certificate_pem().lines().filter(|l| !l.starts_with('-')).collect();
+    jwk["x5c"] = json!([der]);
+    let (_server, oauth2) = answering(Answer::json(&json!({"keys": [jwk]})));
+    assert_eq!(verify(&oauth2, &token(one)).await, Ok(()));
+    assert_eq!(verify(&oauth2, &token(&stranger)).await, Err(ErrorKind::SignatureInvalid));
+}
+
+#[tokio::test]
+async fn rotations_with_and_without_overlap() {
+    let keys: Vec<SigningKey> =
+        (1..=4).map(|kid| SigningKey::generate(Algorithm::ES256, &kid.to_string())).collect();
+    let set = |keys: &[SigningKey]| {
+        let keys: Vec<Value> = keys.iter().map(SigningKey::public_jwk).collect();
+        Answer::json(&json!({"keys": keys}))
+    };
+    for overlap in [true, false] {
+        let server = KeyServer::start(set(&keys[..1])).unwrap();
+        let clock = ManualClock::new();
+        let oauth2 = policy(server.url(), &clock);
+        assert_eq!(verify(&oauth2, &token(&keys[0])).await, Ok(()));
+        for next in 1..keys.len() {
+            server.answer(set(&keys[next - usize::from(overlap)..=next]));
+            assert_eq!(verify(&oauth2, &token(&keys[next])).await, Ok(()), "at the first request");
+            let last = verify(&oauth2, &token(&keys[next - 1])).await;
+            assert_eq!(last.is_ok(), overlap, "{last:?}");
+            if next > 1 {
+                assert_eq!(
+                    verify(&oauth2, &token(&keys[next - 2])).await,
+                    Err(ErrorKind::KeyUnknown)
+                );
+            }
+            assert_eq!(server.requests(), next as u64 + 1);
+            // Past the cooldown of unknown keys.
+            clock.advance(Duration::from_secs(10));
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! The HTTP client that keys are fetched with: what users change of it, and what stays.
+
+use std::{
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use oauth2_actix::{
+    Algorithm, Keys, OAuth2, OAuth2Builder, Provider,
+    reqwest::{
+        self, Certificate, ClientBuilder, Identity, Proxy,
+        header::{HeaderMap, HeaderValue},
+        redirect::Policy,
+    },
+    testing::{Answer, KeyServer, Token},
+};
+use oauth2_actix_tests::{
+    keys::key,
+    tls::{Authority, TlsFront},
+};
+use serde_json::json;
+
+const ISSUER: &str = "https://idp.test";
+const OPENID: &str = "/.well-known/openid-configuration";
+
+fn good_keys() -> Answer {
+    Answer::json(&key(Algorithm::ES256).jwk_set())
+}
+
+fn keys_at(url: &str) -> OAuth2Builder {
+    let provider = Provider::new().issuer(ISSUER).audience("api").keys(url);
+    OAuth2::builder().provider("p", provider).key_refresh_minutes(60)
+}
+
+/// Why the keys are not there, or nothing.
+async fn fault(builder: OAuth2Builder) -> Option<String> {
+    let oauth2 = builder.build().unwrap();
+    let error = oauth2.warm_up().await.err()?;
+    let cause = error.failures().next().unwrap().1.to_owned();
+    assert_eq!(oauth2.status()[0].last_error.as_ref().unwrap().cause, cause);
+    Some(cause)
+}
+
+/// A key server that is also an issuer, and TLS before it.
+struct Tls {
+    server: KeyServer,
+    front: TlsFront,
+}
+
+impl Tls {
+    fn new(identity: &oauth2_actix_tests::tls::Identity, demands: Option<&Authority>) -> Self {
+        let server = KeyServer::start(good_keys()).unwrap();
+        let front = TlsFront::start(&server, identity, demands);
+        let document = json!({"issuer": front.url_of(""), "jwks_uri": front.url_of("/jwks.json")});
+        server.answer_at(OPENID, Answer::json(&document));
+        Self { server, front }
+    }
+
+    /// By URL, and by discovery.
+    fn both(&self) -> [OAuth2Builder; 2] {
+        let issuer =
+            Provider::new().issuer(self.front.url_of("")).audience("api").keys(Keys::discover());
+        let by_discovery = OAuth2::builder().provider("p", issuer).key_refresh_minutes(60);
+        [keys_at(&self.front.url_of("/jwks.json")), by_discovery]
+    }
+}
+
+fn trusting(authority: &Authority) -> impl Fn(ClientBuilder) -> ClientBuilder + use<> {
+    let certificate = Certificate::from_pem(&authority.pem()).unwrap();
+    move |client| client.tls_certs_merge([certificate.clone()])
+}
+
+#[tokio::test]
+async fn a_private_authority_is_trusted_when_it_is_named() {
+    let (authority, other) = (Authority::new("ours"), Authority::new("ours"));
+    let tls = Tls::new(&authority.issue("localhost", 30), None);
+    for builder in tls.both() {
+        let cause = fault(builder).await.expect("not trusted");
+        assert!(cause.contains("certificate") && cause.contains("UnknownIssuer"), "{cause}");
+    }
+    for builder in tls.both() {
+        let cause = fault(builder.http_client(trusting(&other))).await.expect("not trusted");
+        assert!(cause.contains("certificate"), "{cause}");
+    }
+    for builder in tls.both() {
+        let only = Certificate::from_pem(&other.pem()).unwrap();
+        let builder = builder.http_client(move |client| client.tls_certs_only([only.clone()]));
+        assert!(fault(builder).await.expect("not trusted").contains("certificate"));
+    }
+    assert_eq!(tls.server.requests(), 0, "nothing is asked of a stranger");
+    for builder in tls.both() {
+        assert_eq!(fault(builder.http_client(trusting(&authority))).await, None);
+    }
+    assert_eq!((tls.server.requests_at(OPENID), tls.server.requests_at("/jwks.json")), (1, 2));
+
+    // What it is trusted for is checked all the same.
+    for (identity, word) in [
+        (authority.issue("other.example", 30), "not valid for name"),
+        (authority.issue("localhost", 0), "expired"),
+    ] {
+        let tls = Tls::new(&identity, None);
+        for builder in tls.both() {
+            let cause = fault(builder.http_client(trusting(&authority))).await.expect(word);
+            assert!(cause.contains("certificate") && cause.contains(word), "{cause}");
+        }
+        assert_eq!(tls.server.requests(), 0);
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_checked_with_keys_that_came_over_tls() {
+    let authority = Authority::new("ours");
+    let tls = Tls::new(&authority.issue("localhost", 30), None);
+    let [by_url, by_discovery] = tls.both();
+    for (issuer, builder) in [(ISSUER, by_url), (&tls.front.url_of(""), by_discovery)] {
+        let oauth2 = builder.http_client(trusting(&authority)).build().unwrap();
+        let token = Token::new(issuer, "api").sign(key(Algorithm::ES256));
+        assert!(oauth2.verify(&token).await.is_ok(), "{issuer}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_where_one_is_demanded() {
+    let (authority, clients, strangers) =
+        (Authority::new("servers"), Authority::new("clients"), Authority::new("strangers"));
+    let tls = Tls::new(&authority.issue("localhost", 30), Some(&clients));
+    let with = |identity: &oauth2_actix_tests::tls::Identity| {
+        let identity = Identity::from_pem(&identity.pem()).unwrap();
+        let trusting = trusting(&authority);
+        move |client| trusting(client).identity(identity.clone())
+    };
+    for builder in tls.both() {
+        let cause = fault(builder.http_client(trusting(&authority))).await.expect("no certificate");
+        assert!(cause.contains("no answer"), "{cause}");
+    }
+    for builder in tls.both() {
+        let of_strangers = with(&strangers.issue("client", 30));
+        let cause = fault(builder.http_client(of_strangers)).await.expect("a stranger's");
+        assert!(cause.contains("no answer"), "{cause}");
+    }
+    assert_eq!(tls.server.requests(), 0);
+    for builder in tls.both() {
+        assert_eq!(fault(builder.http_client(with(&clients.issue("client", 30)))).await, None);
+    }
+    assert_eq!(tls.server.requests(), 3);
+}
+
+#[tokio::test]
+async fn no_closure_makes_redirects_followed() {
+    let target = KeyServer::start(good_keys()).unwrap();
+    let authority = Authority::new("ours");
+    let tls = Tls::new(&authority.issue("localhost", 30), None);
+    for status in [301, 302, 303, 307, 308] {
+        tls.server.answer(Answer::redirect(status, &target.url()));
+        let [by_url, by_discovery] = tls.both();
+        for builder in [keys_at(&tls.server.url()), by_url, by_discovery] {
+            let trusting = trusting(&authority);
+            let builder =
+                builder.http_client(move |client| trusting(client).redirect(Policy::limited(10)));
+            let cause = fault(builder).await.expect("refused");
+            assert!(cause.contains("redirects"), "{cause}");
+        }
+    }
+    assert_eq!(target.requests(), 0);
+    assert_eq!(tls.server.requests_at("/jwks.json"), 15);
+}
+
+#[tokio::test]
+async fn a_client_of_the_users_own_follows_if_it_does() {
+    let target = KeyServer::start(good_keys()).unwrap();
+    let server = KeyServer::start(Answer::redirect(302, &target.url())).unwrap();
+    let client = |policy: Policy| {
+        reqwest::Client::builder().redirect(policy).no_proxy().tls_certs_only([]).build().unwrap()
+    };
+    let builder = keys_at(&server.url()).dangerous_client(client(Policy::none()));
+    assert!(fault(builder).await.expect("refused").contains("redirects"));
+    assert_eq!((server.requests(), target.requests()), (1, 0));
+    let builder = keys_at(&server.url()).dangerous_client(client(Policy::limited(10)));
+    assert_eq!(fault(builder).await, None);
+    assert_eq!((server.requests(), target.requests()), (2, 1));
+
+    let both = keys_at(&server.url())
+        .dangerous_client(client(Policy::none()))
+        .http_client(|client| client)
+        .build()
+        .unwrap_err();
+    assert_eq!((both.provider(), both.field()), (None, "dangerous_client"));
+}
+
+#[tokio::test]
+async fn what_a_closure_adds_is_sent() {
+    let server = KeyServer::start(good_keys()).unwrap();
+    assert_eq!(fault(keys_at(&server.url())).await, None);
+    let request = server.last_request();
+    assert!(request.starts_with("GET /jwks.json HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains("user-agent: oauth2-actix/"), "{request}");
+    assert!(!request.contains("accept-encoding") && !request.contains("cookie"), "{request}");
+
+    let builder = keys_at(&server.url()).http_client(|client| {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-api-key", HeaderValue::from_static("abc"));
+        client.default_headers(headers).user_agent("ours/1")
+    });
+    assert_eq!(fault(builder).await, None);
+    let request = server.last_request();
+    assert!(request.contains("x-api-key: abc\r\n") && request.contains("user-agent: ours/1\r\n"));
+}
+
+#[tokio::test]
+async fn the_closure_runs_once_for_this_host_and_once_for_others() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let server = KeyServer::start(good_keys()).unwrap();
+    let mut builder = OAuth2::builder().http_client(move |client| {
+        count.fetch_add(1, Ordering::SeqCst);
+        client
+    });
+    for index in 0..5 {
+        let of = |host: &str| Provider::new().issuer(format!("https://{host}")).audience("api");
+        let (here, there) = (format!("here-{index}"), format!("there-{index}"));
+        builder = builder
+            .provider(&here, of(&here).keys(server.url()))
+            .provider(&there, of(&there).keys("https://idp.example/jwks.json"));
+    }
+    let oauth2 = builder.build().unwrap();
+    let token = Token::new("https://here-3", "api").sign(key(Algorithm::ES256));
+    assert!(oauth2.verify(&token).await.is_ok());
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_closure_that_makes_no_client_is_an_error_when_the_policy_is_built() {
+    let broken = |client: ClientBuilder| client.user_agent("two\nlines");
+    let of = |keys: Keys| {
+        let provider = Provider::new().issuer("https://idp.test").audience("api").keys(keys);
+        OAuth2::builder().provider("broken-client", provider).http_client(broken)
+    };
+    for keys in
+        [Keys::from("https://idp.test/jwks"), Keys::from("http://[::1]/jwks"), Keys::discover()]
+    {
+        let error = of(keys.clone()).build().expect_err("no client");
+        assert_eq!((error.provider(), error.field()), (Some("broken-client"), "keys"), "{keys:?}");
+        assert!(error.to_string().contains("HTTP client"), "{error}");
+    }
+    // Where nothing is asked over HTTP, none is needed.
+    assert!(of(Keys::file("/nowhere")).build().is_ok());
+
+    // One that is needed later, since a document names another host, is a failed attempt.
+    let server = KeyServer::start(Answer::status(404)).unwrap();
+    let issuer = server.url_of("");
+    let document = json!({"issuer": issuer, "jwks_uri": "https://localhost:1/jwks.json"});
+    server.answer_at(OPENID, Answer::json(&document));
+    let provider = Provider::new().issuer(&issuer).audience("api").keys(Keys::discover());
+    let builder = OAuth2::builder()
+        .provider("p", provider)
+        // Refused by reqwest where other certificates are trusted.
+        .http_client(|client| client.tls_danger_accept_invalid_hostnames(true));
+    let cause = fault(builder).await.expect("no client");
+    assert!(cause.contains("no HTTP client"), "{cause}");
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_for_other_hosts_only() {
+    let server = KeyServer::start(good_keys()).unwrap();
+    let proxy = KeyServer::start(Answer::status(502)).unwrap();
+    let through = |builder: OAuth2Builder| {
+        let url = proxy.url_of("");
+        builder.http_client(move |client| client.proxy(Proxy::all(&url).unwrap()))
+    };
+    let cause = fault(through(keys_at("https://idp.example/jwks.json"))).await.expect("502");
+    assert!(cause.contains("no answer"), "{cause}");
+    let request = proxy.last_request();
+    assert!(request.starts_with("CONNECT idp.example:443 HTTP/1.1\r\n"), "{request}");
+    // By discovery as well.
+    let provider = Provider::new()
+        .issuer("https://sso.example:8443/realms/x")
+        .audience("api")
+        .keys(Keys::discover());
+    assert!(fault(through(OAuth2::builder().provider("p", provider))).await.is_some());
+    let request = proxy.last_request();
+    assert!(request.starts_with("CONNECT sso.example:8443 HTTP/1.1\r\n"), "{request}");
+    assert_eq!(proxy.requests(), 2);
+    // Plain http to this host is not sent anywhere.
+    assert_eq!(fault(through(keys_at(&server.url()))).await, None);
+    let by_name = server.url().replace("127.0.0.1", "localhost");
+    assert_eq!(fault(through(keys_at(&by_name))).await, None);
+    assert_eq!((server.requests(), proxy.requests()), (2, 2));
+    // To others it is, where it is allowed.
+    proxy.answer(good_keys());
+    let provider = Provider::new()
+        .issuer(ISSUER)
+        .audience("api")
+        .keys("http://keycloak:8080/certs")
+        .dangerous_allow_http(true);
+    assert_eq!(fault(through(OAuth2::builder().provider("p", provider))).await, None);
+    let request = proxy.last_request();
+    assert!(request.starts_with("GET http://keycloak:8080/certs HTTP/1.1\r\n"), "{request}");
+}
+
+/// The environment is the whole process's: a child has one of its own.
+const KEYS_OF_CHILD: &str = "OAUTH2_ACTIX_TESTS_KEYS";
+
+#[tokio::test]
+#[ignore = "run by proxies_of_the_environment, in an environment of its own"]
+async fn a_child_fetches() {
+    let Ok(url) = std::env::var(KEYS_OF_CHILD) else { return };
+    println!("outcome: {:?}", fault(keys_at(&url)).await);
+}
+
+fn outcome_in_a_child(url: &str, environment: &[(&str, &str)]) -> String {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "http_client::a_child_fetches", "--ignored", "--nocapture"]);
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD"] {
+        child.env_remove(name).env_remove(name.to_lowercase());
+    }
+    child.env(KEYS_OF_CHILD, url).envs(environment.iter().copied());
+    let output = child.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text.split("outcome: ").nth(1).and_then(|rest| rest.lines().next()).unwrap().to_owned()
+}
+
+#[test]
+fn proxies_of_the_environment() {
+    let server = KeyServer::start(good_keys()).unwrap();
+    let front = TlsFront::start(&server, &Authority::new("ours").issue("localhost", 30), None);
+    let proxy = KeyServer::start(Answer::status(502)).unwrap();
+    let proxy_url = proxy.url_of("");
+    let proxy_url = proxy_url.as_str();
+
+    // To other hosts, whatever the case of the name.
+    let mut requests = 0;
+    for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
+        let outcome = outcome_in_a_child("https://idp.example/jwks.json", &[(name, proxy_url)]);
+        assert!(outcome.contains("no answer"), "{outcome}");
+        requests += 1;
+        assert_eq!(proxy.requests(), requests, "{name}");
+        let request = proxy.last_request();
+        assert!(request.starts_with("CONNECT idp.example:443 HTTP/1.1\r\n"), "{request}");
+    }
+
+    // https to this host goes there too, unless NO_PROXY names it.
+    let port = front.url_of("").rsplit_once(':').unwrap().1.to_owned();
+    let url = front.url_of("/jwks.json");
+    outcome_in_a_child(&url, &[("HTTPS_PROXY", proxy_url)]);
+    requests += 1;
+    assert_eq!(proxy.requests(), requests);
+    assert!(proxy.last_request().starts_with(&format!("CONNECT localhost:{port} ")));
+    for (name, hosts) in [("NO_PROXY", "localhost"), ("no_proxy", "idp.example, localhost")] {
+        let outcome = outcome_in_a_child(&url, &[("HTTPS_PROXY", proxy_url), (name, hosts)]);
+        // Straight to the server, whose certificate the child does not trust.
+        assert!(outcome.contains("certificate"), "{outcome}");
+        assert_eq!(proxy.requests(), requests, "{name}");
+    }
+
+    // Plain http to this host never does.
+    let all =
+        ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"].map(|name| (name, proxy_url));
+    assert_eq!(outcome_in_a_child(&server.url(), &all), "None");
+    assert_eq!((server.requests(), proxy.requests()), (1, requests));
+}

@@ -1,0 +1,754 @@
+//! Keys from files, and from sources of the user's own.
+
+use std::{
+    error::Error,
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use oauth2_actix::{
+    Algorithm, ErrorKind, KeySource, KeyState, KeyStatus, Keys, OAuth2, OAuth2Builder, Provider,
+    testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
+};
+use oauth2_actix_tests::{
+    keys::{EVERY, key},
+    log,
+    wait::{advance_until, until},
+};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use crate::key_forms::forms;
+
+const ISSUER: &str = "https://idp.test";
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+/// By which the clock is moved while a change is waited for.
+const STEP: Duration = Duration::from_millis(200);
+/// For an attempt: the clock runs faster than disks and threads.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn provider(issuer: &str, keys: Keys) -> Provider {
+    Provider::new().issuer(issuer).audience("api").keys(keys)
+}
+
+fn new_key(kid: &str) -> SigningKey {
+    SigningKey::generate(Algorithm::ES256, kid)
+}
+
+fn set(keys: &[&SigningKey]) -> String {
+    let keys: Vec<Value> = keys.iter().map(|key| key.public_jwk()).collect();
+    json!({"keys": keys}).to_string()
+}
+
+fn status(oauth2: &OAuth2) -> KeyStatus {
+    oauth2.status().remove(0)
+}
+
+fn kids(oauth2: &OAuth2) -> Vec<String> {
+    status(oauth2).keys.into_iter().filter_map(|key| key.kid).collect()
+}
+
+async fn verify(oauth2: &OAuth2, issuer: &str, key: &SigningKey) -> Result<(), ErrorKind> {
+    let token = Token::new(issuer, "api").expires_in(365 * 86_400).sign(key);
+    oauth2.verify(&token).await.map(drop).map_err(|error| error.kind().clone())
+}
+
+fn unavailable(result: &Result<(), ErrorKind>) -> bool {
+    matches!(result, Err(ErrorKind::KeysUnavailable { .. }))
+}
+
+/// A directory of a test's own, with a policy that reads `keys.json` in it.
+struct Setup {
+    directory: PathBuf,
+    clock: ManualClock,
+    oauth2: OAuth2,
+}
+
+impl Setup {
+    fn new(name: &str, refresh: Option<Duration>) -> Self {
+        let directory =
+            std::env::temp_dir().join(format!("oauth2-actix-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir(&directory).unwrap();
+        let clock = ManualClock::new();
+        let mut provider = provider(ISSUER, Keys::file(directory.join("keys.json")));
+        if let Some(refresh) = refresh {
+            provider = provider.key_refresh(refresh);
+        }
+        let oauth2 = OAuth2::builder()
+            .provider(name, provider)
+            .fetch_timeout(PATIENCE)
+            .clock(clock.clone())
+            .build()
+            .unwrap();
+        Self { directory, clock, oauth2 }
+    }
+
+    fn with(name: &str, refresh: Option<Duration>, text: &str) -> Self {
+        let setup = Self::new(name, refresh);
+        setup.replace(text);
+        setup
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.join("keys.json")
+    }
+
+    /// In one step, as it should be done.
+    fn replace(&self, text: impl AsRef<[u8]>) {
+        let new = self.directory.join("keys.json.new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.file()).unwrap();
+    }
+
+    async fn verify(&self, key: &SigningKey) -> Result<(), ErrorKind> {
+        verify(&self.oauth2, ISSUER, key).await
+    }
+
+    /// Time for twenty looks at the file.
+    async fn pass_time(&self) {
+        for _ in 0..20 {
+            self.clock.advance(SECOND);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    async fn until_keys_are(&self, expected: &[&SigningKey]) {
+        let expected: Vec<&str> = expected.iter().map(|key| key.kid()).collect();
+        advance_until(&self.clock, STEP, &format!("keys {expected:?}"), || {
+            kids(&self.oauth2) == expected && status(&self.oauth2).state == KeyState::Fresh
+        })
+        .await;
+    }
+
+    async fn until_failing(&self, cause: &str) {
+        advance_until(&self.clock, STEP, cause, || {
+            let status = status(&self.oauth2);
+            status.state == KeyState::Failing
+                && status.last_error.is_some_and(|error| error.cause.contains(cause))
+        })
+        .await;
+    }
+}
+
+impl Drop for Setup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_read_when_it_is_first_needed() {
+    log::keep();
+    let setup = Setup::new("first-need", None);
+    let status_before = status(&setup.oauth2);
+    assert_eq!(status_before.state, KeyState::NotFetched);
+    assert_eq!(status_before.source, format!("file {}", setup.file().display()));
+    // It was not there when the policy was built.
+    let key = new_key("1");
+    setup.replace(set(&[&key]));
+    assert_eq!(setup.verify(&key).await, Ok(()));
+    assert_eq!(setup.verify(&new_key("1")).await, Err(ErrorKind::SignatureInvalid));
+    assert_eq!(status(&setup.oauth2).fetches.fetched, 1);
+    // A file says itself when it changes.
+    assert!(log::lines_with(&["no key refresh", "first-need"]).is_empty());
+}
+
+#[tokio::test]
+async fn every_form_from_a_file_and_through_serde() {
+    let setup = Setup::new("forms", None);
+    let config = json!({
+        "providers": {
+            "p": {"issuer": ISSUER, "audience": "api", "keys": {"file": setup.file()}},
+        },
+    });
+    for key in EVERY.iter().filter(|key| !key.algorithm().is_symmetric()) {
+        for (name, form) in forms(key) {
+            setup.replace(match &form {
+                Value::String(pem) => pem.clone(),
+                json => json.to_string(),
+            });
+            let builder: OAuth2Builder = serde_json::from_value(config.clone()).unwrap();
+            let accepted = verify(&builder.build().unwrap(), ISSUER, key).await;
+            assert_eq!(accepted, Ok(()), "{name} of {}", key.algorithm());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_changes_is_read_again() {
+    let (first, second, third) = (new_key("1"), new_key("2"), new_key("3"));
+    for (name, refresh) in
+        [("changes", None), ("changes-refreshed", Some(HOUR)), ("changes-hot", Some(SECOND))]
+    {
+        let setup = Setup::with(name, refresh, &set(&[&first]));
+        assert_eq!(setup.verify(&first).await, Ok(()));
+        setup.replace(set(&[&first, &second]));
+        setup.until_keys_are(&[&first, &second]).await;
+        assert_eq!(setup.verify(&second).await, Ok(()));
+        // A key that is taken out ends its tokens.
+        setup.replace(set(&[&second]));
+        setup.until_keys_are(&[&second]).await;
+        assert_eq!(setup.verify(&first).await, Err(ErrorKind::KeyUnknown));
+        assert_eq!(setup.verify(&second).await, Ok(()));
+        // Written in place: another length.
+        fs::write(setup.file(), set(&[&second, &third])).unwrap();
+        setup.until_keys_are(&[&second, &third]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_looked_at_once_a_second_and_read_only_when_it_changed() {
+    let (first, second) = (new_key("1"), new_key("2"));
+    let setup = Setup::with("looks", None, &set(&[&first]));
+    assert_eq!(setup.verify(&first).await, Ok(()));
+    for changes in 1..=5 {
+        setup.pass_time().await;
+        assert_eq!(status(&setup.oauth2).fetches.fetched, changes, "nothing has changed");
+        let key = if changes % 2 == 0 { &first } else { &second };
+        setup.replace(set(&[key]));
+        setup.until_keys_are(&[key]).await;
+    }
+    let fetches = status(&setup.oauth2).fetches;
+    assert_eq!((fetches.fetched, fetches.failed), (6, 0));
+}
+
+#[tokio::test]
+async fn a_file_behind_links_that_are_switched_as_kubernetes_does() {
+    let (first, second) = (new_key("1"), new_key("2"));
+    let setup = Setup::new("kubernetes", None);
+    // keys.json -> ..data/keys.json, ..data -> ..1
+    let version = |name: &str, key: &SigningKey| {
+        let directory = setup.directory.join(name);
+        fs::create_dir(&directory).unwrap();
+        fs::write(directory.join("keys.json"), set(&[key])).unwrap();
+    };
+    version("..1", &first);
+    symlink("..1", setup.directory.join("..data")).unwrap();
+    symlink("..data/keys.json", setup.file()).unwrap();
+    assert_eq!(setup.verify(&first).await, Ok(()));
+    setup.pass_time().await;
+    assert_eq!(status(&setup.oauth2).fetches.fetched, 1, "nothing has changed");
+
+    version("..2", &second);
+    // The same length, and the same time of modification: it is another file all the same.
+    let modified = fs::metadata(setup.directory.join("..1/keys.json")).unwrap().modified().unwrap();
+    let new = fs::File::options().write(true).open(setup.directory.join("..2/keys.json")).unwrap();
+    new.set_modified(modified).unwrap();
+    symlink("..2", setup.directory.join("..data_tmp")).unwrap();
+    fs::rename(setup.directory.join("..data_tmp"), setup.directory.join("..data")).unwrap();
+    fs::remove_dir_all(setup.directory.join("..1")).unwrap();
+    setup.until_keys_are(&[&second]).await;
+    assert_eq!(setup.verify(&first).await, Err(ErrorKind::KeyUnknown));
+    assert_eq!(setup.verify(&second).await, Ok(()));
+}
+
+#[tokio::test]
+async fn keys_serve_on_while_their_file_is_gone() {
+    let (first, second) = (new_key("1"), new_key("2"));
+    for (name, refresh) in [("gone", None), ("gone-refreshed", Some(HOUR))] {
+        let setup = Setup::with(name, refresh, &set(&[&first]));
+        assert_eq!(setup.verify(&first).await, Ok(()));
+        fs::remove_file(setup.file()).unwrap();
+        if refresh.is_some() {
+            setup.clock.advance(HOUR);
+            setup.until_failing("No such file").await;
+        } else {
+            setup.pass_time().await;
+            // It is taken to be in the middle of being replaced.
+            assert_eq!(status(&setup.oauth2).fetches.failed, 0);
+        }
+        assert_eq!(setup.verify(&first).await, Ok(()));
+        setup.replace(set(&[&second]));
+        setup.until_keys_are(&[&second]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_spoilt_changes_nothing_until_it_is_good_again() {
+    let (first, second) = (new_key("1"), new_key("2"));
+    let setup = Setup::with("spoilt", None, &set(&[&first]));
+    assert_eq!(setup.verify(&first).await, Ok(()));
+    let good = set(&[&second]);
+    let too_large = format!("{good}{}", " ".repeat(1024 * 1024));
+    for (spoilt, cause) in [
+        (b"".as_slice(), "empty"),
+        (b"garbage", "neither JSON nor PEM"),
+        (&good.as_bytes()[..good.len() - 2], "not valid JSON"),
+        (br#"{"keys": []}"#, "no keys"),
+        (b"{\"keys\": [\"\xff\"]}", "valid UTF-8"),
+        (too_large.as_bytes(), "larger than"),
+    ] {
+        setup.replace(spoilt);
+        setup.until_failing(cause).await;
+        assert_eq!(setup.verify(&first).await, Ok(()), "{cause}");
+        setup.replace(set(&[&second]));
+        setup.until_keys_are(&[&second]).await;
+        setup.replace(set(&[&first]));
+        setup.until_keys_are(&[&first]).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_readable_file_is_refused_and_holds_up_nobody() {
+    log::keep();
+    let key = new_key("1");
+    let other = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
+    let setup = Setup::new("not-a-file", None);
+    let at = |name: &str| setup.directory.join(name);
+    fs::create_dir(at("directory")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(at("fifo")).status().unwrap();
+    assert!(made.success());
+    symlink("nowhere", at("dangling")).unwrap();
+    symlink("loop", at("loop")).unwrap();
+    fs::write(at("latin-1"), b"-----BEGIN PUBLIC KEY-----\xe4").unwrap();
+    let good = set(&[&key]);
+    let padded = |length: usize| format!("{good}{}", " ".repeat(length - good.len()));
+    fs::write(at("largest"), padded(1024 * 1024)).unwrap();
+    fs::write(at("too-large"), padded(1024 * 1024 + 1)).unwrap();
+    for (path, cause) in [
+        (at("directory"), "not a regular file"),
+        (at("fifo"), "not a regular file"),
+        (PathBuf::from("/dev/zero"), "not a regular file"),
+        (at("dangling"), "No such file"),
+        (at("loop"), "symbolic links"),
+        (at("absent"), "No such file"),
+        (at("latin-1"), "UTF-8"),
+        (at("too-large"), "larger than"),
+    ] {
+        let name = format!("unreadable-{}", path.file_name().unwrap().display());
+        let oauth2 = OAuth2::builder()
+            .provider(&name, provider(ISSUER, Keys::file(&path)))
+            .provider("good", provider("https://good.test", Keys::from(other.url())))
+            .build()
+            .unwrap();
+        let refused = verify(&oauth2, ISSUER, &key).await;
+        assert!(unavailable(&refused), "{name}: {refused:?}");
+        assert_eq!(verify(&oauth2, "https://good.test", &key).await, Ok(()), "{name}");
+        let status = status(&oauth2);
+        assert_eq!(status.state, KeyState::Unavailable);
+        assert!(status.last_error.unwrap().cause.contains(cause), "{name}: {cause}");
+        let logged = log::lines_with(&["WARN", "keys cannot be fetched", &name, cause]);
+        assert_eq!(logged.len(), 1, "{name}");
+    }
+    fs::rename(at("largest"), setup.file()).unwrap();
+    assert_eq!(setup.verify(&key).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_pipe_in_the_place_of_a_file_is_not_opened() {
+    let (first, second) = (new_key("1"), new_key("2"));
+    let setup = Setup::with("pipe", None, &set(&[&first]));
+    assert_eq!(setup.verify(&first).await, Ok(()));
+    let pipe = setup.directory.join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    fs::rename(pipe, setup.file()).unwrap();
+    setup.until_failing("not a regular file").await;
+    assert_eq!(setup.verify(&first).await, Ok(()));
+    setup.replace(set(&[&second]));
+    setup.until_keys_are(&[&second]).await;
+}
+
+#[tokio::test]
+async fn a_file_that_comes_late_is_read_without_a_request() {
+    let key = new_key("1");
+    let setup = Setup::new("late", None);
+    assert!(unavailable(&setup.verify(&key).await));
+    setup.replace(set(&[&key]));
+    setup.until_keys_are(&[&key]).await;
+}
+
+#[tokio::test]
+async fn a_secret_in_a_file_is_not_used() {
+    let secret = key(Algorithm::HS256);
+    let setup = Setup::with("secret", None, &secret.jwk_set().to_string());
+    let error = setup.oauth2.warm_up().await.unwrap_err().to_string();
+    assert!(error.contains("no usable key"), "{error}");
+    let named = provider(ISSUER, Keys::file(Path::new("keys.json"))).algorithms([Algorithm::HS256]);
+    let error = OAuth2::builder().provider("p", named).build().unwrap_err();
+    assert_eq!((error.provider(), error.field()), (Some("p"), "algorithms"));
+}
+
+/// What a source does when it is asked.
+#[derive(Clone)]
+enum Reply {
+    Text(String),
+    Fault(&'static str),
+    Panic,
+    Never,
+}
+
+/// A source that does as told.
+struct Source(Arc<Shared>);
+
+struct Shared {
+    reply: Mutex<Reply>,
+    calls: AtomicUsize,
+    /// Attempts that were dropped before they were done.
+    given_up: AtomicUsize,
+    change: Notify,
+    always_changed: bool,
+    dropped: AtomicBool,
+}
+
+impl Source {
+    fn replying(reply: Reply, always_changed: bool) -> (Keys, Arc<Shared>) {
+        let shared = Arc::new(Shared {
+            reply: Mutex::new(reply),
+            calls: AtomicUsize::new(0),
+            given_up: AtomicUsize::new(0),
+            change: Notify::new(),
+            always_changed,
+            dropped: AtomicBool::new(false),
+        });
+        (Keys::source(Self(Arc::clone(&shared))), shared)
+    }
+
+    fn of(key: &SigningKey) -> (Keys, Arc<Shared>) {
+        Self::replying(Reply::Text(set(&[key])), false)
+    }
+}
+
+impl Shared {
+    fn reply(&self, reply: Reply) {
+        *self.reply.lock().unwrap() = reply;
+    }
+
+    fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    fn is_dropped(&self) -> bool {
+        self.dropped.load(Ordering::SeqCst)
+    }
+}
+
+impl KeySource for Source {
+    async fn keys(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
+        self.0.calls.fetch_add(1, Ordering::SeqCst);
+        let reply = self.0.reply.lock().unwrap().clone();
+        match reply {
+            Reply::Text(text) => Ok(text),
+            Reply::Fault(fault) => Err(fault.into()),
+            Reply::Panic => panic!("a source of a test's panics"),
+            Reply::Never => {
+                let _given_up = GivenUp(&self.0);
+                std::future::pending().await
+            }
+        }
+    }
+
+    async fn changed(&self) {
+        if !self.0.always_changed {
+            self.0.change.notified().await;
+        }
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.0.dropped.store(true, Ordering::SeqCst);
+    }
+}
+
+struct GivenUp<'a>(&'a Shared);
+
+impl Drop for GivenUp<'_> {
+    fn drop(&mut self) {
+        self.0.given_up.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn policy(name: &str, keys: Keys, refresh: Option<Duration>, clock: &ManualClock) -> OAuth2 {
+    let mut provider = provider(ISSUER, keys);
+    if let Some(refresh) = refresh {
+        provider = provider.key_refresh(refresh);
+    }
+    OAuth2::builder()
+        .provider(name, provider)
+        .fetch_timeout(PATIENCE)
+        .clock(clock.clone())
+        .build()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_source_is_asked_when_needed_and_at_each_refresh() {
+    log::keep();
+    let (first, second) = (new_key("1"), new_key("2"));
+    let (keys, source) = Source::of(&first);
+    assert_eq!(format!("{keys:?}"), "Keys(custom source)");
+    let clock = ManualClock::new();
+    let oauth2 = policy("asked", keys, Some(HOUR), &clock);
+    assert_eq!(source.calls(), 0);
+    assert_eq!(status(&oauth2).source, "custom source");
+    assert_eq!(verify(&oauth2, ISSUER, &first).await, Ok(()));
+    assert_eq!(verify(&oauth2, ISSUER, &first).await, Ok(()));
+    assert_eq!(source.calls(), 1);
+    // An unknown key asks at once.
+    source.reply(Reply::Text(set(&[&second])));
+    assert_eq!(verify(&oauth2, ISSUER, &second).await, Ok(()));
+    assert_eq!(source.calls(), 2);
+    for refreshes in 3..6 {
+        clock.advance(HOUR);
+        until("a refresh", || status(&oauth2).fetches.fetched == refreshes).await;
+        assert_eq!(source.calls() as u64, refreshes);
+    }
+    // Without a refresh it is asked once, and nobody is warned: it can say itself when its keys change.
+    let (keys, source) = Source::of(&first);
+    let oauth2 = policy("asked-once", keys, None, &clock);
+    for _ in 0..3 {
+        clock.advance(24 * HOUR);
+        assert_eq!(verify(&oauth2, ISSUER, &first).await, Ok(()));
+        assert_eq!(verify(&oauth2, ISSUER, &second).await, Err(ErrorKind::KeyUnknown));
+    }
+    assert_eq!(source.calls(), 1);
+    assert!(log::lines_with(&["no key refresh", "asked-once"]).is_empty());
+}
+
+#[tokio::test]
+async fn what_a_source_says_of_its_failure_is_told() {
+    log::keep();
+    let key = new_key("1");
+    let (keys, source) = Source::replying(Reply::Fault("the vault is sealed"), false);
+    let clock = ManualClock::new();
+    let oauth2 = policy("sealed", keys, Some(HOUR), &clock);
+    assert!(unavailable(&verify(&oauth2, ISSUER, &key).await));
+    let refused = status(&oauth2);
+    assert_eq!(refused.state, KeyState::Unavailable);
+    assert_eq!(refused.last_error.unwrap().cause, "the source of keys says: the vault is sealed");
+    let logged =
+        log::lines_with(&["WARN", "keys cannot be fetched", "sealed", "the vault is sealed"]);
+    assert_eq!(logged.len(), 1);
+    let error = oauth2.warm_up().await.unwrap_err();
+    assert_eq!(
+        error.failures().collect::<Vec<_>>(),
+        [("sealed", "the source of keys says: the vault is sealed")]
+    );
+    // The background goes on to ask.
+    source.reply(Reply::Text(set(&[&key])));
+    advance_until(&clock, STEP, "keys", || status(&oauth2).state == KeyState::Fresh).await;
+    // And a failure after that takes no key away.
+    source.reply(Reply::Fault("the vault is sealed again"));
+    assert!(oauth2.refresh_now().await.is_err());
+    assert_eq!(status(&oauth2).state, KeyState::Failing);
+    assert_eq!(verify(&oauth2, ISSUER, &key).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_panic_in_a_source_is_a_failed_attempt_and_nothing_more() {
+    let key = new_key("1");
+    let (keys, source) = Source::replying(Reply::Panic, false);
+    let (good, _) = Source::of(&key);
+    let clock = ManualClock::new();
+    let oauth2 = OAuth2::builder()
+        .provider("panics", provider(ISSUER, keys))
+        .provider("good", provider("https://good.test", good))
+        .key_refresh_minutes(60)
+        .fetch_timeout(PATIENCE)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    for calls in 1..4 {
+        assert!(unavailable(&verify(&oauth2, ISSUER, &key).await));
+        until("the failure", || status(&oauth2).fetches.failed == calls).await;
+        assert!(status(&oauth2).last_error.unwrap().cause.contains("panicked"));
+        assert_eq!(verify(&oauth2, "https://good.test", &key).await, Ok(()));
+        advance_until(&clock, STEP, "one more call", || source.calls() as u64 > calls).await;
+    }
+    source.reply(Reply::Text(set(&[&key])));
+    advance_until(&clock, STEP, "keys", || status(&oauth2).state == KeyState::Fresh).await;
+    assert_eq!(verify(&oauth2, ISSUER, &key).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_source_that_never_answers_is_given_up_by_the_clock() {
+    let key = new_key("1");
+    let (keys, source) = Source::replying(Reply::Never, false);
+    let clock = ManualClock::new();
+    let oauth2 = policy("silent", keys, None, &clock);
+    let waiting = tokio::spawn({
+        let (oauth2, key) = (oauth2.clone(), key.clone());
+        async move { verify(&oauth2, ISSUER, &key).await }
+    });
+    until("it is asked", || source.calls() == 1).await;
+    clock.advance(PATIENCE - Duration::from_millis(100));
+    assert!(!waiting.is_finished());
+    assert_eq!(source.given_up.load(Ordering::SeqCst), 0);
+    clock.advance(Duration::from_millis(100));
+    assert!(unavailable(&waiting.await.unwrap()));
+    assert!(status(&oauth2).last_error.unwrap().cause.contains("no complete answer within 60s"));
+    assert_eq!(source.given_up.load(Ordering::SeqCst), 1);
+    source.reply(Reply::Text(set(&[&key])));
+    clock.advance(SECOND);
+    assert_eq!(verify(&oauth2, ISSUER, &key).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_source_that_says_that_its_keys_changed_is_asked() {
+    let (first, second) = (new_key("1"), new_key("2"));
+    for refresh in [None, Some(HOUR)] {
+        let (keys, source) = Source::of(&first);
+        let clock = ManualClock::new();
+        let oauth2 = policy("says", keys, refresh, &clock);
+        assert_eq!(verify(&oauth2, ISSUER, &first).await, Ok(()));
+        // More than a second after the last attempt, it is asked without the clock's help.
+        clock.advance(Duration::from_secs(2));
+        source.reply(Reply::Text(set(&[&second])));
+        source.change.notify_one();
+        until("the new keys", || kids(&oauth2) == ["2"]).await;
+        assert_eq!(source.calls(), 2);
+        assert_eq!(verify(&oauth2, ISSUER, &first).await, Err(ErrorKind::KeyUnknown));
+        // Within a second of that attempt it has to wait.
+        source.reply(Reply::Text(set(&[&first])));
+        source.change.notify_one();
+        until("it is due", || status(&oauth2).next_refresh_seconds == Some(1)).await;
+        // Where there is a refresh, the unknown key above has asked too.
+        assert_eq!(source.calls(), 2 + usize::from(refresh.is_some()));
+        clock.advance(SECOND);
+        until("the new keys", || kids(&oauth2) == ["1"]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_failed_answer_to_a_change_is_not_the_last() {
+    let (first, second) = (new_key("1"), new_key("2"));
+    let (keys, source) = Source::of(&first);
+    let clock = ManualClock::new();
+    let oauth2 = policy("fails-once", keys, None, &clock);
+    assert_eq!(verify(&oauth2, ISSUER, &first).await, Ok(()));
+    source.reply(Reply::Fault("not now"));
+    source.change.notify_one();
+    clock.advance(SECOND);
+    until("the failure", || status(&oauth2).state == KeyState::Failing).await;
+    assert_eq!(verify(&oauth2, ISSUER, &first).await, Ok(()));
+    source.reply(Reply::Text(set(&[&second])));
+    source.change.notify_one();
+    advance_until(&clock, STEP, "the new keys", || kids(&oauth2) == ["2"]).await;
+}
+
+#[tokio::test]
+async fn a_source_that_always_says_so_is_asked_once_a_second() {
+    let key = new_key("1");
+    let (keys, source) = Source::replying(Reply::Text(set(&[&key])), true);
+    // Each of its tokens goes through the engine, and so sees whether that spins.
+    let (passing, passes) = Source::of(&key);
+    let clock = ManualClock::new();
+    let oauth2 = OAuth2::builder()
+        .provider("restless", provider(ISSUER, keys))
+        .provider("passing", provider("https://passing.test", passing).key_refresh(Duration::ZERO))
+        .fetch_timeout(PATIENCE)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let pass = async || {
+        for _ in 0..50 {
+            assert_eq!(verify(&oauth2, "https://passing.test", &key).await, Ok(()));
+        }
+    };
+    assert_eq!(verify(&oauth2, ISSUER, &key).await, Ok(()));
+    for seconds in 1..=5 {
+        pass().await;
+        assert_eq!(source.calls(), seconds);
+        clock.advance(Duration::from_millis(999));
+        pass().await;
+        assert_eq!(source.calls(), seconds);
+        clock.advance(Duration::from_millis(1));
+        until("the next call", || source.calls() == seconds + 1).await;
+    }
+    // Where it fails, its word counts for more than the backoff, and no less than a second apart.
+    source.reply(Reply::Fault("restless"));
+    clock.advance(SECOND);
+    until("a failure", || status(&oauth2).fetches.failed == 1).await;
+    let calls = source.calls();
+    let began = clock.unix_seconds();
+    advance_until(&clock, STEP, "five failures", || status(&oauth2).fetches.failed >= 5).await;
+    let seconds = clock.unix_seconds() - began;
+    assert!((4..8).contains(&seconds), "four more failures in {seconds} s");
+    assert!(source.calls() - calls <= 5);
+    assert!(passes.calls() >= 500);
+}
+
+#[tokio::test]
+async fn what_a_source_gives_is_held_to_the_same_rules() {
+    let (good, secret) = (key(Algorithm::ES256), key(Algorithm::HS256));
+    let mixed = json!({"keys": [secret.public_jwk(), good.public_jwk()]}).to_string();
+    let (keys, _) = Source::replying(Reply::Text(mixed), false);
+    let oauth2 = policy("mixed", keys, None, &ManualClock::new());
+    assert_eq!(verify(&oauth2, ISSUER, good).await, Ok(()));
+    assert!(verify(&oauth2, ISSUER, secret).await.is_err());
+    assert_eq!(kids(&oauth2), [good.kid()]);
+
+    let set = good.jwk_set().to_string();
+    for (text, cause) in [
+        (secret.jwk_set().to_string(), "no usable key"),
+        (good.private_pem(), "private key"),
+        (String::new(), "empty"),
+        ("https://idp.test/jwks.json".to_owned(), "neither JSON nor PEM"),
+        (format!("{set}{}", " ".repeat(1024 * 1024)), "larger than"),
+    ] {
+        let (keys, _) = Source::replying(Reply::Text(text), false);
+        let error = policy("bad", keys, None, &ManualClock::new()).warm_up().await.unwrap_err();
+        assert!(error.to_string().contains(cause), "{error}");
+    }
+    let (keys, _) = Source::of(secret);
+    let named = provider(ISSUER, keys).algorithms([Algorithm::HS256]);
+    let error = OAuth2::builder().provider("p", named).build().unwrap_err();
+    assert_eq!((error.provider(), error.field()), (Some("p"), "algorithms"));
+}
+
+#[tokio::test]
+async fn a_source_may_block_on_threads_of_tokios() {
+    struct Blocking(String);
+    impl KeySource for Blocking {
+        async fn keys(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
+            let text = self.0.clone();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            Ok(tokio::task::spawn_blocking(move || text).await?)
+        }
+    }
+    let key = new_key("1");
+    let oauth2 = policy("blocks", Keys::source(Blocking(set(&[&key]))), None, &ManualClock::new());
+    assert_eq!(verify(&oauth2, ISSUER, &key).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_source_is_dropped_with_the_policy() {
+    let key = new_key("1");
+    // Before it is asked, while its answer is awaited, while its change is.
+    for (name, reply, asked) in [
+        ("unasked", Reply::Never, false),
+        ("in-flight", Reply::Never, true),
+        ("watched", Reply::Text(set(&[&key])), true),
+    ] {
+        let (keys, source) = Source::replying(reply, false);
+        let oauth2 = policy(name, keys, Some(HOUR), &ManualClock::new());
+        let clone = oauth2.clone();
+        let waiting = asked.then(|| {
+            let (oauth2, key) = (oauth2.clone(), key.clone());
+            tokio::spawn(async move { verify(&oauth2, ISSUER, &key).await })
+        });
+        if asked {
+            until("it is asked", || source.calls() == 1).await;
+        }
+        drop(oauth2);
+        if let Some(waiting) = waiting {
+            if name == "watched" {
+                assert_eq!(waiting.await.unwrap(), Ok(()));
+            } else {
+                waiting.abort();
+                assert!(waiting.await.unwrap_err().is_cancelled());
+            }
+        }
+        assert!(!source.is_dropped(), "{name}: a clone keeps it");
+        drop(clone);
+        until("it is dropped", || source.is_dropped()).await;
+    }
+}
