@@ -87,9 +87,9 @@ pub fn run(data: &[u8]) {
 
 /// Such paths are never public by a pattern, whatever the router says.
 fn has_dots(path: &str) -> bool {
-    let path = path.split('?').next().unwrap_or_default().to_ascii_lowercase();
-    let path = path.replace("%2e", ".").replace("%2f", "/");
-    path.split('/').any(|segment| segment == "." || segment == "..")
+    let path = path.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
+    let path = path.replace("%2e", ".").replace("%2f", "/").replace("%5c", "/");
+    path.split(['/', '\\']).any(|segment| segment == "." || segment == "..")
 }
 
 fn pattern(segments: &[Segment]) -> String {

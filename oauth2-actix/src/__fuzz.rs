@@ -26,7 +26,7 @@ pub fn bearer(values: &[&[u8]]) -> Option<String> {
     for value in values {
         headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).ok()?);
     }
-    BearerToken::from_headers(&headers).ok().map(|token| token.as_str().to_owned())
+    BearerToken::from_headers(&headers, 16 * 1024).ok().map(|token| token.as_str().to_owned())
 }
 
 /// `kid`, claims, signature and the length of what is signed.

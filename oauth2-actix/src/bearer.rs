@@ -11,8 +11,9 @@ use crate::error::{Error, ErrorKind};
 pub(crate) struct BearerToken<'a>(&'a str);
 
 impl<'a> BearerToken<'a> {
-    /// Reads the one `Authorization` header of a request.
-    pub(crate) fn from_headers(headers: &'a HeaderMap) -> Result<Self, Error> {
+    /// Reads the one `Authorization` header of a request. A token longer than `limit` bytes is not
+    /// even looked at.
+    pub(crate) fn from_headers(headers: &'a HeaderMap, limit: usize) -> Result<Self, Error> {
         let mut values = headers.get_all(AUTHORIZATION);
         let Some(value) = values.next() else {
             return Err(ErrorKind::TokenAbsent.into());
@@ -20,12 +21,12 @@ impl<'a> BearerToken<'a> {
         if values.next().is_some() {
             return Err(malformed("more than one Authorization header"));
         }
-        Self::from_credentials(value.as_bytes())
+        Self::from_credentials(value.as_bytes(), limit)
     }
 
     /// Reads `Bearer <token>`.
-    fn from_credentials(credentials: &'a [u8]) -> Result<Self, Error> {
-        let (scheme, rest) = match credentials.iter().position(|byte| *byte == b' ') {
+    fn from_credentials(credentials: &'a [u8], limit: usize) -> Result<Self, Error> {
+        let (scheme, rest) = match credentials.iter().take(32).position(|byte| *byte == b' ') {
             Some(space) => credentials.split_at(space),
             None => (credentials, [].as_slice()),
         };
@@ -33,7 +34,9 @@ impl<'a> BearerToken<'a> {
             return Err(malformed("the scheme is not Bearer"));
         }
         let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
-        Self::from_token68(&rest[spaces..])
+        let token = &rest[spaces..];
+        bounded(token.len(), limit)?;
+        Self::from_token68(token)
             .ok_or_else(|| malformed("no token of the form token68 after the scheme"))
     }
 
@@ -48,7 +51,8 @@ impl<'a> BearerToken<'a> {
     }
 
     /// A token that did not come in a header, such as one in a WebSocket message.
-    pub(crate) fn from_text(token: &'a str) -> Result<Self, Error> {
+    pub(crate) fn from_text(token: &'a str, limit: usize) -> Result<Self, Error> {
+        bounded(token.len(), limit)?;
         Self::from_token68(token.as_bytes()).ok_or_else(|| malformed("not of the form token68"))
     }
 
@@ -61,6 +65,10 @@ impl fmt::Debug for BearerToken<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "BearerToken({} bytes)", self.0.len())
     }
+}
+
+fn bounded(length: usize, limit: usize) -> Result<(), Error> {
+    if length > limit { Err(ErrorKind::TokenTooLong { length, limit }.into()) } else { Ok(()) }
 }
 
 fn is_token68(byte: u8) -> bool {
@@ -82,7 +90,7 @@ mod tests {
         for value in values {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).expect("header value"));
         }
-        BearerToken::from_headers(&headers)
+        BearerToken::from_headers(&headers, 100)
             .map(|token| token.as_str().to_owned())
             .map_err(|error| error.kind().clone())
     }

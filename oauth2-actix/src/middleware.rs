@@ -78,7 +78,7 @@ where
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let shared = Rc::clone(&self.0);
         let policy = &shared.oauth2.0;
-        let decision = match BearerToken::from_headers(request.headers()) {
+        let decision = match BearerToken::from_headers(request.headers(), policy.max_token_length) {
             Ok(token) => policy.decide(token),
             Err(error) => Decision::Refused(error),
         };

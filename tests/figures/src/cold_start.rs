@@ -1,0 +1,202 @@
+//! An API that starts without any keys: many requests at once, and a provider that is down first.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use oauth2_actix::{
+    Algorithm, OAuth2, Provider,
+    testing::{Answer, IdentityProvider, KeyServer, LocalServer, SigningKey, Token},
+};
+
+use actix_web::{App, HttpServer};
+
+use crate::{
+    api::{AUDIENCE, Api, ISSUER, jwk_set},
+    load::{Connection, request},
+    report::Report,
+    samples::{Sample, milliseconds, other_than, percentile, statuses},
+};
+
+pub(crate) fn run(report: &mut Report, _: &[String]) {
+    at_once(report);
+    thread::scope(|scope| {
+        let refusing = scope.spawn(refuses_connections);
+        let failing = scope.spawn(answers_500);
+        for (what, outage) in [
+            ("the provider refuses connections at first", refusing.join().unwrap()),
+            ("the provider answers 500 at first", failing.join().unwrap()),
+        ] {
+            report.heading(what);
+            outage.report(report);
+        }
+    });
+}
+
+fn at_once(report: &mut Report) {
+    report.heading("500 requests at once");
+    let key = SigningKey::generate(Algorithm::ES256, "key-1");
+    // Held until all of them wait.
+    let (answer, release) = jwk_set([&key]).held();
+    let server = KeyServer::start(answer).unwrap();
+    let api = Api::start(&policy(ISSUER, &server.url()));
+    let request = request(&Token::new(ISSUER, AUDIENCE).sign(&key));
+    let start = Instant::now();
+    let (samples, released) = thread::scope(|scope| {
+        let requests: Vec<_> = (0..AT_ONCE)
+            .map(|_| {
+                let mut connection = Connection::open(api.address());
+                let request = Arc::clone(&request);
+                scope.spawn(move || {
+                    let began = start.elapsed();
+                    let status = connection.ask(&request).unwrap_or(0);
+                    Sample { kind: (), began, latency: start.elapsed() - began, status }
+                })
+            })
+            .collect();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while api.arrived() < AT_ONCE || server.requests() == 0 {
+            assert!(Instant::now() < deadline, "{} requests came", api.arrived());
+            thread::sleep(Duration::from_millis(2));
+        }
+        let released = start.elapsed();
+        release.release();
+        let samples: Vec<_> = requests.into_iter().map(|request| request.join().unwrap()).collect();
+        (samples, released)
+    });
+    let others = other_than(200, &samples);
+    report.bound("statuses", statuses(&samples), "only 200", others == 0);
+    let early = samples.iter().filter(|sample| sample.ended() < released).count();
+    report.bound("answered before the keys were there", early, "none", early == 0);
+    report.bound("fetches", server.requests(), "1", server.requests() == 1);
+    let last = samples.iter().map(Sample::ended).max().unwrap_or_default();
+    report.figure("from the keys' coming to the last answer", milliseconds(last - released));
+    report.figure("slowest, the held keys included", milliseconds(percentile(1.0, &samples)));
+}
+
+/// A provider that was down when the API started. Times count from the API's start.
+struct Outage {
+    up: Duration,
+    first_success: Duration,
+    /// Failed fetches, and when the last of them was noticed.
+    failures: u64,
+    last_failure: Duration,
+    /// Before the first success.
+    others: Vec<Sample<()>>,
+}
+
+fn refuses_connections() -> Outage {
+    // A port that is taken, so that nobody else gets it, but on which nobody listens.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let issuer = format!("http://{}", socket.local_addr().unwrap());
+    let idp = IdentityProvider::new(&issuer, AUDIENCE);
+    let request = request(&idp.token().sign(&idp.key()));
+    let oauth2 = policy(idp.issuer(), &idp.jwks_url());
+    // Served until the end of the experiment.
+    let mut served = None;
+    Outage::observe(&oauth2, &request, || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let listener = {
+            let _entered = runtime.enter();
+            socket.listen(1024).unwrap().into_std().unwrap()
+        };
+        served = Some(LocalServer::listen(listener, move |listener| {
+            let app = move || App::new().configure(|config| idp.configure(config));
+            Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+        }));
+    })
+}
+
+fn answers_500() -> Outage {
+    let key = SigningKey::generate(Algorithm::ES256, "key-1");
+    let server = KeyServer::start(Answer::status(500)).unwrap();
+    let request = request(&Token::new(ISSUER, AUDIENCE).sign(&key));
+    let oauth2 = policy(ISSUER, &server.url());
+    Outage::observe(&oauth2, &request, || server.answer(jwk_set([&key])))
+}
+
+impl Outage {
+    /// Sends requests all the while, and lets the provider come up after a while.
+    fn observe(oauth2: &OAuth2, request: &[u8], come_up: impl FnOnce()) -> Self {
+        let api = Api::start(oauth2);
+        let mut connection = Connection::open(api.address());
+        let mut come_up = Some(come_up);
+        let start = Instant::now();
+        let mut outage = Self {
+            up: Duration::MAX,
+            first_success: Duration::MAX,
+            failures: 0,
+            last_failure: Duration::ZERO,
+            others: Vec::new(),
+        };
+        for tick in 0.. {
+            thread::sleep((start + TICK * tick).saturating_duration_since(Instant::now()));
+            if start.elapsed() >= DOWN
+                && let Some(come_up) = come_up.take()
+            {
+                come_up();
+                outage.up = start.elapsed();
+            }
+            let began = start.elapsed();
+            assert!(began < DOWN + Duration::from_secs(90), "no success at all");
+            let status = connection.ask(request).unwrap_or(0);
+            let now = start.elapsed();
+            let failures = oauth2.status()[0].fetches.failed;
+            if failures > outage.failures {
+                (outage.failures, outage.last_failure) = (failures, now);
+            }
+            if status == 200 {
+                outage.first_success = now;
+                break;
+            }
+            outage.others.push(Sample { kind: (), began, latency: now - began, status });
+        }
+        outage
+    }
+
+    fn report(&self, report: &mut Report) {
+        let seconds = |duration: Duration| format!("{:.2} s", duration.as_secs_f64());
+        report.figure("failed fetches", self.failures);
+        report.figure("the last of them at", seconds(self.last_failure));
+        report.figure("the provider came up at", seconds(self.up));
+        let others = other_than(503, &self.others);
+        report.bound(
+            "statuses before the first success",
+            statuses(&self.others),
+            "only 503",
+            others == 0,
+        );
+        // 1 s after the first, doubled with each, up to 60 s.
+        let backoff = Duration::from_secs((1 << (self.failures.max(1) - 1).min(6)).min(60));
+        let after_up = self.first_success.saturating_sub(self.up);
+        report.bound(
+            "first success, after the provider came up",
+            seconds(after_up),
+            format_args!("at most the backoff after so many failures, {} s", backoff.as_secs()),
+            self.first_success >= self.up && after_up <= backoff + SLACK,
+        );
+        let after_failure = self.first_success - self.last_failure;
+        let (least, most) = (backoff.mul_f64(0.8).saturating_sub(SLACK), backoff + SLACK);
+        report.bound(
+            "first success, after the last failed fetch",
+            seconds(after_failure),
+            format_args!("the backoff less up to a fifth, and {SLACK:?} either way"),
+            (least..=most).contains(&after_failure),
+        );
+    }
+}
+
+fn policy(issuer: &str, keys: &str) -> OAuth2 {
+    let provider = Provider::new().issuer(issuer).audience(AUDIENCE).keys(keys);
+    OAuth2::builder().provider("idp", provider).key_refresh_minutes(30).build().unwrap()
+}
+
+const AT_ONCE: u64 = 500;
+const DOWN: Duration = Duration::from_secs(8);
+/// Between requests.
+const TICK: Duration = Duration::from_millis(50);
+/// A tick, a fetch and a request.
+const SLACK: Duration = Duration::from_millis(250);

@@ -1,0 +1,180 @@
+//! Strangers who make up key ids. They must not have the provider asked more often than the cooldown
+//! permits, nor take the API from those with good tokens.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use oauth2_actix::{
+    Algorithm, OAuth2, Provider,
+    testing::{KeyServer, SigningKey, Token},
+};
+
+use crate::{
+    api::{AUDIENCE, Api, ISSUER, jwk_set, wait},
+    load::{Load, request},
+    report::Report,
+    samples::{Sample, milliseconds, other_than, percentile, statuses},
+};
+
+pub(crate) fn run(report: &mut Report, _: &[String]) {
+    let key = SigningKey::generate(Algorithm::ES256, "key-1");
+    let stranger = SigningKey::generate(Algorithm::ES256, "key-1");
+    let server = KeyServer::start(jwk_set([&key])).unwrap();
+    let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(server.url());
+    let oauth2 = OAuth2::builder()
+        .provider("idp", provider)
+        .key_refresh_minutes(30)
+        .unknown_key_cooldown(COOLDOWN)
+        .build()
+        .unwrap();
+    wait(oauth2.warm_up()).unwrap();
+    let api = Api::start(&oauth2);
+    let token = Token::new(ISSUER, AUDIENCE).expires_in(3600);
+    let good = request(&token.sign(&key));
+    let unknown: Vec<Arc<[u8]>> = (0..FLOOD)
+        .map(|_| request(&token.clone().header("kid", made_up()).sign(&stranger)))
+        .collect();
+    // The same work but for the keys: a signature check instead of a look at the gate.
+    let forged = vec![request(&token.sign(&stranger)); FLOOD];
+    let setup = Setup { server, api, good };
+
+    let mut throughput = |what, seconds, good_rate, flood: Option<&Flood<'_>>| {
+        let phase = setup.phase(Duration::from_secs(seconds), good_rate, flood);
+        phase.report(report, what, flood);
+        phase.good_per_second
+    };
+    let paced = Some(GOOD_RATE);
+    let made_up = Flood { requests: &unknown, rate: Some(FLOOD_RATE), may_fetch: true };
+    let bad_signatures = Flood { requests: &forged, rate: Some(FLOOD_RATE), may_fetch: false };
+    let at_full_speed = Flood { requests: &unknown, rate: None, may_fetch: true };
+
+    let alone = throughput("good tokens alone", 25, paced, None);
+    let beside_made_up = throughput("beside made-up key ids", 25, paced, Some(&made_up));
+    let beside_forged =
+        throughput("beside bad signatures of a known key", 25, paced, Some(&bad_signatures));
+    let beside_full_speed = throughput(
+        "beside made-up key ids, as fast as they are refused, again and again",
+        10,
+        paced,
+        Some(&at_full_speed),
+    );
+    let full_alone = throughput("good tokens as fast as they go, alone", 10, None, None);
+    let full_made_up = throughput("  beside made-up key ids", 10, None, Some(&made_up));
+    let full_forged = throughput("  beside bad signatures", 10, None, Some(&bad_signatures));
+
+    report.heading("good tokens' throughput beside a flood, to that alone");
+    for (what, beside) in [
+        ("made-up key ids", beside_made_up),
+        ("made-up key ids, as fast as they are refused", beside_full_speed),
+    ] {
+        let ratio = beside / alone;
+        report.bound(what, format_args!("{ratio:.3}"), "at least 0.9", ratio >= 0.9);
+    }
+    for (what, beside) in [
+        ("bad signatures of a known key", beside_forged / alone),
+        ("as fast as they go: beside made-up key ids", full_made_up / full_alone),
+        ("as fast as they go: beside bad signatures", full_forged / full_alone),
+    ] {
+        report.figure(what, format_args!("{beside:.3}"));
+    }
+}
+
+struct Setup {
+    server: KeyServer,
+    api: Api,
+    good: Arc<[u8]>,
+}
+
+struct Flood<'a> {
+    requests: &'a [Arc<[u8]>],
+    /// Requests per second. None: as fast as they are answered, and from the start again.
+    rate: Option<u32>,
+    may_fetch: bool,
+}
+
+/// A load of good tokens, with or without a flood beside it.
+struct Phase {
+    good: Vec<Sample<()>>,
+    /// Of those that were answered while the flood went on.
+    good_per_second: f64,
+    flood: Vec<Sample<()>>,
+    /// How long the flood went on.
+    lasted: Duration,
+    fetches: u64,
+}
+
+impl Setup {
+    fn phase(
+        &self,
+        duration: Duration,
+        good_rate: Option<u32>,
+        flood: Option<&Flood<'_>>,
+    ) -> Phase {
+        let before = self.server.requests();
+        let (address, start) = (self.api.address(), Instant::now());
+        let load = |connections, rate| Load { address, connections, rate, start, duration };
+        let (good, flood) = thread::scope(|scope| {
+            let good =
+                scope.spawn(|| load(16, good_rate).run(|_| Some(((), Arc::clone(&self.good)))));
+            let flood = flood.map(|flood| {
+                let count = flood.requests.len() as u64;
+                load(64, flood.rate).run(|index| {
+                    let again = index < count || flood.rate.is_none();
+                    let request = &flood.requests[(index % count) as usize];
+                    again.then(|| ((), Arc::clone(request)))
+                })
+            });
+            (good.join().unwrap(), flood.unwrap_or_default())
+        });
+        let lasted = flood.iter().map(Sample::ended).max().unwrap_or(duration);
+        // A request that causes a fetch waits for it.
+        let fetches = self.server.requests() - before;
+        let in_time = good.iter().filter(|s| s.status == 200 && s.ended() <= lasted).count();
+        let good_per_second = in_time as f64 / lasted.as_secs_f64();
+        Phase { good, good_per_second, flood, lasted, fetches }
+    }
+}
+
+impl Phase {
+    fn report(&self, report: &mut Report, name: &str, flood: Option<&Flood<'_>>) {
+        report.heading(name);
+        report.figure("good requests per second", format_args!("{:.1}", self.good_per_second));
+        let p = |share| milliseconds(percentile(share, &self.good));
+        report.figure("their latency: p50, p99", format_args!("{}, {}", p(0.5), p(0.99)));
+        let others = other_than(200, &self.good);
+        report.bound("their statuses", statuses(&self.good), "only 200", others == 0);
+        let Some(flood) = flood else { return };
+        let seconds = self.lasted.as_secs_f64();
+        report.figure(
+            "the flood",
+            format_args!("{} requests in {seconds:.1} s from 64 connections", self.flood.len()),
+        );
+        let others = other_than(401, &self.flood);
+        report.bound("its statuses", statuses(&self.flood), "only 401", others == 0);
+        // The fetch that brought the keys was before the flood and is not among these.
+        let (limit, text) = if flood.may_fetch {
+            let limit = 1 + (seconds / COOLDOWN.as_secs_f64()) as u64;
+            (limit, format!("at most 1 + {seconds:.2} / {} = {limit}", COOLDOWN.as_secs()))
+        } else {
+            (0, "none".to_owned())
+        };
+        report.bound("fetches meanwhile", self.fetches, text, self.fetches <= limit);
+    }
+}
+
+/// Random enough that none repeats.
+fn made_up() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    format!("{:016x}", RandomState::new().hash_one(0))
+}
+
+const FLOOD: usize = 10_000;
+/// Requests per second; all of them then take 25 s.
+const FLOOD_RATE: u32 = 400;
+/// Well below what two cores can do.
+const GOOD_RATE: u32 = 500;
+/// The default.
+const COOLDOWN: Duration = Duration::from_secs(10);

@@ -1,0 +1,97 @@
+//! What key fetching must reach under load and under faults, measured on loopback.
+//!
+//! Each experiment prints one figure per line, bounds beside those that have one, and the exit
+//! status says whether all bounds hold. Build it with `--release`, and leave the machine alone
+//! meanwhile: latencies and ratios are of this machine.
+
+// A tool for tests says so when its own assumptions fail.
+#![allow(clippy::unwrap_used)]
+
+mod api;
+mod cold_start;
+mod day;
+mod flood;
+mod garbage;
+mod hang;
+mod load;
+mod memory;
+mod providers;
+mod report;
+mod rotation;
+mod samples;
+
+use std::{
+    env,
+    process::{Command, ExitCode},
+};
+
+use crate::report::Report;
+
+type Experiment = fn(&mut Report, &[String]);
+
+const EXPERIMENTS: [(&str, &str, Experiment); 7] = [
+    ("rotation", "keys rotated without overlap, under load", rotation::run),
+    ("hang", "a provider that hangs for 30 s during a refresh, under load", hang::run),
+    ("flood", "10,000 tokens with made-up key ids", flood::run),
+    (
+        "cold-start",
+        "500 requests at once without keys; a provider that is down first",
+        cold_start::run,
+    ),
+    (
+        "providers",
+        "1,000 providers with 10 keys each against one with one; takes an algorithm",
+        providers::run,
+    ),
+    ("garbage", "what refusing costs, against a good token", garbage::run),
+    ("day", "24 simulated hours with faults at random; takes a seed", day::run),
+];
+
+fn main() -> ExitCode {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let Some((name, rest)) = words.split_first() else { return usage() };
+    match name.as_str() {
+        "all" => all(),
+        memory::CHILD => {
+            memory::child(rest);
+            ExitCode::SUCCESS
+        }
+        name => match EXPERIMENTS.iter().find(|(known, ..)| *known == name) {
+            Some((name, what, run)) => {
+                println!("{name}: {what}");
+                let mut report = Report::default();
+                run(&mut report, rest);
+                report.end()
+            }
+            None => usage(),
+        },
+    }
+}
+
+/// Each in a process of its own, so that none finds what another left.
+fn all() -> ExitCode {
+    let program = env::current_exe().unwrap();
+    let mut missed = Vec::new();
+    for (name, ..) in EXPERIMENTS {
+        if !Command::new(&program).arg(name).status().unwrap().success() {
+            missed.push(name);
+        }
+        println!();
+    }
+    if missed.is_empty() {
+        println!("all bounds hold");
+        ExitCode::SUCCESS
+    } else {
+        println!("bounds are missed: {}", missed.join(", "));
+        ExitCode::FAILURE
+    }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("cargo run --release -p oauth2-actix-tests-figures -- NAME\n");
+    for (name, what, _) in EXPERIMENTS {
+        eprintln!("  {name:<12} {what}");
+    }
+    eprintln!("  {:<12} each of these", "all");
+    ExitCode::from(2)
+}

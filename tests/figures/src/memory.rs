@@ -1,0 +1,62 @@
+//! The memory of a policy, measured in a process of its own.
+
+use std::{
+    env, fs,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use crate::{api::wait, providers::policy};
+
+/// The resident memory of a process, in KiB.
+pub(crate) struct Memory {
+    /// Before there was a policy.
+    pub(crate) before: u64,
+    /// With a policy that has fetched nothing.
+    pub(crate) built: u64,
+    /// With all keys.
+    pub(crate) warm: u64,
+    pub(crate) warm_up: Duration,
+}
+
+impl Memory {
+    /// Measures a policy of so many providers whose keys this server has.
+    pub(crate) fn measure(server: &str, providers: usize) -> Self {
+        let output = Command::new(env::current_exe().unwrap())
+            .args([CHILD, server, &providers.to_string()])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let numbers: Vec<u64> = text.split_whitespace().map(|word| word.parse().unwrap()).collect();
+        let [before, built, warm, micros] = numbers.as_slice() else { panic!("{text:?}") };
+        Self {
+            before: *before,
+            built: *built,
+            warm: *warm,
+            warm_up: Duration::from_micros(*micros),
+        }
+    }
+}
+
+/// The other process: prints what [`Memory::measure`] reads.
+pub(crate) fn child(arguments: &[String]) {
+    let [server, providers] = arguments else { panic!("SERVER PROVIDERS") };
+    let before = resident();
+    let oauth2 = policy(server, 0..providers.parse().unwrap());
+    let built = resident();
+    let start = Instant::now();
+    wait(oauth2.warm_up()).unwrap();
+    let warm_up = start.elapsed().as_micros();
+    println!("{before} {built} {} {warm_up}", resident());
+}
+
+/// KiB. Counted page by page, where `statm` may be behind by some for each thread.
+fn resident() -> u64 {
+    let text = fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+    let line = text.lines().find(|line| line.starts_with("Rss:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// The word by which the program is told to be that process.
+pub(crate) const CHILD: &str = "memory-child";

@@ -1,0 +1,167 @@
+//! A thousand providers with ten keys each, against one with one: what a provider takes in memory,
+//! and what the many cost each request.
+
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
+
+use actix_web::{App, HttpResponse, HttpServer, web};
+use futures_util::FutureExt;
+use oauth2_actix::{
+    Algorithm, OAuth2, Provider,
+    testing::{LocalServer, SigningKey, Token},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    api::{AUDIENCE, wait},
+    memory::Memory,
+    report::Report,
+};
+
+pub(crate) fn run(report: &mut Report, arguments: &[String]) {
+    let algorithm = match arguments.first() {
+        Some(name) => name.parse().expect("an algorithm"),
+        None => Algorithm::ES256,
+    };
+    report.figure("algorithm", algorithm.name());
+    let keys = keys(algorithm);
+    let of_each: Vec<&[SigningKey]> = keys.chunks(KEYS).collect();
+    let many = serve(of_each.iter().copied());
+    // The one provider that the others are compared with, and its one key.
+    let the_key = &of_each[THE_ONE][THE_ONE % KEYS];
+    let one = serve((0..PROVIDERS).map(|_| std::slice::from_ref(the_key)));
+
+    report.heading("memory, each in a process of its own");
+    let memory_of_one = Memory::measure(&one.url(""), 1);
+    let memory = Memory::measure(&many.url(""), PROVIDERS);
+    let per_provider = |taken: u64| format!("{:.1} KiB", taken as f64 / PROVIDERS as f64);
+    let (taken, taken_by_one) =
+        (memory.warm - memory.before, memory_of_one.warm - memory_of_one.before);
+    report.figure("1 provider with 1 key", format_args!("{taken_by_one} KiB"));
+    report.figure(
+        format_args!("{PROVIDERS} providers with {KEYS} keys"),
+        format_args!("{taken} KiB"),
+    );
+    report.figure("for each provider", per_provider(taken.saturating_sub(taken_by_one)));
+    let built = memory.built - memory.before;
+    report.figure("  of these before any keys were fetched", per_provider(built));
+    report.figure("warm-up of 1", format_args!("{:?}", memory_of_one.warm_up));
+    report.figure(format_args!("warm-up of {PROVIDERS}"), format_args!("{:?}", memory.warm_up));
+
+    report.heading("cost of `verify`, in turns");
+    let big = policy(&many.url(""), 0..PROVIDERS);
+    let small = policy(&one.url(""), THE_ONE..THE_ONE + 1);
+    wait(big.warm_up()).unwrap();
+    wait(small.warm_up()).unwrap();
+    // As many different tokens for either, so that only the policies differ.
+    let token = |provider: usize, index: usize| {
+        Token::new(&issuer(provider), AUDIENCE)
+            .claim("sub", format!("user-{index}"))
+            .expires_in(3600)
+            .sign(&of_each[provider][provider % KEYS])
+    };
+    let of_the_one: Vec<String> = (0..PROVIDERS).map(|index| token(THE_ONE, index)).collect();
+    let of_all: Vec<String> = (0..PROVIDERS).map(|index| token(index, index)).collect();
+    let arms = [(&small, &of_the_one), (&big, &of_all), (&big, &of_the_one)];
+    let [of_small, of_big, of_big_one] = times(arms);
+    report.figure("1 provider with 1 key", microseconds(of_small));
+    report.figure(
+        format_args!("{PROVIDERS} providers, a token of each in turn"),
+        microseconds(of_big),
+    );
+    report.figure(format_args!("{PROVIDERS} providers, tokens of one"), microseconds(of_big_one));
+    for (time, what) in
+        [(of_big, "ratio, a token of each in turn"), (of_big_one, "ratio, tokens of one")]
+    {
+        let ratio = time.div_duration_f64(of_small);
+        report.bound(what, format_args!("{ratio:.4}"), "at most 1.1", ratio <= 1.1);
+    }
+}
+
+/// How long each takes for a token, on average over the tokens.
+///
+/// They take turns, so that whatever else the machine does hits all; and of each token's times the
+/// median counts, so that it hits none.
+fn times(arms: [(&OAuth2, &Vec<String>); 3]) -> [Duration; 3] {
+    let mut times = [(); 3].map(|()| vec![Vec::new(); PROVIDERS]);
+    for _ in 0..ROUNDS {
+        for index in 0..PROVIDERS {
+            for turn in 0..arms.len() {
+                let arm = (index + turn) % arms.len();
+                let (oauth2, tokens) = arms[arm];
+                let start = Instant::now();
+                let claims = oauth2.verify(&tokens[index]).now_or_never();
+                times[arm][index].push(start.elapsed());
+                claims.expect("it waits for nothing").unwrap();
+            }
+        }
+    }
+    times.map(|of_arm| of_arm.into_iter().map(median).sum::<Duration>() / PROVIDERS as u32)
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn microseconds(duration: Duration) -> String {
+    format!("{:.2} us", duration.as_secs_f64() * 1e6)
+}
+
+/// All providers' keys.
+fn keys(algorithm: Algorithm) -> Vec<SigningKey> {
+    let generated = |index| SigningKey::generate(algorithm, &format!("key-{index}"));
+    let all = 0..PROVIDERS * KEYS;
+    if !algorithm.name().starts_with(['R', 'P']) {
+        return all.map(generated).collect();
+    }
+    // RSA keys take their time. Under different names they are as many to whoever fetches them.
+    let few: Vec<SigningKey> = (0..50).map(generated).collect();
+    all.map(|index| few[index % few.len()].clone().with_kid(&format!("key-{index}"))).collect()
+}
+
+/// A policy of these providers, whose keys this server has.
+pub(crate) fn policy(server: &str, providers: Range<usize>) -> OAuth2 {
+    providers
+        .fold(OAuth2::builder().key_refresh_minutes(30), |builder, index| {
+            let keys = format!("{server}/{index}/jwks.json");
+            let provider = Provider::new().issuer(issuer(index)).audience(AUDIENCE).keys(keys);
+            builder.provider(format!("provider-{index}"), provider)
+        })
+        .build()
+        .unwrap()
+}
+
+fn issuer(provider: usize) -> String {
+    format!("https://idp-{provider}.test")
+}
+
+/// One server for the key sets of many providers.
+fn serve<'a>(sets: impl Iterator<Item = &'a [SigningKey]>) -> LocalServer {
+    let sets: Vec<Value> = sets
+        .map(|keys| json!({"keys": keys.iter().map(SigningKey::public_jwk).collect::<Vec<_>>()}))
+        .collect();
+    let sets = web::Data::new(sets);
+    LocalServer::start(move |listener| {
+        let app = move || {
+            App::new().app_data(sets.clone()).route("/{index}/jwks.json", web::get().to(set))
+        };
+        Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+    })
+    .unwrap()
+}
+
+async fn set(sets: web::Data<Vec<Value>>, index: web::Path<usize>) -> HttpResponse {
+    match sets.get(*index) {
+        Some(set) => HttpResponse::Ok().json(set),
+        None => HttpResponse::NotFound().finish(),
+    }
+}
+
+const PROVIDERS: usize = 1000;
+const KEYS: usize = 10;
+/// Somewhere in the middle.
+const THE_ONE: usize = 500;
+const ROUNDS: usize = 41;

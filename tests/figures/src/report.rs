@@ -1,0 +1,43 @@
+//! Figures as they are printed, and whether their bounds hold.
+
+use std::{fmt::Display, process::ExitCode};
+
+/// What an experiment found.
+#[derive(Default)]
+pub(crate) struct Report {
+    missed: usize,
+}
+
+impl Report {
+    /// What the next figures are of.
+    pub(crate) fn heading(&self, what: impl Display) {
+        println!("\n  {what}");
+    }
+
+    /// A figure that nothing is asked of.
+    pub(crate) fn figure(&self, what: impl Display, value: impl Display) {
+        println!("    {:<60} {value}", what.to_string());
+    }
+
+    /// A figure and what is asked of it.
+    pub(crate) fn bound(
+        &mut self,
+        what: impl Display,
+        value: impl Display,
+        bound: impl Display,
+        holds: bool,
+    ) {
+        let verdict = if holds { "ok" } else { "MISSED" };
+        println!("    {:<60} {value}  [{bound}: {verdict}]", what.to_string());
+        self.missed += usize::from(!holds);
+    }
+
+    pub(crate) fn end(self) -> ExitCode {
+        if self.missed == 0 {
+            ExitCode::SUCCESS
+        } else {
+            println!("\n  {} missed", self.missed);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! A provider that rotates without overlap: from one moment on it signs with a new key and
+//! publishes no other. Tokens of the new key must be accepted from that moment on.
+
+use std::{
+    sync::{Arc, RwLock},
+    thread,
+    time::{Duration, Instant},
+};
+
+use oauth2_actix::{
+    OAuth2, Provider,
+    testing::{IdentityProvider, RunningIdentityProvider},
+};
+
+use crate::{
+    api::{AUDIENCE, Api, wait},
+    load::{Load, request},
+    report::Report,
+    samples::{Sample, milliseconds, other_than, percentile, statuses},
+};
+
+pub(crate) fn run(report: &mut Report, _: &[String]) {
+    report.heading("tokens of a withdrawn key are no longer sent");
+    let quiet = Run::new(20, 0);
+    for rotation in &quiet.rotations {
+        quiet.report_new_key(report, rotation);
+    }
+    quiet.report_rest(report);
+    let expected = 1 + quiet.rotations.len() as u64;
+    report.bound(
+        "fetches",
+        quiet.fetches,
+        format_args!("{expected}: one at the start, one for each rotation"),
+        quiet.fetches == expected,
+    );
+
+    report
+        .heading("one request in 10 goes on with the first key, which the first rotation withdrew");
+    let noisy = Run::new(30, 10);
+    let [first, second] = noisy.rotations.as_slice() else { unreachable!() };
+    noisy.report_new_key(report, first);
+    // Tokens of the withdrawn key are of an unknown key, too: they keep the cooldown running, and a
+    // rotation may fall into it. That much is documented.
+    let refused: Vec<&Sample<Kind>> =
+        noisy.of_new_key(second).filter(|sample| sample.status == 401).collect();
+    let until = refused.iter().map(|sample| sample.ended()).max().unwrap_or(second.published);
+    report.figure(
+        second.label("statuses for tokens of the new key"),
+        format_args!("{}  (target: only 200)", statuses(noisy.of_new_key(second))),
+    );
+    let late = until.saturating_sub(second.published);
+    report.bound(
+        second.label("last of them refused, after publication"),
+        format_args!("{:.3} s", late.as_secs_f64()),
+        format_args!(
+            "at most the cooldown for unknown keys, {} s, and a fetch",
+            COOLDOWN.as_secs()
+        ),
+        late <= COOLDOWN + FETCH,
+    );
+    let others = noisy.of_new_key(second).filter(|sample| !matches!(sample.status, 200 | 401));
+    let others = others.count();
+    report.bound(second.label("neither 200 nor 401"), others, "none", others == 0);
+    noisy.report_rest(report);
+    let limit = 1 + noisy.seconds / COOLDOWN.as_secs() + 1;
+    report.bound(
+        "fetches",
+        noisy.fetches,
+        format_args!("at most {limit}: one at the start, one each {} s", COOLDOWN.as_secs()),
+        noisy.fetches <= limit,
+    );
+}
+
+/// Whose key signed a request's token.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    /// That of so many rotations, when it was the newest.
+    Newest(usize),
+    /// One that is published no more.
+    Withdrawn,
+}
+
+struct Rotation {
+    /// The how manieth it is.
+    number: usize,
+    /// When the new key was published, before any token of it was made. Since the load's start.
+    published: Duration,
+}
+
+impl Rotation {
+    fn label(&self, what: &str) -> String {
+        format!("rotation {} at {:.1} s: {what}", self.number, self.published.as_secs_f64())
+    }
+}
+
+/// A finished run under load.
+struct Run {
+    seconds: u64,
+    rotations: Vec<Rotation>,
+    samples: Vec<Sample<Kind>>,
+    fetches: u64,
+}
+
+/// The requests of the moment.
+struct Requests {
+    rotations: usize,
+    newest: Arc<[u8]>,
+    withdrawn: Option<Arc<[u8]>>,
+}
+
+impl Run {
+    /// `withdrawn_percent`: so much of the load goes on with the first key after its withdrawal.
+    fn new(seconds: u64, withdrawn_percent: u64) -> Self {
+        let idp = IdentityProvider::start(AUDIENCE).unwrap();
+        let provider = Provider::new().issuer(idp.issuer()).audience(AUDIENCE).keys(idp.jwks_url());
+        let oauth2 = OAuth2::builder()
+            .provider("idp", provider)
+            .key_refresh_minutes(30)
+            .unknown_key_cooldown(COOLDOWN)
+            .build()
+            .unwrap();
+        wait(oauth2.warm_up()).unwrap();
+        let api = Api::start(&oauth2);
+        let newest = signed(&idp);
+        let requests = RwLock::new(Requests { rotations: 0, newest, withdrawn: None });
+        let load = Load {
+            address: api.address(),
+            connections: 32,
+            rate: Some(RATE),
+            start: Instant::now(),
+            duration: Duration::from_secs(seconds),
+        };
+        let (samples, rotations) = thread::scope(|scope| {
+            let samples = scope.spawn(|| {
+                load.run(|index| {
+                    let requests = requests.read().unwrap();
+                    Some(match &requests.withdrawn {
+                        Some(withdrawn) if index * withdrawn_percent % 100 < withdrawn_percent => {
+                            (Kind::Withdrawn, Arc::clone(withdrawn))
+                        }
+                        _ => (Kind::Newest(requests.rotations), Arc::clone(&requests.newest)),
+                    })
+                })
+            });
+            let mut rotations = Vec::new();
+            for at in ROTATIONS {
+                thread::sleep((load.start + at).saturating_duration_since(Instant::now()));
+                idp.rotate_key();
+                let published = load.start.elapsed();
+                let newest = signed(&idp);
+                let mut requests = requests.write().unwrap();
+                let last = std::mem::replace(&mut requests.newest, newest);
+                requests.withdrawn.get_or_insert(last);
+                requests.rotations += 1;
+                rotations.push(Rotation { number: requests.rotations, published });
+            }
+            (samples.join().unwrap(), rotations)
+        });
+        Self { seconds, rotations, samples, fetches: idp.key_requests() }
+    }
+
+    /// Answers to tokens of the key of this rotation, but for those that the next one overtook.
+    fn of_new_key(&self, rotation: &Rotation) -> impl Iterator<Item = &Sample<Kind>> {
+        let end = self.rotations.get(rotation.number).map(|next| next.published);
+        self.samples.iter().filter(move |sample| {
+            sample.kind == Kind::Newest(rotation.number)
+                && end.is_none_or(|end| sample.ended() < end)
+        })
+    }
+
+    fn report_new_key(&self, report: &mut Report, rotation: &Rotation) {
+        let others = other_than(200, self.of_new_key(rotation));
+        report.bound(
+            rotation.label("statuses for tokens of the new key"),
+            statuses(self.of_new_key(rotation)),
+            "only 200",
+            others == 0 && self.of_new_key(rotation).next().is_some(),
+        );
+        report.figure(
+            rotation.label("slowest of them, having waited for the keys"),
+            milliseconds(percentile(1.0, self.of_new_key(rotation))),
+        );
+    }
+
+    fn report_rest(&self, report: &mut Report) {
+        let first = self.rotations[0].published;
+        let before = || {
+            let of_first = self.samples.iter().filter(|sample| sample.kind == Kind::Newest(0));
+            of_first.filter(move |sample| sample.ended() < first)
+        };
+        report.bound(
+            "before the first rotation",
+            statuses(before()),
+            "only 200",
+            other_than(200, before()) == 0,
+        );
+        let withdrawn = self.samples.iter().filter(|sample| sample.kind == Kind::Withdrawn);
+        report.figure(
+            "statuses for tokens of a withdrawn key (401 is right)",
+            statuses(withdrawn.filter(|sample| sample.began > first)),
+        );
+        report.figure(
+            "requests per second",
+            format_args!("{:.0}", self.samples.len() as f64 / self.seconds as f64),
+        );
+    }
+}
+
+fn signed(idp: &RunningIdentityProvider) -> Arc<[u8]> {
+    request(&idp.token().sign(&idp.key()))
+}
+
+const RATE: u32 = 300;
+/// More than a cooldown apart.
+const ROTATIONS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(16)];
+/// The default.
+const COOLDOWN: Duration = Duration::from_secs(10);
+/// Generous for a fetch on loopback.
+const FETCH: Duration = Duration::from_millis(500);

@@ -1,0 +1,58 @@
+//! What a load was answered, and what can be said of many such answers.
+
+use std::{collections::BTreeMap, time::Duration};
+
+/// One request and its answer.
+#[derive(Clone, Copy)]
+pub(crate) struct Sample<K> {
+    pub(crate) kind: K,
+    /// Since the load's start.
+    pub(crate) began: Duration,
+    pub(crate) latency: Duration,
+    /// 0: there was no answer.
+    pub(crate) status: u16,
+}
+
+impl<K> Sample<K> {
+    pub(crate) fn ended(&self) -> Duration {
+        self.began + self.latency
+    }
+}
+
+/// How many answers had which status, as text.
+pub(crate) fn statuses<'a, K: 'a>(samples: impl IntoIterator<Item = &'a Sample<K>>) -> String {
+    let mut counts = BTreeMap::<u16, u64>::new();
+    for sample in samples {
+        *counts.entry(sample.status).or_default() += 1;
+    }
+    if counts.is_empty() {
+        return "none".to_owned();
+    }
+    let texts: Vec<String> =
+        counts.iter().map(|(status, count)| format!("{status} x {count}")).collect();
+    texts.join(", ")
+}
+
+/// How many answers had another status.
+pub(crate) fn other_than<'a, K: 'a>(
+    status: u16,
+    samples: impl IntoIterator<Item = &'a Sample<K>>,
+) -> usize {
+    samples.into_iter().filter(|sample| sample.status != status).count()
+}
+
+/// The latency that this share of the requests did not exceed (nearest rank).
+pub(crate) fn percentile<'a, K: 'a>(
+    share: f64,
+    samples: impl IntoIterator<Item = &'a Sample<K>>,
+) -> Duration {
+    let mut latencies: Vec<Duration> = samples.into_iter().map(|sample| sample.latency).collect();
+    latencies.sort_unstable();
+    let rank = (share * latencies.len() as f64).ceil() as usize;
+    latencies.get(rank.max(1) - 1).copied().unwrap_or_default()
+}
+
+/// For figures that are compared by eye.
+pub(crate) fn milliseconds(duration: Duration) -> String {
+    format!("{:.3} ms", duration.as_secs_f64() * 1e3)
+}
