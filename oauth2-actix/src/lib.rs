@@ -104,6 +104,7 @@ mod jws;
 mod key_engine;
 mod key_form;
 mod key_set;
+mod key_settings;
 mod key_source;
 mod key_status;
 mod key_thread;

@@ -1,0 +1,180 @@
+//! The settings of how keys are fetched.
+
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
+
+use reqwest::{Client, ClientBuilder};
+
+use crate::{
+    BuildError, OAuth2Builder, http_client::Clients, provider_policy::Defaults, throttle::Throttle,
+};
+
+/// How keys are fetched, and how long they serve.
+impl OAuth2Builder {
+    /// Sets how often keys are fetched again, in minutes, for every provider whose keys come from a
+    /// URL and that sets nothing itself. As [`OAuth2Builder::key_refresh`].
+    pub fn key_refresh_minutes(self, minutes: u32) -> Self {
+        self.key_refresh(Duration::from_secs(60 * u64::from(minutes)))
+    }
+
+    /// Sets how often keys are fetched again, for every provider whose keys come from a URL and
+    /// that sets nothing itself.
+    ///
+    /// Keys are fetched anew in the background at about 80 % of this interval, or earlier where the
+    /// provider's `Cache-Control: max-age` asks for a shorter one (no less than 60 s), and at once, while
+    /// the request waits, when a token names a key that is not there: see
+    /// [`OAuth2Builder::unknown_key_cooldown`]. If the provider fails, the keys at hand serve on: see
+    /// [`OAuth2Builder::stale_window`]. Failed attempts are repeated after 1 s, 2 s, 4 s and so on up to 60 s,
+    /// less up to a fifth by chance.
+    ///
+    /// From 1 s to 365 days. Default: none. The keys fetched first then stay for good, so that a provider's next key
+    /// rotation ends all access until a restart; a warning says so. 5 to 60 minutes suit most.
+    ///
+    /// Short: more fetches, and more often a failed one. Long: a key that the provider withdraws serves
+    /// for that long. The keys of a new rotation are found by the first token that needs them either way.
+    ///
+    /// [`Duration::ZERO`] makes every request that carries a plausible token wait for fresh keys.
+    /// A stranger can make up plausible tokens, and so sets the pace at which your provider is asked, and
+    /// can fill the 1,024 places of requests that wait: the rest get 503.
+    ///
+    /// A provider that puts a new key under an old `kid` is understood at the next refresh only: a
+    /// bad signature under a known `kid` fetches nothing, since anybody can send one.
+    pub fn key_refresh(mut self, interval: Duration) -> Self {
+        self.key_refresh = Some(interval);
+        self
+    }
+
+    /// Sets for how long keys serve after the last successful fetch, when the provider fails.
+    ///
+    /// Past it, requests get 503 until a fetch succeeds. In serde `stale_window_minutes`. Monotonic
+    /// time. Default 24 hours, or twice the refresh interval if that is longer. From the refresh
+    /// interval to 365 days. Short: an outage of the provider becomes yours sooner. Long: a key that
+    /// the provider has withdrawn, because it was stolen, say, serves for as long as somebody keeps
+    /// the provider from being reached. Of no effect where nothing is refreshed: keys fetched once
+    /// for good never go stale.
+    pub fn stale_window(mut self, window: Duration) -> Self {
+        self.stale_window = Some(window);
+        self
+    }
+
+    /// Sets the least time between two fetches that tokens with unknown key ids can cause, for each
+    /// provider.
+    ///
+    /// Anybody can make up key ids. It counts from the last such attempt, whether or not it worked, so
+    /// a new key may go unseen for this long: its tokens are refused meanwhile. In serde
+    /// `unknown_key_cooldown_seconds`. Monotonic time. Default 10 s, from 1 s to 1 hour. Short: a
+    /// stranger can have your provider asked that often by every process of yours. Long: a rotation
+    /// without notice may refuse genuine tokens for that long.
+    pub fn unknown_key_cooldown(mut self, cooldown: Duration) -> Self {
+        self.unknown_key_cooldown = Some(cooldown);
+        self
+    }
+
+    /// Sets the time limit for the whole of a fetch, from name resolution to the last byte,
+    /// discovery included; also for a [`KeySource`](crate::KeySource) and a lookup of [`Tenants`](crate::Tenants).
+    ///
+    /// In serde `fetch_timeout_seconds`. Default 5 s, from 100 ms to 60 s. Short: a provider that is
+    /// slow for a moment is taken for one that is down. Long: requests that need a key that is not
+    /// there wait for that long before they get 503, or twice that, if they come while a fetch is under
+    /// way that cannot bring it.
+    pub fn fetch_timeout(mut self, timeout: Duration) -> Self {
+        self.fetch_timeout = Some(timeout);
+        self
+    }
+
+    /// Adjusts the HTTP client that discovery documents and keys are fetched with: a private CA, a
+    /// proxy, a client certificate, additional headers.
+    ///
+    /// Without it, the platform's certificates are trusted, and proxies are those of the environment
+    /// (`HTTPS_PROXY`, `NO_PROXY`, …). Our own limits are applied after your closure: redirects are
+    /// not followed, and time and length of an answer are bounded. Plain http to this very host goes
+    /// through no proxy.
+    ///
+    /// The closure runs up to twice, for requests to this host and to others. What it weakens, such as
+    /// reqwest's `tls_danger_accept_invalid_certs`, is weakened.
+    ///
+    /// ```no_run
+    /// use oauth2_actix::{Keys, OAuth2, Provider};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ca = reqwest::Certificate::from_pem(&std::fs::read("/etc/ssl/our-ca.pem")?)?;
+    /// let oauth2 = OAuth2::builder()
+    ///     .provider(
+    ///         "internal",
+    ///         Provider::new()
+    ///             .issuer("https://sso.internal/realms/shop")
+    ///             .audience("orders")
+    ///             .keys(Keys::discover()),
+    ///     )
+    ///     .key_refresh_minutes(30)
+    ///     .http_client(move |client| client.tls_certs_merge([ca.clone()]))
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn http_client<F>(mut self, adjust: F) -> Self
+    where
+        F: Fn(ClientBuilder) -> ClientBuilder + Send + Sync + 'static,
+    {
+        self.adjust_client = Some(Arc::new(adjust));
+        self
+    }
+
+    /// Fetches discovery documents and keys with this very client.
+    ///
+    /// Dangerous, since its redirect policy cannot be changed: reqwest follows redirects by default,
+    /// and whoever can make the provider's host redirect then chooses where your keys come from. Set
+    /// `redirect::Policy::none()`. Prefer [`OAuth2Builder::http_client`]. The client must not have been
+    /// used before: connections are driven by the runtime that opened them.
+    pub fn dangerous_client(mut self, client: Client) -> Self {
+        self.ready_client = Some(client);
+        self
+    }
+
+    pub(crate) fn defaults(&self) -> Result<Defaults, BuildError> {
+        let within = |field, value: Option<Duration>, default, range: RangeInclusive<Duration>| {
+            let value = value.unwrap_or(default);
+            if range.contains(&value) {
+                Ok(value)
+            } else {
+                let problem =
+                    format!("it is not between {:?} and {:?}", range.start(), range.end());
+                Err(BuildError::of_policy(field, problem))
+            }
+        };
+        if self.stale_window.is_some_and(|window| window > MAX_STALE_WINDOW) {
+            return Err(BuildError::of_policy("stale_window_minutes", "it is more than 365 days"));
+        }
+        let cooldown = within(
+            "unknown_key_cooldown_seconds",
+            self.unknown_key_cooldown,
+            DEFAULT_COOLDOWN,
+            COOLDOWNS,
+        )?;
+        let timeout =
+            within("fetch_timeout_seconds", self.fetch_timeout, DEFAULT_TIMEOUT, TIMEOUTS)?;
+        let clients = match (&self.adjust_client, &self.ready_client) {
+            (Some(_), Some(_)) => {
+                return Err(BuildError::of_policy(
+                    "dangerous_client",
+                    "a ready-made client cannot be adjusted by http_client",
+                ));
+            }
+            (adjust, None) => Clients::new(adjust.clone()),
+            (None, Some(client)) => Clients::ready_made(client.clone()),
+        };
+        Ok(Defaults {
+            key_refresh: self.key_refresh,
+            stale_window: self.stale_window,
+            cooldown,
+            timeout,
+            clients: Arc::new(clients),
+            tenant_warnings: Arc::new(Throttle::new()),
+        })
+    }
+}
+
+const MAX_STALE_WINDOW: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const DEFAULT_COOLDOWN: Duration = Duration::from_secs(10);
+const COOLDOWNS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
