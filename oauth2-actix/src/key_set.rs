@@ -28,6 +28,14 @@ impl KeySet {
         self.keys.len()
     }
 
+    pub(crate) fn kids(&self) -> impl Iterator<Item = &str> {
+        self.by_kid.keys().map(String::as_str)
+    }
+
+    pub(crate) fn has(&self, kid: &str) -> bool {
+        self.by_kid.contains_key(kid)
+    }
+
     /// What an operator may know of them.
     pub(crate) fn info(&self) -> Vec<KeyInfo> {
         self.keys

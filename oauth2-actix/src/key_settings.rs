@@ -60,7 +60,9 @@ impl OAuth2Builder {
     /// provider.
     ///
     /// Anybody can make up key ids. It counts from the last such attempt, whether or not it worked, so
-    /// a new key may go unseen for this long: its tokens are refused meanwhile. In serde
+    /// a new key may go unseen for this long: its tokens are refused meanwhile. Tokens of keys that were
+    /// looked for in vain before, such as withdrawn ones, cause fetches at this pace too, but do not
+    /// keep a new key waiting. In serde
     /// `unknown_key_cooldown_seconds`. Monotonic time. Default 10 s, from 1 s to 1 hour. Short: a
     /// stranger can have your provider asked that often by every process of yours. Long: a rotation
     /// without notice may refuse genuine tokens for that long.

@@ -92,6 +92,7 @@ mod challenge;
 mod claims;
 mod clock;
 mod config;
+mod cooldown;
 mod discovery;
 mod edwards;
 mod error;

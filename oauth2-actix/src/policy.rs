@@ -21,7 +21,7 @@ use crate::{
     key_thread::KeyThread,
     provider_policy::{ProviderKeys, ProviderPolicy},
     public::PublicPaths,
-    remote_keys::{Cause, Refresh, RemoteKeys, Waited, unavailable},
+    remote_keys::{Cause, Refresh, RemoteKeys, Snapshot, Waited, unavailable},
     telemetry,
     tenants::Found,
     validation::{self, TimeLimits},
@@ -171,7 +171,8 @@ impl Policy {
                             && remote.timing.refresh != Refresh::Never
                         {
                             telemetry::keys_looked_up("unknown");
-                            wanted.push((Arc::clone(provider), Cause::UnknownKey));
+                            let cause = remote.unknown(jws.header.kid.as_deref());
+                            wanted.push((Arc::clone(provider), cause));
                         } else {
                             telemetry::keys_looked_up("hit");
                         }
@@ -221,7 +222,7 @@ impl Policy {
         for (provider, cause) in wanted {
             let Some(remote) = provider.remote() else { continue };
             remote.poke(&keys.engine, *cause);
-            if *cause != Cause::UnknownKey {
+            if !matches!(cause, Cause::UnknownKey { .. }) {
                 why = unavailable(Duration::ZERO);
             }
         }
@@ -298,12 +299,17 @@ impl Pending {
         (provider, found)
     }
 
+    fn verify(&self, snapshot: &Snapshot) -> Verdict {
+        snapshot.keys.verify(&self.jws.header, &self.signed, &self.jws.signature)
+    }
+
     async fn ask_again(
         &self,
         engine: &EngineHandle,
         remote: &Arc<RemoteKeys>,
         mut cause: Cause,
     ) -> Result<Verdict, Error> {
+        let kid = self.jws.header.kid.as_deref();
         let mut joined_early = false;
         loop {
             let (snapshot, last) = match remote.wait(engine, cause, self.arrived).await? {
@@ -313,16 +319,22 @@ impl Pending {
                 ),
                 // Between our look at the keys and now, others' fetch may have brought new ones.
                 Waited::CoolingDown => match remote.snapshot() {
-                    Some(snapshot) => (snapshot, true),
+                    Some(snapshot) => return Ok(self.verify(&snapshot)),
                     None => return Ok(Verdict::KeyUnknown { tried: false }),
                 },
             };
-            let found = snapshot.keys.verify(&self.jws.header, &self.signed, &self.jws.signature);
-            if !matches!(found, Verdict::KeyUnknown { .. }) || last {
+            let found = self.verify(&snapshot);
+            if !matches!(found, Verdict::KeyUnknown { .. }) {
+                return Ok(found);
+            }
+            if last {
+                if let Some(kid) = kid {
+                    remote.sought().insert(kid);
+                }
                 return Ok(found);
             }
             joined_early = true;
-            cause = Cause::UnknownKey;
+            cause = remote.unknown(kid);
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     clock::Clock,
+    cooldown::{Cooldown, SoughtKids},
     discovery::Issuer,
     error::{Error, ErrorKind},
     jwk::KeyPolicy,
@@ -82,6 +83,7 @@ pub(crate) struct RemoteKeys {
     snapshot: ArcSwapOption<Snapshot>,
     gate: Mutex<Gate>,
     report: Mutex<Report>,
+    sought: Mutex<SoughtKids>,
     waiters: Arc<AtomicUsize>,
     poked: AtomicBool,
     retired: AtomicBool,
@@ -119,8 +121,8 @@ pub(crate) struct Report {
 pub(crate) struct Gate {
     /// No attempt before this moment, because of failures.
     pub(crate) retry_at: Duration,
-    /// No attempt for an unknown key before this moment.
-    pub(crate) cooldown_until: Duration,
+    /// Between attempts for unknown keys.
+    pub(crate) cooldown: Cooldown,
     /// Whether the last attempt failed.
     pub(crate) failing: bool,
     /// Whether an attempt is under way.
@@ -134,12 +136,9 @@ impl Gate {
             None
         } else if now < self.retry_at {
             Some(Err(unavailable(self.retry_at - now)))
-        } else if cause == Cause::UnknownKey && now < self.cooldown_until {
-            Some(if self.failing {
-                Err(unavailable(self.cooldown_until - now))
-            } else {
-                Ok(Waited::CoolingDown)
-            })
+        } else if let Cause::UnknownKey { is_new } = cause {
+            let remaining = self.cooldown.remaining(is_new, now)?;
+            Some(if self.failing { Err(unavailable(remaining)) } else { Ok(Waited::CoolingDown) })
         } else {
             None
         }
@@ -151,8 +150,8 @@ impl Gate {
 pub(crate) enum Cause {
     /// There are none, or none fresh enough.
     Missing,
-    /// The token's key is not among them.
-    UnknownKey,
+    /// The token's key is not among them. `is_new`: it was not looked for in vain before.
+    UnknownKey { is_new: bool },
     /// Whoever asks wants those that a fetch brings which begins now or later.
     Fresh,
 }
@@ -185,6 +184,7 @@ impl RemoteKeys {
             snapshot: ArcSwapOption::empty(),
             gate: Mutex::default(),
             report: Mutex::default(),
+            sought: Mutex::default(),
             waiters: Arc::default(),
             poked: AtomicBool::new(false),
             retired: AtomicBool::new(false),
@@ -213,6 +213,17 @@ impl RemoteKeys {
     pub(crate) fn gate(&self) -> MutexGuard<'_, Gate> {
         // Plain values: there is no state in which a panic could have left them.
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why a token asks whose key is not there.
+    pub(crate) fn unknown(&self, kid: Option<&str>) -> Cause {
+        // Of a token without a kid it cannot be said.
+        Cause::UnknownKey { is_new: kid.is_none_or(|kid| !self.sought().contains(kid)) }
+    }
+
+    /// Key ids that were looked for in vain, or were withdrawn.
+    pub(crate) fn sought(&self) -> MutexGuard<'_, SoughtKids> {
+        self.sought.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on nothing is fetched for it.

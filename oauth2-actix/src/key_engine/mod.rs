@@ -194,8 +194,8 @@ impl Engine {
         let Some(reply) = reply else {
             // Landing says that a poke is done.
             if slot.flight.is_none() {
-                let wanted =
-                    cause == Cause::UnknownKey || slot.remote.usable(&self.clock).is_none();
+                let wanted = matches!(cause, Cause::UnknownKey { .. })
+                    || slot.remote.usable(&self.clock).is_none();
                 let answer = slot.remote.gate().answer(cause, now);
                 if wanted && answer.is_none() {
                     self.launch_for(id, cause);
@@ -256,9 +256,9 @@ impl Engine {
     fn launch_for(&mut self, id: u64, cause: Cause) {
         let Some(slot) = self.slots.get(&id) else { return };
         let is_per_request = slot.remote.timing.refresh == Refresh::Always;
-        if cause == Cause::UnknownKey {
-            let cooldown_until = self.clock.monotonic() + slot.remote.timing.cooldown;
-            slot.remote.gate().cooldown_until = cooldown_until;
+        if let Cause::UnknownKey { is_new } = cause {
+            let (now, length) = (self.clock.monotonic(), slot.remote.timing.cooldown);
+            slot.remote.gate().cooldown.start(is_new, now, length);
         }
         // Where each request fetches, its fetch is the refresh. Our user's own word wants the whole.
         let refreshes = cause == Cause::Fresh && is_per_request;

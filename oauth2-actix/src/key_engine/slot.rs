@@ -121,6 +121,10 @@ impl Slot {
             }
         }
         telemetry::keys_fetched(provider, clock.unix_time(), unchanged);
+        if let Some(before) = self.remote.snapshot() {
+            let mut sought = self.remote.sought();
+            before.keys.kids().filter(|kid| !keys.has(kid)).for_each(|kid| sought.insert(kid));
+        }
         let snapshot = Arc::new(Snapshot { keys, fetched_at: flight.began_at, stale_at });
         self.remote.replace(Arc::clone(&snapshot));
         self.snapshot_began = flight.began;

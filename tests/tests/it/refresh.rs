@@ -439,3 +439,32 @@ async fn what_fetches_may_be_spawned() {
     tokio::spawn(async move { other.refresh_now().await }).await.unwrap().unwrap();
     assert_eq!(setup.server.requests(), 2);
 }
+
+#[tokio::test]
+async fn tokens_of_a_withdrawn_key_hide_no_new_one() {
+    let keys: Vec<SigningKey> = ["1", "2", "3", "4"].map(new_key).into();
+    let setup = Setup::new(&[&keys[0]], Some(HOUR));
+    assert_eq!(setup.verify(&keys[0]).await, Ok(()));
+    setup.server.answer(jwk_set(&[&keys[1]]));
+    assert_eq!(setup.verify(&keys[1]).await, Ok(()));
+    // Tokens of the first one live on, and ask for it whenever they may.
+    let before = setup.server.requests();
+    for _ in 0..25 {
+        for _ in 0..10 {
+            assert_eq!(setup.verify(&keys[0]).await, Err(ErrorKind::KeyUnknown));
+        }
+        setup.clock.advance(Duration::from_secs(1));
+    }
+    let asked = setup.server.requests() - before;
+    assert!((2..=3).contains(&asked), "{asked}");
+    // The next rotation is followed at once all the same.
+    setup.server.answer(jwk_set(&[&keys[2]]));
+    assert_eq!(setup.verify(&keys[2]).await, Ok(()));
+    // Made-up ones have no such privilege after that.
+    let before = setup.server.requests();
+    for _ in 0..20 {
+        assert_eq!(setup.verify(&new_key("made-up")).await, Err(ErrorKind::KeyUnknown));
+        assert_eq!(setup.verify(&keys[0]).await, Err(ErrorKind::KeyUnknown));
+    }
+    assert_eq!(setup.server.requests(), before);
+}

@@ -1,0 +1,131 @@
+//! How often tokens whose keys are unknown may cause a fetch.
+//!
+//! Anybody can make up key ids, so there is a least time between two such fetches. But tokens of a
+//! withdrawn key go on for as long as they live, and would keep it running without end: a genuinely new
+//! key that appears meanwhile would be refused until it is over. So a key that was looked for in vain
+//! before leaves a reserve of one fetch for a key that was not. Over time there are no more fetches.
+
+use std::{
+    collections::VecDeque,
+    hash::{BuildHasher, RandomState},
+    time::Duration,
+};
+
+/// The least time between two fetches for unknown keys.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cooldown {
+    until: Duration,
+    /// Whether a key that was not looked for before need not wait for it.
+    reserve: bool,
+}
+
+impl Cooldown {
+    /// How long a fetch must still be put off. None: it may begin.
+    pub(crate) fn remaining(&self, is_new: bool, now: Duration) -> Option<Duration> {
+        let may_begin = now >= self.until || (is_new && self.reserve);
+        (!may_begin).then(|| self.until - now)
+    }
+
+    /// A fetch begins.
+    pub(crate) fn start(&mut self, is_new: bool, now: Duration, length: Duration) {
+        if now < self.until {
+            // From the reserve: the next one waits for longer instead.
+            self.until += length;
+            self.reserve = false;
+        } else {
+            self.until = now + length;
+            self.reserve = !is_new;
+        }
+    }
+}
+
+/// Key ids that were looked for in vain, or were withdrawn: the last few of them.
+#[derive(Debug, Default)]
+pub(crate) struct SoughtKids {
+    hashes: VecDeque<u64>,
+    // A stranger cannot aim at a hash of this process.
+    hasher: RandomState,
+}
+
+impl SoughtKids {
+    pub(crate) fn contains(&self, kid: &str) -> bool {
+        self.hashes.contains(&self.hasher.hash_one(kid))
+    }
+
+    pub(crate) fn insert(&mut self, kid: &str) {
+        if self.contains(kid) {
+            return;
+        }
+        if self.hashes.len() == MAX_KIDS {
+            self.hashes.pop_front();
+        }
+        self.hashes.push_back(self.hasher.hash_one(kid));
+    }
+}
+
+/// Key ids that are remembered for one provider.
+const MAX_KIDS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LENGTH: Duration = Duration::from_secs(10);
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn new_keys_alone_have_one_fetch_for_each_length() {
+        let mut cooldown = Cooldown::default();
+        let fetches = (0..1000).filter(|second| {
+            let may = cooldown.remaining(true, at(*second)).is_none();
+            if may {
+                cooldown.start(true, at(*second), LENGTH);
+            }
+            may
+        });
+        assert_eq!(fetches.count(), 100);
+    }
+
+    #[test]
+    fn an_old_key_leaves_one_for_a_new_one() {
+        let mut cooldown = Cooldown::default();
+        cooldown.start(false, at(100), LENGTH);
+        assert_eq!(cooldown.remaining(false, at(101)), Some(at(9)));
+        assert_eq!(cooldown.remaining(true, at(101)), None);
+        cooldown.start(true, at(101), LENGTH);
+        // One only, and what follows waits for both.
+        assert_eq!(cooldown.remaining(true, at(102)), Some(at(18)));
+        assert_eq!(cooldown.remaining(false, at(102)), Some(at(18)));
+        assert_eq!(cooldown.remaining(true, at(120)), None);
+    }
+
+    #[test]
+    fn both_together_have_no_more_fetches_over_time() {
+        let mut cooldown = Cooldown::default();
+        let mut fetches = 0;
+        for second in 0..1000 {
+            for is_new in [false, true] {
+                if cooldown.remaining(is_new, at(second)).is_none() {
+                    cooldown.start(is_new, at(second), LENGTH);
+                    fetches += 1;
+                }
+            }
+        }
+        assert!(fetches <= 101, "{fetches}");
+    }
+
+    #[test]
+    fn the_last_few_are_remembered() {
+        let mut sought = SoughtKids::default();
+        for index in 0..MAX_KIDS * 2 {
+            sought.insert(&index.to_string());
+            sought.insert(&index.to_string());
+        }
+        assert!(!sought.contains("0") && !sought.contains(&(MAX_KIDS - 1).to_string()));
+        assert!(sought.contains(&MAX_KIDS.to_string()));
+        assert!(sought.contains(&(MAX_KIDS * 2 - 1).to_string()));
+    }
+}
