@@ -2,7 +2,8 @@
 //!
 //! Each experiment prints one figure per line, bounds beside those that have one, and the exit
 //! status says whether all bounds hold. Build it with `--release`, and leave the machine alone
-//! meanwhile: latencies and ratios are of this machine.
+//! meanwhile: latencies and ratios are of this machine. Where others are at work on it, `chrt -r 1`
+//! keeps them away from `hang` and `providers`, which need the least of it.
 
 // A tool for tests says so when its own assumptions fail.
 #![allow(clippy::unwrap_used)]
