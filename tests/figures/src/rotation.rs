@@ -198,5 +198,3 @@ const RATE: u32 = 300;
 const ROTATIONS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(16)];
 /// The default.
 const COOLDOWN: Duration = Duration::from_secs(10);
-/// Generous for a fetch on loopback.
-const FETCH: Duration = Duration::from_millis(500);
