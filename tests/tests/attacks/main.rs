@@ -38,5 +38,9 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod claims;
+mod exhaustion;
+mod keys;
+mod paths;
 mod signatures;
 mod target;
+mod websocket;
