@@ -40,7 +40,9 @@
 mod claims;
 mod exhaustion;
 mod keys;
+mod own_stack;
 mod paths;
+mod peers;
 mod signatures;
 mod target;
 mod websocket;
