@@ -43,6 +43,8 @@ mod keys;
 mod own_stack;
 mod paths;
 mod peers;
+mod properties;
 mod signatures;
 mod target;
+mod truth_tables;
 mod websocket;
