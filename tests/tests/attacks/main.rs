@@ -37,9 +37,12 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod alone;
+mod bounded;
 mod claims;
 mod exhaustion;
 mod keys;
+mod leaks;
 mod own_stack;
 mod paths;
 mod peers;
@@ -48,3 +51,4 @@ mod signatures;
 mod target;
 mod truth_tables;
 mod websocket;
+mod wycheproof;
