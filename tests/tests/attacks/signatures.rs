@@ -225,6 +225,14 @@ fn empty_or_chosen_hmac_key_cve_2026_45363_cve_2026_44351_ghsa_869p_cjfg_cm3x() 
             target.refuses("a guessed secret", &token, Told::Signature);
         }
     }
+    // A secret serves where HMAC was named, and nowhere else.
+    let unnamed = json!({"keys": [secret.public_jwk(), es256().public_jwk()]});
+    let unnamed = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(unnamed);
+    let unnamed = oauth2_actix::OAuth2::builder().provider("unnamed", unnamed).build().unwrap();
+    let target = Target::behind(unnamed);
+    for kid in [json!(secret.kid()), Value::Null] {
+        target.refuses("HMAC unasked", &good().header("kid", kid).sign(secret), Told::Signature);
+    }
     // An empty or short secret of the provider's own is no key at all, and its tokens are nobody's.
     for short in [&[] as &[u8], &[0], &[7; 31]] {
         let jwk = json!({"kty": "oct", "k": b64(short), "kid": "short", "alg": "HS256"});

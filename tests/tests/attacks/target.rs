@@ -171,16 +171,17 @@ impl Target {
         raw(self.api.server().address(), &request("GET", path, lines))
     }
 
-    /// The token is refused as told, over HTTP and over WebSocket.
+    /// The token is refused as told, over HTTP and over WebSocket, by the middleware itself: the handlers there
+    /// ask for no claims.
     #[track_caller]
     pub(crate) fn refuses(&self, attack: &str, token: &str, told: Told) {
-        self.refuses_at(attack, "/me", "/ws", &[bearer(token)], told);
+        self.refuses_at(attack, "/bare", "/ws-bare", &[bearer(token)], told);
     }
 
     /// The request with these header lines is refused as told.
     #[track_caller]
     pub(crate) fn refuses_lines(&self, attack: &str, lines: &[Vec<u8>], told: Told) {
-        self.refuses_at(attack, "/me", "/ws", lines, told);
+        self.refuses_at(attack, "/bare", "/ws-bare", lines, told);
     }
 
     /// The same at paths of the caller's choice.
