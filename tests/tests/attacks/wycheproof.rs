@@ -214,3 +214,55 @@ fn classes_of_json_web_key_test() {
         assert!(policy(oct(alg, bytes)).is_ok(), "long_key");
     }
 }
+
+/// `SignatureMalleability` of Wycheproof's EdDSA sets: s is below the order of the group, or the signature is
+/// another one of the same token; and points that are none.
+#[test]
+fn malleable_and_degenerate_edwards_signatures() {
+    // The orders of the groups (RFC 8032 §5.1, §5.2), highest byte first.
+    let ed25519 = "1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed";
+    let ed448 = "3fffffffffffffffffffffffffffffffffffffffffffffffffffffff\
+                 7cca23e9c44edb49aed63690216cc2728dc58f552378c292ab5844f3";
+    let target = Target::start();
+    for (alg, order, size) in [
+        (Algorithm::EdDSA, ed25519, 32),
+        (Algorithm::Ed25519, ed25519, 32),
+        (Algorithm::Ed448, ed448, 57),
+    ] {
+        let key = key(alg);
+        let header = forge::header(key).to_string();
+        let order = openssl::bn::BigNum::from_hex_str(order).unwrap();
+        let raised = |message: &[u8]| {
+            let signature = key.sign(message);
+            let (r, s) = signature.split_at(size);
+            let s: Vec<u8> = s.iter().rev().copied().collect();
+            let s = &openssl::bn::BigNum::from_slice(&s).unwrap() + &order;
+            let mut s = s.to_vec_padded(i32::try_from(size).unwrap()).unwrap();
+            s.reverse();
+            [r, &s].concat()
+        };
+        target.refuses("s of the next round", &forge(&header, payload(), raised), Told::Signature);
+        let one = [&[1][..], &vec![0; size - 1]].concat();
+        let zero = vec![0; size];
+        let ones = vec![0xff; size];
+        for (attack, r, s) in [
+            ("zeros", &zero, &zero),
+            ("the neutral element and 0", &one, &zero),
+            ("the neutral element and 1", &one, &one),
+            ("ones", &ones, &ones),
+            ("no point", &ones, &zero),
+        ] {
+            let token = forge(&header, payload(), |_| [r.as_slice(), s].concat());
+            target.refuses(attack, &token, Told::Signature);
+        }
+        for length in [1, size, 2 * size - 1, 2 * size + 1] {
+            let token = forge(&header, payload(), |message| {
+                let mut signature = key.sign(message);
+                signature.resize(length, 0);
+                signature
+            });
+            target.refuses("another length", &token, Told::Signature);
+        }
+        target.accepts(alg.name(), &good().sign(key));
+    }
+}
