@@ -123,8 +123,14 @@ fn deeply_nested_json_cve_2025_53864_ghsa_xwmg_2g98_w7v9() {
             wide.refuses("deeper", &with_payload(claims), Told::Shape);
         }
     }
-    let shallow = nested("[", "", "]", 20);
-    let claims = payload().replacen('{', &format!("{{\"x\":{shallow},"), 1);
-    target.accepts("20 deep", &with_payload(claims));
+    // The limit of 32 levels is our own, well before that of the JSON reader below.
+    let claims_of_depth = |depth: usize| {
+        let deep = nested("[", "", "]", depth - 1);
+        payload().replacen('{', &format!("{{\"x\":{deep},"), 1)
+    };
+    target.accepts("32 levels", &with_payload(claims_of_depth(32)));
+    for depth in [33, 34, 64, 127, 128, 129] {
+        target.refuses("more levels", &with_payload(claims_of_depth(depth)), Told::Shape);
+    }
     assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
 }
