@@ -74,7 +74,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/role", web::get().to(role))
         .route("/users/me", web::get().to(me))
         .route("/users/{id}", web::get().to(public))
+        .route("/bare", web::to(bare))
         .route("/ws", web::get().to(ws))
+        .route("/ws-bare", web::get().to(ws_bare))
         .route("/ws-role", web::get().to(ws_role));
 }
 
@@ -157,6 +159,24 @@ async fn ws_role(
 ) -> actix_web::Result<HttpResponse> {
     claims.require_claim("role", "admin")?;
     ws(claims, request, body, calls).await
+}
+
+/// Asks for no claims: what is refused here, the middleware alone has refused.
+async fn bare(calls: Option<Data<Calls>>) -> &'static str {
+    count(calls);
+    "bare"
+}
+
+async fn ws_bare(
+    request: HttpRequest,
+    body: web::Payload,
+    calls: Option<Data<Calls>>,
+) -> actix_web::Result<HttpResponse> {
+    count(calls);
+    let (response, session, _) = actix_ws::handle(&request, body)?;
+    // The session is over at once: it is enough that there was one.
+    let _ = session.close(None).await;
+    Ok(response)
 }
 
 fn count(calls: Option<Data<Calls>>) {

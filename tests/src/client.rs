@@ -126,6 +126,13 @@ impl Connection {
         answer
     }
 
+    /// Exactly so many bytes.
+    pub fn read(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.0.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
     /// Everything until the other side closes.
     pub fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod client;
+pub mod forge;
 pub mod keys;
 pub mod log;
 pub mod tls;

@@ -1,0 +1,374 @@
+//! Attacks on claims.
+
+use std::time::Duration;
+
+use oauth2_actix::{
+    Algorithm, OAuth2, Provider,
+    testing::{ManualClock, Token},
+};
+use oauth2_actix_tests::{
+    client,
+    forge::{self, by, forge},
+    keys::key,
+};
+use serde_json::{Value, json};
+
+use crate::target::{
+    AUDIENCE, ISSUER, Target, Told, bearer, builder, claims, es256, good, holds_nothing_of,
+    payload, provider, with_payload,
+};
+
+/// CVE-2026-25537 (GHSA-h395-gr6q-cpjc, Rust's jsonwebtoken) and jsonwebtoken #388: times as text, as other
+/// types, negative or huge, that are ignored or end the process.
+#[test]
+fn times_of_other_types_cve_2026_25537_ghsa_h395_gr6q_cpjc_jsonwebtoken_388() {
+    let target =
+        Target::behind(builder().max_token_age(Duration::from_secs(3600)).build().unwrap());
+    let future = 4_000_000_000_u64;
+    for name in ["exp", "nbf", "iat"] {
+        for value in [
+            json!(future.to_string()),
+            json!("2100-01-01T00:00:00Z"),
+            json!(""),
+            Value::Null,
+            json!(true),
+            json!([future]),
+            json!({"seconds": future}),
+            json!(-1),
+            json!(-0.5),
+            json!(-1e300),
+            json!(1e300),
+            json!(f64::MAX),
+            json!(u64::MAX),
+            json!(i64::MIN),
+            json!(253_402_300_800_u64),
+        ] {
+            let token = good().claim(name, value.clone()).sign(es256());
+            target.refuses(&format!("{name}: {value}"), &token, Told::Shape);
+        }
+        // What no JSON reader of ours would write.
+        for value in ["1e999", "-1e999", "NaN", "Infinity", "0x7fffffff", "1.", ".5", "+1", "01"] {
+            let text = payload().replacen('{', &format!("{{\"{name}2\":{value},"), 1);
+            target.refuses(value, &with_payload(text), Told::Shape);
+            let mut claims = claims();
+            claims.remove(name);
+            let text = Value::Object(claims).to_string().replacen(
+                '{',
+                &format!("{{\"{name}\":{value},"),
+                1,
+            );
+            target.refuses(&format!("{name}: {value}"), &with_payload(text), Told::Shape);
+        }
+    }
+    target.refuses("no exp", &good().without("exp").sign(es256()), Told::Shape);
+    target.refuses(
+        "exp of another case",
+        &good().without("exp").claim("EXP", future).sign(es256()),
+        Told::Shape,
+    );
+    target.refuses("exp of 0", &good().claim("exp", 0).sign(es256()), Told::Expired);
+    target.refuses("exp of -0.0", &good().claim("exp", -0.0).sign(es256()), Told::Expired);
+    target.refuses("past", &good().expires_in(-1).sign(es256()), Told::Expired);
+    target.refuses("now", &good().expires_in(0).sign(es256()), Told::Expired);
+    target.refuses("early", &good().claim("nbf", future).sign(es256()), Told::Early);
+    let old = good().claim("iat", 1_700_000_000).sign(es256());
+    target.refuses("too old", &old, Told::Expired);
+    target.refuses("of no age", &good().without("iat").sign(es256()), Told::Shape);
+    target.accepts("iat ahead", &good().claim("iat", future).sign(es256()));
+    target.accepts("decimals", &good().claim("exp", 3e9).claim("nbf", 0.5).sign(es256()));
+}
+
+/// CVE-2025-30144 (fast-jwt: `iss` as a list), CVE-2024-53861 (PyJWT: as a part of the right one),
+/// CVE-2026-22748 (Spring: not checked at all).
+#[test]
+fn issuer_as_list_or_part_or_unchecked_cve_2025_30144_cve_2024_53861_cve_2026_22748() {
+    let target = Target::start();
+    for issuer in [
+        json!([ISSUER]),
+        json!([ISSUER, "https://canary.test"]),
+        json!(["https://canary.test", ISSUER]),
+        json!({"iss": ISSUER}),
+        json!(1),
+        json!(true),
+        Value::Null,
+    ] {
+        let token = good().claim("iss", issuer.clone()).sign(es256());
+        target.refuses(&issuer.to_string(), &token, Told::Shape);
+    }
+    target.refuses("none", &good().without("iss").sign(es256()), Told::Shape);
+    for issuer in [
+        "",
+        "https://idp.tes",
+        "ttps://idp.test",
+        "https://",
+        "idp.test",
+        "https://idp.test/",
+        "https://idp.test/canary",
+        "https://idp.test.canary.test",
+        "https://idp.test@canary.test",
+        "https://canary.test/https://idp.test",
+        "HTTPS://IDP.TEST",
+        "https://IDP.test",
+        "http://idp.test",
+        "https://idp.test:443",
+        "https://idp.test\u{0}",
+        " https://idp.test",
+        "https://idp.test ",
+        "https://idp.test,https://canary.test",
+        "https://idp%2etest",
+        "https://\u{456}dp.test",
+        "test",
+    ] {
+        let token = good().claim("iss", issuer).sign(es256());
+        target.refuses(issuer, &token, Told::Meant);
+    }
+    // Another provider's key under this issuer, and this key under another's issuer.
+    let other = key(Algorithm::RS256);
+    let second = Provider::new().issuer("https://b.test").audience(AUDIENCE).keys(other.jwk_set());
+    let first = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(es256().jwk_set());
+    let oauth2 = OAuth2::builder().provider("a", first).provider("b", second).build().unwrap();
+    let target = Target::behind(oauth2);
+    target.refuses("a's issuer, b's key", &good().sign(other), Told::Signature);
+    let token = good().claim("iss", "https://b.test").sign(es256());
+    target.refuses("b's issuer, a's key", &token, Told::Signature);
+}
+
+/// CVE-2020-26160, CVE-2025-62610 (GHSA-m732-5p4w-x69g); a token for another API, or an id_token
+/// (RFC 9068 §4, ASVS #2049): the audience absent, empty, of other types, or another.
+#[test]
+fn audience_absent_other_or_of_an_id_token_cve_2020_26160_cve_2025_62610_asvs_2049() {
+    let target = Target::start();
+    target.refuses("none", &good().without("aud").sign(es256()), Told::Meant);
+    for audience in [
+        json!(""),
+        json!([]),
+        json!([""]),
+        json!("other-api"),
+        json!("ap"),
+        json!("api2"),
+        json!("API"),
+        json!("api "),
+        json!("api,other"),
+        json!("api other"),
+        json!("*"),
+        json!(ISSUER),
+        json!(["canary-client"]),
+        json!(["ap", "i"]),
+        json!(["a", "p", "i"]),
+    ] {
+        let token = good().claim("aud", audience.clone()).sign(es256());
+        target.refuses(&audience.to_string(), &token, Told::Meant);
+    }
+    for audience in [
+        Value::Null,
+        json!(1),
+        json!(true),
+        json!({"api": true}),
+        json!([AUDIENCE, 1]),
+        json!([null, AUDIENCE]),
+        json!([[AUDIENCE]]),
+        json!([{"aud": AUDIENCE}]),
+    ] {
+        let token = good().claim("aud", audience.clone()).sign(es256());
+        target.refuses(&audience.to_string(), &token, Told::Shape);
+    }
+    target.accepts("one of several", &good().claim("aud", json!(["x", AUDIENCE])).sign(es256()));
+    let elsewhere = good().without("aud").claim("client_id", AUDIENCE).claim("azp", AUDIENCE);
+    target.refuses("in another claim", &elsewhere.sign(es256()), Told::Meant);
+    for typ in ["id_token+jwt", "logout+jwt", "dpop+jwt", "secevent+jwt", "jwt+at", "JOSE", ""] {
+        target.refuses(typ, &good().header("typ", typ).sign(es256()), Told::Shape);
+    }
+    for typ in [json!(1), json!(["at+jwt"])] {
+        target.refuses("no text", &good().header("typ", typ).sign(es256()), Told::Shape);
+    }
+    // An id_token of a provider whose access tokens say what they are.
+    let strict = OAuth2::builder().provider("strict", provider().require_at_jwt(true));
+    let target = Target::behind(strict.build().unwrap());
+    for typ in [json!("JWT"), json!("application/jwt"), Value::Null] {
+        let id_token = good().claim("nonce", "canary-nonce").header("typ", typ);
+        target.refuses("an id_token", &id_token.sign(es256()), Told::Shape);
+    }
+    // Where the audience is another claim, `aud` is none.
+    let cognito = OAuth2::builder().provider("cognito", provider().audience_claim("client_id"));
+    let good = good().without("aud").claim("client_id", AUDIENCE).sign(es256());
+    let target = Target::with_good(cognito.build().unwrap(), good);
+    let token = crate::target::good().claim("client_id", "canary").sign(es256());
+    target.refuses("aud instead of client_id", &token, Told::Meant);
+}
+
+/// RFC 7519 §4, ruby-jwt #713: two members of one name, of which one reader takes the first and another the
+/// last; in the header, in the claims, and deeper, also spelled with escapes.
+#[test]
+fn duplicate_names_rfc_7519_4_ruby_jwt_713() {
+    let target = Target::start();
+    let header = forge::header(es256()).to_string();
+    for member in [
+        r#""alg":"none""#,
+        r#""alg":"ES256""#,
+        r#""kid":"canary""#,
+        r#""kid":"ES256""#,
+        r#""typ":"JWT""#,
+        r#""\u0061lg":"ES256""#,
+        r#""x":1,"x":1"#,
+        r#""x":{"y":1,"y":2}"#,
+    ] {
+        for text in [
+            header.replacen('{', &format!("{{{member},"), 1),
+            format!("{},{member}}}", header.strip_suffix('}').unwrap()),
+        ] {
+            target.refuses(member, &forge(&text, payload(), by(es256())), Told::Shape);
+        }
+    }
+    let claims = payload();
+    for member in [
+        r#""exp":4000000000"#,
+        r#""iss":"https://idp.test""#,
+        r#""aud":"api""#,
+        r#""sub":"canary-admin""#,
+        r#""\u0073ub":"canary-admin""#,
+        r#""s\u0075\u0062":"canary-admin""#,
+        r#""role":"user","role":"admin""#,
+        r#""deep":[{"a":{"b":1,"b":1}}]"#,
+        r#""":1,"":1"#,
+    ] {
+        for text in [
+            claims.replacen('{', &format!("{{{member},"), 1),
+            format!("{},{member}}}", claims.strip_suffix('}').unwrap()),
+        ] {
+            target.refuses(member, &with_payload(text), Told::Shape);
+        }
+    }
+    // And what is no JSON object, or not one alone.
+    for text in [
+        "",
+        "null",
+        "[]",
+        "\"x\"",
+        "1",
+        "{}{}",
+        "{",
+        "{\"exp\":4000000000,}",
+        "\u{feff}{}",
+        "{'exp':4000000000}",
+        "{\"a\":\"\u{1}\"}",
+        "{}\u{0}",
+        "{\"a\":\"\\ud800\"}",
+    ] {
+        target.refuses(text, &with_payload(text), Told::Shape);
+        target.refuses(text, &forge(text, payload(), by(es256())), Told::Shape);
+    }
+    let mut latin = claims.replacen('{', "{\"x\":\"?\",", 1).into_bytes();
+    let place = latin.iter().position(|byte| *byte == b'?').unwrap();
+    latin[place] = 0xe9;
+    target.refuses("Latin-1", &with_payload(latin), Told::Shape);
+}
+
+/// `"role":["user","admin"]`, `"role":"administrator"`, number against text, `read` in `read:all`, a nested
+/// name with a dot: what a demand takes for the value, and must not.
+#[test]
+fn claim_types_in_predicates() {
+    let target = Target::start();
+    let scope = |token: Token| {
+        let token = token.sign(es256());
+        let answer = target.ask("/scope", &[bearer(&token)]);
+        holds_nothing_of("scope", &format!("{answer:?}"), token.as_bytes());
+        (answer.status, answer.challenge().to_owned(), answer.body)
+    };
+    let demanded = "Bearer realm=\"api\", error=\"insufficient_scope\", \
+         error_description=\"The token does not permit this.\", scope=\"orders:read\"";
+    let body = json!({
+        "error": "insufficient_scope", "error_description": "The token does not permit this.",
+    });
+    for (name, value) in [
+        ("scope", json!("orders:read:all")),
+        ("scope", json!("orders")),
+        ("scope", json!("read")),
+        ("scope", json!("xorders:read")),
+        ("scope", json!("ORDERS:READ")),
+        ("scope", json!("orders:read,orders:write")),
+        ("scope", json!("orders:write\torders:read")),
+        ("scope", json!("orders:write\norders:read")),
+        ("scope", json!("orders:write\u{a0}orders:read")),
+        ("scope", json!(["orders:read orders:write"])),
+        ("scope", json!([["orders:read"]])),
+        ("scope", json!({"orders:read": true})),
+        ("scope", json!(true)),
+        ("scope", json!("*")),
+        ("scope", json!("orders:*")),
+        ("scope", Value::Null),
+        ("Scope", json!("orders:read")),
+        ("scopes", json!("orders:read")),
+        ("permissions", json!(["orders:read"])),
+    ] {
+        let refused = (403, demanded.to_owned(), body.to_string());
+        assert_eq!(scope(good().claim(name, value.clone())), refused, "{name}: {value}");
+    }
+    for (name, value) in [
+        ("scope", json!("a orders:read b")),
+        ("scope", json!(["a", "orders:read"])),
+        ("scp", json!("orders:read")),
+    ] {
+        assert_eq!(scope(good().claim(name, value)).0, 200);
+    }
+    // `/realm_access/roles` must be, or contain, `admin`.
+    for (name, value) in [
+        ("realm_access", json!({"roles": ["user", "administrator"]})),
+        ("realm_access", json!({"roles": "administrator"})),
+        ("realm_access", json!({"roles": "user,admin"})),
+        ("realm_access", json!({"roles": "user admin"})),
+        ("realm_access", json!({"roles": ["ADMIN", "Admin", "admin "]})),
+        ("realm_access", json!({"roles": [["admin"]]})),
+        ("realm_access", json!({"roles": [{"name": "admin"}]})),
+        ("realm_access", json!({"roles": {"admin": true}})),
+        ("realm_access", json!({"roles": [1, true, null]})),
+        ("realm_access", json!({"roles": Value::Null})),
+        ("realm_access", json!({"roles/0": "admin"})),
+        ("realm_access", json!("admin")),
+        ("realm_access", json!(["admin"])),
+        ("realm_access.roles", json!("admin")),
+        ("/realm_access/roles", json!("admin")),
+        ("realm_access/roles", json!("admin")),
+        ("roles", json!(["admin"])),
+        ("role", json!("admin")),
+    ] {
+        let token = good().claim(name, value.clone()).sign(es256());
+        let lines = [bearer(&token)];
+        let attack = format!("{name}: {value}");
+        let before = target.api.private_calls();
+        let answer = target.ask("/role", &lines);
+        crate::target::is_refusal(&attack, &answer, Told::NotPermitted);
+        holds_nothing_of(&attack, &format!("{answer:?}"), &lines[0]);
+        assert_eq!(target.api.private_calls(), before, "{attack}");
+    }
+    let admin = good().claim("realm_access", json!({"roles": ["user", "admin"]})).sign(es256());
+    assert_eq!(target.ask("/role", &[bearer(&admin)]).status, 200);
+    // A WebSocket's handler that demands `role`.
+    for (name, value) in [
+        ("role", json!("administrator")),
+        ("role", json!(["user"])),
+        ("role", json!(0)),
+        ("roles", json!("admin")),
+    ] {
+        let token = good().claim(name, value).claim("canary", "canary").sign(es256());
+        target.refuses_at(name, "/role", "/ws-role", &[bearer(&token)], Told::NotPermitted);
+    }
+}
+
+/// Times by a clock that is moved, to the second: what was good ends when it says, and not later.
+#[test]
+fn a_token_ends_when_it_says() {
+    let clock = ManualClock::new();
+    let oauth2 = builder().leeway(Duration::from_secs(5)).clock(clock.clone()).build().unwrap();
+    let long = good().expires_in(86_400).sign(es256());
+    let target = Target::with_good(oauth2, long);
+    let short = good().claim("exp", clock.unix_seconds() + 60).sign(es256());
+    clock.advance(Duration::from_secs(64));
+    target.accepts("in its last second", &short);
+    clock.advance(Duration::from_secs(1));
+    target.refuses("after it", &short, Told::Expired);
+    assert!(
+        client::raw(target.api.server().address(), &crate::target::request("GET", "/public", &[]))
+            .body
+            .contains("public")
+    );
+}

@@ -1,0 +1,136 @@
+//! Attacks by size: whatever it is made of, a token costs no more than its length.
+
+use std::time::{Duration, Instant};
+
+use oauth2_actix_tests::{
+    client::Connection,
+    forge::{self, b64, by, forge, nested},
+};
+use serde_json::json;
+
+use crate::target::{Target, Told, bearer, builder, es256, good, payload, request, with_payload};
+
+/// Much more than any of these takes, even on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// CVE-2025-27144 (go-jose), CVE-2025-30204 (golang-jwt), CVE-2025-22868 (x/oauth2): many dots, or a huge
+/// header, taken apart at length. CVE-2025-61920: segments of any size.
+#[test]
+fn many_dots_and_oversized_segments_cve_2025_27144_cve_2025_30204_cve_2025_22868_cve_2025_61920() {
+    let target = Target::start();
+    let start = Instant::now();
+    let big = "A".repeat(60_000);
+    let token = good().sign(es256());
+    let [header, claims, signature] = forge::parts(&token);
+    for (attack, text) in [
+        ("dots", ".".repeat(16_000)),
+        ("more dots than the limit", ".".repeat(60_000)),
+        ("a token and dots", format!("{token}{}", ".".repeat(10_000))),
+        ("dots and a token", format!("{}{token}", ".".repeat(10_000))),
+        ("parts", "e30.".repeat(4_000)),
+        ("tokens", format!("{token}.").repeat(100)),
+        ("a huge header", format!("{big}.{claims}.{signature}")),
+        ("a huge payload", format!("{header}.{big}.{signature}")),
+        ("a huge signature", format!("{header}.{claims}.{big}")),
+        ("one part", big.clone()),
+        ("a huge kid", good().header("kid", "canary".repeat(9_000)).sign(es256())),
+        ("a huge claim", good().claim("canary", "canary".repeat(9_000)).sign(es256())),
+        ("many claims", {
+            let members: Vec<String> = (0..3_000).map(|n| format!("\"canary{n}\":{n}")).collect();
+            with_payload(format!("{{{}}}", members.join(",")))
+        }),
+    ] {
+        target.refuses(attack, &text, Told::Shape);
+    }
+    // Long, but within the limit: read to its end, and no further.
+    let fits = good().claim("filler", "x".repeat(11_000)).sign(es256());
+    assert!(fits.len() <= 16_384 && fits.len() > 14_000);
+    target.accepts("14 kB", &fits);
+    let long_signature = format!("{header}.{claims}.{}", "A".repeat(12_000));
+    target.refuses("a signature of 9 kB", &long_signature, Told::Signature);
+    // The limit is exact.
+    let exact = Target::behind(builder().max_token_length(token.len()).build().unwrap());
+    exact.accepts("as long as the limit", &token);
+    exact.refuses("one more", &format!("{token}A"), Told::Shape);
+    assert!(start.elapsed() < PATIENCE * 3, "{:?}", start.elapsed());
+    // Beyond what actix reads of a head, it answers by itself, and lives.
+    let mut connection = Connection::open(target.api.server().address());
+    connection.send(&request("GET", "/me", &[bearer(&"A".repeat(100_000))]));
+    assert!((400..=431).contains(&connection.answer().status));
+    target.still_works("a head of 100 kB");
+}
+
+/// Compressed JWE: CVE-2024-28180, CVE-2024-28176, CVE-2024-28122, CVE-2024-21319, CVE-2024-33664
+/// (GHSA-cjwg-qfpm-7377), CVE-2025-63811. Iterations of PBES2 that the token chooses: CVE-2023-52428,
+/// GHSA-2c7c-3mj9-8fqh, CVE-2022-36083. Nothing is inflated or derived: five parts are no token, and a
+/// header that asks for it over three is not heard.
+#[test]
+fn compressed_jwe_and_pbes2_cve_2024_28180_cve_2024_28176_cve_2024_33664_cve_2023_52428() {
+    let target = Target::start();
+    let start = Instant::now();
+    for header in [
+        json!({"alg": "dir", "enc": "A256GCM", "zip": "DEF"}),
+        json!({"alg": "RSA-OAEP", "enc": "A256GCM", "zip": "DEF", "kid": "RS256"}),
+        json!({"alg": "PBES2-HS256+A128KW", "enc": "A128GCM", "p2c": 2_147_483_647, "p2s": "AAAA"}),
+        json!({"alg": "PBES2-HS512+A256KW", "enc": "A256GCM", "p2c": u64::MAX, "p2s": "AAAA"}),
+        json!({"alg": "PBES2-HS256+A128KW", "enc": "A128GCM", "p2c": 1e300, "zip": "DEF"}),
+    ] {
+        let text = header.to_string();
+        let jwe =
+            format!("{}.{}.{}.{}.AAAA", b64(&text), b64([1; 40]), b64([2; 12]), b64([0; 9_000]));
+        target.refuses(&text, &jwe, Told::Shape);
+        target.refuses(&text, &forge(&text, payload(), by(es256())), Told::Signature);
+    }
+    // DEFLATE of zeros in a signed token, under a header that says so: bytes, and no JSON.
+    let mut deflated = vec![0xed, 0xc1, 0x01, 0x01, 0x00, 0x00, 0x00, 0x80];
+    deflated.resize(1_000, 0);
+    let mut header = forge::header(es256());
+    header["zip"] = json!("DEF");
+    target.refuses("DEFLATE", &forge(header.to_string(), deflated, by(es256())), Told::Shape);
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+}
+
+/// CVE-2025-53864 (GHSA-xwmg-2g98-w7v9): JSON nested so deep that reading it ends the stack, in the header
+/// or in the claims.
+#[test]
+fn deeply_nested_json_cve_2025_53864_ghsa_xwmg_2g98_w7v9() {
+    let target = Target::start();
+    let start = Instant::now();
+    for (open, inner, close) in [
+        ("[", "", "]"),
+        ("{\"a\":", "1", "}"),
+        ("[{\"a\":", "1", "}]"),
+        ("[[", "", "]]"),
+        ("[", "", ""),
+    ] {
+        for depth in [130, 1_000, 1_800] {
+            let deep = nested(open, inner, close, depth);
+            let claims = payload().replacen('{', &format!("{{\"canary\":{deep},"), 1);
+            let header =
+                forge::header(es256()).to_string().replacen('{', &format!("{{\"x\":{deep},"), 1);
+            let attack = format!("{depth} of {open}");
+            target.refuses(&attack, &with_payload(&claims), Told::Shape);
+            target.refuses(&attack, &forge(header, payload(), by(es256())), Told::Shape);
+            target.refuses(&attack, &with_payload(&deep), Told::Shape);
+        }
+    }
+    // As deep as a limit of 16 kB permits, and deeper where the limit is another.
+    let wide = Target::behind(builder().max_token_length(100_000).build().unwrap());
+    for depth in [12_000, 30_000] {
+        let deep = nested("[", "", "]", depth);
+        let claims = payload().replacen('{', &format!("{{\"canary\":{deep},"), 1);
+        if claims.len() < 60_000 {
+            wide.refuses("deeper", &with_payload(claims), Told::Shape);
+        }
+    }
+    // The limit of 32 levels is our own, well before that of the JSON reader below.
+    let claims_of_depth = |depth: usize| {
+        let deep = nested("[", "", "]", depth - 1);
+        payload().replacen('{', &format!("{{\"x\":{deep},"), 1)
+    };
+    target.accepts("32 levels", &with_payload(claims_of_depth(32)));
+    for depth in [33, 34, 64, 127, 128, 129] {
+        target.refuses("more levels", &with_payload(claims_of_depth(depth)), Told::Shape);
+    }
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+}

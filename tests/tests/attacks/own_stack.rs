@@ -1,0 +1,416 @@
+//! Traps in the libraries that this one is built on.
+
+use std::{
+    sync::{Arc, Barrier},
+    time::Duration,
+};
+
+use actix_cors::Cors;
+use actix_web::{App, HttpResponse, HttpServer, web};
+use oauth2_actix::{
+    Algorithm, OAuth2, Provider,
+    testing::{Answer, KeyServer, LocalServer, ManualClock, SigningKey},
+};
+use oauth2_actix_tests::{
+    api,
+    client::{Connection, raw},
+    forge::{self, b64, forge},
+    keys::key,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    keys::padded_digest,
+    target::{
+        AUDIENCE, ISSUER, Target, Told, bearer, builder, es256, good, is_refusal, payload, request,
+        with_header, with_payload,
+    },
+};
+
+/// josekit's `JwtPayloadValidator` lets a missing `aud` and `exp` pass, knows one `aud` only and no leeway, and
+/// refuses an `iat` ahead; its `expires_at()` panics on huge values. None of it is used.
+#[test]
+fn josekit_payload_validator_and_its_panics() {
+    let target = Target::behind(builder().leeway(Duration::from_secs(30)).build().unwrap());
+    target.refuses("no aud", &good().without("aud").sign(es256()), Told::Meant);
+    target.refuses("no exp", &good().without("exp").sign(es256()), Told::Shape);
+    target.accepts("several aud", &good().claim("aud", json!(["x", AUDIENCE, "y"])).sign(es256()));
+    target.accepts("leeway", &good().expires_in(-20).sign(es256()));
+    target.refuses("beyond it", &good().expires_in(-31).sign(es256()), Told::Expired);
+    target.accepts("iat ahead", &good().claim("iat", 4_000_000_000_u64).sign(es256()));
+    for name in ["exp", "nbf", "iat"] {
+        for value in ["1e300", "1.7976931348623157e308", "-1e300", "18446744073709551615", "1e19"] {
+            let text = payload().replacen('{', &format!("{{\"{name}\":{value},"), 1);
+            target.refuses(value, &with_payload(text), Told::Shape);
+            let alone = format!(
+                "{{\"iss\":\"{ISSUER}\",\"aud\":\"api\",{}\"{name}\":{value}}}",
+                if name == "exp" { "" } else { "\"exp\":4000000000," }
+            );
+            target.refuses(value, &with_payload(alone), Told::Shape);
+        }
+    }
+    for name in ["iss", "sub", "jti"] {
+        for value in [json!(1), json!(["x"]), Value::Null, json!({})] {
+            target.refuses(name, &good().claim(name, value).sign(es256()), Told::Shape);
+        }
+    }
+}
+
+/// josekit's `JwkSet::from_bytes` fails whole on one malformed key, its verifiers refuse tokens without a
+/// kid, `remove_key` leaves a stale `kid_map`, and of two JSON members of one name the last wins in silence.
+#[test]
+fn josekit_key_sets_fail_whole_and_want_a_kid() {
+    let first = SigningKey::generate(Algorithm::ES256, "first");
+    let second = SigningKey::generate(Algorithm::ES256, "second");
+    let set = |key: &SigningKey| {
+        json!({"keys": [
+            null, 7, "canary", [], {}, {"kty": 7}, {"kty": "EC", "crv": "P-256", "kid": "first"},
+            {"kty": "unheard-of", "kid": "canary"}, {"kty": "RSA", "n": "?", "e": "AQAB"},
+            key.public_jwk(),
+        ]})
+    };
+    let server = KeyServer::start(Answer::json(&set(&first))).unwrap();
+    let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(server.url());
+    let clock = ManualClock::new();
+    let oauth2 = OAuth2::builder()
+        .provider("fetched", provider)
+        .key_refresh_minutes(60)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let long = |key: &SigningKey| good().expires_in(86_400).sign(key);
+    let target = Target::with_good(oauth2, long(&first));
+    target.accepts("no kid", &good().header("kid", Value::Null).sign(&first));
+    target.refuses("no kid", &good().header("kid", Value::Null).sign(&second), Told::Signature);
+    // The key is taken out of the set: its name goes with it.
+    server.answer(Answer::json(&set(&second)));
+    clock.advance(Duration::from_secs(11));
+    let after = long(&second);
+    assert_eq!(target.ask("/me", &[bearer(&after)]).status, 200);
+    let answer = target.ask("/me", &[bearer(&long(&first))]);
+    is_refusal("a key that was removed", &answer, Told::Signature);
+    // A key with a member twice is none, and spoils no other.
+    let twice = first.public_jwk().to_string().replacen('{', "{\"kid\":\"canary\",", 1);
+    let document = format!("{{\"keys\":[{twice},{}]}}", es256().public_jwk());
+    let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(document);
+    let target = Target::behind(OAuth2::builder().provider("p", provider).build().unwrap());
+    for kid in [json!("first"), json!("canary"), Value::Null] {
+        let token = good().header("kid", kid).sign(&first);
+        target.refuses("a key with two names", &token, Told::Signature);
+    }
+}
+
+/// josekit inflates JWE without bound, compares HMAC with `!=`, and reads "critical" for "crit" in the JSON
+/// serialisation. Neither entry point is ever called: whatever asks for it is refused. (That HMAC is compared
+/// in constant time is the library's own test: no answer shows it.)
+#[test]
+fn josekit_jwe_hmac_and_json_serialisation_are_never_reached() {
+    let secret = key(Algorithm::HS256);
+    let provider = Provider::new()
+        .issuer(ISSUER)
+        .audience(AUDIENCE)
+        .algorithms([Algorithm::HS256])
+        .keys(secret.jwk_set());
+    let oauth2 = OAuth2::builder().provider("hmac", provider).build().unwrap();
+    let target = Target::with_good(oauth2, good().sign(secret));
+    let token = good().sign(secret);
+    let [header, claims, signature] = forge::parts(&token);
+    // Every shorter code, and every other byte.
+    let code = secret.sign(format!("{header}.{claims}").as_bytes());
+    for length in 1..code.len() {
+        let cut = format!("{header}.{claims}.{}", b64(&code[..length]));
+        is_refusal("a shorter code", &target.ask("/me", &[bearer(&cut)]), Told::Signature);
+        let mut wrong = code.clone();
+        wrong[length] ^= 1;
+        let wrong = format!("{header}.{claims}.{}", b64(wrong));
+        is_refusal("another code", &target.ask("/me", &[bearer(&wrong)]), Told::Signature);
+    }
+    let jwe = format!(
+        "{}..{}.{}.AAAA",
+        b64(r#"{"alg":"dir","enc":"A256GCM","zip":"DEF"}"#),
+        b64([1; 12]),
+        b64([0; 999])
+    );
+    target.refuses("JWE", &jwe, Told::Shape);
+    let json =
+        json!({"protected": header, "payload": claims, "signature": signature, "critical": []});
+    target.refuses("JSON serialisation", &json.to_string(), Told::NoBearer);
+    let critical = forge(
+        json!({"alg": "HS256", "crit": ["canary"], "canary": 1}).to_string(),
+        payload(),
+        forge::by(secret),
+    );
+    target.refuses("crit", &critical, Told::Shape);
+}
+
+/// What josekit does well must stay so: `crit` enforced, `b64` refused, the header's `alg` that of the
+/// verifier, RSA of 2048 bits, `use`, `key_ops` and `crv` checked, the length of ECDSA signatures.
+#[test]
+fn what_josekit_checks_is_checked() {
+    let target = Target::start();
+    target.refuses("crit", &with_header(&json!({"crit": ["exp"]})), Told::Shape);
+    target.refuses("b64", &with_header(&json!({"b64": false})), Told::Shape);
+    target.refuses("alg", &with_header(&json!({"alg": "ES384"})), Told::Signature);
+    for length in [0, 1, 63, 65, 70, 72, 128] {
+        let token = forge(forge::header(es256()).to_string(), payload(), |_| vec![1; length]);
+        let told = if length == 0 { Told::Shape } else { Told::Signature };
+        target.refuses("length", &token, told);
+    }
+    for (name, value) in
+        [("use", json!("enc")), ("key_ops", json!(["sign"])), ("crv", json!("P-384"))]
+    {
+        let mut jwk = es256().public_jwk();
+        jwk[name] = value;
+        let keys = json!({"keys": [jwk, key(Algorithm::RS256).public_jwk()]});
+        let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(keys);
+        let oauth2 = OAuth2::builder().provider("p", provider).build().unwrap();
+        let target = Target::with_good(oauth2, good().sign(key(Algorithm::RS256)));
+        target.refuses(name, &good().sign(es256()), Told::Signature);
+    }
+}
+
+/// actix-cors loses its headers below errors (its PR #809): refusals are answers, and leave with the CORS
+/// headers, and with those that let a script read the challenge.
+#[test]
+fn actix_cors_outside_adds_its_headers_to_refusals() {
+    let oauth2 = builder().build().unwrap();
+    let server = LocalServer::start(move |listener| {
+        let app = move || {
+            let cors = Cors::default()
+                .allowed_origin("https://app.test")
+                .allowed_header("authorization")
+                .allowed_methods(["GET"]);
+            App::new().configure(api::routes).wrap(oauth2.clone()).wrap(cors)
+        };
+        Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+    })
+    .unwrap();
+    let origin = b"Origin: https://app.test".to_vec();
+    let expired = bearer(&good().expires_in(-9).sign(es256()));
+    let role = bearer(&good().sign(es256()));
+    for (path, lines, status) in [
+        ("/me", vec![origin.clone()], 400),
+        ("/me", vec![origin.clone(), expired], 401),
+        ("/role", vec![origin.clone(), role], 403),
+    ] {
+        let answer = raw(server.address(), &request("GET", path, &lines));
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.header("access-control-allow-origin"), Some("https://app.test"));
+        let exposed = answer.header("access-control-expose-headers");
+        assert_eq!(exposed, Some("WWW-Authenticate, Retry-After"));
+    }
+    let preflight = [origin, b"Access-Control-Request-Method: GET".to_vec()];
+    assert_eq!(raw(server.address(), &request("OPTIONS", "/me", &preflight)).status, 200);
+    let stranger =
+        [b"Origin: https://canary.test".to_vec(), b"Access-Control-Request-Method: GET".to_vec()];
+    let answer = raw(server.address(), &request("OPTIONS", "/me", &stranger));
+    assert_eq!(answer.header("access-control-allow-origin"), None);
+}
+
+/// `req.path()` is the raw path, and the router matches another, with `%6d` decoded; `match_pattern()` at the
+/// App is the raw path again; `NormalizePath` merges slashes only. What is public is decided on the
+/// router's path.
+#[test]
+fn actix_raw_path_and_routers_path() {
+    let oauth2 = OAuth2::builder()
+        .provider("test", crate::target::provider())
+        .public_paths(["/users/{id:[^m].*}", "/files/{tail:.*}"])
+        .build()
+        .unwrap();
+    let target = Target::behind(oauth2.clone());
+    for path in ["/users/%6de", "/users/m%65", "/%75sers/%6d%65"] {
+        is_refusal(path, &target.ask(path, &[]), Told::NoToken);
+        let token = good().sign(es256());
+        assert_eq!(
+            target.ask(path, &[bearer(&token)]).status,
+            200,
+            "the router takes it to /users/me"
+        );
+    }
+    assert_eq!(target.ask("/users/%78", &[]).status, 200);
+    // A middleware outside that rewrites the path: what it makes of it counts.
+    let server = LocalServer::start(move |listener| {
+        use actix_web::middleware::NormalizePath;
+        let app = move || {
+            App::new()
+                .route("/files", web::to(|| async { "private" }))
+                .route("/files/{tail:.*}", web::to(|| async { "public" }))
+                .route("/secret/x", web::to(|| async { "private" }))
+                .wrap(oauth2.clone())
+                .wrap(NormalizePath::trim())
+        };
+        Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+    })
+    .unwrap();
+    for path in ["/files", "/files/", "//files", "/secret//x", "/secret/x/", "/files/..//secret/x"]
+    {
+        let answer = raw(server.address(), &request("GET", path, &[]));
+        assert_ne!(answer.body, "private", "{path}");
+    }
+    for path in ["/files", "/files/", "/secret//x"] {
+        is_refusal(path, &raw(server.address(), &request("GET", path, &[])), Told::NoToken);
+    }
+    assert_eq!(raw(server.address(), &request("GET", "//files//x", &[])).body, "public");
+}
+
+/// actix-ws' `handle()` echoes no subprotocol, and a browser that offered one then sees 1006: the refusal
+/// picks one.
+#[test]
+fn actix_ws_refusal_picks_a_subprotocol() {
+    let target = Target::start();
+    let lines = [
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Protocol: v12.stomp, v11.stomp",
+    ]
+    .map(|line| line.as_bytes().to_vec());
+    let mut connection = Connection::open(target.api.server().address());
+    connection.send(&request("GET", "/ws", &lines));
+    let answer = connection.answer();
+    assert_eq!(answer.header("sec-websocket-protocol"), Some("v12.stomp"));
+    assert_eq!(connection.read(17), b"\x88\x0f\x03\xf0token missing");
+    target.still_works("a subprotocol");
+}
+
+/// josekit accepts RSA keys of 2041 to 2047 bits, and any signature under an exponent of 1; a modulus with a
+/// leading zero byte, which aws-lc-rs refuses, is good.
+#[test]
+fn josekit_rsa_of_2041_bits_exponent_of_one_and_leading_zeros() {
+    let policy = |keys: Value| {
+        let all = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(keys);
+        OAuth2::builder().provider("p", all).build()
+    };
+    for bits in [2041, 2047] {
+        let rsa = openssl::rsa::Rsa::generate(bits).unwrap();
+        let jwk = json!({
+            "kty": "RSA", "n": b64(rsa.n().to_vec()), "e": b64(rsa.e().to_vec()), "kid": "short",
+        });
+        let pair = openssl::pkey::PKey::from_rsa(rsa).unwrap();
+        assert!(policy(jwk.clone()).is_err());
+        let target = Target::behind(policy(json!({"keys": [jwk, es256().public_jwk()]})).unwrap());
+        for kid in [json!({"alg": "RS256", "kid": "short"}), json!({"alg": "RS256"})] {
+            let token = forge(kid.to_string(), payload(), |message| {
+                let digest = openssl::hash::MessageDigest::sha256();
+                let mut signer = openssl::sign::Signer::new(digest, &pair).unwrap();
+                signer.sign_oneshot_to_vec(message).unwrap()
+            });
+            target.refuses(&format!("{bits} bits"), &token, Told::Signature);
+        }
+        let pem = String::from_utf8(pair.public_key_to_pem().unwrap()).unwrap();
+        let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(pem);
+        assert!(OAuth2::builder().provider("p", provider).build().is_err());
+    }
+    let rsa = key(Algorithm::RS256);
+    let mut one = rsa.public_jwk();
+    one["e"] = json!("AQ");
+    assert!(policy(one.clone()).is_err());
+    let target = Target::behind(policy(json!({"keys": [one, es256().public_jwk()]})).unwrap());
+    for alg in ["RS256", "PS256"] {
+        let header = json!({"alg": alg, "kid": rsa.kid()}).to_string();
+        let token = forge(header, payload(), |message| padded_digest(message, 256));
+        target.refuses("an exponent of 1", &token, Told::Signature);
+    }
+    let mut zero = rsa.public_jwk();
+    let modulus = base64::Engine::decode(
+        &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+        zero["n"].as_str().unwrap(),
+    );
+    zero["n"] = json!(b64([vec![0], modulus.unwrap()].concat()));
+    let target = Target::with_good(policy(zero).unwrap(), good().sign(rsa));
+    target.accepts("a leading zero", &good().sign(rsa));
+}
+
+/// A clone of `HttpRequest` held across `service.call` panics in actix: none is, also where a request waits
+/// for keys, is let through, or is refused by a hook.
+#[test]
+fn actix_request_clones_are_not_held_across_the_call() {
+    let server = KeyServer::start(Answer::json(&es256().jwk_set())).unwrap();
+    let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(server.url());
+    let oauth2 = OAuth2::builder()
+        .provider("fetched", provider)
+        .public_paths(api::PUBLIC_PATHS)
+        .key_refresh(Duration::ZERO)
+        .on_refusal(|request, _, answer| {
+            let _held = request.clone();
+            answer
+        })
+        .build()
+        .unwrap();
+    let target = Target::behind(oauth2);
+    for _ in 0..5 {
+        target.accepts("one that waits", &good().sign(es256()));
+        target.refuses("one that waits", &good().header("kid", "x").sign(es256()), Told::Signature);
+        assert_eq!(target.ask("/optional", &[bearer(&good().sign(es256()))]).status, 200);
+    }
+}
+
+/// A `reqwest::Client` shared by workers stalls with the worker that drives its connection: the keys are
+/// fetched on a thread of their own, so a handler that blocks its worker stops nobody else.
+#[test]
+fn reqwest_client_does_not_stall_with_a_worker() {
+    let server = KeyServer::start(Answer::json(&es256().jwk_set())).unwrap();
+    let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(server.url());
+    let oauth2 =
+        OAuth2::builder().provider("p", provider).key_refresh(Duration::ZERO).build().unwrap();
+    let barrier = Arc::new(Barrier::new(2));
+    let held = Arc::clone(&barrier);
+    let api = LocalServer::start(move |listener| {
+        let app = move || {
+            let held = Arc::clone(&held);
+            let block = move || {
+                let held = Arc::clone(&held);
+                async move {
+                    held.wait();
+                    held.wait();
+                    HttpResponse::Ok().finish()
+                }
+            };
+            App::new()
+                .route("/block", web::get().to(block))
+                .route("/me", web::get().to(HttpResponse::Ok))
+                .wrap(oauth2.clone())
+        };
+        Ok(HttpServer::new(app).workers(2).listen(listener)?.run())
+    })
+    .unwrap();
+    let token = bearer(&good().sign(es256()));
+    let ask = |path| raw(api.address(), &request("GET", path, std::slice::from_ref(&token))).status;
+    assert_eq!(ask("/me"), 200);
+    std::thread::scope(|scope| {
+        let blocked = scope.spawn(|| ask("/block"));
+        barrier.wait();
+        // One worker is blocked in a handler. Connections go to the workers in turn, so half of these
+        // wait for it; those of the other worker are served, each with a fetch.
+        let asked: Vec<_> = (0..4).map(|_| scope.spawn(|| ask("/me"))).collect();
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while asked.iter().filter(|one| one.is_finished()).count() < 2 {
+            assert!(std::time::Instant::now() < deadline, "the other worker stalls too");
+            std::thread::yield_now();
+        }
+        barrier.wait();
+        assert_eq!(blocked.join().unwrap(), 200);
+        for one in asked {
+            assert_eq!(one.join().unwrap(), 200);
+        }
+    });
+}
+
+/// `Compress` around an `Upgrade` that is no handshake sends chunks that are none (actix; a program's own
+/// answers have the same). A refusal has its length, whatever the request wants to upgrade to and accepts.
+#[test]
+fn actix_compress_and_upgrades_that_are_no_handshake() {
+    let target = Target::start();
+    for upgrade in ["websocket", "h2c", "TLS/1.0", "canary"] {
+        let lines = [
+            b"Accept-Encoding: gzip, br".to_vec(),
+            b"Connection: Upgrade".to_vec(),
+            format!("Upgrade: {upgrade}").into_bytes(),
+        ];
+        let answer = target.ask("/me", &lines);
+        is_refusal(upgrade, &answer, Told::NoToken);
+        assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string().as_str()));
+    }
+    target.still_works("upgrades");
+}

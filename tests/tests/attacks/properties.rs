@@ -1,0 +1,398 @@
+//! Decisions against a reference of their own, on whatever proptest makes up.
+
+use std::time::Duration;
+
+use actix_web::{
+    App, HttpResponse,
+    dev::ResourceDef,
+    test::{TestRequest, call_service, init_service},
+    web,
+};
+use oauth2_actix::{
+    Algorithm, ClaimValue, OAuth2, Provider, Requirement, all, all_of, any, any_of, present,
+    require_any_scope, require_claim, require_scope, testing::ManualClock,
+};
+use oauth2_actix_tests::{forge, keys::key};
+use proptest::{
+    prelude::*,
+    test_runner::{Config, TestCaseError, TestRunner},
+};
+use serde_json::{Map, Value, json};
+
+use crate::target::{AUDIENCE, ISSUER, provider};
+
+fn runner(cases: u32) -> TestRunner {
+    TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() })
+}
+
+/// A policy with a secret: proptest asks often.
+fn with_secret() -> oauth2_actix::OAuth2Builder {
+    let provider = Provider::new()
+        .issuer(ISSUER)
+        .audience(AUDIENCE)
+        .algorithms([Algorithm::HS256])
+        .keys(key(Algorithm::HS256).jwk_set());
+    OAuth2::builder().provider("secret", provider)
+}
+
+fn sign(claims: &Map<String, Value>) -> String {
+    let secret = key(Algorithm::HS256);
+    let claims = Value::Object(claims.clone()).to_string();
+    forge::forge(forge::header(secret).to_string(), claims, forge::by(secret))
+}
+
+// Few names and values, so that demands and claims meet.
+
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        8 => prop::sample::select(vec!["role", "a", "scope", "/role", "/a/b"]),
+        1 => prop::sample::select(vec![
+            "roles", "b", "a.b", "", "0", "a/b", "~", "\u{e9}", "/roles/0", "/a", "/", "//", "/a~1b", "/~0",
+            "/scope", "/b/a/0", "/b/-", "/b/00",
+        ]),
+    ]
+    .prop_map(str::to_owned)
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        8 => prop::sample::select(vec!["admin", "user"]).prop_map(str::to_owned),
+        4 => prop::sample::select(vec![
+            "adm", "administrator", "Admin", "admin ", "", "7", "true", "null", "admin user", "admin\tuser",
+            "a\"b", "\u{e9}",
+        ]).prop_map(str::to_owned),
+        1 => "[ -~]{0,8}",
+    ]
+}
+
+fn scalar() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        4 => text().prop_map(Value::from),
+        1 => prop::sample::select(vec![
+            json!(7), json!(-7), json!(0), json!(1), json!(7.0), json!(0.5), json!(u64::MAX),
+            json!(i64::MIN), json!(1e18), json!(true), json!(false), Value::Null,
+        ]),
+    ]
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    scalar().prop_recursive(3, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(name(), inner, 0..3)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+fn claims() -> impl Strategy<Value = Map<String, Value>> {
+    let nested = prop::collection::btree_map(Just("b".to_owned()), value(), 0..2)
+        .prop_map(|members| Value::Object(members.into_iter().collect()));
+    (prop::collection::btree_map(name(), value(), 0..8), prop::option::of(nested)).prop_map(
+        |(members, nested)| {
+            let mut claims: Map<String, Value> = members.into_iter().collect();
+            claims.extend(nested.map(|nested| ("a".to_owned(), nested)));
+            claims
+        },
+    )
+}
+
+#[derive(Clone, Debug)]
+enum Wanted {
+    Text(String),
+    Integer(i64),
+    Bool(bool),
+}
+
+impl Wanted {
+    fn value(&self) -> ClaimValue {
+        match self {
+            Self::Text(text) => text.as_str().into(),
+            Self::Integer(number) => (*number).into(),
+            Self::Bool(yes) => (*yes).into(),
+        }
+    }
+
+    fn is(&self, claim: &Value) -> bool {
+        match self {
+            Self::Text(text) => claim.as_str() == Some(text),
+            Self::Integer(number) => {
+                claim.as_i64() == Some(*number)
+                    || u64::try_from(*number).is_ok_and(|number| claim.as_u64() == Some(number))
+            }
+            Self::Bool(yes) => claim.as_bool() == Some(*yes),
+        }
+    }
+
+    /// Is it, or is in it.
+    fn met_by(&self, claim: &Value) -> bool {
+        match claim {
+            Value::Array(list) => list.iter().any(|item| self.is(item)),
+            claim => self.is(claim),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Demand {
+    One(String, Wanted),
+    AnyOf(String, Vec<Wanted>),
+    AllOf(String, Vec<Wanted>),
+    Present(String),
+    Scopes(Vec<String>),
+    AnyScope(Vec<String>),
+    Any(Vec<Demand>),
+    All(Vec<Demand>),
+}
+
+fn demand() -> impl Strategy<Value = Demand> {
+    let wanted = || {
+        prop_oneof![
+            4 => text().prop_map(Wanted::Text),
+            1 => prop::sample::select(vec![7, -7, 0, 1, i64::MIN]).prop_map(Wanted::Integer),
+            1 => any_bool().prop_map(Wanted::Bool),
+        ]
+    };
+    let several = move || prop::collection::vec(wanted(), 0..3);
+    let leaf = prop_oneof![
+        (name(), wanted()).prop_map(|(name, wanted)| Demand::One(name, wanted)),
+        (name(), several()).prop_map(|(name, wanted)| Demand::AnyOf(name, wanted)),
+        (name(), several()).prop_map(|(name, wanted)| Demand::AllOf(name, wanted)),
+        name().prop_map(Demand::Present),
+        prop::collection::vec(text(), 0..3).prop_map(Demand::Scopes),
+        prop::collection::vec(text(), 0..3).prop_map(Demand::AnyScope),
+    ];
+    leaf.prop_recursive(2, 12, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Demand::Any),
+            prop::collection::vec(inner, 0..3).prop_map(Demand::All),
+        ]
+    })
+}
+
+fn any_bool() -> impl Strategy<Value = bool> {
+    prop::bool::ANY
+}
+
+impl Demand {
+    fn requirement(&self) -> Requirement {
+        let values = |all: &[Wanted]| all.iter().map(Wanted::value).collect::<Vec<_>>();
+        let parts = |all: &[Self]| all.iter().map(Self::requirement).collect::<Vec<_>>();
+        match self {
+            Self::One(name, wanted) => require_claim(name.as_str(), wanted.value()),
+            Self::AnyOf(name, wanted) => require_claim(name.as_str(), any_of(values(wanted))),
+            Self::AllOf(name, wanted) => require_claim(name.as_str(), all_of(values(wanted))),
+            Self::Present(name) => require_claim(name.as_str(), present()),
+            Self::Scopes(wanted) => require_scope(wanted.iter().map(String::as_str)),
+            Self::AnyScope(wanted) => require_any_scope(wanted.iter().map(String::as_str)),
+            Self::Any(demands) => any(parts(demands)),
+            Self::All(demands) => all(parts(demands)),
+        }
+    }
+
+    fn holds(&self, claims: &Value) -> bool {
+        let find = |name: &String| match name.strip_prefix('/') {
+            Some(_) => claims.pointer(name),
+            None => claims.get(name),
+        };
+        let has_scope = |wanted: &String| {
+            !wanted.is_empty()
+                && ["scope", "scp"].iter().filter_map(|name| claims.get(*name)).any(|claim| {
+                    match claim {
+                        Value::String(text) => text.split(' ').any(|scope| scope == wanted),
+                        // Of a list, what RFC 6749 calls a scope-token.
+                        Value::Array(list) => {
+                            list.iter().any(|scope| scope == wanted)
+                                && wanted
+                                    .chars()
+                                    .all(|c| ('!'..='~').contains(&c) && c != '"' && c != '\\')
+                        }
+                        _ => false,
+                    }
+                })
+        };
+        match self {
+            Self::One(name, wanted) => find(name).is_some_and(|claim| wanted.met_by(claim)),
+            Self::AnyOf(name, all) => {
+                find(name).is_some_and(|claim| all.iter().any(|wanted| wanted.met_by(claim)))
+            }
+            Self::AllOf(name, all) => {
+                !all.is_empty()
+                    && find(name).is_some_and(|claim| all.iter().all(|wanted| wanted.met_by(claim)))
+            }
+            Self::Present(name) => find(name).is_some_and(|claim| !claim.is_null()),
+            Self::Scopes(all) => !all.is_empty() && all.iter().all(has_scope),
+            Self::AnyScope(all) => all.iter().any(has_scope),
+            Self::Any(demands) => demands.iter().any(|demand| demand.holds(claims)),
+            Self::All(demands) => {
+                !demands.is_empty() && demands.iter().all(|demand| demand.holds(claims))
+            }
+        }
+    }
+}
+
+#[test]
+fn predicates_on_arbitrary_claims() {
+    let oauth2 = with_secret().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let met = std::cell::Cell::new(0);
+    runner(3_000)
+        .run(&(claims(), prop::collection::vec(demand(), 1..6)), |(mut all, demands)| {
+            all.insert("iss".into(), json!(ISSUER));
+            all.insert("aud".into(), json!(AUDIENCE));
+            all.insert("exp".into(), json!(4_000_000_000_u64));
+            let token = sign(&all);
+            let claims = runtime
+                .block_on(oauth2.verify(&token))
+                .map_err(|error| TestCaseError::fail(error.to_string()))?;
+            prop_assert_eq!(claims.as_map(), &all);
+            for demand in &demands {
+                let holds = demand.holds(&Value::Object(all.clone()));
+                met.set(met.get() + usize::from(holds));
+                prop_assert_eq!(claims.satisfies(&demand.requirement()), holds, "{:?}", demand);
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert!(met.get() > 500, "too few demands are met to mean anything: {}", met.get());
+}
+
+/// A path of few letters, some of them escaped, and what the router makes of it.
+fn path() -> impl Strategy<Value = (String, String)> {
+    let letter = |text: &str| (text.to_owned(), text.to_owned());
+    let piece = prop_oneof![
+        8 => prop::sample::select(vec![
+            "docs", "public", "users", "me", "a", "x", ".", "..", ";", "-", "1", "42", "PUBLIC", "s", ":", ",",
+        ]).prop_map(letter),
+        2 => prop::sample::select(vec!["d", "o", "p", "m", "e", "u", ".", "1", ";", " "]).prop_map(|text| {
+            (format!("%{:02X}", text.as_bytes()[0]), text.to_owned())
+        }),
+        // The router leaves these as they are.
+        1 => prop::sample::select(vec!["%2F", "%25", "%2B"]).prop_map(letter),
+    ];
+    let segment = prop::collection::vec(piece, 0..3).prop_map(|pieces| {
+        pieces
+            .into_iter()
+            .fold((String::new(), String::new()), |(raw, seen), (r, s)| (raw + &r, seen + &s))
+    });
+    prop::collection::vec(segment, 1..5).prop_map(|segments| {
+        let raw: Vec<String> = segments.iter().map(|one| one.0.clone()).collect();
+        let seen: Vec<String> = segments.into_iter().map(|one| one.1).collect();
+        (format!("/{}", raw.join("/")), format!("/{}", seen.join("/")))
+    })
+}
+
+fn is_pattern(definition: &ResourceDef) -> bool {
+    definition.pattern().is_some_and(|pattern| pattern.contains('{'))
+}
+
+#[test]
+fn public_paths_are_as_actix_resources() {
+    for patterns in [
+        &["/"][..],
+        &["/public"],
+        &["/public/"],
+        &["/docs/{tail:.*}"],
+        &["/users/{id}"],
+        &["/users/{id:\\d+}", "/a"],
+        &["/users/{id:[^m].*}"],
+        &["/{one}/x/{two}", "/docs"],
+        &["/{tail:.*}s"],
+        &["/a.b", "/a-{x}"],
+    ] {
+        let oauth2 = OAuth2::builder()
+            .provider("test", provider())
+            .public_paths(patterns.iter().copied())
+            .build()
+            .unwrap();
+        let definitions: Vec<ResourceDef> =
+            patterns.iter().map(|pattern| ResourceDef::new(*pattern)).collect();
+        let system = actix_web::rt::System::new();
+        let app = App::new().default_service(web::to(HttpResponse::Ok)).wrap(oauth2);
+        let app = system.block_on(init_service(app));
+        runner(400)
+            .run(&path(), |(raw, seen)| {
+                let request = TestRequest::with_uri(&raw).to_request();
+                let status = system.block_on(call_service(&app, request)).status().as_u16();
+                // Patterns never take a path that names another: some handlers would follow it.
+                let dots = seen.replace("%2F", "/").split('/').any(|one| one == "." || one == "..");
+                let matches = |definition: &ResourceDef| {
+                    definition.is_match(&seen) && !(dots && is_pattern(definition))
+                };
+                let public = definitions.iter().any(matches);
+                prop_assert_eq!(status, if public { 200 } else { 400 }, "{} as {}", raw, seen);
+                Ok(())
+            })
+            .unwrap();
+    }
+}
+
+/// A time claim: sane and near, or anything else.
+fn time(now: i64) -> impl Strategy<Value = Option<Value>> {
+    prop_oneof![
+        6 => (-1_300_i64..1_300).prop_map(move |offset| Some(json!(now + offset))),
+        2 => (-1_300.0..1_300.0).prop_map(move |offset: f64| Some(json!(now as f64 + offset))),
+        2 => Just(None),
+        1 => prop::sample::select(vec![
+            json!(0), json!(-1), json!(-0.0), json!(1e300), json!(u64::MAX), json!(i64::MIN),
+            json!(253_402_300_799_u64), json!(253_402_300_800_u64), json!(253_402_300_799.5),
+            json!("4000000000"), json!(true), Value::Null, json!([4_000_000_000_u64]), json!({}),
+        ]).prop_map(Some),
+        1 => prop::num::f64::ANY.prop_map(|any| Some(json!(any))),
+        1 => prop::num::i64::ANY.prop_map(|any| Some(json!(any))),
+    ]
+}
+
+/// None: not there. Some(None): there, and no time.
+fn read(claim: &Option<Value>) -> Option<Option<f64>> {
+    let number = match claim {
+        None => return None,
+        Some(Value::Number(number)) => number.as_f64(),
+        Some(_) => None,
+    };
+    Some(number.filter(|seconds| *seconds >= 0.0 && *seconds <= 253_402_300_799.0))
+}
+
+#[test]
+fn times_of_arbitrary_claims() {
+    let clock = ManualClock::new();
+    let now = i64::try_from(clock.unix_seconds()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let limits = (prop_oneof![Just(0), 0_u64..=600], prop::option::of(1_u64..1_300));
+    let accepted = std::cell::Cell::new(0);
+    runner(4_000)
+        .run(&(time(now), time(now), time(now), limits), |(exp, nbf, iat, (leeway, age))| {
+            let mut builder =
+                with_secret().leeway(Duration::from_secs(leeway)).clock(clock.clone());
+            if let Some(age) = age {
+                builder = builder.max_token_age(Duration::from_secs(age));
+            }
+            let oauth2 = builder.build().map_err(|error| TestCaseError::fail(error.to_string()))?;
+            let mut claims = Map::new();
+            claims.insert("iss".into(), json!(ISSUER));
+            claims.insert("aud".into(), json!(AUDIENCE));
+            for (name, claim) in [("exp", &exp), ("nbf", &nbf), ("iat", &iat)] {
+                if let Some(value) = claim {
+                    claims.insert(name.into(), value.clone());
+                }
+            }
+            let (at, slack) = (now as f64, leeway as f64);
+            let expected = matches!(read(&exp), Some(Some(exp)) if at < exp + slack)
+                && match read(&nbf) {
+                    None => true,
+                    Some(nbf) => nbf.is_some_and(|nbf| nbf <= at + slack),
+                }
+                && match (read(&iat), age) {
+                    (None, age) => age.is_none(),
+                    (Some(None), _) => false,
+                    (Some(Some(_)), None) => true,
+                    (Some(Some(iat)), Some(age)) => at < iat + age as f64 + slack,
+                };
+            let verified = runtime.block_on(oauth2.verify(&sign(&claims)));
+            accepted.set(accepted.get() + usize::from(expected));
+            prop_assert_eq!(verified.is_ok(), expected, "{:?}", verified.err());
+            Ok(())
+        })
+        .unwrap();
+    assert!(accepted.get() > 300, "too few are accepted to mean anything: {}", accepted.get());
+}

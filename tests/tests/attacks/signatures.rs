@@ -1,0 +1,619 @@
+//! Attacks on a token's header and signature.
+
+use oauth2_actix::{
+    Algorithm, Provider,
+    testing::{Answer, KeyServer, SigningKey},
+};
+use oauth2_actix_tests::{
+    forge::{self, b64, by, forge, hmac, sealed},
+    keys::{EVERY, key},
+};
+use serde_json::{Value, json};
+
+use crate::target::{
+    AUDIENCE, ISSUER, Target, Told, bearer, builder, es256, good, payload, with_header,
+};
+
+/// CVE-2015-2951, CVE-2020-28042, CVE-2022-23540: the token says that it is not signed, in whatever
+/// spelling, and has no signature, or any.
+#[test]
+fn alg_none_and_case_variants_cve_2015_2951_cve_2020_28042_cve_2022_23540() {
+    let target = Target::start();
+    let genuine = good().sign(es256());
+    let signature = forge::parts(&genuine)[2].to_owned();
+    for alg in
+        ["none", "None", "NONE", "nOnE", "noNe", "n\u{f6}ne", "none ", " none", "none\u{0}", ""]
+    {
+        let header = json!({"alg": alg, "typ": "JWT"}).to_string();
+        let signed = format!("{}.{}", b64(header), b64(payload()));
+        target.refuses(alg, &format!("{signed}."), Told::Shape);
+        target.refuses(alg, &signed, Told::Shape);
+        for signature in [signature.as_str(), "AA", "bm9uZQ"] {
+            target.refuses(alg, &format!("{signed}.{signature}"), Told::Signature);
+        }
+    }
+    for alg in [Value::Null, json!(false), json!(0), json!([]), json!(["none"]), json!({})] {
+        let header = json!({"alg": alg}).to_string();
+        target.refuses("no text", &forge(header, payload(), |_| vec![0]), Told::Shape);
+    }
+    target.refuses("no alg", &forge("{}", payload(), by(es256())), Told::Shape);
+    // Whatever a key at hand has signed.
+    for alg in ["none", "None"] {
+        target.refuses(alg, &with_header(&json!({"alg": alg})), Told::Signature);
+    }
+    // A genuine token whose signature was taken away, or emptied.
+    let [header, claims, _] = forge::parts(&genuine);
+    target.refuses("no signature", &format!("{header}.{claims}."), Told::Shape);
+    target.refuses("no third part", &format!("{header}.{claims}"), Told::Shape);
+    for bytes in [1, 32, 64, 256] {
+        let zeros = b64(vec![0; bytes]);
+        target.refuses("zeros", &format!("{header}.{claims}.{zeros}"), Told::Signature);
+    }
+}
+
+/// CVE-2016-10555, CVE-2015-9235, CVE-2024-33663, CVE-2024-37568 (GHSA-5357-c2jx-v7qh),
+/// CVE-2023-48223, CVE-2026-34950 (GHSA-mvf2-f6gm-w987): the public key of RSA or ECDSA, in any of its
+/// textual forms, taken for an HMAC secret.
+#[test]
+fn public_key_as_hmac_secret_cve_2016_10555_cve_2015_9235_cve_2024_33663_cve_2024_37568() {
+    let target = Target::start();
+    for alg in [Algorithm::RS256, Algorithm::PS512, Algorithm::ES256, Algorithm::EdDSA] {
+        let key = key(alg);
+        for (name, secret) in forge::public_texts(key) {
+            for hash in ["HS256", "HS384", "HS512"] {
+                let header = json!({"alg": hash, "kid": key.kid(), "typ": "JWT"}).to_string();
+                let token = forge(header, payload(), |message| hmac(hash, &secret, message));
+                let attack = format!("{hash} with {name} of {alg}");
+                if hash == "HS256" {
+                    target.refuses(&attack, &token, Told::Signature);
+                } else {
+                    let answer = target.ask("/me", &[bearer(&token)]);
+                    crate::target::is_refusal(&attack, &answer, Told::Signature);
+                }
+            }
+            // Without the kid, and under the algorithm that the key is for.
+            for header in [json!({"alg": "HS256"}), json!({"alg": alg.name(), "kid": key.kid()})] {
+                let token =
+                    forge(header.to_string(), payload(), |message| hmac("HS256", &secret, message));
+                let answer = target.ask("/me", &[bearer(&token)]);
+                crate::target::is_refusal(name, &answer, Told::Signature);
+            }
+        }
+    }
+    target.still_works("HMAC with public keys");
+}
+
+/// The same where the provider's HMAC is allowed, beside keys that are not for it.
+#[test]
+fn public_key_as_hmac_secret_where_hmac_is_allowed_cve_2026_34950() {
+    let secret = key(Algorithm::HS256);
+    let keys = json!({"keys": [
+        secret.public_jwk(), es256().public_jwk(), key(Algorithm::RS256).public_jwk(),
+    ]});
+    let provider = Provider::new()
+        .issuer(ISSUER)
+        .audience(AUDIENCE)
+        .algorithms([Algorithm::HS256, Algorithm::ES256, Algorithm::RS256])
+        .keys(keys);
+    let oauth2 = oauth2_actix::OAuth2::builder().provider("mixed", provider).build().unwrap();
+    let target = Target::behind(oauth2);
+    target.accepts("its own secret", &good().sign(secret));
+    for key in [es256(), key(Algorithm::RS256)] {
+        for (name, text) in forge::public_texts(key) {
+            for kid in [json!(key.kid()), json!(secret.kid()), Value::Null] {
+                let mut header = json!({"alg": "HS256", "kid": kid});
+                if kid.is_null() {
+                    header.as_object_mut().unwrap().remove("kid");
+                }
+                let token =
+                    forge(header.to_string(), payload(), |message| hmac("HS256", &text, message));
+                let answer = target.ask("/me", &[bearer(&token)]);
+                crate::target::is_refusal(name, &answer, Told::Signature);
+            }
+        }
+    }
+    target.still_works("HMAC with public keys");
+}
+
+/// CVE-2026-22817 (GHSA-f67f-6cw9-8mq4), CVE-2026-22818 (GHSA-3vhc-576x-3qv4): a key that names no
+/// algorithm, and a verifier that believes the token's.
+#[test]
+fn jwk_without_alg_and_the_headers_word_for_it_cve_2026_22817_cve_2026_22818() {
+    let bare = |key: &SigningKey| {
+        let mut jwk = key.public_jwk();
+        jwk.as_object_mut().unwrap().remove("alg");
+        jwk
+    };
+    let (rsa, ec) = (key(Algorithm::RS256), es256());
+    let provider = Provider::new()
+        .issuer(ISSUER)
+        .audience(AUDIENCE)
+        .keys(json!({"keys": [bare(rsa), bare(ec)]}));
+    let oauth2 = oauth2_actix::OAuth2::builder().provider("bare", provider).build().unwrap();
+    let target = Target::behind(oauth2);
+    target.accepts("RSA", &good().sign(rsa));
+    for key in [rsa, ec] {
+        for (name, secret) in forge::public_texts(key) {
+            let header = json!({"alg": "HS256", "kid": key.kid()}).to_string();
+            let token = forge(header, payload(), |message| hmac("HS256", &secret, message));
+            target.refuses(name, &token, Told::Signature);
+        }
+        for alg in EVERY.iter().map(|key| key.algorithm()).filter(|alg| *alg != key.algorithm()) {
+            let token = good().header("alg", alg.name()).sign(key);
+            target.refuses(alg.name(), &token, Told::Signature);
+        }
+    }
+}
+
+/// CVE-2022-23539, CVE-2022-23541: a key used with an algorithm of another type, padding, hash or curve
+/// than its own.
+#[test]
+fn key_type_not_tied_to_alg_cve_2022_23539_cve_2022_23541() {
+    let target = Target::start();
+    for signer in EVERY.iter() {
+        for named in EVERY.iter() {
+            for alg in [signer.algorithm(), named.algorithm()] {
+                let edwards = |alg| matches!(alg, Algorithm::EdDSA | Algorithm::Ed25519);
+                if signer.kid() == named.kid() && alg == signer.algorithm()
+                    || alg.is_symmetric() && signer.algorithm().is_symmetric()
+                {
+                    continue;
+                }
+                let token =
+                    good().header("alg", alg.name()).header("kid", named.kid()).sign(signer);
+                let attack = format!(
+                    "{} of {}, said to be {alg} of {}",
+                    signer.algorithm(),
+                    signer.kid(),
+                    named.kid()
+                );
+                let answer = target.ask("/me", &[bearer(&token)]);
+                assert!(!(edwards(alg) && answer.status == 200), "{attack}");
+                crate::target::is_refusal(&attack, &answer, Told::Signature);
+            }
+        }
+    }
+    target.still_works("swapped algorithms");
+    // The same over WebSocket, for those that have a name.
+    for (alg, kid, signer) in [
+        ("RS256", "PS256", Algorithm::RS256),
+        ("PS256", "RS256", Algorithm::PS256),
+        ("ES256", "ES256K", Algorithm::ES256),
+        ("ES384", "ES256", Algorithm::ES256),
+        ("ES256", "RS256", Algorithm::RS256),
+        ("EdDSA", "Ed448", Algorithm::Ed25519),
+    ] {
+        let token = good().header("alg", alg).header("kid", kid).sign(key(signer));
+        target.refuses(alg, &token, Told::Signature);
+    }
+}
+
+/// CVE-2026-45363 (GHSA-c32j-vqhx-rx3x), CVE-2026-44351 (GHSA-gmvf-9v4p-v8jc), GHSA-869p-cjfg-cm3x:
+/// HMAC under an empty secret, a short one, or one that the token itself brings.
+#[test]
+fn empty_or_chosen_hmac_key_cve_2026_45363_cve_2026_44351_ghsa_869p_cjfg_cm3x() {
+    let secret = key(Algorithm::HS256);
+    let with = |jwk: Value| {
+        Provider::new()
+            .issuer(ISSUER)
+            .audience(AUDIENCE)
+            .algorithms([Algorithm::HS256, Algorithm::ES256])
+            .keys(json!({"keys": [jwk, es256().public_jwk()]}))
+    };
+    let policy = |jwk| oauth2_actix::OAuth2::builder().provider("p", with(jwk)).build().unwrap();
+    let target = Target::behind(policy(secret.public_jwk()));
+    let guesses: Vec<Vec<u8>> = vec![
+        vec![],
+        vec![0],
+        vec![0; 32],
+        b"secret".to_vec(),
+        b"null".to_vec(),
+        b"undefined".to_vec(),
+        b"HS256".to_vec(),
+        b"canary-secret-of-the-forger-0123456".to_vec(),
+    ];
+    for guess in &guesses {
+        for header in [
+            json!({"alg": "HS256"}),
+            json!({"alg": "HS256", "kid": secret.kid()}),
+            json!({"alg": "HS256", "kid": ""}),
+            json!({"alg": "HS256", "kid": "canary-kid", "k": b64(guess)}),
+            json!({"alg": "HS256", "kid": secret.kid(), "jwk": {"kty": "oct", "k": b64(guess)}}),
+        ] {
+            let token =
+                forge(header.to_string(), payload(), |message| hmac("HS256", guess, message));
+            target.refuses("a guessed secret", &token, Told::Signature);
+        }
+    }
+    // A secret serves where HMAC was named, and nowhere else.
+    let unnamed = json!({"keys": [secret.public_jwk(), es256().public_jwk()]});
+    let unnamed = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(unnamed);
+    let unnamed = oauth2_actix::OAuth2::builder().provider("unnamed", unnamed).build().unwrap();
+    let target = Target::behind(unnamed);
+    for kid in [json!(secret.kid()), Value::Null] {
+        target.refuses("HMAC unasked", &good().header("kid", kid).sign(secret), Told::Signature);
+    }
+    // An empty or short secret of the provider's own is no key at all, and its tokens are nobody's.
+    for short in [&[] as &[u8], &[0], &[7; 31]] {
+        let jwk = json!({"kty": "oct", "k": b64(short), "kid": "short", "alg": "HS256"});
+        let target = Target::behind(policy(jwk.clone()));
+        for kid in [json!("short"), json!("")] {
+            let header = json!({"alg": "HS256", "kid": kid}).to_string();
+            let token = forge(header, payload(), |message| hmac("HS256", short, message));
+            target.refuses("a short secret", &token, Told::Signature);
+        }
+        let alone =
+            Provider::new().issuer(ISSUER).audience(AUDIENCE).algorithms([Algorithm::HS256]);
+        let built = oauth2_actix::OAuth2::builder().provider("p", alone.keys(jwk)).build();
+        assert!(built.is_err(), "a policy of {} bytes", short.len());
+    }
+}
+
+/// CVE-2018-0114 (`jwk`), CVE-2024-21643 and CVE-2024-1233 (`jku`), `x5u`, `x5c`: the token brings its key,
+/// or says where to fetch it. Nobody may be asked.
+#[test]
+fn key_from_the_token_cve_2018_0114_cve_2024_21643_cve_2024_1233() {
+    let forger = SigningKey::generate(Algorithm::ES256, "ES256");
+    let listening = KeyServer::start(Answer::json(&forger.jwk_set())).unwrap();
+    let idp = KeyServer::start(Answer::json(&crate::target::jwk_set())).unwrap();
+    let fetched = Provider::new().issuer("https://fetched.test").audience(AUDIENCE).keys(idp.url());
+    let oauth2 = builder().provider("fetched", fetched).key_refresh_minutes(0).build().unwrap();
+    let target = Target::behind(oauth2);
+    let url = listening.url();
+    let der: String =
+        forger.certificate_pem().lines().filter(|line| !line.starts_with('-')).collect();
+    for issuer in [ISSUER, "https://fetched.test"] {
+        let claims = good().claim("iss", issuer);
+        for members in [
+            json!({"jwk": forger.public_jwk()}),
+            json!({"jwk": forger.bare_jwk(), "kid": null}),
+            json!({"jwk": forger.jwk_set()}),
+            json!({"jwks": forger.jwk_set()}),
+            json!({"keys": [forger.public_jwk()]}),
+            json!({"jku": url}),
+            json!({"jku": url, "kid": "canary-kid"}),
+            json!({"jku": format!("https://idp.test@{}", url.trim_start_matches("http://"))}),
+            json!({"jku": "http://169.254.169.254/latest/meta-data/"}),
+            json!({"jku": "file:///etc/passwd"}),
+            json!({"x5u": url}),
+            json!({"x5c": [der]}),
+            json!({"x5c": [der], "x5t": "canary-thumbprint", "x5t#S256": "canary-thumbprint"}),
+            json!({"x5c": forger.certificate_pem()}),
+            json!({"kid": url}),
+            json!({"iss": url, "aud": url}),
+            json!({"zip": "DEF", "cty": "JWT", "url": url, "nonce": url, "epk": forger.public_jwk()}),
+        ] {
+            let mut token = claims.clone();
+            for (name, value) in members.as_object().unwrap() {
+                token = token.header(name, value.clone());
+            }
+            target.refuses(&members.to_string(), &token.sign(&forger), Told::Signature);
+            // A genuine signature does not make these members heard either.
+            if members.get("kid").is_none() {
+                target.accepts("a genuine token", &token.sign(es256()));
+            }
+        }
+    }
+    assert_eq!(listening.requests(), 0, "{}", listening.last_request());
+    let asked = idp.last_request();
+    assert!(asked.starts_with("GET /jwks.json HTTP/1.1\r\n"), "{asked}");
+    assert!(!asked.contains("canary"), "{asked}");
+}
+
+/// `kid` as a path, SQL, a command, a URL, of 10 kB, of control characters, of other types
+/// (write-ups of PortSwigger and Invicti): it is compared, and nothing else.
+#[test]
+fn kid_of_every_kind() {
+    let listening = KeyServer::start(Answer::json(&es256().jwk_set())).unwrap();
+    let idp = KeyServer::start(Answer::json(&es256().jwk_set())).unwrap();
+    let fetched = Provider::new().issuer("https://fetched.test").audience(AUDIENCE).keys(idp.url());
+    let oauth2 = builder().provider("fetched", fetched).key_refresh_minutes(60).build().unwrap();
+    let target = Target::behind(oauth2);
+    let long = "canary-".repeat(1500);
+    let kids = [
+        "../../../../../../../dev/null",
+        "/dev/null",
+        "/proc/sys/kernel/randomize_va_space",
+        "..\\..\\windows\\win.ini",
+        "file:///etc/passwd",
+        "canary' UNION SELECT 'secret' -- ",
+        "'; DROP TABLE keys; --",
+        "$(touch /tmp/canary)",
+        "| id",
+        "`id`",
+        "ES256\u{0}",
+        "ES256 ",
+        "es256",
+        "ES256\r\nX-Canary: 1",
+        "\" canary=\"1",
+        "\u{202e}652SE",
+        "\u{1f511}\u{10ffff}",
+        "${jndi:ldap://127.0.0.1/canary}",
+        "{{7*7}}",
+        "%s%s%n",
+        "__proto__",
+        "constructor",
+        "*",
+        "",
+        &listening.url(),
+        &long,
+    ];
+    for issuer in [ISSUER, "https://fetched.test"] {
+        for kid in kids {
+            for secret in [&[] as &[u8], b"secret", b"0\n", b"2\n"] {
+                let header = json!({"alg": "HS256", "kid": kid}).to_string();
+                let claims = json!({"iss": issuer, "aud": AUDIENCE, "exp": 4_000_000_000_u64});
+                let token = forge(header, claims.to_string(), |m| hmac("HS256", secret, m));
+                let answer = target.ask("/me", &[bearer(&token)]);
+                crate::target::is_refusal(kid, &answer, Told::Signature);
+            }
+            // Even a genuine signature: no key has that name.
+            let token = good().claim("iss", issuer).header("kid", kid).sign(es256());
+            target.refuses(kid, &token, Told::Signature);
+        }
+    }
+    for kid in
+        [json!(1), json!(1.5), json!(true), json!(["ES256"]), json!({"ES256": 1}), Value::Null]
+    {
+        target.refuses("no text", &with_header(&json!({"kid": kid})), Told::Shape);
+    }
+    assert_eq!(listening.requests(), 0);
+    assert_eq!(idp.requests(), 2, "the first, and once in 10 s for unknown keys");
+    assert!(!idp.last_request().contains("canary"), "{}", idp.last_request());
+}
+
+/// CVE-2026-32597 (PyJWT), CVE-2025-59420 (authlib), GHSA-hm7r-c7qw-ghp6 (fast-jwt): extensions that must
+/// be understood and are not, and payloads that are not encoded.
+#[test]
+fn crit_and_b64_cve_2026_32597_cve_2025_59420_ghsa_hm7r_c7qw_ghp6() {
+    let target = Target::start();
+    for members in [
+        json!({"crit": ["canary"], "canary": true}),
+        json!({"crit": ["canary"]}),
+        json!({"crit": ["exp"], "exp": 1}),
+        json!({"crit": ["alg"]}),
+        json!({"crit": ["b64"], "b64": true}),
+        json!({"crit": ["b64"], "b64": false}),
+        json!({"crit": []}),
+        json!({"crit": ""}),
+        json!({"crit": "canary"}),
+        json!({"crit": {}}),
+        json!({"crit": null}),
+        json!({"crit": false}),
+        json!({"crit": [""]}),
+        json!({"crit": ["kid", "kid"]}),
+        json!({"b64": false}),
+        json!({"b64": true}),
+        json!({"b64": null}),
+    ] {
+        target.refuses(&members.to_string(), &with_header(&members), Told::Shape);
+    }
+    // A payload as it is, detached or not (RFC 7797 §5).
+    let mut header = forge::header(es256());
+    header["b64"] = json!(false);
+    header["crit"] = json!(["b64"]);
+    let header = b64(header.to_string());
+    target.refuses("detached", &format!("{header}..{}", b64([7; 64])), Told::Shape);
+    target.refuses("raw", &sealed(&header, "canary-payload", by(es256())), Told::Shape);
+    // Names are exact: what merely looks like one is a member like any other.
+    target.accepts("another name", &with_header(&json!({"Crit": ["canary"], "B64": false})));
+}
+
+/// CVE-2022-21449 (psychic signatures): ECDSA with r = s = 0 and other values that no signer makes, DER
+/// instead of the two numbers, and other lengths.
+#[test]
+fn ecdsa_zero_der_and_wrong_length_cve_2022_21449() {
+    let target = Target::start();
+    for alg in [Algorithm::ES256, Algorithm::ES256K, Algorithm::ES384, Algorithm::ES512] {
+        let key = key(alg);
+        let size = match alg {
+            Algorithm::ES384 => 48,
+            Algorithm::ES512 => 66,
+            _ => 32,
+        };
+        let header = forge::header(key).to_string();
+        let order = openssl::ec::EcGroup::from_curve_name(match alg {
+            Algorithm::ES256 => openssl::nid::Nid::X9_62_PRIME256V1,
+            Algorithm::ES256K => openssl::nid::Nid::SECP256K1,
+            Algorithm::ES384 => openssl::nid::Nid::SECP384R1,
+            _ => openssl::nid::Nid::SECP521R1,
+        })
+        .and_then(|group| {
+            let mut order = openssl::bn::BigNum::new()?;
+            let mut context = openssl::bn::BigNumContext::new()?;
+            group.order(&mut order, &mut context)?;
+            order.to_vec_padded(size)
+        })
+        .unwrap();
+        let number = |value: u8| {
+            let mut bytes = vec![0; usize::try_from(size).unwrap()];
+            *bytes.last_mut().unwrap() = value;
+            bytes
+        };
+        let all_ones = vec![0xff; usize::try_from(size).unwrap()];
+        for (r, s) in [
+            (number(0), number(0)),
+            (number(0), number(1)),
+            (number(1), number(0)),
+            (number(1), number(1)),
+            (order.clone(), order.clone()),
+            (number(1), order.clone()),
+            (order.clone(), number(1)),
+            (all_ones.clone(), all_ones.clone()),
+        ] {
+            let token = forge(&header, payload(), |_| [r.clone(), s.clone()].concat());
+            target.refuses(alg.name(), &token, Told::Signature);
+        }
+        let genuine = |message: &[u8]| key.sign(message);
+        for (attack, token) in [
+            ("DER", forge(&header, payload(), |message| forge::der(&genuine(message)))),
+            (
+                "DER of zeros",
+                // r and s as INTEGER 0: OpenSSL's own writer makes the same.
+                forge(&header, payload(), |_| vec![0x30, 6, 2, 1, 0, 2, 1, 0]),
+            ),
+            ("one byte fewer", forge(&header, payload(), |message| genuine(message)[1..].to_vec())),
+            (
+                "one byte more",
+                forge(&header, payload(), |message| [genuine(message), vec![0]].concat()),
+            ),
+            (
+                "one byte more in front",
+                forge(&header, payload(), |message| [vec![0], genuine(message)].concat()),
+            ),
+            (
+                "both numbers one byte longer",
+                forge(&header, payload(), |message| {
+                    let raw = genuine(message);
+                    let (r, s) = raw.split_at(raw.len() / 2);
+                    [&[0], r, &[0], s].concat()
+                }),
+            ),
+            (
+                "twice",
+                forge(&header, payload(), |message| [genuine(message), genuine(message)].concat()),
+            ),
+            (
+                "the numbers swapped",
+                forge(&header, payload(), |message| {
+                    let raw = genuine(message);
+                    let (r, s) = raw.split_at(raw.len() / 2);
+                    [s, r].concat()
+                }),
+            ),
+            ("one byte", forge(&header, payload(), |_| vec![0])),
+            ("4096 bytes", forge(&header, payload(), |_| vec![1; 4096])),
+        ] {
+            target.refuses(&format!("{alg}: {attack}"), &token, Told::Signature);
+        }
+        target.accepts(alg.name(), &good().sign(key));
+    }
+}
+
+/// Wycheproof's `json_web_signature_test`: base64url that is not canonical (padding, white space, the
+/// other alphabet, set trailing bits) in any of the parts, even where the signature is over just that
+/// text; and a second signature.
+#[test]
+fn non_canonical_base64url_and_second_signature_wycheproof_json_web_signature() {
+    let target = Target::start();
+    // Of each length modulo 4, so that there is something to pad.
+    for filler in ["", "x", "xx"] {
+        let mut header = forge::header(es256());
+        header["filler"] = json!(filler);
+        let mut claims = crate::target::claims();
+        claims.insert("filler".into(), json!(filler));
+        let (header, claims) = (b64(header.to_string()), b64(Value::Object(claims).to_string()));
+        let plain = sealed(&header, &claims, by(es256()));
+        target.accepts("the plain form", &plain);
+        let spoil = |part: &str| -> Vec<(&'static str, String)> {
+            let mut spoiled = vec![
+                ("one =", format!("{part}=")),
+                ("two =", format!("{part}==")),
+                ("~ in it", format!("{}~{}", &part[..9], &part[9..])),
+                ("+ in it", format!("{}+{}", &part[..9], &part[9..])),
+                ("/ in it", format!("{}/{}", &part[..9], &part[9..])),
+                ("one letter more", format!("{part}A")),
+                ("one letter fewer", part[..part.len() - 1].to_owned()),
+            ];
+            if let Some(part) = forge::with_trailing_bits(part) {
+                spoiled.push(("trailing bits", part));
+            }
+            spoiled
+        };
+        let white = |part: &str| -> Vec<(&'static str, String)> {
+            [("space", " "), ("tab", "\t"), ("=", "="), ("quote", "\""), ("percent", "%3D")]
+                .into_iter()
+                .map(|(name, text)| (name, format!("{}{text}{}", &part[..9], &part[9..])))
+                .collect()
+        };
+        let [_, _, signature] = forge::parts(&plain);
+        for (attack, header) in spoil(&header) {
+            // Padding has no place within a bearer token, and is read as such at its end.
+            let told = if header.contains('=') { Told::NoBearer } else { Told::Shape };
+            target.refuses(attack, &sealed(&header, &claims, by(es256())), told);
+        }
+        for (attack, claims) in spoil(&claims) {
+            let told = if claims.contains('=') { Told::NoBearer } else { Told::Shape };
+            target.refuses(attack, &sealed(&header, &claims, by(es256())), told);
+        }
+        for (attack, signature) in spoil(signature) {
+            // 86 letters are 64 bytes, and 87 are 65.
+            let told = if attack == "one letter more" { Told::Signature } else { Told::Shape };
+            target.refuses(attack, &format!("{header}.{claims}.{signature}"), told);
+        }
+        for (attack, header) in white(&header) {
+            target.refuses(attack, &sealed(&header, &claims, by(es256())), Told::NoBearer);
+        }
+        for (attack, signature) in white(signature) {
+            target.refuses(attack, &format!("{header}.{claims}.{signature}"), Told::NoBearer);
+        }
+        let other = good().sign(key(Algorithm::RS256));
+        let second = forge::parts(&other)[2];
+        for (attack, token) in [
+            ("a second signature", format!("{plain}.{second}")),
+            ("the same twice", format!("{plain}.{signature}")),
+            ("a second token", format!("{plain}.{other}")),
+            ("a dot behind", format!("{plain}.")),
+            ("a dot in front", format!(".{plain}")),
+            ("two dots within", plain.replacen('.', "..", 1)),
+            ("the parts turned round", format!("{signature}.{claims}.{header}")),
+            ("no header", format!(".{claims}.{signature}")),
+            ("no payload", format!("{header}..{signature}")),
+            ("the header alone", header.clone()),
+        ] {
+            target.refuses(attack, &token, Told::Shape);
+        }
+    }
+}
+
+/// CVE-2026-29000 (a JWE around a JWT that is not signed), dvsekhvalnov/jose-jwt #237 (signing and
+/// encryption confused), and the JSON serialisations, alone or in one text with the compact form:
+/// everything but the compact form is refused.
+#[test]
+fn json_serialisations_polyglots_and_jwe_cve_2026_29000_jose_jwt_237() {
+    let target = Target::start();
+    let token = good().sign(es256());
+    let [header, claims, signature] = forge::parts(&token);
+    let flattened = json!({"protected": header, "payload": claims, "signature": signature});
+    let general = json!({
+        "payload": claims,
+        "signatures": [{"protected": header, "signature": signature, "header": {"kid": "canary"}}],
+    });
+    for (attack, text) in [
+        ("flattened", flattened.to_string()),
+        ("general", general.to_string()),
+        ("a polyglot", format!("{{\"x\":\"{token}\"}}")),
+        ("a comment", format!("{token}/*{flattened}*/")),
+        ("quoted", format!("\"{token}\"")),
+    ] {
+        target.refuses(attack, &text, Told::NoBearer);
+        target.refuses(attack, &b64(&text), Told::Shape);
+        target.refuses(attack, &format!("{}.{claims}.{signature}", b64(&text)), Told::Shape);
+        target.refuses(
+            attack,
+            &forge(forge::header(es256()).to_string(), &text, by(es256())),
+            Told::Shape,
+        );
+    }
+    // A JWE of five parts, whatever it holds; and its header over three.
+    let unsigned = format!("{}.{}.", b64(r#"{"alg":"none"}"#), b64(payload()));
+    for alg in ["dir", "RSA-OAEP", "RSA1_5", "ECDH-ES", "A128KW", "PBES2-HS256+A128KW"] {
+        let header =
+            json!({"alg": alg, "enc": "A128GCM", "cty": "JWT", "kid": "RS256"}).to_string();
+        for inner in [unsigned.as_str(), token.as_str()] {
+            let jwe = format!("{}..{}.{}.{}", b64(&header), b64([1; 12]), b64(inner), b64([2; 16]));
+            target.refuses(alg, &jwe, Told::Shape);
+        }
+        for key in [es256(), key(Algorithm::RS256)] {
+            target.refuses(alg, &forge(&header, payload(), by(key)), Told::Signature);
+        }
+    }
+    // A token in a token.
+    let inner = with_header(&json!({"cty": "JWT"}));
+    target.accepts("cty is not asked for anything", &inner);
+    target.refuses(
+        "nested",
+        &forge(forge::header(es256()).to_string(), &token, by(es256())),
+        Told::Shape,
+    );
+}
