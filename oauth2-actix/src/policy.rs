@@ -328,7 +328,8 @@ impl Pending {
                 return Ok(found);
             }
             if last {
-                if let Some(kid) = kid {
+                // A fetch for want of any keys did not look for this one.
+                if let (Some(kid), Cause::UnknownKey { .. }) = (kid, cause) {
                     remote.sought().insert(kid);
                 }
                 return Ok(found);
