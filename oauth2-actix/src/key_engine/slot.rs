@@ -109,6 +109,12 @@ impl Slot {
             // Early rather than late: at 72 to 80 % of the interval.
             due = Some(flight.began_at + interval.mul_f64(0.8 - 0.08 * random()));
         }
+        if let Some(before) = self.remote.snapshot() {
+            let mut sought = self.remote.sought();
+            before.keys.kids().filter(|kid| !keys.has(kid)).for_each(|kid| sought.insert(kid));
+        }
+        let snapshot = Arc::new(Snapshot { keys, fetched_at: flight.began_at, stale_at });
+        self.remote.replace(Arc::clone(&snapshot));
         {
             let mut report = self.remote.report();
             report.last_success = Some(clock.unix_time());
@@ -121,12 +127,6 @@ impl Slot {
             }
         }
         telemetry::keys_fetched(provider, clock.unix_time(), unchanged);
-        if let Some(before) = self.remote.snapshot() {
-            let mut sought = self.remote.sought();
-            before.keys.kids().filter(|kid| !keys.has(kid)).for_each(|kid| sought.insert(kid));
-        }
-        let snapshot = Arc::new(Snapshot { keys, fetched_at: flight.began_at, stale_at });
-        self.remote.replace(Arc::clone(&snapshot));
         self.snapshot_began = flight.began;
         Ok((snapshot, due))
     }
