@@ -196,6 +196,31 @@ fn audience_absent_other_or_of_an_id_token_cve_2020_26160_cve_2025_62610_asvs_20
     target.refuses("aud instead of client_id", &token, Told::Meant);
 }
 
+/// RFC 8725 §3.7: genuinely signed JSON in another encoding than UTF-8, which two readers read differently.
+#[test]
+fn other_encodings_than_utf_8_rfc_8725_3_7() {
+    let target = Target::start();
+    let header = forge::header(es256()).to_string();
+    let utf_16: Vec<u8> = payload().encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let with_bytes = |bytes: &[u8]| {
+        let text = payload();
+        let (head, tail) = text.split_at(1);
+        [head.as_bytes(), b"\"x\":\"", bytes, b"\",", tail.as_bytes()].concat()
+    };
+    for (what, claims) in [
+        ("UTF-16", utf_16),
+        ("with a byte order mark", [b"\xef\xbb\xbf", payload().as_bytes()].concat()),
+        ("Latin-1", with_bytes(b"\xe4")),
+        ("an overlong slash", with_bytes(b"\xc0\xaf")),
+        ("half a surrogate pair", with_bytes(b"\xed\xa0\x80")),
+        ("a sequence cut off", with_bytes(b"\xf0\x9f\x94")),
+    ] {
+        target.refuses(what, &forge(&header, &claims, by(es256())), Told::Shape);
+    }
+    let bytes = [&header.as_bytes()[..1], b"\"x\":\"\xff\",", &header.as_bytes()[1..]].concat();
+    target.refuses("header", &forge(&bytes, payload(), by(es256())), Told::Shape);
+}
+
 /// RFC 7519 §4, ruby-jwt #713: two members of one name, of which one reader takes the first and another the
 /// last; in the header, in the claims, and deeper, also spelled with escapes.
 #[test]
