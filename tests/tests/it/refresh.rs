@@ -468,3 +468,17 @@ async fn tokens_of_a_withdrawn_key_hide_no_new_one() {
     }
     assert_eq!(setup.server.requests(), before);
 }
+
+#[tokio::test]
+async fn the_first_token_of_a_withdrawn_key_hides_no_new_one_either() {
+    let keys: Vec<SigningKey> = ["1", "2", "3"].map(new_key).into();
+    let setup = Setup::new(&[&keys[0]], Some(10 * MINUTE));
+    assert_eq!(setup.verify(&keys[0]).await, Ok(()));
+    setup.server.answer(jwk_set(&[&keys[1]]));
+    setup.advance_to_request(2).await;
+    setup.until_accepted(&keys[1]).await;
+    // Withdrawn by a refresh in the background: nobody has looked for it yet.
+    assert_eq!(setup.verify(&keys[0]).await, Err(ErrorKind::KeyUnknown));
+    setup.server.answer(jwk_set(&[&keys[2]]));
+    assert_eq!(setup.verify(&keys[2]).await, Ok(()));
+}

@@ -432,6 +432,37 @@ async fn a_flood_of_made_up_issuers_is_bounded_and_pushes_no_tenant_out() {
     assert_eq!(setup.oauth2.status().len(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_take_no_place_of_a_tenant_that_was_known() {
+    let setup = Setup::new();
+    let key = new_key();
+    setup.customers.add("https://a.test", tenant("a", "https://a.test", &key));
+    assert_eq!(setup.kind("https://a.test", &key).await, None);
+    // It was idle, so that its next request waits for a lookup, while strangers fill their places.
+    setup.clock.advance(11 * MINUTE);
+    let gate = setup.customers.hold();
+    let strangers: Vec<_> = (0..1100)
+        .map(|index| {
+            let oauth2 = setup.oauth2.clone();
+            let token = Token::new(&issuer(index), "api").expires_in(86_400).sign(&key);
+            tokio::spawn(async move { oauth2.verify(&token).await.map(drop) })
+        })
+        .collect();
+    // The first lookup was the tenant's.
+    setup.customers.wait_for_lookups(25);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while strangers.iter().filter(|request| request.is_finished()).count() < 1100 - 1024 {
+        assert!(Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
+    *setup.customers.0.held.lock().unwrap() = None;
+    assert_eq!(setup.kind("https://a.test", &key).await, None);
+    gate.notify_waiters();
+    for request in strangers {
+        assert!(request.await.unwrap().is_err());
+    }
+}
+
 #[tokio::test]
 async fn of_too_many_tenants_the_one_unused_for_longest_goes() {
     let setup = Setup::with(|tenants| tenants.capacity(10).lifetime(24 * HOUR));
