@@ -50,11 +50,14 @@ impl KeyDocument {
 }
 
 impl Skipped {
-    /// Says in the log what was passed over; of many, the first few.
-    pub(crate) fn log(skipped: &[Self], provider: &str, rate: &Throttle) {
+    /// Says in the log what was passed over; of many, the first few. False if that must wait.
+    pub(crate) fn log(skipped: &[Self], provider: &str, rate: &Throttle) -> bool {
         const FEW: usize = 8;
-        if skipped.is_empty() || !rate.allows() {
-            return;
+        if skipped.is_empty() {
+            return true;
+        }
+        if !rate.allows() {
+            return false;
         }
         for Self { key, reason } in skipped.iter().take(FEW) {
             tracing::warn!(target: "oauth2_actix", provider, %key, %reason, "a key is not used");
@@ -63,6 +66,7 @@ impl Skipped {
             let more = skipped.len() - FEW;
             tracing::warn!(target: "oauth2_actix", provider, more, "more keys are not used");
         }
+        true
     }
 }
 

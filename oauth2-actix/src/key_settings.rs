@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 use reqwest::{Client, ClientBuilder};
 
 use crate::{
-    BuildError, OAuth2Builder, http_client::Clients, provider_policy::Defaults, throttle::Throttle,
+    BuildError, OAuth2Builder, http_client::Clients, provider_policy::Defaults, throttle::Warnings,
 };
 
 /// How keys are fetched, and how long they serve.
@@ -170,7 +170,7 @@ impl OAuth2Builder {
             cooldown,
             timeout,
             clients: Arc::new(clients),
-            tenant_warnings: Arc::new(Throttle::new()),
+            tenant_warnings: Arc::new(Warnings::new()),
         })
     }
 }

@@ -72,9 +72,8 @@ impl KeyStatus {
                 stale_in_seconds: None,
                 fetches: FetchCounts::default(),
             },
-            ProviderKeys::Remote(remote) => Self::of_remote(remote, clock),
+            ProviderKeys::Remote(remote) => Self::of_remote(provider.is_tenant, remote, clock),
         };
-        status.tenant = provider.is_tenant;
         if status.state != KeyState::Inline && !engine.is_some_and(EngineHandle::is_alive) {
             if status.state == KeyState::Fresh {
                 status.state = KeyState::Failing;
@@ -86,7 +85,7 @@ impl KeyStatus {
         status
     }
 
-    fn of_remote(remote: &RemoteKeys, clock: &Clock) -> Self {
+    fn of_remote(tenant: bool, remote: &RemoteKeys, clock: &Clock) -> Self {
         let now = clock.monotonic();
         let until = |moment: Duration| moment.saturating_sub(now).as_secs();
         let gate = *remote.gate();
@@ -106,7 +105,7 @@ impl KeyStatus {
             report.last_failure.map(|(at, cause)| FetchFailure { at: at.as_secs(), cause });
         Self {
             provider: remote.provider.as_ref().to_owned(),
-            tenant: false,
+            tenant,
             source: remote.source.shown(),
             discovered: report.discovered,
             state,

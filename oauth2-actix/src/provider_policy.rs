@@ -14,7 +14,7 @@ use crate::{
     key_url::KeyUrl,
     keys::Form,
     remote_keys::{Refresh, RemoteKeys, Source, Timing},
-    throttle::Throttle,
+    throttle::Warnings,
 };
 
 /// One provider of the policy.
@@ -46,7 +46,7 @@ pub(crate) struct Defaults {
     pub(crate) timeout: Duration,
     pub(crate) clients: Arc<Clients>,
     /// Strangers cause lookups, and providers that come and go would each have a rate of their own.
-    pub(crate) tenant_warnings: Arc<Throttle>,
+    pub(crate) tenant_warnings: Arc<Warnings>,
 }
 
 impl Defaults {
@@ -69,7 +69,7 @@ impl ProviderPolicy {
         provider: &Provider,
         defaults: &Defaults,
     ) -> Result<Self, BuildError> {
-        let policy = Self::build(name, provider, defaults, Arc::new(Throttle::new()), false)?;
+        let policy = Self::build(name, provider, defaults, Arc::new(Warnings::new()), false)?;
         // The other sources say themselves when their keys change, or may.
         if let Some(remote) = policy.remote()
             && remote.timing.refresh == Refresh::Never
@@ -93,7 +93,7 @@ impl ProviderPolicy {
         name: &str,
         provider: &Provider,
         defaults: &Defaults,
-        warnings: Arc<Throttle>,
+        warnings: Arc<Warnings>,
         is_tenant: bool,
     ) -> Result<Self, BuildError> {
         provider.check(name)?;
@@ -112,7 +112,7 @@ impl ProviderPolicy {
                 let policy = KeyPolicy { allowed: algorithms, origin: Origin::Inline };
                 let KeyDocument { keys, skipped } =
                     KeyDocument::parse(document.as_bytes(), policy).map_err(|e| fault(&e))?;
-                Skipped::log(&skipped, name, &warnings);
+                Skipped::log(&skipped, name, &warnings.skipped);
                 ProviderKeys::Inline(keys)
             }
             form => {

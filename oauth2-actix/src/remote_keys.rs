@@ -23,7 +23,7 @@ use crate::{
     key_source::AnySource,
     key_url::KeyUrl,
     places::Place,
-    throttle::Throttle,
+    throttle::Warnings,
 };
 
 /// Where keys are fetched from.
@@ -79,7 +79,7 @@ pub(crate) struct RemoteKeys {
     pub(crate) source: Source,
     pub(crate) policy: KeyPolicy,
     pub(crate) timing: Timing,
-    pub(crate) warnings: Arc<Throttle>,
+    pub(crate) warnings: Arc<Warnings>,
     snapshot: ArcSwapOption<Snapshot>,
     gate: Mutex<Gate>,
     report: Mutex<Report>,
@@ -171,7 +171,7 @@ impl RemoteKeys {
         source: Source,
         policy: KeyPolicy,
         timing: Timing,
-        warnings: Arc<Throttle>,
+        warnings: Arc<Warnings>,
     ) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         Self {

@@ -25,4 +25,18 @@ impl Throttle {
     }
 }
 
+/// The rates of what is said of one provider's keys, or of those of all tenants.
+#[derive(Debug)]
+pub(crate) struct Warnings {
+    pub(crate) failures: Throttle,
+    /// Keys that are not used. A failure just before must not hide why.
+    pub(crate) skipped: Throttle,
+}
+
+impl Warnings {
+    pub(crate) const fn new() -> Self {
+        Self { failures: Throttle::new(), skipped: Throttle::new() }
+    }
+}
+
 const INTERVAL: Duration = Duration::from_secs(10);

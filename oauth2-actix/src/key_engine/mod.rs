@@ -152,6 +152,7 @@ impl Engine {
         while let Some((due, id)) = self.dues.first().copied()
             && due <= now
         {
+            self.dues.remove(&(due, id));
             self.schedule(id, None);
             if self.slots.get(&id).is_some_and(|slot| slot.flight.is_none()) {
                 self.launch(id, Why::Refresh);
@@ -161,10 +162,7 @@ impl Engine {
 
     /// Sets when a slot's next background attempt is due.
     fn schedule(&mut self, id: u64, due: Option<Duration>) {
-        let Some(slot) = self.slots.get_mut(&id) else {
-            self.dues.retain(|(_, of)| *of != id);
-            return;
-        };
+        let Some(slot) = self.slots.get_mut(&id) else { return };
         if let Some(before) = std::mem::replace(&mut slot.due, due) {
             self.dues.remove(&(before, id));
         }

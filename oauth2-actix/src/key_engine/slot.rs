@@ -79,8 +79,10 @@ impl Slot {
         let unchanged = document.is_none();
         let keys = match document {
             Some(KeyDocument { keys, skipped }) => {
-                if skipped != self.skipped {
-                    Skipped::log(&skipped, provider, &self.remote.warnings);
+                // What may not be said now is said after the next fetch.
+                if skipped != self.skipped
+                    && Skipped::log(&skipped, provider, &self.remote.warnings.skipped)
+                {
                     self.skipped = skipped;
                 }
                 Arc::new(keys)
@@ -158,7 +160,7 @@ impl Slot {
         let keys_age =
             self.remote.snapshot().map(|snapshot| now.saturating_sub(snapshot.fetched_at));
         // A stranger's requests can cause attempts, so warnings have a rate.
-        if self.remote.warnings.allows() {
+        if self.remote.warnings.failures.allows() {
             tracing::warn!(
                 target: "oauth2_actix", %provider, source, cause = %error, failures = self.failures,
                 ?keys_age, "keys cannot be fetched"

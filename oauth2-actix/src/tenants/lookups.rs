@@ -191,7 +191,14 @@ impl Lookups {
     fn conclude(&self, issuer: &str, answer: Answer) -> Found {
         let table = &self.asking.table;
         let gone = match answer {
-            Ok(Some((tenant, policy))) => {
+            Ok(Some((tenant, mut policy))) => {
+                // Between the lookup's end and now, its entry may have gone, and its keys with it.
+                if policy.remote().is_some_and(|remote| remote.is_retired()) {
+                    match self.asking.policy(issuer, &tenant) {
+                        Ok(anew) => policy = anew,
+                        Err(_) => return Found::Unavailable(Duration::ZERO),
+                    }
+                }
                 let gone = table.found(issuer.to_owned(), tenant, Arc::clone(&policy));
                 gone.iter().for_each(|gone| self.forget(gone));
                 return Found::Tenant(policy);

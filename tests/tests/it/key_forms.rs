@@ -389,3 +389,16 @@ async fn each_provider_tries_its_own_keys() {
     let token = Token::new(ISSUER, "").claim("aud", json!(["a", "b"])).sign(right);
     assert_eq!(oauth2.verify(&token).await.unwrap().provider(), "b");
 }
+
+#[tokio::test]
+async fn a_failure_just_before_hides_no_reason_why_a_key_is_not_used() {
+    log::keep();
+    let server = KeyServer::start(Answer::status(500)).unwrap();
+    let provider = Provider::new().issuer(ISSUER).audience("api").keys(server.url());
+    let oauth2 = OAuth2::builder().provider("fails-first", provider).build().unwrap();
+    assert!(oauth2.warm_up().await.is_err());
+    let good = key(Algorithm::ES256).public_jwk();
+    server.answer(Answer::json(&json!({"keys": [good, {"kty": "unheard-of", "kid": "odd"}]})));
+    oauth2.warm_up().await.unwrap();
+    assert!(!log::lines_with(&["WARN", "fails-first", "a key is not used", "odd"]).is_empty());
+}

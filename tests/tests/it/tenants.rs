@@ -72,10 +72,15 @@ impl TenantLookup for Customers {
     async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
         let at_once = self.0.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         self.0.most_at_once.fetch_max(at_once, Ordering::SeqCst);
-        self.0.lookups.fetch_add(1, Ordering::SeqCst);
         let held = self.0.held.lock().unwrap().clone();
-        if let Some(gate) = held {
-            gate.notified().await;
+        let mut opened = std::pin::pin!(held.as_ref().map(|gate| gate.notified()));
+        // Before it is counted: whoever has seen the count may open the gate.
+        if let Some(opened) = opened.as_mut().as_pin_mut() {
+            opened.enable();
+        }
+        self.0.lookups.fetch_add(1, Ordering::SeqCst);
+        if let Some(opened) = opened.as_pin_mut() {
+            opened.await;
         }
         self.0.at_once.fetch_sub(1, Ordering::SeqCst);
         let down = *self.0.down.lock().unwrap();
@@ -490,6 +495,37 @@ async fn of_too_many_tenants_the_one_unused_for_longest_goes() {
     // It comes back at the price of another, and of a lookup and a fetch.
     assert_eq!(setup.kind(&issuer(1), &key).await, None);
     assert_eq!((setup.customers.lookups(), server.requests()), (12, 12));
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_pushed_out_while_it_is_looked_up_comes_back_with_living_keys() {
+    for other_first in [true, false] {
+        let setup = Setup::with(|tenants| tenants.capacity(1));
+        let (old, new) = (new_key(), SigningKey::generate(Algorithm::ES256, "2"));
+        let server = KeyServer::start(Answer::json(&old.jwk_set())).unwrap();
+        let remote = Provider::new().issuer("https://a.test").audience("api").keys(server.url());
+        setup.customers.add("https://a.test", Tenant::new("a", remote));
+        setup.customers.add("https://b.test", tenant("b", "https://b.test", &old));
+        assert_eq!(setup.kind("https://a.test", &old).await, None);
+        setup.clock.advance(8 * MINUTE);
+        // The lookup of another tenant ends in the same moment as that in the background.
+        let gate = setup.customers.hold();
+        let of_b = Token::new("https://b.test", "api").expires_in(86_400).sign(&old);
+        let mut other = Box::pin(setup.oauth2.verify(&of_b));
+        if other_first {
+            assert!(poll!(other.as_mut()).is_pending());
+            setup.customers.wait_for_lookups(2);
+        }
+        assert_eq!(setup.kind("https://a.test", &old).await, None);
+        assert!(poll!(other.as_mut()).is_pending());
+        setup.customers.wait_for_lookups(3);
+        *setup.customers.0.held.lock().unwrap() = None;
+        gate.notify_waiters();
+        assert!(other.await.is_ok());
+        // Whatever pushed out whom, its keys are fetched when they are needed.
+        server.answer(Answer::json(&new.jwk_set()));
+        assert_eq!(setup.kind("https://a.test", &new).await, None, "{other_first}");
+    }
 }
 
 #[tokio::test]
