@@ -10,14 +10,14 @@ use crate::{
 
 /// How keys are fetched, and how long they serve.
 impl OAuth2Builder {
-    /// Sets how often keys are fetched again, in minutes, for every provider whose keys come from a
-    /// URL and that sets nothing itself. As [`OAuth2Builder::key_refresh`].
+    /// Sets how often keys are fetched again, in minutes, for every provider whose keys are not
+    /// given inline and that sets nothing itself. As [`OAuth2Builder::key_refresh`].
     pub fn key_refresh_minutes(self, minutes: u32) -> Self {
         self.key_refresh(Duration::from_secs(60 * u64::from(minutes)))
     }
 
-    /// Sets how often keys are fetched again, for every provider whose keys come from a URL and
-    /// that sets nothing itself.
+    /// Sets how often keys are fetched again, for every provider whose keys are not given inline
+    /// and that sets nothing itself.
     ///
     /// Keys are fetched anew in the background at about 80 % of this interval, or earlier where the
     /// provider's `Cache-Control: max-age` asks for a shorter one (no less than 60 s), and at once, while

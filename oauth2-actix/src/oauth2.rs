@@ -113,6 +113,22 @@ impl OAuth2 {
     /// an operator who knows that keys have changed. Also where no refresh is set. Keys whose fetch
     /// fails stay.
     ///
+    /// ```
+    /// # use oauth2_actix::{OAuth2, Provider, testing::IdentityProvider};
+    /// # #[actix_web::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let idp = IdentityProvider::start("api")?;
+    /// # let provider = Provider::new().issuer(idp.issuer()).audience("api").keys(idp.jwks_url());
+    /// # let oauth2 = OAuth2::builder().provider("idp", provider).key_refresh_minutes(30).build()?;
+    /// oauth2.warm_up().await?;
+    /// let withdrawn = idp.token().sign(&idp.key());
+    /// idp.rotate_key();
+    /// oauth2.refresh_now().await?;
+    /// assert!(oauth2.verify(&withdrawn).await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// The providers whose keys could not be fetched, each with the cause.

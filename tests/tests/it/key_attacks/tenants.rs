@@ -1,55 +1,6 @@
-//! Attacks on the handling of keys and tenants, by strangers, providers and broken code of a user's.
+//! By strangers and former customers, where providers are looked up.
 
-use std::{
-    error::Error,
-    fmt,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
-};
-
-use futures_util::poll;
-use oauth2_actix::{
-    Algorithm, ErrorKind, KeySource, Keys, OAuth2, Provider, Tenant, TenantLookup, Tenants,
-    testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
-};
-use oauth2_actix_tests::log;
-use serde_json::json;
-
-const S: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-type Boxed = Box<dyn Error + Send + Sync>;
-
-fn new_key() -> SigningKey {
-    SigningKey::generate(Algorithm::ES256, "1")
-}
-
-async fn kind(oauth2: &OAuth2, issuer: &str, key: &SigningKey) -> Option<ErrorKind> {
-    let token = Token::new(issuer, "api").expires_in(90 * 86_400).sign(key);
-    let answer = tokio::time::timeout(Duration::from_secs(8), oauth2.verify(&token)).await;
-    answer.expect("no answer in 8 s").err().map(|error| error.kind().clone())
-}
-
-/// A lookup that is a closure's.
-struct Ask<F>(F);
-
-impl<F> TenantLookup for Ask<F>
-where
-    F: Fn(&str) -> Option<Result<Option<Tenant>, Boxed>> + Send + Sync + 'static,
-{
-    async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Boxed> {
-        match (self.0)(issuer) {
-            Some(answer) => answer,
-            None => std::future::pending().await,
-        }
-    }
-}
-
-fn tenant(name: &str, issuer: &str, keys: impl Into<Keys>) -> Tenant {
-    Tenant::new(name, Provider::new().issuer(issuer).audience("api").keys(keys))
-}
+use super::*;
 
 #[tokio::test]
 async fn strangers_do_not_cut_off_a_known_tenant() {
@@ -93,8 +44,7 @@ async fn strangers_do_not_cut_off_a_known_tenant() {
         clock.advance(4 * S);
         tokio::time::sleep(Duration::from_millis(5)).await;
         flood(40).await;
-        let token =
-            Token::new("https://known.test", "api").expires_in(90 * 86_400).sign(&new_key_of(&key));
+        let token = Token::new("https://known.test", "api").expires_in(90 * 86_400).sign(&key);
         let mut request = Box::pin(oauth2.verify(&token));
         match tokio::time::timeout(Duration::from_millis(50), request.as_mut()).await {
             Ok(Ok(_)) => {}
@@ -103,53 +53,6 @@ async fn strangers_do_not_cut_off_a_known_tenant() {
         }
     }
     assert!(refused.is_empty(), "{} of 180 failed: {:?} …", refused.len(), refused.first());
-}
-
-fn new_key_of(key: &SigningKey) -> SigningKey {
-    key.clone()
-}
-
-/// An error whose text cannot be made.
-#[derive(Debug)]
-struct Unspeakable;
-
-impl fmt::Display for Unspeakable {
-    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Err(fmt::Error)
-    }
-}
-
-impl Error for Unspeakable {}
-
-struct Broken;
-
-impl KeySource for Broken {
-    async fn keys(&self) -> Result<String, Boxed> {
-        Err(Box::new(Unspeakable))
-    }
-}
-
-#[tokio::test]
-async fn an_error_that_cannot_be_shown_kills_no_thread() {
-    let key = new_key();
-    let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
-    let oauth2 = OAuth2::builder()
-        .provider(
-            "good",
-            Provider::new().issuer("https://good.test").audience("api").keys(server.url()),
-        )
-        .provider(
-            "broken",
-            Provider::new()
-                .issuer("https://broken.test")
-                .audience("api")
-                .keys(Keys::source(Broken)),
-        )
-        .key_refresh_minutes(5)
-        .build()
-        .unwrap();
-    assert!(kind(&oauth2, "https://broken.test", &key).await.is_some());
-    assert_eq!(kind(&oauth2, "https://good.test", &key).await, None);
 }
 
 #[tokio::test]
@@ -168,104 +71,6 @@ async fn a_lookups_error_that_cannot_be_shown_kills_no_thread() {
     log::keep();
     assert!(kind(&oauth2, "https://broken.test", &key).await.is_some());
     assert_eq!(kind(&oauth2, "https://good.test", &key).await, None);
-}
-
-#[tokio::test]
-async fn debug_shows_no_query() {
-    let provider = Provider::new()
-        .issuer("https://idp.test")
-        .audience("api")
-        .keys("https://idp.test/jwks?api_key=hunter2#hunter3");
-    assert!(!format!("{provider:?}").contains("hunter2"));
-    let builder = OAuth2::builder().provider("p", provider.clone()).key_refresh_minutes(5);
-    assert!(!format!("{builder:?}").contains("hunter2"));
-    let fragment = format!("{provider:?}").contains("hunter3");
-    let oauth2 = builder.build().unwrap();
-    let shown = format!("{oauth2:?}");
-    assert!(!shown.contains("hunter2") && !fragment, "fragment in Provider: {fragment}; {shown}");
-}
-
-#[tokio::test]
-async fn an_unspecified_address_is_this_host() {
-    for host in ["127.0.0.1", "0.0.0.0", "[::ffff:0.0.0.0]", "[::]"] {
-        let key = new_key();
-        let inside = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
-        let port = inside.url().split(':').nth(2).unwrap().split('/').next().unwrap().to_owned();
-        let idp = KeyServer::start(Answer::status(500)).unwrap();
-        let idp_port: u16 =
-            idp.url().split(':').nth(2).unwrap().split('/').next().unwrap().parse().unwrap();
-        let issuer = format!("http://idp.test:{idp_port}");
-        idp.answer(Answer::json(
-            &json!({"issuer": issuer, "jwks_uri": format!("http://{host}:{port}/jwks.json")}),
-        ));
-        let provider = Provider::new()
-            .issuer(&issuer)
-            .audience("api")
-            .keys(Keys::discover())
-            .dangerous_allow_http(true);
-        let oauth2 = OAuth2::builder()
-            .provider("p", provider)
-            .http_client(move |client| {
-                client.no_proxy().resolve("idp.test", ([127, 0, 0, 1], idp_port).into())
-            })
-            .key_refresh_minutes(5)
-            .build()
-            .unwrap();
-        let answer = kind(&oauth2, &issuer, &key).await;
-        println!("{host}: {answer:?} {:?}", oauth2.status()[0].last_error);
-        assert_eq!(inside.requests(), 0, "{host} was asked");
-    }
-}
-
-#[tokio::test]
-async fn a_document_that_hangs_after_a_day_stops_no_refresh() {
-    async fn until(what: &str, mut done: impl FnMut() -> bool) {
-        let deadline = Instant::now() + 5 * S;
-        while !done() {
-            assert!(Instant::now() < deadline, "{what}");
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
-    let key = new_key();
-    let jwks = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
-    let idp = KeyServer::start(Answer::status(500)).unwrap();
-    let issuer = idp.url().trim_end_matches("/jwks.json").to_owned();
-    idp.answer(Answer::json(&json!({"issuer": issuer, "jwks_uri": jwks.url()})));
-    let clock = ManualClock::new();
-    let provider = Provider::new().issuer(&issuer).audience("api").keys(Keys::discover());
-    let oauth2 = OAuth2::builder()
-        .provider("p", provider)
-        .key_refresh_minutes(60)
-        .clock(clock.clone())
-        .build()
-        .unwrap();
-    assert_eq!(kind(&oauth2, &issuer, &key).await, None);
-    // From now on the issuer's own host hangs; the keys, at another host, are there as ever.
-    idp.answer(Answer::hang());
-    let counts = || oauth2.status()[0].fetches;
-    for round in 2..=30 {
-        clock.advance(48 * MINUTE);
-        until("a day of good refreshes", || counts().fetched == round).await;
-    }
-    assert_eq!((idp.requests(), jwks.requests(), counts().failed), (1, 30, 0));
-    // A day is over: the document is asked again.
-    for attempt in 1..=20 {
-        clock.advance(if attempt == 1 { 48 * MINUTE } else { MINUTE });
-        until("asked again", || idp.requests() > attempt || counts().fetched > 30).await;
-        // A second at a time: half of the limit is for the document, half for the keys.
-        for _ in 0..5 {
-            clock.advance(S);
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        until("ended", || counts().failed >= attempt || counts().fetched > 30).await;
-    }
-    assert!(
-        counts().fetched > 30,
-        "the keys' URL works, and was not asked again: {:?}, {:?}, {} requests for keys",
-        counts(),
-        oauth2.status()[0].last_error,
-        jwks.requests()
-    );
 }
 
 #[tokio::test]
@@ -330,83 +135,6 @@ fn settings_are_checked_at_build_with_tenants_only() {
     );
 }
 
-struct ChangedPanics {
-    text: Mutex<String>,
-    panicked: AtomicBool,
-    notify: tokio::sync::Notify,
-    asked: AtomicUsize,
-}
-
-#[derive(Clone)]
-struct Shared(Arc<ChangedPanics>);
-
-impl KeySource for Shared {
-    async fn keys(&self) -> Result<String, Boxed> {
-        self.0.asked.fetch_add(1, Ordering::SeqCst);
-        Ok(self.0.text.lock().unwrap().clone())
-    }
-
-    async fn changed(&self) {
-        assert!(self.0.panicked.swap(true, Ordering::SeqCst), "the connection is lost");
-        self.0.notify.notified().await;
-    }
-}
-
-#[tokio::test]
-async fn changed_that_panics_is_called_again() {
-    let key = new_key();
-    let source = Shared(Arc::new(ChangedPanics {
-        text: Mutex::new(key.jwk_set().to_string()),
-        panicked: AtomicBool::new(false),
-        notify: tokio::sync::Notify::new(),
-        asked: AtomicUsize::new(0),
-    }));
-    let clock = ManualClock::new();
-    let provider =
-        Provider::new().issuer("https://a.test").audience("api").keys(Keys::source(source.clone()));
-    let oauth2 = OAuth2::builder().provider("p", provider).clock(clock.clone()).build().unwrap();
-    assert_eq!(kind(&oauth2, "https://a.test", &key).await, None);
-    let second = SigningKey::generate(Algorithm::ES256, "2");
-    *source.0.text.lock().unwrap() = second.jwk_set().to_string();
-    source.0.notify.notify_one();
-    for _ in 0..300 {
-        clock.advance(MINUTE);
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    assert_eq!(kind(&oauth2, "https://a.test", &second).await, None);
-}
-
-#[tokio::test]
-async fn a_file_is_read_within_a_second_of_a_change() {
-    let key = new_key();
-    let path = std::env::temp_dir().join(format!("hc-{}.json", std::process::id()));
-    let _ = std::fs::remove_file(&path);
-    let clock = ManualClock::new();
-    let provider = Provider::new().issuer("https://a.test").audience("api").keys(Keys::file(&path));
-    let oauth2 = OAuth2::builder()
-        .provider("p", provider)
-        .key_refresh_minutes(60)
-        .clock(clock.clone())
-        .build()
-        .unwrap();
-    assert!(kind(&oauth2, "https://a.test", &key).await.is_some());
-    for _ in 0..300 {
-        clock.advance(S);
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    println!("{:?}", oauth2.status());
-    std::fs::write(&path, key.jwk_set().to_string()).unwrap();
-    let mut waited = 0;
-    while kind(&oauth2, "https://a.test", &key).await.is_some() {
-        clock.advance(S);
-        waited += 1;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        assert!(waited < 100);
-    }
-    std::fs::remove_file(&path).unwrap();
-    assert!(waited <= 3, "noticed after {waited} s");
-}
-
 #[tokio::test]
 async fn a_strangers_token_does_not_take_the_instance_out_of_rotation() {
     let key = new_key();
@@ -427,24 +155,6 @@ async fn a_strangers_token_does_not_take_the_instance_out_of_rotation() {
     assert!(ready(), "one customer's dead provider makes the documented readiness probe fail");
     let acme = oauth2.status().pop().unwrap();
     assert!(acme.tenant && !acme.is_ready());
-}
-
-#[tokio::test]
-async fn refresh_by_hand_asks_for_the_whole_answer() {
-    let old = new_key();
-    let body = old.jwk_set().to_string();
-    let server = KeyServer::start(Answer::body(
-        200,
-        &[("etag", "\"same-mtime-and-size\"")],
-        body.as_bytes(),
-    ))
-    .unwrap();
-    let provider = Provider::new().issuer("https://a.test").audience("api").keys(server.url());
-    let oauth2 = OAuth2::builder().provider("p", provider).key_refresh_minutes(60).build().unwrap();
-    assert_eq!(kind(&oauth2, "https://a.test", &old).await, None);
-    server.answer(Answer::status(304));
-    // Whoever sends no entity tag gets the truth; an error here would show that none was sent.
-    assert!(oauth2.refresh_now().await.is_err(), "If-None-Match was sent, and 304 believed");
 }
 
 #[tokio::test]
@@ -528,6 +238,7 @@ impl fmt::Display for Explosive {
         panic!("no text")
     }
 }
+
 impl Error for Explosive {}
 
 #[tokio::test]
@@ -546,57 +257,6 @@ async fn a_lookups_error_that_panics_when_shown_kills_no_thread() {
         .unwrap();
     assert!(kind(&oauth2, "https://broken.test", &key).await.is_some());
     assert_eq!(kind(&oauth2, "https://good.test", &key).await, None);
-}
-
-#[derive(Clone)]
-struct Counted(Arc<CountedState>);
-struct CountedState {
-    text: String,
-    live: AtomicUsize,
-    most: AtomicUsize,
-    notify: tokio::sync::Notify,
-}
-struct Live(Arc<CountedState>);
-impl Drop for Live {
-    fn drop(&mut self) {
-        self.0.live.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-impl KeySource for Counted {
-    async fn keys(&self) -> Result<String, Boxed> {
-        Ok(self.0.text.clone())
-    }
-    async fn changed(&self) {
-        let live = self.0.live.fetch_add(1, Ordering::SeqCst) + 1;
-        self.0.most.fetch_max(live, Ordering::SeqCst);
-        let _live = Live(Arc::clone(&self.0));
-        self.0.notify.notified().await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_watcher_at_a_time() {
-    let key = new_key();
-    let source = Counted(Arc::new(CountedState {
-        text: key.jwk_set().to_string(),
-        live: AtomicUsize::new(0),
-        most: AtomicUsize::new(0),
-        notify: tokio::sync::Notify::new(),
-    }));
-    let provider =
-        Provider::new().issuer("https://a.test").audience("api").keys(Keys::source(source.clone()));
-    let oauth2 = OAuth2::builder().provider("p", provider).build().unwrap();
-    let began = Instant::now();
-    let mut rounds = 0;
-    while began.elapsed() < 4 * S {
-        source.0.notify.notify_one();
-        oauth2.refresh_now().await.unwrap();
-        rounds += 1;
-    }
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let (live, most) = (source.0.live.load(Ordering::SeqCst), source.0.most.load(Ordering::SeqCst));
-    println!("{rounds} rounds: {live} live, most {most}");
-    assert!(live <= 1, "{live} watchers live after {rounds} rounds");
 }
 
 #[tokio::test]
@@ -630,56 +290,6 @@ async fn a_new_tenant_waits_no_longer_than_a_lookup_may_take() {
         }
     }
     assert!(seconds <= 15, "after {seconds} s");
-}
-
-#[tokio::test]
-async fn a_request_waits_no_longer_than_a_fetch_may_take() {
-    let key = new_key();
-    let clock = ManualClock::new();
-    let servers: Vec<KeyServer> =
-        (0..4).map(|_| KeyServer::start(Answer::hang()).unwrap()).collect();
-    let mut builder = OAuth2::builder().key_refresh_minutes(60).clock(clock.clone());
-    for (index, server) in servers.iter().enumerate() {
-        builder = builder.provider(
-            format!("p{index}"),
-            Provider::new()
-                .issuer("https://a.test")
-                .audience(format!("a{index}"))
-                .keys(server.url()),
-        );
-    }
-    let oauth2 = builder.build().unwrap();
-    let token =
-        Token::new("https://a.test", "x").claim("aud", json!(["a0", "a1", "a2", "a3"])).sign(&key);
-    let mut request = Box::pin(oauth2.verify(&token));
-    let mut seconds = 0;
-    while tokio::time::timeout(Duration::from_millis(100), request.as_mut()).await.is_err() {
-        clock.advance(S);
-        seconds += 1;
-    }
-    assert!(seconds <= 6, "after {seconds} s");
-}
-
-// short intervals, where the window may be as short as the interval.
-#[tokio::test]
-async fn a_window_of_one_interval_leaves_no_gap() {
-    let key = new_key();
-    let clock = ManualClock::new();
-    let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
-    let provider = Provider::new().issuer("https://a.test").audience("api").keys(server.url());
-    let oauth2 = OAuth2::builder()
-        .provider("p", provider)
-        .key_refresh(60 * MINUTE)
-        .stale_window(60 * MINUTE)
-        .clock(clock.clone())
-        .build()
-        .unwrap();
-    assert_eq!(kind(&oauth2, "https://a.test", &key).await, None);
-    server.answer(Answer::status(500));
-    clock.advance(60 * MINUTE);
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    println!("{:?}", oauth2.status()[0].state);
-    assert!(kind(&oauth2, "https://a.test", &key).await.is_some());
 }
 
 // a tenant that is removed while its token waits for keys, with every interleaving we can reach.

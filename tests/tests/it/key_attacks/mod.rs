@@ -1,0 +1,79 @@
+//! Attacks on the handling of keys and tenants, by strangers, providers and broken code of a user's.
+
+mod keys;
+mod tenants;
+
+use std::{
+    error::Error,
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures_util::poll;
+
+use oauth2_actix::{
+    Algorithm, ErrorKind, KeySource, Keys, OAuth2, Provider, Tenant, TenantLookup, Tenants,
+    testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
+};
+use oauth2_actix_tests::log;
+
+use serde_json::json;
+
+const S: Duration = Duration::from_secs(1);
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+type Boxed = Box<dyn Error + Send + Sync>;
+
+fn new_key() -> SigningKey {
+    SigningKey::generate(Algorithm::ES256, "1")
+}
+
+async fn kind(oauth2: &OAuth2, issuer: &str, key: &SigningKey) -> Option<ErrorKind> {
+    let token = Token::new(issuer, "api").expires_in(90 * 86_400).sign(key);
+    let answer = tokio::time::timeout(Duration::from_secs(8), oauth2.verify(&token)).await;
+    answer.expect("no answer in 8 s").err().map(|error| error.kind().clone())
+}
+
+/// A lookup that is a closure's.
+struct Ask<F>(F);
+
+impl<F> TenantLookup for Ask<F>
+where
+    F: Fn(&str) -> Option<Result<Option<Tenant>, Boxed>> + Send + Sync + 'static,
+{
+    async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Boxed> {
+        match (self.0)(issuer) {
+            Some(answer) => answer,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+fn tenant(name: &str, issuer: &str, keys: impl Into<Keys>) -> Tenant {
+    Tenant::new(name, Provider::new().issuer(issuer).audience("api").keys(keys))
+}
+
+/// An error whose text cannot be made.
+#[derive(Debug)]
+struct Unspeakable;
+
+impl fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Err(fmt::Error)
+    }
+}
+
+impl Error for Unspeakable {}
+
+struct Broken;
+
+impl KeySource for Broken {
+    async fn keys(&self) -> Result<String, Boxed> {
+        Err(Box::new(Unspeakable))
+    }
+}
