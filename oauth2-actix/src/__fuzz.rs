@@ -1,14 +1,12 @@
 //! What the fuzz targets reach of the insides. Compiled with `--cfg fuzzing` alone.
 
-use std::time::Duration;
-
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde_json::{Map, Value};
 
 use crate::{
     Algorithm, KeyInfo,
     algorithm::AlgorithmSet,
-    bearer::BearerToken,
+    bearer::Credentials,
     challenge::Challenge,
     discovery::Issuer,
     json,
@@ -16,7 +14,6 @@ use crate::{
     jws::UnverifiedJws,
     key_form::KeyDocument,
     key_set::Verdict,
-    validation::{self, TimeLimits},
 };
 
 /// The token of these `Authorization` headers.
@@ -26,35 +23,23 @@ pub fn bearer(values: &[&[u8]]) -> Option<String> {
     for value in values {
         headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).ok()?);
     }
-    BearerToken::from_headers(&headers, 16 * 1024).ok().map(|token| token.as_str().to_owned())
+    Credentials::from_headers(&headers, 16 * 1024)
+        .and_then(Credentials::token)
+        .ok()
+        .map(|token| token.as_str().to_owned())
 }
 
 /// `kid`, claims, signature and the length of what is signed.
 #[must_use]
 pub fn jws(token: &str) -> Option<(Option<String>, Map<String, Value>, Vec<u8>, usize)> {
     let jws = UnverifiedJws::parse(token).ok()?;
-    Some((jws.header.kid, jws.claims, jws.signature, jws.signed_len))
+    Some((jws.header.kid, jws.claims.to_map(), jws.signature, jws.signed_len))
 }
 
 /// One strict JSON object.
 #[must_use]
 pub fn strict_object(document: &[u8]) -> Option<Map<String, Value>> {
     json::parse_object(document).ok()
-}
-
-/// Whether the claims are good at this time, for this audience.
-#[must_use]
-pub fn claims_are_good(
-    claims: &Map<String, Value>,
-    now: Duration,
-    leeway: Duration,
-    max_age: Option<Duration>,
-    audiences: &[String],
-) -> bool {
-    validation::issuer(claims).is_ok()
-        && validation::check_types(claims).is_ok()
-        && validation::names_audience(claims, "aud", audiences)
-        && validation::check_times(claims, now, TimeLimits { leeway, max_age }).is_ok()
 }
 
 /// The usable keys of a document, after each of them was asked about a token of this header.
@@ -70,7 +55,10 @@ pub fn key_document(document: &[u8], inline: bool, token: &str) -> Option<Vec<Ke
     if let Ok(jws) = UnverifiedJws::parse(token) {
         let signed = &token.as_bytes()[..jws.signed_len];
         let verdict = document.keys.verify(&jws.header, signed, &jws.signature);
-        assert!(inline || verdict != Verdict::Verified, "a forged signature was accepted");
+        assert!(
+            inline || !matches!(verdict, Verdict::Verified(_)),
+            "a forged signature was accepted"
+        );
     }
     Some(document.keys.info())
 }

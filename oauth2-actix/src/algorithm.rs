@@ -132,7 +132,7 @@ pub(crate) enum KeyKind {
 }
 
 /// A set of algorithms, as small as a number.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct AlgorithmSet(u32);
 
 impl AlgorithmSet {

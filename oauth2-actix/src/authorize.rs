@@ -312,8 +312,7 @@ mod tests {
     use super::*;
 
     fn claims(value: Value) -> Claims {
-        let Value::Object(map) = value else { panic!("an object") };
-        Claims::new("p".into(), map)
+        Claims::new(crate::accepted::Accepted::of("p", value))
     }
 
     #[test]

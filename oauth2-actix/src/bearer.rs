@@ -6,11 +6,15 @@ use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 
 use crate::error::{Error, ErrorKind};
 
+/// What stands where a bearer token should, no longer than it may be. Its `Debug` shows no part of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Credentials<'a>(&'a [u8]);
+
 /// A bearer token as it came in. Its `Debug` shows no part of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BearerToken<'a>(&'a str);
 
-impl<'a> BearerToken<'a> {
+impl<'a> Credentials<'a> {
     /// Reads the one `Authorization` header of a request. A token longer than `limit` bytes is not
     /// even looked at.
     pub(crate) fn from_headers(headers: &'a HeaderMap, limit: usize) -> Result<Self, Error> {
@@ -21,11 +25,17 @@ impl<'a> BearerToken<'a> {
         if values.next().is_some() {
             return Err(malformed("more than one Authorization header"));
         }
-        Self::from_credentials(value.as_bytes(), limit)
+        Self::after_scheme(value.as_bytes(), limit)
+    }
+
+    /// A token that did not come in a header, such as one in a WebSocket message.
+    pub(crate) fn from_text(token: &'a str, limit: usize) -> Result<Self, Error> {
+        bounded(token.len(), limit)?;
+        Ok(Self(token.as_bytes()))
     }
 
     /// Reads `Bearer <token>`.
-    fn from_credentials(credentials: &'a [u8], limit: usize) -> Result<Self, Error> {
+    fn after_scheme(credentials: &'a [u8], limit: usize) -> Result<Self, Error> {
         let (scheme, rest) = match credentials.iter().take(32).position(|byte| *byte == b' ') {
             Some(space) => credentials.split_at(space),
             None => (credentials, [].as_slice()),
@@ -36,28 +46,37 @@ impl<'a> BearerToken<'a> {
         let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
         let token = &rest[spaces..];
         bounded(token.len(), limit)?;
-        Self::from_token68(token)
-            .ok_or_else(|| malformed("no token of the form token68 after the scheme"))
+        Ok(Self(token))
+    }
+
+    /// Good for comparing with a token that is known. Nothing else is known of them.
+    pub(crate) fn as_bytes(self) -> &'a [u8] {
+        self.0
     }
 
     /// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
-    fn from_token68(token: &'a [u8]) -> Option<Self> {
-        let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
-        let body = &token[..token.len() - padding];
-        if body.is_empty() || !body.iter().all(|byte| is_token68(*byte)) {
-            return None;
+    pub(crate) fn token(self) -> Result<BearerToken<'a>, Error> {
+        let padding = self.0.iter().rev().take_while(|byte| **byte == b'=').count();
+        let body = &self.0[..self.0.len() - padding];
+        if !body.is_empty()
+            && body.iter().all(|byte| IS_TOKEN68[usize::from(*byte)])
+            && let Ok(token) = std::str::from_utf8(self.0)
+        {
+            return Ok(BearerToken(token));
         }
-        std::str::from_utf8(token).ok().map(Self)
+        Err(malformed("no token of the form token68"))
     }
+}
 
-    /// A token that did not come in a header, such as one in a WebSocket message.
-    pub(crate) fn from_text(token: &'a str, limit: usize) -> Result<Self, Error> {
-        bounded(token.len(), limit)?;
-        Self::from_token68(token.as_bytes()).ok_or_else(|| malformed("not of the form token68"))
-    }
-
+impl<'a> BearerToken<'a> {
     pub(crate) fn as_str(self) -> &'a str {
         self.0
+    }
+}
+
+impl fmt::Debug for Credentials<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Credentials({} bytes)", self.0.len())
     }
 }
 
@@ -71,9 +90,17 @@ fn bounded(length: usize, limit: usize) -> Result<(), Error> {
     if length > limit { Err(ErrorKind::TokenTooLong { length, limit }.into()) } else { Ok(()) }
 }
 
-fn is_token68(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
-}
+/// Which bytes may stand in one.
+const IS_TOKEN68: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric()
+            || matches!(byte as u8, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+        byte += 1;
+    }
+    table
+};
 
 fn malformed(problem: &'static str) -> Error {
     ErrorKind::RequestMalformed { problem }.into()
@@ -90,7 +117,8 @@ mod tests {
         for value in values {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).expect("header value"));
         }
-        BearerToken::from_headers(&headers, 100)
+        Credentials::from_headers(&headers, 100)
+            .and_then(Credentials::token)
             .map(|token| token.as_str().to_owned())
             .map_err(|error| error.kind().clone())
     }

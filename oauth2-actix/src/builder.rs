@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use reqwest::Client;
 
 use crate::{
-    BuildError, Error, OAuth2, Provider, Tenants,
+    BuildError, Error, OAuth2, Provider, Tenants, TokenCache,
     clock::Clock,
     http_client::AdjustClient,
     key_thread::KeyThread,
@@ -47,7 +47,8 @@ use crate::{
 /// ```
 ///
 /// Unknown fields and names that stand twice are refused. The serde form has, besides those shown,
-/// `missing_token` (`"bad_request"` or `"unauthorized"`), `max_token_length`, `max_token_age_seconds`, `stale_window_minutes`,
+/// `missing_token` (`"bad_request"` or `"unauthorized"`), `max_token_length`, `max_token_age_seconds`,
+/// `token_cache` (false, or a map of `max_entries` and `max_bytes`), `stale_window_minutes`,
 /// `unknown_key_cooldown_seconds` and `fetch_timeout_seconds`, and for a provider `audience_claim`,
 /// `require_at_jwt` and `dangerous_allow_http`. `keys` is text, JSON keys, `{"discover": true}` or `{"file": path}`.
 #[derive(Clone, Default)]
@@ -63,6 +64,7 @@ pub struct OAuth2Builder {
     pub(crate) realm: Option<String>,
     pub(crate) missing_token: MissingToken,
     pub(crate) max_token_length: Option<usize>,
+    pub(crate) token_cache: Option<TokenCache>,
     pub(crate) stale_window: Option<Duration>,
     pub(crate) unknown_key_cooldown: Option<Duration>,
     pub(crate) fetch_timeout: Option<Duration>,
@@ -152,6 +154,12 @@ impl OAuth2Builder {
         self
     }
 
+    /// Bounds the cache of verified tokens, or switches it off. See [`TokenCache`].
+    pub fn token_cache(mut self, cache: TokenCache) -> Self {
+        self.token_cache = Some(cache);
+        self
+    }
+
     /// Sets a hook that may change or replace the answer to a refused request: it gets the request,
     /// the reason and the answer as it would leave, and returns the one that leaves.
     ///
@@ -236,6 +244,7 @@ impl OAuth2Builder {
                 BuildError::of_policy("public_paths", format_args!("{path:?}: {problem}"))
             },
         )?;
+        let verified = self.token_cache.unwrap_or_else(TokenCache::by_default).build()?;
         telemetry::describe();
         let defaults = self.defaults()?;
         if let Some(tenants) = &self.tenants {
@@ -294,6 +303,7 @@ impl OAuth2Builder {
             realm,
             missing_token: self.missing_token,
             public,
+            verified,
             on_refusal: self.on_refusal,
             clock: self.clock,
             keys,

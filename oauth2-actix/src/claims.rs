@@ -9,10 +9,11 @@ use std::{
 };
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, value::MapDeserializer};
 use serde_json::{Map, Value};
 
 use crate::{
+    accepted::Accepted,
     authorize::{ClaimValues, Requirement},
     error::{Error, ErrorKind},
     scope,
@@ -44,22 +45,21 @@ use crate::{
 /// `Option<Claims>` extracts too, but actix gives `None` for every failure, a missing middleware
 /// included: use [`OptionalClaims`] instead.
 #[derive(Clone)]
-pub struct Claims(Arc<Inner>);
-
-struct Inner {
-    provider: Arc<str>,
-    claims: Map<String, Value>,
-}
+pub struct Claims(Arc<Accepted>);
 
 impl Claims {
-    pub(crate) fn new(provider: Arc<str>, claims: Map<String, Value>) -> Self {
-        Self(Arc::new(Inner { provider, claims }))
+    pub(crate) fn new(accepted: Accepted) -> Self {
+        Self(Arc::new(accepted))
+    }
+
+    pub(crate) fn accepted(&self) -> &Accepted {
+        &self.0
     }
 
     /// The configured name of the provider that accepted the token.
     #[must_use]
     pub fn provider(&self) -> &str {
-        &self.0.provider
+        &self.0.provider.name
     }
 
     /// `iss`: the issuer, which is the provider's ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)).
@@ -122,13 +122,37 @@ impl Claims {
             Some((first, _)) => (first, &pointer[first.len()..]),
             None => (pointer, ""),
         };
-        self.get(&first.replace("~1", "/").replace("~0", "~"))?.pointer(rest)
+        let value = if first.contains('~') {
+            self.get(&first.replace("~1", "/").replace("~0", "~"))
+        } else {
+            self.get(first)
+        };
+        if rest.is_empty() { value } else { value?.pointer(rest) }
     }
 
-    /// All claims.
+    /// All claims, in the order of their names.
+    ///
+    /// ```
+    /// # use oauth2_actix::Claims;
+    /// fn namespaced(claims: &Claims) -> Vec<&str> {
+    ///     claims.iter().map(|(name, _)| name).filter(|name| name.starts_with("https://")).collect()
+    /// }
+    /// ```
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
+        self.0.claims.iter()
+    }
+
+    /// A copy of all claims, as `serde_json` has them.
+    ///
+    /// ```
+    /// # use oauth2_actix::Claims;
+    /// fn answer(claims: &Claims) -> actix_web::HttpResponse {
+    ///     actix_web::HttpResponse::Ok().json(claims.to_map())
+    /// }
+    /// ```
     #[must_use]
-    pub fn as_map(&self) -> &Map<String, Value> {
-        &self.0.claims
+    pub fn to_map(&self) -> Map<String, Value> {
+        self.0.claims.to_map()
     }
 
     /// All claims as a struct of yours. [`TypedClaims`] does this as an extractor.
@@ -137,7 +161,7 @@ impl Claims {
     ///
     /// `serde_json::Error` if they do not fit; its text may hold a claim's value.
     pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        T::deserialize(&self.0.claims)
+        T::deserialize(MapDeserializer::new(self.iter()))
     }
 
     /// The scopes in `scope` and `scp`, each a string of words or a list ([RFC 6749 §3.3](https://www.rfc-editor.org/rfc/rfc6749#section-3.3)).
@@ -245,7 +269,7 @@ impl fmt::Debug for Claims {
         formatter
             .debug_struct("Claims")
             .field("provider", &self.provider())
-            .field("names", &self.0.claims.keys().collect::<Vec<_>>())
+            .field("names", &self.0.claims)
             .finish()
     }
 }
@@ -354,8 +378,7 @@ mod tests {
     use super::*;
 
     fn claims(value: Value) -> Claims {
-        let Value::Object(map) = value else { panic!("an object") };
-        Claims::new("p".into(), map)
+        Claims::new(Accepted::of("p", value))
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::{fmt::Display, time::Duration};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::{Map, Value};
 
-use crate::{BuildError, Keys, MissingToken, OAuth2Builder, Provider, json::StrictValue};
+use crate::{
+    BuildError, Keys, MissingToken, OAuth2Builder, Provider, TokenCache, json::StrictValue,
+};
 
 impl<'de> Deserialize<'de> for OAuth2Builder {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -53,6 +55,7 @@ fn read_policy(value: Value) -> Result<OAuth2Builder, BuildError> {
                 let seconds = read("max_token_age_seconds", value)?;
                 builder = builder.max_token_age(Duration::from_secs(seconds));
             }
+            "token_cache" => builder = builder.token_cache(read_token_cache(value)?),
             "stale_window_minutes" => {
                 let minutes: u32 = read("stale_window_minutes", value)?;
                 builder = builder.stale_window(Duration::from_secs(60 * u64::from(minutes)));
@@ -83,6 +86,30 @@ fn read_refresh(mut builder: OAuth2Builder, value: Value) -> Result<OAuth2Builde
         builder.key_refresh_of.insert(name, Duration::from_secs(60 * u64::from(minutes)));
     }
     Ok(builder)
+}
+
+/// `false`, or its bounds.
+fn read_token_cache(value: Value) -> Result<TokenCache, BuildError> {
+    const FIELD: &str = "token_cache";
+    let Value::Object(bounds) = value else {
+        return match value {
+            Value::Bool(false) => Ok(TokenCache::off()),
+            Value::Bool(true) => Ok(TokenCache::new()),
+            _ => Err(BuildError::of_policy(FIELD, "it is neither a bool nor a map of bounds")),
+        };
+    };
+    let mut cache = TokenCache::new();
+    for (name, value) in bounds {
+        cache = match name.as_str() {
+            "max_entries" => cache.max_entries(read(FIELD, value)?),
+            "max_bytes" => cache.max_bytes(read(FIELD, value)?),
+            _ => {
+                let problem = unknown(&name, &["max_entries", "max_bytes"]);
+                return Err(BuildError::of_policy(FIELD, problem));
+            }
+        };
+    }
+    Ok(cache)
 }
 
 fn read_provider(name: &str, value: Value) -> Result<Provider, BuildError> {
@@ -174,6 +201,7 @@ const POLICY_FIELDS: &[&str] = &[
     "missing_token",
     "max_token_length",
     "max_token_age_seconds",
+    "token_cache",
     "stale_window_minutes",
     "unknown_key_cooldown_seconds",
     "fetch_timeout_seconds",

@@ -29,12 +29,18 @@ impl<'de> Deserialize<'de> for StrictValue {
     }
 }
 
+/// Reads one value of that kind.
 #[derive(Clone, Copy)]
-struct Strict {
+pub(crate) struct Strict {
     depth: usize,
 }
 
 impl Strict {
+    /// For the members of the outermost object.
+    pub(crate) fn in_an_object() -> Self {
+        Self { depth: 1 }
+    }
+
     fn deeper<E: Error>(self) -> Result<Self, E> {
         if self.depth == MAX_DEPTH {
             return Err(E::custom("nested too deep"));
@@ -107,7 +113,7 @@ impl<'de> Visitor<'de> for Strict {
         let inner = self.deeper()?;
         let mut map = Map::new();
         while let Some(name) = access.next_key::<String>()? {
-            if map.is_empty() && name == NUMBER_TOKEN && numbers_come_as_maps() {
+            if map.is_empty() && is_number_in_disguise(&name) {
                 let digits: String = access.next_value()?;
                 return digits.parse().map(Value::Number).map_err(A::Error::custom);
             }
@@ -119,6 +125,11 @@ impl<'de> Visitor<'de> for Strict {
         }
         Ok(Value::Object(map))
     }
+}
+
+/// Whether a map whose first member has this name is a number.
+pub(crate) fn is_number_in_disguise(first: &str) -> bool {
+    first == NUMBER_TOKEN && numbers_come_as_maps()
 }
 
 /// Whether some crate of the program switched on serde_json's `arbitrary_precision`: numbers then

@@ -15,6 +15,7 @@ use openssl::{
     nid::Nid,
     pkey::{Id, PKey, Public},
     rsa::Rsa,
+    sha::sha256,
     x509::X509,
 };
 use serde_json::{Map, Value};
@@ -30,6 +31,8 @@ use crate::{
 pub(crate) struct Key {
     /// Which tokens name it. None fits any.
     pub(crate) kid: Option<String>,
+    /// The hash of what it is made of.
+    digest: [u8; 32],
     verifiers: Vec<(Algorithm, Box<dyn JwsVerifier>)>,
 }
 
@@ -45,6 +48,12 @@ impl Key {
     /// The names of the algorithms that it may be used with.
     pub(crate) fn algorithms(&self) -> impl Iterator<Item = &'static str> {
         self.verifiers.iter().map(|(algorithm, _)| algorithm.name())
+    }
+
+    /// Two keys with the same identity verify the same tokens.
+    pub(crate) fn identity(&self) -> impl Ord + '_ {
+        let algorithms = self.verifiers.iter().map(|(algorithm, _)| *algorithm);
+        (&self.kid, self.digest, algorithms.collect::<AlgorithmSet>())
     }
 
     /// Reads a JWK (RFC 7517 §4).
@@ -139,7 +148,7 @@ impl Key {
         if verifiers.is_empty() {
             return Err(problem);
         }
-        Ok(Self { kid, verifiers })
+        Ok(Self { kid, digest: material.digest(), verifiers })
     }
 }
 
@@ -181,6 +190,13 @@ impl Material {
         match self {
             Self::Public { kind, .. } => *kind,
             Self::Secret(_) => KeyKind::Secret,
+        }
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        match self {
+            Self::Public { spki, .. } => sha256(spki),
+            Self::Secret(secret) => sha256(secret),
         }
     }
 

@@ -1,18 +1,18 @@
 //! The compact form of a signed token, taken apart without trusting any of it (RFC 7515 §7.1).
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     algorithm::Algorithm,
     error::{Error, ErrorKind},
-    json,
+    object::Object,
 };
 
 /// A token that has the right shape. Nothing in it is verified.
 pub(crate) struct UnverifiedJws {
     pub(crate) header: Header,
-    pub(crate) claims: Map<String, Value>,
+    pub(crate) claims: Object,
     pub(crate) signature: Vec<u8>,
     /// How much of the token the signature covers: header, dot and payload.
     pub(crate) signed_len: usize,
@@ -42,12 +42,12 @@ impl UnverifiedJws {
             return Err(malformed("no signature"));
         }
         let header_json = decode(header, "the header is not canonical base64url")?;
-        let header_json = json::parse_object(&header_json).map_err(|error| {
+        let header_json = Object::parse(&header_json).map_err(|error| {
             malformed("the header is not a strict JSON object").with_source(error)
         })?;
         Ok(Self {
             header: Header::read(header_json)?,
-            claims: json::parse_object(&decode(payload, "the payload is not canonical base64url")?)
+            claims: Object::parse(&decode(payload, "the payload is not canonical base64url")?)
                 .map_err(|error| {
                     malformed("the payload is not a strict JSON object").with_source(error)
                 })?,
@@ -58,13 +58,13 @@ impl UnverifiedJws {
 }
 
 impl Header {
-    fn read(mut members: Map<String, Value>) -> Result<Self, Error> {
+    fn read(mut members: Object) -> Result<Self, Error> {
         // Extensions that must be understood: there is none that we do (RFC 7515 §4.1.11).
-        if members.contains_key("crit") {
+        if members.contains("crit") {
             return Err(malformed("the header has `crit`"));
         }
         // An unencoded payload (RFC 7797) is for detached content, never for a JWT.
-        if members.contains_key("b64") {
+        if members.contains("b64") {
             return Err(malformed("the header has `b64`"));
         }
         let is_access_token = match members.get("typ") {
@@ -78,7 +78,7 @@ impl Header {
             }
             _ => return Err(malformed("the header's `alg` is missing or not a string")),
         };
-        let kid = match members.remove("kid") {
+        let kid = match members.take("kid") {
             None => None,
             Some(Value::String(kid)) => Some(kid),
             Some(_) => return Err(malformed("the header's `kid` is not a string")),
@@ -140,7 +140,7 @@ mod tests {
             .expect("parses");
         assert_eq!(jws.header.alg, Algorithm::ES256);
         assert_eq!(jws.header.kid.as_deref(), Some("k"));
-        assert_eq!(jws.claims["a"], 1);
+        assert_eq!(jws.claims.get("a"), Some(&1.into()));
         assert_eq!(jws.signature, b"sig");
     }
 

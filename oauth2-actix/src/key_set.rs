@@ -1,12 +1,16 @@
 //! An immutable set of keys, and which of them a token's header selects (RFC 7517 §5, RFC 7515 §6).
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use crate::{KeyInfo, jwk::Key, jws::Header};
 
 /// The usable keys of one provider at one time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct KeySet {
+    generation: Generation,
     keys: Vec<Key>,
     by_kid: HashMap<String, Vec<usize>>,
     without_kid: Vec<usize>,
@@ -14,7 +18,10 @@ pub(crate) struct KeySet {
 
 impl KeySet {
     pub(crate) fn new(keys: Vec<Key>) -> Self {
-        let mut set = Self { keys, ..Self::default() };
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let generation = Generation(NEXT.fetch_add(1, Ordering::Relaxed));
+        let (by_kid, without_kid) = (HashMap::new(), Vec::new());
+        let mut set = Self { generation, keys, by_kid, without_kid };
         for (index, key) in set.keys.iter().enumerate() {
             match &key.kid {
                 Some(kid) => set.by_kid.entry(kid.clone()).or_default().push(index),
@@ -22,6 +29,22 @@ impl KeySet {
             }
         }
         set
+    }
+
+    /// By which a token that these keys verified knows them.
+    pub(crate) fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Whether the keys are the same, in whatever order.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.identities() == other.identities()
+    }
+
+    fn identities(&self) -> Vec<impl Ord + '_> {
+        let mut identities: Vec<_> = self.keys.iter().map(Key::identity).collect();
+        identities.sort_unstable();
+        identities
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -65,7 +88,7 @@ impl KeySet {
             .inspect(|_| fitting += 1)
             .any(|verifier| verifier.verify(signed, signature).is_ok());
         if verified {
-            Verdict::Verified
+            Verdict::Verified(self.generation)
         } else if named.is_none() {
             // The keys at hand do not tell: the provider may have a newer one.
             Verdict::KeyUnknown { tried: fitting > 0 }
@@ -77,10 +100,14 @@ impl KeySet {
     }
 }
 
+/// Tells sets of keys apart: no two in a process have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generation(u64);
+
 /// What a set of keys says of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    Verified,
+    Verified(Generation),
     /// No key of the token's kid, and none without a kid that verifies it.
     KeyUnknown {
         tried: bool,

@@ -82,6 +82,7 @@
 pub mod __fuzz;
 #[doc(hidden)]
 pub mod __private;
+mod accepted;
 mod algorithm;
 mod authorize;
 mod authorize_middleware;
@@ -113,6 +114,7 @@ mod key_url;
 mod keys;
 mod middleware;
 mod oauth2;
+mod object;
 mod places;
 mod policy;
 mod provider;
@@ -126,6 +128,7 @@ mod tenants;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod throttle;
+mod token_cache;
 mod validation;
 #[cfg(feature = "websocket")]
 mod websocket;
@@ -152,6 +155,7 @@ pub use crate::{
     provider::Provider,
     public::{PublicRoute, public_routes},
     tenants::{Tenant, TenantLookup, Tenants},
+    token_cache::{TokenCache, TokenCacheStatus},
 };
 /// The HTTP client whose builder [`OAuth2Builder::http_client`] adjusts, in the version that is used.
 pub use reqwest;

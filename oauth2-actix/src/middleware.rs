@@ -21,7 +21,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     OAuth2,
-    bearer::BearerToken,
+    bearer::Credentials,
     claims::{Anonymous, Claims},
     error::Error,
     policy::{Decision, Pending},
@@ -78,8 +78,8 @@ where
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let shared = Rc::clone(&self.0);
         let policy = &shared.oauth2.0;
-        let decision = match BearerToken::from_headers(request.headers(), policy.max_token_length) {
-            Ok(token) => policy.decide(token),
+        let decision = match Credentials::from_headers(request.headers(), policy.max_token_length) {
+            Ok(credentials) => policy.decide(credentials),
             Err(error) => Decision::Refused(error),
         };
         let state = match decision {

@@ -5,14 +5,15 @@ use std::{fmt, sync::Arc};
 use futures_util::{StreamExt, stream};
 
 use crate::{
-    KeyStatus, OAuth2Builder,
-    bearer::BearerToken,
+    KeyStatus, OAuth2Builder, TokenCacheStatus,
+    bearer::Credentials,
     claims::Claims,
     clock::Clock,
     error::Error,
     policy::{Decision, Policy},
     provider_policy::ProviderPolicy,
     remote_keys::RemoteKeys,
+    token_cache::VerifiedTokens,
 };
 
 /// The middleware: `App::new().wrap(oauth2.clone())`.
@@ -71,7 +72,7 @@ impl OAuth2 {
     ///
     /// Why the token is refused, as for a request.
     pub async fn verify(&self, token: &str) -> Result<Claims, Error> {
-        match self.0.decide(BearerToken::from_text(token, self.0.max_token_length)?) {
+        match self.0.decide(Credentials::from_text(token, self.0.max_token_length)?) {
             Decision::Accepted(claims) => Ok(claims),
             Decision::Refused(error) => Err(error),
             Decision::Waiting(pending) => self.0.resolve(pending).await,
@@ -162,6 +163,21 @@ impl OAuth2 {
             .iter()
             .map(|provider| KeyStatus::of(provider, engine, &self.0.clock))
             .collect()
+    }
+
+    /// How full the cache of verified tokens is. Of no tokens where it is off.
+    ///
+    /// ```
+    /// # use oauth2_actix::testing;
+    /// # #[actix_web::main]
+    /// # async fn main() {
+    /// # let oauth2 = testing::policy();
+    /// assert_eq!(oauth2.token_cache_status().entries, 0);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn token_cache_status(&self) -> TokenCacheStatus {
+        self.0.verified.as_ref().map(VerifiedTokens::status).unwrap_or_default()
     }
 
     /// Whether the tokens of every provider known from the start can be checked now, without a fetch: for a

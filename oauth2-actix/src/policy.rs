@@ -11,20 +11,23 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 
 use crate::{
-    bearer::BearerToken,
+    accepted::Accepted,
+    bearer::Credentials,
     claims::Claims,
     clock::Clock,
     error::{Error, ErrorKind},
     jws::UnverifiedJws,
     key_engine::EngineHandle,
-    key_set::{KeySet, Verdict},
+    key_set::{Generation, KeySet, Verdict},
     key_thread::KeyThread,
+    object::Object,
     provider_policy::{ProviderKeys, ProviderPolicy},
     public::PublicPaths,
     remote_keys::{Cause, Refresh, RemoteKeys, Snapshot, Waited, unavailable},
     telemetry,
     tenants::Found,
-    validation::{self, TimeLimits},
+    token_cache::VerifiedTokens,
+    validation::{self, Lifetime, TimeLimits},
 };
 
 /// Everything that was configured, checked and resolved. What changes in it are keys, and the notes of
@@ -38,6 +41,8 @@ pub(crate) struct Policy {
     pub(crate) realm: String,
     pub(crate) missing_token: crate::MissingToken,
     pub(crate) public: PublicPaths,
+    /// None: every token is verified at every request.
+    pub(crate) verified: Option<VerifiedTokens>,
     pub(crate) on_refusal: Option<RefusalHook>,
     pub(crate) clock: Clock,
     /// None if there is nothing to fetch or look up.
@@ -60,7 +65,7 @@ pub(crate) enum Decision {
 
 /// A token that passed every cheap check and waits for keys, or for its issuer to be looked up.
 pub(crate) struct Pending {
-    signed: Box<[u8]>,
+    token: Box<[u8]>,
     jws: UnverifiedJws,
     /// The providers whose keys may decide, each with the reason why they must be waited for.
     /// None: nothing is known of the issuer yet.
@@ -75,7 +80,7 @@ type Wanted = (Arc<ProviderPolicy>, Cause);
 
 /// What the keys at hand say of a token.
 enum Asked {
-    Accepted(Arc<str>),
+    Accepted(Grounds),
     Undecided {
         wanted: Vec<Wanted>,
         verdict: Error,
@@ -84,32 +89,81 @@ enum Asked {
     IssuerUnknown,
 }
 
+/// Whose keys verified a token, which of them, and when its times are good.
+struct Grounds {
+    provider: Arc<ProviderPolicy>,
+    generation: Generation,
+    lifetime: Lifetime,
+}
+
 impl Policy {
     /// Decides on a token with the keys at hand. Synchronous, and bounded in work by the length
     /// of the token and four signature checks for each provider of its issuer and audience.
-    pub(crate) fn decide(&self, token: BearerToken<'_>) -> Decision {
-        self.try_decide(token).unwrap_or_else(Decision::Refused)
+    pub(crate) fn decide(&self, credentials: Credentials<'_>) -> Decision {
+        match self.recall(credentials.as_bytes()) {
+            Some(claims) => Decision::Accepted(claims),
+            None => self.verify(credentials).unwrap_or_else(Decision::Refused),
+        }
     }
 
-    fn try_decide(&self, token: BearerToken<'_>) -> Result<Decision, Error> {
-        let token = token.as_str();
+    /// The claims of a token that was verified before, if all that could have changed has not.
+    fn recall(&self, token: &[u8]) -> Option<Claims> {
+        let verified = self.verified.as_ref()?;
+        let claims = verified.find(token).filter(|claims| self.still_accepts(claims.accepted()));
+        telemetry::token_recalled(claims.is_some());
+        claims
+    }
+
+    fn still_accepts(&self, accepted: &Accepted) -> bool {
+        let Accepted { provider, generation, lifetime, claims, .. } = accepted;
+        lifetime.contains(self.clock.unix_time())
+            && provider.verifies_with(*generation, &self.clock)
+            && (!provider.is_tenant || self.is_still_tenant(provider, claims))
+    }
+
+    /// Whether the token's issuer is this tenant, and not nobody's or another's by now.
+    fn is_still_tenant(&self, provider: &Arc<ProviderPolicy>, claims: &Object) -> bool {
+        let tenants = self.keys.as_ref().and_then(|keys| keys.tenants.as_ref());
+        match (tenants, validation::issuer(claims)) {
+            (Some(tenants), Ok(issuer)) => {
+                matches!(tenants.find(issuer), Found::Tenant(found) if Arc::ptr_eq(&found, provider))
+            }
+            _ => false,
+        }
+    }
+
+    fn verify(&self, credentials: Credentials<'_>) -> Result<Decision, Error> {
+        let token = credentials.token()?.as_str();
         let jws = UnverifiedJws::parse(token)?;
-        let signed = &token.as_bytes()[..jws.signed_len];
-        let (wanted, verdict) = match self.ask_keys_at_hand(&jws, signed)? {
-            Asked::Accepted(name) => {
-                return Ok(Decision::Accepted(Claims::new(name, jws.claims)));
+        let token = token.as_bytes();
+        let (wanted, verdict) = match self.ask_keys_at_hand(&jws, &token[..jws.signed_len])? {
+            Asked::Accepted(grounds) => {
+                return Ok(Decision::Accepted(self.accept(grounds, jws.claims, token)));
             }
             Asked::Undecided { wanted, verdict } if wanted.is_empty() => return Err(verdict),
             Asked::Undecided { wanted, verdict } => (Some(wanted), verdict),
             Asked::IssuerUnknown => (None, unavailable(Duration::ZERO)),
         };
         Ok(Decision::Waiting(Box::new(Pending {
-            signed: signed.into(),
+            token: token.into(),
             jws,
             wanted,
             verdict,
             arrived: self.keys.as_ref().map_or(0, |keys| keys.engine.ticket()),
         })))
+    }
+
+    /// The claims of a token that was just verified. It is remembered.
+    fn accept(&self, grounds: Grounds, claims: Object, token: impl Into<Box<[u8]>>) -> Claims {
+        let Grounds { provider, generation, lifetime } = grounds;
+        // Where every request wants fresh keys, it would never be asked for.
+        let verified = self.verified.as_ref().filter(|_| !provider.wants_fresh_keys());
+        let token = if verified.is_some() { token.into() } else { Box::default() };
+        let claims = Claims::new(Accepted { provider, generation, lifetime, claims, token });
+        if let Some(verified) = verified {
+            verified.insert(&claims, self.clock.unix_time());
+        }
+        claims
     }
 
     /// The cheap checks, then the signature under the keys of each provider that may accept it.
@@ -150,7 +204,7 @@ impl Policy {
         if candidates.peek().is_none() {
             return Err(ErrorKind::AudienceMismatch.into());
         }
-        validation::check_times(claims, self.clock.unix_time(), self.time_limits)?;
+        let lifetime = validation::check_times(claims, self.clock.unix_time(), self.time_limits)?;
         let mut verdict = Error::from(ErrorKind::AlgorithmNotAllowed);
         let mut wanted = Vec::new();
         for provider in candidates {
@@ -189,8 +243,9 @@ impl Policy {
                     }
                 },
             };
-            if found == Verdict::Verified {
-                return Ok(Asked::Accepted(Arc::clone(&provider.name)));
+            if let Verdict::Verified(generation) = found {
+                let provider = Arc::clone(provider);
+                return Ok(Asked::Accepted(Grounds { provider, generation, lifetime }));
             }
             verdict = more_telling(verdict, found.into());
         }
@@ -236,7 +291,9 @@ impl Policy {
             Some(wanted) => wanted,
             None => match self.look_up(keys, &pending).await? {
                 // The wait may have taken seconds, but the times were checked after it.
-                Asked::Accepted(name) => return Ok(Claims::new(name, pending.jws.claims)),
+                Asked::Accepted(grounds) => {
+                    return Ok(self.accept(grounds, pending.jws.claims, pending.token));
+                }
                 Asked::Undecided { wanted, verdict } => {
                     pending.verdict = verdict;
                     wanted
@@ -251,15 +308,17 @@ impl Policy {
             wanted.iter().map(|wanted| pending.wait_for(&keys.engine, wanted)).collect();
         while let Some((provider, found)) = waits.next().await {
             match found {
-                Ok(Verdict::Verified) => {
+                Ok(Verdict::Verified(generation)) => {
                     drop(waits);
+                    let provider = Arc::clone(provider);
                     // The wait may have taken seconds.
-                    validation::check_times(
+                    let lifetime = validation::check_times(
                         &pending.jws.claims,
                         self.clock.unix_time(),
                         self.time_limits,
                     )?;
-                    return Ok(Claims::new(Arc::clone(&provider.name), pending.jws.claims));
+                    let grounds = Grounds { provider, generation, lifetime };
+                    return Ok(self.accept(grounds, pending.jws.claims, pending.token));
                 }
                 Ok(found) => verdict = more_telling(verdict, found.into()),
                 Err(error) => verdict = more_telling(verdict, error),
@@ -274,7 +333,7 @@ impl Policy {
         let issuer = validation::issuer(&pending.jws.claims)?;
         match tenants.look_up(issuer).await {
             Found::Tenant(provider) => {
-                self.ask([&provider].into_iter(), &pending.jws, &pending.signed)
+                self.ask([&provider].into_iter(), &pending.jws, pending.signed())
             }
             Found::Nobody => Err(self.issuer_unknown(issuer)),
             Found::Unavailable(retry_after) => Err(unavailable(retry_after)),
@@ -290,7 +349,7 @@ impl Pending {
         &self,
         engine: &EngineHandle,
         (provider, cause): &'a Wanted,
-    ) -> (&'a ProviderPolicy, Result<Verdict, Error>) {
+    ) -> (&'a Arc<ProviderPolicy>, Result<Verdict, Error>) {
         let found = match provider.remote() {
             Some(remote) => self.ask_again(engine, remote, *cause).await,
             // Never: only providers whose keys are fetched are waited for.
@@ -299,8 +358,13 @@ impl Pending {
         (provider, found)
     }
 
+    /// What the signature covers.
+    fn signed(&self) -> &[u8] {
+        &self.token[..self.jws.signed_len]
+    }
+
     fn verify(&self, snapshot: &Snapshot) -> Verdict {
-        snapshot.keys.verify(&self.jws.header, &self.signed, &self.jws.signature)
+        snapshot.keys.verify(&self.jws.header, self.signed(), &self.jws.signature)
     }
 
     async fn ask_again(
@@ -360,9 +424,9 @@ impl From<Verdict> for Error {
             Verdict::AlgorithmNotAllowed => ErrorKind::AlgorithmNotAllowed,
             Verdict::KeyUnknown { tried: false } => ErrorKind::KeyUnknown,
             // Never reached for a verified token; a refusal whatever happens.
-            Verdict::KeyUnknown { tried: true } | Verdict::SignatureInvalid | Verdict::Verified => {
-                ErrorKind::SignatureInvalid
-            }
+            Verdict::KeyUnknown { tried: true }
+            | Verdict::SignatureInvalid
+            | Verdict::Verified(_) => ErrorKind::SignatureInvalid,
         }
         .into()
     }

@@ -5,11 +5,12 @@ use std::{fmt, sync::Arc, time::Duration};
 use crate::{
     BuildError, Keys, Provider,
     algorithm::AlgorithmSet,
+    clock::Clock,
     discovery::Issuer,
     http_client::Clients,
     jwk::{KeyPolicy, Origin},
     key_form::{KeyDocument, Skipped},
-    key_set::KeySet,
+    key_set::{Generation, KeySet},
     key_source::KeyFile,
     key_url::KeyUrl,
     keys::Form,
@@ -162,6 +163,22 @@ impl ProviderPolicy {
         match &self.keys {
             ProviderKeys::Inline(_) => None,
             ProviderKeys::Remote(remote) => Some(remote),
+        }
+    }
+
+    /// Whether no keys at hand are fresh enough for it.
+    pub(crate) fn wants_fresh_keys(&self) -> bool {
+        self.remote().is_some_and(|remote| remote.timing.refresh == Refresh::Always)
+    }
+
+    /// Whether its keys are these, and may be used now.
+    pub(crate) fn verifies_with(&self, generation: Generation, clock: &Clock) -> bool {
+        match &self.keys {
+            ProviderKeys::Inline(keys) => keys.generation() == generation,
+            ProviderKeys::Remote(remote) => match remote.usable(clock).as_deref() {
+                Some(Some(snapshot)) => snapshot.keys.generation() == generation,
+                _ => false,
+            },
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Scopes of a token (RFC 6749 §3.3).
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use crate::object::Object;
 
 /// The scopes of a claim set: `scope` as a space-separated string (RFC 9068 §2.2.3) or a list,
 /// and `scp` in the same two forms (Microsoft Entra, Okta).
-pub(crate) fn of(claims: &Map<String, Value>) -> impl Iterator<Item = &str> {
+pub(crate) fn of(claims: &Object) -> impl Iterator<Item = &str> {
     ["scope", "scp"].into_iter().filter_map(|name| claims.get(name)).flat_map(|claim| {
         let (text, list) = match claim {
             Value::String(text) => (text.as_str(), [].as_slice()),
@@ -30,8 +32,7 @@ mod tests {
     use super::*;
 
     fn scopes(claims: Value) -> Vec<String> {
-        let Value::Object(map) = claims else { panic!("an object") };
-        of(&map).map(str::to_owned).collect()
+        of(&Object::of(claims)).map(str::to_owned).collect()
     }
 
     #[test]

@@ -10,7 +10,8 @@ pub(crate) fn describe() {
     {
         use metrics::Unit;
         metrics::describe_counter!(REQUESTS, "Requests by outcome, and refused ones by reason");
-        metrics::describe_counter!(LOOKUPS, "Tokens by how the keys at hand answered");
+        metrics::describe_counter!(RECALLS, "Tokens by whether the cache knew them");
+        metrics::describe_counter!(LOOKUPS, "Other tokens by how the keys at hand answered");
         metrics::describe_counter!(FETCHES, "Fetches of keys by provider and outcome");
         metrics::describe_gauge!(FETCHED_AT, Unit::Seconds, "Unix time of the last good fetch");
         metrics::describe_histogram!(DURATION, Unit::Seconds, "How long fetches of keys took");
@@ -30,6 +31,17 @@ pub(crate) fn request_refused(why: &Error) {
     metrics::counter!(REQUESTS, "outcome" => "refused", "reason" => why.reason()).increment(1);
     #[cfg(not(feature = "metrics"))]
     let _ = why;
+}
+
+/// Whether a token was remembered, and still good.
+pub(crate) fn token_recalled(hit: bool) {
+    #[cfg(feature = "metrics")]
+    {
+        let result = if hit { "hit" } else { "miss" };
+        metrics::counter!(RECALLS, "result" => result).increment(1);
+    }
+    #[cfg(not(feature = "metrics"))]
+    let _ = hit;
 }
 
 /// How the keys at hand answered a token.
@@ -75,6 +87,7 @@ use names::*;
 #[cfg(feature = "metrics")]
 mod names {
     pub(super) const REQUESTS: &str = "oauth2_requests_total";
+    pub(super) const RECALLS: &str = "oauth2_token_cache_lookups_total";
     pub(super) const LOOKUPS: &str = "oauth2_key_lookups_total";
     pub(super) const FETCHES: &str = "oauth2_key_fetches_total";
     pub(super) const FETCHED_AT: &str = "oauth2_keys_fetched_timestamp_seconds";

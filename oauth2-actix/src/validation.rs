@@ -5,37 +5,64 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    object::Object,
+};
 
 /// Checks `exp`, which is mandatory, `nbf`, which is not, and `iat`, which is where there is a
 /// greatest age. An `iat` ahead of our clock refuses nothing.
 pub(crate) fn check_times(
-    claims: &Map<String, Value>,
+    claims: &Object,
     now: Duration,
     limits: TimeLimits,
-) -> Result<(), Error> {
+) -> Result<Lifetime, Error> {
     let now = now.as_secs_f64();
     let leeway = limits.leeway.as_secs_f64();
     let exp = numeric_date(claims, "exp")?.ok_or(ErrorKind::ClaimInvalid { claim: "exp" })?;
     // "on or after which the JWT MUST NOT be accepted". All of these are finite.
-    if now >= exp + leeway {
+    let mut ends = exp + leeway;
+    if now >= ends {
         return Err(ErrorKind::Expired { exp, now }.into());
     }
-    if let Some(nbf) = numeric_date(claims, "nbf")?
-        && nbf > now + leeway
-    {
+    let nbf = numeric_date(claims, "nbf")?.unwrap_or(0.0);
+    if nbf > now + leeway {
         return Err(ErrorKind::NotYetValid { nbf, now }.into());
     }
     let iat = numeric_date(claims, "iat")?;
     if let Some(max_age) = limits.max_age {
         let iat = iat.ok_or(ErrorKind::ClaimInvalid { claim: "iat" })?;
-        if now >= iat + max_age.as_secs_f64() + leeway {
+        let too_old = iat + max_age.as_secs_f64() + leeway;
+        if now >= too_old {
             return Err(ErrorKind::TooOld { iat, now }.into());
         }
+        ends = ends.min(too_old);
     }
-    Ok(())
+    Ok(Lifetime { nbf, leeway, ends })
+}
+
+/// When the times of a token are good, in seconds since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Lifetime {
+    nbf: f64,
+    leeway: f64,
+    /// The first moment at which it is over, leeway included.
+    ends: f64,
+}
+
+impl Lifetime {
+    /// What [`check_times`] would say again.
+    pub(crate) fn contains(self, now: Duration) -> bool {
+        let now = now.as_secs_f64();
+        now < self.ends && self.nbf <= now + self.leeway
+    }
+
+    /// The first whole second at which it is over.
+    pub(crate) fn last_second(self) -> u64 {
+        self.ends.ceil() as u64
+    }
 }
 
 /// How the times of a token are judged.
@@ -48,12 +75,12 @@ pub(crate) struct TimeLimits {
 }
 
 /// The token's `iss`. It may only choose among configured providers.
-pub(crate) fn issuer(claims: &Map<String, Value>) -> Result<&str, Error> {
+pub(crate) fn issuer(claims: &Object) -> Result<&str, Error> {
     string(claims, "iss")?.ok_or_else(|| ErrorKind::ClaimInvalid { claim: "iss" }.into())
 }
 
 /// The claims that have one type by the standard have it, when they are there.
-pub(crate) fn check_types(claims: &Map<String, Value>) -> Result<(), Error> {
+pub(crate) fn check_types(claims: &Object) -> Result<(), Error> {
     string(claims, "sub")?;
     string(claims, "jti")?;
     if !claims.get("aud").is_none_or(is_string_or_strings) {
@@ -63,11 +90,7 @@ pub(crate) fn check_types(claims: &Map<String, Value>) -> Result<(), Error> {
 }
 
 /// Whether the claim `name` is, or contains, one of `audiences`.
-pub(crate) fn names_audience(
-    claims: &Map<String, Value>,
-    name: &str,
-    audiences: &[String],
-) -> bool {
+pub(crate) fn names_audience(claims: &Object, name: &str, audiences: &[String]) -> bool {
     match claims.get(name) {
         Some(Value::String(one)) => audiences.contains(one),
         Some(list @ Value::Array(items)) if is_string_or_strings(list) => {
@@ -85,10 +108,7 @@ fn is_string_or_strings(value: &Value) -> bool {
     }
 }
 
-fn string<'a>(
-    claims: &'a Map<String, Value>,
-    name: &'static str,
-) -> Result<Option<&'a str>, Error> {
+fn string<'a>(claims: &'a Object, name: &'static str) -> Result<Option<&'a str>, Error> {
     match claims.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -97,7 +117,7 @@ fn string<'a>(
 }
 
 /// A NumericDate (RFC 7519 §2): a JSON number of seconds since the epoch, with or without decimals.
-fn numeric_date(claims: &Map<String, Value>, name: &'static str) -> Result<Option<f64>, Error> {
+fn numeric_date(claims: &Object, name: &'static str) -> Result<Option<f64>, Error> {
     match claims.get(name) {
         None => Ok(None),
         Some(Value::Number(number)) => match number.as_f64() {
@@ -120,9 +140,11 @@ mod tests {
     const NOW: u64 = 1_800_000_000;
 
     fn times(claims: &str, leeway: u64) -> Result<(), ErrorKind> {
-        let claims = crate::json::parse_object(claims.as_bytes()).expect("an object");
+        let claims = Object::parse(claims.as_bytes()).expect("an object");
         let limits = TimeLimits { leeway: Duration::from_secs(leeway), max_age: None };
-        check_times(&claims, Duration::from_secs(NOW), limits).map_err(|error| error.kind().clone())
+        check_times(&claims, Duration::from_secs(NOW), limits)
+            .map(drop)
+            .map_err(|error| error.kind().clone())
     }
 
     #[test]
@@ -183,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_huge_leeway_or_a_broken_clock_does_not_panic() {
-        let claims = crate::json::parse_object(br#"{"exp":1800000100}"#).expect("an object");
+        let claims = Object::parse(br#"{"exp":1800000100}"#).expect("an object");
         assert!(check_times(&claims, Duration::MAX, TimeLimits::default()).is_err());
         let limits = TimeLimits { leeway: Duration::MAX, max_age: None };
         assert!(check_times(&claims, Duration::ZERO, limits).is_ok());
@@ -194,8 +216,10 @@ mod tests {
         let limits =
             TimeLimits { leeway: Duration::from_secs(5), max_age: Some(Duration::from_secs(60)) };
         let check = |claims: &str| {
-            let claims = crate::json::parse_object(claims.as_bytes()).expect("an object");
-            check_times(&claims, Duration::from_secs(NOW), limits).map_err(|e| e.kind().clone())
+            let claims = Object::parse(claims.as_bytes()).expect("an object");
+            check_times(&claims, Duration::from_secs(NOW), limits)
+                .map(drop)
+                .map_err(|error| error.kind().clone())
         };
         assert_eq!(check(r#"{"exp":1800000100,"iat":1799999936}"#), Ok(()));
         assert_eq!(check(r#"{"exp":1800000100,"iat":1800000050}"#), Ok(()));
@@ -208,11 +232,33 @@ mod tests {
     }
 
     #[test]
+    fn a_lifetime_says_what_the_check_would_say_again() {
+        let seconds = Duration::from_secs;
+        let limits = TimeLimits { leeway: seconds(5), max_age: Some(seconds(60)) };
+        for claims in [
+            r#"{"exp":1800000010,"iat":1800000000}"#,
+            r#"{"exp":1800000010.25,"iat":1800000000,"nbf":1799999998.5}"#,
+            r#"{"exp":1800000900,"iat":1799999950}"#,
+            r#"{"exp":1800000900,"iat":1800000000,"nbf":1800000003}"#,
+            r#"{"exp":253402300799,"iat":253402300799}"#,
+        ] {
+            let claims = Object::parse(claims.as_bytes()).expect("an object");
+            let lifetime = check_times(&claims, seconds(NOW), limits).expect("good now");
+            for quarter in 0..2000 {
+                let now = Duration::from_millis((NOW - 100) * 1000 + quarter * 250);
+                let again = check_times(&claims, now, limits);
+                assert_eq!(lifetime.contains(now), again.is_ok(), "{claims:?} {now:?} {again:?}");
+            }
+            let last = lifetime.last_second();
+            assert!(!lifetime.contains(seconds(last)) && lifetime.contains(seconds(last - 1)));
+        }
+        assert!(!Lifetime { nbf: 0.0, leeway: 0.0, ends: 1.0 }.contains(Duration::MAX));
+    }
+
+    #[test]
     fn audiences() {
         let audiences = ["a".to_owned(), "b".to_owned()];
-        let named = |claims: Value| {
-            names_audience(claims.as_object().expect("an object"), "aud", &audiences)
-        };
+        let named = |claims: Value| names_audience(&Object::of(claims), "aud", &audiences);
         assert!(named(json!({"aud": "b"})));
         assert!(named(json!({"aud": ["x", "a"]})));
         for refused in [
@@ -233,9 +279,8 @@ mod tests {
 
     #[test]
     fn types_of_registered_claims() {
-        let check = |claims: Value| {
-            check_types(claims.as_object().expect("an object")).map_err(|e| e.kind().clone())
-        };
+        let check =
+            |claims: Value| check_types(&Object::of(claims)).map_err(|error| error.kind().clone());
         assert_eq!(check(json!({"sub": "s", "jti": "j", "aud": ["a"]})), Ok(()));
         assert_eq!(check(json!({})), Ok(()));
         assert_eq!(check(json!({"sub": 1})), Err(ErrorKind::ClaimInvalid { claim: "sub" }));

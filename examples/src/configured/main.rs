@@ -25,7 +25,7 @@ async fn health() -> &'static str {
 async fn me(claims: Claims) -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({
         "provider": claims.provider(),
-        "claims": claims.as_map(),
+        "claims": claims.to_map(),
     }))
 }
 

@@ -23,7 +23,7 @@ const AUDIENCE: &str = "quickstart-api";
 async fn me(claims: Claims) -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({
         "provider": claims.provider(),
-        "claims": claims.as_map(),
+        "claims": claims.to_map(),
     }))
 }
 

@@ -77,6 +77,7 @@ impl Slot {
         let Obtained { document, max_age } = obtained;
         let provider = &self.remote.provider;
         let unchanged = document.is_none();
+        let before = self.remote.snapshot();
         let keys = match document {
             Some(KeyDocument { keys, skipped }) => {
                 // What may not be said now is said after the next fetch.
@@ -85,10 +86,14 @@ impl Slot {
                 {
                     self.skipped = skipped;
                 }
-                Arc::new(keys)
+                match &before {
+                    // So that the tokens that they have verified stay good.
+                    Some(before) if before.keys.is_same_as(&keys) => Arc::clone(&before.keys),
+                    _ => Arc::new(keys),
+                }
             }
             // An entity tag is only sent where there are keys that came with it.
-            None => Arc::clone(&self.remote.snapshot().ok_or(FetchError::Lost)?.keys),
+            None => Arc::clone(&before.as_ref().ok_or(FetchError::Lost)?.keys),
         };
         tracing::debug!(target: "oauth2_actix", %provider, keys = keys.len(), unchanged, "keys fetched");
         if self.failures > 0 {
@@ -111,7 +116,7 @@ impl Slot {
             // Early rather than late: at 72 to 80 % of the interval.
             due = Some(flight.began_at + interval.mul_f64(0.8 - 0.08 * random()));
         }
-        if let Some(before) = self.remote.snapshot() {
+        if let Some(before) = before {
             let mut sought = self.remote.sought();
             before.keys.kids().filter(|kid| !keys.has(kid)).for_each(|kid| sought.insert(kid));
         }

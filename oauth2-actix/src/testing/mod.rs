@@ -2,6 +2,9 @@
 //! misbehaves on demand, a clock that you move. Behind the feature `testing`; it adds to the crate
 //! and changes none of its checks. For development only.
 //!
+//! With `OAUTH2_ACTIX_TOKEN_CACHE=off` in the environment, policies for which no
+//! [`TokenCache`](crate::TokenCache) is set have none, so that a suite can be run both ways.
+//!
 //! ```
 //! use actix_web::{App, HttpResponse, test, web};
 //! use oauth2_actix::{OAuth2, Provider, testing::{SigningKey, Token}};
@@ -45,6 +48,11 @@ pub use self::{
     signing_key::SigningKey,
     token::Token,
 };
+
+/// Whether the environment says so.
+pub(crate) fn says(variable: &str, value: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|found| found == value)
+}
 
 /// A policy with one provider and a key that nobody has: for documentation.
 #[doc(hidden)]

@@ -11,7 +11,7 @@ use std::{
 
 use actix_web::{App, HttpMessage, HttpServer, dev::Service};
 use oauth2_actix::{
-    Algorithm, OAuth2, Provider, Tenant, TenantLookup, Tenants,
+    Algorithm, OAuth2, Provider, Tenant, TenantLookup, Tenants, TokenCache,
     testing::{Answer, KeyServer, LocalServer, SigningKey},
 };
 use oauth2_actix_tests::{api, client::Connection, forge, keys::key};
@@ -60,6 +60,7 @@ fn alone_memory_under_a_flood_of_tokens_kids_and_issuers() {
         .provider("hmac", hmac)
         .tenants(Tenants::new(Nobody))
         .key_refresh_minutes(60)
+        .token_cache(TokenCache::new().max_bytes(8 << 20))
         .build()
         .unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -245,7 +245,7 @@ fn predicates_on_arbitrary_claims() {
             let claims = runtime
                 .block_on(oauth2.verify(&token))
                 .map_err(|error| TestCaseError::fail(error.to_string()))?;
-            prop_assert_eq!(claims.as_map(), &all);
+            prop_assert_eq!(&claims.to_map(), &all);
             for demand in &demands {
                 let holds = demand.holds(&Value::Object(all.clone()));
                 met.set(met.get() + usize::from(holds));

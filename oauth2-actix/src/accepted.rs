@@ -1,0 +1,70 @@
+//! A token that was accepted: what it says, and on what grounds and for how long that counts.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    key_set::Generation,
+    object::{Object, block},
+    provider_policy::ProviderPolicy,
+    validation::Lifetime,
+};
+
+/// What [`Claims`](crate::Claims) share.
+pub(crate) struct Accepted {
+    pub(crate) provider: Arc<ProviderPolicy>,
+    /// Of the keys that verified it.
+    pub(crate) generation: Generation,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) claims: Object,
+    /// The token itself, to know it again. Empty where tokens are not remembered.
+    pub(crate) token: Box<[u8]>,
+}
+
+impl Accepted {
+    /// The bytes that it takes.
+    pub(crate) fn size(&self) -> usize {
+        block(size_of::<Self>() + COUNTS) + block(self.token.len()) + self.claims.heap_size()
+    }
+}
+
+/// Neither the token nor what a claim says.
+impl fmt::Debug for Accepted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Accepted").field("claims", &self.claims).finish_non_exhaustive()
+    }
+}
+
+/// Those of an `Arc`.
+const COUNTS: usize = 2 * size_of::<usize>();
+
+#[cfg(test)]
+impl Accepted {
+    /// By a provider of this name, as good as for ever.
+    pub(crate) fn of(provider: &str, claims: serde_json::Value) -> Self {
+        use std::time::Duration;
+
+        use crate::{
+            algorithm::AlgorithmSet, key_set::KeySet, provider_policy::ProviderKeys, validation,
+        };
+
+        let keys = KeySet::new(Vec::new());
+        let until = serde_json::json!({"exp": 253_402_300_799_u64});
+        let limits = validation::TimeLimits::default();
+        Self {
+            generation: keys.generation(),
+            provider: Arc::new(ProviderPolicy {
+                name: provider.into(),
+                audiences: Vec::new(),
+                audience_claim: "aud".to_owned(),
+                algorithms: AlgorithmSet::asymmetric(),
+                require_at_jwt: false,
+                is_tenant: false,
+                keys: ProviderKeys::Inline(keys),
+            }),
+            lifetime: validation::check_times(&Object::of(until), Duration::ZERO, limits)
+                .expect("good"),
+            claims: Object::of(claims),
+            token: Box::default(),
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! A JSON object in the form in which tokens are kept: one block for its members, sorted, and no
+//! allocation for a name that many tokens have. `serde_json::Map` takes thrice the memory.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, Visitor},
+};
+use serde_json::{Map, Value};
+
+use crate::json;
+
+/// A strict JSON object: no member name twice, nothing nested too deep.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Object {
+    /// In the order of their names.
+    members: Box<[Member]>,
+}
+
+type Member = (Cow<'static, str>, Value);
+
+impl Object {
+    /// Parses one JSON object that fills the whole of `bytes`.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+        let index = self.members.binary_search_by(|(other, _)| (**other).cmp(name)).ok()?;
+        Some(&self.members[index].1)
+    }
+
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// The member's value, which is null from now on.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
+        let index = self.members.binary_search_by(|(other, _)| (**other).cmp(name)).ok()?;
+        Some(self.members[index].1.take())
+    }
+
+    /// In the order of their names.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
+        self.members.iter().map(|(name, value)| (&**name, value))
+    }
+
+    /// What a test wrote down.
+    #[cfg(test)]
+    pub(crate) fn of(value: Value) -> Self {
+        serde_json::from_value(value).expect("an object")
+    }
+
+    pub(crate) fn to_map(&self) -> Map<String, Value> {
+        self.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect()
+    }
+
+    /// The bytes on the heap, as nearly as can be said without asking the allocator.
+    pub(crate) fn heap_size(&self) -> usize {
+        let members = self.members.iter().map(|(name, value)| {
+            let name = match name {
+                Cow::Borrowed(_) => 0,
+                Cow::Owned(name) => block(name.capacity()),
+            };
+            name + heap_size(value)
+        });
+        block(size_of_val(&*self.members)) + members.sum::<usize>()
+    }
+}
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Object;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Object, A::Error> {
+                let mut members = Vec::with_capacity(TYPICAL);
+                while let Some(Name(name)) = access.next_key()? {
+                    if members.is_empty() && json::is_number_in_disguise(&name) {
+                        return Err(A::Error::custom("not a JSON object"));
+                    }
+                    members.push((name, access.next_value_seed(json::Strict::in_an_object())?));
+                }
+                // Sorted once: a member at a time would cost the square of their number.
+                members.sort_unstable_by(|(one, _): &Member, (other, _)| one.cmp(other));
+                // The name is a stranger's: it stays out of the message.
+                if members.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+                    return Err(A::Error::custom("a member name stands twice"));
+                }
+                Ok(Object { members: members.into_boxed_slice() })
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// Names the members and keeps their values to itself.
+impl fmt::Debug for Object {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// A member's name, as it will be kept.
+struct Name(Cow<'static, str>);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AName;
+        impl Visitor<'_> for AName {
+            type Value = Name;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a member name")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Name, E> {
+                let known = WELL_KNOWN.iter().find(|known| **known == name);
+                Ok(Name(known.map_or_else(|| name.to_owned().into(), |known| (*known).into())))
+            }
+        }
+        deserializer.deserialize_str(AName)
+    }
+}
+
+fn heap_size(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => block(text.capacity()),
+        Value::Array(items) => {
+            block(items.capacity() * size_of::<Value>())
+                + items.iter().map(heap_size).sum::<usize>()
+        }
+        Value::Object(members) => {
+            let names_and_values =
+                members.iter().map(|(name, value)| block(name.capacity()) + heap_size(value));
+            // Nodes of a B-tree have place for 11 members, and may be half full.
+            members.len().div_ceil(6) * MAP_NODE + names_and_values.sum::<usize>()
+        }
+    }
+}
+
+/// What the allocator takes for so many bytes: its own notes, and whole words.
+pub(crate) fn block(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { (bytes + 8).next_multiple_of(16).max(32) }
+}
+
+const MAP_NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 32;
+
+/// As many members as most tokens have at most.
+const TYPICAL: usize = 16;
+
+/// Names that headers and claims often have: RFC 7515 §4.1, RFC 7519 §4.1, RFC 9068 §2.2, OpenID
+/// Connect, and what well-known providers add.
+const WELL_KNOWN: [&str; 46] = [
+    "acr",
+    "alg",
+    "amr",
+    "appid",
+    "at_hash",
+    "aud",
+    "auth_time",
+    "azp",
+    "cid",
+    "client_id",
+    "email",
+    "email_verified",
+    "exp",
+    "family_name",
+    "given_name",
+    "groups",
+    "iat",
+    "idp",
+    "iss",
+    "jti",
+    "kid",
+    "locale",
+    "name",
+    "nbf",
+    "nonce",
+    "oid",
+    "org_id",
+    "permissions",
+    "picture",
+    "preferred_username",
+    "realm_access",
+    "resource_access",
+    "role",
+    "roles",
+    "scope",
+    "scp",
+    "session_state",
+    "sid",
+    "sub",
+    "tenant",
+    "tid",
+    "typ",
+    "uid",
+    "updated_at",
+    "ver",
+    "wids",
+];
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<Object, serde_json::Error> {
+        Object::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn members_are_found_whatever_their_order() {
+        let object = parse(r#"{"z":1,"iss":"i","a":[2],"":null,"\u0061b":{"x":true}}"#).unwrap();
+        for (name, value) in [
+            ("z", json!(1)),
+            ("iss", json!("i")),
+            ("a", json!([2])),
+            ("", json!(null)),
+            ("ab", json!({"x": true})),
+        ] {
+            assert_eq!(object.get(name), Some(&value), "{name}");
+        }
+        for missing in ["A", "is", "issu", "zz", "x"] {
+            assert_eq!(object.get(missing), None, "{missing}");
+        }
+        let names: Vec<&str> = object.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["", "a", "ab", "iss", "z"]);
+    }
+
+    #[test]
+    fn it_reads_what_a_map_of_strict_values_reads() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(31), "]".repeat(31));
+        let too_deep = format!("{{\"a\":{}{}}}", "[".repeat(32), "]".repeat(32));
+        let many: String = (0..500).map(|index| format!(",\"m{index}\":{index}")).collect();
+        for text in [
+            "{}",
+            r#"{"a":1,"b":1}"#,
+            r#"{"a":1,"a":1}"#,
+            r#"{"iss":1,"b":2,"\u0069ss":3}"#,
+            r#"{"x":{"a":1,"a":2}}"#,
+            r#"{"x":[{"a":1,"b":2}]}"#,
+            r#"{"$serde_json::private::Number":"1"}"#,
+            "[]",
+            "1",
+            "1.5",
+            "null",
+            "\"a\"",
+            "",
+            "{",
+            r#"{"a":1}x"#,
+            r#"{"a":1e999}"#,
+            r#"{"a":18446744073709551615,"b":-1,"c":1.5,"d":"x","e":false}"#,
+            &deep,
+            &too_deep,
+            &format!("{{\"a\":1{many}}}"),
+            &format!("{{\"m7\":1{many}}}"),
+        ] {
+            let object = parse(text).map(|object| object.to_map()).ok();
+            assert_eq!(object, json::parse_object(text.as_bytes()).ok(), "{text}");
+        }
+        assert!(Object::parse(b"{\"a\":\"\xff\"}").is_err(), "invalid UTF-8");
+    }
+
+    #[test]
+    fn the_well_known_names_stand_once() {
+        assert!(WELL_KNOWN.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn a_taken_member_is_null() {
+        let mut object = parse(r#"{"kid":"k","b":1}"#).unwrap();
+        assert_eq!(object.take("kid"), Some(json!("k")));
+        assert_eq!(object.get("kid"), Some(&Value::Null));
+        assert_eq!(object.take("c"), None);
+    }
+}
