@@ -14,6 +14,7 @@ use crate::{
     jws::UnverifiedJws,
     key_form::KeyDocument,
     key_set::Verdict,
+    verifier::CryptoLibrary,
 };
 
 /// The token of these `Authorization` headers.
@@ -51,7 +52,11 @@ pub fn key_document(document: &[u8], inline: bool, token: &str) -> Option<Vec<Ke
     } else {
         (AlgorithmSet::asymmetric(), Origin::Fetched)
     };
-    let document = KeyDocument::parse(document, KeyPolicy { allowed, origin }).ok()?;
+    let document = KeyDocument::parse(
+        document,
+        KeyPolicy { allowed, origin, library: CryptoLibrary::default() },
+    )
+    .ok()?;
     if let Ok(jws) = UnverifiedJws::parse(token) {
         let signed = &token.as_bytes()[..jws.signed_len];
         let verdict = document.keys.verify(&jws.header, signed, &jws.signature);

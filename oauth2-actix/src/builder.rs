@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use reqwest::Client;
 
 use crate::{
-    BuildError, Error, OAuth2, Provider, Tenants, TokenCache,
+    BuildError, CryptoLibrary, Error, OAuth2, Provider, Tenants, TokenCache,
     clock::Clock,
     http_client::AdjustClient,
     key_thread::KeyThread,
@@ -48,7 +48,7 @@ use crate::{
 ///
 /// Unknown fields and names that stand twice are refused. The serde form has, besides those shown,
 /// `missing_token` (`"bad_request"` or `"unauthorized"`), `max_token_length`, `max_token_age_seconds`,
-/// `token_cache` (false, or a map of `max_entries` and `max_bytes`), `stale_window_minutes`,
+/// `token_cache` (false, or a map of `max_entries` and `max_bytes`), `crypto_library`, `stale_window_minutes`,
 /// `unknown_key_cooldown_seconds` and `fetch_timeout_seconds`, and for a provider `audience_claim`,
 /// `require_at_jwt` and `dangerous_allow_http`. `keys` is text, JSON keys, `{"discover": true}` or `{"file": path}`.
 #[derive(Clone, Default)]
@@ -65,6 +65,7 @@ pub struct OAuth2Builder {
     pub(crate) missing_token: MissingToken,
     pub(crate) max_token_length: Option<usize>,
     pub(crate) token_cache: Option<TokenCache>,
+    pub(crate) crypto_library: Option<CryptoLibrary>,
     pub(crate) stale_window: Option<Duration>,
     pub(crate) unknown_key_cooldown: Option<Duration>,
     pub(crate) fetch_timeout: Option<Duration>,
@@ -157,6 +158,12 @@ impl OAuth2Builder {
     /// Bounds the cache of verified tokens, or switches it off. See [`TokenCache`].
     pub fn token_cache(mut self, cache: TokenCache) -> Self {
         self.token_cache = Some(cache);
+        self
+    }
+
+    /// Sets what checks signatures. In serde `crypto_library`: `"aws_lc"`, the default, or `"openssl"`.
+    pub fn crypto_library(mut self, library: CryptoLibrary) -> Self {
+        self.crypto_library = Some(library);
         self
     }
 

@@ -56,6 +56,9 @@ fn read_policy(value: Value) -> Result<OAuth2Builder, BuildError> {
                 builder = builder.max_token_age(Duration::from_secs(seconds));
             }
             "token_cache" => builder = builder.token_cache(read_token_cache(value)?),
+            "crypto_library" => {
+                builder = builder.crypto_library(read("crypto_library", value)?);
+            }
             "stale_window_minutes" => {
                 let minutes: u32 = read("stale_window_minutes", value)?;
                 builder = builder.stale_window(Duration::from_secs(60 * u64::from(minutes)));
@@ -202,6 +205,7 @@ const POLICY_FIELDS: &[&str] = &[
     "max_token_length",
     "max_token_age_seconds",
     "token_cache",
+    "crypto_library",
     "stale_window_minutes",
     "unknown_key_cooldown_seconds",
     "fetch_timeout_seconds",

@@ -7,7 +7,6 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use josekit::jws::{self, JwsVerifier};
 use openssl::{
     bn::{BigNum, BigNumContext},
     ec::{EcGroup, EcKey},
@@ -24,6 +23,7 @@ use crate::{
     algorithm::{Algorithm, AlgorithmSet, KeyKind},
     edwards,
     hmac::HmacVerifier,
+    verifier::{CryptoLibrary, Verifier},
 };
 
 /// A key that verifies signatures: one verifier for each algorithm that it may be used with.
@@ -33,16 +33,16 @@ pub(crate) struct Key {
     pub(crate) kid: Option<String>,
     /// The hash of what it is made of.
     digest: [u8; 32],
-    verifiers: Vec<(Algorithm, Box<dyn JwsVerifier>)>,
+    verifiers: Vec<(Algorithm, Verifier)>,
 }
 
 impl Key {
     /// The verifier for `algorithm`, if this key may be used with it.
-    pub(crate) fn verifier(&self, algorithm: Algorithm) -> Option<&dyn JwsVerifier> {
+    pub(crate) fn verifier(&self, algorithm: Algorithm) -> Option<&Verifier> {
         self.verifiers
             .iter()
             .find(|(candidate, _)| *candidate == algorithm)
-            .map(|(_, verifier)| verifier.as_ref())
+            .map(|(_, verifier)| verifier)
     }
 
     /// The names of the algorithms that it may be used with.
@@ -139,7 +139,7 @@ impl Key {
         let mut problem = Unusable::new("none of the provider's algorithms can use it");
         for algorithm in policy.allowed.iter() {
             if algorithm.fits(kind) && only.is_none_or(|only| only == algorithm) {
-                match material.verifier(algorithm) {
+                match material.verifier(algorithm, policy.library) {
                     Ok(verifier) => verifiers.push((algorithm, verifier)),
                     Err(unusable) => problem = unusable,
                 }
@@ -157,6 +157,7 @@ impl Key {
 pub(crate) struct KeyPolicy {
     pub(crate) allowed: AlgorithmSet,
     pub(crate) origin: Origin,
+    pub(crate) library: CryptoLibrary,
 }
 
 /// Where a key document came from.
@@ -300,36 +301,10 @@ impl Material {
             .map_err(|_| Unusable::new("its numbers do not make a key of its type"))
     }
 
-    fn verifier(&self, algorithm: Algorithm) -> Result<Box<dyn JwsVerifier>, Unusable> {
-        fn boxed<V: JwsVerifier + 'static>(
-            verifier: Result<V, josekit::JoseError>,
-        ) -> Result<Box<dyn JwsVerifier>, Unusable> {
-            match verifier {
-                Ok(verifier) => Ok(Box::new(verifier)),
-                Err(_) => Err(Unusable::new("no verifier can be made of it")),
-            }
-        }
+    fn verifier(&self, algorithm: Algorithm, library: CryptoLibrary) -> Result<Verifier, Unusable> {
         match self {
-            Self::Secret(secret) => HmacVerifier::new(algorithm, secret)
-                .map(|verifier| Box::new(verifier) as Box<dyn JwsVerifier>),
-            Self::Public { spki, .. } => match algorithm {
-                Algorithm::ES256 => boxed(jws::ES256.verifier_from_der(spki)),
-                Algorithm::ES256K => boxed(jws::ES256K.verifier_from_der(spki)),
-                Algorithm::ES384 => boxed(jws::ES384.verifier_from_der(spki)),
-                Algorithm::ES512 => boxed(jws::ES512.verifier_from_der(spki)),
-                Algorithm::Ed25519 | Algorithm::Ed448 | Algorithm::EdDSA => {
-                    boxed(jws::EdDSA.verifier_from_der(spki))
-                }
-                Algorithm::PS256 => boxed(jws::PS256.verifier_from_der(spki)),
-                Algorithm::PS384 => boxed(jws::PS384.verifier_from_der(spki)),
-                Algorithm::PS512 => boxed(jws::PS512.verifier_from_der(spki)),
-                Algorithm::RS256 => boxed(jws::RS256.verifier_from_der(spki)),
-                Algorithm::RS384 => boxed(jws::RS384.verifier_from_der(spki)),
-                Algorithm::RS512 => boxed(jws::RS512.verifier_from_der(spki)),
-                Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
-                    Err(Unusable::new("a public key is no HMAC secret"))
-                }
-            },
+            Self::Secret(secret) => HmacVerifier::new(algorithm, secret).map(Verifier::Hmac),
+            Self::Public { spki, .. } => Verifier::public(algorithm, spki, library),
         }
     }
 }
@@ -386,7 +361,8 @@ mod tests {
         let jwk = json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode([7; 32])});
         let jwk = jwk.as_object().expect("an object");
         let allowed = AlgorithmSet::from_iter([Algorithm::HS256]);
-        let read = |origin| Key::from_jwk(jwk, KeyPolicy { allowed, origin });
+        let library = CryptoLibrary::default();
+        let read = |origin| Key::from_jwk(jwk, KeyPolicy { allowed, origin, library });
         assert!(read(Origin::Inline).is_ok());
         assert!(read(Origin::Fetched).is_err());
     }

@@ -86,7 +86,7 @@ impl KeySet {
             .filter_map(|index| self.keys[index].verifier(header.alg))
             .take(MAX_TRIED)
             .inspect(|_| fitting += 1)
-            .any(|verifier| verifier.verify(signed, signature).is_ok());
+            .any(|verifier| verifier.accepts(signed, signature));
         if verified {
             Verdict::Verified(self.generation)
         } else if named.is_none() {

@@ -6,6 +6,7 @@ use reqwest::{Client, ClientBuilder};
 
 use crate::{
     BuildError, OAuth2Builder, http_client::Clients, provider_policy::Defaults, throttle::Warnings,
+    verifier::CryptoLibrary,
 };
 
 /// How keys are fetched, and how long they serve.
@@ -170,6 +171,7 @@ impl OAuth2Builder {
             cooldown,
             timeout,
             clients: Arc::new(clients),
+            library: self.crypto_library.unwrap_or_else(CryptoLibrary::by_default),
             tenant_warnings: Arc::new(Warnings::new()),
         })
     }

@@ -130,6 +130,7 @@ pub mod testing;
 mod throttle;
 mod token_cache;
 mod validation;
+mod verifier;
 #[cfg(feature = "websocket")]
 mod websocket;
 
@@ -156,6 +157,7 @@ pub use crate::{
     public::{PublicRoute, public_routes},
     tenants::{Tenant, TenantLookup, Tenants},
     token_cache::{TokenCache, TokenCacheStatus},
+    verifier::CryptoLibrary,
 };
 /// The HTTP client whose builder [`OAuth2Builder::http_client`] adjusts, in the version that is used.
 pub use reqwest;

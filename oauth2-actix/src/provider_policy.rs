@@ -16,6 +16,7 @@ use crate::{
     keys::Form,
     remote_keys::{Refresh, RemoteKeys, Source, Timing},
     throttle::Warnings,
+    verifier::CryptoLibrary,
 };
 
 /// One provider of the policy.
@@ -46,6 +47,7 @@ pub(crate) struct Defaults {
     pub(crate) cooldown: Duration,
     pub(crate) timeout: Duration,
     pub(crate) clients: Arc<Clients>,
+    pub(crate) library: CryptoLibrary,
     /// Strangers cause lookups, and providers that come and go would each have a rate of their own.
     pub(crate) tenant_warnings: Arc<Warnings>,
 }
@@ -100,6 +102,7 @@ impl ProviderPolicy {
         provider.check(name)?;
         let fault = |problem: &dyn fmt::Display| BuildError::of_provider(name, "keys", problem);
         let algorithms = provider.algorithm_set();
+        let library = defaults.library;
         let Some(Keys(form)) = &provider.keys else { return Err(fault(&"they are missing")) };
         let keys = match form {
             Form::Inline(document) => {
@@ -110,7 +113,7 @@ impl ProviderPolicy {
                         "its keys are given inline, so there is nothing to refresh",
                     ));
                 }
-                let policy = KeyPolicy { allowed: algorithms, origin: Origin::Inline };
+                let policy = KeyPolicy { allowed: algorithms, origin: Origin::Inline, library };
                 let KeyDocument { keys, skipped } =
                     KeyDocument::parse(document.as_bytes(), policy).map_err(|e| fault(&e))?;
                 Skipped::log(&skipped, name, &warnings.skipped);
@@ -125,7 +128,7 @@ impl ProviderPolicy {
                     ));
                 }
                 let source = source(form, provider).map_err(|problem| fault(&problem))?;
-                let policy = KeyPolicy { allowed: algorithms, origin: Origin::Fetched };
+                let policy = KeyPolicy { allowed: algorithms, origin: Origin::Fetched, library };
                 let timing = timing(name, provider, defaults)?;
                 // Not at the first request: what is wrong with a client is seen at once.
                 let asked = match &source {

@@ -3,7 +3,8 @@
 //! and changes none of its checks. For development only.
 //!
 //! With `OAUTH2_ACTIX_TOKEN_CACHE=off` in the environment, policies for which no
-//! [`TokenCache`](crate::TokenCache) is set have none, so that a suite can be run both ways.
+//! [`TokenCache`](crate::TokenCache) is set have none, so that a suite can be run both ways; with
+//! `OAUTH2_ACTIX_CRYPTO_LIBRARY=openssl`, OpenSSL checks all signatures where nothing else is set.
 //!
 //! ```
 //! use actix_web::{App, HttpResponse, test, web};
