@@ -58,8 +58,10 @@ impl<'a> Credentials<'a> {
     pub(crate) fn token(self) -> Result<BearerToken<'a>, Error> {
         let padding = self.0.iter().rev().take_while(|byte| **byte == b'=').count();
         let body = &self.0[..self.0.len() - padding];
-        if !body.is_empty()
-            && body.iter().all(|byte| IS_TOKEN68[usize::from(*byte)])
+        // To the end, whatever comes: faster than a look at each answer.
+        let good = body.iter().fold(true, |good, byte| good & IS_TOKEN68[usize::from(*byte)]);
+        if good
+            && !body.is_empty()
             && let Ok(token) = std::str::from_utf8(self.0)
         {
             return Ok(BearerToken(token));

@@ -130,7 +130,7 @@ impl Claims {
         if rest.is_empty() { value } else { value?.pointer(rest) }
     }
 
-    /// All claims, in the order of their names.
+    /// All claims, in no particular order.
     ///
     /// ```
     /// # use oauth2_actix::Claims;

@@ -41,19 +41,20 @@ impl UnverifiedJws {
         if signature.is_empty() {
             return Err(malformed("no signature"));
         }
-        let header_json = decode(header, "the header is not canonical base64url")?;
-        let header_json = Object::parse(&header_json).map_err(|error| {
+        let longest = header.len().max(payload.len()).max(signature.len());
+        let mut decoded = Vec::with_capacity(base64::decoded_len_estimate(longest));
+        decode(header, &mut decoded, "the header is not canonical base64url")?;
+        let header_json = Object::parse(&decoded).map_err(|error| {
             malformed("the header is not a strict JSON object").with_source(error)
         })?;
-        Ok(Self {
-            header: Header::read(header_json)?,
-            claims: Object::parse(&decode(payload, "the payload is not canonical base64url")?)
-                .map_err(|error| {
-                    malformed("the payload is not a strict JSON object").with_source(error)
-                })?,
-            signature: decode(signature, "the signature is not canonical base64url")?,
-            signed_len: header.len() + 1 + payload.len(),
-        })
+        let signed_len = header.len() + 1 + payload.len();
+        let header = Header::read(header_json)?;
+        decode(payload, &mut decoded, "the payload is not canonical base64url")?;
+        let claims = Object::parse(&decoded).map_err(|error| {
+            malformed("the payload is not a strict JSON object").with_source(error)
+        })?;
+        decode(signature, &mut decoded, "the signature is not canonical base64url")?;
+        Ok(Self { header, claims, signature: decoded, signed_len })
     }
 }
 
@@ -111,10 +112,12 @@ fn is_access_token_type(typ: &str) -> Result<bool, Error> {
     }
 }
 
-/// Base64url without padding, white space or set trailing bits (RFC 7515 §2).
-fn decode(part: &str, problem: &'static str) -> Result<Vec<u8>, Error> {
+/// Base64url without padding, white space or set trailing bits (RFC 7515 §2), in the place of whatever
+/// was decoded before.
+fn decode(part: &str, decoded: &mut Vec<u8>, problem: &'static str) -> Result<(), Error> {
+    decoded.clear();
     // The decoder's own message would name a byte of the token: it is not kept.
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed(problem))
+    URL_SAFE_NO_PAD.decode_vec(part, decoded).map_err(|_| malformed(problem))
 }
 
 fn malformed(problem: &'static str) -> Error {

@@ -1,5 +1,5 @@
-//! A JSON object in the form in which tokens are kept: one block for its members, sorted, and no
-//! allocation for a name that many tokens have. `serde_json::Map` takes thrice the memory.
+//! A JSON object in the form in which tokens are kept: one block for its members, and no allocation for a
+//! name that many tokens have. `serde_json::Map` takes thrice the memory.
 
 use std::{borrow::Cow, fmt};
 
@@ -12,9 +12,8 @@ use serde_json::{Map, Value};
 use crate::json;
 
 /// A strict JSON object: no member name twice, nothing nested too deep.
-#[derive(Clone, PartialEq)]
 pub(crate) struct Object {
-    /// In the order of their names.
+    /// In the order of their names if there are many, otherwise as they came.
     members: Box<[Member]>,
 }
 
@@ -23,12 +22,14 @@ type Member = (Cow<'static, str>, Value);
 impl Object {
     /// Parses one JSON object that fills the whole of `bytes`.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(bytes)
+        // Once for all: the parser would look at each of its texts apart.
+        let text =
+            std::str::from_utf8(bytes).map_err(|_| serde_json::Error::custom("not valid UTF-8"))?;
+        serde_json::from_str(text)
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
-        let index = self.members.binary_search_by(|(other, _)| (**other).cmp(name)).ok()?;
-        Some(&self.members[index].1)
+        self.position(name).map(|index| &self.members[index].1)
     }
 
     pub(crate) fn contains(&self, name: &str) -> bool {
@@ -37,11 +38,17 @@ impl Object {
 
     /// The member's value, which is null from now on.
     pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
-        let index = self.members.binary_search_by(|(other, _)| (**other).cmp(name)).ok()?;
-        Some(self.members[index].1.take())
+        self.position(name).map(|index| self.members[index].1.take())
     }
 
-    /// In the order of their names.
+    fn position(&self, name: &str) -> Option<usize> {
+        if self.members.len() <= FEW {
+            self.members.iter().position(|(other, _)| other == name)
+        } else {
+            self.members.binary_search_by(|(other, _)| (**other).cmp(name)).ok()
+        }
+    }
+
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
         self.members.iter().map(|(name, value)| (&**name, value))
     }
@@ -80,17 +87,23 @@ impl<'de> Deserialize<'de> for Object {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Object, A::Error> {
-                let mut members = Vec::with_capacity(TYPICAL);
+                let mut members: Vec<Member> = Vec::with_capacity(FEW);
                 while let Some(Name(name)) = access.next_key()? {
                     if members.is_empty() && json::is_number_in_disguise(&name) {
                         return Err(A::Error::custom("not a JSON object"));
                     }
                     members.push((name, access.next_value_seed(json::Strict::in_an_object())?));
                 }
-                // Sorted once: a member at a time would cost the square of their number.
-                members.sort_unstable_by(|(one, _): &Member, (other, _)| one.cmp(other));
-                // The name is a stranger's: it stays out of the message.
-                if members.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+                let twice = if members.len() <= FEW {
+                    // Cheaper than to sort them: most names differ in length.
+                    let mut seen = members.iter().enumerate();
+                    seen.any(|(index, (name, _))| members[..index].iter().any(|m| m.0 == *name))
+                } else {
+                    members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+                    members.windows(2).any(|pair| pair[0].0 == pair[1].0)
+                };
+                if twice {
+                    // The name is a stranger's: it stays out of the message.
                     return Err(A::Error::custom("a member name stands twice"));
                 }
                 Ok(Object { members: members.into_boxed_slice() })
@@ -121,8 +134,7 @@ impl<'de> Deserialize<'de> for Name {
             }
 
             fn visit_str<E>(self, name: &str) -> Result<Name, E> {
-                let known = WELL_KNOWN.iter().find(|known| **known == name);
-                Ok(Name(known.map_or_else(|| name.to_owned().into(), |known| (*known).into())))
+                Ok(Name(well_known(name).map_or_else(|| name.to_owned().into(), Cow::Borrowed)))
             }
         }
         deserializer.deserialize_str(AName)
@@ -153,59 +165,29 @@ pub(crate) fn block(bytes: usize) -> usize {
 
 const MAP_NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 32;
 
-/// As many members as most tokens have at most.
-const TYPICAL: usize = 16;
+/// As many members as most tokens have at most. Among so few, a name is found by looking at each.
+const FEW: usize = 16;
 
-/// Names that headers and claims often have: RFC 7515 §4.1, RFC 7519 §4.1, RFC 9068 §2.2, OpenID
-/// Connect, and what well-known providers add.
-const WELL_KNOWN: [&str; 46] = [
-    "acr",
-    "alg",
-    "amr",
-    "appid",
-    "at_hash",
-    "aud",
-    "auth_time",
-    "azp",
-    "cid",
-    "client_id",
-    "email",
-    "email_verified",
-    "exp",
-    "family_name",
-    "given_name",
-    "groups",
-    "iat",
-    "idp",
-    "iss",
-    "jti",
-    "kid",
-    "locale",
-    "name",
-    "nbf",
-    "nonce",
-    "oid",
-    "org_id",
-    "permissions",
-    "picture",
-    "preferred_username",
-    "realm_access",
-    "resource_access",
-    "role",
-    "roles",
-    "scope",
-    "scp",
-    "session_state",
-    "sid",
-    "sub",
-    "tenant",
-    "tid",
-    "typ",
-    "uid",
-    "updated_at",
-    "ver",
-    "wids",
-];
+macro_rules! well_known {
+    ($($name:literal)*) => {
+        /// The name itself, if it is one that headers and claims often have: RFC 7515 §4.1, RFC 7519 §4.1,
+        /// RFC 9068 §2.2, OpenID Connect, and what well-known providers add.
+        fn well_known(name: &str) -> Option<&'static str> {
+            match name {
+                $($name => Some($name),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+well_known! {
+    "acr" "alg" "amr" "appid" "at_hash" "aud" "auth_time" "azp" "cid" "client_id" "email"
+    "email_verified" "exp" "family_name" "given_name" "groups" "iat" "idp" "iss" "jti" "kid"
+    "locale" "name" "nbf" "nonce" "oid" "org_id" "permissions" "picture" "preferred_username"
+    "realm_access" "resource_access" "role" "roles" "scope" "scp" "session_state" "sid" "sub"
+    "tenant" "tid" "typ" "uid" "updated_at" "ver" "wids"
+}
 
 #[cfg(test)]
 mod tests {
@@ -232,8 +214,13 @@ mod tests {
         for missing in ["A", "is", "issu", "zz", "x"] {
             assert_eq!(object.get(missing), None, "{missing}");
         }
-        let names: Vec<&str> = object.iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["", "a", "ab", "iss", "z"]);
+        let many: String = (0..100).map(|index| format!(",\"m{index}\":{index}")).collect();
+        let object = parse(&format!("{{\"z\":-1{many},\"a\":100}}")).unwrap();
+        assert_eq!(object.iter().len(), 102);
+        for (name, value) in [("z", -1), ("a", 100), ("m0", 0), ("m57", 57), ("m99", 99)] {
+            assert_eq!(object.get(name), Some(&json!(value)), "{name}");
+        }
+        assert!(!object.contains("m100") && !object.contains(""));
     }
 
     #[test]
@@ -268,11 +255,6 @@ mod tests {
             assert_eq!(object, json::parse_object(text.as_bytes()).ok(), "{text}");
         }
         assert!(Object::parse(b"{\"a\":\"\xff\"}").is_err(), "invalid UTF-8");
-    }
-
-    #[test]
-    fn the_well_known_names_stand_once() {
-        assert!(WELL_KNOWN.windows(2).all(|pair| pair[0] < pair[1]));
     }
 
     #[test]
