@@ -23,4 +23,5 @@ mod sources;
 mod stricter;
 mod telemetry;
 mod tenants;
+mod token_cache;
 mod websocket;

@@ -7,7 +7,7 @@ use metrics_util::{
     debugging::{DebugValue, DebuggingRecorder},
 };
 use oauth2_actix::{
-    Algorithm, OAuth2, Provider,
+    Algorithm, OAuth2, Provider, TokenCache,
     testing::{Answer, KeyServer, ManualClock, Token},
 };
 use oauth2_actix_tests::{api::Api, client, keys::key};
@@ -46,6 +46,7 @@ async fn alone_what_is_counted_and_measured() {
         .public_paths(["/public"])
         .key_refresh_minutes(10)
         .clock(clock.clone())
+        .token_cache(TokenCache::new())
         .build()
         .unwrap();
     let api = Api::start(oauth2.clone());
@@ -59,6 +60,10 @@ async fn alone_what_is_counted_and_measured() {
     oauth2.refresh_now().await.unwrap();
     for _ in 0..3 {
         assert_eq!(get("/me", Some(token().sign(es256))).await, 200);
+    }
+    let again = token().sign(es256);
+    for _ in 0..3 {
+        assert_eq!(get("/me", Some(again.clone())).await, 200);
     }
     assert_eq!(get("/public", None).await, 200);
     assert_eq!(get("/me", None).await, 400);
@@ -84,14 +89,16 @@ async fn alone_what_is_counted_and_measured() {
         Some((_, DebugValue::Counter(count))) => *count,
         other => panic!("{name}: {other:?} in {seen:?}"),
     };
-    assert_eq!(counter("oauth2_requests_total outcome=accepted reason="), 3);
+    assert_eq!(counter("oauth2_requests_total outcome=accepted reason="), 6);
     assert_eq!(counter("oauth2_requests_total outcome=public reason="), 1);
     for reason in
         ["keys_unavailable", "token_absent", "expired", "scope_insufficient", "key_unknown"]
     {
         assert_eq!(counter(&format!("oauth2_requests_total outcome=refused reason={reason}")), 1);
     }
-    assert_eq!(counter("oauth2_key_lookups_total result=hit"), 4);
+    assert_eq!(counter("oauth2_token_cache_lookups_total result=hit"), 2);
+    assert_eq!(counter("oauth2_token_cache_lookups_total result=miss"), 8);
+    assert_eq!(counter("oauth2_key_lookups_total result=hit"), 5);
     assert_eq!(counter("oauth2_key_lookups_total result=missing"), 1);
     assert_eq!(counter("oauth2_key_lookups_total result=unknown"), 1);
     assert!(counter("oauth2_key_fetches_total provider=idp outcome=fetched") >= 2);

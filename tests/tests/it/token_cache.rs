@@ -1,0 +1,498 @@
+//! The cache of verified tokens: a hit is just what a check would say, sooner.
+
+use std::{
+    error::Error,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use oauth2_actix::{
+    Algorithm, Claims, ErrorKind, OAuth2, OAuth2Builder, Provider, Tenant, TenantLookup, Tenants,
+    TokenCache,
+    testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
+};
+use oauth2_actix_tests::{api::Api, client, keys::key};
+use serde_json::{Value, json};
+
+const ISSUER: &str = "https://idp.test";
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn provider(keys: Value) -> Provider {
+    Provider::new().issuer(ISSUER).audience("api").keys(keys)
+}
+
+fn builder() -> OAuth2Builder {
+    OAuth2::builder().token_cache(TokenCache::new())
+}
+
+fn inline() -> OAuth2Builder {
+    builder().provider("p", provider(key(Algorithm::ES256).jwk_set()))
+}
+
+fn fetched(server: &KeyServer) -> OAuth2Builder {
+    let provider = Provider::new().issuer(ISSUER).audience("api").keys(server.url());
+    builder().provider("p", provider).key_refresh_minutes(60)
+}
+
+fn token() -> Token {
+    Token::new(ISSUER, "api").expires_in(30 * 86_400)
+}
+
+fn keys(keys: &[&SigningKey]) -> Answer {
+    let keys: Vec<Value> = keys.iter().map(|key| key.public_jwk()).collect();
+    Answer::json(&json!({"keys": keys}))
+}
+
+async fn kind(oauth2: &OAuth2, token: &str) -> Option<ErrorKind> {
+    oauth2.verify(token).await.err().map(|error| error.kind().clone())
+}
+
+/// Whether both came from one check of the token.
+fn are_one(one: &Claims, other: &Claims) -> bool {
+    std::ptr::eq(one.get("iss").unwrap(), other.get("iss").unwrap())
+}
+
+/// Whether the token is remembered.
+async fn hits(oauth2: &OAuth2, token: &str) -> bool {
+    let twice = [oauth2.verify(token).await.unwrap(), oauth2.verify(token).await.unwrap()];
+    are_one(&twice[0], &twice[1])
+}
+
+#[tokio::test]
+async fn a_token_that_comes_again_is_not_verified_again() {
+    let oauth2 = inline().build().unwrap();
+    let good = token().claim("a", json!([1, {"b": null}])).sign(key(Algorithm::ES256));
+    let first = oauth2.verify(&good).await.unwrap();
+    assert_eq!(oauth2.token_cache_status().entries, 1);
+    assert!(oauth2.token_cache_status().bytes > good.len());
+    let second = oauth2.verify(&good).await.unwrap();
+    assert!(are_one(&first, &second));
+    assert_eq!((second.provider(), second.subject()), ("p", Some("user-1")));
+    // The same for requests, on whatever worker.
+    let api = Api::start(oauth2.clone());
+    for _ in 0..8 {
+        assert_eq!(client::get(&api.url("/me"), Some(&good)).await.status, 200);
+    }
+    assert_eq!(oauth2.token_cache_status().entries, 1);
+}
+
+#[tokio::test]
+async fn it_can_be_switched_off() {
+    let off: OAuth2Builder = serde_json::from_value(json!({
+        "providers": {"p": {"issuer": ISSUER, "audience": "api", "keys": key(Algorithm::ES256).jwk_set()}},
+        "token_cache": false,
+    }))
+    .unwrap();
+    for builder in [
+        off,
+        inline().token_cache(TokenCache::off()),
+        inline().token_cache(TokenCache::new().max_entries(0)),
+        inline().token_cache(TokenCache::new().max_bytes(0)),
+    ] {
+        let oauth2 = builder.build().unwrap();
+        assert!(!hits(&oauth2, &token().sign(key(Algorithm::ES256))).await);
+        assert_eq!(oauth2.token_cache_status().entries, 0);
+    }
+}
+
+#[test]
+fn settings_that_are_refused() {
+    let error =
+        inline().token_cache(TokenCache::new().max_entries(10_000_001)).build().unwrap_err();
+    assert!(error.to_string().contains("token_cache"), "{error}");
+    for (value, named) in [
+        (json!("on"), "neither a bool nor a map"),
+        (json!({"max_entires": 1}), "max_entires"),
+        (json!({"max_bytes": -1}), "token_cache"),
+        (json!(null), "token_cache"),
+    ] {
+        let error = serde_json::from_value::<OAuth2Builder>(json!({"token_cache": value}))
+            .err()
+            .map(|error| error.to_string())
+            .unwrap();
+        assert!(error.contains(named), "{error}");
+    }
+    let few = json!({"token_cache": {"max_entries": 10, "max_bytes": 1000}});
+    assert!(serde_json::from_value::<OAuth2Builder>(few).is_ok());
+}
+
+#[tokio::test]
+async fn nothing_but_the_whole_token_is_known() {
+    let oauth2 = inline().build().unwrap();
+    let good = token().sign(key(Algorithm::ES256));
+    assert!(hits(&oauth2, &good).await);
+    for index in 0..good.len() {
+        for other in ["A", "B", ".", "-", ""] {
+            let mut spoiled = good.clone();
+            spoiled.replace_range(index..=index, other);
+            if spoiled != good {
+                assert!(kind(&oauth2, &spoiled).await.is_some(), "{index} {other}");
+            }
+        }
+    }
+    for spoiled in [
+        good.to_uppercase(),
+        format!("{good}A"),
+        format!("A{good}"),
+        format!("{good}="),
+        format!("{good}."),
+        // The same end, where a part of the token might be taken for all of it.
+        good[good.len() - 32..].to_owned(),
+        format!("x.y.{}", &good[good.len() - 32..]),
+        String::new(),
+    ] {
+        assert!(kind(&oauth2, &spoiled).await.is_some(), "{spoiled}");
+    }
+    assert!(hits(&oauth2, &good).await);
+    assert_eq!(oauth2.token_cache_status().entries, 1);
+}
+
+#[tokio::test]
+async fn it_ends_when_the_token_does() {
+    let clock = ManualClock::new();
+    let oauth2 = inline().leeway(Duration::from_secs(5)).clock(clock.clone()).build().unwrap();
+    let now = clock.unix_seconds();
+    let good = token().claim("nbf", now - 10).claim("exp", now + 60).sign(key(Algorithm::ES256));
+    assert!(hits(&oauth2, &good).await);
+    clock.advance(Duration::from_secs(64));
+    assert!(hits(&oauth2, &good).await);
+    clock.advance(Duration::from_secs(1));
+    assert!(matches!(kind(&oauth2, &good).await, Some(ErrorKind::Expired { .. })));
+}
+
+#[tokio::test]
+async fn it_ends_when_the_token_is_too_old() {
+    let clock = ManualClock::new();
+    let oauth2 = inline()
+        .leeway(Duration::from_secs(5))
+        .max_token_age(Duration::from_secs(60))
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let good = token().claim("iat", clock.unix_seconds()).sign(key(Algorithm::ES256));
+    assert!(hits(&oauth2, &good).await);
+    clock.advance(Duration::from_secs(64));
+    assert!(hits(&oauth2, &good).await);
+    clock.advance(Duration::from_secs(1));
+    assert!(matches!(kind(&oauth2, &good).await, Some(ErrorKind::TooOld { .. })));
+}
+
+#[tokio::test]
+async fn it_ends_when_the_key_leaves_its_set() {
+    let (old, new) = (key(Algorithm::ES256), SigningKey::generate(Algorithm::ES256, "new"));
+    let server = KeyServer::start(keys(&[old])).unwrap();
+    let oauth2 = fetched(&server).build().unwrap();
+    let good = token().sign(old);
+    assert!(hits(&oauth2, &good).await);
+
+    // Another key beside it: verified once more, and remembered again.
+    let before = oauth2.verify(&good).await.unwrap();
+    server.answer(keys(&[old, &new]));
+    oauth2.refresh_now().await.unwrap();
+    assert!(!are_one(&before, &oauth2.verify(&good).await.unwrap()));
+    assert!(hits(&oauth2, &good).await);
+    assert_eq!(oauth2.token_cache_status().entries, 1);
+
+    server.answer(keys(&[&new]));
+    oauth2.refresh_now().await.unwrap();
+    assert_eq!(kind(&oauth2, &good).await, Some(ErrorKind::KeyUnknown));
+
+    // A key of the same name that is another.
+    server.answer(keys(&[&SigningKey::generate(Algorithm::ES256, old.kid())]));
+    oauth2.refresh_now().await.unwrap();
+    assert_eq!(kind(&oauth2, &good).await, Some(ErrorKind::SignatureInvalid));
+
+    // The same key, which may no longer be used with the token's algorithm.
+    let mut other_use = old.public_jwk();
+    other_use["alg"] = json!("ES256");
+    other_use["use"] = json!("enc");
+    server.answer(Answer::json(&json!({"keys": [other_use, new.public_jwk()]})));
+    oauth2.refresh_now().await.unwrap();
+    assert_eq!(kind(&oauth2, &good).await, Some(ErrorKind::KeyUnknown));
+}
+
+#[tokio::test]
+async fn a_refresh_that_changes_nothing_ends_nothing() {
+    let (one, other) = (key(Algorithm::ES256), key(Algorithm::EdDSA));
+    let server = KeyServer::start(keys(&[one, other])).unwrap();
+    let oauth2 = fetched(&server).build().unwrap();
+    let good = token().sign(one);
+    let before = oauth2.verify(&good).await.unwrap();
+    let mut spaced = one.public_jwk();
+    spaced["x5t"] = json!("whatever");
+    for answer in [
+        keys(&[one, other]),
+        keys(&[other, one]),
+        Answer::json(&json!({"keys": [{"kty": "new"}, other.public_jwk(), spaced]})),
+    ] {
+        server.answer(answer);
+        oauth2.refresh_now().await.unwrap();
+        assert!(are_one(&before, &oauth2.verify(&good).await.unwrap()));
+    }
+    // A fetch that fails takes nothing away either.
+    server.answer(Answer::status(500));
+    oauth2.refresh_now().await.unwrap_err();
+    assert!(are_one(&before, &oauth2.verify(&good).await.unwrap()));
+}
+
+#[tokio::test]
+async fn a_hit_honours_the_stale_window() {
+    let server = KeyServer::start(keys(&[key(Algorithm::ES256)])).unwrap();
+    let clock = ManualClock::new();
+    let oauth2 = fetched(&server).stale_window(2 * HOUR).clock(clock.clone()).build().unwrap();
+    let good = token().sign(key(Algorithm::ES256));
+    assert!(hits(&oauth2, &good).await);
+    server.answer(Answer::status(500));
+    clock.advance(HOUR + HOUR / 2);
+    assert!(hits(&oauth2, &good).await);
+    clock.advance(HOUR / 2);
+    assert!(matches!(kind(&oauth2, &good).await, Some(ErrorKind::KeysUnavailable { .. })));
+}
+
+#[tokio::test]
+async fn with_a_refresh_of_zero_every_request_fetches() {
+    let server = KeyServer::start(keys(&[key(Algorithm::ES256)])).unwrap();
+    let oauth2 = fetched(&server).key_refresh(Duration::ZERO).build().unwrap();
+    let good = token().sign(key(Algorithm::ES256));
+    for count in 1..=3 {
+        oauth2.verify(&good).await.unwrap();
+        assert_eq!(server.requests(), count);
+    }
+    assert_eq!(oauth2.token_cache_status().entries, 0);
+    server.answer(Answer::status(500));
+    assert!(matches!(kind(&oauth2, &good).await, Some(ErrorKind::KeysUnavailable { .. })));
+}
+
+#[tokio::test]
+async fn a_token_for_one_api_is_none_for_another() {
+    let of = |audience: &str| {
+        let provider = provider(key(Algorithm::ES256).jwk_set()).audience(audience);
+        builder().provider("p", provider).build().unwrap()
+    };
+    let strict = Provider::new().issuer(ISSUER).audience("b").keys(key(Algorithm::ES256).jwk_set());
+    let (one, other) = (of("a"), builder().provider("p", strict).build().unwrap());
+    let good = token().claim("aud", "a").sign(key(Algorithm::ES256));
+    assert!(hits(&one, &good).await);
+    assert_eq!(kind(&other, &good).await, Some(ErrorKind::AudienceMismatch));
+}
+
+/// A customer that may be one no longer.
+struct Customer(Arc<AtomicBool>);
+
+impl TenantLookup for Customer {
+    async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
+        let keys = key(Algorithm::ES256).jwk_set();
+        let tenant =
+            Tenant::new("customer", Provider::new().issuer(issuer).audience("api").keys(keys));
+        Ok(self.0.load(Ordering::SeqCst).then_some(tenant))
+    }
+}
+
+#[tokio::test]
+async fn it_ends_when_the_tenant_is_none_any_more() {
+    let exists = Arc::new(AtomicBool::new(true));
+    let clock = ManualClock::new();
+    let oauth2 = builder()
+        .tenants(Tenants::new(Customer(Arc::clone(&exists))).lifetime(HOUR))
+        .key_refresh_minutes(60)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let good = token().claim("iss", "https://customer.test").sign(key(Algorithm::ES256));
+    assert!(hits(&oauth2, &good).await);
+    exists.store(false, Ordering::SeqCst);
+    clock.advance(HOUR);
+    assert!(matches!(kind(&oauth2, &good).await, Some(ErrorKind::IssuerUnknown { .. })));
+    exists.store(true, Ordering::SeqCst);
+    clock.advance(HOUR);
+    assert!(hits(&oauth2, &good).await);
+}
+
+/// Accepted at once or not, as all tokens are here.
+fn accepts(oauth2: &OAuth2, token: &str) -> Option<Claims> {
+    oauth2.verify(token).now_or_never().unwrap().ok()
+}
+
+/// A policy of HMAC tokens, which cost little to make.
+fn hmac(cache: TokenCache) -> OAuth2Builder {
+    let secret = key(Algorithm::HS256);
+    let provider = provider(secret.jwk_set()).algorithms([Algorithm::HS256]);
+    OAuth2::builder().provider("p", provider).token_cache(cache)
+}
+
+fn numbered(number: usize) -> String {
+    token().claim("jti", number.to_string()).sign(key(Algorithm::HS256))
+}
+
+#[test]
+fn the_bounds_hold_whatever_comes_on_however_many_threads() {
+    for (entries, bytes) in [(100, 1 << 30), (1_000_000, 100_000), (50, 20_000)] {
+        let cache = TokenCache::new().max_entries(entries).max_bytes(bytes);
+        let oauth2 = &hmac(cache).build().unwrap();
+        thread::scope(|scope| {
+            for thread in 0..4 {
+                scope.spawn(move || {
+                    for number in 0..1_500 {
+                        // Some come twice, or thrice, and some are long.
+                        let token = match number % 3 {
+                            0 => numbered(number % 100),
+                            1 => numbered(10_000 * (thread + 1) + number / 2),
+                            _ => token()
+                                .claim("x", "y".repeat(number % 5_000))
+                                .sign(key(Algorithm::HS256)),
+                        };
+                        assert!(accepts(oauth2, &token).is_some());
+                        let status = oauth2.token_cache_status();
+                        assert!(status.entries <= entries && status.bytes <= bytes, "{status}");
+                    }
+                });
+            }
+        });
+        let status = oauth2.token_cache_status();
+        assert!(status.entries > 3, "{entries} {bytes}: {status}");
+    }
+}
+
+#[test]
+fn tokens_that_come_once_push_none_out_that_come_often() {
+    let oauth2 = hmac(TokenCache::new().max_entries(200)).build().unwrap();
+    let often: Vec<String> = (0..100).map(numbered).collect();
+    let known: Vec<Claims> = often.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
+    for number in 1_000..6_000 {
+        assert!(accepts(&oauth2, &numbered(number)).is_some());
+        // Each of them comes again now and then.
+        accepts(&oauth2, &often[number % 100]).unwrap();
+    }
+    let still = often
+        .iter()
+        .zip(&known)
+        .filter(|(token, claims)| are_one(claims, &accepts(&oauth2, token).unwrap()))
+        .count();
+    assert!(still >= 98, "{still}");
+}
+
+#[test]
+fn refused_tokens_push_nothing_out() {
+    let oauth2 = hmac(TokenCache::new().max_entries(500)).build().unwrap();
+    let often: Vec<String> = (0..50).map(numbered).collect();
+    let known: Vec<Claims> = often.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
+    let before = oauth2.token_cache_status();
+    let stranger = SigningKey::from_secret(Algorithm::HS256, key(Algorithm::HS256).kid(), &[1; 32]);
+    for number in 0..3_000 {
+        let forged = token().claim("jti", (number / 2).to_string()).sign(&stranger);
+        assert!(accepts(&oauth2, &forged).is_none());
+        // With the end, which is hashed, of one that is known.
+        let good = &often[number % 50];
+        let other_head = format!("{}A{}", &good[..10], &good[11..]);
+        assert!(accepts(&oauth2, &other_head).is_none());
+        assert!(accepts(&oauth2, &numbered_expired(number)).is_none());
+    }
+    assert_eq!(oauth2.token_cache_status(), before);
+    for (token, claims) in often.iter().zip(&known) {
+        assert!(are_one(claims, &accepts(&oauth2, token).unwrap()));
+    }
+}
+
+fn numbered_expired(number: usize) -> String {
+    token().claim("jti", number.to_string()).expires_in(-60).sign(key(Algorithm::HS256))
+}
+
+#[test]
+fn what_is_used_takes_the_place_of_what_is_not() {
+    let oauth2 = hmac(TokenCache::new().max_entries(100)).build().unwrap();
+    for number in 0..100 {
+        accepts(&oauth2, &numbered(number)).unwrap();
+    }
+    assert!(oauth2.token_cache_status().entries > 90);
+    let newcomers: Vec<String> = (100..150).map(numbered).collect();
+    for _ in 0..4 {
+        for token in &newcomers {
+            accepts(&oauth2, token).unwrap();
+        }
+    }
+    let known = newcomers
+        .iter()
+        .filter(|token| {
+            are_one(&accepts(&oauth2, token).unwrap(), &accepts(&oauth2, token).unwrap())
+        })
+        .count();
+    assert!(known >= 40, "{known}");
+    assert!(oauth2.token_cache_status().entries <= 100);
+}
+
+#[test]
+fn what_is_over_gives_its_place() {
+    let clock = ManualClock::new();
+    let oauth2 = hmac(TokenCache::new().max_entries(300)).clock(clock.clone()).build().unwrap();
+    let lived = |number: usize, until: u64| {
+        token().claim("jti", number.to_string()).claim("exp", until).sign(key(Algorithm::HS256))
+    };
+    let now = clock.unix_seconds();
+    for number in 0..300 {
+        let token = lived(number, now + 60);
+        // Used, so that only their end makes them go.
+        accepts(&oauth2, &token).unwrap();
+        accepts(&oauth2, &token).unwrap();
+    }
+    clock.advance(Duration::from_secs(60));
+    let later: Vec<String> = (0..300).map(|number| lived(number, now + 600)).collect();
+    let first: Vec<Claims> = later.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
+    let known = later
+        .iter()
+        .zip(&first)
+        .filter(|(token, claims)| are_one(claims, &accepts(&oauth2, token).unwrap()))
+        .count();
+    // At their first sight: nobody had to be pushed out for them.
+    assert!(known > 200, "{known}");
+}
+
+#[test]
+fn a_withdrawn_key_is_never_believed_while_many_ask() {
+    let old = key(Algorithm::ES256);
+    let server = KeyServer::start(keys(&[old])).unwrap();
+    let oauth2 = fetched(&server).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(oauth2.warm_up()).unwrap();
+    let good = token().sign(old);
+    for round in 0..20 {
+        server.answer(keys(&[old]));
+        runtime.block_on(oauth2.refresh_now()).unwrap();
+        let (withdrawn, done) = (AtomicBool::new(false), AtomicBool::new(false));
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::SeqCst) {
+                        let too_late = withdrawn.load(Ordering::SeqCst);
+                        let answer = oauth2.verify(&good).now_or_never();
+                        let accepted = matches!(answer, Some(Ok(_)));
+                        assert!(!(too_late && accepted), "accepted after its key was withdrawn");
+                    }
+                });
+            }
+            server.answer(keys(&[&SigningKey::generate(Algorithm::ES256, &format!("{round}"))]));
+            runtime.block_on(oauth2.refresh_now()).unwrap();
+            withdrawn.store(true, Ordering::SeqCst);
+            for _ in 0..100 {
+                assert!(!matches!(oauth2.verify(&good).now_or_never(), Some(Ok(_))));
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_a_token_is_shown() {
+    let oauth2 = inline().build().unwrap();
+    let good = token().claim("email", "somebody@example.com").sign(key(Algorithm::ES256));
+    let claims = oauth2.verify(&good).await.unwrap();
+    let shown = format!("{oauth2:?} {claims:?} {:?}", oauth2.token_cache_status());
+    assert!(!shown.contains("somebody"));
+    for part in good.split('.') {
+        assert!(!shown.contains(part));
+    }
+}
