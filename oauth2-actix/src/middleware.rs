@@ -27,7 +27,7 @@ use crate::{
     policy::{Decision, Pending},
     public::{KnownPatterns, Mark, is_admitted},
     refusal::Facts,
-    telemetry,
+    telemetry::{self, Passed},
 };
 
 impl<S, B> Transform<S, ServiceRequest> for OAuth2
@@ -153,7 +153,7 @@ pin_project! {
             #[pin]
             answer: F,
             facts: Facts,
-            passed: &'static str,
+            passed: Passed,
         },
         Refused {
             response: Option<ServiceResponse>,
@@ -174,13 +174,13 @@ impl<F> State<F> {
         let passed = match claims {
             Ok(claims) => {
                 extensions.insert(claims);
-                "accepted"
+                Passed::Accepted
             }
             Err(why) => {
                 // Those of another `OAuth2` further out say nothing about this one.
                 extensions.remove::<Claims>();
                 extensions.insert(Anonymous(why));
-                "public"
+                Passed::Public
             }
         };
         drop(extensions);
@@ -233,7 +233,7 @@ where
             let next = match this.state.as_mut().project() {
                 StateProjection::Inner { answer, facts, passed } => {
                     return Poll::Ready(match poll_ready!(answer.poll(context)) {
-                        Ok(response) => Ok(finish(this.shared, response, passed)),
+                        Ok(response) => Ok(finish(this.shared, response, *passed)),
                         Err(error) => Err(finish_error(this.shared, facts, error)),
                     });
                 }
@@ -264,7 +264,7 @@ where
 fn finish<S, B>(
     shared: &Shared<S>,
     response: ServiceResponse<B>,
-    passed: &'static str,
+    passed: Passed,
 ) -> ServiceResponse<EitherBody<B>> {
     let error = response
         .response()

@@ -1,0 +1,65 @@
+//! What a request allocates beyond what it allocates without the middleware, counted by dhat.
+//!
+//! A binary of its own with one test: it has an allocator of its own, and counts whatever is allocated.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use actix_web::{
+    App, HttpResponse,
+    dev::{Service, ServiceResponse},
+    test::{TestRequest, init_service},
+    web,
+};
+use dhat::{Alloc, HeapStats, Profiler};
+use oauth2_actix::{
+    Algorithm, OAuth2, Provider, TokenCache,
+    testing::{SigningKey, Token},
+};
+use serde_json::json;
+
+#[global_allocator]
+static ALLOCATOR: Alloc = Alloc;
+
+#[actix_web::test]
+async fn a_hit_allocates_the_extension_entry_and_nothing_else() {
+    let _profiler = Profiler::builder().testing().build();
+    let key = SigningKey::generate(Algorithm::ES256, "k");
+    let policy = |cache| {
+        let provider =
+            Provider::new().issuer("https://idp.test").audience("api").keys(key.jwk_set());
+        OAuth2::builder().provider("test", provider).token_cache(cache).build().unwrap()
+    };
+    let token = Token::new("https://idp.test", "api")
+        .claim("scope", "orders:read orders:write")
+        .claim("realm_access", json!({"roles": ["user"]}))
+        .sign(&key);
+    let app = || App::new().route("/", web::get().to(HttpResponse::Ok));
+    let bare = blocks(&init_service(app()).await, &token).await;
+    let hit = policy(TokenCache::new());
+    let hit = blocks(&init_service(app().wrap(hit)).await, &token).await;
+    let miss = policy(TokenCache::off());
+    let miss = blocks(&init_service(app().wrap(miss)).await, &token).await;
+    println!("blocks per request: {bare} bare, {hit} for a hit, {miss} for a miss");
+    // The box in the request's extensions.
+    assert_eq!(hit - bare, 1);
+    // Two claims are lists or objects. A bound so that whoever adds to it sees it.
+    assert!(miss - bare <= 24, "{}", miss - bare);
+}
+
+/// What one request allocates when others came before.
+async fn blocks<S, B>(service: &S, token: &str) -> u64
+where
+    S: Service<actix_http::Request, Response = ServiceResponse<B>, Error = actix_web::Error>,
+{
+    let mut blocks = 0;
+    for _ in 0..4 {
+        let request = TestRequest::get()
+            .insert_header(("authorization", format!("Bearer {token}")))
+            .to_request();
+        let before = HeapStats::get().total_blocks;
+        let response = service.call(request).await.unwrap();
+        blocks = HeapStats::get().total_blocks - before;
+        assert_eq!(response.status(), 200);
+    }
+    blocks
+}
