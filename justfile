@@ -17,6 +17,10 @@ e2e:
     cargo build
     cd tests/e2e && npm ci && npm run oidc && npm run browser
 
+# What requests cost, in process, on this machine.
+bench:
+    cargo bench -p oauth2-actix-tests-bench
+
 # Licences, sources, advisories.
 deny:
     cargo deny check

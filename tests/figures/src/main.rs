@@ -1,25 +1,34 @@
-//! What key fetching must reach under load and under faults, measured on loopback.
+//! What must be reached: by key fetching under load and under faults, measured on loopback, and by
+//! the check of a token, in process.
 //!
 //! Each experiment prints one figure per line, bounds beside those that have one, and the exit
 //! status says whether all bounds hold. Build it with `--release`, and leave the machine alone
 //! meanwhile: latencies and ratios are of this machine. Where others are at work on it, `chrt -r 1`
-//! keeps them away from `hang` and `providers`, which need the least of it.
+//! keeps them away from `hang`, `providers` and all that measures a token's check.
 
 // A tool for tests says so when its own assumptions fail.
 #![allow(clippy::unwrap_used)]
 
 mod api;
+mod cached_memory;
 mod cold_start;
 mod day;
+mod distinct;
 mod flood;
 mod garbage;
 mod hang;
 mod load;
+mod many;
 mod memory;
+mod misses;
+mod policies;
 mod providers;
+mod refusals;
 mod report;
 mod rotation;
 mod samples;
+mod threads;
+mod turns;
 
 use std::{
     env,
@@ -30,7 +39,7 @@ use crate::report::Report;
 
 type Experiment = fn(&mut Report, &[String]);
 
-const EXPERIMENTS: [(&str, &str, Experiment); 7] = [
+const EXPERIMENTS: [(&str, &str, Experiment); 13] = [
     ("rotation", "keys rotated without overlap, under load", rotation::run),
     ("hang", "a provider that hangs for 30 s during a refresh, under load", hang::run),
     ("flood", "10,000 tokens with made-up key ids", flood::run),
@@ -45,6 +54,16 @@ const EXPERIMENTS: [(&str, &str, Experiment); 7] = [
         providers::run,
     ),
     ("garbage", "what refusing costs, against a good token", garbage::run),
+    ("misses", "a token that was never seen, against the check of its signature", misses::run),
+    ("refusals", "requests that are refused before anything is verified", refusals::run),
+    (
+        "many",
+        "1,000 providers and 1,000 keys against one each, a token that comes again",
+        many::run,
+    ),
+    ("distinct", "10,000 and 1,000,000 tokens in rotation; takes some minutes", distinct::run),
+    ("cached-memory", "100,000 remembered tokens", cached_memory::run),
+    ("threads", "tokens that come again, on one thread and on two", threads::run),
     ("day", "24 simulated hours with faults at random; takes a seed", day::run),
 ];
 
@@ -55,6 +74,10 @@ fn main() -> ExitCode {
         "all" => all(),
         memory::CHILD => {
             memory::child(rest);
+            ExitCode::SUCCESS
+        }
+        cached_memory::CHILD => {
+            cached_memory::child(rest);
             ExitCode::SUCCESS
         }
         name => match EXPERIMENTS.iter().find(|(known, ..)| *known == name) {
@@ -91,8 +114,8 @@ fn all() -> ExitCode {
 fn usage() -> ExitCode {
     eprintln!("cargo run --release -p oauth2-actix-tests-figures -- NAME\n");
     for (name, what, _) in EXPERIMENTS {
-        eprintln!("  {name:<12} {what}");
+        eprintln!("  {name:<13} {what}");
     }
-    eprintln!("  {:<12} each of these", "all");
+    eprintln!("  {:<13} each of these", "all");
     ExitCode::from(2)
 }

@@ -52,7 +52,7 @@ pub(crate) fn child(arguments: &[String]) {
 }
 
 /// KiB. Counted page by page, where `statm` may be behind by some for each thread.
-fn resident() -> u64 {
+pub(crate) fn resident() -> u64 {
     let text = fs::read_to_string("/proc/self/smaps_rollup").unwrap();
     let line = text.lines().find(|line| line.starts_with("Rss:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()

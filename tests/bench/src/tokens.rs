@@ -1,0 +1,66 @@
+//! Tokens as identity providers sign them, of a length and number of claims of our choice.
+
+use oauth2_actix::{
+    Provider,
+    testing::{SigningKey, Token},
+};
+use serde_json::{Value, json};
+
+/// Whose tokens they are.
+pub const ISSUER: &str = "https://idp.test";
+/// Whom they are for.
+pub const AUDIENCE: &str = "api";
+
+/// The provider that has these keys.
+pub fn provider(keys: Value) -> Provider {
+    Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(keys)
+}
+
+/// With 12 claims: eleven that say something, and `fill`.
+#[must_use]
+pub fn token() -> Token {
+    least()
+        .claim("nbf", 1_700_000_000)
+        .claim("jti", "00000000")
+        .claim("client_id", "web")
+        .claim("scope", "orders:read email")
+        .claim("role", "admin")
+        .claim("realm_access", json!({"roles": ["admin"]}))
+}
+
+/// With so many claims, 6 or more of them, the last of which is `fill`.
+#[must_use]
+pub fn token_of(claims: usize) -> Token {
+    match claims {
+        ..12 => (6..claims).fold(least(), with_another),
+        _ => (12..claims).fold(token(), with_another),
+    }
+}
+
+/// Filled up to a length in bytes, or one less, for this key's signature.
+#[must_use]
+pub fn padded(token: Token, key: &SigningKey, length: usize) -> Token {
+    let filled = |bytes: usize| token.clone().claim("fill", "x".repeat(bytes));
+    let bare = filled(0).sign(key).len();
+    // Three bytes become four.
+    (0..4)
+        .map(|more| filled((length.saturating_sub(bare)) * 3 / 4 + more))
+        .take_while(|token| token.sign(key).len() <= length)
+        .last()
+        .unwrap_or_else(|| panic!("it has {bare} bytes already"))
+}
+
+/// The same with a `jti` of its own.
+#[must_use]
+pub fn numbered(token: &Token, number: usize) -> Token {
+    token.clone().claim("jti", format!("{number:08}"))
+}
+
+/// iss, aud, sub, iat, exp, and `fill`.
+fn least() -> Token {
+    Token::new(ISSUER, AUDIENCE).expires_in(24 * 60 * 60).claim("fill", "")
+}
+
+fn with_another(token: Token, index: usize) -> Token {
+    token.claim(&format!("c{index}"), index)
+}

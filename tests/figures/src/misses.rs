@@ -1,0 +1,70 @@
+//! What a token that was never seen costs, against nothing but the check of its signature by aws-lc,
+//! whose parsed key and decoded signature are at hand.
+
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    RsaPublicKeyComponents,
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use oauth2_actix::{Algorithm, CryptoLibrary, TokenCache, testing::SigningKey};
+
+use crate::{
+    policies::{builder, distinct, policy, verify},
+    report::Report,
+    turns::{Arm, medians, micros},
+};
+
+pub(crate) fn run(report: &mut Report, _: &[String]) {
+    for algorithm in [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA] {
+        report.heading(format_args!("{algorithm}, tokens of 800 bytes with 12 claims"));
+        let key = SigningKey::generate(algorithm, "key-1");
+        let tokens = distinct(&key, 0..TOKENS);
+        let parsed = parsed(&key);
+        let signed: Vec<(&str, Vec<u8>)> = tokens.iter().map(|token| split(token)).collect();
+        let caches =
+            [TokenCache::off(), TokenCache::new(), TokenCache::new().max_entries(TOKENS / 8)];
+        let policies = caches.map(|cache| policy(&key, cache));
+        let openssl = builder(&key).crypto_library(CryptoLibrary::OpenSsl);
+        let openssl = openssl.token_cache(TokenCache::off()).build().unwrap();
+        let mut arms: Vec<Arm<'_>> = vec![Box::new(|index| {
+            let (message, signature) = &signed[index];
+            parsed.verify_sig(message.as_bytes(), signature).unwrap();
+        })];
+        for policy in policies.iter().chain([&openssl]) {
+            arms.push(Box::new(|index| drop(verify(policy, &tokens[index]).unwrap())));
+        }
+        let times = medians(TOKENS, &mut arms);
+        report.figure("the signature", format_args!("{:.2} us", micros(times[0])));
+        let kinds = ["without a cache", "with one that has room", "with one that is full"];
+        for (what, time) in kinds.iter().zip(&times[1..]) {
+            let ratio = time.div_duration_f64(times[0]);
+            let value = format!("{:.2} us, ratio {ratio:.3}", micros(*time));
+            report.bound(what, value, "at most 1.2", ratio <= 1.2);
+        }
+        report.figure("by OpenSSL, without a cache", format_args!("{:.2} us", micros(times[4])));
+    }
+}
+
+fn parsed(key: &SigningKey) -> ParsedPublicKey {
+    let jwk = key.bare_jwk();
+    let bytes = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
+    match key.algorithm() {
+        Algorithm::RS256 => RsaPublicKeyComponents { n: bytes("n"), e: bytes("e") }
+            .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256),
+        Algorithm::ES256 => {
+            let point = [vec![4], bytes("x"), bytes("y")].concat();
+            ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
+        }
+        _ => ParsedPublicKey::new(&ED25519, bytes("x")),
+    }
+    .unwrap()
+}
+
+/// What is signed, and the signature.
+fn split(token: &str) -> (&str, Vec<u8>) {
+    let (message, signature) = token.rsplit_once('.').unwrap();
+    (message, URL_SAFE_NO_PAD.decode(signature).unwrap())
+}
+
+/// Each is new to each policy, once.
+const TOKENS: usize = 3000;
