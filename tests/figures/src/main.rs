@@ -17,7 +17,6 @@ mod hang;
 mod load;
 mod memory;
 mod providers;
-mod report;
 mod rotation;
 mod samples;
 
@@ -26,7 +25,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use crate::report::Report;
+use oauth2_actix_tests_figures::report::{self, Report};
 
 type Experiment = fn(&mut Report, &[String]);
 
