@@ -24,7 +24,6 @@ mod misses;
 mod policies;
 mod providers;
 mod refusals;
-mod report;
 mod rotation;
 mod samples;
 mod threads;
@@ -35,7 +34,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use crate::report::Report;
+use oauth2_actix_tests_figures::report::{self, Report};
 
 type Experiment = fn(&mut Report, &[String]);
 

@@ -3,24 +3,24 @@
 use std::{fmt::Display, process::ExitCode};
 
 /// What an experiment found.
-#[derive(Default)]
-pub(crate) struct Report {
+#[derive(Debug, Default)]
+pub struct Report {
     missed: usize,
 }
 
 impl Report {
     /// What the next figures are of.
-    pub(crate) fn heading(&self, what: impl Display) {
+    pub fn heading(&self, what: impl Display) {
         println!("\n  {what}");
     }
 
     /// A figure that nothing is asked of.
-    pub(crate) fn figure(&self, what: impl Display, value: impl Display) {
+    pub fn figure(&self, what: impl Display, value: impl Display) {
         println!("    {:<60} {value}", what.to_string());
     }
 
     /// A figure and what is asked of it.
-    pub(crate) fn bound(
+    pub fn bound(
         &mut self,
         what: impl Display,
         value: impl Display,
@@ -32,7 +32,8 @@ impl Report {
         self.missed += usize::from(!holds);
     }
 
-    pub(crate) fn end(self) -> ExitCode {
+    /// What the process says of all bounds.
+    pub fn end(self) -> ExitCode {
         if self.missed == 0 {
             ExitCode::SUCCESS
         } else {

@@ -1,0 +1,3 @@
+//! What programs that measure share.
+
+pub mod report;

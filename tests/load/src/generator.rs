@@ -1,0 +1,166 @@
+//! The load: keep-alive connections, each of which sends its next request when the last one is
+//! answered. One thread and nothing but what the kernel says is ready, so that no scheduler of ours
+//! is part of what is measured.
+//!
+//! It never sleeps: a server that has to wake somebody with each answer takes 9 us for it on a virtual
+//! machine, as much as for a request or two, and the more the slower it is itself.
+
+use std::{
+    hint,
+    io::{ErrorKind, Read, Write},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use mio::{Events, Interest, Poll, Token, net::TcpStream};
+
+use crate::{
+    cores::cpu_time,
+    server::{ANSWER, Server},
+};
+
+pub(crate) struct Generator {
+    poll: Poll,
+    connections: Vec<Connection>,
+    /// The server's.
+    process: u32,
+}
+
+/// What a server did under load for a while.
+pub(crate) struct Measured {
+    pub(crate) requests_per_second: f64,
+    pub(crate) p50: Duration,
+    pub(crate) p99: Duration,
+    /// Of the server, for each request.
+    pub(crate) cpu: Duration,
+    /// The share of the time for which the server's core was busy with it.
+    pub(crate) server: f64,
+    /// The share of the time for which the load had anything to do.
+    pub(crate) generator: f64,
+}
+
+impl Generator {
+    pub(crate) fn new(server: &Server) -> Self {
+        let poll = Poll::new().unwrap();
+        let connections = (0..CONNECTIONS)
+            .map(|index| {
+                let mut connection = Connection::open(server.address());
+                let registry = poll.registry();
+                registry
+                    .register(&mut connection.stream, Token(index), Interest::READABLE)
+                    .unwrap();
+                connection
+            })
+            .collect();
+        Self { poll, connections, process: server.process() }
+    }
+
+    /// Sends these requests until they run out or the time is over, and waits for the last answers.
+    pub(crate) fn run(
+        &mut self,
+        duration: Duration,
+        requests: &mut dyn Iterator<Item = &[u8]>,
+    ) -> Measured {
+        let cpu_before = cpu_time(self.process);
+        let start = Instant::now();
+        let mut latencies = Vec::with_capacity(1 << 20);
+        let mut waiting = 0;
+        for (connection, request) in self.connections.iter_mut().zip(&mut *requests) {
+            connection.send(request, Instant::now());
+            waiting += 1;
+        }
+        let mut events = Events::with_capacity(CONNECTIONS);
+        let (mut idle, mut last) = (Duration::ZERO, start);
+        while waiting > 0 {
+            let asked = Instant::now();
+            self.poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+            if events.is_empty() {
+                // Several answers are taken at once that way, and the server has enough to do meanwhile.
+                while asked.elapsed() < PAUSE {
+                    hint::spin_loop();
+                }
+                idle += asked.elapsed();
+                assert!(asked - last < PATIENCE, "no answer for {PATIENCE:?}");
+            }
+            for event in &events {
+                let connection = &mut self.connections[event.token().0];
+                if !connection.is_answered() {
+                    continue;
+                }
+                last = Instant::now();
+                latencies.push(last - connection.sent);
+                match requests.next() {
+                    Some(request) if last - start < duration => connection.send(request, last),
+                    _ => waiting -= 1,
+                }
+            }
+        }
+        let elapsed = last - start;
+        let cpu = cpu_time(self.process) - cpu_before;
+        latencies.sort_unstable();
+        let count = latencies.len();
+        // Nearest rank.
+        let percentile =
+            |share: f64| latencies[((share * count as f64).ceil() as usize).max(1) - 1];
+        Measured {
+            requests_per_second: count as f64 / elapsed.as_secs_f64(),
+            p50: percentile(0.5),
+            p99: percentile(0.99),
+            cpu: cpu.div_f64(count as f64),
+            server: cpu.div_duration_f64(elapsed),
+            generator: 1.0 - idle.div_duration_f64(elapsed),
+        }
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// When its last request was.
+    sent: Instant,
+    answer: [u8; 4096],
+    received: usize,
+}
+
+impl Connection {
+    fn open(address: SocketAddr) -> Self {
+        let stream = std::net::TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let stream = TcpStream::from_std(stream);
+        Self { stream, sent: Instant::now(), answer: [0; 4096], received: 0 }
+    }
+
+    fn send(&mut self, request: &[u8], now: Instant) {
+        self.sent = now;
+        self.received = 0;
+        // Nothing else is on its way, so that it fits into the kernel's buffer.
+        assert_eq!(self.stream.write(request).unwrap(), request.len());
+    }
+
+    /// Reads what has come. Whether that is all; any answer but the right one is the end.
+    fn is_answered(&mut self) -> bool {
+        loop {
+            match self.stream.read(&mut self.answer[self.received..]) {
+                Ok(0) => panic!("the connection is closed"),
+                Ok(length) => self.received += length,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+                Err(error) => panic!("{error}"),
+            }
+            let answer = &self.answer[..self.received];
+            let status = STATUS.len().min(answer.len());
+            assert!(answer[..status] == STATUS[..status], "{}", String::from_utf8_lossy(answer));
+            if answer.ends_with(ANSWER.as_bytes())
+                && answer[..answer.len() - ANSWER.len()].ends_with(b"\r\n\r\n")
+            {
+                return true;
+            }
+        }
+    }
+}
+
+pub(crate) const CONNECTIONS: usize = 32;
+const STATUS: &[u8] = b"HTTP/1.1 200 ";
+/// Short against the time that all connections' requests take.
+const PAUSE: Duration = Duration::from_micros(20);
+/// Far longer than any answer takes.
+const PATIENCE: Duration = Duration::from_secs(5);

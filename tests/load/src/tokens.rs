@@ -1,0 +1,89 @@
+//! The tokens that are sent, and the requests around them, all of them made beforehand.
+
+use std::{iter, thread};
+
+use oauth2_actix::{
+    Algorithm,
+    testing::{SigningKey, Token},
+};
+use serde_json::json;
+
+use crate::{options::Options, rounds::WARM_UP};
+
+pub(crate) struct Tokens {
+    pub(crate) algorithm: Algorithm,
+    /// The public half of the key of all of them.
+    pub(crate) jwk_set: String,
+    /// Of a token, in bytes.
+    pub(crate) length: usize,
+    repeated: Request,
+    new: Vec<Request>,
+}
+
+type Request = Box<[u8]>;
+
+impl Tokens {
+    /// Signs as many as the fastest that remembers tokens can take in a round.
+    pub(crate) fn new(options: &Options) -> Self {
+        let key = SigningKey::generate(options.algorithm, "2026-11-signing-key-1");
+        let count = WARM_UP + (options.duration.as_secs_f64() * MOST_PER_SECOND) as usize;
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let new = thread::scope(|scope| {
+            let shares: Vec<_> = (0..cores)
+                .map(|core| {
+                    let indices = (1..=count).skip(core).step_by(cores);
+                    let key = &key;
+                    scope.spawn(move || {
+                        indices.map(|index| request(&token(key, index))).collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            shares.into_iter().flat_map(|share| share.join().unwrap()).collect()
+        });
+        let repeated = token(&key, 0);
+        Self {
+            algorithm: options.algorithm,
+            jwk_set: key.jwk_set().to_string(),
+            length: repeated.len(),
+            repeated: request(&repeated),
+            new,
+        }
+    }
+
+    /// One token again and again.
+    pub(crate) fn repeated(&self) -> impl Iterator<Item = &[u8]> {
+        iter::repeat(&*self.repeated)
+    }
+
+    /// Each token once. They may run out.
+    pub(crate) fn new_ones(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        self.new.iter().map(AsRef::as_ref)
+    }
+}
+
+/// A token with twelve claims, as providers issue them.
+fn token(key: &SigningKey, index: usize) -> String {
+    Token::new(ISSUER, AUDIENCE)
+        .claim("sub", "auth0|665f1c2ab94")
+        .claim("jti", format!("tok-{index:07}"))
+        .claim("nbf", 1_790_000_000)
+        .expires_in(24 * 60 * 60)
+        .claim("client_id", "web-shop")
+        .claim("scope", "orders:read orders:write")
+        .claim("email", "jane@example.com")
+        .claim("name", "Jane Doe")
+        .claim("roles", json!(["user", "admin"]))
+        .claim("tenant", "acme")
+        .sign(key)
+}
+
+/// The least that a request with a token can be.
+fn request(token: &str) -> Request {
+    format!("GET / HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {token}\r\n\r\n")
+        .into_bytes()
+        .into()
+}
+
+pub(crate) const ISSUER: &str = "https://idp.example.com/";
+pub(crate) const AUDIENCE: &str = "https://api.example.com";
+const MOST_PER_SECOND: f64 = 50_000.0;
