@@ -52,7 +52,15 @@ impl Claims {
         Self(Arc::new(accepted))
     }
 
+    pub(crate) fn of(accepted: Arc<Accepted>) -> Self {
+        Self(accepted)
+    }
+
     pub(crate) fn accepted(&self) -> &Accepted {
+        &self.0
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Accepted> {
         &self.0
     }
 

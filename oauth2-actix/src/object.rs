@@ -1,7 +1,7 @@
 //! A JSON object in the form in which tokens are kept: one block for its members, and no allocation for a
 //! name that many tokens have. `serde_json::Map` takes thrice the memory.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
@@ -17,7 +17,7 @@ pub(crate) struct Object {
     members: Box<[Member]>,
 }
 
-type Member = (Cow<'static, str>, Value);
+type Member = (Name, Value);
 
 impl Object {
     /// Parses one JSON object that fills the whole of `bytes`.
@@ -43,14 +43,14 @@ impl Object {
 
     fn position(&self, name: &str) -> Option<usize> {
         if self.members.len() <= FEW {
-            self.members.iter().position(|(other, _)| other == name)
+            self.members.iter().position(|(other, _)| other.as_str() == name)
         } else {
-            self.members.binary_search_by(|(other, _)| (**other).cmp(name)).ok()
+            self.members.binary_search_by(|(other, _)| other.as_str().cmp(name)).ok()
         }
     }
 
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
-        self.members.iter().map(|(name, value)| (&**name, value))
+        self.members.iter().map(|(name, value)| (name.as_str(), value))
     }
 
     /// What a test wrote down.
@@ -67,8 +67,8 @@ impl Object {
     pub(crate) fn heap_size(&self) -> usize {
         let members = self.members.iter().map(|(name, value)| {
             let name = match name {
-                Cow::Borrowed(_) => 0,
-                Cow::Owned(name) => block(name.capacity()),
+                Name::Known(_) => 0,
+                Name::Other(name) => block(name.len()),
             };
             name + heap_size(value)
         });
@@ -88,8 +88,8 @@ impl<'de> Deserialize<'de> for Object {
 
             fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Object, A::Error> {
                 let mut members: Vec<Member> = Vec::with_capacity(FEW);
-                while let Some(Name(name)) = access.next_key()? {
-                    if members.is_empty() && json::is_number_in_disguise(&name) {
+                while let Some(name) = access.next_key::<Name>()? {
+                    if members.is_empty() && json::is_number_in_disguise(name.as_str()) {
                         return Err(A::Error::custom("not a JSON object"));
                     }
                     members.push((name, access.next_value_seed(json::Strict::in_an_object())?));
@@ -99,7 +99,8 @@ impl<'de> Deserialize<'de> for Object {
                     let mut seen = members.iter().enumerate();
                     seen.any(|(index, (name, _))| members[..index].iter().any(|m| m.0 == *name))
                 } else {
-                    members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+                    members
+                        .sort_unstable_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
                     members.windows(2).any(|pair| pair[0].0 == pair[1].0)
                 };
                 if twice {
@@ -120,8 +121,38 @@ impl fmt::Debug for Object {
     }
 }
 
-/// A member's name, as it will be kept.
-struct Name(Cow<'static, str>);
+/// A member's name. Two are equal just if their texts are.
+#[derive(PartialEq)]
+enum Name {
+    /// One of the well-known ones, by its place.
+    Known(u8),
+    Other(Box<str>),
+}
+
+impl Name {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Known(place) => WELL_KNOWN[usize::from(*place)],
+            Self::Other(name) => name,
+        }
+    }
+
+    const fn position(name: &str) -> u8 {
+        let mut place = 0;
+        while !same(WELL_KNOWN[place].as_bytes(), name.as_bytes()) {
+            place += 1;
+        }
+        place as u8
+    }
+}
+
+const fn same(one: &[u8], other: &[u8]) -> bool {
+    let mut index = 0;
+    while index < one.len() && index < other.len() && one[index] == other[index] {
+        index += 1;
+    }
+    index == one.len() && index == other.len()
+}
 
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -134,7 +165,7 @@ impl<'de> Deserialize<'de> for Name {
             }
 
             fn visit_str<E>(self, name: &str) -> Result<Name, E> {
-                Ok(Name(well_known(name).map_or_else(|| name.to_owned().into(), Cow::Borrowed)))
+                Ok(Name::well_known(name).unwrap_or_else(|| Name::Other(name.into())))
             }
         }
         deserializer.deserialize_str(AName)
@@ -170,12 +201,18 @@ const FEW: usize = 16;
 
 macro_rules! well_known {
     ($($name:literal)*) => {
-        /// The name itself, if it is one that headers and claims often have: RFC 7515 §4.1, RFC 7519 §4.1,
-        /// RFC 9068 §2.2, OpenID Connect, and what well-known providers add.
-        fn well_known(name: &str) -> Option<&'static str> {
-            match name {
-                $($name => Some($name),)*
-                _ => None,
+        /// Names that headers and claims often have: RFC 7515 §4.1, RFC 7519 §4.1, RFC 9068 §2.2, OpenID
+        /// Connect, and what well-known providers add.
+        const WELL_KNOWN: &[&str] = &[$($name),*];
+
+        impl Name {
+            fn well_known(name: &str) -> Option<Self> {
+                // As one match, which is faster than a search.
+                let known = match name {
+                    $($name => const { Self::position($name) },)*
+                    _ => return None,
+                };
+                Some(Self::Known(known))
             }
         }
     };
@@ -255,6 +292,17 @@ mod tests {
             assert_eq!(object, json::parse_object(text.as_bytes()).ok(), "{text}");
         }
         assert!(Object::parse(b"{\"a\":\"\xff\"}").is_err(), "invalid UTF-8");
+    }
+
+    #[test]
+    fn well_known_names_are_those() {
+        for name in WELL_KNOWN {
+            let known = Name::well_known(name).unwrap();
+            assert!(matches!(known, Name::Known(_)));
+            assert_eq!(known.as_str(), *name);
+        }
+        assert!(Name::well_known("is").is_none() && Name::well_known("ISS").is_none());
+        assert_eq!(size_of::<Name>(), 16);
     }
 
     #[test]

@@ -4,24 +4,28 @@
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
+    num::NonZeroU32,
     sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
+
+use arc_swap::{ArcSwapOption, Guard};
 
 use super::TokenCacheStatus;
 use crate::{accepted::Accepted, claims::Claims};
 
 /// The tokens that one policy has verified.
 ///
-/// Shared by all workers. Each bucket has a lock of its own, held for the comparison of one token and
-/// never while anything is verified, freed or waited for.
+/// Shared by all workers. Whoever looks for a token takes no lock: entries are swapped as a whole. Each
+/// bucket has a lock for those who change it, held for a few comparisons and never while anything is
+/// verified, freed or waited for.
 pub(crate) struct VerifiedTokens {
     /// Random for each process: nobody can tell which tokens share a bucket.
     hasher: RandomState,
-    buckets: Box<[Mutex<Bucket>]>,
+    buckets: Box<[Bucket]>,
     entries: Budget,
     bytes: Budget,
     /// The bucket that is swept next.
@@ -30,7 +34,22 @@ pub(crate) struct VerifiedTokens {
 
 #[derive(Default)]
 struct Bucket {
-    places: [Option<Entry>; PLACES],
+    places: [Place; PLACES],
+    notes: Mutex<Notes>,
+}
+
+/// What is read when a token is looked for. Changed by the holder of the bucket's notes.
+#[derive(Default)]
+struct Place {
+    tag: AtomicU32,
+    /// Whether it was found since it was last looked at for want of a place.
+    used: AtomicBool,
+    entry: ArcSwapOption<Accepted>,
+}
+
+#[derive(Default)]
+struct Notes {
+    occupied: [Option<Occupied>; PLACES],
     /// Tags of tokens that found no place, the latest of them.
     turned_away: [u32; TURNED_AWAY],
     next_turned_away: u8,
@@ -38,14 +57,12 @@ struct Bucket {
     hand: u8,
 }
 
-struct Entry {
-    tag: u32,
+/// What is known of an entry without a look at it.
+#[derive(Clone, Copy)]
+struct Occupied {
     /// The first second since the epoch at which it is over.
     ends: u32,
-    size: u32,
-    /// Whether it was found since it was last looked at for want of a place.
-    used: bool,
-    claims: Claims,
+    size: NonZeroU32,
 }
 
 /// Something of which there is so much, exactly.
@@ -60,7 +77,7 @@ impl VerifiedTokens {
         let buckets = (max_entries * 2).div_ceil(PLACES);
         Self {
             hasher: RandomState::new(),
-            buckets: (0..buckets).map(|_| Mutex::default()).collect(),
+            buckets: (0..buckets).map(|_| Bucket::default()).collect(),
             entries: Budget::new(max_entries),
             bytes: Budget::new(max_bytes),
             hand: AtomicUsize::new(0),
@@ -70,31 +87,46 @@ impl VerifiedTokens {
     /// What was accepted with this very token, if it is remembered. Whether that still counts is for
     /// the caller to say.
     pub(crate) fn find(&self, token: &[u8]) -> Option<Claims> {
-        let (index, tag) = self.place_of(token);
-        let mut bucket = self.lock(index);
-        let entry = bucket
-            .places
-            .iter_mut()
-            .flatten()
-            .find(|entry| entry.tag == tag && *entry.claims.accepted().token == *token)?;
-        entry.used = true;
-        Some(entry.claims.clone())
+        let (bucket, tag) = self.place_of(token);
+        bucket.places.iter().find_map(|place| {
+            let accepted = place.of(tag, token)?;
+            // Written only if it changes, so that workers do not wait for each other's caches.
+            if !place.used.load(Ordering::Relaxed) {
+                place.used.store(true, Ordering::Relaxed);
+            }
+            Some(Claims::of(Arc::clone(accepted.as_ref()?)))
+        })
     }
 
     /// Remembers a token that was verified, if there is a place for it.
     pub(crate) fn insert(&self, claims: &Claims, now: Duration) {
-        let accepted = claims.accepted();
-        let (index, tag) = self.place_of(&accepted.token);
-        let Some(entry) = Entry::new(tag, claims) else { return };
-        let entry = match self.replace(index, entry, now) {
-            Ok(()) => return,
-            Err(entry) => entry,
+        let accepted = claims.shared();
+        let (bucket, tag) = self.place_of(&accepted.token);
+        let Some(occupied) = Occupied::by(accepted) else { return };
+        let now = now.as_secs();
+        let mut gone = None;
+        let came_before = {
+            let mut notes = bucket.lock();
+            let place = bucket
+                .position(tag, &accepted.token)
+                .or_else(|| notes.position(|occupied| occupied.is_some_and(|o| o.is_over(now))));
+            if let Some(place) = place {
+                gone = self.vacate(bucket, &mut notes, place);
+            }
+            match notes.position(|occupied| occupied.is_none()) {
+                Some(place) if self.occupy(bucket, &mut notes, place, tag, occupied, accepted) => {
+                    None
+                }
+                // There is no room without somebody else's leaving.
+                _ => Some(notes.came_before(tag)),
+            }
         };
-        // There is no room without somebody else's leaving.
-        let came_before = self.lock(index).came_before(tag);
-        self.sweep(now, came_before, entry.size as usize);
+        // Freed without the lock.
+        drop(gone);
+        let Some(came_before) = came_before else { return };
+        self.sweep(now, came_before, occupied.bytes());
         if came_before {
-            self.take_turn(index, entry);
+            self.take_turn(bucket, tag, occupied, accepted);
         }
     }
 
@@ -102,106 +134,118 @@ impl VerifiedTokens {
         TokenCacheStatus { entries: self.entries.taken(), bytes: self.bytes.taken() }
     }
 
-    /// Puts it where it stood before, where one is over, or where nothing is.
-    fn replace(&self, index: usize, entry: Entry, now: Duration) -> Result<(), Entry> {
-        let mut gone = None;
-        let mut bucket = self.lock(index);
-        let same = |place: &Option<Entry>| place.as_ref().is_some_and(|other| other.is_of(&entry));
-        let over = |place: &Option<Entry>| place.as_ref().is_some_and(|other| other.is_over(now));
-        if let Some(place) =
-            bucket.places.iter().position(same).or_else(|| bucket.places.iter().position(over))
-        {
-            gone = self.vacate(&mut bucket.places[place]);
-        }
-        let result = match bucket.places.iter_mut().find(|place| place.is_none()) {
-            Some(place) => self.occupy(place, entry),
-            None => Err(entry),
-        };
-        drop(bucket);
-        // Freed without the lock.
-        drop(gone);
-        result
-    }
-
-    /// Takes the place of one that was not used of late, or a free one.
-    fn take_turn(&self, index: usize, entry: Entry) {
-        let mut gone = None;
-        let mut bucket = self.lock(index);
-        let place = match bucket.places.iter().position(Option::is_none) {
-            Some(free) => free,
-            None => {
-                let place = bucket.next_to_go();
-                gone = self.vacate(&mut bucket.places[place]);
-                place
-            }
-        };
+    /// Takes a free place, or that of one that was not used of late.
+    fn take_turn(&self, bucket: &Bucket, tag: u32, occupied: Occupied, accepted: &Arc<Accepted>) {
+        let mut notes = bucket.lock();
+        // Another worker may have been faster.
+        let place = bucket
+            .position(tag, &accepted.token)
+            .or_else(|| notes.position(|occupied| occupied.is_none()))
+            .unwrap_or_else(|| notes.next_to_go(&bucket.places));
+        let gone = self.vacate(bucket, &mut notes, place);
         // If there still is no room, the token is verified once more.
-        let left = self.occupy(&mut bucket.places[place], entry).err();
-        drop(bucket);
-        drop((gone, left));
+        self.occupy(bucket, &mut notes, place, tag, occupied, accepted);
+        drop(notes);
+        drop(gone);
     }
 
     /// Looks through a few buckets for what is over and, if somebody is to have its place, for what
     /// was not used since they were last looked through.
-    fn sweep(&self, now: Duration, also_unused: bool, wanted: usize) {
+    fn sweep(&self, now: u64, also_unused: bool, wanted: usize) {
         let (buckets, mut freed) = (if also_unused { SWEPT_FOR_ROOM } else { SWEPT }, 0);
         for _ in 0..buckets {
             let index = self.hand.fetch_add(1, Ordering::Relaxed) % self.buckets.len();
-            let mut gone: [Option<Entry>; PLACES] = Default::default();
-            let mut bucket = self.lock(index);
-            for (place, gone) in bucket.places.iter_mut().zip(&mut gone) {
-                let Some(entry) = place else { continue };
-                if entry.is_over(now) || (also_unused && !entry.used) {
-                    *gone = self.vacate(place);
-                } else if also_unused {
-                    entry.used = false;
+            let bucket = &self.buckets[index];
+            let mut gone: [Option<Arc<Accepted>>; PLACES] = Default::default();
+            let mut notes = bucket.lock();
+            for (index, gone) in gone.iter_mut().enumerate() {
+                let Some(occupied) = notes.occupied[index] else { continue };
+                let unused =
+                    also_unused && !bucket.places[index].used.swap(false, Ordering::Relaxed);
+                if unused || occupied.is_over(now) {
+                    *gone = self.vacate(bucket, &mut notes, index);
+                    freed += occupied.bytes();
                 }
             }
-            drop(bucket);
-            freed += gone.iter().flatten().map(|entry| entry.size as usize).sum::<usize>();
+            drop(notes);
+            drop(gone);
             if freed >= wanted {
                 return;
             }
         }
     }
 
-    fn occupy(&self, place: &mut Option<Entry>, entry: Entry) -> Result<(), Entry> {
-        let size = entry.size as usize;
+    /// Whether there was room for it.
+    fn occupy(
+        &self,
+        bucket: &Bucket,
+        notes: &mut Notes,
+        index: usize,
+        tag: u32,
+        occupied: Occupied,
+        accepted: &Arc<Accepted>,
+    ) -> bool {
         if !self.entries.take(1) {
-            return Err(entry);
+            return false;
         }
-        if !self.bytes.take(size) {
+        if !self.bytes.take(occupied.bytes()) {
             self.entries.give(1);
-            return Err(entry);
+            return false;
         }
-        *place = Some(entry);
-        Ok(())
+        notes.occupied[index] = Some(occupied);
+        let place = &bucket.places[index];
+        place.used.store(false, Ordering::Relaxed);
+        place.tag.store(tag, Ordering::Relaxed);
+        place.entry.store(Some(Arc::clone(accepted)));
+        true
     }
 
-    fn vacate(&self, place: &mut Option<Entry>) -> Option<Entry> {
-        let entry = place.take()?;
+    fn vacate(&self, bucket: &Bucket, notes: &mut Notes, index: usize) -> Option<Arc<Accepted>> {
+        let occupied = notes.occupied[index].take()?;
         self.entries.give(1);
-        self.bytes.give(entry.size as usize);
-        Some(entry)
+        self.bytes.give(occupied.bytes());
+        bucket.places[index].entry.swap(None)
     }
 
     /// A bucket, and what tells a token from most others there. The end of a signature is as good as
     /// random, and nobody can choose it for a token that was verified; that the whole token is equal
     /// is seen later.
-    fn place_of(&self, token: &[u8]) -> (usize, u32) {
+    fn place_of(&self, token: &[u8]) -> (&Bucket, u32) {
         let end = &token[token.len().saturating_sub(HASHED)..];
         let hash = self.hasher.hash_one(end);
         let index = (u128::from(hash) * self.buckets.len() as u128) >> 64;
-        (index as usize, hash as u32)
-    }
-
-    fn lock(&self, index: usize) -> MutexGuard<'_, Bucket> {
-        // Nothing in there panics half-way.
-        self.buckets[index].lock().unwrap_or_else(PoisonError::into_inner)
+        (&self.buckets[index as usize], hash as u32)
     }
 }
 
 impl Bucket {
+    fn lock(&self) -> MutexGuard<'_, Notes> {
+        // Nothing in there panics half-way.
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn position(&self, tag: u32, token: &[u8]) -> Option<usize> {
+        self.places.iter().position(|place| place.of(tag, token).is_some())
+    }
+}
+
+impl Place {
+    /// What is there, if it is of this very token.
+    fn of(&self, tag: u32, token: &[u8]) -> Option<Guard<Option<Arc<Accepted>>>> {
+        if self.tag.load(Ordering::Relaxed) != tag {
+            return None;
+        }
+        let entry = self.entry.load();
+        let is_it = entry.as_ref().is_some_and(|accepted| *accepted.token == *token);
+        is_it.then_some(entry)
+    }
+}
+
+impl Notes {
+    fn position(&self, is_it: impl Fn(Option<Occupied>) -> bool) -> Option<usize> {
+        self.occupied.iter().position(|occupied| is_it(*occupied))
+    }
+
     /// Whether a token of this tag was turned away of late. If not, it is now.
     fn came_before(&mut self, tag: u32) -> bool {
         if let Some(before) = self.turned_away.iter_mut().find(|before| **before == tag) {
@@ -214,38 +258,34 @@ impl Bucket {
     }
 
     /// The first place whose token was not used since the hand last passed.
-    fn next_to_go(&mut self) -> usize {
-        loop {
-            let place = usize::from(self.hand) % PLACES;
+    fn next_to_go(&mut self, places: &[Place; PLACES]) -> usize {
+        // After one round all are as good as unused, whatever others find meanwhile.
+        for _ in 0..PLACES {
+            let index = usize::from(self.hand) % PLACES;
             self.hand = self.hand.wrapping_add(1);
-            match &mut self.places[place] {
-                // Ends after one round: the hand leaves none that is used.
-                Some(entry) if entry.used => entry.used = false,
-                _ => return place,
+            if !places[index].used.swap(false, Ordering::Relaxed) {
+                return index;
             }
         }
+        usize::from(self.hand) % PLACES
     }
 }
 
-impl Entry {
+impl Occupied {
     /// None: it is too large to be kept.
-    fn new(tag: u32, claims: &Claims) -> Option<Self> {
-        let accepted: &Accepted = claims.accepted();
+    fn by(accepted: &Accepted) -> Option<Self> {
         Some(Self {
-            tag,
             ends: accepted.lifetime.last_second().try_into().unwrap_or(u32::MAX),
-            size: accepted.size().try_into().ok()?,
-            used: false,
-            claims: claims.clone(),
+            size: u32::try_from(accepted.size()).ok().and_then(NonZeroU32::new)?,
         })
     }
 
-    fn is_of(&self, other: &Self) -> bool {
-        self.tag == other.tag && self.claims.accepted().token == other.claims.accepted().token
+    fn bytes(self) -> usize {
+        self.size.get() as usize
     }
 
-    fn is_over(&self, now: Duration) -> bool {
-        u64::from(self.ends) <= now.as_secs()
+    fn is_over(self, now: u64) -> bool {
+        u64::from(self.ends) <= now
     }
 }
 
