@@ -9,7 +9,7 @@ use std::{
 use actix_web::{App, HttpResponse, HttpServer, web};
 use futures_util::FutureExt;
 use oauth2_actix::{
-    Algorithm, OAuth2, Provider,
+    Algorithm, OAuth2, Provider, TokenCache,
     testing::{LocalServer, SigningKey, Token},
 };
 use serde_json::{Value, json};
@@ -132,6 +132,8 @@ pub(crate) fn policy(server: &str, providers: Range<usize>) -> OAuth2 {
             let provider = Provider::new().issuer(issuer(index)).audience(AUDIENCE).keys(keys);
             builder.provider(format!("provider-{index}"), provider)
         })
+        // What comes again would ask no provider's keys.
+        .token_cache(TokenCache::off())
         .build()
         .unwrap()
 }

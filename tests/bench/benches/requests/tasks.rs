@@ -59,4 +59,4 @@ async fn verify(oauth2: OAuth2, tokens: Arc<[String]>, task: usize) {
 const THREADS: [usize; 2] = [1, 2];
 const TASKS: [usize; 4] = [1, 4, 16, 64];
 /// Tokens that each task verifies.
-const EACH: usize = 128;
+const EACH: usize = 1024;
