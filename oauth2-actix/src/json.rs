@@ -106,6 +106,8 @@ impl<'de> Visitor<'de> for Strict {
         while let Some(item) = seq.next_element_seed(inner)? {
             items.push(item);
         }
+        // Short lists are the rule, and they are kept: room for four would be mostly air.
+        items.shrink_to_fit();
         Ok(Value::Array(items))
     }
 

@@ -183,8 +183,7 @@ fn heap_size(value: &Value) -> usize {
         Value::Object(members) => {
             let names_and_values =
                 members.iter().map(|(name, value)| block(name.capacity()) + heap_size(value));
-            // Nodes of a B-tree have place for 11 members, and may be half full.
-            members.len().div_ceil(6) * MAP_NODE + names_and_values.sum::<usize>()
+            map(members.len()) + names_and_values.sum::<usize>()
         }
     }
 }
@@ -194,7 +193,20 @@ pub(crate) fn block(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { (bytes + 8).next_multiple_of(16).max(32) }
 }
 
-const MAP_NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 32;
+/// What a map of so many members takes without what they hold.
+fn map(members: usize) -> usize {
+    const MEMBER: usize = size_of::<String>() + size_of::<Value>();
+    if members == 0 {
+        0
+    } else if size_of::<Map<String, Value>>() > 24 {
+        // With serde_json's `preserve_order`: a list of members, and a table of their places.
+        let places = members.next_power_of_two().max(4);
+        block(places * (MEMBER + 8)) + block(places * 9 + 16)
+    } else {
+        // Nodes of a B-tree have place for 11 members, and may be half full.
+        members.div_ceil(6) * (11 * MEMBER + 32)
+    }
+}
 
 /// As many members as most tokens have at most. Among so few, a name is found by looking at each.
 const FEW: usize = 16;
