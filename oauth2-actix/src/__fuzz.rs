@@ -25,9 +25,8 @@ pub fn bearer(values: &[&[u8]]) -> Option<String> {
         headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).ok()?);
     }
     Credentials::from_headers(&headers, 16 * 1024)
-        .and_then(Credentials::token)
+        .and_then(|credentials| Ok(credentials.token()?.as_str().to_owned()))
         .ok()
-        .map(|token| token.as_str().to_owned())
 }
 
 /// `kid`, claims, signature and the length of what is signed.

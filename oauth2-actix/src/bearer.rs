@@ -1,14 +1,24 @@
 //! From the `Authorization` header to a bearer token (RFC 6750 §2.1, RFC 9110 §11.4).
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 
 use crate::error::{Error, ErrorKind};
 
 /// What stands where a bearer token should, no longer than it may be. Its `Debug` shows no part of it.
-#[derive(Clone, Copy)]
-pub(crate) struct Credentials<'a>(&'a [u8]);
+pub(crate) struct Credentials<'a>(Cow<'a, [u8]>);
+
+/// Where a token stood.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(not(feature = "websocket"), allow(dead_code))]
+pub(crate) enum Place {
+    #[default]
+    Header,
+    Subprotocol,
+    Query,
+    Cookie,
+}
 
 /// A bearer token as it came in. Its `Debug` shows no part of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,8 +40,13 @@ impl<'a> Credentials<'a> {
 
     /// A token that did not come in a header, such as one in a WebSocket message.
     pub(crate) fn from_text(token: &'a str, limit: usize) -> Result<Self, Error> {
+        Self::found(token.as_bytes().into(), limit)
+    }
+
+    /// What stood where only a token stands.
+    pub(crate) fn found(token: Cow<'a, [u8]>, limit: usize) -> Result<Self, Error> {
         bounded(token.len(), limit)?;
-        Ok(Self(token.as_bytes()))
+        Ok(Self(token))
     }
 
     /// Reads `Bearer <token>`.
@@ -45,24 +60,23 @@ impl<'a> Credentials<'a> {
         }
         let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
         let token = &rest[spaces..];
-        bounded(token.len(), limit)?;
-        Ok(Self(token))
+        Self::found(token.into(), limit)
     }
 
     /// Good for comparing with a token that is known. Nothing else is known of them.
-    pub(crate) fn as_bytes(self) -> &'a [u8] {
-        self.0
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
-    pub(crate) fn token(self) -> Result<BearerToken<'a>, Error> {
+    pub(crate) fn token(&self) -> Result<BearerToken<'_>, Error> {
         let padding = self.0.iter().rev().take_while(|byte| **byte == b'=').count();
         let body = &self.0[..self.0.len() - padding];
         // To the end, whatever comes: faster than a look at each answer.
         let good = body.iter().fold(true, |good, byte| good & IS_TOKEN68[usize::from(*byte)]);
         if good
             && !body.is_empty()
-            && let Ok(token) = std::str::from_utf8(self.0)
+            && let Ok(token) = std::str::from_utf8(&self.0)
         {
             return Ok(BearerToken(token));
         }
@@ -120,8 +134,7 @@ mod tests {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).expect("header value"));
         }
         Credentials::from_headers(&headers, 100)
-            .and_then(Credentials::token)
-            .map(|token| token.as_str().to_owned())
+            .and_then(|credentials| Ok(credentials.token()?.as_str().to_owned()))
             .map_err(|error| error.kind().clone())
     }
 

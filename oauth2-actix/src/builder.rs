@@ -11,6 +11,8 @@ use std::{
 use actix_web::{HttpRequest, HttpResponse};
 use reqwest::Client;
 
+#[cfg(feature = "websocket")]
+use crate::token_places::{CookieToken, QueryToken, TokenPlaces};
 use crate::{
     BuildError, CryptoLibrary, Error, OAuth2, Provider, Tenants, TokenCache,
     clock::Clock,
@@ -66,6 +68,8 @@ pub struct OAuth2Builder {
     pub(crate) max_token_length: Option<usize>,
     pub(crate) token_cache: Option<TokenCache>,
     pub(crate) crypto_library: Option<CryptoLibrary>,
+    #[cfg(feature = "websocket")]
+    pub(crate) token_places: TokenPlaces,
     pub(crate) stale_window: Option<Duration>,
     pub(crate) unknown_key_cooldown: Option<Duration>,
     pub(crate) fetch_timeout: Option<Duration>,
@@ -152,6 +156,49 @@ impl OAuth2Builder {
     /// together is 128 KiB. The work that a request can cause grows with it.
     pub fn max_token_length(mut self, bytes: usize) -> Self {
         self.max_token_length = Some(bytes);
+        self
+    }
+
+    /// Lets a WebSocket's client send its token as a subprotocol, since a browser's script can set no
+    /// header there: `new WebSocket(url, ["bearer", token, "chat"])`.
+    ///
+    /// The pair is `bearer` and, after it, the token; in serde `token_from_subprotocol`. Default false. The
+    /// token is never echoed: the protocol that your handler picks is, and `bearer` if it picks
+    /// none. Proxies may log the header `Sec-WebSocket-Protocol`.
+    #[cfg(feature = "websocket")]
+    pub fn token_from_subprotocol(mut self) -> Self {
+        self.token_places.subprotocol = true;
+        self
+    }
+
+    /// Lets a token stand in the query, as `access_token`
+    /// ([RFC 6750 §2.3](https://www.rfc-editor.org/rfc/rfc6750#section-2.3)). Answers then have `Cache-Control: no-store`.
+    ///
+    /// In serde `token_from_query`: `"web_socket"` or `"every_request"`. Default: nowhere. **Addresses are logged** by
+    /// proxies, by actix's `Logger` and by providers of analytics, and whoever reads them has the token
+    /// until it expires: take it only where nothing else works, and log paths without their query.
+    #[cfg(feature = "websocket")]
+    pub fn token_from_query(mut self, requests: QueryToken) -> Self {
+        self.token_places.query = Some(requests);
+        self
+    }
+
+    /// Lets a WebSocket's client send its token in a cookie of this name, if the upgrade comes from one of
+    /// these origins.
+    ///
+    /// In serde `token_from_cookie`: a map of `name` and `origins`. Browsers send cookies whoever
+    /// asks, so without the origins any page could open a socket in the name of your user
+    /// ([RFC 6455 §10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2)). Origins are as browsers write them: `https://app.example.com`.
+    /// Other requests take no token from a cookie. Set it with `HttpOnly; Secure; SameSite=Strict` and a name that
+    /// begins with `__Host-`, so that no subdomain can plant another.
+    #[cfg(feature = "websocket")]
+    pub fn token_from_cookie<O: Into<String>>(
+        mut self,
+        name: impl Into<String>,
+        origins: impl IntoIterator<Item = O>,
+    ) -> Self {
+        let origins = origins.into_iter().map(Into::into).collect();
+        self.token_places.cookie = Some(CookieToken { name: name.into(), origins });
         self
     }
 
@@ -251,6 +298,8 @@ impl OAuth2Builder {
                 BuildError::of_policy("public_paths", format_args!("{path:?}: {problem}"))
             },
         )?;
+        #[cfg(feature = "websocket")]
+        self.token_places.check()?;
         let verified = self.token_cache.unwrap_or_else(TokenCache::by_default).build()?;
         telemetry::describe();
         let defaults = self.defaults()?;
@@ -307,6 +356,8 @@ impl OAuth2Builder {
             by_issuer,
             time_limits: TimeLimits { leeway: self.leeway, max_age: self.max_token_age },
             max_token_length: self.max_token_length.unwrap_or(DEFAULT_MAX_TOKEN_LENGTH),
+            #[cfg(feature = "websocket")]
+            token_places: self.token_places.if_any(),
             realm,
             missing_token: self.missing_token,
             public,

@@ -59,6 +59,18 @@ fn read_policy(value: Value) -> Result<OAuth2Builder, BuildError> {
             "crypto_library" => {
                 builder = builder.crypto_library(read("crypto_library", value)?);
             }
+            #[cfg(feature = "websocket")]
+            "token_from_subprotocol" => {
+                builder.token_places.subprotocol = read("token_from_subprotocol", value)?;
+            }
+            #[cfg(feature = "websocket")]
+            "token_from_query" => {
+                builder.token_places.query = Some(read("token_from_query", value)?);
+            }
+            #[cfg(feature = "websocket")]
+            "token_from_cookie" => {
+                builder.token_places.cookie = Some(read("token_from_cookie", value)?);
+            }
             "stale_window_minutes" => {
                 let minutes: u32 = read("stale_window_minutes", value)?;
                 builder = builder.stale_window(Duration::from_secs(60 * u64::from(minutes)));
@@ -206,6 +218,12 @@ const POLICY_FIELDS: &[&str] = &[
     "max_token_age_seconds",
     "token_cache",
     "crypto_library",
+    #[cfg(feature = "websocket")]
+    "token_from_subprotocol",
+    #[cfg(feature = "websocket")]
+    "token_from_query",
+    #[cfg(feature = "websocket")]
+    "token_from_cookie",
     "stale_window_minutes",
     "unknown_key_cooldown_seconds",
     "fetch_timeout_seconds",

@@ -85,6 +85,7 @@ impl Error {
             Kind::NotConfigured => "not_configured",
             Kind::NotYetValid { .. } => "not_yet_valid",
             Kind::RequestMalformed { .. } => "request_malformed",
+            Kind::OriginNotAllowed => "origin_not_allowed",
             Kind::ScopeInsufficient { .. } => "scope_insufficient",
             Kind::SignatureInvalid => "signature_invalid",
             Kind::TokenAbsent => "token_absent",
@@ -122,8 +123,14 @@ impl Error {
             Kind::RequestMalformed { .. } => Answer {
                 status: StatusCode::BAD_REQUEST,
                 code: "invalid_request",
-                description: "The Authorization header is not one bearer token.",
+                description: "The request does not carry one bearer token.",
                 close: (POLICY, "invalid request"),
+            },
+            Kind::OriginNotAllowed => Answer {
+                status: StatusCode::FORBIDDEN,
+                code: "invalid_request",
+                description: "This origin may not use the cookie.",
+                close: (POLICY, "origin not allowed"),
             },
             Kind::Expired { .. } | Kind::TooOld { .. } => {
                 invalid_token("The token has expired.", (POLICY, "token expired"))
@@ -273,9 +280,13 @@ pub enum ErrorKind {
         /// The time of the check, in seconds since the epoch.
         now: f64,
     },
-    /// There are several `Authorization` headers, or the one is not `Bearer` and a token
-    /// ([RFC 6750 §2.1](https://www.rfc-editor.org/rfc/rfc6750#section-2.1)).
-    #[error("the Authorization header is malformed: {problem}")]
+    /// The token is in a cookie, and the request's `Origin` is none of those that may use it
+    /// ([RFC 6455 §10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2)).
+    #[error("the request's origin may not use the cookie")]
+    OriginNotAllowed,
+    /// There are several `Authorization` headers, the one is not `Bearer` and a token, or there is more
+    /// than one token ([RFC 6750 §2](https://www.rfc-editor.org/rfc/rfc6750#section-2)).
+    #[error("the request's token is malformed: {problem}")]
     RequestMalformed {
         /// What is wrong with it.
         problem: &'static str,

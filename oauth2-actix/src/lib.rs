@@ -129,6 +129,8 @@ mod tenants;
 pub mod testing;
 mod throttle;
 mod token_cache;
+#[cfg(feature = "websocket")]
+mod token_places;
 mod validation;
 mod verifier;
 #[cfg(feature = "websocket")]
@@ -139,6 +141,8 @@ mod websocket;
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+#[cfg(feature = "websocket")]
+pub use crate::token_places::QueryToken;
 pub use crate::{
     algorithm::{Algorithm, UnknownAlgorithm},
     authorize::{

@@ -10,18 +10,22 @@ use std::{
 use actix_web::{
     HttpMessage,
     body::{EitherBody, MessageBody},
-    dev::{Service, ServiceRequest, ServiceResponse, Transform},
+    dev::{ResponseHead, Service, ServiceRequest, ServiceResponse, Transform},
     http::header::{
-        CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION,
-        CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, WWW_AUTHENTICATE,
+        CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
+        CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+        WWW_AUTHENTICATE,
     },
 };
 use futures_util::future::LocalBoxFuture;
 use pin_project_lite::pin_project;
 
+#[cfg(feature = "websocket")]
+use actix_web::http::{StatusCode, header::SEC_WEBSOCKET_PROTOCOL};
+
 use crate::{
     OAuth2,
-    bearer::Credentials,
+    bearer::Place,
     claims::{Anonymous, Claims},
     error::Error,
     policy::{Decision, Pending},
@@ -78,9 +82,9 @@ where
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let shared = Rc::clone(&self.0);
         let policy = &shared.oauth2.0;
-        let decision = match Credentials::from_headers(request.headers(), policy.max_token_length) {
-            Ok(credentials) => policy.decide(credentials),
-            Err(error) => Decision::Refused(error),
+        let (decision, place) = match policy.credentials(request.head()) {
+            Ok((credentials, place)) => (policy.decide(&credentials), place),
+            Err(error) => (Decision::Refused(error), Place::Header),
         };
         let state = match decision {
             Decision::Accepted(claims) => State::inner(&shared, request, Ok(claims)),
@@ -100,7 +104,7 @@ where
                 },
             },
         };
-        OAuth2Future { shared, state }
+        OAuth2Future { shared, place, state }
     }
 }
 
@@ -131,6 +135,7 @@ pin_project! {
     #[doc(hidden)]
     pub struct OAuth2Future<S, F> {
         shared: Rc<Shared<S>>,
+        place: Place,
         #[pin]
         state: State<F>,
     }
@@ -233,12 +238,17 @@ where
             let next = match this.state.as_mut().project() {
                 StateProjection::Inner { answer, facts, passed } => {
                     return Poll::Ready(match poll_ready!(answer.poll(context)) {
-                        Ok(response) => Ok(finish(this.shared, response, *passed)),
+                        Ok(response) => {
+                            let mut response = finish(this.shared, response, *passed);
+                            mark(response.response_mut().head_mut(), *this.place);
+                            Ok(response)
+                        }
                         Err(error) => Err(finish_error(this.shared, facts, error)),
                     });
                 }
                 StateProjection::Refused { response } => {
-                    let response = response.take().expect("polled after completion");
+                    let mut response = response.take().expect("polled after completion");
+                    mark(response.response_mut().head_mut(), *this.place);
                     return Poll::Ready(Ok(response.map_into_right_body()));
                 }
                 StateProjection::Strayed { error } => {
@@ -255,6 +265,29 @@ where
             };
             this.state.set(next);
         }
+    }
+}
+
+/// What an answer says for where the token stood.
+fn mark(head: &mut ResponseHead, place: Place) {
+    match place {
+        Place::Header | Place::Cookie => {}
+        // An address that holds a token is not to be kept (RFC 6750 §2.3).
+        Place::Query => {
+            head.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        // A browser that offered protocols fails a handshake that picks none.
+        #[cfg(feature = "websocket")]
+        Place::Subprotocol => {
+            if head.status == StatusCode::SWITCHING_PROTOCOLS
+                && !head.headers().contains_key(SEC_WEBSOCKET_PROTOCOL)
+            {
+                let marker = HeaderValue::from_static(crate::token_places::MARKER);
+                head.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, marker);
+            }
+        }
+        #[cfg(not(feature = "websocket"))]
+        Place::Subprotocol => {}
     }
 }
 

@@ -7,12 +7,14 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, dev::RequestHead};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 
+#[cfg(feature = "websocket")]
+use crate::token_places::TokenPlaces;
 use crate::{
     accepted::Accepted,
-    bearer::Credentials,
+    bearer::{Credentials, Place},
     claims::Claims,
     clock::Clock,
     error::{Error, ErrorKind},
@@ -38,6 +40,9 @@ pub(crate) struct Policy {
     pub(crate) by_issuer: HashMap<String, Vec<usize>>,
     pub(crate) time_limits: TimeLimits,
     pub(crate) max_token_length: usize,
+    /// Where a token may stand besides the `Authorization` header. None: nowhere.
+    #[cfg(feature = "websocket")]
+    pub(crate) token_places: Option<TokenPlaces>,
     pub(crate) realm: String,
     pub(crate) missing_token: crate::MissingToken,
     pub(crate) public: PublicPaths,
@@ -97,9 +102,21 @@ struct Grounds {
 }
 
 impl Policy {
+    /// What a request has where a token should be, and where that is.
+    pub(crate) fn credentials<'a>(
+        &self,
+        head: &'a RequestHead,
+    ) -> Result<(Credentials<'a>, Place), Error> {
+        #[cfg(feature = "websocket")]
+        if let Some(places) = &self.token_places {
+            return places.credentials(head, self.max_token_length);
+        }
+        Ok((Credentials::from_headers(head.headers(), self.max_token_length)?, Place::Header))
+    }
+
     /// Decides on a token with the keys at hand. Synchronous, and bounded in work by the length
     /// of the token and four signature checks for each provider of its issuer and audience.
-    pub(crate) fn decide(&self, credentials: Credentials<'_>) -> Decision {
+    pub(crate) fn decide(&self, credentials: &Credentials<'_>) -> Decision {
         match self.recall(credentials.as_bytes()) {
             Some(claims) => Decision::Accepted(claims),
             None => self.verify(credentials).unwrap_or_else(Decision::Refused),
@@ -132,7 +149,7 @@ impl Policy {
         }
     }
 
-    fn verify(&self, credentials: Credentials<'_>) -> Result<Decision, Error> {
+    fn verify(&self, credentials: &Credentials<'_>) -> Result<Decision, Error> {
         let token = credentials.token()?.as_str();
         let jws = UnverifiedJws::parse(token)?;
         let token = token.as_bytes();

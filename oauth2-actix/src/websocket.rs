@@ -16,7 +16,10 @@ use actix_web::{
     },
 };
 
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    token_places::MARKER,
+};
 
 /// What completes the handshake of a request.
 #[derive(Debug)]
@@ -28,11 +31,9 @@ pub(crate) struct Handshake {
 impl Handshake {
     /// If the request is a real handshake (RFC 6455 §4.2.1); anything else gets the plain answer.
     pub(crate) fn of(head: &RequestHead) -> Option<Self> {
-        // A body has no place in one, and actix would read what follows it as the next request.
-        if !head.upgrade() || head.headers().contains_key(TRANSFER_ENCODING) {
+        if !is_handshake(head) {
             return None;
         }
-        ws::verify_handshake(head).ok()?;
         let key = head.headers().get(SEC_WEBSOCKET_KEY)?;
         Some(Self {
             accept: HeaderValue::from_bytes(&ws::hash_key(key.as_bytes())).ok()?,
@@ -67,15 +68,37 @@ fn close_frame(code: u16, reason: &'static str) -> Vec<u8> {
     frame
 }
 
-/// The first protocol on offer that does not look like a token: some clients put theirs there,
-/// and it is not to be seen in an answer.
-fn echoed_protocol(headers: &HeaderMap) -> Option<&str> {
+/// Whether it is a real one (RFC 6455 §4.2.1).
+pub(crate) fn is_handshake(head: &RequestHead) -> bool {
+    // A body has no place in one, and actix would read what follows it as the next request.
+    head.upgrade()
+        && !head.headers().contains_key(TRANSFER_ENCODING)
+        && ws::verify_handshake(head).is_ok()
+}
+
+/// The protocols on offer, in the client's order (RFC 6455 §4.1).
+pub(crate) fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     headers
         .get_all(SEC_WEBSOCKET_PROTOCOL)
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .map(str::trim)
-        .find(|protocol| is_http_token(protocol) && !looks_like_token(protocol))
+}
+
+/// The first protocol on offer that does not stand where a token does, nor looks like one: it is not to
+/// be seen in an answer. The token's marker, if there is no other.
+fn echoed_protocol(headers: &HeaderMap) -> Option<&str> {
+    let mut marker = None;
+    let mut offered = offered(headers);
+    while let Some(protocol) = offered.next() {
+        if protocol == MARKER {
+            marker = Some(protocol);
+            offered.next();
+        } else if is_http_token(protocol) && !looks_like_token(protocol) {
+            return Some(protocol);
+        }
+    }
+    marker
 }
 
 /// `eyJ` is how the JSON of a JOSE header begins in base64url.
@@ -84,7 +107,7 @@ fn looks_like_token(protocol: &str) -> bool {
 }
 
 /// `token = 1*tchar` (RFC 9110 §5.6.2)
-fn is_http_token(text: &str) -> bool {
+pub(crate) fn is_http_token(text: &str) -> bool {
     !text.is_empty()
         && text
             .bytes()
@@ -110,6 +133,11 @@ mod tests {
             ("chat", Some("chat")),
             ("v12.stomp, v11.stomp", Some("v12.stomp")),
             ("bearer, TOKEN", Some("bearer")),
+            ("bearer, TOKEN, chat", Some("chat")),
+            ("chat, bearer, TOKEN", Some("chat")),
+            ("bearer, opaque-and-short, chat", Some("chat")),
+            ("bearer", Some("bearer")),
+            ("bearer, x, bearer, y", Some("bearer")),
             ("TOKEN, chat.v2", Some("chat.v2")),
             ("TOKEN", None),
             ("base64url.bearer.authorization.k8s.io.TOKEN", None),
