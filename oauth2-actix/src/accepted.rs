@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
+    clock::Clock,
     key_set::Generation,
     object::{Object, block},
     provider_policy::ProviderPolicy,
@@ -16,8 +17,10 @@ pub(crate) struct Accepted {
     pub(crate) generation: Generation,
     pub(crate) lifetime: Lifetime,
     pub(crate) claims: Object,
-    /// The token itself, to know it again. Empty where tokens are not remembered.
+    /// The token itself, to know it again.
     pub(crate) token: Box<[u8]>,
+    /// By which its times are judged.
+    pub(crate) clock: Clock,
 }
 
 impl Accepted {
@@ -65,6 +68,7 @@ impl Accepted {
                 .expect("good"),
             claims: Object::of(claims),
             token: Box::default(),
+            clock: Clock::default(),
         }
     }
 }

@@ -88,6 +88,7 @@ impl Error {
             Kind::OriginNotAllowed => "origin_not_allowed",
             Kind::ScopeInsufficient { .. } => "scope_insufficient",
             Kind::SignatureInvalid => "signature_invalid",
+            Kind::SubjectMismatch => "subject_mismatch",
             Kind::TokenAbsent => "token_absent",
             Kind::TokenMalformed { .. } => "token_malformed",
             Kind::TokenTooLong { .. } => "token_too_long",
@@ -144,6 +145,9 @@ impl Error {
             ),
             Kind::AlgorithmNotAllowed | Kind::KeyUnknown | Kind::SignatureInvalid => {
                 invalid_token("The token's signature is not accepted.", (POLICY, "invalid token"))
+            }
+            Kind::SubjectMismatch => {
+                invalid_token("The token is of somebody else.", (POLICY, "invalid token"))
             }
             Kind::ClaimInvalid { .. }
             | Kind::TokenMalformed { .. }
@@ -284,6 +288,9 @@ pub enum ErrorKind {
     /// ([RFC 6455 §10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2)).
     #[error("the request's origin may not use the cookie")]
     OriginNotAllowed,
+    /// A token that was to renew a session is of another provider, issuer or subject, or has none.
+    #[error("the token is not of the subject that it should be of")]
+    SubjectMismatch,
     /// There are several `Authorization` headers, the one is not `Bearer` and a token, or there is more
     /// than one token ([RFC 6750 §2](https://www.rfc-editor.org/rfc/rfc6750#section-2)).
     #[error("the request's token is malformed: {problem}")]

@@ -97,6 +97,7 @@ mod cooldown;
 mod discovery;
 mod edwards;
 mod error;
+mod expiring_body;
 mod fetch;
 mod hmac;
 mod http_client;
@@ -135,6 +136,8 @@ mod validation;
 mod verifier;
 #[cfg(feature = "websocket")]
 mod websocket;
+#[cfg(feature = "websocket")]
+pub mod ws;
 
 /// README's programs compile.
 #[cfg(doctest)]
@@ -153,6 +156,7 @@ pub use crate::{
     builder::{MissingToken, OAuth2Builder},
     claims::{Claims, OptionalClaims, TypedClaims},
     error::{Error, ErrorKind},
+    expiring_body::{ExpiringBody, until_expiry},
     key_source::KeySource,
     key_status::{FetchCounts, FetchFailure, KeyInfo, KeyState, KeyStatus},
     keys::Keys,

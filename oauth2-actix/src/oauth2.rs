@@ -72,7 +72,11 @@ impl OAuth2 {
     ///
     /// Why the token is refused, as for a request.
     pub async fn verify(&self, token: &str) -> Result<Claims, Error> {
-        match self.0.decide(&Credentials::from_text(token, self.0.max_token_length)?) {
+        self.decide(&Credentials::from_text(token, self.0.max_token_length)?).await
+    }
+
+    pub(crate) async fn decide(&self, credentials: &Credentials<'_>) -> Result<Claims, Error> {
+        match self.0.decide(credentials) {
             Decision::Accepted(claims) => Ok(claims),
             Decision::Refused(error) => Err(error),
             Decision::Waiting(pending) => self.0.resolve(pending).await,

@@ -131,7 +131,7 @@ impl Policy {
         claims
     }
 
-    fn still_accepts(&self, accepted: &Accepted) -> bool {
+    pub(crate) fn still_accepts(&self, accepted: &Accepted) -> bool {
         let Accepted { provider, generation, lifetime, claims, .. } = accepted;
         lifetime.contains(self.clock.unix_time())
             && provider.verifies_with(*generation, &self.clock)
@@ -175,8 +175,8 @@ impl Policy {
         let Grounds { provider, generation, lifetime } = grounds;
         // Where every request wants fresh keys, it would never be asked for.
         let verified = self.verified.as_ref().filter(|_| !provider.wants_fresh_keys());
-        let token = if verified.is_some() { token.into() } else { Box::default() };
-        let claims = Claims::new(Accepted { provider, generation, lifetime, claims, token });
+        let (token, clock) = (token.into(), self.clock.clone());
+        let claims = Claims::new(Accepted { provider, generation, lifetime, claims, token, clock });
         if let Some(verified) = verified {
             verified.insert(&claims, self.clock.unix_time());
         }

@@ -171,7 +171,7 @@ impl ProviderPolicy {
 
     /// Whether no keys at hand are fresh enough for it.
     pub(crate) fn wants_fresh_keys(&self) -> bool {
-        self.remote().is_some_and(|remote| remote.timing.refresh == Refresh::Always)
+        self.remote().is_some_and(|remote| remote.is_always_fetched())
     }
 
     /// Whether its keys are these, and may be used now.

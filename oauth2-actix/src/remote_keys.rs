@@ -10,7 +10,7 @@ use std::{
 };
 
 use arc_swap::{ArcSwapOption, Guard};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::{
     clock::Clock,
@@ -81,6 +81,7 @@ pub(crate) struct RemoteKeys {
     pub(crate) timing: Timing,
     pub(crate) warnings: Arc<Warnings>,
     snapshot: ArcSwapOption<Snapshot>,
+    changes: watch::Sender<()>,
     gate: Mutex<Gate>,
     report: Mutex<Report>,
     sought: Mutex<SoughtKids>,
@@ -182,6 +183,7 @@ impl RemoteKeys {
             timing,
             warnings,
             snapshot: ArcSwapOption::empty(),
+            changes: watch::Sender::new(()),
             gate: Mutex::default(),
             report: Mutex::default(),
             sought: Mutex::default(),
@@ -203,7 +205,22 @@ impl RemoteKeys {
     }
 
     pub(crate) fn replace(&self, snapshot: Arc<Snapshot>) {
-        self.snapshot.store(Some(snapshot));
+        let generation = snapshot.keys.generation();
+        let before = self.snapshot.swap(Some(snapshot));
+        if before.is_none_or(|before| before.keys.generation() != generation) {
+            self.changes.send_replace(());
+        }
+    }
+
+    /// Tells when there are other keys.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    /// Whether no keys at hand are fresh enough.
+    pub(crate) fn is_always_fetched(&self) -> bool {
+        self.timing.refresh == Refresh::Always
     }
 
     pub(crate) fn snapshot(&self) -> Option<Arc<Snapshot>> {

@@ -59,6 +59,16 @@ impl Lifetime {
         now < self.ends && self.nbf <= now + self.leeway
     }
 
+    /// The first moment at which it is over, in seconds since the epoch.
+    pub(crate) fn end(self) -> f64 {
+        self.ends
+    }
+
+    /// How long until it is over.
+    pub(crate) fn remaining(self, now: Duration) -> Duration {
+        Duration::try_from_secs_f64(self.ends - now.as_secs_f64()).unwrap_or_default()
+    }
+
     /// The first whole second at which it is over.
     pub(crate) fn last_second(self) -> u64 {
         self.ends.ceil() as u64

@@ -1,0 +1,85 @@
+//! What the client sends, until the session ends.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use actix_ws::{AggregatedMessageStream, MessageStream};
+use futures_util::{Stream, future::BoxFuture};
+
+use super::{Ended, session::Shared};
+
+/// The messages of a session. It ends when the client leaves, and when the session ends: nothing that comes
+/// after is handed on.
+pub struct Messages<S = MessageStream> {
+    stream: S,
+    ended: BoxFuture<'static, ()>,
+    is_over: bool,
+    shared: Arc<Shared>,
+}
+
+impl Messages {
+    pub(super) fn new(stream: MessageStream, shared: Arc<Shared>, mut ended: Ended) -> Self {
+        let ended = Box::pin(async move {
+            // The sender lives as long as `shared`.
+            let _ = ended.wait_for(|ended| *ended).await;
+        });
+        Self { stream, ended, is_over: false, shared }
+    }
+
+    /// Sets how long a frame may be, in bytes. Default 64 KiB; a longer one is an error.
+    #[must_use]
+    pub fn max_frame_size(self, bytes: usize) -> Self {
+        self.map(|stream| stream.max_frame_size(bytes))
+    }
+
+    /// Puts messages together that come in several frames, up to 1 MiB.
+    #[must_use]
+    pub fn aggregate_continuations(self) -> Messages<AggregatedMessageStream> {
+        self.map(MessageStream::aggregate_continuations)
+    }
+}
+
+impl<S> Messages<S> {
+    fn map<T>(self, map: impl FnOnce(S) -> T) -> Messages<T> {
+        let Self { stream, ended, is_over, shared } = self;
+        Messages { stream: map(stream), ended, is_over, shared }
+    }
+}
+
+impl<S: Stream<Item = Result<M, E>> + Unpin, M, E> Messages<S> {
+    /// The next message. `None`: the client has left, or the session has ended.
+    pub async fn recv(&mut self) -> Option<Result<M, E>> {
+        poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+}
+
+impl<S: Stream<Item = Result<M, E>> + Unpin, M, E> Stream for Messages<S> {
+    type Item = Result<M, E>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        if self.ended.as_mut().poll(context).is_ready() {
+            self.is_over = true;
+            return Poll::Ready(None);
+        }
+        let polled = Pin::new(&mut self.stream).poll_next(context);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            self.is_over = matches!(polled, Poll::Ready(None));
+            self.shared.is_over();
+        }
+        polled
+    }
+}
+
+impl<S> fmt::Debug for Messages<S> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Messages").field("is_over", &self.is_over).finish_non_exhaustive()
+    }
+}

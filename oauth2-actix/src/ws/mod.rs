@@ -1,0 +1,141 @@
+//! WebSocket sessions that end with their token.
+//!
+//! A WebSocket outlives the request that opened it, and without more ado its token too. [`upgrade`] wraps
+//! [`actix_ws`]: the session is closed with 1008 `token expired` at `exp` plus the leeway, whatever the
+//! handler does at that moment, unless the client has sent a fresh token before and the handler gave it to
+//! [`Session::renew`].
+//!
+//! ```
+//! use actix_web::{Error, HttpRequest, HttpResponse, get, rt, web};
+//! use oauth2_actix::{OAuth2, require_scope, ws::{self, Message}};
+//!
+//! #[get("/chat")]
+//! async fn chat(
+//!     request: HttpRequest,
+//!     body: web::Payload,
+//!     oauth2: web::Data<OAuth2>,
+//! ) -> Result<HttpResponse, Error> {
+//!     let (response, mut session, mut messages) = ws::upgrade(&request, body)
+//!         .protocols(["chat"])
+//!         .require(require_scope(["chat"]))
+//!         .start()?;
+//!     rt::spawn(async move {
+//!         // Ends when the client leaves, and when the token ends.
+//!         while let Some(Ok(message)) = messages.recv().await {
+//!             let Message::Text(text) = message else { continue };
+//!             let answer = match text.strip_prefix("renew ") {
+//!                 Some(token) => match session.renew(&oauth2, token).await {
+//!                     Ok(_) => "renewed".into(),
+//!                     Err(refused) => format!("not renewed: {}", refused.description()),
+//!                 },
+//!                 None => format!("you said {text}"),
+//!             };
+//!             if session.text(answer).await.is_err() {
+//!                 break;
+//!             }
+//!         }
+//!     });
+//!     Ok(response)
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! # What a client sees
+//!
+//! | Close | When | What to do |
+//! | --- | --- | --- |
+//! | 1008 `token expired` | at the upgrade, or at `exp` during the session | connect again with a fresh token |
+//! | 1008 `token missing`, `invalid request`, `origin not allowed` | at the upgrade | a mistake of the client: stop |
+//! | 1008 `invalid token` | at the upgrade, or when the key is withdrawn ([`Upgrade::end_with_key`]) | a fresh token once, then stop |
+//! | 1008 `insufficient scope` | at the upgrade | stop, and ask for more scopes |
+//! | 1013 `try again later` | the provider's keys cannot be had | connect again after a while |
+
+mod messages;
+mod session;
+
+use actix_web::{HttpRequest, HttpResponse, rt, web::Payload};
+use tokio::sync::watch;
+
+pub use self::{messages::Messages, session::Session};
+/// Of [`actix_ws`].
+pub use actix_ws::{
+    AggregatedMessage, CloseCode, CloseReason, Closed, Item, Message, ProtocolError,
+};
+
+use self::session::{Shared, State};
+use crate::{Claims, OAuth2, Requirement};
+
+/// Begins a session for a request that [`OAuth2`] let in with claims. Nothing happens before
+/// [`Upgrade::start`].
+pub fn upgrade(request: &HttpRequest, body: Payload) -> Upgrade<'_> {
+    Upgrade { request, body, protocols: Vec::new(), requirement: None, follow: None }
+}
+
+/// A session that is about to begin: see [`upgrade`].
+#[must_use = "nothing happens before `start`"]
+pub struct Upgrade<'a> {
+    request: &'a HttpRequest,
+    body: Payload,
+    protocols: Vec<&'a str>,
+    requirement: Option<Requirement>,
+    follow: Option<OAuth2>,
+}
+
+impl<'a> Upgrade<'a> {
+    /// Sets the application protocols that the handler speaks. The first of them on offer, in the client's
+    /// order, is picked and echoed ([RFC 6455 §4.2.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2)).
+    pub fn protocols(mut self, protocols: impl IntoIterator<Item = &'a str>) -> Self {
+        self.protocols.extend(protocols);
+        self
+    }
+
+    /// Demands this of the claims, now and of every token that renews the session. Macros and wraps are asked
+    /// at the upgrade only.
+    pub fn require(mut self, requirement: Requirement) -> Self {
+        self.requirement = Some(requirement);
+        self
+    }
+
+    /// Also ends the session when the token would be refused for another reason than its times: its key
+    /// has left the provider's set, its tenant is none any more, or the keys are past their stale window.
+    ///
+    /// A change of keys is seen at once, the others within a minute. Default: once open, a session
+    /// lasts until the token ends.
+    pub fn end_with_key(mut self, oauth2: &OAuth2) -> Self {
+        self.follow = Some(oauth2.clone());
+        self
+    }
+
+    /// Completes the handshake. The response goes back to actix; session and messages go where the session is
+    /// lived, mostly into a task of their own.
+    ///
+    /// # Errors
+    ///
+    /// Why there are no claims, or that they do not meet the requirement, as [`Error`](crate::Error): return it, and
+    /// the client sees close 1008. Or actix's own, if the request is no handshake.
+    pub fn start(self) -> Result<(HttpResponse, Session, Messages), actix_web::Error> {
+        let claims = Claims::of_request(self.request)?;
+        if let Some(requirement) = &self.requirement {
+            claims.require(requirement)?;
+        }
+        let (response, session, messages) =
+            actix_ws::handle_with_protocols(self.request, self.body, &self.protocols)?;
+        let (state, ended) = State::new(claims, self.requirement);
+        let watcher = rt::spawn(state.clone().watch(session.clone(), self.follow));
+        let shared = Shared::new(state, watcher);
+        let messages = Messages::new(messages, shared.clone(), ended);
+        Ok((response, Session::new(session, shared), messages))
+    }
+}
+
+impl std::fmt::Debug for Upgrade<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Upgrade")
+            .field("protocols", &self.protocols)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Says true once the session has ended.
+type Ended = watch::Receiver<bool>;

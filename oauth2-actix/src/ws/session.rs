@@ -1,0 +1,276 @@
+//! The session itself, and the task that ends it.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use actix_web::web::Bytes;
+use actix_ws::{CloseReason, Closed};
+use bytestring::ByteString;
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use super::Ended;
+use crate::{
+    Claims, Error, ErrorKind, OAuth2, Requirement, accepted::Accepted, bearer::Credentials,
+};
+
+/// A WebSocket session that ends with its token. A clone is of the same session, and can be sent to other
+/// threads.
+#[derive(Clone)]
+pub struct Session {
+    inner: actix_ws::Session,
+    shared: Arc<Shared>,
+}
+
+impl Session {
+    pub(super) fn new(inner: actix_ws::Session, shared: Arc<Shared>) -> Self {
+        Self { inner, shared }
+    }
+
+    /// The claims of the token that counts now: the last one that renewed the session.
+    #[must_use]
+    pub fn claims(&self) -> Claims {
+        self.shared.state.claims()
+    }
+
+    /// Whether it was ended for its token. Nothing can be sent then.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        *self.shared.state.ended.borrow()
+    }
+
+    /// Lets a fresh token decide from now on when the session ends. The token may come as the application
+    /// likes, in a message mostly.
+    ///
+    /// It must be of the same provider, issuer and subject, and meet what [`Upgrade::require`](super::Upgrade::require)
+    /// demands. What handlers and macros have asked of the first one is not asked again.
+    ///
+    /// # Errors
+    ///
+    /// Why it is refused, [`ErrorKind::SubjectMismatch`] among the reasons. The session goes on until the
+    /// token that it has ends.
+    pub async fn renew(&self, oauth2: &OAuth2, token: &str) -> Result<Claims, Error> {
+        let renewed = oauth2.verify(token).await?;
+        let state = &self.shared.state;
+        let current = state.claims();
+        let is_same = renewed.provider() == current.provider()
+            && renewed.issuer() == current.issuer()
+            && renewed.subject().is_some()
+            && renewed.subject() == current.subject();
+        if !is_same {
+            return Err(ErrorKind::SubjectMismatch.into());
+        }
+        if let Some(requirement) = &state.requirement {
+            renewed.require(requirement)?;
+        }
+        if self.has_ended() {
+            return Err(expired(current.accepted()));
+        }
+        *state.lock() = renewed.clone();
+        state.renewed.notify_one();
+        Ok(renewed)
+    }
+
+    /// Sends a text.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`]: the session has ended, or the client has gone.
+    pub async fn text(&mut self, text: impl Into<ByteString>) -> Result<(), Closed> {
+        unless_ended(self.shared.state.ended.subscribe(), self.inner.text(text)).await
+    }
+
+    /// Sends bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`]: the session has ended, or the client has gone.
+    pub async fn binary(&mut self, bytes: impl Into<Bytes>) -> Result<(), Closed> {
+        unless_ended(self.shared.state.ended.subscribe(), self.inner.binary(bytes)).await
+    }
+
+    /// Sends a ping of at most 125 bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`]: the session has ended, or the client has gone.
+    pub async fn ping(&mut self, bytes: &[u8]) -> Result<(), Closed> {
+        unless_ended(self.shared.state.ended.subscribe(), self.inner.ping(bytes)).await
+    }
+
+    /// Answers a ping.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`]: the session has ended, or the client has gone.
+    pub async fn pong(&mut self, bytes: &[u8]) -> Result<(), Closed> {
+        unless_ended(self.shared.state.ended.subscribe(), self.inner.pong(bytes)).await
+    }
+
+    /// Closes it for a reason of yours.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`]: the session has ended before, or the client has gone.
+    pub async fn close(self, reason: Option<CloseReason>) -> Result<(), Closed> {
+        unless_ended(self.shared.state.ended.subscribe(), self.inner.close(reason)).await
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Session")
+            .field("claims", &self.claims())
+            .field("has_ended", &self.has_ended())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A client that reads nothing holds up no handler beyond the end.
+async fn unless_ended(
+    mut ended: Ended,
+    sent: impl Future<Output = Result<(), Closed>>,
+) -> Result<(), Closed> {
+    tokio::select! {
+        biased;
+        _ = ended.wait_for(|ended| *ended) => Err(Closed),
+        sent = sent => sent,
+    }
+}
+
+/// What a session's handles share. With the last of them, the task that would end it goes.
+pub(super) struct Shared {
+    state: Arc<State>,
+    watcher: JoinHandle<()>,
+}
+
+impl Shared {
+    pub(super) fn new(state: Arc<State>, watcher: JoinHandle<()>) -> Arc<Self> {
+        Arc::new(Self { state, watcher })
+    }
+
+    /// The client has gone: there is nothing to end any more.
+    pub(super) fn is_over(&self) {
+        // What has ended the session has a close frame to send, and ends by itself.
+        if !*self.state.ended.borrow() {
+            self.watcher.abort();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.is_over();
+    }
+}
+
+/// What decides when a session ends.
+pub(super) struct State {
+    claims: Mutex<Claims>,
+    requirement: Option<Requirement>,
+    renewed: Notify,
+    ended: watch::Sender<bool>,
+}
+
+impl State {
+    pub(super) fn new(claims: Claims, requirement: Option<Requirement>) -> (Arc<Self>, Ended) {
+        let (ended, receiver) = watch::channel(false);
+        let claims = Mutex::new(claims);
+        (Arc::new(Self { claims, requirement, renewed: Notify::new(), ended }), receiver)
+    }
+
+    fn claims(&self) -> Claims {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Claims> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the end, and ends the session.
+    pub(super) async fn watch(self: Arc<Self>, session: actix_ws::Session, follow: Option<OAuth2>) {
+        let why = self.end(follow.as_ref()).await;
+        tracing::debug!(target: "oauth2_actix", reason = %why, "a WebSocket session ends");
+        // The handler first: it sends and hears nothing from now on.
+        self.ended.send_replace(true);
+        let (code, reason) = why.answer().close;
+        let reason = CloseReason { code: code.into(), description: Some(reason.to_owned()) };
+        // For a client that reads what it was sent before. Others are cut off without.
+        let _ = timeout(PATIENCE, session.close(Some(reason))).await;
+    }
+
+    /// Why it ends, when it does.
+    async fn end(&self, follow: Option<&OAuth2>) -> Error {
+        let remote = self.lock().accepted().provider.remote().cloned();
+        // Where every request fetches, each look would be a change.
+        let remote = remote.filter(|remote| follow.is_some() && !remote.is_always_fetched());
+        let mut changes = remote.map(|remote| remote.changes());
+        loop {
+            let claims = self.claims();
+            let accepted = claims.accepted();
+            let clock = &accepted.clock;
+            let now = clock.unix_time();
+            if !accepted.lifetime.contains(now) {
+                return expired(accepted);
+            }
+            if let Some(changes) = &mut changes {
+                changes.borrow_and_update();
+            }
+            if let Some(oauth2) = follow
+                && !oauth2.0.still_accepts(accepted)
+            {
+                match again(oauth2, accepted).await {
+                    Ok(renewed) => self.replace(&claims, renewed),
+                    Err(error) => return error,
+                }
+            }
+            // The wall clock may be set meanwhile.
+            let moment = clock.monotonic() + accepted.lifetime.remaining(now).min(LONGEST_SLEEP);
+            tokio::select! {
+                () = clock.sleep_until(moment) => {}
+                () = self.renewed.notified() => {}
+                () = changed(&mut changes) => {}
+            }
+        }
+    }
+
+    /// Another check of the same token counts from now on, unless another token does.
+    fn replace(&self, before: &Claims, renewed: Claims) {
+        let mut claims = self.lock();
+        if Arc::ptr_eq(claims.shared(), before.shared()) {
+            *claims = renewed;
+        }
+    }
+}
+
+/// Decides on the same token once more.
+async fn again(oauth2: &OAuth2, accepted: &Accepted) -> Result<Claims, Error> {
+    oauth2.decide(&Credentials::found((&*accepted.token).into(), usize::MAX)?).await
+}
+
+async fn changed(changes: &mut Option<watch::Receiver<()>>) {
+    if let Some(changes) = changes
+        && changes.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+fn expired(accepted: &Accepted) -> Error {
+    let exp = accepted.lifetime.end();
+    ErrorKind::Expired { exp, now: accepted.clock.unix_time().as_secs_f64() }.into()
+}
+
+/// For the close frame to be taken.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Between two looks at the wall clock.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
