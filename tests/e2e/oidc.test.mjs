@@ -61,7 +61,7 @@ const NO_TOKEN = {
 const MALFORMED_REQUEST = {
   status: 400,
   code: "invalid_request",
-  description: "The Authorization header is not one bearer token.",
+  description: "The request does not carry one bearer token.",
   close: [1008, "invalid request"],
 };
 const NO_JWT = invalidToken("The token is not an acceptable JWT.");

@@ -8,5 +8,6 @@ pub mod client;
 pub mod forge;
 pub mod keys;
 pub mod log;
+pub mod socket;
 pub mod tls;
 pub mod wait;

@@ -42,6 +42,12 @@ impl ManualClock {
         self.0.elapsed.send_modify(|elapsed| *elapsed += by);
     }
 
+    /// How many wait for a moment to come: what ought to be zero when a test leaves nothing behind.
+    #[must_use]
+    pub fn sleepers(&self) -> usize {
+        self.0.elapsed.receiver_count()
+    }
+
     /// The clock's time in whole seconds since the Unix epoch.
     #[must_use]
     pub fn unix_seconds(&self) -> u64 {

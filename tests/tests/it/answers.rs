@@ -126,7 +126,7 @@ async fn a_malformed_header_is_400() {
             &answer,
             400,
             "invalid_request",
-            "The Authorization header is not one bearer token.",
+            "The request does not carry one bearer token.",
         )
         .await;
     }

@@ -24,4 +24,6 @@ mod stricter;
 mod telemetry;
 mod tenants;
 mod token_cache;
+mod token_places;
 mod websocket;
+mod ws_sessions;

@@ -1,0 +1,60 @@
+//! A WebSocket client.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
+};
+
+/// An open connection.
+#[derive(Debug)]
+pub struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// The protocol that the server picked.
+    pub protocol: Option<String>,
+    /// What its answer said, headers and all.
+    pub answer: String,
+}
+
+impl Socket {
+    /// Connects to a URL of a server, `http` or `ws`, with these headers.
+    pub async fn open(url: &str, headers: &[(&'static str, &str)]) -> Self {
+        let mut request = url.replacen("http://", "ws://", 1).into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        let (stream, response) = connect_async(request).await.unwrap();
+        assert_eq!(response.status(), 101);
+        let protocol = response
+            .headers()
+            .get("sec-websocket-protocol")
+            .map(|value| value.to_str().unwrap().to_owned());
+        Self { stream, protocol, answer: format!("{:?}", response.headers()) }
+    }
+
+    /// Sends a text.
+    pub async fn say(&mut self, text: &str) {
+        let _ = self.stream.send(Message::text(text)).await;
+    }
+
+    /// The next message that says something: a text, or `code reason` of a close frame, or `gone`.
+    pub async fn hear(&mut self) -> String {
+        loop {
+            let next = timeout(PATIENCE, self.stream.next()).await.expect("it says something");
+            match next {
+                Some(Ok(Message::Text(text))) => return text.to_string(),
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    return format!("{} {}", u16::from(frame.code), frame.reason);
+                }
+                Some(Ok(Message::Close(None))) => return "closed".to_owned(),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return "gone".to_owned(),
+            }
+        }
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,0 +1,318 @@
+//! Tokens in subprotocols, in the query and in cookies: only where the policy says so, and one at most.
+
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use oauth2_actix::{
+    Algorithm, Error, OAuth2, OAuth2Builder, Provider, QueryToken,
+    testing::{LocalServer, Token},
+    ws,
+};
+use oauth2_actix_tests::{client, keys::key, log, socket::Socket};
+use serde_json::json;
+
+fn builder() -> OAuth2Builder {
+    let keys = key(Algorithm::ES256).jwk_set();
+    let provider = Provider::new().issuer("https://idp.test").audience("api").keys(keys);
+    OAuth2::builder().provider("test", provider)
+}
+
+fn good() -> String {
+    Token::new("https://idp.test", "api").sign(key(Algorithm::ES256))
+}
+
+fn expired() -> String {
+    Token::new("https://idp.test", "api").expires_in(-60).sign(key(Algorithm::ES256))
+}
+
+/// A handler as any, which knows nothing of tokens.
+async fn plain(request: HttpRequest, body: web::Payload) -> actix_web::Result<HttpResponse> {
+    let (response, mut session, _messages) = actix_ws::handle(&request, body)?;
+    actix_web::rt::spawn(async move { session.text("hello").await });
+    Ok(response)
+}
+
+/// One that speaks protocols.
+async fn chat(request: HttpRequest, body: web::Payload) -> actix_web::Result<HttpResponse> {
+    let (response, mut session, _messages) =
+        ws::upgrade(&request, body).protocols(["chat.v2", "chat"]).start()?;
+    actix_web::rt::spawn(async move { session.text("hello").await });
+    Ok(response)
+}
+
+fn serve(builder: OAuth2Builder) -> LocalServer {
+    let oauth2 = builder.build().unwrap();
+    LocalServer::start(move |listener| {
+        let app = move || {
+            App::new()
+                .wrap(oauth2.clone())
+                .route("/plain", web::get().to(plain))
+                .route("/chat", web::get().to(chat))
+                .route("/me", web::get().to(async || "me"))
+        };
+        Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+    })
+    .unwrap()
+}
+
+/// What is heard first, and the protocol that was picked.
+async fn open(
+    server: &LocalServer,
+    path: &str,
+    headers: &[(&'static str, &str)],
+) -> (String, Option<String>) {
+    let mut socket = Socket::open(&server.url(path), headers).await;
+    (socket.hear().await, socket.protocol)
+}
+
+async fn offer(server: &LocalServer, path: &str, protocols: &str) -> (String, Option<String>) {
+    open(server, path, &[("sec-websocket-protocol", protocols)]).await
+}
+
+fn heard(text: &str, protocol: &str) -> (String, Option<String>) {
+    (text.to_owned(), Some(protocol.to_owned()).filter(|protocol| !protocol.is_empty()))
+}
+
+#[tokio::test]
+async fn a_subprotocol() {
+    let server = serve(builder().token_from_subprotocol());
+    let token = good();
+    for (path, protocols, picked) in [
+        ("/plain", "bearer, TOKEN", "bearer"),
+        ("/plain", "bearer, TOKEN, chat", "bearer"),
+        ("/chat", "bearer, TOKEN, chat", "chat"),
+        ("/chat", "chat, bearer, TOKEN, chat.v2", "chat"),
+        ("/chat", "bearer,TOKEN,other", "bearer"),
+        ("/chat", "bearer, TOKEN", "bearer"),
+    ] {
+        let answer = offer(&server, path, &protocols.replace("TOKEN", &token)).await;
+        assert_eq!(answer, heard("hello", picked), "{path} {protocols}");
+    }
+    // The header goes on to work.
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str()), ("sec-websocket-protocol", "chat")];
+    assert_eq!(open(&server, "/chat", &headers).await, heard("hello", "chat"));
+}
+
+#[tokio::test]
+async fn a_subprotocol_that_is_refused() {
+    let server = serve(builder().token_from_subprotocol());
+    let (token, expired) = (good(), expired());
+    for (protocols, reason, picked) in [
+        ("bearer, EXPIRED", "1008 token expired", "bearer"),
+        ("bearer, EXPIRED, chat", "1008 token expired", "chat"),
+        ("bearer, opaque, chat", "1008 invalid token", "chat"),
+        ("bearer", "1008 invalid request", "bearer"),
+        ("bearer, ", "1008 invalid request", "bearer"),
+        ("bearer, TOKEN, bearer, TOKEN", "1008 invalid request", "bearer"),
+        // After another marker it is no token.
+        ("Bearer, TOKEN", "1008 token missing", "Bearer"),
+        ("chat", "1008 token missing", "chat"),
+    ] {
+        let offered = protocols.replace("TOKEN", &token).replace("EXPIRED", &expired);
+        assert_eq!(offer(&server, "/chat", &offered).await, heard(reason, picked), "{protocols}");
+    }
+    let pair = format!("bearer, {token}");
+    for value in [format!("Bearer {token}"), "Bearer".to_owned(), "Basic eA==".to_owned()] {
+        let headers = [("authorization", value.as_str()), ("sec-websocket-protocol", &pair)];
+        assert_eq!(open(&server, "/chat", &headers).await.0, "1008 invalid request", "{value}");
+    }
+    // For WebSockets only.
+    let request = client::client().get(server.url("/me")).header("sec-websocket-protocol", pair);
+    assert_eq!(client::send(request).await.status, 400);
+}
+
+#[tokio::test]
+async fn nothing_is_taken_that_was_not_opened() {
+    let server = serve(builder());
+    let token = good();
+    let (pair, query) = (format!("bearer, {token}"), format!("/chat?access_token={token}"));
+    let cookie = format!("access_token={token}");
+    let origin = server.url("");
+    let missing = "1008 token missing";
+    assert_eq!(offer(&server, "/chat", &pair).await, heard(missing, "bearer"));
+    assert_eq!(open(&server, &query, &[]).await, heard(missing, ""));
+    let headers = [("cookie", cookie.as_str()), ("origin", origin.as_str())];
+    assert_eq!(open(&server, "/chat", &headers).await, heard(missing, ""));
+    // Nor is it in the way of the header.
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str()), ("cookie", &cookie)];
+    assert_eq!(open(&server, &query, &headers).await, heard("hello", ""));
+}
+
+#[tokio::test]
+async fn the_query_of_an_upgrade() {
+    let server = serve(builder().token_from_query(QueryToken::WebSocket));
+    let token = good();
+    for query in ["access_token=TOKEN", "room=1&access_token=TOKEN&x", "%61ccess_token=TOKEN"] {
+        let path = format!("/chat?{}", query.replace("TOKEN", &token));
+        assert_eq!(open(&server, &path, &[]).await, heard("hello", ""), "{query}");
+    }
+    for (query, reason) in [
+        ("access_token=TOKEN&access_token=TOKEN", "1008 invalid request"),
+        ("access_token=TOKEN&%61ccess_token=", "1008 invalid request"),
+        ("access_token=", "1008 invalid request"),
+        ("access_token", "1008 invalid request"),
+        ("access_token=a%20b", "1008 invalid request"),
+        ("access_token=x.y.z", "1008 invalid token"),
+        ("Access_Token=TOKEN", "1008 token missing"),
+        ("token=TOKEN", "1008 token missing"),
+    ] {
+        let path = format!("/chat?{}", query.replace("TOKEN", &token));
+        assert_eq!(open(&server, &path, &[]).await, heard(reason, ""), "{query}");
+    }
+    // Not for other requests, upgrades that are none among them.
+    let path = format!("/me?access_token={token}");
+    assert_eq!(client::get(&server.url(&path), None).await.status, 400);
+    let request = client::client()
+        .get(server.url(&path))
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket");
+    assert_eq!(client::send(request).await.status, 400);
+}
+
+#[tokio::test]
+async fn the_query_of_every_request() {
+    let server = serve(builder().token_from_query(QueryToken::EveryRequest));
+    let token = good();
+    let path = format!("/me?access_token={token}");
+    let answer = client::get(&server.url(&path), None).await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "me"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let refused = format!("/me?access_token={}", expired());
+    let answer = client::get(&server.url(&refused), None).await;
+    assert_eq!((answer.status, answer.error().as_str()), (401, "invalid_token"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(open(&server, &path.replace("/me", "/chat"), &[]).await, heard("hello", ""));
+    // Two tokens, even if they are one.
+    let answer = client::get(&server.url(&path), Some(&token)).await;
+    assert_eq!((answer.status, answer.error().as_str()), (400, "invalid_request"));
+    // What did not come in the query may be kept as before.
+    let answer = client::get(&server.url("/me"), Some(&token)).await;
+    assert_eq!((answer.status, answer.header("cache-control")), (200, None));
+}
+
+#[tokio::test]
+async fn a_cookie_from_the_right_origin() {
+    let origins = ["https://app.example.com", "http://localhost:5173"];
+    let server = serve(builder().token_from_cookie("__Host-token", origins));
+    let cookie = format!("theme=dark; __Host-token={}; x=y", good());
+    for origin in origins {
+        let headers = [("cookie", cookie.as_str()), ("origin", origin)];
+        assert_eq!(open(&server, "/chat", &headers).await, heard("hello", ""), "{origin}");
+    }
+    let not_allowed = heard("1008 origin not allowed", "");
+    for origin in [
+        "https://evil.example",
+        "null",
+        "",
+        "http://app.example.com",
+        "https://app.example.com:8443",
+        "https://app.example.com.evil.example",
+        "https://app.example.com/",
+        "HTTPS://APP.EXAMPLE.COM",
+    ] {
+        let headers = [("cookie", cookie.as_str()), ("origin", origin)];
+        assert_eq!(open(&server, "/chat", &headers).await, not_allowed, "{origin}");
+    }
+    assert_eq!(open(&server, "/chat", &[("cookie", &cookie)]).await, not_allowed);
+    let twice = [("cookie", cookie.as_str()), ("origin", origins[0]), ("origin", origins[0])];
+    assert_eq!(open(&server, "/chat", &twice).await, not_allowed);
+
+    let refused = format!("__Host-token={}", expired());
+    let two = format!("{cookie}; __Host-token=x");
+    for (cookie, reason) in [
+        (refused.as_str(), "1008 token expired"),
+        (&two, "1008 invalid request"),
+        ("__Host-token=", "1008 invalid request"),
+        ("__Host-token", "1008 token missing"),
+        ("x__Host-token=y; __host-token=z", "1008 token missing"),
+    ] {
+        let headers = [("cookie", cookie), ("origin", origins[0])];
+        assert_eq!(open(&server, "/chat", &headers).await, heard(reason, ""), "{cookie}");
+    }
+    let bearer = format!("Bearer {}", good());
+    let both = [("cookie", cookie.as_str()), ("origin", origins[0]), ("authorization", &bearer)];
+    assert_eq!(open(&server, "/chat", &both).await, heard("1008 invalid request", ""));
+    // Never for other requests, which would be at the mercy of any page.
+    let request = client::client()
+        .get(server.url("/me"))
+        .header("cookie", cookie)
+        .header("origin", origins[0]);
+    assert_eq!(client::send(request).await.status, 400);
+}
+
+#[tokio::test]
+async fn no_token_is_echoed_or_logged() {
+    log::keep();
+    let oauth2 = builder()
+        .token_from_subprotocol()
+        .token_from_query(QueryToken::EveryRequest)
+        .token_from_cookie("t", ["https://app.example.com"]);
+    let server = serve(oauth2);
+    for token in [good(), expired(), "opaque-opaque-opaque".to_owned()] {
+        let (pair, cookie) = (format!("bearer, {token}, chat"), format!("t={token}"));
+        let query = format!("/chat?access_token={token}");
+        let cookies = [("cookie", cookie.as_str()), ("origin", "https://app.example.com")];
+        for (path, headers) in [
+            ("/chat", &[("sec-websocket-protocol", pair.as_str())][..]),
+            (&query, &[]),
+            ("/chat", &cookies),
+            (&query, &cookies),
+        ] {
+            let mut socket = Socket::open(&server.url(path), headers).await;
+            let heard = socket.hear().await;
+            assert!(!socket.answer.contains(&token) && !heard.contains(&token));
+        }
+        let answer = client::get(&server.url(&query.replace("chat", "me")), None).await;
+        assert!(!format!("{:?} {}", answer.headers, answer.body).contains(&token));
+        assert!(log::lines_with(&[&token]).is_empty());
+    }
+}
+
+#[test]
+fn settings() {
+    let read = |settings: serde_json::Value| {
+        let mut all = json!({"providers": {"idp": {
+            "issuer": "https://idp.test", "audience": "api", "keys": key(Algorithm::ES256).jwk_set(),
+        }}});
+        all.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        serde_json::from_value::<OAuth2Builder>(all)
+            .map_err(|error| error.to_string())
+            .and_then(|builder| builder.build().map_err(|error| error.to_string()))
+    };
+    for settings in [
+        json!({"token_from_subprotocol": true, "token_from_query": "web_socket"}),
+        json!({"token_from_query": "every_request"}),
+        json!({"token_from_cookie": {"name": "__Host-t", "origins": ["https://[::1]:8443"]}}),
+    ] {
+        assert!(read(settings.clone()).is_ok(), "{settings}");
+    }
+    for (settings, named) in [
+        (json!({"token_from_query": true}), "token_from_query"),
+        (json!({"token_from_cookie": "t"}), "token_from_cookie"),
+        (json!({"token_from_cookie": {"name": "t"}}), "origins"),
+        (json!({"token_from_cookie": {"name": "t", "origins": []}}), "no origin"),
+        (json!({"token_from_cookie": {"name": "t", "origins": ["*"]}}), "\"*\" is no origin"),
+        (json!({"token_from_cookie": {"name": "t", "origins": ["null"]}}), "is no origin"),
+        (
+            json!({"token_from_cookie": {"name": "t", "origins": ["https://a.example/"]}}),
+            "is no origin",
+        ),
+        (
+            json!({"token_from_cookie": {"name": "t", "origins": ["https://a.example:443"]}}),
+            "is no origin",
+        ),
+        (
+            json!({"token_from_cookie": {"name": "a b", "origins": ["https://a.example"]}}),
+            "no name of a cookie",
+        ),
+    ] {
+        let error = read(settings).map(drop).unwrap_err();
+        assert!(error.contains(named), "{error}");
+    }
+}
+
+#[test]
+fn errors_say_what_a_stranger_may_know() {
+    let error: Error = oauth2_actix::ErrorKind::OriginNotAllowed.into();
+    assert_eq!((error.status().as_u16(), error.code()), (403, Some("invalid_request")));
+}

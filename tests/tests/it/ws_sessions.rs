@@ -1,0 +1,402 @@
+//! WebSocket sessions: they end with their token, and are renewed by another.
+
+use std::{
+    error::Error,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, rt, web};
+use futures_util::StreamExt;
+use oauth2_actix::{
+    Algorithm, OAuth2, OAuth2Builder, Provider, Tenant, TenantLookup, Tenants, require_scope,
+    testing::{Answer, KeyServer, LocalServer, ManualClock, SigningKey, Token},
+    ws,
+};
+use oauth2_actix_tests::{keys::key, socket::Socket, wait::until};
+use serde_json::json;
+
+const ISSUER: &str = "https://idp.test";
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What the handlers know of each other.
+#[derive(Default)]
+struct Room {
+    /// Sessions whose task is alive.
+    alive: AtomicUsize,
+    /// Messages that came to handlers.
+    heard: AtomicUsize,
+    /// Whether handlers take no messages, and only send.
+    talks_only: AtomicBool,
+}
+
+struct Alive(Arc<Room>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.alive.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Echoes, renews, says who is there; `/strict` demands a scope.
+async fn session(
+    request: HttpRequest,
+    body: web::Payload,
+    oauth2: web::Data<OAuth2>,
+    room: web::Data<Room>,
+) -> actix_web::Result<HttpResponse> {
+    let mut upgrade = ws::upgrade(&request, body);
+    if request.path() == "/strict" {
+        upgrade = upgrade.require(require_scope(["chat"]));
+    }
+    if request.path() == "/follow" {
+        upgrade = upgrade.end_with_key(&oauth2);
+    }
+    let (response, mut session, mut messages) = upgrade.start()?;
+    let room = room.into_inner();
+    room.alive.fetch_add(1, Ordering::SeqCst);
+    let alive = Alive(room);
+    rt::spawn(async move {
+        let room = &alive.0;
+        if room.talks_only.load(Ordering::SeqCst) {
+            while session.text("x".repeat(60_000)).await.is_ok() {}
+            return;
+        }
+        while let Some(Ok(message)) = messages.recv().await {
+            room.heard.fetch_add(1, Ordering::SeqCst);
+            let ws::Message::Text(text) = message else { continue };
+            let answer = match text.split_once(' ') {
+                Some(("renew", token)) => match session.renew(&oauth2, token).await {
+                    Ok(claims) => format!("renewed {}", claims.subject().unwrap()),
+                    Err(error) => error.reason().to_owned(),
+                },
+                _ if text == "who" => session.claims().get("jti").unwrap().to_string(),
+                _ => format!("echo {text}"),
+            };
+            if session.text(answer).await.is_err() {
+                break;
+            }
+        }
+        assert!(session.text("after the end").await.is_err());
+    });
+    Ok(response)
+}
+
+struct Setup {
+    server: LocalServer,
+    room: web::Data<Room>,
+    clock: ManualClock,
+    oauth2: OAuth2,
+}
+
+impl Setup {
+    fn new(builder: OAuth2Builder) -> Self {
+        let clock = ManualClock::new();
+        let oauth2 = builder.clock(clock.clone()).build().unwrap();
+        let room = web::Data::new(Room::default());
+        let (data, policy) = (room.clone(), oauth2.clone());
+        let server = LocalServer::start(move |listener| {
+            let app = move || {
+                App::new()
+                    .wrap(policy.clone())
+                    .app_data(data.clone())
+                    .app_data(web::Data::new(policy.clone()))
+                    .default_service(web::get().to(session))
+            };
+            Ok(HttpServer::new(app).workers(2).listen(listener)?.run())
+        })
+        .unwrap();
+        Self { server, room, clock, oauth2 }
+    }
+
+    fn inline() -> Self {
+        let provider = |issuer: &str| {
+            let keys = key(Algorithm::ES256).jwk_set();
+            Provider::new().issuer(issuer).audience("api").keys(keys)
+        };
+        Self::new(
+            OAuth2::builder()
+                .provider("p", provider(ISSUER))
+                .provider("other", provider("https://other.test"))
+                .leeway(Duration::from_secs(5)),
+        )
+    }
+
+    /// A token that lives for so long by the setup's clock.
+    fn token(&self, lives: Duration) -> Token {
+        let now = self.clock.unix_seconds();
+        Token::new(ISSUER, "api").claim("iat", now).claim("exp", now + lives.as_secs())
+    }
+
+    async fn open(&self, path: &str, token: &str) -> Socket {
+        let bearer = format!("Bearer {token}");
+        Socket::open(&self.server.url(path), &[("authorization", &bearer)]).await
+    }
+
+    async fn all_gone(&self) {
+        until("all sessions are gone", || self.room.alive.load(Ordering::SeqCst) == 0).await;
+    }
+}
+
+fn sign(token: &Token) -> String {
+    token.sign(key(Algorithm::ES256))
+}
+
+#[tokio::test]
+async fn a_session_ends_at_exp_plus_leeway() {
+    let setup = Setup::inline();
+    let mut socket = setup.open("/", &sign(&setup.token(MINUTE))).await;
+    socket.say("one").await;
+    assert_eq!(socket.hear().await, "echo one");
+    setup.clock.advance(Duration::from_secs(64));
+    socket.say("two").await;
+    assert_eq!(socket.hear().await, "echo two");
+    setup.clock.advance(Duration::from_secs(1));
+    assert_eq!(socket.hear().await, "1008 token expired");
+    setup.all_gone().await;
+}
+
+#[tokio::test]
+async fn nothing_that_comes_after_the_end_is_handed_on() {
+    let setup = Setup::inline();
+    let mut socket = setup.open("/", &sign(&setup.token(MINUTE))).await;
+    setup.clock.advance(2 * MINUTE);
+    setup.all_gone().await;
+    let heard = setup.room.heard.load(Ordering::SeqCst);
+    socket.say("late").await;
+    assert_eq!(socket.hear().await, "1008 token expired");
+    assert_eq!(setup.room.heard.load(Ordering::SeqCst), heard);
+}
+
+#[tokio::test]
+async fn it_is_renewed_in_place() {
+    let setup = Setup::inline();
+    let mut socket = setup.open("/", &sign(&setup.token(MINUTE).claim("jti", "first"))).await;
+    setup.clock.advance(Duration::from_secs(50));
+    socket.say(&format!("renew {}", sign(&setup.token(5 * MINUTE).claim("jti", "second")))).await;
+    assert_eq!(socket.hear().await, "renewed user-1");
+    setup.clock.advance(4 * MINUTE);
+    socket.say("who").await;
+    assert_eq!(socket.hear().await, "\"second\"");
+    // The deadline moves to where the new token says, sooner too.
+    socket.say(&format!("renew {}", sign(&setup.token(Duration::from_secs(10))))).await;
+    assert_eq!(socket.hear().await, "renewed user-1");
+    setup.clock.advance(Duration::from_secs(15));
+    assert_eq!(socket.hear().await, "1008 token expired");
+}
+
+#[tokio::test]
+async fn renewals_that_are_refused_change_nothing() {
+    let setup = Setup::inline();
+    let mut socket = setup.open("/", &sign(&setup.token(MINUTE).claim("jti", "first"))).await;
+    let long = setup.token(60 * MINUTE);
+    let stranger = SigningKey::generate(Algorithm::ES256, key(Algorithm::ES256).kid());
+    for (token, reason) in [
+        (sign(&long.clone().claim("sub", "user-2")), "subject_mismatch"),
+        (sign(&long.clone().without("sub")), "subject_mismatch"),
+        (sign(&long.clone().claim("iss", "https://other.test")), "subject_mismatch"),
+        (sign(&long.clone().claim("aud", "another")), "audience_mismatch"),
+        (sign(&setup.token(MINUTE).claim("exp", 1)), "expired"),
+        (long.sign(&stranger), "signature_invalid"),
+        ("x.y.z".to_owned(), "token_malformed"),
+        (String::new(), "request_malformed"),
+    ] {
+        socket.say(&format!("renew {token}")).await;
+        assert_eq!(socket.hear().await, reason);
+    }
+    socket.say("who").await;
+    assert_eq!(socket.hear().await, "\"first\"");
+    setup.clock.advance(Duration::from_secs(65));
+    assert_eq!(socket.hear().await, "1008 token expired");
+}
+
+#[tokio::test]
+async fn without_a_subject_there_is_no_renewal() {
+    let setup = Setup::inline();
+    let nobody = setup.token(MINUTE).without("sub");
+    let mut socket = setup.open("/", &sign(&nobody)).await;
+    socket.say(&format!("renew {}", sign(&nobody.claim("jti", "again")))).await;
+    assert_eq!(socket.hear().await, "subject_mismatch");
+}
+
+#[tokio::test]
+async fn a_demand_is_asked_of_every_token() {
+    let setup = Setup::inline();
+    let plain = setup.token(MINUTE);
+    let may = plain.clone().claim("scope", "chat");
+    let mut refused = setup.open("/strict", &sign(&plain)).await;
+    assert_eq!(refused.hear().await, "1008 insufficient scope");
+    let mut socket = setup.open("/strict", &sign(&may)).await;
+    socket
+        .say(&format!("renew {}", sign(&plain.claim("exp", setup.clock.unix_seconds() + 600))))
+        .await;
+    assert_eq!(socket.hear().await, "scope_insufficient");
+    socket.say(&format!("renew {}", sign(&may.claim("jti", "again")))).await;
+    assert_eq!(socket.hear().await, "renewed user-1");
+}
+
+#[tokio::test]
+async fn a_handler_that_hears_nothing_is_ended_too() {
+    let setup = Setup::inline();
+    setup.room.talks_only.store(true, Ordering::SeqCst);
+    // A client that reads nothing: what is sent fills every buffer, and the handler waits.
+    let silent = setup.open("/", &sign(&setup.token(MINUTE))).await;
+    until("the session is there", || setup.room.alive.load(Ordering::SeqCst) == 1).await;
+    setup.clock.advance(2 * MINUTE);
+    setup.all_gone().await;
+    drop(silent);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_leaves_nothing_behind() {
+    let setup = Setup::inline();
+    for _ in 0..20 {
+        let mut socket = setup.open("/", &sign(&setup.token(MINUTE))).await;
+        socket.say("one").await;
+        assert_eq!(socket.hear().await, "echo one");
+    }
+    setup.all_gone().await;
+    // Timers wait on the clock: none is left that does.
+    until("no timer is left", || setup.clock.sleepers() == 0).await;
+}
+
+fn fetched(server: &KeyServer) -> Setup {
+    let provider = Provider::new().issuer(ISSUER).audience("api").keys(server.url());
+    Setup::new(OAuth2::builder().provider("p", provider).key_refresh_minutes(60))
+}
+
+fn keys(keys: &[&SigningKey]) -> Answer {
+    let keys: Vec<_> = keys.iter().map(|key| key.public_jwk()).collect();
+    Answer::json(&json!({"keys": keys}))
+}
+
+#[tokio::test]
+async fn a_withdrawn_key_ends_the_sessions_that_follow_it() {
+    let (old, new) = (key(Algorithm::ES256), SigningKey::generate(Algorithm::ES256, "new"));
+    let server = KeyServer::start(keys(&[old])).unwrap();
+    let setup = fetched(&server);
+    let token = setup.token(60 * MINUTE);
+    let mut follows = setup.open("/follow", &sign(&token)).await;
+    let mut stays = setup.open("/", &sign(&token)).await;
+    // Another key beside it changes nothing.
+    server.answer(keys(&[old, &new]));
+    setup.oauth2.refresh_now().await.unwrap();
+    for socket in [&mut follows, &mut stays] {
+        socket.say("one").await;
+        assert_eq!(socket.hear().await, "echo one");
+    }
+    server.answer(keys(&[&new]));
+    setup.oauth2.refresh_now().await.unwrap();
+    assert_eq!(follows.hear().await, "1008 invalid token");
+    stays.say("two").await;
+    assert_eq!(stays.hear().await, "echo two");
+}
+
+#[tokio::test]
+async fn keys_that_are_too_old_end_the_sessions_that_follow_them() {
+    let server = KeyServer::start(keys(&[key(Algorithm::ES256)])).unwrap();
+    let provider = Provider::new().issuer(ISSUER).audience("api").keys(server.url());
+    let setup = Setup::new(
+        OAuth2::builder().provider("p", provider).key_refresh_minutes(60).stale_window(60 * MINUTE),
+    );
+    let token = sign(&setup.token(600 * MINUTE));
+    let mut follows = setup.open("/follow", &token).await;
+    server.answer(Answer::status(500));
+    setup.clock.advance(61 * MINUTE);
+    assert_eq!(follows.hear().await, "1013 try again later");
+}
+
+/// A customer that may be one no longer.
+struct Customer(Arc<AtomicBool>);
+
+impl TenantLookup for Customer {
+    async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
+        let keys = key(Algorithm::ES256).jwk_set();
+        let provider = Provider::new().issuer(issuer).audience("api").keys(keys);
+        Ok(self.0.load(Ordering::SeqCst).then(|| Tenant::new("customer", provider)))
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_none_any_more_ends_the_sessions_that_follow() {
+    let exists = Arc::new(AtomicBool::new(true));
+    let tenants = Tenants::new(Customer(Arc::clone(&exists))).lifetime(10 * MINUTE);
+    let setup = Setup::new(OAuth2::builder().tenants(tenants).key_refresh_minutes(60));
+    let token = setup.token(600 * MINUTE).claim("iss", "https://customer.test");
+    let mut follows = setup.open("/follow", &sign(&token)).await;
+    exists.store(false, Ordering::SeqCst);
+    setup.clock.advance(11 * MINUTE);
+    assert_eq!(follows.hear().await, "1008 invalid token");
+}
+
+#[tokio::test]
+async fn without_claims_there_is_no_session() {
+    // A public path, and nobody to speak for.
+    let setup = Setup::new(
+        OAuth2::builder()
+            .provider(
+                "p",
+                Provider::new()
+                    .issuer(ISSUER)
+                    .audience("api")
+                    .keys(key(Algorithm::ES256).jwk_set()),
+            )
+            .public_paths(["/open"]),
+    );
+    let mut socket = Socket::open(&setup.server.url("/open"), &[]).await;
+    assert_eq!(socket.hear().await, "1008 token missing");
+    assert_eq!(setup.room.alive.load(Ordering::SeqCst), 0);
+    // A request that is no handshake gets actix's answer.
+    let bearer = sign(&setup.token(MINUTE));
+    let answer = oauth2_actix_tests::client::get(&setup.server.url("/open"), Some(&bearer)).await;
+    assert_eq!(answer.status, 400);
+}
+
+#[tokio::test]
+async fn a_stream_breaks_off_at_exp() {
+    let clock = ManualClock::new();
+    let oauth2 = OAuth2::builder()
+        .provider(
+            "p",
+            Provider::new().issuer(ISSUER).audience("api").keys(key(Algorithm::ES256).jwk_set()),
+        )
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let now = clock.unix_seconds();
+    let token = |lives: u64| sign(&Token::new(ISSUER, "api").claim("exp", now + lives));
+    let events = |quiet: bool| {
+        move |claims: oauth2_actix::Claims| async move {
+            // One event, and then silence.
+            let one = Ok::<_, actix_web::Error>(web::Bytes::from_static(b"data: 1\n\n"));
+            let events = futures_util::stream::iter([one]).chain(futures_util::stream::pending());
+            let body = actix_web::body::BodyStream::new(events);
+            let body = oauth2_actix::until_expiry(&claims, body);
+            HttpResponse::Ok().body(if quiet { body.quietly() } else { body })
+        }
+    };
+    let server = LocalServer::start(move |listener| {
+        let app = move || {
+            App::new()
+                .wrap(oauth2.clone())
+                .route("/events", web::get().to(events(false)))
+                .route("/quiet", web::get().to(events(true)))
+        };
+        Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+    })
+    .unwrap();
+    for (path, is_whole) in [("/events", false), ("/quiet", true)] {
+        let request = oauth2_actix_tests::client::client()
+            .get(server.url(path))
+            .bearer_auth(token(if is_whole { 120 } else { 60 }));
+        let mut response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.chunk().await.unwrap().unwrap(), "data: 1\n\n");
+        clock.advance(MINUTE);
+        let rest = response.chunk().await;
+        assert_eq!(rest.is_ok_and(|rest| rest.is_none()), is_whole, "{path}");
+    }
+}
