@@ -25,8 +25,8 @@ use serde_json::{Map, Value};
 /// The one message that the seeds have signatures of.
 pub const MESSAGE: &[u8] = b"a message";
 
-/// Names of keys in `verifier_keys.json`, each with an algorithm. A modulus of 2049 bits makes the block of
-/// PSS a byte shorter than itself.
+/// Names of keys in `verifier_keys.json`, each with an algorithm. Their private halves are here to be known.
+/// A modulus of 2049 bits makes the block of PSS a byte shorter than itself.
 const TABLE: [(&str, Algorithm); 17] = [
     ("rsa-2048", Algorithm::RS256),
     ("rsa-2048", Algorithm::RS384),

@@ -52,9 +52,8 @@ pub fn key_document(document: &[u8], inline: bool, token: &str) -> Option<Vec<Ke
     } else {
         (AlgorithmSet::asymmetric(), Origin::Fetched)
     };
-    let [document, other] = [CryptoLibrary::AwsLc, CryptoLibrary::OpenSsl].map(|library| {
-        KeyDocument::parse(document, KeyPolicy { allowed, origin, library }).ok()
-    });
+    let [document, other] = [CryptoLibrary::AwsLc, CryptoLibrary::OpenSsl]
+        .map(|library| KeyDocument::parse(document, KeyPolicy { allowed, origin, library }).ok());
     assert_eq!(document.is_some(), other.is_some(), "of one library alone");
     let (document, other) = (document?, other?);
     assert!(document.keys.is_same_as(&other.keys), "{document:?} and {other:?}");
