@@ -11,5 +11,6 @@ pub mod discovery_document;
 pub mod key_document;
 pub mod public_paths;
 pub mod public_routes;
+pub mod verifiers;
 
 mod app;

@@ -34,4 +34,23 @@ replays! {
     key_document
     public_paths
     public_routes
+    verifiers
+}
+
+/// What the seeds of this target are called is true: without good signatures it would only compare refusals.
+#[test]
+fn genuine_signatures_are_accepted() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/verifiers");
+    let mut counts = [0, 0];
+    for entry in std::fs::read_dir(&corpus).expect("a corpus") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let is_genuine = name.starts_with("genuine-");
+        if is_genuine || name.starts_with("near-") {
+            let input = std::fs::read(&path).expect("an input");
+            assert_eq!(targets::verifiers::verdict(&input), Some(is_genuine), "{name}");
+            counts[usize::from(is_genuine)] += 1;
+        }
+    }
+    assert!(!counts.contains(&0), "{counts:?}");
 }

@@ -10,7 +10,7 @@ use crate::{
     challenge::Challenge,
     discovery::Issuer,
     json,
-    jwk::{KeyPolicy, Origin},
+    jwk::{Key, KeyPolicy, Origin},
     jws::UnverifiedJws,
     key_form::KeyDocument,
     key_set::Verdict,
@@ -51,11 +51,12 @@ pub fn key_document(document: &[u8], inline: bool, token: &str) -> Option<Vec<Ke
     } else {
         (AlgorithmSet::asymmetric(), Origin::Fetched)
     };
-    let document = KeyDocument::parse(
-        document,
-        KeyPolicy { allowed, origin, library: CryptoLibrary::default() },
-    )
-    .ok()?;
+    let [document, other] = [CryptoLibrary::AwsLc, CryptoLibrary::OpenSsl]
+        .map(|library| KeyDocument::parse(document, KeyPolicy { allowed, origin, library }).ok());
+    assert_eq!(document.is_some(), other.is_some(), "of one library alone");
+    let (document, other) = (document?, other?);
+    assert!(document.keys.is_same_as(&other.keys), "{document:?} and {other:?}");
+    assert_eq!(document.skipped, other.skipped);
     if let Ok(jws) = UnverifiedJws::parse(token) {
         let signed = &token.as_bytes()[..jws.signed_len];
         let verdict = document.keys.verify(&jws.header, signed, &jws.signature);
@@ -65,6 +66,37 @@ pub fn key_document(document: &[u8], inline: bool, token: &str) -> Option<Vec<Ke
         );
     }
     Some(document.keys.info())
+}
+
+/// One key with one algorithm, as each of the two libraries has it.
+#[derive(Debug)]
+pub struct BothLibraries {
+    algorithm: Algorithm,
+    aws_lc: Key,
+    openssl: Key,
+}
+
+impl BothLibraries {
+    /// None: neither takes the key.
+    #[must_use]
+    pub fn new(jwk: &Map<String, Value>, algorithm: Algorithm) -> Option<Self> {
+        let allowed = AlgorithmSet::from_iter([algorithm]);
+        let origin = Origin::Inline;
+        let [aws_lc, openssl] = [CryptoLibrary::AwsLc, CryptoLibrary::OpenSsl]
+            .map(|library| Key::from_jwk(jwk, KeyPolicy { allowed, origin, library }).ok());
+        assert_eq!(aws_lc.is_some(), openssl.is_some(), "of one library alone");
+        Some(Self { algorithm, aws_lc: aws_lc?, openssl: openssl? })
+    }
+
+    /// Whether AWS-LC takes it for a signature of this message, and whether OpenSSL does.
+    #[must_use]
+    pub fn verdicts(&self, message: &[u8], signature: &[u8]) -> (bool, bool) {
+        let accepts = |key: &Key| {
+            let verifier = key.verifier(self.algorithm);
+            verifier.is_some_and(|verifier| verifier.accepts(message, signature))
+        };
+        (accepts(&self.aws_lc), accepts(&self.openssl))
+    }
 }
 
 /// The `jwks_uri` of an issuer's document.

@@ -5,9 +5,14 @@ use josekit::{
     JoseError,
     jws::{self, JwsVerifier},
 };
+use openssl::pkey::PKey;
 use serde::Deserialize;
 
-use crate::{algorithm::Algorithm, hmac::HmacVerifier, jwk::Unusable};
+use crate::{
+    algorithm::{Algorithm, KeyKind},
+    hmac::HmacVerifier,
+    jwk::Unusable,
+};
 
 /// What checks signatures.
 ///
@@ -45,7 +50,11 @@ impl CryptoLibrary {
 #[derive(Debug)]
 pub(crate) enum Verifier {
     AwsLc(ParsedPublicKey),
-    OpenSsl(Box<dyn JwsVerifier>),
+    OpenSsl {
+        verifier: Box<dyn JwsVerifier>,
+        /// The length of a signature, where OpenSSL does not see to it.
+        length: Option<usize>,
+    },
     Hmac(HmacVerifier),
 }
 
@@ -60,7 +69,10 @@ impl Verifier {
             (CryptoLibrary::AwsLc, Some(algorithm)) => {
                 ParsedPublicKey::new(algorithm, spki).ok().map(Self::AwsLc)
             }
-            _ => of_openssl(algorithm, spki)?.ok().map(Self::OpenSsl),
+            _ => {
+                let length = rsa_length(algorithm, spki)?;
+                of_openssl(algorithm, spki)?.ok().map(|verifier| Self::OpenSsl { verifier, length })
+            }
         };
         verifier.ok_or_else(|| Unusable::new("no verifier can be made of it"))
     }
@@ -70,7 +82,10 @@ impl Verifier {
     pub(crate) fn accepts(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
             Self::AwsLc(key) => key.verify_sig(message, signature).is_ok(),
-            Self::OpenSsl(verifier) => verifier.verify(message, signature).is_ok(),
+            Self::OpenSsl { verifier, length } => {
+                length.is_none_or(|length| length == signature.len())
+                    && verifier.verify(message, signature).is_ok()
+            }
             Self::Hmac(verifier) => verifier.accepts(message, signature),
         }
     }
@@ -122,5 +137,49 @@ fn of_openssl(
     })
 }
 
+/// An RSA signature is as long as the modulus (RFC 8017 §8.1.2 and §8.2.2, step 1). OpenSSL takes one of PSS
+/// without its leading zeros, too. None for other keys.
+fn rsa_length(algorithm: Algorithm, spki: &[u8]) -> Result<Option<usize>, Unusable> {
+    if !algorithm.fits(KeyKind::Rsa) {
+        return Ok(None);
+    }
+    let key = PKey::public_key_from_der(spki);
+    key.map(|key| Some(key.size())).map_err(|_| Unusable::new("its length cannot be read"))
+}
+
 /// The length of an Ed25519 key in that form (RFC 8410 §4); one of Ed448 has 69 bytes.
 const ED25519_SPKI: usize = 44;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tests that compare the two libraries would pass if one of them did all the work.
+    #[test]
+    fn who_checks_what() {
+        use crate::testing::SigningKey;
+        use Algorithm as A;
+        for (algorithm, by_aws_lc) in [
+            (A::ES256, true),
+            (A::ES256K, false),
+            (A::ES384, true),
+            (A::ES512, true),
+            (A::Ed25519, true),
+            (A::Ed448, false),
+            (A::EdDSA, true),
+            (A::PS256, true),
+            (A::PS384, true),
+            (A::PS512, true),
+            (A::RS256, true),
+            (A::RS384, true),
+            (A::RS512, true),
+        ] {
+            let pem = SigningKey::generate(algorithm, "1").public_pem();
+            let key = PKey::public_key_from_pem(pem.as_bytes()).expect("a key");
+            let spki = key.public_key_to_der().expect("DER");
+            let by = |library| Verifier::public(algorithm, &spki, library).expect("a verifier");
+            assert_eq!(matches!(by(CryptoLibrary::AwsLc), Verifier::AwsLc(_)), by_aws_lc);
+            assert!(matches!(by(CryptoLibrary::OpenSsl), Verifier::OpenSsl { .. }));
+        }
+    }
+}

@@ -7,6 +7,7 @@ mod answers;
 mod claims;
 mod configuration;
 mod cors;
+mod crypto_libraries;
 mod discovery;
 mod etag;
 mod faults;

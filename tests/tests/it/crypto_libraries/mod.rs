@@ -1,0 +1,190 @@
+//! AWS-LC and OpenSSL accept the same signatures: those that RFC 7518, RFC 8017, RFC 8032 and FIPS 186 say.
+
+mod ecdsa;
+mod eddsa;
+mod int;
+mod random;
+mod rsa;
+
+use std::sync::LazyLock;
+
+use oauth2_actix::{
+    Algorithm, BuildError, CryptoLibrary, ErrorKind, OAuth2, Provider, TokenCache,
+    testing::{ManualClock, SigningKey},
+};
+use oauth2_actix_tests::{
+    forge::b64,
+    keys::{EVERY, key},
+};
+use serde_json::{Value, json};
+use tokio::runtime::{Builder, Runtime};
+
+const ISSUER: &str = "https://idp.test";
+
+/// One key behind two policies, and a message to sign with it.
+struct Both {
+    aws_lc: OAuth2,
+    openssl: OAuth2,
+    message: String,
+}
+
+impl Both {
+    fn new(jwk: &Value, algorithm: Algorithm) -> Self {
+        let [aws_lc, openssl] = policies(jwk, algorithm);
+        Self { aws_lc: aws_lc.unwrap(), openssl: openssl.unwrap(), message: message(algorithm) }
+    }
+
+    /// What both say of a signature of the message. None: it is accepted.
+    #[track_caller]
+    fn verdict(&self, what: &str, signature: &[u8]) -> Option<ErrorKind> {
+        self.verdict_of_token(what, &format!("{}.{}", self.message, b64(signature)))
+    }
+
+    #[track_caller]
+    fn verdict_of_token(&self, what: &str, token: &str) -> Option<ErrorKind> {
+        let [aws_lc, openssl] = [&self.aws_lc, &self.openssl].map(|policy| {
+            RUNTIME.block_on(policy.verify(token)).err().map(|error| error.kind().clone())
+        });
+        assert_eq!(aws_lc, openssl, "AWS-LC and OpenSSL differ: {what}: {token}");
+        aws_lc
+    }
+
+    #[track_caller]
+    fn accept(&self, what: &str, signature: &[u8]) {
+        assert_eq!(self.verdict(what, signature), None, "{what}: {}", b64(signature));
+    }
+
+    #[track_caller]
+    fn refuse(&self, what: &str, signature: &[u8]) {
+        let kind = self
+            .verdict(what, signature)
+            .unwrap_or_else(|| panic!("accepted: {what}: {}", b64(signature)));
+        // A token with an empty one has no form.
+        let expected = match kind {
+            ErrorKind::TokenMalformed { .. } => signature.is_empty(),
+            kind => kind == ErrorKind::SignatureInvalid && !signature.is_empty(),
+        };
+        assert!(expected, "{what}: {}", b64(signature));
+    }
+}
+
+/// Without a cache, so that each signature is checked, and at one time.
+fn policies(jwk: &Value, algorithm: Algorithm) -> [Result<OAuth2, BuildError>; 2] {
+    let mut jwk = jwk.clone();
+    jwk["kid"] = json!("1");
+    let clock = ManualClock::new();
+    [CryptoLibrary::AwsLc, CryptoLibrary::OpenSsl].map(|library| {
+        let provider = Provider::new()
+            .issuer(ISSUER)
+            .audience("api")
+            .algorithms([algorithm])
+            .keys(json!({"keys": [jwk]}));
+        OAuth2::builder()
+            .provider("test", provider)
+            .token_cache(TokenCache::off())
+            .crypto_library(library)
+            .clock(clock.clone())
+            .build()
+    })
+}
+
+/// Both refuse the key, for the same reason.
+#[track_caller]
+fn refuse_key(jwk: &Value, algorithm: Algorithm) {
+    assert!(!is_key(jwk, algorithm), "{jwk}");
+}
+
+/// Whether both take it. If not, they say the same.
+#[track_caller]
+fn is_key(jwk: &Value, algorithm: Algorithm) -> bool {
+    let [aws_lc, openssl] =
+        policies(jwk, algorithm).map(|policy| policy.err().map(|error| error.to_string()));
+    assert_eq!(aws_lc, openssl, "AWS-LC and OpenSSL differ: {algorithm}: {jwk}");
+    aws_lc.is_none()
+}
+
+/// The first two parts of a token: the same in every run.
+fn message(algorithm: Algorithm) -> String {
+    let header = json!({"alg": algorithm.name(), "kid": "1", "typ": "at+jwt"});
+    let claims = json!({"iss": ISSUER, "aud": "api", "exp": 7_000_000_000_u64, "sub": "somebody"});
+    format!("{}.{}", b64(header.to_string()), b64(claims.to_string()))
+}
+
+/// Each algorithm with a key of its own, by name; those that OpenSSL alone has, too.
+fn every() -> impl Iterator<Item = (String, &'static SigningKey, Both)> {
+    let own = EVERY.iter().map(|key| (key, key.algorithm()));
+    // EdDSA has two curves, of which AWS-LC has one.
+    own.chain([(key(Algorithm::Ed448), Algorithm::EdDSA)]).map(|(key, algorithm)| {
+        let name = format!("{algorithm} with a key for {}", key.algorithm());
+        (name, key, Both::new(&key.bare_jwk(), algorithm))
+    })
+}
+
+#[test]
+fn genuine_signatures_are_accepted_and_any_flipped_bit_refused() {
+    for (name, key, both) in every() {
+        let genuine = key.sign(both.message.as_bytes());
+        both.accept(&name, &genuine);
+        for bit in 0..genuine.len() * 8 {
+            let mut flipped = genuine.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            both.refuse(&format!("{name}, bit {bit}"), &flipped);
+        }
+    }
+}
+
+#[test]
+fn every_bit_of_a_message_counts() {
+    for (name, key, both) in every() {
+        let is_rsa = key.bare_jwk()["kty"] == "RSA";
+        let genuine = b64(key.sign(both.message.as_bytes()));
+        for bit in 0..both.message.len() * 8 {
+            let what = format!("{name}, bit {bit}");
+            let mut flipped = both.message.clone().into_bytes();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            // Signing with RSA takes long: one bit of each byte.
+            if !is_rsa || bit % 8 == bit / 8 % 8 {
+                both.refuse(&what, &key.sign(&flipped));
+            }
+            // In the token itself, where it may spoil more than the signature.
+            let text: String = flipped.into_iter().map(char::from).collect();
+            assert!(both.verdict_of_token(&what, &format!("{text}.{genuine}")).is_some(), "{what}");
+        }
+        both.refuse(&format!("{name}, no message"), &key.sign(b""));
+        for cut in [1, 4, both.message.len() / 2] {
+            let shorter = &both.message.as_bytes()[..both.message.len() - cut];
+            both.refuse(&format!("{name}, {cut} bytes fewer"), &key.sign(shorter));
+        }
+    }
+}
+
+#[test]
+fn a_signature_has_one_length() {
+    for (name, key, both) in every() {
+        let genuine = key.sign(both.message.as_bytes());
+        let length = genuine.len();
+        let twice = [genuine.as_slice(), &genuine].concat();
+        let zeros = vec![0; length];
+        for other in (0..=2 * length).filter(|other| *other != length) {
+            let what = format!("{name}, {other} bytes");
+            both.refuse(&what, &twice[..other]);
+            both.refuse(&what, &twice[2 * length - other..]);
+            both.refuse(&what, &[genuine.as_slice(), &zeros].concat()[..other]);
+            both.refuse(&what, &[zeros.as_slice(), &genuine].concat()[2 * length - other..]);
+        }
+        for fill in [0, 1, 0x7f, 0x80, 0xff] {
+            for length in [1, length - 1, length, length + 1, 2 * length, 4096] {
+                both.refuse(&format!("{name}, {length} times {fill}"), &vec![fill; length]);
+            }
+        }
+        let (first, second) = genuine.split_at(length / 2);
+        both.refuse(&format!("{name}, halves swapped"), &[second, first].concat());
+        both.refuse(&format!("{name}, first half twice"), &[first, first].concat());
+        let backwards: Vec<u8> = genuine.iter().rev().copied().collect();
+        both.refuse(&format!("{name}, backwards"), &backwards);
+        both.accept(&name, &genuine);
+    }
+}
+
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_multi_thread().worker_threads(1).build().unwrap());
