@@ -25,4 +25,5 @@ mod stricter;
 mod telemetry;
 mod tenants;
 mod token_cache;
+mod token_cache_model;
 mod websocket;
