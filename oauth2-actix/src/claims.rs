@@ -9,7 +9,7 @@ use std::{
 };
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
-use serde::de::{DeserializeOwned, value::MapDeserializer};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::{
@@ -169,7 +169,7 @@ impl Claims {
     ///
     /// `serde_json::Error` if they do not fit; its text may hold a claim's value.
     pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        T::deserialize(MapDeserializer::new(self.iter()))
+        T::deserialize(&self.0.claims)
     }
 
     /// The scopes in `scope` and `scp`, each a string of words or a list ([RFC 6749 §3.3](https://www.rfc-editor.org/rfc/rfc6749#section-3.3)).

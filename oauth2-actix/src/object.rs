@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, MapAccess, Visitor},
+    de::{Error, IntoDeserializer, MapAccess, Visitor, value::MapDeserializer},
+    forward_to_deserialize_any,
 };
 use serde_json::{Map, Value};
 
@@ -118,6 +119,79 @@ impl<'de> Deserialize<'de> for Object {
 impl fmt::Debug for Object {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// As `serde_json` has an object, and as a type of one field has it too.
+impl<'de> Deserializer<'de> for &'de Object {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        MapDeserializer::new(self.iter().map(|(name, value)| (Text(name), value)))
+            .deserialize_any(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    // No enum: claims are never one member alone.
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        unit_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+/// A name, for a map whose keys may be of a type of their own.
+struct Text<'a>(&'a str);
+
+impl<'de> Deserializer<'de> for Text<'_> {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_str(self.0)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.0.into_deserializer().deserialize_enum(name, variants, visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        unit_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+impl<'de> IntoDeserializer<'de, serde_json::Error> for Text<'_> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
     }
 }
 
@@ -315,6 +389,100 @@ mod tests {
         }
         assert!(Name::well_known("is").is_none() && Name::well_known("ISS").is_none());
         assert_eq!(size_of::<Name>(), 16);
+    }
+
+    /// What `T` is of these claims, and that it is so of `serde_json`'s own map.
+    fn typed<T: serde::de::DeserializeOwned + PartialEq + fmt::Debug>(claims: &Value) -> Option<T> {
+        let typed = T::deserialize(&Object::of(claims.clone())).ok();
+        assert_eq!(typed, serde_json::from_value(claims.clone()).ok(), "{claims}");
+        typed
+    }
+
+    #[test]
+    fn types_are_read_as_from_a_map_of_serde_json() {
+        use std::collections::{BTreeMap, HashMap};
+
+        #[derive(Deserialize, PartialEq, Debug)]
+        struct Plain {
+            iss: String,
+            exp: u64,
+            least: Option<i64>,
+            half: Option<f64>,
+            level: Option<Level>,
+        }
+        #[derive(Deserialize, PartialEq, Debug)]
+        #[serde(rename_all = "snake_case")]
+        enum Level {
+            Low,
+            High(u8),
+        }
+        #[derive(Deserialize, PartialEq, Debug)]
+        #[serde(deny_unknown_fields)]
+        struct Strict {
+            iss: String,
+            exp: u128,
+        }
+        #[derive(Deserialize, PartialEq, Debug)]
+        struct Rest {
+            iss: String,
+            #[serde(flatten)]
+            plain: BTreeMap<String, Value>,
+        }
+        #[derive(Deserialize, PartialEq, Debug)]
+        #[serde(tag = "kind")]
+        enum Tagged {
+            User { exp: u64 },
+            Machine,
+        }
+        #[derive(Deserialize, PartialEq, Debug)]
+        #[serde(untagged)]
+        enum Untagged {
+            A { missing: String },
+            B { exp: u64 },
+        }
+        #[derive(Deserialize, PartialEq, Debug)]
+        struct Wrapped(Strict);
+        #[derive(Deserialize, PartialEq, Eq, Hash, Debug)]
+        struct Named(String);
+        #[derive(Deserialize, PartialEq, Eq, Hash, Debug)]
+        #[serde(rename_all = "snake_case")]
+        enum Field {
+            Iss,
+            Exp,
+            #[serde(other)]
+            Other,
+        }
+
+        for claims in [
+            json!({"iss": "i", "exp": 1}),
+            json!({"iss": "i", "exp": u64::MAX, "least": i64::MIN, "half": 0.5, "level": "low"}),
+            json!({"iss": "i", "exp": 1, "level": {"high": 3}, "half": 2, "least": null}),
+            json!({"iss": "i", "exp": 1.0}),
+            json!({"iss": "i", "exp": -1, "kind": "User"}),
+            json!({"iss": null, "exp": "1", "kind": "Machine"}),
+            json!({"iss": "i", "exp": 7, "kind": "User", "least": 9_223_372_036_854_775_808_u64}),
+            json!({"iss": "i", "exp": 1, "aud": ["a"], "own": {"exp": 2}, "\u{1F600}": [1, [2]]}),
+        ] {
+            typed::<Plain>(&claims);
+            typed::<Strict>(&claims);
+            typed::<Rest>(&claims);
+            typed::<Tagged>(&claims);
+            typed::<Untagged>(&claims);
+            typed::<Level>(&claims);
+            typed::<Wrapped>(&claims);
+            typed::<Option<Plain>>(&claims);
+            typed::<HashMap<Named, Value>>(&claims);
+            typed::<HashMap<Field, Value>>(&claims);
+            typed::<BTreeMap<Option<String>, Value>>(&claims);
+            typed::<Value>(&claims);
+            typed::<String>(&claims);
+            typed::<()>(&claims);
+        }
+        let claims = json!({"iss": "i", "exp": 1});
+        let strict = || Strict { iss: "i".to_owned(), exp: 1 };
+        assert_eq!(typed(&claims), Some(Wrapped(strict())));
+        assert_eq!(typed(&claims), Some(Some(strict())));
+        assert_eq!(typed::<HashMap<Named, Value>>(&claims).map(|map| map.len()), Some(2));
     }
 
     #[test]

@@ -174,13 +174,27 @@ impl Policy {
     fn accept(&self, grounds: Grounds, claims: Object, token: impl Into<Box<[u8]>>) -> Claims {
         let Grounds { provider, generation, lifetime } = grounds;
         // Where every request wants fresh keys, it would never be asked for.
-        let verified = self.verified.as_ref().filter(|_| !provider.wants_fresh_keys());
+        let verified = self
+            .verified
+            .as_ref()
+            .filter(|_| !provider.wants_fresh_keys() && self.is_first(&provider, &claims));
         let (token, clock) = (token.into(), self.clock.clone());
         let claims = Claims::new(Accepted { provider, generation, lifetime, claims, token, clock });
         if let Some(verified) = verified {
             verified.insert(&claims, self.clock.unix_time());
         }
         claims
+    }
+
+    /// Whether no keys that another provider may get can make the token that one's.
+    fn is_first(&self, provider: &Arc<ProviderPolicy>, claims: &Object) -> bool {
+        let of_issuer = validation::issuer(claims).ok().and_then(|iss| self.by_issuer.get(iss));
+        of_issuer
+            .into_iter()
+            .flatten()
+            .map(|index| &self.providers[*index])
+            .take_while(|before| !Arc::ptr_eq(before, provider))
+            .all(|before| before.remote().is_none() || !before.names_audience(claims))
     }
 
     /// The cheap checks, then the signature under the keys of each provider that may accept it.
@@ -213,11 +227,8 @@ impl Policy {
     ) -> Result<Asked, Error> {
         let claims = &jws.claims;
         validation::check_types(claims)?;
-        let mut candidates = of_issuer
-            .filter(|provider| {
-                validation::names_audience(claims, &provider.audience_claim, &provider.audiences)
-            })
-            .peekable();
+        let mut candidates =
+            of_issuer.filter(|provider| provider.names_audience(claims)).peekable();
         if candidates.peek().is_none() {
             return Err(ErrorKind::AudienceMismatch.into());
         }

@@ -14,8 +14,10 @@ use crate::{
     key_source::KeyFile,
     key_url::KeyUrl,
     keys::Form,
+    object::Object,
     remote_keys::{Refresh, RemoteKeys, Source, Timing},
     throttle::Warnings,
+    validation,
     verifier::CryptoLibrary,
 };
 
@@ -167,6 +169,11 @@ impl ProviderPolicy {
             ProviderKeys::Inline(_) => None,
             ProviderKeys::Remote(remote) => Some(remote),
         }
+    }
+
+    /// Whether the token is for one of its audiences.
+    pub(crate) fn names_audience(&self, claims: &Object) -> bool {
+        validation::names_audience(claims, &self.audience_claim, &self.audiences)
     }
 
     /// Whether no keys at hand are fresh enough for it.

@@ -103,6 +103,10 @@ impl VerifiedTokens {
         let accepted = claims.shared();
         let (bucket, tag) = self.place_of(&accepted.token);
         let Some(occupied) = Occupied::by(accepted) else { return };
+        if occupied.bytes() > self.bytes.limit {
+            // Nobody's leaving would make room for it.
+            return;
+        }
         let now = now.as_secs();
         let mut gone = None;
         let came_before = {

@@ -25,6 +25,7 @@ mod stricter;
 mod telemetry;
 mod tenants;
 mod token_cache;
+mod token_cache_model;
 mod token_places;
 mod websocket;
 mod ws_sessions;

@@ -12,8 +12,8 @@ use std::{
 
 use futures_util::FutureExt;
 use oauth2_actix::{
-    Algorithm, Claims, ErrorKind, OAuth2, OAuth2Builder, Provider, Tenant, TenantLookup, Tenants,
-    TokenCache,
+    Algorithm, Claims, ErrorKind, Keys, OAuth2, OAuth2Builder, Provider, Tenant, TenantLookup,
+    Tenants, TokenCache,
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{api::Api, client, keys::key};
@@ -313,6 +313,48 @@ async fn it_ends_when_the_tenant_is_none_any_more() {
     assert!(hits(&oauth2, &good).await);
 }
 
+#[tokio::test]
+async fn it_is_the_provider_that_a_check_would_name() {
+    let (late, soon) = (KeyServer::start(Answer::status(500)).unwrap(), key(Algorithm::ES256));
+    let of =
+        |audience: &str, keys: Keys| Provider::new().issuer(ISSUER).audience(audience).keys(keys);
+    let oauth2 = builder()
+        .provider("late", of("a", late.url().into()))
+        .provider("soon", of("b", soon.jwk_set().into()))
+        .key_refresh_minutes(60)
+        .build()
+        .unwrap();
+    let both = token().claim("aud", json!(["a", "b"])).sign(soon);
+    let one = token().claim("aud", "b").sign(soon);
+    oauth2.warm_up().await.unwrap_err();
+    assert_eq!(oauth2.verify(&both).await.unwrap().provider(), "soon");
+    assert!(hits(&oauth2, &one).await);
+    late.answer(keys(&[soon]));
+    oauth2.refresh_now().await.unwrap();
+    assert_eq!(oauth2.verify(&both).await.unwrap().provider(), "late");
+    assert!(hits(&oauth2, &both).await);
+    assert_eq!(oauth2.verify(&one).await.unwrap().provider(), "soon");
+}
+
+#[tokio::test]
+async fn which_keys_are_tried_is_said_by_their_latest_order() {
+    let keys: Vec<SigningKey> =
+        (0..6).map(|_| SigningKey::generate(Algorithm::ES256, "k")).collect();
+    let ordered = |order: &[usize]| {
+        let keys: Vec<Value> = order.iter().map(|index| keys[*index].public_jwk()).collect();
+        Answer::json(&json!({"keys": keys}))
+    };
+    let server = KeyServer::start(ordered(&[0, 1, 2, 3, 4, 5])).unwrap();
+    let oauth2 = fetched(&server).build().unwrap();
+    let (first, last) = (token().sign(&keys[0]), token().sign(&keys[5]));
+    assert!(hits(&oauth2, &first).await);
+    assert_eq!(kind(&oauth2, &last).await, Some(ErrorKind::SignatureInvalid));
+    server.answer(ordered(&[5, 4, 3, 2, 1, 0]));
+    oauth2.refresh_now().await.unwrap();
+    assert!(hits(&oauth2, &last).await);
+    assert_eq!(kind(&oauth2, &first).await, Some(ErrorKind::SignatureInvalid));
+}
+
 /// Accepted at once or not, as all tokens are here.
 fn accepts(oauth2: &OAuth2, token: &str) -> Option<Claims> {
     oauth2.verify(token).now_or_never().unwrap().ok()
@@ -374,6 +416,22 @@ fn tokens_that_come_once_push_none_out_that_come_often() {
         .filter(|(token, claims)| are_one(claims, &accepts(&oauth2, token).unwrap()))
         .count();
     assert!(still >= 98, "{still}");
+}
+
+#[test]
+fn what_fits_nowhere_pushes_nothing_out() {
+    let oauth2 = hmac(TokenCache::new().max_bytes(30_000)).build().unwrap();
+    let small: Vec<String> = (0..5).map(numbered).collect();
+    let known: Vec<Claims> = small.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
+    let before = oauth2.token_cache_status();
+    let large = token().claim("x", json!(vec![json!({"": {}}); 300])).sign(key(Algorithm::HS256));
+    for _ in 0..20 {
+        assert!(accepts(&oauth2, &large).is_some());
+    }
+    assert_eq!(oauth2.token_cache_status(), before);
+    for (token, claims) in small.iter().zip(&known) {
+        assert!(are_one(claims, &accepts(&oauth2, token).unwrap()));
+    }
 }
 
 #[test]
