@@ -6,7 +6,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     num::NonZeroU32,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -25,7 +25,8 @@ use crate::{accepted::Accepted, claims::Claims};
 pub(crate) struct VerifiedTokens {
     /// Random for each process: nobody can tell which tokens share a bucket.
     hasher: RandomState,
-    buckets: Box<[Bucket]>,
+    /// Each is laid out when the first token comes that belongs there.
+    buckets: Box<[OnceLock<Box<Bucket>>]>,
     entries: Budget,
     bytes: Budget,
     /// The bucket that is swept next.
@@ -77,7 +78,7 @@ impl VerifiedTokens {
         let buckets = (max_entries * 2).div_ceil(PLACES);
         Self {
             hasher: RandomState::new(),
-            buckets: (0..buckets).map(|_| Bucket::default()).collect(),
+            buckets: (0..buckets).map(|_| OnceLock::new()).collect(),
             entries: Budget::new(max_entries),
             bytes: Budget::new(max_bytes),
             hand: AtomicUsize::new(0),
@@ -88,7 +89,7 @@ impl VerifiedTokens {
     /// the caller to say.
     pub(crate) fn find(&self, token: &[u8]) -> Option<Claims> {
         let (bucket, tag) = self.place_of(token);
-        bucket.places.iter().find_map(|place| {
+        bucket.get()?.places.iter().find_map(|place| {
             let accepted = place.of(tag, token)?;
             // Written only if it changes, so that workers do not wait for each other's caches.
             if !place.used.load(Ordering::Relaxed) {
@@ -102,6 +103,7 @@ impl VerifiedTokens {
     pub(crate) fn insert(&self, claims: &Claims, now: Duration) {
         let accepted = claims.shared();
         let (bucket, tag) = self.place_of(&accepted.token);
+        let bucket = bucket.get_or_init(Box::default);
         let Some(occupied) = Occupied::by(accepted) else { return };
         if occupied.bytes() > self.bytes.limit {
             // Nobody's leaving would make room for it.
@@ -156,10 +158,11 @@ impl VerifiedTokens {
     /// Looks through a few buckets for what is over and, if somebody is to have its place, for what
     /// was not used since they were last looked through.
     fn sweep(&self, now: u64, also_unused: bool, wanted: usize) {
-        let (buckets, mut freed) = (if also_unused { SWEPT_FOR_ROOM } else { SWEPT }, 0);
-        for _ in 0..buckets {
+        let mut left = if also_unused { SWEPT_FOR_ROOM } else { SWEPT };
+        let mut freed = 0;
+        for _ in 0..PASSED {
             let index = self.hand.fetch_add(1, Ordering::Relaxed) % self.buckets.len();
-            let bucket = &self.buckets[index];
+            let Some(bucket) = self.buckets[index].get() else { continue };
             let mut gone: [Option<Arc<Accepted>>; PLACES] = Default::default();
             let mut notes = bucket.lock();
             for (index, gone) in gone.iter_mut().enumerate() {
@@ -173,7 +176,8 @@ impl VerifiedTokens {
             }
             drop(notes);
             drop(gone);
-            if freed >= wanted {
+            left -= 1;
+            if freed >= wanted || left == 0 {
                 return;
             }
         }
@@ -214,7 +218,7 @@ impl VerifiedTokens {
     /// A bucket, and what tells a token from most others there. The end of a signature is as good as
     /// random, and nobody can choose it for a token that was verified; that the whole token is equal
     /// is seen later.
-    fn place_of(&self, token: &[u8]) -> (&Bucket, u32) {
+    fn place_of(&self, token: &[u8]) -> (&OnceLock<Box<Bucket>>, u32) {
         let end = &token[token.len().saturating_sub(HASHED)..];
         let hash = self.hasher.hash_one(end);
         let index = (u128::from(hash) * self.buckets.len() as u128) >> 64;
@@ -330,6 +334,9 @@ const TURNED_AWAY: usize = 4;
 
 /// Bytes of a token that are hashed: 24 of its signature.
 const HASHED: usize = 32;
+
+/// Buckets that are passed at most, those without any token among them.
+const PASSED: usize = 1024;
 
 /// Buckets that a token which finds no place has swept for what is over.
 const SWEPT: usize = 2;
