@@ -99,7 +99,7 @@ impl Told {
             Self::NoBearer => (
                 400,
                 "invalid_request",
-                "The Authorization header is not one bearer token.",
+                "The request does not carry one bearer token.",
                 1008,
                 "invalid request",
             ),
