@@ -1,6 +1,9 @@
 //! A token that was accepted: what it says, and on what grounds and for how long that counts.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+};
 
 use crate::{
     key_set::Generation,
@@ -11,13 +14,42 @@ use crate::{
 
 /// What [`Claims`](crate::Claims) share.
 pub(crate) struct Accepted {
-    pub(crate) provider: Arc<ProviderPolicy>,
+    pub(crate) by: By,
     /// Of the keys that verified it.
     pub(crate) generation: Generation,
     pub(crate) lifetime: Lifetime,
     pub(crate) claims: Object,
     /// The token itself, to know it again. Empty where tokens are not remembered.
     pub(crate) token: Box<[u8]>,
+}
+
+/// The provider that accepts a token.
+pub(crate) enum By {
+    Configured(Arc<ProviderPolicy>),
+    /// A tenant that goes is not kept by its tokens, nor are its keys.
+    Tenant {
+        name: Arc<str>,
+        policy: Weak<ProviderPolicy>,
+    },
+}
+
+impl By {
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Configured(provider) => &provider.name,
+            Self::Tenant { name, .. } => name,
+        }
+    }
+}
+
+impl From<Arc<ProviderPolicy>> for By {
+    fn from(provider: Arc<ProviderPolicy>) -> Self {
+        if provider.is_tenant {
+            Self::Tenant { name: Arc::clone(&provider.name), policy: Arc::downgrade(&provider) }
+        } else {
+            Self::Configured(provider)
+        }
+    }
 }
 
 impl Accepted {
@@ -52,7 +84,7 @@ impl Accepted {
         let limits = validation::TimeLimits::default();
         Self {
             generation: keys.generation(),
-            provider: Arc::new(ProviderPolicy {
+            by: By::Configured(Arc::new(ProviderPolicy {
                 name: provider.into(),
                 audiences: Vec::new(),
                 audience_claim: "aud".to_owned(),
@@ -60,7 +92,7 @@ impl Accepted {
                 require_at_jwt: false,
                 is_tenant: false,
                 keys: ProviderKeys::Inline(keys),
-            }),
+            })),
             lifetime: validation::check_times(&Object::of(until), Duration::ZERO, limits)
                 .expect("good"),
             claims: Object::of(claims),

@@ -11,7 +11,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 
 use crate::{
-    accepted::Accepted,
+    accepted::{Accepted, By},
     bearer::Credentials,
     claims::Claims,
     clock::Clock,
@@ -115,20 +115,24 @@ impl Policy {
     }
 
     fn still_accepts(&self, accepted: &Accepted) -> bool {
-        let Accepted { provider, generation, lifetime, claims, .. } = accepted;
+        let Accepted { by, generation, lifetime, claims, .. } = accepted;
         lifetime.contains(self.clock.unix_time())
-            && provider.verifies_with(*generation, &self.clock)
-            && (!provider.is_tenant || self.is_still_tenant(provider, claims))
+            && match by {
+                By::Configured(provider) => provider.verifies_with(*generation, &self.clock),
+                By::Tenant { policy, .. } => self.tenant_of(claims).is_some_and(|tenant| {
+                    // Not another's by now.
+                    Arc::as_ptr(&tenant) == policy.as_ptr()
+                        && tenant.verifies_with(*generation, &self.clock)
+                }),
+            }
     }
 
-    /// Whether the token's issuer is this tenant, and not nobody's or another's by now.
-    fn is_still_tenant(&self, provider: &Arc<ProviderPolicy>, claims: &Object) -> bool {
-        let tenants = self.keys.as_ref().and_then(|keys| keys.tenants.as_ref());
-        match (tenants, validation::issuer(claims)) {
-            (Some(tenants), Ok(issuer)) => {
-                matches!(tenants.find(issuer), Found::Tenant(found) if Arc::ptr_eq(&found, provider))
-            }
-            _ => false,
+    /// The tenant whose issuer the token has, if that is known.
+    fn tenant_of(&self, claims: &Object) -> Option<Arc<ProviderPolicy>> {
+        let tenants = self.keys.as_ref()?.tenants.as_ref()?;
+        match tenants.find(validation::issuer(claims).ok()?) {
+            Found::Tenant(tenant) => Some(tenant),
+            _ => None,
         }
     }
 
@@ -162,7 +166,8 @@ impl Policy {
             .as_ref()
             .filter(|_| !provider.wants_fresh_keys() && self.is_first(&provider, &claims));
         let token = if verified.is_some() { token.into() } else { Box::default() };
-        let claims = Claims::new(Accepted { provider, generation, lifetime, claims, token });
+        let by = By::from(provider);
+        let claims = Claims::new(Accepted { by, generation, lifetime, claims, token });
         if let Some(verified) = verified {
             verified.insert(&claims, self.clock.unix_time());
         }
