@@ -1,6 +1,9 @@
 //! A token that was accepted: what it says, and on what grounds and for how long that counts.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+};
 
 use crate::{
     clock::Clock,
@@ -12,7 +15,7 @@ use crate::{
 
 /// What [`Claims`](crate::Claims) share.
 pub(crate) struct Accepted {
-    pub(crate) provider: Arc<ProviderPolicy>,
+    pub(crate) by: By,
     /// Of the keys that verified it.
     pub(crate) generation: Generation,
     pub(crate) lifetime: Lifetime,
@@ -21,6 +24,47 @@ pub(crate) struct Accepted {
     pub(crate) token: Box<[u8]>,
     /// By which its times are judged.
     pub(crate) clock: Clock,
+}
+
+/// The provider that accepts a token.
+pub(crate) enum By {
+    Configured(Arc<ProviderPolicy>),
+    /// A tenant that goes is not kept by its tokens, nor are its keys.
+    Tenant {
+        name: Arc<str>,
+        policy: Weak<ProviderPolicy>,
+    },
+}
+
+impl By {
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Configured(provider) => &provider.name,
+            Self::Tenant { name, .. } => name,
+        }
+    }
+
+    /// Tells when there are other keys. None: they do not change, or are fetched for every request, so
+    /// that each look would be a change.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn changes_of_keys(&self) -> Option<tokio::sync::watch::Receiver<()>> {
+        let provider = match self {
+            Self::Configured(provider) => Arc::clone(provider),
+            Self::Tenant { policy, .. } => policy.upgrade()?,
+        };
+        let remote = provider.remote().filter(|remote| !remote.is_always_fetched())?;
+        Some(remote.changes())
+    }
+}
+
+impl From<Arc<ProviderPolicy>> for By {
+    fn from(provider: Arc<ProviderPolicy>) -> Self {
+        if provider.is_tenant {
+            Self::Tenant { name: Arc::clone(&provider.name), policy: Arc::downgrade(&provider) }
+        } else {
+            Self::Configured(provider)
+        }
+    }
 }
 
 impl Accepted {
@@ -55,7 +99,7 @@ impl Accepted {
         let limits = validation::TimeLimits::default();
         Self {
             generation: keys.generation(),
-            provider: Arc::new(ProviderPolicy {
+            by: By::Configured(Arc::new(ProviderPolicy {
                 name: provider.into(),
                 audiences: Vec::new(),
                 audience_claim: "aud".to_owned(),
@@ -63,7 +107,7 @@ impl Accepted {
                 require_at_jwt: false,
                 is_tenant: false,
                 keys: ProviderKeys::Inline(keys),
-            }),
+            })),
             lifetime: validation::check_times(&Object::of(until), Duration::ZERO, limits)
                 .expect("good"),
             claims: Object::of(claims),

@@ -67,7 +67,7 @@ impl Claims {
     /// The configured name of the provider that accepted the token.
     #[must_use]
     pub fn provider(&self) -> &str {
-        &self.0.provider.name
+        self.0.by.name()
     }
 
     /// `iss`: the issuer, which is the provider's ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)).

@@ -13,7 +13,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 #[cfg(feature = "websocket")]
 use crate::token_places::TokenPlaces;
 use crate::{
-    accepted::Accepted,
+    accepted::{Accepted, By},
     bearer::{Credentials, Place},
     claims::Claims,
     clock::Clock,
@@ -132,20 +132,24 @@ impl Policy {
     }
 
     pub(crate) fn still_accepts(&self, accepted: &Accepted) -> bool {
-        let Accepted { provider, generation, lifetime, claims, .. } = accepted;
+        let Accepted { by, generation, lifetime, claims, .. } = accepted;
         lifetime.contains(self.clock.unix_time())
-            && provider.verifies_with(*generation, &self.clock)
-            && (!provider.is_tenant || self.is_still_tenant(provider, claims))
+            && match by {
+                By::Configured(provider) => provider.verifies_with(*generation, &self.clock),
+                By::Tenant { policy, .. } => self.tenant_of(claims).is_some_and(|tenant| {
+                    // Not another's by now.
+                    Arc::as_ptr(&tenant) == policy.as_ptr()
+                        && tenant.verifies_with(*generation, &self.clock)
+                }),
+            }
     }
 
-    /// Whether the token's issuer is this tenant, and not nobody's or another's by now.
-    fn is_still_tenant(&self, provider: &Arc<ProviderPolicy>, claims: &Object) -> bool {
-        let tenants = self.keys.as_ref().and_then(|keys| keys.tenants.as_ref());
-        match (tenants, validation::issuer(claims)) {
-            (Some(tenants), Ok(issuer)) => {
-                matches!(tenants.find(issuer), Found::Tenant(found) if Arc::ptr_eq(&found, provider))
-            }
-            _ => false,
+    /// The tenant whose issuer the token has, if that is known.
+    fn tenant_of(&self, claims: &Object) -> Option<Arc<ProviderPolicy>> {
+        let tenants = self.keys.as_ref()?.tenants.as_ref()?;
+        match tenants.find(validation::issuer(claims).ok()?) {
+            Found::Tenant(tenant) => Some(tenant),
+            _ => None,
         }
     }
 
@@ -178,8 +182,8 @@ impl Policy {
             .verified
             .as_ref()
             .filter(|_| !provider.wants_fresh_keys() && self.is_first(&provider, &claims));
-        let (token, clock) = (token.into(), self.clock.clone());
-        let claims = Claims::new(Accepted { provider, generation, lifetime, claims, token, clock });
+        let (by, token, clock) = (By::from(provider), token.into(), self.clock.clone());
+        let claims = Claims::new(Accepted { by, generation, lifetime, claims, token, clock });
         if let Some(verified) = verified {
             verified.insert(&claims, self.clock.unix_time());
         }

@@ -208,10 +208,7 @@ impl State {
 
     /// Why it ends, when it does.
     async fn end(&self, follow: Option<&OAuth2>) -> Error {
-        let remote = self.lock().accepted().provider.remote().cloned();
-        // Where every request fetches, each look would be a change.
-        let remote = remote.filter(|remote| follow.is_some() && !remote.is_always_fetched());
-        let mut changes = remote.map(|remote| remote.changes());
+        let mut changes = follow.and_then(|_| self.lock().accepted().by.changes_of_keys());
         loop {
             let claims = self.claims();
             let accepted = claims.accepted();
@@ -255,13 +252,17 @@ async fn again(oauth2: &OAuth2, accepted: &Accepted) -> Result<Claims, Error> {
     oauth2.decide(&Credentials::found((&*accepted.token).into(), usize::MAX)?).await
 }
 
+/// Never, if there are none to come.
 async fn changed(changes: &mut Option<watch::Receiver<()>>) {
-    if let Some(changes) = changes
-        && changes.changed().await.is_ok()
-    {
-        return;
+    match changes {
+        Some(receiver) => {
+            if receiver.changed().await.is_err() {
+                // The tenant has gone. It is looked for once more, and then only now and then.
+                *changes = None;
+            }
+        }
+        None => std::future::pending().await,
     }
-    std::future::pending().await
 }
 
 fn expired(accepted: &Accepted) -> Error {

@@ -52,11 +52,13 @@ async fn the_serde_form_does_what_the_builder_does() {
         ("accounts.google.com", "client-1", Algorithm::RS256, "google"),
         ("https://idp.test", "api-2", Algorithm::HS256, "own"),
     ] {
-        let token = Token::new(issuer, audience).expires_in(-29).sign(key(algorithm));
+        // Made before the token, whose time is short.
+        let key = key(algorithm);
+        let token = Token::new(issuer, audience).expires_in(-29).sign(key);
         assert_eq!(oauth2.verify(&token).await.unwrap().provider(), provider);
-        let token = Token::new(issuer, audience).expires_in(-31).sign(key(algorithm));
+        let token = Token::new(issuer, audience).expires_in(-31).sign(key);
         assert!(oauth2.verify(&token).await.is_err());
-        let token = Token::new(issuer, "other").sign(key(algorithm));
+        let token = Token::new(issuer, "other").sign(key);
         assert!(oauth2.verify(&token).await.is_err());
     }
 }

@@ -12,8 +12,8 @@ use std::{
 
 use futures_util::FutureExt;
 use oauth2_actix::{
-    Algorithm, Claims, ErrorKind, Keys, OAuth2, OAuth2Builder, Provider, Tenant, TenantLookup,
-    Tenants, TokenCache,
+    Algorithm, Claims, ErrorKind, KeySource, Keys, OAuth2, OAuth2Builder, Provider, Tenant,
+    TenantLookup, Tenants, TokenCache,
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{api::Api, client, keys::key};
@@ -353,6 +353,49 @@ async fn which_keys_are_tried_is_said_by_their_latest_order() {
     oauth2.refresh_now().await.unwrap();
     assert!(hits(&oauth2, &last).await);
     assert_eq!(kind(&oauth2, &first).await, Some(ErrorKind::SignatureInvalid));
+}
+
+/// Customers whose provider is another one at each lookup, and how many of those there are still.
+struct Restless(Arc<()>);
+
+struct Keeper(#[expect(dead_code, reason = "it is counted")] Arc<()>);
+
+impl KeySource for Keeper {
+    async fn keys(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
+        Ok(key(Algorithm::ES256).jwk_set().to_string())
+    }
+}
+
+impl TenantLookup for Restless {
+    async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
+        let keys = Keys::source(Keeper(Arc::clone(&self.0)));
+        let provider = Provider::new().issuer(issuer).audience("api").keys(keys);
+        Ok(Some(Tenant::new("customer", provider)))
+    }
+}
+
+#[tokio::test]
+async fn tenants_that_are_gone_are_not_kept_by_their_tokens() {
+    let (count, clock) = (Arc::new(()), ManualClock::new());
+    let oauth2 = builder()
+        .tenants(Tenants::new(Restless(Arc::clone(&count))).lifetime(HOUR))
+        .key_refresh_minutes(60)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    for number in 0..20 {
+        let good = token()
+            .claim("iss", "https://customer.test")
+            .claim("jti", number.to_string())
+            .sign(key(Algorithm::ES256));
+        let claims = oauth2.verify(&good).await.unwrap();
+        assert_eq!(claims.provider(), "customer");
+        assert!(are_one(&claims, &oauth2.verify(&good).await.unwrap()));
+        clock.advance(HOUR);
+    }
+    assert_eq!(oauth2.token_cache_status().entries, 20);
+    // The lookup, and few more: the engine may not be done with the last one.
+    assert!(Arc::strong_count(&count) <= 5, "{}", Arc::strong_count(&count));
 }
 
 /// Accepted at once or not, as all tokens are here.
