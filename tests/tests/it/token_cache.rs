@@ -217,6 +217,33 @@ async fn it_ends_when_the_key_leaves_its_set() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_published_otherwise_is_another() {
+    let rsa = key(Algorithm::RS256);
+    let with = |name: &str, value: &str| {
+        let mut jwk = rsa.public_jwk();
+        jwk["alg"] = json!("RS256");
+        jwk[name] = json!(value);
+        Answer::json(&json!({"keys": [jwk]}))
+    };
+    let server = KeyServer::start(with("alg", "RS256")).unwrap();
+    let oauth2 = fetched(&server).build().unwrap();
+    let good = token().sign(rsa);
+    for (answer, why) in [
+        (with("alg", "PS256"), ErrorKind::AlgorithmNotAllowed),
+        (with("kid", "renamed"), ErrorKind::KeyUnknown),
+        (keys(&[&SigningKey::generate(Algorithm::RS256, rsa.kid())]), ErrorKind::SignatureInvalid),
+    ] {
+        server.answer(with("alg", "RS256"));
+        oauth2.refresh_now().await.unwrap();
+        assert!(hits(&oauth2, &good).await);
+        // At once, with nothing between that would make another set of it.
+        server.answer(answer);
+        oauth2.refresh_now().await.unwrap();
+        assert_eq!(kind(&oauth2, &good).await, Some(why));
+    }
+}
+
+#[tokio::test]
 async fn a_refresh_that_changes_nothing_ends_nothing() {
     let (one, other) = (key(Algorithm::ES256), key(Algorithm::EdDSA));
     let server = KeyServer::start(keys(&[one, other])).unwrap();
