@@ -111,7 +111,7 @@ impl VerifiedTokens {
         }
         let now = now.as_secs();
         let mut gone = None;
-        let came_before = {
+        let (came_before, is_turn) = {
             let mut notes = bucket.lock();
             let place = bucket
                 .position(tag, &accepted.token)
@@ -121,16 +121,17 @@ impl VerifiedTokens {
             }
             match notes.position(|occupied| occupied.is_none()) {
                 Some(place) if self.occupy(bucket, &mut notes, place, tag, occupied, accepted) => {
-                    None
+                    (false, false)
                 }
                 // There is no room without somebody else's leaving.
-                _ => Some(notes.came_before(tag)),
+                _ => (notes.came_before(tag), notes.next_turned_away.is_multiple_of(SWEEPER)),
             }
         };
         // Freed without the lock.
         drop(gone);
-        let Some(came_before) = came_before else { return };
-        self.sweep(now, came_before, occupied.bytes());
+        if came_before || is_turn {
+            self.sweep(now, came_before, occupied.bytes());
+        }
         if came_before {
             self.take_turn(bucket, tag, occupied, accepted);
         }
@@ -338,8 +339,12 @@ const HASHED: usize = 32;
 /// Buckets that are passed at most, those without any token among them.
 const PASSED: usize = 1024;
 
-/// Buckets that a token which finds no place has swept for what is over.
-const SWEPT: usize = 2;
+/// Of tokens that find no place, one in so many has buckets swept for what is over: they are far from
+/// each other in memory.
+const SWEEPER: u8 = 8;
+
+/// How many it has swept.
+const SWEPT: usize = 4;
 
 /// Buckets that one which is to have a place has swept at most.
 const SWEPT_FOR_ROOM: usize = 32;
