@@ -20,7 +20,7 @@ pub(crate) struct Accepted {
     pub(crate) generation: Generation,
     pub(crate) lifetime: Lifetime,
     pub(crate) claims: Object,
-    /// The token itself, to know it again.
+    /// The token itself, to know it again. Empty where it is not remembered.
     pub(crate) token: Box<[u8]>,
     /// By which its times are judged.
     pub(crate) clock: Clock,

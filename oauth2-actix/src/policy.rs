@@ -174,18 +174,21 @@ impl Policy {
         })))
     }
 
-    /// The claims of a token that was just verified. It is remembered.
-    fn accept(&self, grounds: Grounds, claims: Object, token: impl Into<Box<[u8]>>) -> Claims {
+    /// The claims of a token that was just verified. It is remembered, if there is a place for it.
+    fn accept(&self, grounds: Grounds, claims: Object, token: &[u8]) -> Claims {
         let Grounds { provider, generation, lifetime } = grounds;
-        // Where every request wants fresh keys, it would never be asked for.
-        let verified = self
-            .verified
-            .as_ref()
-            .filter(|_| !provider.wants_fresh_keys() && self.is_first(&provider, &claims));
-        let (by, token, clock) = (By::from(provider), token.into(), self.clock.clone());
+        let now = self.clock.unix_time();
+        let verified = self.verified.as_ref().filter(|verified| {
+            // Where every request wants fresh keys, it would never be asked for.
+            !provider.wants_fresh_keys()
+                && verified.has_place(token, now)
+                && self.is_first(&provider, &claims)
+        });
+        let token = if verified.is_some() { token.into() } else { Box::default() };
+        let (by, clock) = (By::from(provider), self.clock.clone());
         let claims = Claims::new(Accepted { by, generation, lifetime, claims, token, clock });
         if let Some(verified) = verified {
-            verified.insert(&claims, self.clock.unix_time());
+            verified.insert(&claims, now);
         }
         claims
     }
@@ -324,7 +327,7 @@ impl Policy {
             None => match self.look_up(keys, &pending).await? {
                 // The wait may have taken seconds, but the times were checked after it.
                 Asked::Accepted(grounds) => {
-                    return Ok(self.accept(grounds, pending.jws.claims, pending.token));
+                    return Ok(self.accept(grounds, pending.jws.claims, &pending.token));
                 }
                 Asked::Undecided { wanted, verdict } => {
                     pending.verdict = verdict;
@@ -350,7 +353,7 @@ impl Policy {
                         self.time_limits,
                     )?;
                     let grounds = Grounds { provider, generation, lifetime };
-                    return Ok(self.accept(grounds, pending.jws.claims, pending.token));
+                    return Ok(self.accept(grounds, pending.jws.claims, &pending.token));
                 }
                 Ok(found) => verdict = more_telling(verdict, found.into()),
                 Err(error) => verdict = more_telling(verdict, error),

@@ -7,7 +7,7 @@ use std::{
     num::NonZeroU32,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -33,29 +33,29 @@ pub(crate) struct VerifiedTokens {
     hand: AtomicUsize,
 }
 
+/// Laid out so that a token which is not there, and finds no place, touches the first line of 64 bytes alone.
 #[derive(Default)]
+#[repr(C, align(64))]
 struct Bucket {
-    places: [Place; PLACES],
+    tags: [AtomicU32; PLACES],
+    /// One bit for each place: whether its token was found since it was last looked at for want of a place.
+    used: AtomicU8,
     notes: Mutex<Notes>,
+    entries: [ArcSwapOption<Accepted>; PLACES],
 }
 
-/// What is read when a token is looked for. Changed by the holder of the bucket's notes.
+/// What those know who change a bucket.
 #[derive(Default)]
-struct Place {
-    tag: AtomicU32,
-    /// Whether it was found since it was last looked at for want of a place.
-    used: AtomicBool,
-    entry: ArcSwapOption<Accepted>,
-}
-
-#[derive(Default)]
+#[repr(C)]
 struct Notes {
-    occupied: [Option<Occupied>; PLACES],
     /// Tags of tokens that found no place, the latest of them.
     turned_away: [u32; TURNED_AWAY],
     next_turned_away: u8,
     /// The place that is looked at next when one must go.
     hand: u8,
+    /// One bit for each place.
+    taken: u8,
+    occupied: [Option<Occupied>; PLACES],
 }
 
 /// What is known of an entry without a look at it.
@@ -89,71 +89,62 @@ impl VerifiedTokens {
     /// the caller to say.
     pub(crate) fn find(&self, token: &[u8]) -> Option<Claims> {
         let (bucket, tag) = self.place_of(token);
-        bucket.get()?.places.iter().find_map(|place| {
-            let accepted = place.of(tag, token)?;
-            // Written only if it changes, so that workers do not wait for each other's caches.
-            if !place.used.load(Ordering::Relaxed) {
-                place.used.store(true, Ordering::Relaxed);
-            }
-            Some(Claims::of(Arc::clone(accepted.as_ref()?)))
-        })
+        let bucket = bucket.get()?;
+        let (place, accepted) = bucket.find(tag, token)?;
+        // Written only if it changes, so that workers do not wait for each other's caches.
+        if bucket.used.load(Ordering::Relaxed) & (1 << place) == 0 {
+            bucket.used.fetch_or(1 << place, Ordering::Relaxed);
+        }
+        Some(Claims::of(Arc::clone(accepted.as_ref()?)))
     }
 
-    /// Remembers a token that was verified, if there is a place for it.
+    /// Whether there may be a place for a token that was just verified. If not, it has one when it
+    /// comes again soon.
+    pub(crate) fn has_place(&self, token: &[u8], now: Duration) -> bool {
+        let (bucket, tag) = self.place_of(token);
+        let Some(bucket) = bucket.get() else { return true };
+        let has_room = self.entries.has_room() && self.bytes.has_room();
+        let mut notes = bucket.lock();
+        if (has_room && notes.taken != u8::MAX) || notes.came_before(tag) {
+            return true;
+        }
+        drop(notes);
+        if tag.is_multiple_of(SWEEPER) {
+            self.sweep(now.as_secs(), false, usize::MAX);
+        }
+        false
+    }
+
+    /// Remembers a token that was verified, and for which there may be a place.
     pub(crate) fn insert(&self, claims: &Claims, now: Duration) {
         let accepted = claims.shared();
-        let (bucket, tag) = self.place_of(&accepted.token);
-        let bucket = bucket.get_or_init(Box::default);
         let Some(occupied) = Occupied::by(accepted) else { return };
         if occupied.bytes() > self.bytes.limit {
             // Nobody's leaving would make room for it.
             return;
         }
-        let now = now.as_secs();
-        let mut gone = None;
-        let (came_before, is_turn) = {
-            let mut notes = bucket.lock();
-            let place = bucket
-                .position(tag, &accepted.token)
-                .or_else(|| notes.position(|occupied| occupied.is_some_and(|o| o.is_over(now))));
-            if let Some(place) = place {
-                gone = self.vacate(bucket, &mut notes, place);
-            }
-            match notes.position(|occupied| occupied.is_none()) {
-                Some(place) if self.occupy(bucket, &mut notes, place, tag, occupied, accepted) => {
-                    (false, false)
-                }
-                // There is no room without somebody else's leaving.
-                _ => (notes.came_before(tag), notes.next_turned_away.is_multiple_of(SWEEPER)),
-            }
-        };
-        // Freed without the lock.
-        drop(gone);
-        if came_before || is_turn {
-            self.sweep(now, came_before, occupied.bytes());
+        let (bucket, tag) = self.place_of(&accepted.token);
+        let bucket = bucket.get_or_init(Box::default);
+        if !self.entries.has_room() || !self.bytes.has_room_for(occupied.bytes()) {
+            self.sweep(now.as_secs(), true, occupied.bytes());
         }
-        if came_before {
-            self.take_turn(bucket, tag, occupied, accepted);
-        }
-    }
-
-    pub(crate) fn status(&self) -> TokenCacheStatus {
-        TokenCacheStatus { entries: self.entries.taken(), bytes: self.bytes.taken() }
-    }
-
-    /// Takes a free place, or that of one that was not used of late.
-    fn take_turn(&self, bucket: &Bucket, tag: u32, occupied: Occupied, accepted: &Arc<Accepted>) {
         let mut notes = bucket.lock();
-        // Another worker may have been faster.
         let place = bucket
-            .position(tag, &accepted.token)
+            .find(tag, &accepted.token)
+            .map(|(place, _)| place)
             .or_else(|| notes.position(|occupied| occupied.is_none()))
-            .unwrap_or_else(|| notes.next_to_go(&bucket.places));
+            .or_else(|| notes.position(|it| it.is_some_and(|it| it.is_over(now.as_secs()))))
+            .unwrap_or_else(|| notes.next_to_go(&bucket.used));
         let gone = self.vacate(bucket, &mut notes, place);
         // If there still is no room, the token is verified once more.
         self.occupy(bucket, &mut notes, place, tag, occupied, accepted);
         drop(notes);
+        // Freed without the lock.
         drop(gone);
+    }
+
+    pub(crate) fn status(&self) -> TokenCacheStatus {
+        TokenCacheStatus { entries: self.entries.taken(), bytes: self.bytes.taken() }
     }
 
     /// Looks through a few buckets for what is over and, if somebody is to have its place, for what
@@ -168,8 +159,7 @@ impl VerifiedTokens {
             let mut notes = bucket.lock();
             for (index, gone) in gone.iter_mut().enumerate() {
                 let Some(occupied) = notes.occupied[index] else { continue };
-                let unused =
-                    also_unused && !bucket.places[index].used.swap(false, Ordering::Relaxed);
+                let unused = also_unused && !bucket.forget_use(index);
                 if unused || occupied.is_over(now) {
                     *gone = self.vacate(bucket, &mut notes, index);
                     freed += occupied.bytes();
@@ -202,18 +192,19 @@ impl VerifiedTokens {
             return false;
         }
         notes.occupied[index] = Some(occupied);
-        let place = &bucket.places[index];
-        place.used.store(false, Ordering::Relaxed);
-        place.tag.store(tag, Ordering::Relaxed);
-        place.entry.store(Some(Arc::clone(accepted)));
+        notes.taken |= 1 << index;
+        bucket.forget_use(index);
+        bucket.tags[index].store(tag, Ordering::Relaxed);
+        bucket.entries[index].store(Some(Arc::clone(accepted)));
         true
     }
 
     fn vacate(&self, bucket: &Bucket, notes: &mut Notes, index: usize) -> Option<Arc<Accepted>> {
         let occupied = notes.occupied[index].take()?;
+        notes.taken &= !(1 << index);
         self.entries.give(1);
         self.bytes.give(occupied.bytes());
-        bucket.places[index].entry.swap(None)
+        bucket.entries[index].swap(None)
     }
 
     /// A bucket, and what tells a token from most others there. The end of a signature is as good as
@@ -233,20 +224,17 @@ impl Bucket {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn position(&self, tag: u32, token: &[u8]) -> Option<usize> {
-        self.places.iter().position(|place| place.of(tag, token).is_some())
+    /// The place of this very token, and what is there.
+    fn find(&self, tag: u32, token: &[u8]) -> Option<(usize, Guard<Option<Arc<Accepted>>>)> {
+        (0..PLACES)
+            .filter(|index| self.tags[*index].load(Ordering::Relaxed) == tag)
+            .map(|index| (index, self.entries[index].load()))
+            .find(|(_, entry)| entry.as_ref().is_some_and(|accepted| *accepted.token == *token))
     }
-}
 
-impl Place {
-    /// What is there, if it is of this very token.
-    fn of(&self, tag: u32, token: &[u8]) -> Option<Guard<Option<Arc<Accepted>>>> {
-        if self.tag.load(Ordering::Relaxed) != tag {
-            return None;
-        }
-        let entry = self.entry.load();
-        let is_it = entry.as_ref().is_some_and(|accepted| *accepted.token == *token);
-        is_it.then_some(entry)
+    /// Whether the place's token was found since this was last asked.
+    fn forget_use(&self, index: usize) -> bool {
+        self.used.fetch_and(!(1 << index), Ordering::Relaxed) & (1 << index) != 0
     }
 }
 
@@ -267,12 +255,12 @@ impl Notes {
     }
 
     /// The first place whose token was not used since the hand last passed.
-    fn next_to_go(&mut self, places: &[Place; PLACES]) -> usize {
+    fn next_to_go(&mut self, used: &AtomicU8) -> usize {
         // After one round all are as good as unused, whatever others find meanwhile.
         for _ in 0..PLACES {
             let index = usize::from(self.hand) % PLACES;
             self.hand = self.hand.wrapping_add(1);
-            if !places[index].used.swap(false, Ordering::Relaxed) {
+            if used.fetch_and(!(1 << index), Ordering::Relaxed) & (1 << index) == 0 {
                 return index;
             }
         }
@@ -311,6 +299,14 @@ impl Budget {
             .is_ok()
     }
 
+    fn has_room(&self) -> bool {
+        self.has_room_for(1)
+    }
+
+    fn has_room_for(&self, amount: usize) -> bool {
+        self.taken().checked_add(amount).is_some_and(|taken| taken <= self.limit)
+    }
+
     fn give(&self, amount: usize) {
         self.taken.fetch_sub(amount, Ordering::Relaxed);
     }
@@ -341,7 +337,7 @@ const PASSED: usize = 1024;
 
 /// Of tokens that find no place, one in so many has buckets swept for what is over: they are far from
 /// each other in memory.
-const SWEEPER: u8 = 8;
+const SWEEPER: u32 = 8;
 
 /// How many it has swept.
 const SWEPT: usize = 4;

@@ -62,7 +62,7 @@ pub use actix_ws::{
     AggregatedMessage, CloseCode, CloseReason, Closed, Item, Message, ProtocolError,
 };
 
-use self::session::{Shared, State};
+use self::session::{Followed, Shared, State};
 use crate::{Claims, OAuth2, Requirement};
 
 /// Begins a session for a request that [`OAuth2`] let in with claims. Nothing happens before
@@ -120,8 +120,12 @@ impl<'a> Upgrade<'a> {
         }
         let (response, session, messages) =
             actix_ws::handle_with_protocols(self.request, self.body, &self.protocols)?;
+        let follows = match self.follow {
+            Some(oauth2) => Some(Followed::new(oauth2, self.request)?),
+            None => None,
+        };
         let (state, ended) = State::new(claims, self.requirement);
-        let watcher = rt::spawn(state.clone().watch(session.clone(), self.follow));
+        let watcher = rt::spawn(state.clone().watch(session.clone(), follows));
         let shared = Shared::new(state, watcher);
         let messages = Messages::new(messages, shared.clone(), ended);
         Ok((response, Session::new(session, shared), messages))

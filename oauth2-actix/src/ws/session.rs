@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use actix_web::web::Bytes;
+use actix_web::{HttpRequest, web::Bytes};
 use actix_ws::{CloseReason, Closed};
 use bytestring::ByteString;
 use tokio::{
@@ -73,6 +73,7 @@ impl Session {
             return Err(expired(current.accepted()));
         }
         *state.lock() = renewed.clone();
+        *state.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.into());
         state.renewed.notify_one();
         Ok(renewed)
     }
@@ -171,9 +172,29 @@ impl Drop for Shared {
     }
 }
 
+/// A token that is checked again when its keys have changed.
+pub(super) struct Followed {
+    oauth2: OAuth2,
+    token: Box<[u8]>,
+}
+
+impl Followed {
+    /// That of a request.
+    pub(super) fn new(oauth2: OAuth2, request: &HttpRequest) -> Result<Self, Error> {
+        let token = oauth2.0.credentials(request.head())?.0.as_bytes().into();
+        Ok(Self { oauth2, token })
+    }
+
+    async fn decide(&self) -> Result<Claims, Error> {
+        self.oauth2.decide(&Credentials::found((&*self.token).into(), usize::MAX)?).await
+    }
+}
+
 /// What decides when a session ends.
 pub(super) struct State {
     claims: Mutex<Claims>,
+    /// The last one that renewed the session, until it is followed.
+    token: Mutex<Option<Box<str>>>,
     requirement: Option<Requirement>,
     renewed: Notify,
     ended: watch::Sender<bool>,
@@ -183,7 +204,8 @@ impl State {
     pub(super) fn new(claims: Claims, requirement: Option<Requirement>) -> (Arc<Self>, Ended) {
         let (ended, receiver) = watch::channel(false);
         let claims = Mutex::new(claims);
-        (Arc::new(Self { claims, requirement, renewed: Notify::new(), ended }), receiver)
+        let (token, renewed) = (Mutex::default(), Notify::new());
+        (Arc::new(Self { claims, token, requirement, renewed, ended }), receiver)
     }
 
     fn claims(&self) -> Claims {
@@ -195,8 +217,12 @@ impl State {
     }
 
     /// Waits for the end, and ends the session.
-    pub(super) async fn watch(self: Arc<Self>, session: actix_ws::Session, follow: Option<OAuth2>) {
-        let why = self.end(follow.as_ref()).await;
+    pub(super) async fn watch(
+        self: Arc<Self>,
+        session: actix_ws::Session,
+        follows: Option<Followed>,
+    ) {
+        let why = self.end(follows).await;
         tracing::debug!(target: "oauth2_actix", reason = %why, "a WebSocket session ends");
         // The handler first: it sends and hears nothing from now on.
         self.ended.send_replace(true);
@@ -207,8 +233,9 @@ impl State {
     }
 
     /// Why it ends, when it does.
-    async fn end(&self, follow: Option<&OAuth2>) -> Error {
-        let mut changes = follow.and_then(|_| self.lock().accepted().by.changes_of_keys());
+    async fn end(&self, mut follows: Option<Followed>) -> Error {
+        let mut changes =
+            follows.as_ref().and_then(|_| self.lock().accepted().by.changes_of_keys());
         loop {
             let claims = self.claims();
             let accepted = claims.accepted();
@@ -220,12 +247,17 @@ impl State {
             if let Some(changes) = &mut changes {
                 changes.borrow_and_update();
             }
-            if let Some(oauth2) = follow
-                && !oauth2.0.still_accepts(accepted)
-            {
-                match again(oauth2, accepted).await {
-                    Ok(renewed) => self.replace(&claims, renewed),
-                    Err(error) => return error,
+            // Whether anybody follows it or not, nobody else wants it.
+            let token = self.token.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(follows) = &mut follows {
+                if let Some(token) = token {
+                    follows.token = token.into_boxed_bytes();
+                }
+                if !follows.oauth2.0.still_accepts(accepted) {
+                    match follows.decide().await {
+                        Ok(renewed) => self.replace(&claims, renewed),
+                        Err(error) => return error,
+                    }
                 }
             }
             // The wall clock may be set meanwhile.
@@ -245,11 +277,6 @@ impl State {
             *claims = renewed;
         }
     }
-}
-
-/// Decides on the same token once more.
-async fn again(oauth2: &OAuth2, accepted: &Accepted) -> Result<Claims, Error> {
-    oauth2.decide(&Credentials::found((&*accepted.token).into(), usize::MAX)?).await
 }
 
 /// Never, if there are none to come.
