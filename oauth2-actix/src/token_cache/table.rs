@@ -23,8 +23,8 @@ use crate::{accepted::Accepted, claims::Claims};
 /// bucket has a lock for those who change it, held for a few comparisons and never while anything is
 /// verified, freed or waited for.
 pub(crate) struct VerifiedTokens {
-    /// Random for each process: nobody can tell which tokens share a bucket.
-    hasher: RandomState,
+    /// Random: nobody can tell which tokens share a bucket.
+    seed: [u64; WORDS],
     /// Each is laid out when the first token comes that belongs there.
     buckets: Box<[OnceLock<Box<Bucket>>]>,
     entries: Budget,
@@ -76,8 +76,9 @@ impl VerifiedTokens {
     pub(super) fn new(max_entries: usize, max_bytes: usize) -> Self {
         // Twice the places: a bucket is seldom full before the table is.
         let buckets = (max_entries * 2).div_ceil(PLACES);
+        let random = RandomState::new();
         Self {
-            hasher: RandomState::new(),
+            seed: std::array::from_fn(|index| random.hash_one(index)),
             buckets: (0..buckets).map(|_| OnceLock::new()).collect(),
             entries: Budget::new(max_entries),
             bytes: Budget::new(max_bytes),
@@ -207,12 +208,26 @@ impl VerifiedTokens {
         bucket.entries[index].swap(None)
     }
 
-    /// A bucket, and what tells a token from most others there. The end of a signature is as good as
-    /// random, and nobody can choose it for a token that was verified; that the whole token is equal
-    /// is seen later.
+    /// A bucket, and what tells a token from most others there.
+    ///
+    /// The end of a signature is as good as random, and nobody can choose it for a token that was verified:
+    /// two products mix it well enough. That the whole token is equal is seen later.
     fn place_of(&self, token: &[u8]) -> (&OnceLock<Box<Bucket>>, u32) {
-        let end = &token[token.len().saturating_sub(HASHED)..];
-        let hash = self.hasher.hash_one(end);
+        let end = &token[token.len().saturating_sub(WORDS * 8)..];
+        let mut words = self.seed;
+        for (word, bytes) in words.iter_mut().zip(end.chunks(8)) {
+            let mut padded = [0; 8];
+            padded[..bytes.len()].copy_from_slice(bytes);
+            *word ^= u64::from_le_bytes(padded);
+        }
+        let folded = |one: u64, other: u64| {
+            let product = u128::from(one) * u128::from(other);
+            product as u64 ^ (product >> 64) as u64
+        };
+        let hash = folded(
+            folded(words[0], words[1]) ^ self.seed[2],
+            folded(words[2], words[3]) ^ self.seed[0],
+        );
         let index = (u128::from(hash) * self.buckets.len() as u128) >> 64;
         (&self.buckets[index as usize], hash as u32)
     }
@@ -329,8 +344,8 @@ const PLACES: usize = 8;
 /// Tags that a bucket keeps of tokens that found no place.
 const TURNED_AWAY: usize = 4;
 
-/// Bytes of a token that are hashed: 24 of its signature.
-const HASHED: usize = 32;
+/// Words of eight bytes at a token's end that are hashed: 24 bytes of its signature.
+const WORDS: usize = 4;
 
 /// Buckets that are passed at most, those without any token among them.
 const PASSED: usize = 1024;
