@@ -554,6 +554,26 @@ fn what_is_used_takes_the_place_of_what_is_not() {
 }
 
 #[test]
+fn what_is_used_outlives_what_is_not() {
+    let oauth2 = hmac(TokenCache::new().max_entries(400)).build().unwrap();
+    let tokens: Vec<String> = (0..400).map(numbered).collect();
+    let known: Vec<Claims> = tokens.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
+    for number in 1_000..1_150 {
+        // Every other one is used between any two newcomers.
+        tokens.iter().step_by(2).for_each(|token| drop(accepts(&oauth2, token)));
+        let newcomer = numbered(number);
+        accepts(&oauth2, &newcomer).unwrap();
+        accepts(&oauth2, &newcomer).unwrap();
+    }
+    let mut still = [0; 2];
+    for (index, (token, claims)) in tokens.iter().zip(&known).enumerate() {
+        still[index % 2] += usize::from(are_one(claims, &accepts(&oauth2, token).unwrap()));
+    }
+    let [used, unused] = still;
+    assert!(used > 150 && unused < 100, "{used} {unused}");
+}
+
+#[test]
 fn what_is_over_gives_its_place() {
     let clock = ManualClock::new();
     let oauth2 = hmac(TokenCache::new().max_entries(300)).clock(clock.clone()).build().unwrap();
