@@ -178,17 +178,17 @@ impl Policy {
     fn accept(&self, grounds: Grounds, claims: Object, token: &[u8]) -> Claims {
         let Grounds { provider, generation, lifetime } = grounds;
         let now = self.clock.unix_time();
-        let verified = self.verified.as_ref().filter(|verified| {
-            // Where every request wants fresh keys, it would never be asked for.
-            !provider.wants_fresh_keys()
-                && verified.has_place(token, now)
-                && self.is_first(&provider, &claims)
+        // Where every request wants fresh keys, it would never be asked for.
+        let remembers = !provider.wants_fresh_keys() && self.is_first(&provider, &claims);
+        let place = self.verified.as_ref().filter(|_| remembers).and_then(|verified| {
+            let place = verified.place_for(token, now)?;
+            Some((verified, place))
         });
-        let token = if verified.is_some() { token.into() } else { Box::default() };
+        let token = if place.is_some() { token.into() } else { Box::default() };
         let (by, clock) = (By::from(provider), self.clock.clone());
         let claims = Claims::new(Accepted { by, generation, lifetime, claims, token, clock });
-        if let Some(verified) = verified {
-            verified.insert(&claims, now);
+        if let Some((verified, place)) = place {
+            verified.insert(&claims, place, now);
         }
         claims
     }

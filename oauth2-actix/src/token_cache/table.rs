@@ -66,6 +66,15 @@ struct Occupied {
     size: NonZeroU32,
 }
 
+/// Which place a token may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PlaceFor {
+    /// One that nobody has.
+    IfFree,
+    /// Also one of somebody who was not used of late: it came before.
+    Somebodys,
+}
+
 /// Something of which there is so much, exactly.
 struct Budget {
     limit: usize,
@@ -99,25 +108,28 @@ impl VerifiedTokens {
         Some(Claims::of(Arc::clone(accepted.as_ref()?)))
     }
 
-    /// Whether there may be a place for a token that was just verified. If not, it has one when it
-    /// comes again soon.
-    pub(crate) fn has_place(&self, token: &[u8], now: Duration) -> bool {
+    /// Which place there may be for a token that was just verified. If none, there is one when it comes
+    /// again soon.
+    pub(crate) fn place_for(&self, token: &[u8], now: Duration) -> Option<PlaceFor> {
         let (bucket, tag) = self.place_of(token);
-        let Some(bucket) = bucket.get() else { return true };
+        let bucket = bucket.get_or_init(Box::default);
         let has_room = self.entries.has_room() && self.bytes.has_room();
         let mut notes = bucket.lock();
-        if (has_room && notes.taken != u8::MAX) || notes.came_before(tag) {
-            return true;
+        if has_room && notes.taken != u8::MAX {
+            return Some(PlaceFor::IfFree);
+        }
+        if notes.came_before(tag) {
+            return Some(PlaceFor::Somebodys);
         }
         drop(notes);
         if tag.is_multiple_of(SWEEPER) {
             self.sweep(now.as_secs(), false, usize::MAX);
         }
-        false
+        None
     }
 
     /// Remembers a token that was verified, and for which there may be a place.
-    pub(crate) fn insert(&self, claims: &Claims, now: Duration) {
+    pub(crate) fn insert(&self, claims: &Claims, place: PlaceFor, now: Duration) {
         let accepted = claims.shared();
         let Some(occupied) = Occupied::by(accepted) else { return };
         if occupied.bytes() > self.bytes.limit {
@@ -127,6 +139,10 @@ impl VerifiedTokens {
         let (bucket, tag) = self.place_of(&accepted.token);
         let bucket = bucket.get_or_init(Box::default);
         if !self.entries.has_room() || !self.bytes.has_room_for(occupied.bytes()) {
+            // Where there is a little room, but not enough.
+            if place == PlaceFor::IfFree && !bucket.lock().came_before(tag) {
+                return;
+            }
             self.sweep(now.as_secs(), true, occupied.bytes());
         }
         let mut notes = bucket.lock();

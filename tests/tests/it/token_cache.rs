@@ -505,6 +505,26 @@ fn what_fits_nowhere_pushes_nothing_out() {
 }
 
 #[test]
+fn nor_where_it_is_bytes_that_are_scarce() {
+    // Most of the table is empty, and there is no room all the same.
+    let cache = TokenCache::new().max_entries(10_000).max_bytes(150_000);
+    let oauth2 = hmac(cache).build().unwrap();
+    let first: Vec<String> = (0..200).map(numbered).collect();
+    let known: Vec<Claims> = first.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
+    let entries = oauth2.token_cache_status().entries;
+    assert!((20..180).contains(&entries), "{entries}");
+    for number in 1_000..4_000 {
+        assert!(accepts(&oauth2, &numbered(number)).is_some());
+    }
+    let still = first
+        .iter()
+        .zip(&known)
+        .filter(|(token, claims)| are_one(claims, &accepts(&oauth2, token).unwrap()))
+        .count();
+    assert!(still + 2 >= entries, "{still} of {entries}");
+}
+
+#[test]
 fn refused_tokens_push_nothing_out() {
     let oauth2 = hmac(TokenCache::new().max_entries(500)).build().unwrap();
     let often: Vec<String> = (0..50).map(numbered).collect();
