@@ -30,12 +30,20 @@ impl Scenario {
     /// Puts all contenders under load, round by round.
     pub(crate) fn run(self, options: &Options, tokens: &Tokens) -> Column {
         cores::stay_on(cores::GENERATOR);
-        let mut column = Column(Contender::ALL.map(|_| Vec::new()));
+        let mut column = Column { rounds: Contender::ALL.map(|_| Vec::new()), disturbed: 0 };
         for round in 0..options.rounds {
             for turn in 0..Contender::ALL.len() {
                 // Whoever comes first is another one each time.
                 let index = (round + turn) % Contender::ALL.len();
-                column.0[index].push(self.measure(Contender::ALL[index], options, tokens));
+                let mut measured = self.measure(Contender::ALL[index], options, tokens);
+                for _ in 0..TRIES {
+                    if measured.server >= UNDISTURBED {
+                        break;
+                    }
+                    column.disturbed += 1;
+                    measured = self.measure(Contender::ALL[index], options, tokens);
+                }
+                column.rounds[index].push(measured);
             }
         }
         column
@@ -58,11 +66,15 @@ impl Scenario {
 }
 
 /// The rounds of each contender.
-pub(crate) struct Column([Vec<Measured>; Contender::ALL.len()]);
+pub(crate) struct Column {
+    rounds: [Vec<Measured>; Contender::ALL.len()],
+    /// Measured again, since others had a part of a core.
+    pub(crate) disturbed: usize,
+}
 
 impl Column {
     fn of(&self, contender: Contender) -> &[Measured] {
-        &self.0[contender as usize]
+        &self.rounds[contender as usize]
     }
 
     pub(crate) fn requests_per_second(&self, contender: Contender) -> Spread {
@@ -86,7 +98,7 @@ impl Column {
     }
 
     fn medians(&self, value: fn(&Measured) -> f64) -> impl Iterator<Item = f64> {
-        self.0.iter().map(move |rounds| Spread::of(rounds.iter().map(value)).median)
+        self.rounds.iter().map(move |rounds| Spread::of(rounds.iter().map(value)).median)
     }
 }
 
@@ -142,6 +154,12 @@ impl fmt::Display for Spread {
         write!(formatter, "{:.3} ({:.3}..{:.3})", self.median, self.min, self.max)
     }
 }
+
+/// The share of its core that a server under load has where nobody else is at work. What it does with
+/// less says nothing of it, whatever that is, and is measured again.
+pub(crate) const UNDISTURBED: f64 = 0.95;
+/// How often again, for each.
+const TRIES: usize = 30;
 
 /// Requests before anything counts: more tokens than `OAuth2` remembers as it comes, so that its cache
 /// is full.
