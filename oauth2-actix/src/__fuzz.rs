@@ -52,7 +52,7 @@ pub fn key_document(document: &[u8], inline: bool, token: &str) -> Option<Vec<Ke
         (AlgorithmSet::asymmetric(), Origin::Fetched)
     };
     let [document, other] = [CryptoLibrary::AwsLc, CryptoLibrary::OpenSsl]
-        .map(|library| KeyDocument::parse(document, KeyPolicy { allowed, origin, library }).ok());
+        .map(|crypto| KeyDocument::parse(document, KeyPolicy { allowed, origin, crypto }).ok());
     assert_eq!(document.is_some(), other.is_some(), "of one library alone");
     let (document, other) = (document?, other?);
     assert!(document.keys.is_same_as(&other.keys), "{document:?} and {other:?}");
@@ -83,7 +83,7 @@ impl BothLibraries {
         let allowed = AlgorithmSet::from_iter([algorithm]);
         let origin = Origin::Inline;
         let [aws_lc, openssl] = [CryptoLibrary::AwsLc, CryptoLibrary::OpenSsl]
-            .map(|library| Key::from_jwk(jwk, KeyPolicy { allowed, origin, library }).ok());
+            .map(|crypto| Key::from_jwk(jwk, KeyPolicy { allowed, origin, crypto }).ok());
         assert_eq!(aws_lc.is_some(), openssl.is_some(), "of one library alone");
         Some(Self { algorithm, aws_lc: aws_lc?, openssl: openssl? })
     }

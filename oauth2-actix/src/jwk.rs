@@ -139,7 +139,7 @@ impl Key {
         let mut problem = Unusable::new("none of the provider's algorithms can use it");
         for algorithm in policy.allowed.iter() {
             if algorithm.fits(kind) && only.is_none_or(|only| only == algorithm) {
-                match material.verifier(algorithm, policy.library) {
+                match material.verifier(algorithm, policy.crypto) {
                     Ok(verifier) => verifiers.push((algorithm, verifier)),
                     Err(unusable) => problem = unusable,
                 }
@@ -157,7 +157,7 @@ impl Key {
 pub(crate) struct KeyPolicy {
     pub(crate) allowed: AlgorithmSet,
     pub(crate) origin: Origin,
-    pub(crate) library: CryptoLibrary,
+    pub(crate) crypto: CryptoLibrary,
 }
 
 /// Where a key document came from.
@@ -361,8 +361,8 @@ mod tests {
         let jwk = json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode([7; 32])});
         let jwk = jwk.as_object().expect("an object");
         let allowed = AlgorithmSet::from_iter([Algorithm::HS256]);
-        let library = CryptoLibrary::default();
-        let read = |origin| Key::from_jwk(jwk, KeyPolicy { allowed, origin, library });
+        let crypto = CryptoLibrary::default();
+        let read = |origin| Key::from_jwk(jwk, KeyPolicy { allowed, origin, crypto });
         assert!(read(Origin::Inline).is_ok());
         assert!(read(Origin::Fetched).is_err());
     }

@@ -171,7 +171,7 @@ impl OAuth2Builder {
             cooldown,
             timeout,
             clients: Arc::new(clients),
-            library: self.crypto_library.unwrap_or_else(CryptoLibrary::by_default),
+            crypto: self.crypto_library.unwrap_or_else(CryptoLibrary::by_default),
             tenant_warnings: Arc::new(Warnings::new()),
         })
     }

@@ -49,7 +49,7 @@ pub(crate) struct Defaults {
     pub(crate) cooldown: Duration,
     pub(crate) timeout: Duration,
     pub(crate) clients: Arc<Clients>,
-    pub(crate) library: CryptoLibrary,
+    pub(crate) crypto: CryptoLibrary,
     /// Strangers cause lookups, and providers that come and go would each have a rate of their own.
     pub(crate) tenant_warnings: Arc<Warnings>,
 }
@@ -104,7 +104,7 @@ impl ProviderPolicy {
         provider.check(name)?;
         let fault = |problem: &dyn fmt::Display| BuildError::of_provider(name, "keys", problem);
         let algorithms = provider.algorithm_set();
-        let library = defaults.library;
+        let crypto = defaults.crypto;
         let Some(Keys(form)) = &provider.keys else { return Err(fault(&"they are missing")) };
         let keys = match form {
             Form::Inline(document) => {
@@ -115,7 +115,7 @@ impl ProviderPolicy {
                         "its keys are given inline, so there is nothing to refresh",
                     ));
                 }
-                let policy = KeyPolicy { allowed: algorithms, origin: Origin::Inline, library };
+                let policy = KeyPolicy { allowed: algorithms, origin: Origin::Inline, crypto };
                 let KeyDocument { keys, skipped } =
                     KeyDocument::parse(document.as_bytes(), policy).map_err(|e| fault(&e))?;
                 Skipped::log(&skipped, name, &warnings.skipped);
@@ -130,7 +130,7 @@ impl ProviderPolicy {
                     ));
                 }
                 let source = source(form, provider).map_err(|problem| fault(&problem))?;
-                let policy = KeyPolicy { allowed: algorithms, origin: Origin::Fetched, library };
+                let policy = KeyPolicy { allowed: algorithms, origin: Origin::Fetched, crypto };
                 let timing = timing(name, provider, defaults)?;
                 // Not at the first request: what is wrong with a client is seen at once.
                 let asked = match &source {

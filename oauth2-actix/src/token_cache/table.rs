@@ -115,7 +115,8 @@ impl VerifiedTokens {
         let bucket = bucket.get_or_init(Box::default);
         let has_room = self.entries.has_room() && self.bytes.has_room();
         let mut notes = bucket.lock();
-        if has_room && notes.taken != u8::MAX {
+        // Or its own: other keys have verified it.
+        if (has_room && notes.taken != u8::MAX) || bucket.find(tag, token).is_some() {
             return Some(PlaceFor::IfFree);
         }
         if notes.came_before(tag) {
@@ -138,23 +139,23 @@ impl VerifiedTokens {
         }
         let (bucket, tag) = self.place_of(&accepted.token);
         let bucket = bucket.get_or_init(Box::default);
-        if !self.entries.has_room() || !self.bytes.has_room_for(occupied.bytes()) {
-            // Where there is a little room, but not enough.
+        let own = |bucket: &Bucket| bucket.find(tag, &accepted.token).map(|(place, _)| place);
+        let is_scarce = !self.entries.has_room() || !self.bytes.has_room_for(occupied.bytes());
+        if is_scarce && own(bucket).is_none() {
+            // A little room, but not enough.
             if place == PlaceFor::IfFree && !bucket.lock().came_before(tag) {
                 return;
             }
             self.sweep(now.as_secs(), true, occupied.bytes());
         }
         let mut notes = bucket.lock();
-        let place = bucket
-            .find(tag, &accepted.token)
-            .map(|(place, _)| place)
+        let index = own(bucket)
             .or_else(|| notes.position(|occupied| occupied.is_none()))
             .or_else(|| notes.position(|it| it.is_some_and(|it| it.is_over(now.as_secs()))))
             .unwrap_or_else(|| notes.next_to_go(&bucket.used));
-        let gone = self.vacate(bucket, &mut notes, place);
+        let gone = self.vacate(bucket, &mut notes, index);
         // If there still is no room, the token is verified once more.
-        self.occupy(bucket, &mut notes, place, tag, occupied, accepted);
+        self.occupy(bucket, &mut notes, index, tag, occupied, accepted);
         drop(notes);
         // Freed without the lock.
         drop(gone);

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -72,8 +72,7 @@ impl Session {
         if self.has_ended() {
             return Err(expired(current.accepted()));
         }
-        *state.lock() = renewed.clone();
-        *state.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.into());
+        *state.lock() = Current { claims: renewed.clone(), fresh: Some(token.into()) };
         state.renewed.notify_one();
         Ok(renewed)
     }
@@ -192,28 +191,32 @@ impl Followed {
 
 /// What decides when a session ends.
 pub(super) struct State {
-    claims: Mutex<Claims>,
-    /// The last one that renewed the session, until it is followed.
-    token: Mutex<Option<Box<str>>>,
+    current: Mutex<Current>,
     requirement: Option<Requirement>,
     renewed: Notify,
     ended: watch::Sender<bool>,
 }
 
+/// What counts at present.
+struct Current {
+    claims: Claims,
+    /// The token that renewed the session last, until the task has seen it.
+    fresh: Option<Box<str>>,
+}
+
 impl State {
     pub(super) fn new(claims: Claims, requirement: Option<Requirement>) -> (Arc<Self>, Ended) {
         let (ended, receiver) = watch::channel(false);
-        let claims = Mutex::new(claims);
-        let (token, renewed) = (Mutex::default(), Notify::new());
-        (Arc::new(Self { claims, token, requirement, renewed, ended }), receiver)
+        let current = Mutex::new(Current { claims, fresh: None });
+        (Arc::new(Self { current, requirement, renewed: Notify::new(), ended }), receiver)
     }
 
     fn claims(&self) -> Claims {
-        self.lock().clone()
+        self.lock().claims.clone()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Claims> {
-        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for the end, and ends the session.
@@ -235,9 +238,13 @@ impl State {
     /// Why it ends, when it does.
     async fn end(&self, mut follows: Option<Followed>) -> Error {
         let mut changes =
-            follows.as_ref().and_then(|_| self.lock().accepted().by.changes_of_keys());
+            follows.as_ref().and_then(|_| self.lock().claims.accepted().by.changes_of_keys());
         loop {
-            let claims = self.claims();
+            let (claims, fresh) = {
+                let mut current = self.lock();
+                // Whether anybody follows it or not, nobody else wants it.
+                (current.claims.clone(), current.fresh.take())
+            };
             let accepted = claims.accepted();
             let clock = &accepted.clock;
             let now = clock.unix_time();
@@ -247,10 +254,8 @@ impl State {
             if let Some(changes) = &mut changes {
                 changes.borrow_and_update();
             }
-            // Whether anybody follows it or not, nobody else wants it.
-            let token = self.token.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(follows) = &mut follows {
-                if let Some(token) = token {
+                if let Some(token) = fresh {
                     follows.token = token.into_boxed_bytes();
                 }
                 if !follows.oauth2.0.still_accepts(accepted) {
@@ -272,9 +277,9 @@ impl State {
 
     /// Another check of the same token counts from now on, unless another token does.
     fn replace(&self, before: &Claims, renewed: Claims) {
-        let mut claims = self.lock();
-        if Arc::ptr_eq(claims.shared(), before.shared()) {
-            *claims = renewed;
+        let mut current = self.lock();
+        if Arc::ptr_eq(current.claims.shared(), before.shared()) {
+            current.claims = renewed;
         }
     }
 }

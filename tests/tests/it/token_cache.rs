@@ -505,6 +505,27 @@ fn what_fits_nowhere_pushes_nothing_out() {
 }
 
 #[test]
+fn a_token_that_other_keys_have_verified_keeps_its_place() {
+    let (old, new) = (key(Algorithm::ES256), SigningKey::generate(Algorithm::ES256, "new"));
+    let server = KeyServer::start(keys(&[old])).unwrap();
+    let oauth2 = fetched(&server).token_cache(TokenCache::new().max_entries(20)).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(oauth2.warm_up()).unwrap();
+    let tokens: Vec<String> =
+        (0..20).map(|number| token().claim("jti", number.to_string()).sign(old)).collect();
+    let is_kept = |token: &&String| {
+        are_one(&accepts(&oauth2, token).unwrap(), &accepts(&oauth2, token).unwrap())
+    };
+    // The table is full after the first round.
+    tokens.iter().for_each(|token| drop(accepts(&oauth2, token)));
+    let kept: Vec<&String> = tokens.iter().filter(is_kept).collect();
+    server.answer(keys(&[old, &new]));
+    runtime.block_on(oauth2.refresh_now()).unwrap();
+    assert!(kept.len() >= 15, "{}", kept.len());
+    assert_eq!(kept.iter().copied().filter(is_kept).count(), kept.len());
+}
+
+#[test]
 fn nor_where_it_is_bytes_that_are_scarce() {
     // Most of the table is empty, and there is no room all the same.
     let cache = TokenCache::new().max_entries(10_000).max_bytes(150_000);
