@@ -57,7 +57,7 @@ impl TokenCache {
 
     /// Sets how many tokens are kept. Default 32,768; up to 10,000,000; 0 switches the cache off.
     ///
-    /// A table of 4 bytes for each is laid out when the policy is built, and of about 60 as they come.
+    /// A table of about 50 bytes for each is laid out as they come.
     pub fn max_entries(mut self, entries: usize) -> Self {
         self.max_entries = entries;
         self

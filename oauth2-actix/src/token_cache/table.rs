@@ -25,13 +25,16 @@ use crate::{accepted::Accepted, claims::Claims};
 pub(crate) struct VerifiedTokens {
     /// Random: nobody can tell which tokens share a bucket.
     seed: [u64; WORDS],
-    /// Each is laid out when the first token comes that belongs there.
-    buckets: Box<[OnceLock<Box<Bucket>>]>,
+    /// Side by side, in blocks that are laid out when the first token comes that belongs there.
+    blocks: Box<[OnceLock<Box<Block>>]>,
+    buckets: usize,
     entries: Budget,
     bytes: Budget,
     /// The bucket that is swept next.
     hand: AtomicUsize,
 }
+
+type Block = [Bucket; BUCKETS];
 
 /// Laid out so that a token which is not there, and finds no place, touches the first line of 64 bytes alone.
 #[derive(Default)]
@@ -88,7 +91,8 @@ impl VerifiedTokens {
         let random = RandomState::new();
         Self {
             seed: std::array::from_fn(|index| random.hash_one(index)),
-            buckets: (0..buckets).map(|_| OnceLock::new()).collect(),
+            blocks: (0..buckets.div_ceil(BUCKETS)).map(|_| OnceLock::new()).collect(),
+            buckets,
             entries: Budget::new(max_entries),
             bytes: Budget::new(max_bytes),
             hand: AtomicUsize::new(0),
@@ -98,8 +102,8 @@ impl VerifiedTokens {
     /// What was accepted with this very token, if it is remembered. Whether that still counts is for
     /// the caller to say.
     pub(crate) fn find(&self, token: &[u8]) -> Option<Claims> {
-        let (bucket, tag) = self.place_of(token);
-        let bucket = bucket.get()?;
+        let (index, tag) = self.place_of(token);
+        let bucket = self.bucket(index)?;
         let (place, accepted) = bucket.find(tag, token)?;
         // Written only if it changes, so that workers do not wait for each other's caches.
         if bucket.used.load(Ordering::Relaxed) & (1 << place) == 0 {
@@ -111,8 +115,8 @@ impl VerifiedTokens {
     /// Which place there may be for a token that was just verified. If none, there is one when it comes
     /// again soon.
     pub(crate) fn place_for(&self, token: &[u8], now: Duration) -> Option<PlaceFor> {
-        let (bucket, tag) = self.place_of(token);
-        let bucket = bucket.get_or_init(Box::default);
+        let (index, tag) = self.place_of(token);
+        let bucket = self.bucket_laid_out(index);
         let has_room = self.entries.has_room() && self.bytes.has_room();
         let mut notes = bucket.lock();
         // Or its own: other keys have verified it.
@@ -137,8 +141,8 @@ impl VerifiedTokens {
             // Nobody's leaving would make room for it.
             return;
         }
-        let (bucket, tag) = self.place_of(&accepted.token);
-        let bucket = bucket.get_or_init(Box::default);
+        let (index, tag) = self.place_of(&accepted.token);
+        let bucket = self.bucket_laid_out(index);
         let own = |bucket: &Bucket| bucket.find(tag, &accepted.token).map(|(place, _)| place);
         let is_scarce = !self.entries.has_room() || !self.bytes.has_room_for(occupied.bytes());
         if is_scarce && own(bucket).is_none() {
@@ -171,8 +175,8 @@ impl VerifiedTokens {
         let mut left = if also_unused { SWEPT_FOR_ROOM } else { SWEPT };
         let mut freed = 0;
         for _ in 0..PASSED {
-            let index = self.hand.fetch_add(1, Ordering::Relaxed) % self.buckets.len();
-            let Some(bucket) = self.buckets[index].get() else { continue };
+            let index = self.hand.fetch_add(1, Ordering::Relaxed) % self.buckets;
+            let Some(bucket) = self.bucket(index) else { continue };
             let mut gone: [Option<Arc<Accepted>>; PLACES] = Default::default();
             let mut notes = bucket.lock();
             for (index, gone) in gone.iter_mut().enumerate() {
@@ -229,7 +233,7 @@ impl VerifiedTokens {
     ///
     /// The end of a signature is as good as random, and nobody can choose it for a token that was verified:
     /// two products mix it well enough. That the whole token is equal is seen later.
-    fn place_of(&self, token: &[u8]) -> (&OnceLock<Box<Bucket>>, u32) {
+    fn place_of(&self, token: &[u8]) -> (usize, u32) {
         let end = &token[token.len().saturating_sub(WORDS * 8)..];
         let mut words = self.seed;
         for (word, bytes) in words.iter_mut().zip(end.chunks(8)) {
@@ -245,8 +249,19 @@ impl VerifiedTokens {
             folded(words[0], words[1]) ^ self.seed[2],
             folded(words[2], words[3]) ^ self.seed[0],
         );
-        let index = (u128::from(hash) * self.buckets.len() as u128) >> 64;
-        (&self.buckets[index as usize], hash as u32)
+        let index = (u128::from(hash) * self.buckets as u128) >> 64;
+        (index as usize, hash as u32)
+    }
+
+    /// None: nothing was ever there.
+    fn bucket(&self, index: usize) -> Option<&Bucket> {
+        Some(&self.blocks[index / BUCKETS].get()?[index % BUCKETS])
+    }
+
+    fn bucket_laid_out(&self, index: usize) -> &Bucket {
+        let block = self.blocks[index / BUCKETS]
+            .get_or_init(|| Box::new(std::array::from_fn(|_| Bucket::default())));
+        &block[index % BUCKETS]
     }
 }
 
@@ -354,6 +369,9 @@ impl fmt::Debug for VerifiedTokens {
         formatter.debug_tuple("VerifiedTokens").field(&self.status()).finish()
     }
 }
+
+/// Buckets of a block.
+const BUCKETS: usize = 64;
 
 /// Places of a bucket.
 const PLACES: usize = 8;
