@@ -165,6 +165,11 @@ impl OAuth2Builder {
     /// The pair is `bearer` and, after it, the token; in serde `token_from_subprotocol`. Default false. The
     /// token is never echoed: the protocol that your handler picks is, and `bearer` if it picks
     /// none. Proxies may log the header `Sec-WebSocket-Protocol`.
+    ///
+    /// ```
+    /// let builder = oauth2_actix::OAuth2::builder().token_from_subprotocol();
+    /// # drop(builder);
+    /// ```
     #[cfg(feature = "websocket")]
     pub fn token_from_subprotocol(mut self) -> Self {
         self.token_places.subprotocol = true;
@@ -191,6 +196,16 @@ impl OAuth2Builder {
     /// ([RFC 6455 §10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2)). Origins are as browsers write them: `https://app.example.com`.
     /// Other requests take no token from a cookie. Set it with `HttpOnly; Secure; SameSite=Strict` and a name that
     /// begins with `__Host-`, so that no subdomain can plant another.
+    ///
+    /// ```
+    /// let builder = oauth2_actix::OAuth2::builder()
+    ///     .token_from_cookie("__Host-token", ["https://app.example.com"]);
+    /// # drop(builder);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `build()` refuses a name that cannot be a cookie's, no origins, and what is no origin.
     #[cfg(feature = "websocket")]
     pub fn token_from_cookie<O: Into<String>>(
         mut self,

@@ -21,6 +21,13 @@ use crate::{
 /// ([RFC 6750 §2.3](https://www.rfc-editor.org/rfc/rfc6750#section-2.3)).
 ///
 /// Addresses are written into logs and histories, and sent on in `Referer`: prefer any other place.
+///
+/// ```
+/// use oauth2_actix::{OAuth2, QueryToken};
+///
+/// let builder = OAuth2::builder().token_from_query(QueryToken::WebSocket);
+/// # drop(builder);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 #[serde(rename_all = "snake_case")]

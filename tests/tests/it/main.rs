@@ -25,7 +25,6 @@ mod stricter;
 mod telemetry;
 mod tenants;
 mod token_cache;
-mod token_cache_model;
 mod token_places;
 mod websocket;
 mod ws_sessions;

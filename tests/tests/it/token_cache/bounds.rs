@@ -1,0 +1,228 @@
+//! What the cache holds at most, and who has to go for whom.
+
+use std::{thread, time::Duration};
+
+use futures_util::FutureExt;
+use oauth2_actix::{
+    Algorithm, Claims, OAuth2, OAuth2Builder, TokenCache,
+    testing::{KeyServer, ManualClock, SigningKey},
+};
+use oauth2_actix_tests::keys::key;
+use serde_json::json;
+
+use super::{are_one, fetched, keys, provider, token};
+
+/// Accepted at once or not, as all tokens are here.
+fn accepts(oauth2: &OAuth2, token: &str) -> Option<Claims> {
+    oauth2.verify(token).now_or_never().unwrap().ok()
+}
+
+/// A policy of HMAC tokens, which cost little to make.
+fn hmac(cache: TokenCache) -> OAuth2Builder {
+    let secret = key(Algorithm::HS256);
+    let provider = provider(secret.jwk_set()).algorithms([Algorithm::HS256]);
+    OAuth2::builder().provider("p", provider).token_cache(cache)
+}
+
+fn numbered(number: usize) -> String {
+    token().claim("jti", number.to_string()).sign(key(Algorithm::HS256))
+}
+
+#[test]
+fn the_bounds_hold_whatever_comes_on_however_many_threads() {
+    for (entries, bytes) in [(100, 1 << 30), (1_000_000, 100_000), (50, 20_000)] {
+        let cache = TokenCache::new().max_entries(entries).max_bytes(bytes);
+        let oauth2 = &hmac(cache).build().unwrap();
+        thread::scope(|scope| {
+            for thread in 0..4 {
+                scope.spawn(move || {
+                    for number in 0..1_500 {
+                        // Some come twice, or thrice, and some are long.
+                        let token = match number % 3 {
+                            0 => numbered(number % 100),
+                            1 => numbered(10_000 * (thread + 1) + number / 2),
+                            _ => token()
+                                .claim("x", "y".repeat(number % 5_000))
+                                .sign(key(Algorithm::HS256)),
+                        };
+                        assert!(accepts(oauth2, &token).is_some());
+                        let status = oauth2.token_cache_status();
+                        assert!(status.entries <= entries && status.bytes <= bytes, "{status}");
+                    }
+                });
+            }
+        });
+        let status = oauth2.token_cache_status();
+        assert!(status.entries > 3, "{entries} {bytes}: {status}");
+    }
+}
+
+#[test]
+fn tokens_that_come_once_push_none_out_that_come_often() {
+    let oauth2 = hmac(TokenCache::new().max_entries(200)).build().unwrap();
+    let often: Vec<String> = (0..100).map(numbered).collect();
+    let known: Vec<Claims> = often.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
+    for number in 1_000..6_000 {
+        assert!(accepts(&oauth2, &numbered(number)).is_some());
+        // Each of them comes again now and then.
+        accepts(&oauth2, &often[number % 100]).unwrap();
+    }
+    let still = often
+        .iter()
+        .zip(&known)
+        .filter(|(token, claims)| are_one(claims, &accepts(&oauth2, token).unwrap()))
+        .count();
+    assert!(still >= 98, "{still}");
+}
+
+#[test]
+fn what_fits_nowhere_pushes_nothing_out() {
+    let oauth2 = hmac(TokenCache::new().max_bytes(30_000)).build().unwrap();
+    let small: Vec<String> = (0..5).map(numbered).collect();
+    let known: Vec<Claims> = small.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
+    let before = oauth2.token_cache_status();
+    let large = token().claim("x", json!(vec![json!({"": {}}); 300])).sign(key(Algorithm::HS256));
+    for _ in 0..20 {
+        assert!(accepts(&oauth2, &large).is_some());
+    }
+    assert_eq!(oauth2.token_cache_status(), before);
+    for (token, claims) in small.iter().zip(&known) {
+        assert!(are_one(claims, &accepts(&oauth2, token).unwrap()));
+    }
+}
+
+#[test]
+fn a_token_that_other_keys_have_verified_keeps_its_place() {
+    let (old, new) = (key(Algorithm::ES256), SigningKey::generate(Algorithm::ES256, "new"));
+    let server = KeyServer::start(keys(&[old])).unwrap();
+    let oauth2 = fetched(&server).token_cache(TokenCache::new().max_entries(20)).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(oauth2.warm_up()).unwrap();
+    let tokens: Vec<String> =
+        (0..20).map(|number| token().claim("jti", number.to_string()).sign(old)).collect();
+    let is_kept = |token: &&String| {
+        are_one(&accepts(&oauth2, token).unwrap(), &accepts(&oauth2, token).unwrap())
+    };
+    // The table is full after the first round.
+    tokens.iter().for_each(|token| drop(accepts(&oauth2, token)));
+    let kept: Vec<&String> = tokens.iter().filter(is_kept).collect();
+    server.answer(keys(&[old, &new]));
+    runtime.block_on(oauth2.refresh_now()).unwrap();
+    assert!(kept.len() >= 15, "{}", kept.len());
+    assert_eq!(kept.iter().copied().filter(is_kept).count(), kept.len());
+}
+
+#[test]
+fn nor_where_it_is_bytes_that_are_scarce() {
+    // Most of the table is empty, and there is no room all the same.
+    let cache = TokenCache::new().max_entries(10_000).max_bytes(150_000);
+    let oauth2 = hmac(cache).build().unwrap();
+    let first: Vec<String> = (0..200).map(numbered).collect();
+    let known: Vec<Claims> = first.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
+    let entries = oauth2.token_cache_status().entries;
+    assert!((20..180).contains(&entries), "{entries}");
+    for number in 1_000..4_000 {
+        assert!(accepts(&oauth2, &numbered(number)).is_some());
+    }
+    let still = first
+        .iter()
+        .zip(&known)
+        .filter(|(token, claims)| are_one(claims, &accepts(&oauth2, token).unwrap()))
+        .count();
+    assert!(still + 2 >= entries, "{still} of {entries}");
+}
+
+#[test]
+fn refused_tokens_push_nothing_out() {
+    let oauth2 = hmac(TokenCache::new().max_entries(500)).build().unwrap();
+    let often: Vec<String> = (0..50).map(numbered).collect();
+    let known: Vec<Claims> = often.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
+    let before = oauth2.token_cache_status();
+    let stranger = SigningKey::from_secret(Algorithm::HS256, key(Algorithm::HS256).kid(), &[1; 32]);
+    for number in 0..3_000 {
+        let forged = token().claim("jti", (number / 2).to_string()).sign(&stranger);
+        assert!(accepts(&oauth2, &forged).is_none());
+        // With the end, which is hashed, of one that is known.
+        let good = &often[number % 50];
+        let other_head = format!("{}A{}", &good[..10], &good[11..]);
+        assert!(accepts(&oauth2, &other_head).is_none());
+        assert!(accepts(&oauth2, &numbered_expired(number)).is_none());
+    }
+    assert_eq!(oauth2.token_cache_status(), before);
+    for (token, claims) in often.iter().zip(&known) {
+        assert!(are_one(claims, &accepts(&oauth2, token).unwrap()));
+    }
+}
+
+fn numbered_expired(number: usize) -> String {
+    token().claim("jti", number.to_string()).expires_in(-60).sign(key(Algorithm::HS256))
+}
+
+#[test]
+fn what_is_used_takes_the_place_of_what_is_not() {
+    let oauth2 = hmac(TokenCache::new().max_entries(100)).build().unwrap();
+    for number in 0..100 {
+        accepts(&oauth2, &numbered(number)).unwrap();
+    }
+    assert!(oauth2.token_cache_status().entries > 90);
+    let newcomers: Vec<String> = (100..150).map(numbered).collect();
+    for _ in 0..4 {
+        for token in &newcomers {
+            accepts(&oauth2, token).unwrap();
+        }
+    }
+    let known = newcomers
+        .iter()
+        .filter(|token| {
+            are_one(&accepts(&oauth2, token).unwrap(), &accepts(&oauth2, token).unwrap())
+        })
+        .count();
+    assert!(known >= 40, "{known}");
+    assert!(oauth2.token_cache_status().entries <= 100);
+}
+
+#[test]
+fn what_is_used_outlives_what_is_not() {
+    let oauth2 = hmac(TokenCache::new().max_entries(400)).build().unwrap();
+    let tokens: Vec<String> = (0..400).map(numbered).collect();
+    let known: Vec<Claims> = tokens.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
+    for number in 1_000..1_150 {
+        // Every other one is used between any two newcomers.
+        tokens.iter().step_by(2).for_each(|token| drop(accepts(&oauth2, token)));
+        let newcomer = numbered(number);
+        accepts(&oauth2, &newcomer).unwrap();
+        accepts(&oauth2, &newcomer).unwrap();
+    }
+    let mut still = [0; 2];
+    for (index, (token, claims)) in tokens.iter().zip(&known).enumerate() {
+        still[index % 2] += usize::from(are_one(claims, &accepts(&oauth2, token).unwrap()));
+    }
+    let [used, unused] = still;
+    assert!(used > 150 && unused < 100, "{used} {unused}");
+}
+
+#[test]
+fn what_is_over_gives_its_place() {
+    let clock = ManualClock::new();
+    let oauth2 = hmac(TokenCache::new().max_entries(300)).clock(clock.clone()).build().unwrap();
+    let lived = |number: usize, until: u64| {
+        token().claim("jti", number.to_string()).claim("exp", until).sign(key(Algorithm::HS256))
+    };
+    let now = clock.unix_seconds();
+    for number in 0..300 {
+        let token = lived(number, now + 60);
+        // Used, so that only their end makes them go.
+        accepts(&oauth2, &token).unwrap();
+        accepts(&oauth2, &token).unwrap();
+    }
+    clock.advance(Duration::from_secs(60));
+    let later: Vec<String> = (0..300).map(|number| lived(number, now + 600)).collect();
+    let first: Vec<Claims> = later.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
+    let known = later
+        .iter()
+        .zip(&first)
+        .filter(|(token, claims)| are_one(claims, &accepts(&oauth2, token).unwrap()))
+        .count();
+    // At their first sight: nobody had to be pushed out for them.
+    assert!(known > 100, "{known}");
+}
