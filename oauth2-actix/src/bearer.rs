@@ -51,6 +51,12 @@ impl<'a> Credentials<'a> {
 
     /// Reads `Bearer <token>`.
     fn after_scheme(credentials: &'a [u8], limit: usize) -> Result<Self, Error> {
+        // As nearly everybody writes it.
+        if let Some(token) = credentials.strip_prefix(b"Bearer ")
+            && !token.starts_with(b" ")
+        {
+            return Self::found(token.into(), limit);
+        }
         let (scheme, rest) = match credentials.iter().take(32).position(|byte| *byte == b' ') {
             Some(space) => credentials.split_at(space),
             None => (credentials, [].as_slice()),

@@ -10,7 +10,7 @@ use std::{
 use actix_web::{
     HttpMessage,
     body::{EitherBody, MessageBody},
-    dev::{ResponseHead, Service, ServiceRequest, ServiceResponse, Transform},
+    dev::{Service, ServiceRequest, ServiceResponse, Transform},
     http::header::{
         CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
         CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
@@ -160,8 +160,9 @@ pin_project! {
             facts: Facts,
             passed: Passed,
         },
+        // Boxed, as it is large: what passes is not to carry its room along.
         Refused {
-            response: Option<ServiceResponse>,
+            response: Option<Box<ServiceResponse>>,
         },
         Strayed {
             error: Option<actix_web::Error>,
@@ -221,7 +222,7 @@ impl<F> State<F> {
 
     fn refused<S>(shared: &Shared<S>, request: ServiceRequest, error: &Error) -> Self {
         let response = shared.oauth2.0.refuse(request.request(), error);
-        Self::Refused { response: Some(request.into_response(response)) }
+        Self::Refused { response: Some(Box::new(request.into_response(response))) }
     }
 }
 
@@ -240,15 +241,15 @@ where
                     return Poll::Ready(match poll_ready!(answer.poll(context)) {
                         Ok(response) => {
                             let mut response = finish(this.shared, response, *passed);
-                            mark(response.response_mut().head_mut(), *this.place);
+                            mark(&mut response, *this.place);
                             Ok(response)
                         }
                         Err(error) => Err(finish_error(this.shared, facts, error)),
                     });
                 }
                 StateProjection::Refused { response } => {
-                    let mut response = response.take().expect("polled after completion");
-                    mark(response.response_mut().head_mut(), *this.place);
+                    let mut response = *response.take().expect("polled after completion");
+                    mark(&mut response, *this.place);
                     return Poll::Ready(Ok(response.map_into_right_body()));
                 }
                 StateProjection::Strayed { error } => {
@@ -269,21 +270,21 @@ where
 }
 
 /// What an answer says for where the token stood.
-fn mark(head: &mut ResponseHead, place: Place) {
+fn mark<B>(response: &mut ServiceResponse<B>, place: Place) {
     match place {
         Place::Header | Place::Cookie => {}
         // An address that holds a token is not to be kept (RFC 6750 §2.3).
         Place::Query => {
-            head.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
         // A browser that offered protocols fails a handshake that picks none.
         #[cfg(feature = "websocket")]
         Place::Subprotocol => {
-            if head.status == StatusCode::SWITCHING_PROTOCOLS
-                && !head.headers().contains_key(SEC_WEBSOCKET_PROTOCOL)
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS
+                && !response.headers().contains_key(SEC_WEBSOCKET_PROTOCOL)
             {
                 let marker = HeaderValue::from_static(crate::token_places::MARKER);
-                head.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, marker);
+                response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, marker);
             }
         }
         #[cfg(not(feature = "websocket"))]
@@ -310,12 +311,18 @@ fn finish<S, B>(
             telemetry::request_passed(passed);
             response.map_into_left_body()
         }
-        Some(error) => {
-            let mut refusal = shared.oauth2.0.refuse(response.request(), &error);
-            keep_headers(response.headers(), refusal.headers_mut());
-            response.into_response(refusal).map_into_right_body()
-        }
+        Some(error) => refused_within(shared, response, &error).map_into_right_body(),
     }
+}
+
+fn refused_within<S, B>(
+    shared: &Shared<S>,
+    response: ServiceResponse<B>,
+    error: &Error,
+) -> ServiceResponse {
+    let mut refusal = shared.oauth2.0.refuse(response.request(), error);
+    keep_headers(response.headers(), refusal.headers_mut());
+    response.into_response(refusal)
 }
 
 /// The same for an error that middleware further in returned as such.

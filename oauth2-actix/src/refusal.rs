@@ -21,20 +21,20 @@ use crate::{
     telemetry,
 };
 
-/// What an answer depends on in the request that it answers.
+/// What an answer depends on in a request that may be gone when it is answered.
 #[derive(Debug)]
 pub(crate) struct Facts {
-    has_origin: bool,
+    /// Boxed: few requests have one, and all carry this along.
     #[cfg(feature = "websocket")]
-    handshake: Option<crate::websocket::Handshake>,
+    handshake: Option<Box<crate::websocket::Handshake>>,
 }
 
 impl Facts {
+    #[cfg_attr(not(feature = "websocket"), allow(unused_variables))]
     pub(crate) fn of(head: &RequestHead) -> Self {
         Self {
-            has_origin: head.headers().contains_key(header::ORIGIN),
             #[cfg(feature = "websocket")]
-            handshake: crate::websocket::Handshake::of(head),
+            handshake: crate::websocket::Handshake::of(head).map(Box::new),
         }
     }
 }
@@ -75,7 +75,8 @@ impl Policy {
             _ => error.status(),
         };
         let mut response = plain(error, &self.realm, status);
-        if facts.has_origin {
+        // Nobody is there to ask where the request is gone, and it does no harm.
+        if request.is_none_or(|request| request.headers().contains_key(header::ORIGIN)) {
             // actix-cors outside replaces this only where it exposes headers itself.
             response.headers_mut().insert(
                 header::ACCESS_CONTROL_EXPOSE_HEADERS,

@@ -234,12 +234,14 @@ impl VerifiedTokens {
     /// The end of a signature is as good as random, and nobody can choose it for a token that was verified:
     /// two products mix it well enough. That the whole token is equal is seen later.
     fn place_of(&self, token: &[u8]) -> (usize, u32) {
-        let end = &token[token.len().saturating_sub(WORDS * 8)..];
+        let mut end = [0; WORDS * 8];
+        match token.last_chunk() {
+            Some(last) => end = *last,
+            None => end[..token.len()].copy_from_slice(token),
+        }
         let mut words = self.seed;
-        for (word, bytes) in words.iter_mut().zip(end.chunks(8)) {
-            let mut padded = [0; 8];
-            padded[..bytes.len()].copy_from_slice(bytes);
-            *word ^= u64::from_le_bytes(padded);
+        for (word, bytes) in words.iter_mut().zip(end.as_chunks().0) {
+            *word ^= u64::from_le_bytes(*bytes);
         }
         let folded = |one: u64, other: u64| {
             let product = u128::from(one) * u128::from(other);
