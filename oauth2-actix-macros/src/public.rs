@@ -68,6 +68,7 @@ pub(crate) fn expand(args: &TokenStream, function: &ItemFn, span: Span) -> Resul
 
 fn tokens(function: &ItemFn, routes: &[Route], span: Span) -> TokenStream {
     let name = &function.sig.ident;
+    let visibility = &function.vis;
     let conditions: Vec<_> = item::conditions(function).collect();
     let docs = function.attrs.iter().filter(|attribute| attribute.path().is_ident("doc"));
     let handler = name.to_string();
@@ -100,8 +101,8 @@ fn tokens(function: &ItemFn, routes: &[Route], span: Span) -> TokenStream {
     quote! {
         #(#conditions)*
         #(#docs)*
-        #[allow(non_camel_case_types, missing_debug_implementations, unreachable_pub)]
-        pub struct #name;
+        #[allow(non_camel_case_types, missing_debug_implementations)]
+        #visibility struct #name;
 
         #(#conditions)*
         #[automatically_derived]

@@ -25,6 +25,13 @@ async fn several(id: web::Path<u32>) -> String {
     id.to_string()
 }
 
+// Private as actix-web's routing macros leave it, so that nobody asks for docs.
+#[public]
+#[get("/undocumented")]
+async fn undocumented() -> &'static str {
+    "up"
+}
+
 /// For administrators.
 #[get("/admin")]
 #[require_claim("role", any("admin", "root"))]
@@ -44,7 +51,12 @@ pub(crate) async fn plain() -> HttpResponse {
 
 /// All of them.
 pub fn configure(config: &mut web::ServiceConfig) {
-    config.service(health).service(several).service(admin).route("/plain", web::get().to(plain));
+    config
+        .service(health)
+        .service(undocumented)
+        .service(several)
+        .service(admin)
+        .route("/plain", web::get().to(plain));
 }
 
 #[cfg(test)]
@@ -92,6 +104,7 @@ mod tests {
                 "GET /health oauth2_actix_tests_user::health",
                 "GET /one/{id} oauth2_actix_tests_user::several",
                 "DELETE /two/{id} oauth2_actix_tests_user::several",
+                "GET /undocumented oauth2_actix_tests_user::undocumented",
             ]
         );
     }

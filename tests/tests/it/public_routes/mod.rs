@@ -118,7 +118,7 @@ mod module {
 
     #[public]
     #[get("/inside")]
-    async fn inside() -> &'static str {
+    pub(super) async fn inside() -> &'static str {
         "public"
     }
 }
