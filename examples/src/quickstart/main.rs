@@ -13,6 +13,11 @@ use actix_web::{
     middleware::from_fn, web,
 };
 use oauth2_actix::{Claims, OAuth2, Provider, require_claim, testing::IdentityProvider};
+use oauth2_actix_examples::{
+    chat::{self, Rooms},
+    pages::Issuer,
+    single_page,
+};
 
 mod page;
 
@@ -97,16 +102,23 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
             Provider::new().issuer(&issuer).audience(AUDIENCE).keys(provider.jwks_url()),
         )
         .key_refresh_minutes(5)
+        // A browser's script cannot set a header on a WebSocket.
+        .token_from_subprotocol()
         .build()?;
 
-    let page = page::Page::new(&issuer);
+    let page_issuer = web::Data::new(Issuer(issuer.clone()));
+    let rooms = web::Data::new(Rooms::default());
     let api = HttpServer::new(move || {
         App::new()
             .wrap(oauth2.clone())
             // CORS after, which is outside: it answers preflights, and adds its headers to refusals.
             .wrap(cors())
-            .app_data(web::Data::new(page.clone()))
+            .app_data(page_issuer.clone())
+            .app_data(rooms.clone())
+            .app_data(web::Data::new(oauth2.clone()))
             .configure(page::configure)
+            .configure(chat::configure)
+            .configure(single_page::configure)
             .service(me)
             .service(admin)
             .service(echo)

@@ -278,14 +278,26 @@ async function call(route) {
   }
 }
 
+/** What a subprotocol can be (RFC 9110 §5.6.2); the browser takes nothing else. */
+const HTTP_TOKEN = /^[\w!#$%&'*+.^`|~-]+$/;
+
 function openWebSocket(base, cross) {
-  const finish = startEntry({ method: "WebSocket", route: "/ws", state: "none", cross });
-  const socket = new WebSocket(`${base.replace("http", "ws")}/ws`);
+  const { state, text, token } = selection();
+  const finish = startEntry({ method: "WebSocket", route: "/ws", state, token, cross });
+  if (text !== undefined && !HTTP_TOKEN.test(text)) {
+    return finish({ code: "failed", outcome: "failed", body: "This text cannot be a subprotocol: the browser would not send it." });
+  }
+  const protocols = text === undefined ? [] : ["bearer", text];
+  const socket = new WebSocket(`${base.replace("http", "ws")}/ws`, protocols);
   const timer = setTimeout(() => socket.close(), TIMEOUT_MS);
   const heard = [];
   let opened = false;
   socket.onopen = () => (opened = true);
-  socket.onmessage = ({ data }) => heard.push(data);
+  socket.onmessage = ({ data }) => {
+    heard.push(data);
+    // That is all that is wanted.
+    socket.close(1000);
+  };
   socket.onclose = ({ code, reason }) => {
     clearTimeout(timer);
     finish({
@@ -294,6 +306,7 @@ function openWebSocket(base, cross) {
       outcome: code === 1006 ? "failed" : code === 1000 ? "accepted" : "refused",
       fields: [
         ["Opened", opened ? "yes" : "no"],
+        ...(socket.protocol ? [["Protocol", socket.protocol]] : []),
         ["Close code", String(code)],
         ["Close reason", reason || "none"],
       ],

@@ -1,33 +1,16 @@
-//! The page on which a person tries it all. Three files, no build step, nothing from outside.
+//! The page on which a person tries it all.
 
 use actix_web::{
     HttpResponse,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     get,
-    http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType, HeaderValue},
+    http::header::{CACHE_CONTROL, HeaderValue},
     middleware::Next,
     web,
 };
 use oauth2_actix::public;
-
-#[derive(Clone)]
-pub(crate) struct Page {
-    html: String,
-    /// The page may talk to this machine only.
-    policy: &'static str,
-}
-
-impl Page {
-    pub(crate) fn new(issuer: &str) -> Self {
-        Self {
-            html: include_str!("page.html").replace("__ISSUER__", issuer),
-            policy: "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; \
-                     connect-src http://127.0.0.1:* http://localhost:* ws://127.0.0.1:* ws://localhost:*; \
-                     base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        }
-    }
-}
+use oauth2_actix_examples::pages::{self, Issuer};
 
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config.service(html).service(script).service(style);
@@ -35,23 +18,20 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
 
 #[public]
 #[get("/")]
-async fn html(page: web::Data<Page>) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type(ContentType::html())
-        .insert_header((CONTENT_SECURITY_POLICY, page.policy))
-        .body(page.html.clone())
+async fn html(issuer: web::Data<Issuer>) -> HttpResponse {
+    pages::html(include_str!("page.html"), &issuer)
 }
 
 #[public]
 #[get("/page.js")]
 async fn script() -> HttpResponse {
-    HttpResponse::Ok().content_type("text/javascript").body(include_str!("page.js"))
+    pages::script(include_str!("page.js"))
 }
 
 #[public]
 #[get("/page.css")]
 async fn style() -> HttpResponse {
-    HttpResponse::Ok().content_type("text/css").body(include_str!("page.css"))
+    pages::style(include_str!("page.css"))
 }
 
 /// Nothing that an identity provider says is to be kept by a browser.

@@ -1,0 +1,77 @@
+//! A chat over WebSocket. Each room asks for a scope of its own, `chat:lobby` or `chat:staff`, and a session
+//! ends with its token unless the client sends a fresh one.
+
+mod visit;
+
+use actix_web::{HttpRequest, HttpResponse, get, rt, web};
+use oauth2_actix::{OAuth2, public, require_scope, ws};
+use tokio::sync::broadcast;
+
+use crate::pages::{self, Issuer};
+
+/// The page, its scripts, and `/chat/rooms/{room}` for those who chat.
+pub fn configure(config: &mut web::ServiceConfig) {
+    config.service(page).service(script).service(live_session).service(room);
+}
+
+#[get("/chat/rooms/{room}")]
+async fn room(
+    request: HttpRequest,
+    body: web::Payload,
+    name: web::Path<String>,
+    rooms: web::Data<Rooms>,
+    oauth2: web::Data<OAuth2>,
+) -> actix_web::Result<HttpResponse> {
+    let Some(line) = rooms.of(&name).cloned() else { return Ok(HttpResponse::NotFound().finish()) };
+    let (response, session, messages) = ws::upgrade(&request, body)
+        .protocols(["chat"])
+        // Of this token, and of every one that renews the session.
+        .require(require_scope([format!("chat:{name}")]))
+        // Also end it when the key that signed the token is withdrawn.
+        .end_with_key(&oauth2)
+        .start()?;
+    rt::spawn(visit::visit(oauth2, session, messages.max_frame_size(LONGEST_FRAME), line));
+    Ok(response)
+}
+
+/// The rooms that there are: nobody opens one by asking for it.
+#[derive(Debug)]
+pub struct Rooms([(&'static str, Line); 2]);
+
+type Line = broadcast::Sender<visit::Said>;
+
+impl Rooms {
+    fn of(&self, name: &str) -> Option<&Line> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, line)| line)
+    }
+}
+
+impl Default for Rooms {
+    fn default() -> Self {
+        Self(["lobby", "staff"].map(|name| (name, broadcast::channel(BACKLOG).0)))
+    }
+}
+
+/// What somebody may miss who reads slowly, before the oldest is dropped for him.
+const BACKLOG: usize = 256;
+
+/// A token must fit, which the middleware limits to 16 KiB.
+const LONGEST_FRAME: usize = 20 * 1024;
+
+#[public]
+#[get("/chat")]
+async fn page(issuer: web::Data<Issuer>) -> HttpResponse {
+    pages::html(include_str!("page.html"), &issuer)
+}
+
+#[public]
+#[get("/chat/page.js")]
+async fn script() -> HttpResponse {
+    pages::script(include_str!("page.js"))
+}
+
+#[public]
+#[get("/chat/live-session.js")]
+async fn live_session() -> HttpResponse {
+    pages::script(include_str!("live-session.js"))
+}

@@ -1,0 +1,138 @@
+//! One person in a room.
+
+use std::time::{Duration, SystemTime};
+
+use actix_web::{
+    rt::time::{Instant, interval},
+    web::Data,
+};
+use oauth2_actix::{
+    Claims, OAuth2,
+    ws::{CloseCode, Closed, Message, Messages, Session},
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast::{Sender, error::RecvError};
+
+/// What a client sends: `{"say": "hello"}` or `{"renew": "eyJ..."}`.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Heard {
+    Say(String),
+    Renew(String),
+}
+
+/// What it is told: `{"welcome": {"name": "alice", "seconds": 60}}`, ...
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Told {
+    /// Whose session it is, and in how many seconds it ends.
+    Welcome {
+        name: String,
+        seconds: u64,
+    },
+    Said(Said),
+    Renewed {
+        seconds: u64,
+    },
+    /// The session goes on with the token that it has.
+    NotRenewed(&'static str),
+    /// Lines that came faster than they were read.
+    Missed(u64),
+    /// What was sent cannot be understood, or is too long.
+    NotUnderstood,
+}
+
+/// A line of the chat.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Said {
+    name: String,
+    text: String,
+}
+
+/// Until the person leaves, or the token ends.
+pub(super) async fn visit(
+    oauth2: Data<OAuth2>,
+    mut session: Session,
+    mut messages: Messages,
+    room: Sender<Said>,
+) {
+    let mut lines = room.subscribe();
+    let mut pulse = interval(PULSE);
+    let mut heard_at = Instant::now();
+    let welcome =
+        Told::Welcome { name: name(&session.claims()), seconds: seconds_left(&session.claims()) };
+    let mut sent = tell(&mut session, &welcome).await;
+    while sent.is_ok() {
+        sent = tokio::select! {
+            message = messages.recv() => {
+                heard_at = Instant::now();
+                match message {
+                    Some(Ok(Message::Text(text))) => {
+                        answer(&oauth2, &mut session, &room, &text).await
+                    }
+                    Some(Ok(Message::Ping(bytes))) => session.pong(&bytes).await,
+                    Some(Ok(Message::Pong(_))) => Ok(()),
+                    Some(Ok(Message::Close(reason))) => return drop(session.close(reason).await),
+                    Some(Ok(_)) => tell(&mut session, &Told::NotUnderstood).await,
+                    Some(Err(_)) => {
+                        return drop(session.close(Some(CloseCode::Protocol.into())).await);
+                    }
+                    None => return,
+                }
+            }
+            line = lines.recv() => match line {
+                Ok(said) => tell(&mut session, &Told::Said(said)).await,
+                Err(RecvError::Lagged(lines)) => tell(&mut session, &Told::Missed(lines)).await,
+                Err(RecvError::Closed) => return drop(session.close(None).await),
+            },
+            _ = pulse.tick() => {
+                if heard_at.elapsed() > 2 * PULSE + PULSE / 2 {
+                    // Gone without a word.
+                    return drop(session.close(None).await);
+                }
+                session.ping(b"").await
+            }
+        };
+    }
+}
+
+async fn answer(
+    oauth2: &OAuth2,
+    session: &mut Session,
+    room: &Sender<Said>,
+    text: &str,
+) -> Result<(), Closed> {
+    match serde_json::from_str(text) {
+        Ok(Heard::Say(text)) if text.chars().count() <= LONGEST_LINE => {
+            // Whoever says it is somebody who hears it.
+            let _ = room.send(Said { name: name(&session.claims()), text });
+            Ok(())
+        }
+        Ok(Heard::Renew(token)) => {
+            let told = match session.renew(oauth2, &token).await {
+                Ok(claims) => Told::Renewed { seconds: seconds_left(&claims) },
+                Err(refused) => Told::NotRenewed(refused.description()),
+            };
+            tell(session, &told).await
+        }
+        Ok(Heard::Say(_)) | Err(_) => tell(session, &Told::NotUnderstood).await,
+    }
+}
+
+async fn tell(session: &mut Session, told: &Told) -> Result<(), Closed> {
+    session.text(serde_json::to_string(told).expect("text")).await
+}
+
+fn name(claims: &Claims) -> String {
+    claims.subject().unwrap_or("somebody").to_owned()
+}
+
+fn seconds_left(claims: &Claims) -> u64 {
+    claims.expires_at().duration_since(SystemTime::now()).unwrap_or_default().as_secs()
+}
+
+/// Between two pings.
+const PULSE: Duration = Duration::from_secs(30);
+
+/// In characters.
+const LONGEST_LINE: usize = 500;
