@@ -11,3 +11,8 @@ pub mod log;
 pub mod socket;
 pub mod tls;
 pub mod wait;
+
+/// Its recipe compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/cors.md")]
+mod cors_page {}

@@ -3,7 +3,11 @@
 use std::process::ExitCode;
 
 use actix_cors::Cors;
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, get, web};
+use actix_web::{
+    App, HttpRequest, HttpResponse, HttpServer, get,
+    http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    web,
+};
 use oauth2_actix::{Claims, OAuth2Builder, require_scope};
 use serde::Deserialize;
 
@@ -74,13 +78,9 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let oauth2 = settings.oauth2.build().map_err(|error| format!("{file}: {error}"))?;
 
     let server = HttpServer::new(move || {
-        let mut cors = Cors::default().allowed_methods(["GET"]).allowed_header("authorization");
-        if let Some(origin) = &settings.allowed_origin {
-            cors = cors.allowed_origin(origin);
-        }
         App::new()
             .wrap(oauth2.clone())
-            .wrap(cors)
+            .wrap(cors(settings.allowed_origin.as_deref()))
             .service(health)
             .service(me)
             .service(orders)
@@ -92,4 +92,18 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     }
     server.run().await?;
     Ok(())
+}
+
+/// Lets pages of one origin call, with cookies if they like, and read every answer: see `docs/cors.md`.
+fn cors(origin: Option<&str>) -> Cors {
+    let cors = Cors::default()
+        .allowed_methods(["GET"])
+        .allowed_headers([AUTHORIZATION, CONTENT_TYPE])
+        .expose_headers([WWW_AUTHENTICATE, RETRY_AFTER])
+        .supports_credentials()
+        .max_age(600);
+    match origin {
+        Some(origin) => cors.allowed_origin(origin),
+        None => cors,
+    }
 }

@@ -1,0 +1,145 @@
+// What a script of another origin reads of each answer, in a real browser, behind the recipe of docs/cors.md:
+// `node --test cors.test.mjs`. Build first: `cargo build -p oauth2-actix-examples`.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { after, before, suite, test } from "node:test";
+
+import { launchBrowser } from "./browser-page.mjs";
+import { startApi, stopApis } from "./oidc-api.mjs";
+import { startQuickstart } from "./browser-quickstart.mjs";
+
+const TIMEOUT = { timeout: 60_000 };
+const DEADLINE_MS = 10_000;
+const challenge = (rest) => `Bearer realm="api"${rest}`;
+const FORBIDDEN =
+  ', error="insufficient_scope", error_description="The token does not permit this.", scope="orders:read"';
+
+suite("cross-origin, with credentials", { timeout: 300_000 }, () => {
+  let browser;
+  /** Here for its identity provider. */
+  let quickstart;
+  /** Whose keys are there, and whose are not. */
+  let api;
+  let withoutKeys;
+  /** Pages with nothing on them: one origin that is allowed, and by its other name one that is not. */
+  let site;
+
+  before(async () => {
+    browser = await launchBrowser();
+    quickstart = await startQuickstart();
+    site = createServer((_, answer) => {
+      answer.setHeader("content-type", "text/html");
+      answer.end("<!doctype html><link rel=icon href=data:,><title>A page</title>");
+    });
+    site.listen(0, "127.0.0.1");
+    await once(site, "listening");
+    const policy = (keys) => ({
+      providers: { quickstart: { issuer: quickstart.issuer, audience: "quickstart-api", keys } },
+      key_refresh_minutes: 5,
+    });
+    const settings = { allowed_origin: origin("127.0.0.1") };
+    api = await startApi(policy(`${quickstart.issuer}/jwks.json`), settings);
+    withoutKeys = await startApi(policy(`${quickstart.issuer}/none.json`), settings);
+  }, TIMEOUT);
+
+  after(async () => {
+    site?.close();
+    await Promise.allSettled([browser?.close(), quickstart?.stop(), stopApis()]);
+  }, TIMEOUT);
+
+  const origin = (host) => `http://${host}:${site.address().port}`;
+
+  /** A page of its own; what the browser asked the network for is in `requests`. */
+  const onPage = (name, host, body) =>
+    test(name, TIMEOUT, async () => {
+      const context = await browser.newContext();
+      context.setDefaultTimeout(DEADLINE_MS);
+      try {
+        const page = await context.newPage();
+        const requests = [];
+        const session = await context.newCDPSession(page);
+        session.on("Network.requestWillBeSent", ({ request }) => requests.push(request));
+        session.on("Network.responseReceived", ({ type, response }) => {
+          if (type === "Preflight") requests.push({ method: "PREFLIGHT", url: response.url });
+        });
+        await session.send("Network.enable");
+        await page.goto(origin(host));
+        await body({ page, context, requests });
+      } finally {
+        await context.close();
+      }
+    });
+
+  async function mint(parameters = {}) {
+    const answer = await fetch(`${quickstart.issuer}/token`, {
+      method: "POST",
+      body: new URLSearchParams({
+        grant_type: "client_credentials",
+        client_id: "quickstart",
+        client_secret: "quickstart",
+        ...parameters,
+      }),
+    });
+    return (await answer.json()).access_token;
+  }
+
+  onPage("a script reads every answer, and why it was refused", "127.0.0.1", async ({ page }) => {
+    const good = await mint();
+    const refused = (description) =>
+      challenge(`, error="invalid_token", error_description="${description}"`);
+    for (const [url, token, expected] of [
+      [`${api.url}/me`, good, { status: 200, error: null }],
+      [`${api.url}/me`, undefined, { status: 400, challenge: challenge(""), error: "invalid_request" }],
+      [`${api.url}/me`, "x.y.z", { status: 401, challenge: refused("The token is not an acceptable JWT."), error: "invalid_token" }],
+      [`${api.url}/me`, await mint({ expires_in: "-60" }), { status: 401, challenge: refused("The token has expired."), error: "invalid_token" }],
+      [`${api.url}/orders`, good, { status: 403, challenge: challenge(FORBIDDEN), error: "insufficient_scope" }],
+      [`${api.url}/nowhere`, good, { status: 404, error: null }],
+      [`${withoutKeys.url}/me`, good, { status: 503, retryAfter: "1", error: "temporarily_unavailable" }],
+    ]) {
+      const seen = await page.evaluate(read, [url, token]);
+      assert.deepEqual(seen, { challenge: null, retryAfter: null, ...expected }, url);
+    }
+  });
+
+  onPage("cookies come along, and one preflight is enough", "127.0.0.1", async ({ page, context, requests }) => {
+    await context.addCookies([{ name: "balancer", value: "b7", url: api.url }]);
+    const token = await mint();
+    const sent = page.waitForRequest((request) => request.url() === `${api.url}/me` && request.method() === "GET");
+    for (let call = 0; call < 3; call += 1) {
+      // Otherwise the browser asks anew each time.
+      const { status } = await page.evaluate(read, [`${api.url}/me`, token, "default"]);
+      assert.equal(status, 200);
+    }
+    assert.match((await (await sent).allHeaders()).cookie ?? "", /balancer=b7/);
+    const preflights = requests.filter(({ method, url }) => method === "PREFLIGHT" && url === `${api.url}/me`);
+    assert.equal(preflights.length, 1);
+  });
+
+  onPage("a page of an origin that is not named reads nothing", "localhost", async ({ page }) => {
+    const token = await mint();
+    for (const sent of [token, undefined, "x.y.z"]) {
+      const seen = await page.evaluate(read, [`${api.url}/me`, sent]);
+      assert.deepEqual(seen, { failed: "TypeError" });
+    }
+  });
+});
+
+/** Runs in the page. */
+async function read([url, token, cache = "no-store"]) {
+  const headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
+  let response;
+  try {
+    response = await fetch(url, { credentials: "include", cache, headers });
+  } catch (error) {
+    return { failed: error.name };
+  }
+  const text = await response.text();
+  return {
+    status: response.status,
+    challenge: response.headers.get("www-authenticate"),
+    retryAfter: response.headers.get("retry-after"),
+    error: text.startsWith("{") ? (JSON.parse(text).error ?? null) : null,
+  };
+}
