@@ -12,7 +12,7 @@ use actix_web::{
 };
 use dhat::{Alloc, HeapStats, Profiler};
 use oauth2_actix::{
-    Algorithm, OAuth2, Provider, TokenCache,
+    Algorithm, CryptoLibrary, OAuth2, Provider, TokenCache,
     testing::{SigningKey, Token},
 };
 use serde_json::json;
@@ -27,7 +27,12 @@ async fn a_hit_allocates_the_extension_entry_and_nothing_else() {
     let policy = |cache| {
         let provider =
             Provider::new().issuer("https://idp.test").audience("api").keys(key.jwk_set());
-        OAuth2::builder().provider("test", provider).token_cache(cache).build().unwrap()
+        OAuth2::builder()
+            .provider("test", provider)
+            .token_cache(cache)
+            .crypto_library(CryptoLibrary::AwsLc)
+            .build()
+            .unwrap()
     };
     let token = Token::new("https://idp.test", "api")
         .claim("scope", "orders:read orders:write")
