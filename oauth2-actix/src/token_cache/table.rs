@@ -396,3 +396,65 @@ const SWEPT: usize = 4;
 
 /// Buckets that one which is to have a place has swept at most.
 const SWEPT_FOR_ROOM: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn claims(token: &str) -> Claims {
+        let mut accepted = Accepted::of("p", json!({"sub": token}));
+        accepted.token = token.as_bytes().into();
+        Claims::new(accepted)
+    }
+
+    /// As the end of a signature would be.
+    fn numbered(number: u64) -> String {
+        format!("h.c.{:016x}{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15), number)
+    }
+
+    #[test]
+    fn nobody_can_tell_which_tokens_share_a_bucket() {
+        let [one, other] = [(); 2].map(|()| VerifiedTokens::new(10_000, 1 << 20));
+        let tokens: Vec<String> = (0..1000).map(numbered).collect();
+        let alike = tokens.iter().filter(|token| {
+            let token = token.as_bytes();
+            one.place_of(token) == other.place_of(token)
+        });
+        assert!(alike.count() < 10);
+    }
+
+    #[test]
+    fn a_token_that_workers_verify_at_once_is_there_once() {
+        const NOW: Duration = Duration::from_secs(1_800_000_000);
+        // One bucket for both, and it is full.
+        let table = VerifiedTokens::new(4, 1 << 20);
+        for number in 0..8 {
+            table.insert(&claims(&numbered(number)), PlaceFor::Somebodys, NOW);
+        }
+        for number in 100..2100 {
+            let token = numbered(number);
+            thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| table.insert(&claims(&token), PlaceFor::Somebodys, NOW));
+                }
+            });
+            let bucket = table.bucket(0).expect("laid out");
+            let entries = bucket.entries.iter().filter_map(ArcSwapOption::load_full);
+            let copies = entries.filter(|entry| *entry.token == *token.as_bytes()).count();
+            assert!(copies <= 1, "{copies}");
+            assert!(table.status().entries <= 4);
+        }
+        let counted: usize = table
+            .blocks
+            .iter()
+            .filter_map(OnceLock::get)
+            .flat_map(|block| block.iter())
+            .map(|bucket| bucket.entries.iter().filter_map(ArcSwapOption::load_full).count())
+            .sum();
+        assert_eq!(table.status().entries, counted);
+    }
+}
