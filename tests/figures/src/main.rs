@@ -26,6 +26,7 @@ mod providers;
 mod refusals;
 mod rotation;
 mod samples;
+mod sessions;
 mod threads;
 mod turns;
 
@@ -38,7 +39,7 @@ use oauth2_actix_tests_figures::report::{self, Report};
 
 type Experiment = fn(&mut Report, &[String]);
 
-const EXPERIMENTS: [(&str, &str, Experiment); 13] = [
+const EXPERIMENTS: [(&str, &str, Experiment); 14] = [
     ("rotation", "keys rotated without overlap, under load", rotation::run),
     ("hang", "a provider that hangs for 30 s during a refresh, under load", hang::run),
     ("flood", "10,000 tokens with made-up key ids", flood::run),
@@ -63,6 +64,7 @@ const EXPERIMENTS: [(&str, &str, Experiment); 13] = [
     ("distinct", "10,000 and 1,000,000 tokens in rotation; takes some minutes", distinct::run),
     ("cached-memory", "100,000 remembered tokens", cached_memory::run),
     ("threads", "tokens that come again, on one thread and on two", threads::run),
+    ("sessions", "5,000 WebSocket sessions whose tokens end at once", sessions::run),
     ("day", "24 simulated hours with faults at random; takes a seed", day::run),
 ];
 
@@ -77,6 +79,10 @@ fn main() -> ExitCode {
         }
         cached_memory::CHILD => {
             cached_memory::child(rest);
+            ExitCode::SUCCESS
+        }
+        sessions::CHILD => {
+            sessions::child(rest);
             ExitCode::SUCCESS
         }
         name => match EXPERIMENTS.iter().find(|(known, ..)| *known == name) {

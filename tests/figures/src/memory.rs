@@ -51,9 +51,14 @@ pub(crate) fn child(arguments: &[String]) {
     println!("{before} {built} {} {warm_up}", resident());
 }
 
-/// KiB. Counted page by page, where `statm` may be behind by some for each thread.
+/// Of this process, in KiB.
 pub(crate) fn resident() -> u64 {
-    let text = fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+    resident_of("self")
+}
+
+/// KiB. Counted page by page, where `statm` may be behind by some for each thread.
+pub(crate) fn resident_of(process: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap();
     let line = text.lines().find(|line| line.starts_with("Rss:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
