@@ -3,7 +3,7 @@
 
 use std::{
     env, fs,
-    io::{BufRead, BufReader, Write, stdin, stdout},
+    io::{BufRead, BufReader, Read, Write, stdin, stdout},
     net::SocketAddr,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
@@ -251,7 +251,15 @@ impl Server {
         let orders = child.stdin.take().unwrap();
         let mut answers = BufReader::new(child.stdout.take().unwrap());
         let address = line(&mut answers).parse().unwrap();
-        Self { child, orders, answers, address }
+        // Its threads are all there once something has been answered.
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+        let mut server = Self { child, orders, answers, address };
+        while server.state().connections > 0 {
+            thread::yield_now();
+        }
+        server
     }
 
     fn ask(&mut self, what: &str) -> String {
