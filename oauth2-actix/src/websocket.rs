@@ -8,10 +8,10 @@ use actix_web::{
     HttpResponse,
     dev::RequestHead,
     http::{
-        StatusCode,
+        StatusCode, Version,
         header::{
             HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-            SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING,
+            SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, UPGRADE,
         },
     },
 };
@@ -70,10 +70,20 @@ fn close_frame(code: u16, reason: &'static str) -> Vec<u8> {
 
 /// Whether it is a real one (RFC 6455 §4.2.1).
 pub(crate) fn is_handshake(head: &RequestHead) -> bool {
-    // A body has no place in one, and actix would read what follows it as the next request.
-    head.upgrade()
+    // Where actix sees no upgrade, it would read what follows as the next request: if there is a body, which
+    // has no place in one, or more than one protocol to choose from. HTTP/1.0 knows none (RFC 9110 §7.8), and
+    // HTTP/2 another way (RFC 8441).
+    head.version == Version::HTTP_11
+        && head.upgrade()
         && !head.headers().contains_key(TRANSFER_ENCODING)
+        && is_to_websocket(head.headers())
         && ws::verify_handshake(head).is_ok()
+}
+
+fn is_to_websocket(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(UPGRADE);
+    let is_websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
+    values.next().is_some_and(is_websocket) && values.next().is_none()
 }
 
 /// The protocols on offer, in the client's order (RFC 6455 §4.1).
@@ -169,7 +179,12 @@ mod tests {
             handshake().insert_header(("sec-websocket-version", "8")),
             handshake().insert_header(("sec-websocket-key", "short")),
             handshake().insert_header(("upgrade", "h2c")),
+            handshake().insert_header(("upgrade", "websocket, other")),
+            handshake().insert_header(("upgrade", "websockets")),
+            handshake().append_header(("upgrade", "other")),
             handshake().insert_header(("transfer-encoding", "chunked")),
+            handshake().version(Version::HTTP_10),
+            handshake().version(Version::HTTP_2),
             TestRequest::get().insert_header(("upgrade", "websocket")),
         ] {
             assert!(Handshake::of(request.to_http_request().head()).is_none());

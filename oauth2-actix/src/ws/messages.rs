@@ -11,29 +11,38 @@ use std::{
 use actix_ws::{AggregatedMessageStream, MessageStream};
 use futures_util::{Stream, future::BoxFuture};
 
-use super::{Ended, session::Shared};
+use super::{Ended, frames::MaxFrameSize, session::Shared};
 
-/// The messages of a session. It ends when the client leaves, and when the session ends: nothing that comes
-/// after is handed on.
+/// The messages of a session. It ends when the client sends no more, and when the session ends: nothing that
+/// comes after is handed on. It also ends after an error, which a client that breaks the protocol causes: what
+/// follows it means nothing any more ([RFC 6455 §7.1.7](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.7)).
 pub struct Messages<S = MessageStream> {
     stream: S,
     ended: BoxFuture<'static, ()>,
     is_over: bool,
-    shared: Arc<Shared>,
+    max_frame_size: MaxFrameSize,
+    /// A handle as good as another: who only hears is in the session, too.
+    _shared: Arc<Shared>,
 }
 
 impl Messages {
-    pub(super) fn new(stream: MessageStream, shared: Arc<Shared>, mut ended: Ended) -> Self {
+    pub(super) fn new(
+        stream: MessageStream,
+        max_frame_size: MaxFrameSize,
+        shared: Arc<Shared>,
+        mut ended: Ended,
+    ) -> Self {
         let ended = Box::pin(async move {
             // The sender lives as long as `shared`.
             let _ = ended.wait_for(|ended| *ended).await;
         });
-        Self { stream, ended, is_over: false, shared }
+        Self { stream, ended, is_over: false, max_frame_size, _shared: shared }
     }
 
-    /// Sets how long a frame may be, in bytes. Default 64 KiB; a longer one is an error.
+    /// Sets how long a frame may be, in bytes. Default 64 KiB; a longer one is an error as soon as it begins.
     #[must_use]
     pub fn max_frame_size(self, bytes: usize) -> Self {
+        self.max_frame_size.set(bytes);
         self.map(|stream| stream.max_frame_size(bytes))
     }
 
@@ -46,13 +55,13 @@ impl Messages {
 
 impl<S> Messages<S> {
     fn map<T>(self, map: impl FnOnce(S) -> T) -> Messages<T> {
-        let Self { stream, ended, is_over, shared } = self;
-        Messages { stream: map(stream), ended, is_over, shared }
+        let Self { stream, ended, is_over, max_frame_size, _shared } = self;
+        Messages { stream: map(stream), ended, is_over, max_frame_size, _shared }
     }
 }
 
 impl<S: Stream<Item = Result<M, E>> + Unpin, M, E> Messages<S> {
-    /// The next message. `None`: the client has left, or the session has ended.
+    /// The next message. `None`: the client sends no more, or the session has ended.
     pub async fn recv(&mut self) -> Option<Result<M, E>> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
@@ -70,10 +79,7 @@ impl<S: Stream<Item = Result<M, E>> + Unpin, M, E> Stream for Messages<S> {
             return Poll::Ready(None);
         }
         let polled = Pin::new(&mut self.stream).poll_next(context);
-        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
-            self.is_over = matches!(polled, Poll::Ready(None));
-            self.shared.is_over();
-        }
+        self.is_over = matches!(polled, Poll::Ready(None | Some(Err(_))));
         polled
     }
 }

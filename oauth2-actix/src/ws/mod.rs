@@ -50,9 +50,12 @@
 //! | 1008 `insufficient scope` | at the upgrade | stop, and ask for more scopes |
 //! | 1013 `try again later` | the provider's keys cannot be had | connect again after a while |
 
+mod body;
+mod frames;
 mod messages;
 mod session;
 
+use actix_http::ws::{HandshakeError, verify_handshake};
 use actix_web::{HttpRequest, HttpResponse, rt, web::Payload};
 use tokio::sync::watch;
 
@@ -62,8 +65,12 @@ pub use actix_ws::{
     AggregatedMessage, CloseCode, CloseReason, Closed, Item, Message, ProtocolError,
 };
 
-use self::session::{Followed, Shared, State};
-use crate::{Claims, OAuth2, Requirement};
+use self::{
+    body::Body,
+    frames::MaxFrameSize,
+    session::{Followed, Shared, State},
+};
+use crate::{Claims, OAuth2, Requirement, websocket::is_handshake};
 
 /// Begins a session for a request that [`OAuth2`] let in with claims. Nothing happens before
 /// [`Upgrade::start`].
@@ -118,16 +125,25 @@ impl<'a> Upgrade<'a> {
         if let Some(requirement) = &self.requirement {
             claims.require(requirement)?;
         }
+        if !is_handshake(self.request.head()) {
+            verify_handshake(self.request.head())?;
+            return Err(HandshakeError::NoWebsocketUpgrade.into());
+        }
+        let max_frame_size = MaxFrameSize::by_default();
+        let body = max_frame_size.bound(self.request, self.body);
         let (response, session, messages) =
-            actix_ws::handle_with_protocols(self.request, self.body, &self.protocols)?;
+            actix_ws::handle_with_protocols(self.request, body, &self.protocols)?;
         let follows = match self.follow {
             Some(oauth2) => Some(Followed::new(oauth2, self.request)?),
             None => None,
         };
         let (state, ended) = State::new(claims, self.requirement);
         let watcher = rt::spawn(state.clone().watch(session.clone(), follows));
+        let response = response
+            .map_body(|_, body| Body::new(body, watcher.abort_handle(), ended.clone()))
+            .map_into_boxed_body();
         let shared = Shared::new(state, watcher);
-        let messages = Messages::new(messages, shared.clone(), ended);
+        let messages = Messages::new(messages, max_frame_size, shared.clone(), ended);
         Ok((response, Session::new(session, shared), messages))
     }
 }

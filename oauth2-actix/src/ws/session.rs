@@ -155,19 +155,14 @@ impl Shared {
     pub(super) fn new(state: Arc<State>, watcher: JoinHandle<()>) -> Arc<Self> {
         Arc::new(Self { state, watcher })
     }
-
-    /// The client has gone: there is nothing to end any more.
-    pub(super) fn is_over(&self) {
-        // What has ended the session has a close frame to send, and ends by itself.
-        if !*self.state.ended.borrow() {
-            self.watcher.abort();
-        }
-    }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.is_over();
+        // What has ended the session has a close frame to send, and ends by itself.
+        if !*self.state.ended.borrow() {
+            self.watcher.abort();
+        }
     }
 }
 
@@ -231,7 +226,7 @@ impl State {
         self.ended.send_replace(true);
         let (code, reason) = why.answer().close;
         let reason = CloseReason { code: code.into(), description: Some(reason.to_owned()) };
-        // For a client that reads what it was sent before. Others are cut off without.
+        // For a client that reads what it was sent before. Others get none.
         let _ = timeout(PATIENCE, session.close(Some(reason))).await;
     }
 

@@ -27,4 +27,5 @@ mod tenants;
 mod token_cache;
 mod token_places;
 mod websocket;
+mod ws_rude;
 mod ws_sessions;
