@@ -12,6 +12,7 @@ mod discovery;
 mod etag;
 mod faults;
 mod fetching;
+mod http2;
 mod http_client;
 mod key_attacks;
 mod key_forms;
