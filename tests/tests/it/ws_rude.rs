@@ -21,6 +21,7 @@ use oauth2_actix_tests::{keys::key, wait::until};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::Notify,
     time::timeout,
 };
 
@@ -57,10 +58,12 @@ struct Counts {
     sent: Arc<AtomicUsize>,
     /// Requests that came as far as the middleware.
     requests: Arc<AtomicUsize>,
+    /// Lets the task of `/keeps` go.
+    release: Arc<Notify>,
 }
 
-/// What the path says: `/flood` only sends, `/feed` sends whatever it hears, `/whole` puts messages
-/// together, `/tolerant` passes over errors; the others echo, renew, and answer pings.
+/// What the path says: `/flood` only sends, `/feed` sends and hears apart, `/keeps` does neither, `/whole`
+/// puts messages together, `/tolerant` passes over errors; the others echo, renew, and answer pings.
 async fn session(
     request: HttpRequest,
     body: web::Payload,
@@ -91,6 +94,12 @@ async fn session(
             rt::spawn(async move {
                 let _alive = alive;
                 while let Some(Ok(_)) = messages.recv().await {}
+            });
+        }
+        "/keeps" => {
+            rt::spawn(async move {
+                let _all = (alive, session, messages);
+                counts.release.notified().await;
             });
         }
         "/whole" => {
@@ -382,6 +391,20 @@ async fn a_client_that_breaks_the_protocol_is_still_ended_with_its_token() {
     assert_eq!(client.hear_text().await, "tick");
     setup.clock.advance(MINUTE);
     assert!(client.rest().await.ends_with(EXPIRED));
+    setup.is_empty().await;
+}
+
+#[tokio::test]
+async fn no_timer_waits_for_a_session_whose_connection_is_gone() {
+    let setup = Setup::new();
+    let client = setup.open("/keeps").await;
+    until("a timer waits for its end", || setup.clock.sleepers() == 1).await;
+    client.0.set_zero_linger().unwrap();
+    drop(client);
+    until("no timer is left", || setup.clock.sleepers() == 0).await;
+    // Though the handler still has the session.
+    assert_eq!(setup.counts.tasks.load(SeqCst), 1);
+    setup.counts.release.notify_one();
     setup.is_empty().await;
 }
 
