@@ -15,9 +15,14 @@ export async function mint(issuer, { sub = "alice", scope = "chat:lobby", lifeti
   return access_token;
 }
 
-/** The issuer signs with another key from now on, and the API knows it: what the old one signed is refused. */
-export async function withdrawKey({ url, issuer }) {
+/** The issuer signs with another key from now on. The API need not know. */
+export async function rotate(issuer) {
   await post(`${issuer}/rotate`);
+}
+
+/** The same, and the API knows: what the old key signed is refused. */
+export async function withdrawKey({ url, issuer }) {
+  await rotate(issuer);
   const headers = { authorization: `Bearer ${await mint(issuer)}` };
   const answer = await fetch(`${url}/me`, { headers, signal: AbortSignal.timeout(DEADLINE_MS) });
   await answer.arrayBuffer();
