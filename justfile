@@ -12,10 +12,10 @@ check:
 test:
     cargo test --workspace
 
-# A certified identity provider and a real browser, from npm and Debian.
+# A certified identity provider, a real browser, and WebSocket clients, from npm and Debian.
 e2e:
     cargo build
-    cd tests/e2e && npm ci && npm run oidc && npm run browser
+    cd tests/e2e && npm ci && npm run oidc && npm run browser && npm run websocket
 
 # What requests cost, in process, on this machine.
 bench:

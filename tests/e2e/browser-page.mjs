@@ -1,4 +1,4 @@
-// The quickstart's page in a real browser, as a person would use it.
+// The quickstart's pages in a real browser, as a person would use them.
 
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
@@ -24,8 +24,8 @@ export function launchBrowser() {
   });
 }
 
-/** Opens the page in a context of its own: no cache, and no preflight answered earlier. */
-export async function openPage(browser, url) {
+/** Opens a page in a context of its own: no cache, and no preflight answered earlier. */
+export async function openPage(browser, url, As = Quickstart) {
   const context = await browser.newContext();
   context.setDefaultTimeout(DEADLINE_MS);
   const page = await context.newPage();
@@ -37,7 +37,7 @@ export async function openPage(browser, url) {
   await watchNetwork(context, page, seen);
   await page.goto(url);
   await page.locator("body[data-ready]").waitFor();
-  return new Quickstart(context, page, seen);
+  return new As(context, page, seen);
 }
 
 /** Playwright does not tell of preflights; the browser's own protocol does. */
@@ -61,11 +61,25 @@ function noteOutside(url, outside) {
   if (protocol !== "data:" && !["127.0.0.1", "localhost"].includes(hostname)) outside.push(url);
 }
 
-class Quickstart {
+export class Page {
   constructor(context, page, seen) {
     Object.assign(this, { context, page, seen });
   }
 
+  text(selector) {
+    return this.page.locator(selector).textContent();
+  }
+
+  /** Closes it. Whatever a test looked at, these hold for all of them. */
+  async close() {
+    await this.context.close();
+    assert.deepEqual(this.seen.outside, [], "requests to other machines");
+    assert.deepEqual(this.seen.violations, [], "content security policy");
+    assert.deepEqual(this.seen.errors, [], "errors of the page's script");
+  }
+}
+
+class Quickstart extends Page {
   /** Does something that is logged, and returns the finished entry. */
   async attempt(action) {
     const newest = this.page.locator("#log > li").first();
@@ -116,23 +130,11 @@ class Quickstart {
     await this.page.locator("#cross-origin").setChecked(on);
   }
 
-  text(selector) {
-    return this.page.locator(selector).textContent();
-  }
-
   /** The preflights for a path so far. */
   preflights(path) {
     return this.seen.exchanges.filter(
       ({ type, method, url }) =>
         type === "Preflight" && method === "OPTIONS" && new URL(url).pathname === path,
     );
-  }
-
-  /** Closes it. Whatever a test looked at, these hold for all of them. */
-  async close() {
-    await this.context.close();
-    assert.deepEqual(this.seen.outside, [], "requests to other machines");
-    assert.deepEqual(this.seen.violations, [], "content security policy");
-    assert.deepEqual(this.seen.errors, [], "errors of the page's script");
   }
 }

@@ -93,7 +93,14 @@ function launch(port) {
     child.kill("SIGKILL");
     await ended;
   };
-  return { child, url, issuer, ended, output: () => output, stop };
+  /** On the same ports, after `stop`: as before, with other keys. */
+  const restart = async () => {
+    const next = launch(port);
+    Object.assign(quickstart, next, { restart });
+    if (!(await ready(next, port))) throw new Error(`port ${port} is taken meanwhile`);
+  };
+  const quickstart = { child, url, issuer, ended, output: () => output, stop, restart };
+  return quickstart;
 }
 
 /** Whether it came up; false if another process had taken a port. */

@@ -217,37 +217,58 @@ suite("in a browser", { timeout: 600_000 }, () => {
     );
   }
 
-  onPage("a refused WebSocket opens, and closes with a reason", async (page) => {
-    // Also with a token chosen: there is no way to send it.
-    await page.mint();
+  onPage("a WebSocket takes the chosen token, and a refused one closes with a reason", async (page) => {
+    const refused = (reason, protocol) => ({
+      Opened: "yes",
+      ...(protocol && { Protocol: protocol }),
+      "Close code": "1008",
+      "Close reason": reason,
+    });
     for (const cross of [false, true]) {
       await page.crossOrigin(cross);
-      const answer = await page.call("/ws");
-      assert.deepEqual([answer.status, answer.token], ["1008", "none"]);
-      assert.deepEqual(answer.fields, {
+      await page.choose("none");
+      const none = await page.call("/ws");
+      assert.deepEqual([none.status, none.token, none.origin], ["1008", "none", cross ? "cross" : "same"]);
+      assert.deepEqual(none.fields, refused("token missing"));
+
+      await page.mint();
+      const valid = await page.call("/ws");
+      assert.deepEqual([valid.status, valid.outcome, valid.body], ["1000", "accepted", "hello alice"]);
+      assert.deepEqual(valid.fields, {
         Opened: "yes",
-        "Close code": "1008",
-        "Close reason": "token missing",
+        Protocol: "bearer",
+        "Close code": "1000",
+        "Close reason": "none",
       });
+
+      await page.page.locator("#break").click();
+      assert.deepEqual((await page.call("/ws")).fields, refused("invalid token", "bearer"), "broken");
+      await page.choose("garbage");
+      assert.deepEqual((await page.call("/ws")).fields, refused("invalid token", "bearer"), "garbage");
+      await page.mint({ lifetime: -60 });
+      assert.deepEqual((await page.call("/ws")).fields, refused("token expired", "bearer"), "expired");
     }
+    await page.page.locator("#garbage").fill("two words");
+    const unsendable = await page.call("/ws");
+    assert.equal(unsendable.outcome, "failed");
+    assert.match(unsendable.body, /cannot be a subprotocol/);
     assert.match(await page.text("#websocket-note"), /1008 .* “token missing”/);
   });
 
-  onPage("a WebSocket that offers subprotocols learns the reason too", async (page) => {
+  onPage("a refusal names a subprotocol that was offered, never the token", async (page) => {
     const token = await page.mint().then(() => page.text("#encoded"));
-    for (const [offered, chosen] of [
-      [["chat"], "chat"],
-      [["bearer", token], "bearer"],
-      [[token, "chat"], "chat"],
+    await page.page.locator("#break").click();
+    const broken = await page.text("#encoded");
+    for (const [offered, protocol, reason] of [
+      [["chat"], "chat", "token missing"],
+      [[token, "chat"], "chat", "token missing"],
+      [["bearer"], "bearer", "invalid request"],
+      [["bearer", broken], "bearer", "invalid token"],
+      [["bearer", broken, "chat"], "chat", "invalid token"],
+      [["chat", "bearer", broken], "chat", "invalid token"],
     ]) {
       const seen = await page.page.evaluate(openWebSocket, offered);
-      assert.deepEqual(seen, {
-        opened: true,
-        protocol: chosen,
-        code: 1008,
-        reason: "token missing",
-        clean: true,
-      });
+      assert.deepEqual(seen, { opened: true, protocol, code: 1008, reason, clean: true });
     }
   });
 

@@ -2,6 +2,10 @@
 
 const PROTOCOL = "chat";
 const LONGEST_PAUSE_MS = 30_000;
+/** Whatever a token's life: its issuer is not to be asked without end. */
+const SHORTEST_RENEWAL_MS = 250;
+/** A timer knows no more than 24 days, and fires at once beyond. */
+const LONGEST_RENEWAL_MS = 86_400_000;
 /** Expired, or its key was withdrawn: the next one is signed with another. */
 const A_FRESH_TOKEN_HELPS = new Set(["token expired", "invalid token"]);
 
@@ -14,15 +18,25 @@ export class LiveSession extends EventTarget {
   #token;
   #socket;
   #stopped = false;
+  #wake = () => {};
+  #renews;
   #renewal;
+  #ends;
 
   /** `token` is a FreshToken: its `get()` gives a token with time left. */
   constructor(url, token, { renews = true } = {}) {
     super();
     this.#url = url;
     this.#token = token;
-    this.renews = renews;
-    this.#stay();
+    this.#renews = renews;
+    // Not before its maker could begin to listen.
+    queueMicrotask(() => this.#stay());
+  }
+
+  /** Also of the connection that is open. */
+  set renews(renews) {
+    this.#renews = renews;
+    this.#renewLater();
   }
 
   send(message) {
@@ -34,6 +48,7 @@ export class LiveSession extends EventTarget {
   stop() {
     this.#stopped = true;
     this.#socket?.close(1000);
+    this.#wake();
   }
 
   async #stay() {
@@ -41,6 +56,7 @@ export class LiveSession extends EventTarget {
     let retried = false;
     while (!this.#stopped) {
       const { opened, code, reason } = await this.#connect();
+      this.#ends = undefined;
       clearTimeout(this.#renewal);
       if (this.#stopped) break;
       const why = `${code} ${reason}`.trim();
@@ -87,7 +103,10 @@ export class LiveSession extends EventTarget {
         this.#say("open", socket.protocol);
       }
       const { seconds } = message.welcome ?? message.renewed ?? {};
-      if (seconds !== undefined) this.#renewLater(seconds);
+      if (seconds !== undefined) {
+        this.#ends = performance.now() + seconds * 1000;
+        this.#renewLater();
+      }
       if (message.renewed) this.dispatchEvent(new Event("renewed"));
       this.dispatchEvent(new CustomEvent("message", { detail: message }));
     };
@@ -97,22 +116,26 @@ export class LiveSession extends EventTarget {
   }
 
   /** Well before the token ends. */
-  #renewLater(seconds) {
+  #renewLater() {
     clearTimeout(this.#renewal);
-    if (!this.renews) return;
+    if (!this.#renews || this.#ends === undefined) return;
+    const half = (this.#ends - performance.now()) / 2;
     this.#renewal = setTimeout(async () => {
       try {
         const renew = await this.#token.renew();
-        if (this.renews) this.send({ renew });
+        if (this.#renews) this.send({ renew });
       } catch {
         // The session ends with its token, and is opened again.
       }
-    }, seconds * 500);
+    }, Math.min(Math.max(half, SHORTEST_RENEWAL_MS), LONGEST_RENEWAL_MS));
   }
 
   #rest(milliseconds, why) {
     this.#say("waiting", `${why}; again in ${Math.round(milliseconds / 1000)} s`);
-    return new Promise((resolve) => setTimeout(resolve, milliseconds));
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      setTimeout(resolve, milliseconds);
+    });
   }
 
   #say(state, why) {

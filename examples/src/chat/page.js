@@ -43,6 +43,7 @@ function join(room) {
   const url = `${location.origin.replace("http", "ws")}/chat/rooms/${room}`;
   const joined = new LiveSession(url, new FreshToken(fetchToken), { renews: byId("renews").checked });
   session = joined;
+  press(room);
   byId("leave").disabled = false;
   note(`joining ${room}`);
   joined.addEventListener("state", ({ detail }) => {
@@ -53,6 +54,13 @@ function join(room) {
   joined.addEventListener("message", ({ detail }) => session === joined && hear(detail));
 }
 
+/** Marks the room that one is in, or was refused; none: left. */
+function press(room) {
+  for (const button of document.querySelectorAll("[data-room]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.room === room));
+  }
+}
+
 function showState({ state, why }) {
   byId("state").textContent = state;
   byId("state").dataset.state = state;
@@ -61,6 +69,7 @@ function showState({ state, why }) {
   byId("text").disabled = byId("send").disabled = !isOpen;
   if (isOpen) byId("text").focus();
   if (state === "stopped") byId("leave").disabled = true;
+  if (state === "stopped" && !why) press();
 }
 
 function hear(message) {

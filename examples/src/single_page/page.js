@@ -24,7 +24,7 @@ let events = 0;
 let steady;
 
 function newToken() {
-  const made = new FreshToken(fetchToken);
+  const made = new FreshToken(() => fetchToken(byId("lifetime").value));
   made.addEventListener("change", () => {
     byId("fetches").textContent = made.fetches;
     showTime();
@@ -32,7 +32,7 @@ function newToken() {
   return made;
 }
 
-async function fetchToken() {
+async function fetchToken(seconds) {
   const answer = await fetch(`${issuer}/token`, {
     method: "POST",
     // This client's secret is known to everybody. A real page would sign its user in (authorization code with PKCE).
@@ -41,7 +41,7 @@ async function fetchToken() {
       client_id: "quickstart",
       client_secret: "quickstart",
       claims: JSON.stringify(PEOPLE[byId("role").value]),
-      expires_in: byId("lifetime").value,
+      expires_in: seconds,
     }),
   });
   if (!answer.ok) throw new Error(`the issuer answers ${answer.status}`);
@@ -102,15 +102,17 @@ for (const id of ["role", "lifetime"]) {
 }
 byId("spoil").addEventListener("click", async () => {
   // As after a night with the lid closed: the client believes that its token is good for a while.
-  const wanted = byId("lifetime").value;
-  byId("lifetime").value = "-60";
-  const { access_token: text } = await fetchToken();
-  byId("lifetime").value = wanted;
+  const { access_token: text } = await fetchToken(-60);
   token.hold({ access_token: text, expires_in: 60 });
+  note("an expired token is held to be good");
 });
 byId("rotate").addEventListener("click", async () => {
   const answer = await fetch(`${issuer}/rotate`, { method: "POST" });
-  note(answer.ok ? "the issuer signs with another key, and has withdrawn the old one" : `${answer.status}`);
+  if (!answer.ok) return note(`${answer.status}`);
+  // The API learns of it by a token that the new key signed. Here somebody else is the first to bring one.
+  const { access_token: text } = await fetchToken(60);
+  const { ok } = await fetch("/me", { headers: { Authorization: `Bearer ${text}` }, cache: "no-store" });
+  note(`the issuer has withdrawn its key, and the API ${ok ? "knows" : "does not know yet: it fetches keys at most once in 10 s"}`);
 });
 byId("who").addEventListener("submit", (event) => event.preventDefault());
 

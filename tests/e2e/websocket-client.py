@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""WebSockets by Python's `websockets`, on command: lines of JSON in, lines of JSON out.
+
+    {"id": 1, "open": {"url": "ws://...", "protocols": [...], "headers": [[name, value], ...]}}
+    {"id": 1, "send": "text"}
+    {"id": 1, "close": true}
+
+    {"ready": "10.4"}
+    {"id": 1, "at": 1700000000000, "opened": {"protocol": "chat"}}
+    {"id": 1, "at": ..., "text": "..."}
+    {"id": 1, "at": ..., "closed": {"code": 1008, "reason": "token expired"}}
+"""
+
+import asyncio
+import json
+import sys
+import time
+
+import websockets
+
+DEADLINE = 10
+VERSION = int(websockets.__version__.split(".")[0])
+
+sockets = {}
+
+
+def tell(id, **what):
+    print(json.dumps({"id": id, "at": time.time() * 1000, **what}), flush=True)
+
+
+async def live(id, url, protocols, headers):
+    """One connection, until it is closed."""
+    options = {"extra_headers" if VERSION < 14 else "additional_headers": headers}
+    if VERSION >= 15:
+        options["proxy"] = None
+    try:
+        connecting = websockets.connect(url, subprotocols=protocols or None, **options)
+        socket = await asyncio.wait_for(connecting, DEADLINE)
+    except Exception as error:
+        response = getattr(error, "response", error)
+        tell(id, closed={"code": 1006, "reason": "", "status": getattr(response, "status_code", None), "error": str(error)})
+        return
+    sockets[id] = socket
+    tell(id, opened={"protocol": socket.subprotocol or ""})
+    try:
+        async for text in socket:
+            tell(id, text=text)
+    except websockets.ConnectionClosed:
+        pass
+    tell(id, closed={"code": socket.close_code, "reason": socket.close_reason})
+
+
+async def main():
+    loop = asyncio.get_running_loop()
+    lines = asyncio.StreamReader(limit=1 << 20)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    tasks = set()
+    print(json.dumps({"ready": websockets.__version__}), flush=True)
+    while line := await lines.readline():
+        command = json.loads(line)
+        id = command["id"]
+        if "open" in command:
+            work = live(id, **command["open"])
+        elif "send" in command:
+            work = sockets[id].send(command["send"])
+        else:
+            work = sockets[id].close()
+        task = asyncio.create_task(work)
+        # The loop itself holds tasks by weak references only.
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+
+asyncio.run(main())

@@ -1,0 +1,48 @@
+// Tokens of the quickstart's issuer, and what can be wrong with one.
+
+const DEADLINE_MS = 10_000;
+
+/** Whatever is not asked for is good: alice, who may enter the lobby. */
+export async function mint(issuer, { sub = "alice", scope = "chat:lobby", lifetime = 300, ...claims } = {}) {
+  const { access_token } = await post(`${issuer}/token`, {
+    grant_type: "client_credentials",
+    client_id: "quickstart",
+    client_secret: "quickstart",
+    claims: JSON.stringify({ sub, ...claims }),
+    expires_in: String(lifetime),
+    ...(scope && { scope }),
+  });
+  return access_token;
+}
+
+/** The issuer signs with another key from now on. The API need not know. */
+export async function rotate(issuer) {
+  await post(`${issuer}/rotate`);
+}
+
+/** The same, and the API knows: what the old key signed is refused. */
+export async function withdrawKey({ url, issuer }) {
+  await rotate(issuer);
+  const headers = { authorization: `Bearer ${await mint(issuer)}` };
+  const answer = await fetch(`${url}/me`, { headers, signal: AbortSignal.timeout(DEADLINE_MS) });
+  await answer.arrayBuffer();
+  if (answer.status !== 200) throw new Error(`a token of the new key: ${answer.status}`);
+}
+
+/** In milliseconds, as `Date.now()`. */
+export function expiryOf(token) {
+  return JSON.parse(Buffer.from(token.split(".")[1], "base64url")).exp * 1000;
+}
+
+/** Another character in the middle of the signature: the last one holds bits that do not count. */
+export function withSpoiltSignature(token) {
+  const at = token.lastIndexOf(".") + 20;
+  return token.slice(0, at) + (token[at] === "A" ? "B" : "A") + token.slice(at + 1);
+}
+
+async function post(url, form = {}) {
+  const body = new URLSearchParams(form);
+  const answer = await fetch(url, { method: "POST", body, signal: AbortSignal.timeout(DEADLINE_MS) });
+  if (!answer.ok) throw new Error(`${url} answers ${answer.status}`);
+  return answer.json();
+}
