@@ -69,10 +69,13 @@ impl Session {
         if let Some(requirement) = &state.requirement {
             renewed.require(requirement)?;
         }
-        if self.has_ended() {
-            return Err(expired(current.accepted()));
+        {
+            let mut current = state.lock();
+            if self.has_ended() {
+                return Err(expired(current.claims.accepted()));
+            }
+            *current = Current { claims: renewed.clone(), fresh: Some(token.into()) };
         }
-        *state.lock() = Current { claims: renewed.clone(), fresh: Some(token.into()) };
         state.renewed.notify_one();
         Ok(renewed)
     }
@@ -218,20 +221,34 @@ impl State {
     pub(super) async fn watch(
         self: Arc<Self>,
         session: actix_ws::Session,
-        follows: Option<Followed>,
+        mut follows: Option<Followed>,
     ) {
-        let why = self.end(follows).await;
+        let why = loop {
+            let (claims, why) = self.end(&mut follows).await;
+            // The handler hears of it first: it sends and hears nothing from now on.
+            if self.end_with(&claims) {
+                break why;
+            }
+        };
         tracing::debug!(target: "oauth2_actix", reason = %why, "a WebSocket session ends");
-        // The handler first: it sends and hears nothing from now on.
-        self.ended.send_replace(true);
         let (code, reason) = why.answer().close;
         let reason = CloseReason { code: code.into(), description: Some(reason.to_owned()) };
         // For a client that reads what it was sent before. Others get none.
         let _ = timeout(PATIENCE, session.close(Some(reason))).await;
     }
 
-    /// Why it ends, when it does.
-    async fn end(&self, mut follows: Option<Followed>) -> Error {
+    /// Ends it, unless another token counts by now: who was told that it is renewed can rely on it.
+    fn end_with(&self, claims: &Claims) -> bool {
+        let current = self.lock();
+        let counts = Arc::ptr_eq(current.claims.shared(), claims.shared());
+        if counts {
+            self.ended.send_replace(true);
+        }
+        counts
+    }
+
+    /// Whose time is over when it ends, and why.
+    async fn end(&self, follows: &mut Option<Followed>) -> (Claims, Error) {
         let mut changes =
             follows.as_ref().and_then(|_| self.lock().claims.accepted().by.changes_of_keys());
         loop {
@@ -244,19 +261,20 @@ impl State {
             let clock = &accepted.clock;
             let now = clock.unix_time();
             if !accepted.lifetime.contains(now) {
-                return expired(accepted);
+                let why = expired(accepted);
+                return (claims, why);
             }
             if let Some(changes) = &mut changes {
                 changes.borrow_and_update();
             }
-            if let Some(follows) = &mut follows {
+            if let Some(follows) = follows {
                 if let Some(token) = fresh {
                     follows.token = token.into_boxed_bytes();
                 }
                 if !follows.oauth2.0.still_accepts(accepted) {
                     match follows.decide().await {
                         Ok(renewed) => self.replace(&claims, renewed),
-                        Err(error) => return error,
+                        Err(why) => return (claims, why),
                     }
                 }
             }

@@ -295,6 +295,32 @@ async fn a_withdrawn_key_ends_the_sessions_that_follow_it() {
     assert_eq!(stays.hear().await, "echo two");
 }
 
+/// The token that renews is the first with the new key, so that the old one is withdrawn at that moment.
+#[tokio::test]
+async fn who_was_told_that_the_session_is_renewed_can_rely_on_it() {
+    for round in 0..200 {
+        let old = SigningKey::generate(Algorithm::ES256, "old");
+        let new = SigningKey::generate(Algorithm::ES256, "new");
+        let server = KeyServer::start(keys(&[&old])).unwrap();
+        let setup = fetched(&server);
+        let token = setup.token(60 * MINUTE).claim("sub", "alice");
+        let mut socket = setup.open("/follow", &token.clone().sign(&old)).await;
+        socket.say("one").await;
+        assert_eq!(socket.hear().await, "echo one");
+        server.answer(keys(&[&new]));
+        // The keys may be asked for again.
+        setup.clock.advance(MINUTE);
+        socket.say(&format!("renew {}", token.sign(&new))).await;
+        match &*socket.hear().await {
+            "renewed alice" => {
+                socket.say("two").await;
+                assert_eq!(socket.hear().await, "echo two", "round {round}");
+            }
+            heard => assert_eq!(heard, "1008 invalid token", "round {round}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn keys_that_are_too_old_end_the_sessions_that_follow_them() {
     let server = KeyServer::start(keys(&[key(Algorithm::ES256)])).unwrap();
