@@ -32,7 +32,11 @@ impl MaxFrameSize {
     }
 
     /// A body that breaks off where a frame begins that is too long.
-    pub(super) fn bound(&self, request: &HttpRequest, body: web::Payload) -> web::Payload {
+    pub(super) fn bound(
+        &self,
+        request: &HttpRequest,
+        body: web::Payload,
+    ) -> Result<web::Payload, actix_web::Error> {
         let frames = Frames {
             payload: body.into_inner(),
             max: self.clone(),
@@ -41,10 +45,8 @@ impl MaxFrameSize {
         };
         let payload: BoxedPayload = Box::pin(frames);
         let mut payload = Payload::Stream { payload };
-        match web::Payload::from_request(request, &mut payload).into_inner() {
-            Ok(body) => body,
-            Err(error) => unreachable!("a payload is always extracted: {error}"),
-        }
+        // There is no other way to make one.
+        web::Payload::from_request(request, &mut payload).into_inner()
     }
 }
 

@@ -130,7 +130,7 @@ impl<'a> Upgrade<'a> {
             return Err(HandshakeError::NoWebsocketUpgrade.into());
         }
         let max_frame_size = MaxFrameSize::by_default();
-        let body = max_frame_size.bound(self.request, self.body);
+        let body = max_frame_size.bound(self.request, self.body)?;
         let (response, session, messages) =
             actix_ws::handle_with_protocols(self.request, body, &self.protocols)?;
         let follows = match self.follow {
