@@ -37,6 +37,15 @@ impl Facts {
             handshake: crate::websocket::Handshake::of(head).map(Box::new),
         }
     }
+
+    /// The answer, if the request was a WebSocket's handshake.
+    #[cfg_attr(not(feature = "websocket"), allow(clippy::unused_self, unused_variables))]
+    fn close(&self, error: &Error) -> Option<HttpResponse> {
+        #[cfg(feature = "websocket")]
+        return self.handshake.as_ref()?.close(error);
+        #[cfg(not(feature = "websocket"))]
+        None
+    }
 }
 
 impl Policy {
@@ -63,10 +72,7 @@ impl Policy {
                 tracing::debug!(target: "oauth2_actix", reason = %error, %source, "refused");
             }
         }
-        #[cfg(feature = "websocket")]
-        if let Some(mut response) =
-            facts.handshake.as_ref().and_then(|handshake| handshake.close(error))
-        {
+        if let Some(mut response) = facts.close(error) {
             response.extensions_mut().insert(error.clone());
             return response;
         }
