@@ -13,7 +13,7 @@ use std::{
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::Service, rt, web};
 use futures_util::{FutureExt, future::join_all};
 use oauth2_actix::{
-    Algorithm, OAuth2, Provider,
+    Algorithm, OAuth2, Provider, TokenCache,
     testing::{LocalServer, ManualClock, Token},
     ws,
 };
@@ -189,6 +189,7 @@ impl Setup {
         let keys = key(Algorithm::ES256).jwk_set();
         let oauth2 = OAuth2::builder()
             .provider("p", Provider::new().issuer(ISSUER).audience("api").keys(keys))
+            .token_cache(TokenCache::new())
             .leeway(Duration::ZERO)
             .clock(clock.clone())
             .build()
