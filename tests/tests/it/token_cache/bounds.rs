@@ -59,20 +59,21 @@ fn the_bounds_hold_whatever_comes_on_however_many_threads() {
 
 #[test]
 fn tokens_that_come_once_push_none_out_that_come_often() {
+    // So few that no bucket wants more of them than it has, whatever the hash.
     let oauth2 = hmac(TokenCache::new().max_entries(200)).build().unwrap();
-    let often: Vec<String> = (0..100).map(numbered).collect();
+    let often: Vec<String> = (0..50).map(numbered).collect();
     let known: Vec<Claims> = often.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
     for number in 1_000..6_000 {
         assert!(accepts(&oauth2, &numbered(number)).is_some());
         // Each of them comes again now and then.
-        accepts(&oauth2, &often[number % 100]).unwrap();
+        accepts(&oauth2, &often[number % 50]).unwrap();
     }
     let still = often
         .iter()
         .zip(&known)
         .filter(|(token, claims)| are_one(claims, &accepts(&oauth2, token).unwrap()))
         .count();
-    assert!(still >= 98, "{still}");
+    assert_eq!(still, often.len());
 }
 
 #[test]
