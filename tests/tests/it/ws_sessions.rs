@@ -214,6 +214,44 @@ async fn renewals_that_are_refused_change_nothing() {
 }
 
 #[tokio::test]
+async fn nor_is_it_renewed_for_another_api_of_the_same_issuer() {
+    let provider = |audience: &str| {
+        let keys = key(Algorithm::ES256).jwk_set();
+        Provider::new().issuer(ISSUER).audience(audience).keys(keys)
+    };
+    let setup = Setup::new(
+        OAuth2::builder().provider("one", provider("api")).provider("two", provider("other")),
+    );
+    let mut socket = setup.open("/", &sign(&setup.token(MINUTE))).await;
+    let token = setup.token(60 * MINUTE).claim("aud", "other");
+    socket.say(&format!("renew {}", sign(&token))).await;
+    assert_eq!(socket.hear().await, "subject_mismatch");
+}
+
+/// Customers of one name, as a lookup may call them.
+struct Namesakes;
+
+impl TenantLookup for Namesakes {
+    async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
+        let keys = key(Algorithm::ES256).jwk_set();
+        let provider = Provider::new().issuer(issuer).audience("api").keys(keys);
+        Ok(Some(Tenant::new("customer", provider)))
+    }
+}
+
+#[tokio::test]
+async fn nor_by_a_tenant_s_namesake() {
+    let setup =
+        Setup::new(OAuth2::builder().tenants(Tenants::new(Namesakes)).key_refresh_minutes(60));
+    let of = |issuer: &str| sign(&setup.token(MINUTE).claim("iss", issuer));
+    let mut socket = setup.open("/", &of("https://one.test")).await;
+    socket.say(&format!("renew {}", of("https://two.test"))).await;
+    assert_eq!(socket.hear().await, "subject_mismatch");
+    socket.say(&format!("renew {}", of("https://one.test"))).await;
+    assert_eq!(socket.hear().await, "renewed user-1");
+}
+
+#[tokio::test]
 async fn without_a_subject_there_is_no_renewal() {
     let setup = Setup::inline();
     let nobody = setup.token(MINUTE).without("sub");
