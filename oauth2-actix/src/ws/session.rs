@@ -267,19 +267,24 @@ impl State {
             if let Some(changes) = &mut changes {
                 changes.borrow_and_update();
             }
+            // The wall clock may be set meanwhile.
+            let moment = clock.monotonic() + accepted.lifetime.remaining(now).min(LONGEST_SLEEP);
             if let Some(follows) = follows {
                 if let Some(token) = fresh {
                     follows.token = token.into_boxed_bytes();
                 }
                 if !follows.oauth2.0.still_accepts(accepted) {
-                    match follows.decide().await {
-                        Ok(renewed) => self.replace(&claims, renewed),
-                        Err(why) => return (claims, why),
+                    // Keys may have to be waited for: neither beyond the end, nor for a token that was renewed.
+                    tokio::select! {
+                        decided = follows.decide() => match decided {
+                            Ok(renewed) => self.replace(&claims, renewed),
+                            Err(why) => return (claims, why),
+                        },
+                        () = clock.sleep_until(moment) => continue,
+                        () = self.renewed.notified() => continue,
                     }
                 }
             }
-            // The wall clock may be set meanwhile.
-            let moment = clock.monotonic() + accepted.lifetime.remaining(now).min(LONGEST_SLEEP);
             tokio::select! {
                 () = clock.sleep_until(moment) => {}
                 () = self.renewed.notified() => {}

@@ -373,6 +373,23 @@ async fn keys_that_are_too_old_end_the_sessions_that_follow_them() {
     assert_eq!(follows.hear().await, "1013 try again later");
 }
 
+#[tokio::test]
+async fn keys_that_are_waited_for_keep_no_session_beyond_its_token() {
+    let server = KeyServer::start(keys(&[key(Algorithm::ES256)])).unwrap();
+    let provider = Provider::new().issuer(ISSUER).audience("api").keys(server.url());
+    let setup = Setup::new(
+        OAuth2::builder().provider("p", provider).key_refresh_minutes(60).stale_window(60 * MINUTE),
+    );
+    let token = sign(&setup.token(61 * MINUTE + Duration::from_secs(2)));
+    let mut follows = setup.open("/follow", &token).await;
+    server.answer(Answer::hang());
+    let asked = server.requests();
+    setup.clock.advance(61 * MINUTE);
+    until("the keys are asked for", || server.requests() > asked).await;
+    setup.clock.advance(Duration::from_secs(2));
+    assert_eq!(follows.hear().await, "1008 token expired");
+}
+
 /// A customer that may be one no longer.
 struct Customer(Arc<AtomicBool>);
 
