@@ -50,7 +50,11 @@ pub fn ask<F: Predicate<Marker>, Marker>(
     claims: &Claims,
     request: &HttpRequest,
 ) -> Result<(), Error> {
-    function.ask(claims, request)
+    function.ask(claims, request).map_err(|error| {
+        error
+            .with_provider(claims.accepted().by.shared_name())
+            .with_expected(format!("predicate {}", std::any::type_name::<F>()))
+    })
 }
 
 /// A function of the claims, or of the claims and the request.
@@ -85,13 +89,17 @@ pub trait Answer {
 
 impl Answer for bool {
     fn into_result(self) -> Result<(), Error> {
-        if self { Ok(()) } else { Err(ErrorKind::ClaimInsufficient.into()) }
+        if self { Ok(()) } else { Err(predicate_failed()) }
     }
 }
 
 impl<E: std::fmt::Display> Answer for Result<(), E> {
     fn into_result(self) -> Result<(), Error> {
         // The text is our user's, and goes to the log.
-        self.map_err(|why| Error::from(ErrorKind::ClaimInsufficient).with_source(why.to_string()))
+        self.map_err(|why| predicate_failed().with_source(why.to_string()))
     }
+}
+
+fn predicate_failed() -> Error {
+    ErrorKind::ClaimInsufficient { required: "a predicate of the application".into() }.into()
 }

@@ -20,7 +20,7 @@ pub(crate) struct Accepted {
     pub(crate) generation: Generation,
     pub(crate) lifetime: Lifetime,
     pub(crate) claims: Object,
-    /// The token itself, to know it again. Empty where it is not remembered.
+    /// The token itself: the key of the cache, and for applications that exchange it.
     pub(crate) token: Box<[u8]>,
     /// By which its times are judged.
     pub(crate) clock: Clock,
@@ -38,6 +38,10 @@ pub(crate) enum By {
 
 impl By {
     pub(crate) fn name(&self) -> &str {
+        self.shared_name()
+    }
+
+    pub(crate) fn shared_name(&self) -> &Arc<str> {
         match self {
             Self::Configured(provider) => &provider.name,
             Self::Tenant { name, .. } => name,
@@ -84,19 +88,13 @@ impl fmt::Debug for Accepted {
 /// Those of an `Arc`.
 const COUNTS: usize = 2 * size_of::<usize>();
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 impl Accepted {
-    /// By a provider of this name, as good as for ever.
-    pub(crate) fn of(provider: &str, claims: serde_json::Value) -> Self {
-        use std::time::Duration;
-
-        use crate::{
-            algorithm::AlgorithmSet, key_set::KeySet, provider_policy::ProviderKeys, validation,
-        };
+    /// Claims without a token, accepted by a provider of this name until the end of the year 9999.
+    pub(crate) fn of(provider: &str, claims: Object) -> Self {
+        use crate::{algorithm::AlgorithmSet, key_set::KeySet, provider_policy::ProviderKeys};
 
         let keys = KeySet::new(Vec::new());
-        let until = serde_json::json!({"exp": 253_402_300_799_u64});
-        let limits = validation::TimeLimits::default();
         Self {
             generation: keys.generation(),
             by: By::Configured(Arc::new(ProviderPolicy {
@@ -105,12 +103,12 @@ impl Accepted {
                 audience_claim: "aud".to_owned(),
                 algorithms: AlgorithmSet::asymmetric(),
                 require_at_jwt: false,
+                dangerous_accept_bound_tokens: false,
                 is_tenant: false,
                 keys: ProviderKeys::Inline(keys),
             })),
-            lifetime: validation::check_times(&Object::of(until), Duration::ZERO, limits)
-                .expect("good"),
-            claims: Object::of(claims),
+            lifetime: Lifetime::without_end(),
+            claims,
             token: Box::default(),
             clock: Clock::default(),
         }

@@ -39,7 +39,7 @@ enum Node {
     Scopes { wanted: Vec<String>, all: bool },
     Any(Vec<Requirement>),
     All(Vec<Requirement>),
-    Custom(Box<dyn Fn(&Claims) -> bool + Send + Sync>),
+    Custom { predicate: Box<dyn Fn(&Claims) -> bool + Send + Sync>, name: &'static str },
 }
 
 /// Demands a claim: that it equals `values`, or is a list that contains it. Never a part of a string,
@@ -104,7 +104,8 @@ pub fn require<F>(predicate: F) -> Requirement
 where
     F: Fn(&Claims) -> bool + Send + Sync + 'static,
 {
-    Requirement::new(Node::Custom(Box::new(predicate)))
+    let name = std::any::type_name::<F>();
+    Requirement::new(Node::Custom { predicate: Box::new(predicate), name })
 }
 
 /// Demands one of several. An empty list refuses everything.
@@ -147,25 +148,65 @@ impl Requirement {
             }
             Node::Any(parts) => parts.iter().any(|part| part.is_met(claims)),
             Node::All(parts) => !parts.is_empty() && parts.iter().all(|part| part.is_met(claims)),
-            Node::Custom(predicate) => predicate(claims),
+            Node::Custom { predicate, .. } => predicate(claims),
         }
     }
 
-    /// Nothing, or the 403 that says what was asked for.
+    /// Nothing, or the 403 that names what is required.
     pub(crate) fn check(&self, claims: &Claims) -> Result<(), Error> {
         if self.is_met(claims) {
             return Ok(());
         }
         let mut scopes = Vec::new();
         self.collect_scopes(&mut scopes);
-        // A challenge is made of scope-tokens (RFC 6750 §3); what is none cannot be had anyway.
+        // Challenges may contain only valid scope tokens (RFC 6750 §3); others can never be granted.
         scopes.retain(|scope| scope::is_scope_token(scope));
-        Err(if scopes.is_empty() {
-            ErrorKind::ClaimInsufficient
+        let unmet = self.unmet(claims);
+        let error = Error::from(if scopes.is_empty() {
+            ErrorKind::ClaimInsufficient { required: unmet.clone().into() }
         } else {
             ErrorKind::ScopeInsufficient { required: scopes.join(" ") }
+        });
+        let error = error.with_provider(claims.accepted().by.shared_name()).with_expected(unmet);
+        Err(match self.pointer_hint(claims) {
+            None => error,
+            Some(hint) => error.with_hint(hint),
+        })
+    }
+
+    /// The parts that these claims do not meet, for the log.
+    fn unmet(&self, claims: &Claims) -> String {
+        match &*self.0 {
+            Node::All(parts) => {
+                let unmet: Vec<String> = parts
+                    .iter()
+                    .filter(|part| !part.is_met(claims))
+                    .map(|part| part.unmet(claims))
+                    .collect();
+                if unmet.is_empty() { self.to_string() } else { unmet.join(" and ") }
+            }
+            _ => self.to_string(),
         }
-        .into())
+    }
+
+    /// Advice for a name that was written with dots, where the token has an object of that name.
+    fn pointer_hint(&self, claims: &Claims) -> Option<String> {
+        match &*self.0 {
+            Node::Claim { name, .. } => {
+                let (first, _) = name.split_once('.')?;
+                let is_path = !name.contains('/')
+                    && claims.get(name).is_none()
+                    && claims.get(first).is_some_and(Value::is_object);
+                is_path.then(|| {
+                    let pointer = name.replace('.', "/");
+                    format!("a nested claim is named by a JSON pointer: \"/{pointer}\"")
+                })
+            }
+            Node::Any(parts) | Node::All(parts) => {
+                parts.iter().find_map(|part| part.pointer_hint(claims))
+            }
+            Node::Scopes { .. } | Node::Custom { .. } => None,
+        }
     }
 
     fn collect_scopes<'a>(&'a self, into: &mut Vec<&'a str>) {
@@ -182,7 +223,33 @@ impl Requirement {
                     part.collect_scopes(into);
                 }
             }
-            Node::Claim { .. } | Node::Custom(_) => {}
+            Node::Claim { .. } | Node::Custom { .. } => {}
+        }
+    }
+}
+
+/// A stable text in the developer's own terms, such as `claim role = "admin"`.
+impl fmt::Display for Requirement {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let joined = |formatter: &mut fmt::Formatter<'_>, parts: &[Self], word: &str| {
+            formatter.write_str("(")?;
+            for (index, part) in parts.iter().enumerate() {
+                if index > 0 {
+                    formatter.write_str(word)?;
+                }
+                part.fmt(formatter)?;
+            }
+            formatter.write_str(")")
+        };
+        match &*self.0 {
+            Node::Claim { name, values } => write!(formatter, "claim {name}{values}"),
+            Node::Scopes { wanted, all: true } => write!(formatter, "scope {}", wanted.join(" ")),
+            Node::Scopes { wanted, all: false } => {
+                write!(formatter, "any scope of {}", wanted.join(" "))
+            }
+            Node::Any(parts) => joined(formatter, parts, " or "),
+            Node::All(parts) => joined(formatter, parts, " and "),
+            Node::Custom { name, .. } => write!(formatter, "predicate {name}"),
         }
     }
 }
@@ -199,7 +266,7 @@ impl fmt::Debug for Node {
             }
             Self::Any(parts) => formatter.debug_tuple("Any").field(parts).finish(),
             Self::All(parts) => formatter.debug_tuple("All").field(parts).finish(),
-            Self::Custom(_) => formatter.write_str("Custom"),
+            Self::Custom { name, .. } => formatter.debug_tuple("Custom").field(name).finish(),
         }
     }
 }
@@ -276,6 +343,23 @@ impl ClaimValues {
     }
 }
 
+/// What follows the name of a claim: ` = "admin"`, ` is any of "a", "b"`, or nothing.
+impl fmt::Display for ClaimValues {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |values: &[Value]| {
+            values.iter().map(Value::to_string).collect::<Vec<String>>().join(", ")
+        };
+        match &self.0 {
+            Accepted::AnyOf(values) if values.len() == 1 => {
+                write!(formatter, " = {}", list(values))
+            }
+            Accepted::AnyOf(values) => write!(formatter, " is any of {}", list(values)),
+            Accepted::AllOf(values) => write!(formatter, " has all of {}", list(values)),
+            Accepted::Present => Ok(()),
+        }
+    }
+}
+
 impl<V: Into<ClaimValue>> From<V> for ClaimValues {
     fn from(value: V) -> Self {
         any_of([value])
@@ -312,7 +396,7 @@ mod tests {
     use super::*;
 
     fn claims(value: Value) -> Claims {
-        Claims::new(crate::accepted::Accepted::of("p", value))
+        Claims::new(crate::accepted::Accepted::of("p", crate::object::Object::of(value)))
     }
 
     #[test]
@@ -423,7 +507,9 @@ mod tests {
         let scopes = |required: &str| ErrorKind::ScopeInsufficient { required: required.into() };
         assert_eq!(kind(require_scope(["a", "b"])), scopes("a b"));
         assert_eq!(kind(any([require_scope(["a"]), require_any_scope(["b", "a"])])), scopes("a b"));
-        assert_eq!(kind(require_scope(["a\" x", "\u{e4}"])), ErrorKind::ClaimInsufficient);
-        assert_eq!(kind(require_claim("a", 1)), ErrorKind::ClaimInsufficient);
+        let claim =
+            |required: &'static str| ErrorKind::ClaimInsufficient { required: required.into() };
+        assert_eq!(kind(require_scope(["a\" x", "\u{e4}"])), claim("scope a\" x \u{e4}"));
+        assert_eq!(kind(require_claim("a", 1)), claim("claim a = 1"));
     }
 }

@@ -11,10 +11,13 @@ pub(crate) struct Credentials<'a>(Cow<'a, [u8]>);
 
 /// Where a token stood.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(not(feature = "websocket"), allow(dead_code))]
 pub(crate) enum Place {
+    /// `Authorization`.
     #[default]
     Header,
+    /// A header of the name that the developer chose.
+    NamedHeader,
+    #[cfg(feature = "websocket")]
     Subprotocol,
     Query,
     Cookie,
@@ -51,7 +54,7 @@ impl<'a> Credentials<'a> {
 
     /// Reads `Bearer <token>`.
     fn after_scheme(credentials: &'a [u8], limit: usize) -> Result<Self, Error> {
-        // As nearly everybody writes it.
+        // The usual form.
         if let Some(token) = credentials.strip_prefix(b"Bearer ")
             && !token.starts_with(b" ")
         {
@@ -62,10 +65,13 @@ impl<'a> Credentials<'a> {
             None => (credentials, [].as_slice()),
         };
         if !scheme.eq_ignore_ascii_case(b"Bearer") {
-            return Err(malformed("the scheme is not Bearer"));
+            return Err(other_scheme(scheme, rest));
         }
         let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
         let token = &rest[spaces..];
+        if token.is_empty() {
+            return Err(malformed("no token follows the scheme Bearer"));
+        }
         Self::found(token.into(), limit)
     }
 
@@ -86,8 +92,36 @@ impl<'a> Credentials<'a> {
         {
             return Ok(BearerToken(token));
         }
-        Err(malformed("no token of the form token68"))
+        Err(malformed(if body.is_empty() {
+            "the token is empty"
+        } else if self.0.starts_with(b"\"") {
+            "the token is in quotes"
+        } else if body.contains(&b'=') {
+            "the token's parts are padded with `=`, where RFC 7515 §2 requires base64url without padding"
+        } else {
+            "the token has characters that no token68 has (RFC 9110 §11.2)"
+        }))
     }
+}
+
+/// `token = 1*tchar` (RFC 9110 §5.6.2): a scheme, the name of a header or cookie, a subprotocol.
+pub(crate) fn is_http_token(text: impl AsRef<[u8]>) -> bool {
+    let is_tchar = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !text.as_ref().is_empty() && text.as_ref().iter().all(is_tchar)
+}
+
+/// Credentials of another scheme count as none (RFC 6750 §3.1). The scheme may be a token that was sent
+/// without one, so it does not get into the log.
+fn other_scheme(scheme: &[u8], rest: &[u8]) -> Error {
+    if !is_http_token(scheme) {
+        return malformed("it does not begin with the scheme Bearer and a space");
+    }
+    let looks_like_token = rest.is_empty() && scheme.contains(&b'.');
+    Error::from(ErrorKind::TokenAbsent).with_hint(if looks_like_token {
+        "the Authorization header has no scheme; expected `Bearer`, a space and the token"
+    } else {
+        "the Authorization header has a scheme other than Bearer"
+    })
 }
 
 impl<'a> BearerToken<'a> {
@@ -170,7 +204,6 @@ mod tests {
             b"Bearer",
             b"Bearer ",
             b"Bearer   ",
-            b"Bearera.b.c",
             b"Bearer\ta.b.c",
             b"Bearer a.b.c ",
             b"Bearer a.b.c, Bearer d.e.f",
@@ -181,9 +214,6 @@ mod tests {
             b"Bearer \"a.b.c\"",
             b"Bearer a.b.c\xff",
             b"Be\xe4rer a.b.c",
-            b"Basic YTpi",
-            b"Token a.b.c",
-            b"a.b.c",
             b"Bearer: a.b.c",
             b"Bearer token=a.b.c",
         ] {
@@ -193,6 +223,34 @@ mod tests {
                 header.escape_ascii()
             );
         }
+    }
+
+    #[test]
+    fn credentials_of_another_scheme_count_as_none() {
+        for header in [
+            b"Basic YTpi".as_slice(),
+            b"Negotiate abc",
+            b"DPoP a.b.c",
+            b"Token a.b.c",
+            b"Bearera.b.c",
+            b"a.b.c",
+            b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl-c2lnbmF0dXJl",
+        ] {
+            assert!(
+                matches!(read(&[header]), Err(ErrorKind::TokenAbsent)),
+                "{}",
+                header.escape_ascii()
+            );
+        }
+    }
+
+    #[test]
+    fn a_bare_token_gets_a_hint_that_does_not_show_it() {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("secret.token.text"));
+        let error = Credentials::from_headers(&headers, 100).unwrap_err();
+        assert!(error.hint().unwrap().contains("no scheme"));
+        assert!(!format!("{error:?} {error}").contains("secret"));
     }
 
     #[test]

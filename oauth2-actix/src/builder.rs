@@ -11,18 +11,17 @@ use std::{
 use actix_web::{HttpRequest, HttpResponse};
 use reqwest::Client;
 
-#[cfg(feature = "websocket")]
-use crate::token_places::{CookieToken, QueryToken, TokenPlaces};
 use crate::{
     BuildError, CryptoLibrary, Error, OAuth2, Provider, Tenants, TokenCache,
     clock::Clock,
     http_client::AdjustClient,
     key_thread::KeyThread,
-    policy::{Policy, RefusalHook},
+    policy::{Policy, RefusalHook, in_order},
     provider_policy::ProviderPolicy,
     public::PublicPaths,
     refusal::DEFAULT_REALM,
     telemetry,
+    token_places::{CookieToken, TokenPlaces, TokenRequests},
     validation::TimeLimits,
 };
 
@@ -68,7 +67,6 @@ pub struct OAuth2Builder {
     pub(crate) max_token_length: Option<usize>,
     pub(crate) token_cache: Option<TokenCache>,
     pub(crate) crypto_library: Option<CryptoLibrary>,
-    #[cfg(feature = "websocket")]
     pub(crate) token_places: TokenPlaces,
     pub(crate) stale_window: Option<Duration>,
     pub(crate) unknown_key_cooldown: Option<Duration>,
@@ -176,26 +174,52 @@ impl OAuth2Builder {
         self
     }
 
-    /// Lets a token stand in the query, as `access_token`
-    /// ([RFC 6750 §2.3](https://www.rfc-editor.org/rfc/rfc6750#section-2.3)). Answers then have `Cache-Control: no-store`.
+    /// Takes a token from the query parameter `access_token` too
+    /// ([RFC 6750 §2.3](https://www.rfc-editor.org/rfc/rfc6750#section-2.3)). Responses then have
+    /// `Cache-Control: no-store`.
     ///
-    /// In serde `token_from_query`: `"web_socket"` or `"every_request"`. Default: nowhere. **Addresses are logged** by
-    /// proxies, by actix's `Logger` and by providers of analytics, and whoever reads them has the token
-    /// until it expires: take it only where nothing else works, and log paths without their query.
-    #[cfg(feature = "websocket")]
-    pub fn token_from_query(mut self, requests: QueryToken) -> Self {
+    /// In serde `token_from_query`: `"websocket"` or `"every_request"`. Default: not taken. **URLs are
+    /// logged** by proxies, by actix's `Logger` and by analytics services, and anyone who reads such a
+    /// log has the token until it expires. Use it only where nothing else works, and log paths without
+    /// their query.
+    pub fn token_from_query(mut self, requests: TokenRequests) -> Self {
         self.token_places.query = Some(requests);
         self
     }
 
-    /// Lets a WebSocket's client send its token in a cookie of this name, if the upgrade comes from one of
-    /// these origins.
+    /// Takes a token from a header of this name too, with the scheme `Bearer` or without a scheme: where
+    /// an access proxy or gateway sends it, such as `Cf-Access-Jwt-Assertion`,
+    /// `X-Goog-IAP-JWT-Assertion` or `X-Forwarded-Authorization`.
     ///
-    /// In serde `token_from_cookie`: a map of `name` and `origins`. Browsers send cookies whoever
-    /// asks, so without the origins any page could open a socket in the name of your user
-    /// ([RFC 6455 §10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2)). Origins are as browsers write them: `https://app.example.com`.
-    /// Other requests take no token from a cookie. Set it with `HttpOnly; Secure; SameSite=Strict` and a name that
-    /// begins with `__Host-`, so that no subdomain can plant another.
+    /// In serde `token_from_header`. Default: none. The header is as trustworthy as the token in it,
+    /// which is checked as any other. A bearer token in `Authorization` beside it makes two tokens, which
+    /// is 400; credentials of another scheme there, such as a gateway's `Basic`, are ignored. Responses
+    /// without a `Cache-Control` get `private`, since caches know only of `Authorization`
+    /// ([RFC 9111 §3.5](https://www.rfc-editor.org/rfc/rfc9111#section-3.5)).
+    ///
+    /// ```
+    /// let builder = oauth2_actix::OAuth2::builder().token_from_header("Cf-Access-Jwt-Assertion");
+    /// # drop(builder);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `build()` fails if the name is not a valid header name, or is `Authorization` or `Cookie`.
+    pub fn token_from_header(mut self, name: impl Into<String>) -> Self {
+        self.token_places.header = Some(name.into());
+        self
+    }
+
+    /// Takes the token of a WebSocket upgrade from a cookie of this name, if the upgrade comes from one
+    /// of these origins.
+    ///
+    /// In serde `token_from_cookie`: a map of `name` and `origins`. A browser sends a cookie with the
+    /// requests of any page, so without the origins any page could open a socket in the name of the user
+    /// ([RFC 6455 §10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2)). Origins are written as
+    /// browsers send them: `https://app.example.com`. Other requests take no token from a cookie: see
+    /// [`OAuth2Builder::token_from_cookie_on_every_request`]. Set the cookie with
+    /// `HttpOnly; Secure; SameSite=Strict` and a name that begins with `__Host-`, so that no subdomain can
+    /// set another. An empty cookie counts as none.
     ///
     /// ```
     /// let builder = oauth2_actix::OAuth2::builder()
@@ -205,15 +229,59 @@ impl OAuth2Builder {
     ///
     /// # Errors
     ///
-    /// `build()` refuses a name that cannot be a cookie's, no origins, and what is no origin.
-    #[cfg(feature = "websocket")]
+    /// `build()` fails if the name is not a valid cookie name, the list of origins is empty, or an origin
+    /// is malformed.
     pub fn token_from_cookie<O: Into<String>>(
-        mut self,
+        self,
         name: impl Into<String>,
         origins: impl IntoIterator<Item = O>,
     ) -> Self {
+        self.token_cookie(name.into(), origins, TokenRequests::WebSocket)
+    }
+
+    /// Takes the token of every request from a cookie of this name: for images, downloads and pages of
+    /// an application whose token is in an `HttpOnly` cookie.
+    ///
+    /// In serde `token_from_cookie` with `"requests": "every_request"`. A cookie is sent with the requests
+    /// of any page ([RFC 6750 §5.3](https://www.rfc-editor.org/rfc/rfc6750#section-5.3) warns of that), so
+    /// it counts only for requests whose browser says where they come from:
+    ///
+    /// | `Sec-Fetch-Site` | Accepted |
+    /// | --- | --- |
+    /// | `same-origin` | always |
+    /// | `none`: an address that the user typed, a bookmark | for GET and HEAD |
+    /// | `same-site`, or no such header | with an `Origin` from the list |
+    /// | `cross-site`, or any other value | never |
+    ///
+    /// Others get 403. A WebSocket upgrade needs an `Origin` from the list, as with
+    /// [`OAuth2Builder::token_from_cookie`]. The list may be empty. Responses without a `Cache-Control` get
+    /// `private`.
+    ///
+    /// ```
+    /// let builder = oauth2_actix::OAuth2::builder()
+    ///     .token_from_cookie_on_every_request("__Host-token", ["https://app.example.com"]);
+    /// # drop(builder);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `build()` fails if the name is not a valid cookie name, or an origin is malformed.
+    pub fn token_from_cookie_on_every_request<O: Into<String>>(
+        self,
+        name: impl Into<String>,
+        origins: impl IntoIterator<Item = O>,
+    ) -> Self {
+        self.token_cookie(name.into(), origins, TokenRequests::EveryRequest)
+    }
+
+    fn token_cookie<O: Into<String>>(
+        mut self,
+        name: String,
+        origins: impl IntoIterator<Item = O>,
+        requests: TokenRequests,
+    ) -> Self {
         let origins = origins.into_iter().map(Into::into).collect();
-        self.token_places.cookie = Some(CookieToken { name: name.into(), origins });
+        self.token_places.cookie = Some(CookieToken { name, origins, requests });
         self
     }
 
@@ -313,7 +381,6 @@ impl OAuth2Builder {
                 BuildError::of_policy("public_paths", format_args!("{path:?}: {problem}"))
             },
         )?;
-        #[cfg(feature = "websocket")]
         self.token_places.check()?;
         let verified = self.token_cache.unwrap_or_else(TokenCache::by_default).build()?;
         telemetry::describe();
@@ -368,10 +435,10 @@ impl OAuth2Builder {
         };
         Ok(OAuth2(Arc::new(Policy {
             providers,
+            issuers: in_order(&by_issuer),
             by_issuer,
             time_limits: TimeLimits { leeway: self.leeway, max_age: self.max_token_age },
             max_token_length: self.max_token_length.unwrap_or(DEFAULT_MAX_TOKEN_LENGTH),
-            #[cfg(feature = "websocket")]
             token_places: self.token_places.if_any(),
             realm,
             missing_token: self.missing_token,

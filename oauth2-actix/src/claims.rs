@@ -9,15 +9,18 @@ use std::{
 };
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
+use serde_path_to_error::Segment;
 
 use crate::{
     accepted::Accepted,
     authorize::{ClaimValues, Requirement},
     error::{Error, ErrorKind},
+    jose_header::JoseHeader,
     scope,
     throttle::Throttle,
+    validation,
 };
 
 /// The claims of a token that was accepted, and the name of the provider that accepted it.
@@ -84,20 +87,25 @@ impl Claims {
         self.text("sub")
     }
 
-    /// The client that the token was issued to: `client_id` (RFC 9068 §2.2), else `azp`.
+    /// The client that the token was issued to: `client_id`
+    /// ([RFC 9068 §2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)), or the claim that a provider
+    /// has instead: `azp` (OpenID Connect; Keycloak, Auth0, Entra v2), `appid` (Entra v1, ADFS) or `cid`
+    /// (Okta, XSUAA), in this order.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
-        self.text("client_id").or_else(|| self.text("azp"))
+        ["client_id", "azp", "appid", "cid"].into_iter().find_map(|name| self.text(name))
+    }
+
+    /// `jti`: the id of the token, if it has one ([RFC 7519 §4.1.7](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.7)).
+    /// Unique within one issuer.
+    #[must_use]
+    pub fn jwt_id(&self) -> Option<&str> {
+        self.text("jti")
     }
 
     /// `aud`: for whom the token is ([RFC 7519 §4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3)).
     pub fn audience(&self) -> impl Iterator<Item = &str> {
-        let (one, list) = match self.get("aud") {
-            Some(Value::String(one)) => (Some(one.as_str()), [].as_slice()),
-            Some(Value::Array(list)) => (None, list.as_slice()),
-            _ => (None, [].as_slice()),
-        };
-        one.into_iter().chain(list.iter().filter_map(Value::as_str))
+        validation::audiences(&self.0.claims, "aud")
     }
 
     /// `exp`: when the token ends, without leeway ([RFC 7519 §4.1.4](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4)).
@@ -111,6 +119,51 @@ impl Claims {
     #[must_use]
     pub fn issued_at(&self) -> Option<SystemTime> {
         self.time("iat")
+    }
+
+    /// `nbf`: when the token begins to be valid, without leeway, if it says so
+    /// ([RFC 7519 §4.1.5](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.5)).
+    #[must_use]
+    pub fn not_before(&self) -> Option<SystemTime> {
+        self.time("nbf")
+    }
+
+    /// The token's `alg`, `kid` and `typ` ([RFC 7515 §4.1](https://www.rfc-editor.org/rfc/rfc7515#section-4.1)).
+    /// Read anew at each call, which costs a microsecond.
+    ///
+    /// ```
+    /// # use oauth2_actix::Claims;
+    /// fn audit(claims: &Claims) -> String {
+    ///     let header = claims.jose_header();
+    ///     format!("signed with key {:?}", header.key_id)
+    /// }
+    /// ```
+    #[must_use]
+    pub fn jose_header(&self) -> JoseHeader {
+        JoseHeader::of(&self.0.token)
+    }
+
+    /// The token itself. It is a secret: anyone who has it can act as its subject until it expires. Keep it
+    /// out of logs and responses.
+    ///
+    /// Do not forward it to another API: a token is for the audience that it names, and an API that
+    /// accepts tokens of another audience is open to confusion. Exchange it instead
+    /// ([RFC 8693](https://www.rfc-editor.org/rfc/rfc8693)). Empty for
+    /// [`testing::claims`](crate::testing).
+    ///
+    /// ```
+    /// # use oauth2_actix::Claims;
+    /// fn subject_token(claims: &Claims) -> [(&str, &str); 2] {
+    ///     [
+    ///         ("subject_token", claims.expose_token()),
+    ///         ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+    ///     ]
+    /// }
+    /// ```
+    #[must_use]
+    pub fn expose_token(&self) -> &str {
+        // It was read as ASCII before it was verified.
+        std::str::from_utf8(&self.0.token).unwrap_or_default()
     }
 
     /// A claim by its name at the top level.
@@ -241,7 +294,40 @@ impl Claims {
     /// [`ErrorKind::ClaimInsufficient`], which is 403 `insufficient_scope`, and close 1008 for a
     /// WebSocket.
     pub fn require_claim(&self, name: &str, values: impl Into<ClaimValues>) -> Result<(), Error> {
-        if self.has_claim(name, values) { Ok(()) } else { Err(ErrorKind::ClaimInsufficient.into()) }
+        let values = values.into();
+        if values.accept(self.find(name)) {
+            Ok(())
+        } else {
+            crate::require_claim(name, values).check(self)
+        }
+    }
+
+    /// Which claim does not fit `T`, and what `T` expects of it. serde's own message may quote a
+    /// claim's value, so only the parts of it that come from `T` are kept.
+    fn misfit<T: DeserializeOwned>(&self) -> String {
+        let Err(error) = serde_path_to_error::deserialize::<_, T>(&self.0.claims) else {
+            return "the claims do not fit".to_owned();
+        };
+        // Names below the first level may be data, such as the keys of a map.
+        let claim = match error.path().iter().next() {
+            Some(Segment::Map { key }) if key.len() <= MAX_SHOWN_NAME => Some(key.clone()),
+            _ => None,
+        };
+        let message = error.into_inner().to_string();
+        // The name of a missing or duplicate field is written in the source of `T`.
+        if message.starts_with("missing field `") || message.starts_with("duplicate field `") {
+            return message;
+        }
+        let is_type_error = ["invalid type: ", "invalid value: ", "invalid length "]
+            .iter()
+            .any(|start| message.starts_with(start));
+        let expected = message.rsplit_once(", expected ").filter(|_| is_type_error);
+        match (claim, expected) {
+            (Some(claim), Some((_, expected))) => format!("claim `{claim}`: expected {expected}"),
+            (Some(claim), None) => format!("claim `{claim}` does not fit"),
+            (None, Some((_, expected))) => format!("expected {expected}"),
+            (None, None) => "the claims do not fit".to_owned(),
+        }
     }
 
     /// Those of `request`, or why there are none.
@@ -279,6 +365,13 @@ impl fmt::Debug for Claims {
             .field("provider", &self.provider())
             .field("names", &self.0.claims)
             .finish()
+    }
+}
+
+/// All claims as one JSON object, without the token and the provider's name.
+impl Serialize for Claims {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
     }
 }
 
@@ -347,8 +440,9 @@ impl FromRequest for OptionalClaims {
 ///
 /// # Errors
 ///
-/// Those of [`Claims`]. Claims that do not fit the struct are 403, as any claim that is demanded
-/// and missing: [`ErrorKind::ClaimInsufficient`], with serde's reason as the source.
+/// Those of [`Claims`]. Claims that do not fit the struct are rejected with 403, as any required claim
+/// that is missing: [`ErrorKind::ClaimInsufficient`]. The source of the error, which the log shows,
+/// names the claim and what the struct expects, and never a claim's value.
 #[derive(Clone, Debug)]
 #[allow(clippy::exhaustive_structs)] // A pattern for handlers' arguments.
 pub struct TypedClaims<T>(pub T);
@@ -368,13 +462,18 @@ impl<T: DeserializeOwned> FromRequest for TypedClaims<T> {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(Claims::of_request(request).and_then(|claims| {
             claims.deserialize().map(Self).map_err(|_| {
-                // serde's message may quote a claim's value.
-                Error::from(ErrorKind::ClaimInsufficient)
-                    .with_source(format!("the claims do not fit {}", std::any::type_name::<T>()))
+                let expected = format!("claims that fit {}", std::any::type_name::<T>());
+                Error::from(ErrorKind::ClaimInsufficient { required: expected.clone().into() })
+                    .with_provider(claims.0.by.shared_name())
+                    .with_expected(expected)
+                    .with_source(claims.misfit::<T>())
             })
         }))
     }
 }
+
+/// Longer names of claims stay out of the log.
+const MAX_SHOWN_NAME: usize = 64;
 
 /// In the extensions of a public request without a valid token: why there are no claims.
 pub(crate) struct Anonymous(pub(crate) Error);
@@ -386,7 +485,7 @@ mod tests {
     use super::*;
 
     fn claims(value: Value) -> Claims {
-        Claims::new(Accepted::of("p", value))
+        Claims::new(Accepted::of("p", crate::object::Object::of(value)))
     }
 
     #[test]
@@ -428,7 +527,7 @@ mod tests {
         assert!(!claims.has_claim("role", "admin"));
         assert_eq!(
             claims.require_claim("role", "admin").expect_err("refused").kind(),
-            &ErrorKind::ClaimInsufficient
+            &ErrorKind::ClaimInsufficient { required: "claim role = \"admin\"".into() }
         );
         assert!(claims.has_scope("read:all"));
         for scope in ["read", "all", "orders", "ORDERS:READ", "", "orders:read read:all"] {

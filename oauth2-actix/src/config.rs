@@ -63,11 +63,12 @@ fn read_policy(value: Value) -> Result<OAuth2Builder, BuildError> {
             "token_from_subprotocol" => {
                 builder.token_places.subprotocol = read("token_from_subprotocol", value)?;
             }
-            #[cfg(feature = "websocket")]
             "token_from_query" => {
                 builder.token_places.query = Some(read("token_from_query", value)?);
             }
-            #[cfg(feature = "websocket")]
+            "token_from_header" => {
+                builder = builder.token_from_header(read::<String>("token_from_header", value)?);
+            }
             "token_from_cookie" => {
                 builder.token_places.cookie = Some(read("token_from_cookie", value)?);
             }
@@ -149,6 +150,10 @@ fn read_provider(name: &str, value: Value) -> Result<Provider, BuildError> {
                 let allow = read_of(name, "dangerous_allow_http", value)?;
                 provider = provider.dangerous_allow_http(allow);
             }
+            "dangerous_accept_bound_tokens" => {
+                let accept = read_of(name, "dangerous_accept_bound_tokens", value)?;
+                provider = provider.dangerous_accept_bound_tokens(accept);
+            }
             _ => {
                 let problem = unknown(&field, PROVIDER_FIELDS);
                 return Err(BuildError::of_provider(name, "providers", problem));
@@ -220,9 +225,8 @@ const POLICY_FIELDS: &[&str] = &[
     "crypto_library",
     #[cfg(feature = "websocket")]
     "token_from_subprotocol",
-    #[cfg(feature = "websocket")]
     "token_from_query",
-    #[cfg(feature = "websocket")]
+    "token_from_header",
     "token_from_cookie",
     "stale_window_minutes",
     "unknown_key_cooldown_seconds",
@@ -237,4 +241,5 @@ const PROVIDER_FIELDS: &[&str] = &[
     "algorithms",
     "require_at_jwt",
     "dangerous_allow_http",
+    "dangerous_accept_bound_tokens",
 ];

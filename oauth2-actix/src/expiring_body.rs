@@ -14,7 +14,7 @@ use actix_web::{
 use futures_util::future::LocalBoxFuture;
 use pin_project_lite::pin_project;
 
-use crate::{Claims, Error, ErrorKind};
+use crate::{Claims, Error};
 
 /// Ends a body when the token of its request does: server-sent events, and downloads that last.
 ///
@@ -43,8 +43,7 @@ pub fn until_expiry<B>(claims: &Claims, body: B) -> ExpiringBody<B> {
         loop {
             let now = accepted.clock.unix_time();
             if !accepted.lifetime.contains(now) {
-                let (exp, now) = (accepted.lifetime.end(), now.as_secs_f64());
-                return ErrorKind::Expired { exp, now }.into();
+                return accepted.lifetime.reason(&accepted.claims, now).into();
             }
             // The wall clock may be set meanwhile.
             let sleep = accepted.lifetime.remaining(now).min(LONGEST_SLEEP);

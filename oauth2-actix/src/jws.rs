@@ -36,10 +36,10 @@ impl UnverifiedJws {
         let (Some(header), Some(payload), Some(signature), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(malformed("not three parts"));
+            return Err(malformed(wrong_parts(token)));
         };
         if signature.is_empty() {
-            return Err(malformed("no signature"));
+            return Err(malformed("the signature is empty, so the token is not signed"));
         }
         let longest = header.len().max(payload.len()).max(signature.len());
         let mut decoded = Vec::with_capacity(base64::decoded_len_estimate(longest));
@@ -116,8 +116,27 @@ fn is_access_token_type(typ: &str) -> Result<bool, Error> {
 /// was decoded before.
 fn decode(part: &str, decoded: &mut Vec<u8>, problem: &'static str) -> Result<(), Error> {
     decoded.clear();
-    // The decoder's own message would name a byte of the token: it is not kept.
-    URL_SAFE_NO_PAD.decode_vec(part, decoded).map_err(|_| malformed(problem))
+    // The decoder's own message would name a byte of the token, so it is not kept.
+    URL_SAFE_NO_PAD.decode_vec(part, decoded).map_err(|_| {
+        malformed(if part.ends_with('=') {
+            "a part is padded with `=`, where RFC 7515 §2 requires base64url without padding"
+        } else {
+            problem
+        })
+    })
+}
+
+/// What a token that does not have three parts probably is.
+fn wrong_parts(token: &str) -> &'static str {
+    match token.bytes().filter(|byte| *byte == b'.').take(6).count() {
+        0 => "it is opaque, not a JWT: without dots it has no parts to read",
+        1 => "it has two parts, so it is neither a signed JWT nor an encrypted one",
+        4 => {
+            "it is an encrypted JWT (JWE, five parts); a signed one is required. Auth0 issues encrypted \
+             tokens where the client requests no audience"
+        }
+        _ => "it does not have the three parts of a signed JWT",
+    }
 }
 
 fn malformed(problem: &'static str) -> Error {

@@ -101,6 +101,7 @@ mod expiring_body;
 mod fetch;
 mod hmac;
 mod http_client;
+mod jose_header;
 mod json;
 mod jwk;
 mod jws;
@@ -130,7 +131,6 @@ mod tenants;
 pub mod testing;
 mod throttle;
 mod token_cache;
-#[cfg(feature = "websocket")]
 mod token_places;
 mod validation;
 mod verifier;
@@ -144,8 +144,6 @@ pub mod ws;
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-#[cfg(feature = "websocket")]
-pub use crate::token_places::QueryToken;
 pub use crate::{
     algorithm::{Algorithm, UnknownAlgorithm},
     authorize::{
@@ -155,8 +153,9 @@ pub use crate::{
     build_error::BuildError,
     builder::{MissingToken, OAuth2Builder},
     claims::{Claims, OptionalClaims, TypedClaims},
-    error::{Error, ErrorKind},
+    error::{Difference, Error, ErrorKind},
     expiring_body::{ExpiringBody, until_expiry},
+    jose_header::JoseHeader,
     key_source::KeySource,
     key_status::{FetchCounts, FetchFailure, KeyInfo, KeyState, KeyStatus},
     keys::Keys,
@@ -165,6 +164,7 @@ pub use crate::{
     public::{PublicRoute, public_routes},
     tenants::{Tenant, TenantLookup, Tenants},
     token_cache::{TokenCache, TokenCacheStatus},
+    token_places::TokenRequests,
     verifier::CryptoLibrary,
 };
 /// The HTTP client whose builder [`OAuth2Builder::http_client`] adjusts, in the version that is used.

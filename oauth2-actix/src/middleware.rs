@@ -11,6 +11,7 @@ use actix_web::{
     HttpMessage,
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform},
+    error::InternalError,
     http::header::{
         CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
         CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
@@ -244,7 +245,10 @@ where
                             mark(&mut response, *this.place);
                             Ok(response)
                         }
-                        Err(error) => Err(finish_error(this.shared, facts, error)),
+                        Err(error) => {
+                            let error = finish_error(this.shared, facts, error);
+                            Err(mark_error(error, *this.place))
+                        }
                     });
                 }
                 StateProjection::Refused { response } => {
@@ -253,7 +257,8 @@ where
                     return Poll::Ready(Ok(response.map_into_right_body()));
                 }
                 StateProjection::Strayed { error } => {
-                    return Poll::Ready(Err(error.take().expect("polled after completion")));
+                    let error = error.take().expect("polled after completion");
+                    return Poll::Ready(Err(mark_error(error, *this.place)));
                 }
                 StateProjection::Waiting { decision, request } => {
                     let decision = poll_ready!(decision.as_mut().poll(context));
@@ -269,13 +274,12 @@ where
     }
 }
 
-/// What an answer says for where the token stood.
+/// Adds the headers that a response needs for where the token was sent.
 fn mark<B>(response: &mut ServiceResponse<B>, place: Place) {
     match place {
-        Place::Header | Place::Cookie => {}
-        // An address that holds a token is not to be kept (RFC 6750 §2.3).
-        Place::Query => {
-            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Place::Header => {}
+        Place::NamedHeader | Place::Cookie | Place::Query => {
+            restrict_caching(response.headers_mut(), place);
         }
         // A browser that offered protocols fails a handshake that picks none.
         #[cfg(feature = "websocket")]
@@ -287,9 +291,32 @@ fn mark<B>(response: &mut ServiceResponse<B>, place: Place) {
                 response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, marker);
             }
         }
-        #[cfg(not(feature = "websocket"))]
-        Place::Subprotocol => {}
     }
+}
+
+/// A shared cache stores no response to a request with `Authorization` (RFC 9111 §3.5). Of a token that
+/// was sent elsewhere it does not know.
+fn restrict_caching(headers: &mut HeaderMap, place: Place) {
+    match place {
+        // A URL with a token must not be stored at all (RFC 6750 §2.3).
+        Place::Query => {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        Place::NamedHeader | Place::Cookie if !headers.contains_key(CACHE_CONTROL) => {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
+        }
+        _ => {}
+    }
+}
+
+/// The same for a response that leaves as an error.
+fn mark_error(error: actix_web::Error, place: Place) -> actix_web::Error {
+    if !matches!(place, Place::Query | Place::NamedHeader | Place::Cookie) {
+        return error;
+    }
+    let mut response = error.error_response();
+    restrict_caching(response.headers_mut(), place);
+    InternalError::from_response(error, response).into()
 }
 
 /// An error of ours that an extractor or a handler returned knows nothing of realm, hook or

@@ -10,14 +10,13 @@ use std::{
 use actix_web::{HttpRequest, HttpResponse, dev::RequestHead};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 
-#[cfg(feature = "websocket")]
-use crate::token_places::TokenPlaces;
 use crate::{
     accepted::{Accepted, By},
+    algorithm::Algorithm,
     bearer::{Credentials, Place},
     claims::Claims,
     clock::Clock,
-    error::{Error, ErrorKind},
+    error::{Difference, Error, ErrorKind},
     jws::UnverifiedJws,
     key_engine::EngineHandle,
     key_set::{Generation, KeySet, Verdict},
@@ -29,6 +28,7 @@ use crate::{
     telemetry,
     tenants::Found,
     token_cache::VerifiedTokens,
+    token_places::TokenPlaces,
     validation::{self, Lifetime, TimeLimits},
 };
 
@@ -38,10 +38,11 @@ pub(crate) struct Policy {
     pub(crate) providers: Vec<Arc<ProviderPolicy>>,
     /// Which providers may accept a token of an issuer, in the order of their configuration.
     pub(crate) by_issuer: HashMap<String, Vec<usize>>,
+    /// The keys of `by_issuer`, in the order of their configuration.
+    pub(crate) issuers: Vec<String>,
     pub(crate) time_limits: TimeLimits,
     pub(crate) max_token_length: usize,
-    /// Where a token may stand besides the `Authorization` header. None: nowhere.
-    #[cfg(feature = "websocket")]
+    /// Where a token may be sent besides the `Authorization` header. None: nowhere.
     pub(crate) token_places: Option<TokenPlaces>,
     pub(crate) realm: String,
     pub(crate) missing_token: crate::MissingToken,
@@ -107,7 +108,6 @@ impl Policy {
         &self,
         head: &'a RequestHead,
     ) -> Result<(Credentials<'a>, Place), Error> {
-        #[cfg(feature = "websocket")]
         if let Some(places) = &self.token_places {
             return places.credentials(head, self.max_token_length);
         }
@@ -184,8 +184,7 @@ impl Policy {
             let place = verified.place_for(token, now)?;
             Some((verified, place))
         });
-        let token = if place.is_some() { token.into() } else { Box::default() };
-        let (by, clock) = (By::from(provider), self.clock.clone());
+        let (by, clock, token) = (By::from(provider), self.clock.clone(), token.into());
         let claims = Claims::new(Accepted { by, generation, lifetime, claims, token, clock });
         if let Some((verified, place)) = place {
             verified.insert(&claims, place, now);
@@ -228,26 +227,42 @@ impl Policy {
     /// Asks the keys at hand of the providers of the token's issuer.
     fn ask<'a>(
         &self,
-        of_issuer: impl Iterator<Item = &'a Arc<ProviderPolicy>>,
+        of_issuer: impl Iterator<Item = &'a Arc<ProviderPolicy>> + Clone,
         jws: &UnverifiedJws,
         signed: &[u8],
     ) -> Result<Asked, Error> {
         let claims = &jws.claims;
         validation::check_types(claims)?;
-        let mut candidates =
-            of_issuer.filter(|provider| provider.names_audience(claims)).peekable();
-        if candidates.peek().is_none() {
-            return Err(ErrorKind::AudienceMismatch.into());
-        }
-        let lifetime = validation::check_times(claims, self.clock.unix_time(), self.time_limits)?;
-        let mut verdict = Error::from(ErrorKind::AlgorithmNotAllowed);
+        let candidates = of_issuer.clone().filter(|provider| provider.names_audience(claims));
+        let Some(first) = candidates.clone().next() else {
+            return Err(audience_mismatch(of_issuer, claims));
+        };
+        let lifetime = validation::check_times(claims, self.clock.unix_time(), self.time_limits)
+            .map_err(|error| error.with_provider(&first.name))?;
+        let is_sender_constrained = validation::is_sender_constrained(claims);
+        let mut verdict: Option<Error> = None;
         let mut wanted = Vec::new();
         for provider in candidates {
+            let mut refuse = |error: Error| {
+                let error = error.with_provider(&provider.name);
+                verdict = Some(match verdict.take() {
+                    None => error,
+                    Some(earlier) => more_telling(earlier, error),
+                });
+            };
+            // A profile that checks the proof of possession will be asked here.
+            if is_sender_constrained && !provider.dangerous_accept_bound_tokens {
+                refuse(ErrorKind::SenderConstrained.into());
+                continue;
+            }
             if !provider.algorithms.contains(jws.header.alg) {
+                let allowed = provider.algorithms.iter().map(Algorithm::name);
+                let error = Error::from(ErrorKind::AlgorithmNotAllowed);
+                refuse(error.with_expected(listed(allowed)));
                 continue;
             }
             if provider.require_at_jwt && !jws.header.is_access_token {
-                verdict = more_telling(verdict, ErrorKind::TypeNotAllowed.into());
+                refuse(Error::from(ErrorKind::TypeNotAllowed).with_expected("at+jwt"));
                 continue;
             }
             let check = |keys: &KeySet| keys.verify(&jws.header, signed, &jws.signature);
@@ -282,18 +297,26 @@ impl Policy {
                 let provider = Arc::clone(provider);
                 return Ok(Asked::Accepted(Grounds { provider, generation, lifetime }));
             }
-            verdict = more_telling(verdict, found.into());
+            refuse(found.into());
         }
+        // Without a verdict, keys are waited for, and what they say ranks higher than this.
+        let verdict = verdict.unwrap_or_else(|| ErrorKind::AlgorithmNotAllowed.into());
         Ok(Asked::Undecided { wanted, verdict })
     }
 
     fn issuer_unknown(&self, issuer: &str) -> Error {
-        // The mistake that everybody makes once, with Auth0 or Microsoft Entra.
+        // A trailing slash is the most common mistake, with Auth0 and Microsoft Entra above all.
         let slash_differs = match issuer.strip_suffix('/') {
             Some(without) => self.by_issuer.contains_key(without),
             None => self.by_issuer.contains_key(&format!("{issuer}/")),
         };
-        ErrorKind::IssuerUnknown { slash_differs }.into()
+        let configured = self.issuers.iter().map(String::as_str);
+        let difference = if slash_differs {
+            Some(Difference::TrailingSlash)
+        } else {
+            Difference::to_any(issuer, configured.clone())
+        };
+        Error::from(ErrorKind::IssuerUnknown { difference }).with_expected(listed(configured))
     }
 
     /// Why a public request with this token has no claims. It never waits, but the next one may find
@@ -355,8 +378,13 @@ impl Policy {
                     let grounds = Grounds { provider, generation, lifetime };
                     return Ok(self.accept(grounds, pending.jws.claims, &pending.token));
                 }
-                Ok(found) => verdict = more_telling(verdict, found.into()),
-                Err(error) => verdict = more_telling(verdict, error),
+                Ok(found) => {
+                    let error = Error::from(found).with_provider(&provider.name);
+                    verdict = more_telling(verdict, error);
+                }
+                Err(error) => {
+                    verdict = more_telling(verdict, error.with_provider(&provider.name));
+                }
             }
         }
         Err(verdict)
@@ -439,6 +467,60 @@ impl Pending {
     }
 }
 
+/// The issuers in the order of the providers that have them.
+pub(crate) fn in_order(by_issuer: &HashMap<String, Vec<usize>>) -> Vec<String> {
+    let mut issuers: Vec<(&Vec<usize>, &String)> =
+        by_issuer.iter().map(|(issuer, indices)| (indices, issuer)).collect();
+    issuers.sort();
+    issuers.into_iter().map(|(_, issuer)| issuer.clone()).collect()
+}
+
+/// None of the issuer's providers has an audience that the token names.
+fn audience_mismatch<'a>(
+    of_issuer: impl Iterator<Item = &'a Arc<ProviderPolicy>> + Clone,
+    claims: &Object,
+) -> Error {
+    let configured =
+        of_issuer.clone().flat_map(|provider| provider.audiences.iter().map(String::as_str));
+    let difference = of_issuer.clone().find_map(|provider| {
+        let audiences = provider.audiences.iter().map(String::as_str);
+        validation::audiences(claims, &provider.audience_claim)
+            .take(MAX_COMPARED)
+            .find_map(|audience| Difference::to_any(audience, audiences.clone()))
+    });
+    let error =
+        Error::from(ErrorKind::AudienceMismatch { difference }).with_expected(listed(configured));
+    let mut providers = of_issuer;
+    match (providers.next(), providers.next()) {
+        (Some(only), None) => error.with_provider(&only.name),
+        _ => error,
+    }
+}
+
+/// Settings for a log line: at most the first eight.
+fn listed<'a>(values: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 8;
+    let mut text = String::new();
+    let mut more = 0;
+    for (index, value) in values.enumerate() {
+        if index >= SHOWN {
+            more += 1;
+            continue;
+        }
+        if index > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(value);
+    }
+    if more > 0 {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}
+
+/// Audiences of a token that are compared with configured ones to explain a rejection.
+const MAX_COMPARED: usize = 4;
+
 /// Of two reasons to refuse, the one that tells more of why.
 fn more_telling(one: Error, other: Error) -> Error {
     fn rank(error: &Error) -> u8 {
@@ -446,7 +528,7 @@ fn more_telling(one: Error, other: Error) -> Error {
             // Whatever else is wrong, these keys might have accepted the token.
             ErrorKind::KeysUnavailable { .. } => 3,
             ErrorKind::SignatureInvalid => 2,
-            ErrorKind::KeyUnknown | ErrorKind::TypeNotAllowed => 1,
+            ErrorKind::KeyUnknown | ErrorKind::TypeNotAllowed | ErrorKind::SenderConstrained => 1,
             _ => 0,
         }
     }

@@ -29,6 +29,7 @@ pub struct Provider {
     pub(crate) require_at_jwt: bool,
     pub(crate) key_refresh: Option<Duration>,
     pub(crate) dangerous_allow_http: bool,
+    pub(crate) dangerous_accept_bound_tokens: bool,
 }
 
 impl Provider {
@@ -103,6 +104,27 @@ impl Provider {
     /// a provider inside a private network that you trust, such as one of `docker compose`.
     pub fn dangerous_allow_http(mut self, allow: bool) -> Self {
         self.dangerous_allow_http = allow;
+        self
+    }
+
+    /// Accepts this provider's sender-constrained tokens as plain bearer tokens.
+    ///
+    /// Such a token has a `cnf` claim: it is bound to a DPoP key
+    /// ([RFC 9449 §7.2](https://www.rfc-editor.org/rfc/rfc9449#section-7.2)) or to a client certificate
+    /// ([RFC 8705 §3](https://www.rfc-editor.org/rfc/rfc8705#section-3)), so that it is useless to an
+    /// attacker who has stolen it. With this option the binding is ignored, and a stolen token is
+    /// accepted. It is for a service behind a gateway that has checked the proof of possession.
+    ///
+    /// In serde `dangerous_accept_bound_tokens`. Default false: a token with any `cnf`, also null or of
+    /// another type, is rejected with 401 `invalid_token`, in every position of a token and at the
+    /// renewal of a WebSocket session.
+    ///
+    /// ```
+    /// let behind_a_gateway = oauth2_actix::Provider::new().dangerous_accept_bound_tokens(true);
+    /// # drop(behind_a_gateway);
+    /// ```
+    pub fn dangerous_accept_bound_tokens(mut self, accept: bool) -> Self {
+        self.dangerous_accept_bound_tokens = accept;
         self
     }
 

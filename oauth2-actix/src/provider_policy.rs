@@ -29,6 +29,7 @@ pub(crate) struct ProviderPolicy {
     pub(crate) audience_claim: String,
     pub(crate) algorithms: AlgorithmSet,
     pub(crate) require_at_jwt: bool,
+    pub(crate) dangerous_accept_bound_tokens: bool,
     /// Whether it was looked up.
     pub(crate) is_tenant: bool,
     pub(crate) keys: ProviderKeys,
@@ -158,6 +159,7 @@ impl ProviderPolicy {
             audience_claim: provider.audience_claim_name().to_owned(),
             algorithms,
             require_at_jwt: provider.require_at_jwt,
+            dangerous_accept_bound_tokens: provider.dangerous_accept_bound_tokens,
             is_tenant,
             keys,
         })

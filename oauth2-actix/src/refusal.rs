@@ -16,26 +16,64 @@ use actix_web::{
 use crate::{
     MissingToken,
     challenge::Challenge,
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, whole_seconds},
     policy::Policy,
     telemetry,
 };
 
-/// What an answer depends on in a request that may be gone when it is answered.
+/// What a response depends on in a request that may be gone when it is written.
 #[derive(Debug)]
 pub(crate) struct Facts {
     /// Boxed: few requests have one, and all carry this along.
     #[cfg(feature = "websocket")]
     handshake: Option<Box<crate::websocket::Handshake>>,
+    /// For the log. None where it would not be written.
+    line: Option<Box<RequestLine>>,
+}
+
+/// What the log calls a request. Without the query, which may hold a token.
+#[derive(Debug)]
+struct RequestLine {
+    method: Method,
+    path: String,
+}
+
+impl RequestLine {
+    fn of(head: &RequestHead) -> Self {
+        const SHOWN: usize = 256;
+        let path = head.uri.path();
+        let end = path.char_indices().nth(SHOWN).map_or(path.len(), |(at, _)| at);
+        Self { method: head.method.clone(), path: path[..end].to_owned() }
+    }
 }
 
 impl Facts {
-    #[cfg_attr(not(feature = "websocket"), allow(unused_variables))]
     pub(crate) fn of(head: &RequestHead) -> Self {
+        let is_logged = tracing::enabled!(target: "oauth2_actix", tracing::Level::DEBUG);
         Self {
             #[cfg(feature = "websocket")]
             handshake: crate::websocket::Handshake::of(head).map(Box::new),
+            line: is_logged.then(|| Box::new(RequestLine::of(head))),
         }
+    }
+
+    fn log(&self, error: &Error) {
+        // For a missing middleware there is an error in the log already.
+        if matches!(error.kind(), ErrorKind::NotConfigured) {
+            return;
+        }
+        let line = self.line.as_deref();
+        tracing::debug!(
+            target: "oauth2_actix",
+            method = line.map(|line| line.method.as_str()),
+            path = line.map(|line| line.path.as_str()),
+            provider = error.provider(),
+            reason = %error,
+            expected = error.expected(),
+            hint = error.hint(),
+            source = std::error::Error::source(error).map(tracing::field::display),
+            "refused"
+        );
     }
 
     /// The answer, if the request was a WebSocket's handshake.
@@ -64,14 +102,7 @@ impl Policy {
 
     fn answer(&self, facts: &Facts, request: Option<&HttpRequest>, error: &Error) -> HttpResponse {
         telemetry::request_refused(error);
-        match (error.kind(), std::error::Error::source(error)) {
-            // Whoever failed to mount something has an error in the log already.
-            (ErrorKind::NotConfigured, _) => {}
-            (_, None) => tracing::debug!(target: "oauth2_actix", reason = %error, "refused"),
-            (_, Some(source)) => {
-                tracing::debug!(target: "oauth2_actix", reason = %error, %source, "refused");
-            }
-        }
+        facts.log(error);
         if let Some(mut response) = facts.close(error) {
             response.extensions_mut().insert(error.clone());
             return response;
@@ -136,7 +167,7 @@ pub(crate) fn plain(error: &Error, realm: &str, status: StatusCode) -> HttpRespo
     }
     match error.kind() {
         ErrorKind::KeysUnavailable { retry_after } => {
-            let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+            let seconds = whole_seconds(*retry_after);
             response.insert_header((header::RETRY_AFTER, seconds.to_string()));
         }
         kind => {

@@ -25,18 +25,19 @@ pub(crate) fn check_times(
     // "on or after which the JWT MUST NOT be accepted". All of these are finite.
     let mut ends = exp + leeway;
     if now >= ends {
-        return Err(ErrorKind::Expired { exp, now }.into());
+        return Err(ErrorKind::Expired { exp, now, leeway }.into());
     }
     let nbf = numeric_date(claims, "nbf")?.unwrap_or(0.0);
     if nbf > now + leeway {
-        return Err(ErrorKind::NotYetValid { nbf, now }.into());
+        return Err(ErrorKind::NotYetValid { nbf, now, leeway }.into());
     }
     let iat = numeric_date(claims, "iat")?;
     if let Some(max_age) = limits.max_age {
         let iat = iat.ok_or(ErrorKind::ClaimInvalid { claim: "iat" })?;
-        let too_old = iat + max_age.as_secs_f64() + leeway;
+        let max_age = max_age.as_secs_f64();
+        let too_old = iat + max_age + leeway;
         if now >= too_old {
-            return Err(ErrorKind::TooOld { iat, now }.into());
+            return Err(ErrorKind::TooOld { iat, now, max_age }.into());
         }
         ends = ends.min(too_old);
     }
@@ -59,9 +60,26 @@ impl Lifetime {
         now < self.ends && self.nbf <= now + self.leeway
     }
 
-    /// The first moment at which it is over, in seconds since the epoch.
-    pub(crate) fn end(self) -> f64 {
-        self.ends
+    /// Why the token is not accepted at `now`, where [`Lifetime::contains`] is false.
+    pub(crate) fn reason(self, claims: &Object, now: Duration) -> ErrorKind {
+        let Self { nbf, leeway, ends } = self;
+        let now = now.as_secs_f64();
+        let date = |name| numeric_date(claims, name).ok().flatten().unwrap_or_default();
+        let (exp, iat) = (date("exp"), date("iat"));
+        if now >= exp + leeway {
+            ErrorKind::Expired { exp, now, leeway }
+        } else if nbf > now + leeway {
+            // The clock was set back.
+            ErrorKind::NotYetValid { nbf, now, leeway }
+        } else {
+            ErrorKind::TooOld { iat, now, max_age: ends - leeway - iat }
+        }
+    }
+
+    /// Up to the last time that a token may have.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn without_end() -> Self {
+        Self { nbf: 0.0, leeway: 0.0, ends: LAST_SECOND }
     }
 
     /// How long until it is over.
@@ -97,6 +115,22 @@ pub(crate) fn check_types(claims: &Object) -> Result<(), Error> {
         return Err(ErrorKind::ClaimInvalid { claim: "aud" }.into());
     }
     Ok(())
+}
+
+/// Whether the token is bound to a key or a certificate (RFC 7800 §3.1). Any `cnf` counts, whatever
+/// its type: the issuer meant to bind the token.
+pub(crate) fn is_sender_constrained(claims: &Object) -> bool {
+    claims.contains("cnf")
+}
+
+/// The audiences that a claim names.
+pub(crate) fn audiences<'a>(claims: &'a Object, name: &str) -> impl Iterator<Item = &'a str> {
+    let (one, list) = match claims.get(name) {
+        Some(Value::String(one)) => (Some(one.as_str()), [].as_slice()),
+        Some(Value::Array(list)) => (None, list.as_slice()),
+        _ => (None, [].as_slice()),
+    };
+    one.into_iter().chain(list.iter().filter_map(Value::as_str))
 }
 
 /// Whether the claim `name` is, or contains, one of `audiences`.
@@ -138,7 +172,7 @@ fn numeric_date(claims: &Object, name: &'static str) -> Result<Option<f64>, Erro
     }
 }
 
-/// The end of the year 9999. A token that claims to be good for longer is not worth a thought.
+/// 9999-12-31T23:59:59Z. Later times are rejected.
 const LAST_SECOND: f64 = 253_402_300_799.0;
 
 #[cfg(test)]
@@ -258,6 +292,12 @@ mod tests {
                 let now = Duration::from_millis((NOW - 100) * 1000 + quarter * 250);
                 let again = check_times(&claims, now, limits);
                 assert_eq!(lifetime.contains(now), again.is_ok(), "{claims:?} {now:?} {again:?}");
+                if let Err(again) = again {
+                    // The maximum age is what is left of the sum, so it may differ in its last bits.
+                    let shown =
+                        |kind: &ErrorKind| format!("{} {kind}", Error::from(kind.clone()).reason());
+                    assert_eq!(shown(&lifetime.reason(&claims, now)), shown(again.kind()));
+                }
             }
             let last = lifetime.last_second();
             assert!(!lifetime.contains(seconds(last)) && lifetime.contains(seconds(last - 1)));

@@ -17,6 +17,7 @@ use actix_web::{
 };
 
 use crate::{
+    bearer::is_http_token,
     error::{Error, ErrorKind},
     token_places::MARKER,
 };
@@ -114,14 +115,6 @@ fn echoed_protocol(headers: &HeaderMap) -> Option<&str> {
 /// `eyJ` is how the JSON of a JOSE header begins in base64url.
 fn looks_like_token(protocol: &str) -> bool {
     protocol.contains("eyJ") || (protocol.len() > 40 && protocol.matches('.').count() >= 2)
-}
-
-/// `token = 1*tchar` (RFC 9110 §5.6.2)
-pub(crate) fn is_http_token(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 #[cfg(test)]

@@ -133,7 +133,7 @@ suite("in a browser", { timeout: 600_000 }, () => {
     assert.equal(malformed.status, "400");
     assert.equal(
       malformed.challenge,
-      challenge("invalid_request", "The request does not carry one bearer token."),
+      challenge("invalid_request", "Send one access token, as Authorization: Bearer TOKEN."),
     );
   });
 

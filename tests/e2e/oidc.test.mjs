@@ -61,7 +61,7 @@ const NO_TOKEN = {
 const MALFORMED_REQUEST = {
   status: 400,
   code: "invalid_request",
-  description: "The request does not carry one bearer token.",
+  description: "Send one access token, as Authorization: Bearer TOKEN.",
   close: [1008, "invalid request"],
 };
 const NO_JWT = invalidToken("The token is not an acceptable JWT.");
@@ -240,7 +240,7 @@ test("a request without a token", options, async () => {
 
 test("a header of another scheme", options, async () => {
   const credentials = Buffer.from("alice:a password of some length").toString("base64");
-  await assertBothRefused(api, `Basic ${credentials}`, MALFORMED_REQUEST);
+  await assertBothRefused(api, `Basic ${credentials}`, NO_TOKEN);
 });
 
 test("two Authorization headers, though the token is good", options, async () => {

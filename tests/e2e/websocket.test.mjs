@@ -178,7 +178,7 @@ suite("three WebSocket clients", { timeout: 110_000, concurrency: 6 }, () => {
       const first = await mint(issuer, { lifetime: 3 });
       const { connection } = await enter(client, offering(first, "chat"));
       for (const [token, why] of [
-        [await mint(issuer, { sub: "mallory" }), "The token is of somebody else."],
+        [await mint(issuer, { sub: "mallory" }), "The token belongs to a different subject."],
         [await mint(issuer, { lifetime: -5 }), "The token has expired."],
         [await mint(issuer, { scope: "chat:staff" }), "The token does not permit this."],
         [withSpoiltSignature(await mint(issuer)), "The token's signature is not accepted."],

@@ -50,6 +50,52 @@ pub use self::{
     token::Token,
 };
 
+/// Claims for a unit test of a handler or of a function of `&Claims`, without a key, a token or a
+/// policy. Their provider is `test`; `iss`, `aud`, `sub`, `iat` and `exp` are added where they are
+/// missing.
+///
+/// In a request's extensions they are what [`OAuth2`](crate::OAuth2) would have put there, so that the
+/// extractors and the `require` attributes work:
+///
+/// ```
+/// use actix_web::{App, HttpMessage, get, test};
+/// use oauth2_actix::{Claims, require_scope, testing};
+/// use serde_json::json;
+///
+/// #[get("/orders")]
+/// #[require_scope("orders:read")]
+/// async fn orders(claims: Claims) -> String {
+///     format!("orders of {}", claims.subject().unwrap_or_default())
+/// }
+///
+/// # #[actix_web::main]
+/// # async fn main() {
+/// let app = test::init_service(App::new().service(orders)).await;
+/// let request = test::TestRequest::get().uri("/orders").to_request();
+/// request.extensions_mut().insert(testing::claims(json!({"sub": "ann", "scope": "orders:read"})));
+/// let response = test::call_and_read_body(&app, request).await;
+/// assert_eq!(response, "orders of ann");
+/// # }
+/// ```
+///
+/// # Panics
+///
+/// If `claims` is not a JSON object, or nested deeper than a token may be.
+#[must_use]
+pub fn claims(claims: serde_json::Value) -> crate::Claims {
+    let mut claims = match claims {
+        serde_json::Value::Object(claims) => claims,
+        _ => panic!("claims are a JSON object"),
+    };
+    let token = Token::new("https://idp.test", "api");
+    for (name, value) in token.into_claims() {
+        claims.entry(name).or_insert(value);
+    }
+    let text = serde_json::Value::Object(claims).to_string();
+    let claims = crate::object::Object::parse(text.as_bytes()).expect("claims as in a token");
+    crate::Claims::new(crate::accepted::Accepted::of("test", claims))
+}
+
 /// Whether the environment says so.
 pub(crate) fn says(variable: &str, value: &str) -> bool {
     std::env::var_os(variable).is_some_and(|found| found == value)

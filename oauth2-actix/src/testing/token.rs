@@ -76,6 +76,10 @@ impl Token {
         self.claim("exp", exp)
     }
 
+    pub(super) fn into_claims(self) -> Map<String, Value> {
+        self.claims
+    }
+
     /// Signs it.
     #[must_use]
     pub fn sign(&self, key: &SigningKey) -> String {

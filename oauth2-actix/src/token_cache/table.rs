@@ -406,7 +406,7 @@ mod tests {
     use super::*;
 
     fn claims(token: &str) -> Claims {
-        let mut accepted = Accepted::of("p", json!({"sub": token}));
+        let mut accepted = Accepted::of("p", crate::object::Object::of(json!({"sub": token})));
         accepted.token = token.as_bytes().into();
         Claims::new(accepted)
     }

@@ -316,8 +316,7 @@ async fn changed(changes: &mut Option<watch::Receiver<()>>) {
 }
 
 fn expired(accepted: &Accepted) -> Error {
-    let exp = accepted.lifetime.end();
-    ErrorKind::Expired { exp, now: accepted.clock.unix_time().as_secs_f64() }.into()
+    accepted.lifetime.reason(&accepted.claims, accepted.clock.unix_time()).into()
 }
 
 /// For the close frame to be taken.

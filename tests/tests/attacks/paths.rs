@@ -377,7 +377,8 @@ fn authorization_twice_joined_or_of_another_scheme_cve_2026_26308_cve_2026_31838
         text(&[b"Bearer ", t, b"\\"]),
     ] {
         let attack = value.escape_ascii().to_string();
-        target.refuses_lines(&attack, &[line(&value)], Told::NoBearer);
+        let told = if has_other_scheme(&value) { Told::NoToken } else { Told::NoBearer };
+        target.refuses_lines(&attack, &[line(&value)], told);
     }
     for scheme in ["bearer", "BEARER", "bEaReR", "Bearer  ", "Bearer     "] {
         let lines = [line(format!("{scheme} {token}").as_bytes())];
@@ -478,7 +479,8 @@ fn challenge_injection() {
     }
     for value in ["Basic canary\"", "canary=\"", "Bearer canary\" x", "\"canary\""] {
         let lines = [format!("Authorization: {value}").into_bytes()];
-        target.refuses_lines(value, &lines, Told::NoBearer);
+        let other = has_other_scheme(value.as_bytes());
+        target.refuses_lines(value, &lines, if other { Told::NoToken } else { Told::NoBearer });
     }
     // A realm of our user's own, with all that would end it.
     let oauth2 = builder().realm("a\"b\\c").build();
@@ -532,4 +534,12 @@ fn dependencies_with_known_holes_rustsec_2025_0004_rustsec_2025_0022_rustsec_202
     let deny: toml::Table =
         std::fs::read_to_string(format!("{root}/deny.toml")).unwrap().parse().unwrap();
     assert!(deny["advisories"].get("ignore").is_none(), "{}", deny["advisories"]);
+}
+
+/// Credentials of another scheme count as none (RFC 6750 §3.1): a scheme is an HTTP token.
+fn has_other_scheme(value: &[u8]) -> bool {
+    let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
+    let is_token =
+        scheme.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte));
+    !scheme.is_empty() && is_token && !scheme.eq_ignore_ascii_case(b"bearer")
 }

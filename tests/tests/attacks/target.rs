@@ -99,7 +99,7 @@ impl Told {
             Self::NoBearer => (
                 400,
                 "invalid_request",
-                "The request does not carry one bearer token.",
+                "Send one access token, as Authorization: Bearer TOKEN.",
                 1008,
                 "invalid request",
             ),

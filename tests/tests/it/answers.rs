@@ -97,8 +97,19 @@ async fn a_missing_token_is_401_by_option_and_nothing_else_is() {
     assert_eq!(answer.error(), "invalid_request");
     let answer = get(&api.url("/claims-on-public"), None).await;
     assert_eq!(answer.status, 401, "the same from an extractor");
-    let basic = raw_get("/me", &["Authorization: Basic YTpi"]);
-    assert_eq!(raw(api.server().address(), &basic).status, 400);
+    // Credentials of another scheme are no bearer token (RFC 6750 §3.1).
+    for credentials in ["Basic YTpi", "Negotiate abc", "DPoP a.b.c", "a.b.c"] {
+        let other = raw_get("/me", &[&format!("Authorization: {credentials}")]);
+        let answer = raw(api.server().address(), &other);
+        assert_eq!(answer.status, 401, "{credentials}");
+        assert_eq!(answer.challenge(), r#"Bearer realm="orders""#);
+    }
+    for malformed in ["Bearer", "Bearer a b", "Bearer: a.b.c", "\"a.b.c\""] {
+        let request = raw_get("/me", &[&format!("Authorization: {malformed}")]);
+        let answer = raw(api.server().address(), &request);
+        assert_eq!((answer.status, answer.error().as_str()), (400, "invalid_request"));
+        assert!(answer.challenge().contains("error=\"invalid_request\""), "{malformed}");
+    }
 }
 
 #[tokio::test]
@@ -107,10 +118,8 @@ async fn a_malformed_header_is_400() {
     let token = sign(&good());
     let twice = format!("Authorization: Bearer {token}");
     for lines in [
-        vec!["Authorization: Basic YTpi".to_owned()],
         vec!["Authorization: Bearer".to_owned()],
         vec!["Authorization:".to_owned()],
-        vec![format!("Authorization: {token}")],
         vec![format!("Authorization: Bearer {token} x")],
         vec![format!("Authorization: Bearer {token},{token}")],
         vec![format!("Authorization: Bearer {token}, Bearer {token}")],
@@ -126,7 +135,7 @@ async fn a_malformed_header_is_400() {
             &answer,
             400,
             "invalid_request",
-            "The request does not carry one bearer token.",
+            "Send one access token, as Authorization: Bearer TOKEN.",
         )
         .await;
     }

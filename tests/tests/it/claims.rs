@@ -163,3 +163,59 @@ async fn an_unknown_key_on_a_public_path_is_401_as_anywhere_and_is_fetched() {
     assert_eq!(get(&api.url("/optional"), Some(&token)).await.body, "stranger");
     assert_eq!(get(&api.url("/claims-on-public"), Some(&token)).await.status, 503);
 }
+
+#[tokio::test]
+async fn claims_give_header_token_and_json() {
+    let token = sign(
+        &good()
+            .claim("jti", "id-1")
+            .claim("nbf", 1_700_000_000)
+            .claim("cid", "okta-client")
+            .header("typ", "application/at+jwt"),
+    );
+    for cached in [false, true] {
+        let oauth2 = oauth2();
+        if cached {
+            oauth2.verify(&token).await.unwrap();
+        }
+        let claims = oauth2.verify(&token).await.unwrap();
+        let header = claims.jose_header();
+        assert_eq!(header.algorithm, Some(Algorithm::ES256));
+        assert_eq!(header.key_id.as_deref(), Some("ES256"));
+        assert_eq!(header.token_type.as_deref(), Some("application/at+jwt"));
+        assert!(!format!("{header:?}").contains("at+jwt"), "text of the token");
+        assert_eq!(claims.expose_token(), token);
+        assert!(!format!("{claims:?}").contains(&token));
+        assert_eq!(claims.jwt_id(), Some("id-1"));
+        let begin = std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        assert_eq!(claims.not_before(), Some(begin));
+        assert_eq!(claims.client_id(), Some("okta-client"));
+        let json = serde_json::to_value(&claims).unwrap();
+        assert_eq!(json, serde_json::Value::Object(claims.to_map()));
+        assert_eq!(json["jti"], "id-1");
+    }
+}
+
+#[test]
+fn client_id_is_read_from_the_claim_of_each_provider() {
+    for (claims, expected) in [
+        (json!({"client_id": "a", "azp": "b"}), Some("a")),
+        (json!({"azp": "b", "appid": "c"}), Some("b")),
+        (json!({"appid": "c", "cid": "d"}), Some("c")),
+        (json!({"cid": "d"}), Some("d")),
+        (json!({"client_id": 7, "cid": "d"}), Some("d")),
+        (json!({}), None),
+    ] {
+        assert_eq!(oauth2_actix::testing::claims(claims).client_id(), expected);
+    }
+}
+
+#[test]
+fn claims_of_a_unit_test_have_a_provider_and_no_token() {
+    let claims = oauth2_actix::testing::claims(json!({"sub": "ann", "role": ["admin"]}));
+    assert_eq!((claims.provider(), claims.subject()), ("test", Some("ann")));
+    assert!(claims.has_claim("role", "admin"));
+    assert_eq!((claims.issuer(), claims.expose_token()), ("https://idp.test", ""));
+    assert!(claims.expires_at() > std::time::SystemTime::now());
+    assert_eq!(claims.jose_header(), oauth2_actix::JoseHeader::default());
+}

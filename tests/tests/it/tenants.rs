@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::poll;
 use oauth2_actix::{
-    Algorithm, ErrorKind, Keys, OAuth2, Provider, Tenant, TenantLookup, Tenants,
+    Algorithm, Difference, ErrorKind, Keys, OAuth2, Provider, Tenant, TenantLookup, Tenants,
     testing::{Answer, IdentityProvider, KeyServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{api::Api, client, log};
@@ -136,7 +136,7 @@ fn new_key() -> SigningKey {
 }
 
 fn nobodys() -> Option<ErrorKind> {
-    Some(ErrorKind::IssuerUnknown { slash_differs: false })
+    Some(ErrorKind::IssuerUnknown { difference: None })
 }
 
 fn is_unavailable(kind: &Option<ErrorKind>) -> bool {
@@ -256,20 +256,23 @@ async fn a_provider_known_from_the_start_is_never_looked_up() {
     assert_eq!(error.kind(), &ErrorKind::SignatureInvalid);
     let wrong_audience = Token::new("https://own.test", "other").sign(&key);
     let error = oauth2.verify(&wrong_audience).await.unwrap_err();
-    assert_eq!(error.kind(), &ErrorKind::AudienceMismatch);
+    assert_eq!(error.kind(), &ErrorKind::AudienceMismatch { difference: None });
     assert_eq!(customers.lookups(), 0);
     // A slash too many is looked up, and the log still says what is wrong.
     let slash = Token::new("https://own.test/", "api").sign(&key);
     for _ in 0..2 {
         let error = oauth2.verify(&slash).await.unwrap_err();
-        assert_eq!(error.kind(), &ErrorKind::IssuerUnknown { slash_differs: true });
+        assert_eq!(
+            error.kind(),
+            &ErrorKind::IssuerUnknown { difference: Some(Difference::TrailingSlash) }
+        );
     }
     assert_eq!(customers.lookups(), 1);
     // Nor may a tenant call itself what handlers know another by.
     customers.add("https://a.test", tenant("own", "https://a.test", &key));
     let usurper = Token::new("https://a.test", "api").sign(&key);
     let error = oauth2.verify(&usurper).await.unwrap_err();
-    assert_eq!(error.kind(), &ErrorKind::IssuerUnknown { slash_differs: false });
+    assert_eq!(error.kind(), &ErrorKind::IssuerUnknown { difference: None });
 }
 
 #[tokio::test]

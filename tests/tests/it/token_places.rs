@@ -2,7 +2,7 @@
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use oauth2_actix::{
-    Algorithm, Error, OAuth2, OAuth2Builder, Provider, QueryToken,
+    Algorithm, Error, OAuth2, OAuth2Builder, Provider, TokenRequests,
     testing::{LocalServer, Token},
     ws,
 };
@@ -111,10 +111,26 @@ async fn a_subprotocol_that_is_refused() {
         assert_eq!(offer(&server, "/chat", &offered).await, heard(reason, picked), "{protocols}");
     }
     let pair = format!("bearer, {token}");
-    for value in [format!("Bearer {token}"), "Bearer".to_owned(), "Basic eA==".to_owned()] {
+    for value in [format!("Bearer {token}"), "Bearer".to_owned()] {
         let headers = [("authorization", value.as_str()), ("sec-websocket-protocol", &pair)];
         assert_eq!(open(&server, "/chat", &headers).await.0, "1008 invalid request", "{value}");
     }
+    // A line that is not ASCII could hold a second token.
+    let upgrade = client::raw_get(
+        "/chat",
+        &[
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            &format!("Sec-WebSocket-Protocol: bearer, {token}"),
+            "Sec-WebSocket-Protocol: bearer, x\u{e4}",
+        ],
+    );
+    let mut connection = client::Connection::open(server.address());
+    connection.send(&upgrade);
+    let answer = String::from_utf8_lossy(&connection.rest()).into_owned();
+    assert!(answer.contains("invalid request"), "{answer}");
     // For WebSockets only.
     let request = client::client().get(server.url("/me")).header("sec-websocket-protocol", pair);
     assert_eq!(client::send(request).await.status, 400);
@@ -140,7 +156,7 @@ async fn nothing_is_taken_that_was_not_opened() {
 
 #[tokio::test]
 async fn the_query_of_an_upgrade() {
-    let server = serve(builder().token_from_query(QueryToken::WebSocket));
+    let server = serve(builder().token_from_query(TokenRequests::WebSocket));
     let token = good();
     for query in ["access_token=TOKEN", "room=1&access_token=TOKEN&x", "%61ccess_token=TOKEN"] {
         let path = format!("/chat?{}", query.replace("TOKEN", &token));
@@ -171,7 +187,7 @@ async fn the_query_of_an_upgrade() {
 
 #[tokio::test]
 async fn the_query_of_every_request() {
-    let server = serve(builder().token_from_query(QueryToken::EveryRequest));
+    let server = serve(builder().token_from_query(TokenRequests::EveryRequest));
     let token = good();
     let path = format!("/me?access_token={token}");
     let answer = client::get(&server.url(&path), None).await;
@@ -222,7 +238,7 @@ async fn a_cookie_from_the_right_origin() {
     for (cookie, reason) in [
         (refused.as_str(), "1008 token expired"),
         (&two, "1008 invalid request"),
-        ("__Host-token=", "1008 invalid request"),
+        ("__Host-token=", "1008 token missing"),
         ("__Host-token", "1008 token missing"),
         ("x__Host-token=y; __host-token=z", "1008 token missing"),
     ] {
@@ -241,11 +257,147 @@ async fn a_cookie_from_the_right_origin() {
 }
 
 #[tokio::test]
+async fn named_header_holds_the_token_with_or_without_a_scheme() {
+    let server = serve(builder().token_from_header("X-Forwarded-Authorization"));
+    let token = good();
+    let send = async |lines: &[(&str, &str)]| {
+        let mut request = client::client().get(server.url("/me"));
+        for (name, value) in lines {
+            request = request.header(*name, value.replace("TOKEN", &token));
+        }
+        client::send(request).await
+    };
+    let named = "x-forwarded-authorization";
+    for lines in [
+        &[(named, "TOKEN")][..],
+        &[(named, "Bearer TOKEN")],
+        &[(named, "bearer  TOKEN ")],
+        // Credentials of a gateway are no second token.
+        &[(named, "TOKEN"), ("authorization", "Basic YTpi")],
+        &[("authorization", "Bearer TOKEN")],
+        &[("authorization", "Bearer TOKEN"), (named, "")],
+        &[("authorization", "Bearer TOKEN"), (named, "Basic YTpi")],
+    ] {
+        assert_eq!(send(lines).await.status, 200, "{lines:?}");
+    }
+    assert_eq!(send(&[(named, "TOKEN")]).await.header("cache-control"), Some("private"));
+    assert_eq!(send(&[("authorization", "Bearer TOKEN")]).await.header("cache-control"), None);
+    for (lines, status, error) in [
+        (&[(named, "TOKEN"), (named, "TOKEN")][..], 400, "invalid_request"),
+        (&[(named, "TOKEN"), ("authorization", "Bearer TOKEN")], 400, "invalid_request"),
+        (&[(named, "TOKEN"), ("authorization", "Bearer")], 400, "invalid_request"),
+        (&[(named, "a b c")], 400, "invalid_request"),
+        (&[(named, "not.a.token")], 401, "invalid_token"),
+        (&[(named, "Basic YTpi")], 400, "invalid_request"),
+        (&[("x-other", "TOKEN")], 400, "invalid_request"),
+    ] {
+        let answer = send(lines).await;
+        assert_eq!((answer.status, answer.error().as_str()), (status, error), "{lines:?}");
+    }
+    // Without the option, no header but `Authorization` is read.
+    let server = serve(builder());
+    let request = client::client().get(server.url("/me")).header(named, &token);
+    assert_eq!(client::send(request).await.status, 400);
+}
+
+#[tokio::test]
+async fn cookie_of_plain_requests_needs_the_browsers_word_or_a_listed_origin() {
+    let app = "https://app.example.com";
+    let server = serve(builder().token_from_cookie_on_every_request("__Host-token", [app]));
+    let cookie = format!("__Host-token={}", good());
+    let send = async |method: reqwest::Method, lines: &[(&str, &str)]| {
+        let mut request =
+            client::client().request(method, server.url("/me")).header("cookie", &cookie);
+        for (name, value) in lines {
+            request = request.header(*name, *value);
+        }
+        client::send(request).await
+    };
+    let site = "sec-fetch-site";
+    let (get, head, post) = (reqwest::Method::GET, reqwest::Method::HEAD, reqwest::Method::POST);
+    for (method, lines, status) in [
+        (&get, &[(site, "same-origin")][..], 200),
+        (&get, &[(site, "none")], 200),
+        // Past the middleware: the route knows only GET.
+        (&head, &[(site, "none")], 404),
+        (&post, &[(site, "same-origin")], 404),
+        (&post, &[(site, "none")], 403),
+        (&get, &[(site, "same-site"), ("origin", app)], 200),
+        (&get, &[("origin", app)], 200),
+        (&get, &[(site, "same-site")], 403),
+        (&get, &[(site, "same-site"), ("origin", "https://other.example.com")], 403),
+        (&get, &[(site, "cross-site"), ("origin", app)], 403),
+        (&get, &[(site, "SAME-ORIGIN")], 403),
+        (&get, &[(site, ""), ("origin", app)], 403),
+        (&get, &[(site, "same-origin"), (site, "cross-site")], 403),
+        (&get, &[(site, "same-site"), ("origin", app), ("origin", app)], 403),
+        (&get, &[("origin", "null")], 403),
+        (&get, &[], 403),
+    ] {
+        assert_eq!(send(method.clone(), lines).await.status, status, "{method} {lines:?}");
+    }
+    let answer = send(get.clone(), &[(site, "same-origin")]).await;
+    assert_eq!(answer.header("cache-control"), Some("private"));
+    let both = [(site, "same-origin"), ("authorization", "Bearer x.y.z")];
+    assert_eq!(send(get.clone(), &both).await.status, 400);
+    let gateway = [(site, "same-origin"), ("authorization", "Basic YTpi")];
+    assert_eq!(send(get.clone(), &gateway).await.status, 200);
+    // An upgrade needs an origin from the list, whatever the fetch metadata says.
+    let headers = [("cookie", cookie.as_str()), (site, "same-origin")];
+    assert_eq!(open(&server, "/chat", &headers).await, heard("1008 origin not allowed", ""));
+    let headers = [("cookie", cookie.as_str()), ("origin", app)];
+    assert_eq!(open(&server, "/chat", &headers).await, heard("hello", ""));
+    // After a logout, an empty cookie is as good as none.
+    let request = client::client()
+        .get(server.url("/me"))
+        .bearer_auth(good())
+        .header("cookie", "__Host-token=");
+    assert_eq!(client::send(request).await.status, 200);
+}
+
+#[tokio::test]
+async fn errors_after_a_query_token_are_not_stored() {
+    async fn failing_handler() -> Result<&'static str, actix_web::Error> {
+        Err(actix_web::error::ErrorConflict("busy"))
+    }
+    async fn failing_middleware(
+        request: actix_web::dev::ServiceRequest,
+        next: actix_web::middleware::Next<actix_web::body::BoxBody>,
+    ) -> Result<actix_web::dev::ServiceResponse, actix_web::Error> {
+        if request.path() == "/foreign" {
+            return Err(actix_web::error::ErrorForbidden("no"));
+        }
+        if request.path() == "/own" {
+            return Err(Error::from(oauth2_actix::ErrorKind::SignatureInvalid).into());
+        }
+        next.call(request).await
+    }
+    let oauth2 = builder().token_from_query(TokenRequests::EveryRequest).build().unwrap();
+    let server = LocalServer::start(move |listener| {
+        let app = move || {
+            App::new()
+                .wrap(actix_web::middleware::from_fn(failing_middleware))
+                .wrap(oauth2.clone())
+                .route("/handler", web::get().to(failing_handler))
+        };
+        Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+    })
+    .unwrap();
+    for (path, status) in [("/handler", 409), ("/foreign", 403), ("/own", 401)] {
+        let url = server.url(&format!("{path}?access_token={}", good()));
+        let answer = client::get(&url, None).await;
+        assert_eq!((answer.status, answer.header("cache-control")), (status, Some("no-store")));
+        let answer = client::get(&server.url(path), Some(&good())).await;
+        assert_eq!((answer.status, answer.header("cache-control")), (status, None));
+    }
+}
+
+#[tokio::test]
 async fn no_token_is_echoed_or_logged() {
     log::keep();
     let oauth2 = builder()
         .token_from_subprotocol()
-        .token_from_query(QueryToken::EveryRequest)
+        .token_from_query(TokenRequests::EveryRequest)
         .token_from_cookie("t", ["https://app.example.com"]);
     let server = serve(oauth2);
     for token in [good(), expired(), "opaque-opaque-opaque".to_owned()] {
@@ -282,28 +434,50 @@ fn settings() {
     for settings in [
         json!({"token_from_subprotocol": true, "token_from_query": "web_socket"}),
         json!({"token_from_query": "every_request"}),
+        json!({"token_from_query": "websocket"}),
         json!({"token_from_cookie": {"name": "__Host-t", "origins": ["https://[::1]:8443"]}}),
+        json!({"token_from_cookie": {"name": "__Host-t", "requests": "every_request"}}),
+        json!({"token_from_header": "Cf-Access-Jwt-Assertion"}),
     ] {
         assert!(read(settings.clone()).is_ok(), "{settings}");
     }
     for (settings, named) in [
         (json!({"token_from_query": true}), "token_from_query"),
         (json!({"token_from_cookie": "t"}), "token_from_cookie"),
-        (json!({"token_from_cookie": {"name": "t"}}), "origins"),
-        (json!({"token_from_cookie": {"name": "t", "origins": []}}), "no origin"),
-        (json!({"token_from_cookie": {"name": "t", "origins": ["*"]}}), "\"*\" is no origin"),
-        (json!({"token_from_cookie": {"name": "t", "origins": ["null"]}}), "is no origin"),
+        (json!({"token_from_cookie": {"name": "t"}}), "at least one origin"),
+        (json!({"token_from_cookie": {"name": "t", "origins": []}}), "at least one origin"),
+        (json!({"token_from_cookie": {"name": "t", "origins": ["*"]}}), "\"*\" is not an origin"),
+        (json!({"token_from_cookie": {"name": "t", "origins": ["null"]}}), "is not an origin"),
+        (
+            json!({"token_from_cookie": {"name": "t", "origins": ["https://*.a.example"]}}),
+            "without a wildcard",
+        ),
+        (
+            json!({"token_from_cookie": {"name": "t", "origins": ["https://a.example."]}}),
+            "a dot at the end",
+        ),
+        (
+            json!({"token_from_cookie": {
+                "name": "t", "origins": ["https://a.*"], "requests": "every_request",
+            }}),
+            "without a wildcard",
+        ),
+        (json!({"token_from_cookie": {"name": "t", "requests": "all"}}), "every_request"),
+        (json!({"token_from_header": "X Token"}), "not a valid header name"),
+        (json!({"token_from_header": ""}), "not a valid header name"),
+        (json!({"token_from_header": "authorization"}), "always read"),
+        (json!({"token_from_header": "Cookie"}), "token_from_cookie"),
         (
             json!({"token_from_cookie": {"name": "t", "origins": ["https://a.example/"]}}),
-            "is no origin",
+            "is not an origin",
         ),
         (
             json!({"token_from_cookie": {"name": "t", "origins": ["https://a.example:443"]}}),
-            "is no origin",
+            "is not an origin",
         ),
         (
             json!({"token_from_cookie": {"name": "a b", "origins": ["https://a.example"]}}),
-            "no name of a cookie",
+            "not a valid cookie name",
         ),
     ] {
         let error = read(settings).map(drop).unwrap_err();
@@ -312,7 +486,7 @@ fn settings() {
 }
 
 #[test]
-fn errors_say_what_a_stranger_may_know() {
+fn error_of_a_foreign_origin_is_403() {
     let error: Error = oauth2_actix::ErrorKind::OriginNotAllowed.into();
     assert_eq!((error.status().as_u16(), error.code()), (403, Some("invalid_request")));
 }

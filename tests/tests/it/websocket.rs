@@ -87,7 +87,8 @@ async fn every_refusal_is_a_close_with_a_reason() {
     for (path, authorization, reason) in [
         ("/ws", None, "token missing"),
         ("/no-such-route", None, "token missing"),
-        ("/ws", Some("Basic YTpi".to_owned()), "invalid request"),
+        ("/ws", Some("Basic YTpi".to_owned()), "token missing"),
+        ("/ws", Some("Bearer".to_owned()), "invalid request"),
         ("/ws", Some("Bearer x.y.z".to_owned()), "invalid token"),
         ("/ws", bearer(&good().claim("aud", "other")), "invalid token"),
         ("/ws", bearer(&good().expires_in(-1)), "token expired"),

@@ -308,7 +308,7 @@ async fn a_token_for_one_api_is_none_for_another() {
     let (one, other) = (of("a"), builder().provider("p", strict).build().unwrap());
     let good = token().claim("aud", "a").sign(key(Algorithm::ES256));
     assert!(hits(&one, &good).await);
-    assert_eq!(kind(&other, &good).await, Some(ErrorKind::AudienceMismatch));
+    assert_eq!(kind(&other, &good).await, Some(ErrorKind::AudienceMismatch { difference: None }));
 }
 
 /// A customer that may be one no longer.

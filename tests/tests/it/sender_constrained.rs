@@ -1,0 +1,176 @@
+//! Tokens with a `cnf` claim are bound to a key or a certificate. Without a check of the proof of
+//! possession they are rejected (RFC 9449 §7.2, RFC 8705 §3).
+
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use oauth2_actix::{
+    Algorithm, ErrorKind, OAuth2, OAuth2Builder, Provider, Tenant, TenantLookup, Tenants,
+    TokenRequests,
+    testing::{LocalServer, Token},
+    ws,
+};
+use oauth2_actix_tests::{
+    api::Api,
+    client::{self, Answer},
+    keys::key,
+    log,
+    socket::Socket,
+};
+use serde_json::{Value, json};
+
+const ORIGIN: &str = "https://app.example.com";
+
+fn provider() -> Provider {
+    Provider::new().issuer("https://idp.test").audience("api").keys(key(Algorithm::ES256).jwk_set())
+}
+
+fn builder() -> OAuth2Builder {
+    OAuth2::builder()
+        .provider("bound", provider())
+        .token_from_header("X-Token")
+        .token_from_query(TokenRequests::EveryRequest)
+        .token_from_cookie_on_every_request("t", [ORIGIN])
+        .token_from_subprotocol()
+}
+
+fn bound(confirmation: Value) -> String {
+    Token::new("https://idp.test", "api").claim("cnf", confirmation).sign(key(Algorithm::ES256))
+}
+
+/// What issuers write, and what a broken one may write.
+fn confirmations() -> Vec<Value> {
+    vec![
+        json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}),
+        json!({"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}),
+        json!({"jkt": "a", "x5t#S256": "b"}),
+        json!({"jwk": {"kty": "EC"}}),
+        json!({}),
+        json!(null),
+        json!([]),
+        json!(""),
+        json!("jkt"),
+        json!(0),
+        json!(false),
+    ]
+}
+
+fn assert_refused(answer: &Answer, what: &str) {
+    assert_eq!((answer.status, answer.error().as_str()), (401, "invalid_token"), "{what}");
+    assert!(answer.challenge().contains("sender-constrained"), "{}", answer.challenge());
+}
+
+#[tokio::test]
+async fn token_with_any_cnf_is_rejected_in_every_position() {
+    log::keep();
+    let api = Api::start(builder().build().unwrap());
+    for confirmation in confirmations() {
+        let token = bound(confirmation.clone());
+        let what = confirmation.to_string();
+        let url = api.url("/me");
+        assert_refused(&client::get(&url, Some(&token)).await, &what);
+        let http = client::client();
+        let named = http.get(&url).header("x-token", &token);
+        assert_refused(&client::send(named).await, &what);
+        let query = api.url(&format!("/me?access_token={token}"));
+        assert_refused(&client::get(&query, None).await, &what);
+        let cookie = http.get(&url).header("cookie", format!("t={token}")).header("origin", ORIGIN);
+        assert_refused(&client::send(cookie).await, &what);
+        let pair = format!("bearer, {token}");
+        let mut socket =
+            Socket::open(&api.url("/ws"), &[("sec-websocket-protocol", pair.as_str())]).await;
+        assert_eq!(socket.hear().await, "1008 invalid token", "{what}");
+        // A second time too: a rejected token is not cached.
+        assert_refused(&client::get(&url, Some(&token)).await, &what);
+    }
+    assert_eq!(api.private_calls(), 0);
+    let lines = log::lines_with(&["refused", "bound", "sender-constrained", "RFC 9449"]);
+    assert!(!lines.is_empty());
+    // Beside it, an ordinary token is accepted.
+    let good = Token::new("https://idp.test", "api").sign(key(Algorithm::ES256));
+    assert_eq!(client::get(&api.url("/me"), Some(&good)).await.status, 200);
+}
+
+#[tokio::test]
+async fn verify_and_tenants_reject_a_token_with_cnf() {
+    struct Lookup;
+    impl TenantLookup for Lookup {
+        async fn tenant(
+            &self,
+            issuer: &str,
+        ) -> Result<Option<Tenant>, Box<dyn std::error::Error + Send + Sync>> {
+            Ok((issuer == "https://idp.test").then(|| Tenant::new("tenant", provider())))
+        }
+    }
+    let configured = builder().build().unwrap();
+    let tenants = OAuth2::builder().tenants(Tenants::new(Lookup)).build().unwrap();
+    for oauth2 in [configured, tenants] {
+        for confirmation in confirmations() {
+            let error = oauth2.verify(&bound(confirmation)).await.unwrap_err();
+            assert_eq!(error.kind(), &ErrorKind::SenderConstrained);
+            assert_eq!(error.reason(), "sender_constrained");
+        }
+    }
+}
+
+#[tokio::test]
+async fn token_with_cnf_renews_no_session() {
+    async fn session(
+        request: HttpRequest,
+        body: web::Payload,
+        oauth2: web::Data<OAuth2>,
+    ) -> actix_web::Result<HttpResponse> {
+        let (response, mut session, mut messages) = ws::upgrade(&request, body).start()?;
+        actix_web::rt::spawn(async move {
+            while let Some(Ok(ws::Message::Text(token))) = messages.recv().await {
+                let answer = match session.renew(&oauth2, &token).await {
+                    Ok(_) => "renewed".to_owned(),
+                    Err(error) => error.reason().to_owned(),
+                };
+                if session.text(answer).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(response)
+    }
+    let oauth2 = builder().build().unwrap();
+    let server = LocalServer::start(move |listener| {
+        let app = move || {
+            App::new()
+                .app_data(web::Data::new(oauth2.clone()))
+                .wrap(oauth2.clone())
+                .route("/", web::get().to(session))
+        };
+        Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+    })
+    .unwrap();
+    let good = Token::new("https://idp.test", "api").sign(key(Algorithm::ES256));
+    let pair = format!("bearer, {good}");
+    let mut socket =
+        Socket::open(&server.url("/"), &[("sec-websocket-protocol", pair.as_str())]).await;
+    for confirmation in confirmations() {
+        socket.say(&bound(confirmation)).await;
+        assert_eq!(socket.hear().await, "sender_constrained");
+    }
+    socket.say(&good).await;
+    assert_eq!(socket.hear().await, "renewed");
+}
+
+#[tokio::test]
+async fn option_accepts_tokens_with_cnf() {
+    let oauth2 = OAuth2::builder()
+        .provider("gateway", provider().dangerous_accept_bound_tokens(true))
+        .build()
+        .unwrap();
+    let settings = json!({"providers": {"gateway": {
+        "issuer": "https://idp.test",
+        "audience": "api",
+        "keys": key(Algorithm::ES256).jwk_set(),
+        "dangerous_accept_bound_tokens": true,
+    }}});
+    let by_serde = serde_json::from_value::<OAuth2Builder>(settings).unwrap().build().unwrap();
+    for oauth2 in [oauth2, by_serde] {
+        for confirmation in confirmations() {
+            assert!(oauth2.verify(&bound(confirmation)).await.is_ok());
+        }
+    }
+}
