@@ -115,6 +115,25 @@ impl Claims {
         self.time("exp").unwrap_or(UNIX_EPOCH)
     }
 
+    /// How much longer the token is accepted: until `exp`, or until the token reaches
+    /// [`max_token_age`](crate::OAuth2Builder::max_token_age) if that is earlier, plus the leeway. Zero
+    /// once it has expired. A WebSocket session that is not renewed ends after this time.
+    ///
+    /// ```
+    /// use actix_web::get;
+    /// use oauth2_actix::Claims;
+    ///
+    /// #[get("/session")]
+    /// async fn session(claims: Claims) -> String {
+    ///     format!("signed in for another {} s", claims.time_left().as_secs())
+    /// }
+    /// # fn main() {}
+    /// ```
+    #[must_use]
+    pub fn time_left(&self) -> Duration {
+        self.0.lifetime.remaining(self.0.clock.unix_time())
+    }
+
     /// `iat`: when the token was issued, if it says so ([RFC 7519 §4.1.6](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.6)).
     #[must_use]
     pub fn issued_at(&self) -> Option<SystemTime> {

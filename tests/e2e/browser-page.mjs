@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
 
-const DEADLINE_MS = 10_000;
+import { WAIT_MS } from "./limits.mjs";
 
 export function launchBrowser() {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    timeout: 30_000,
+    timeout: WAIT_MS,
     args: [
       "--headless",
       "--no-sandbox",
@@ -24,10 +24,13 @@ export function launchBrowser() {
   });
 }
 
-/** Opens a page in a context of its own: no cache, and no preflight answered earlier. */
-export async function openPage(browser, url, As = Quickstart) {
+/**
+ * Opens a page in a context of its own: no cache, and no preflight answered earlier. With `manualClock`, the
+ * time of its scripts stands still, timers included, and moves by `advance` only.
+ */
+export async function openPage(browser, url, As = Quickstart, { manualClock = false } = {}) {
   const context = await browser.newContext();
-  context.setDefaultTimeout(DEADLINE_MS);
+  context.setDefaultTimeout(WAIT_MS);
   const page = await context.newPage();
   const seen = { violations: [], errors: [], outside: [], exchanges: [] };
   page.on("pageerror", (error) => seen.errors.push(String(error)));
@@ -35,6 +38,10 @@ export async function openPage(browser, url, As = Quickstart) {
     if (/content security policy/i.test(message.text())) seen.violations.push(message.text());
   });
   await watchNetwork(context, page, seen);
+  if (manualClock) {
+    await page.clock.install();
+    await page.clock.pauseAt(Date.now() + 1000);
+  }
   await page.goto(url);
   await page.locator("body[data-ready]").waitFor();
   return new As(context, page, seen);
@@ -70,6 +77,11 @@ export class Page {
     return this.page.locator(selector).textContent();
   }
 
+  /** Moves the clock of its scripts, and runs every timer that is due on the way. */
+  advance(seconds) {
+    return this.page.clock.runFor(seconds * 1000);
+  }
+
   /** Closes it. Whatever a test looked at, these hold for all of them. */
   async close() {
     await this.context.close();
@@ -80,6 +92,12 @@ export class Page {
 }
 
 class Quickstart extends Page {
+  /** Waits until an element shows this text. For the page it is `seconds` since the epoch from now on. */
+  async showsAt(seconds, selector, text) {
+    await this.page.clock.setFixedTime(seconds * 1000);
+    await this.page.locator(selector).filter({ hasText: new RegExp(`^${text}$`) }).waitFor();
+  }
+
   /** Does something that is logged, and returns the finished entry. */
   async attempt(action) {
     const newest = this.page.locator("#log > li").first();

@@ -4,13 +4,14 @@ import { spawn } from "node:child_process";
 import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:net";
-import { setTimeout as delay } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 
-const BINARY =
-  process.env.QUICKSTART ??
-  fileURLToPath(new URL("../../target/debug/quickstart", import.meta.url));
-const DEADLINE_MS = 10_000;
+import { WAIT_MS } from "./limits.mjs";
+import { request } from "./oidc-requests.mjs";
+import { program } from "./programs.mjs";
+
+const BINARY = program("quickstart", "QUICKSTART");
+/** It prints this last, once both servers listen. */
+const READY = "Ctrl-C ends it.";
 
 const children = new Set();
 
@@ -22,12 +23,12 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
   process.once(signal, () => process.exit(1));
 }
 
-/** Starts it, and returns it once both servers answer. */
-export async function startQuickstart() {
+/** Starts it, and returns it once both servers listen. With a test clock, its time moves by `advance` only. */
+export async function startQuickstart({ testClock = false } = {}) {
   // A port that was free may be taken by the time that it is used.
   for (let attempt = 0; attempt < 10; attempt += 1) {
     const port = await freePortPair();
-    const quickstart = launch(port);
+    const quickstart = launch(port, testClock ? ["--test-clock"] : []);
     try {
       if (await ready(quickstart, port)) return quickstart;
     } catch (error) {
@@ -41,7 +42,7 @@ export async function startQuickstart() {
 /** Runs it to its end: for a start that is to fail. */
 export async function runToEnd(port) {
   const quickstart = launch(port);
-  const timer = setTimeout(quickstart.stop, DEADLINE_MS);
+  const timer = setTimeout(quickstart.stop, WAIT_MS);
   await quickstart.ended;
   clearTimeout(timer);
   const { child } = quickstart;
@@ -74,8 +75,9 @@ export async function occupy(port) {
   return { release: () => new Promise((done) => server.close(done)) };
 }
 
-function launch(port) {
-  const child = spawn(BINARY, ["--port", String(port)], { stdio: ["ignore", "pipe", "pipe"] });
+function launch(port, options = []) {
+  const words = ["--port", String(port), ...options];
+  const child = spawn(BINARY, words, { stdio: ["ignore", "pipe", "pipe"] });
   children.add(child);
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {
@@ -95,32 +97,30 @@ function launch(port) {
   };
   /** On the same ports, after `stop`: as before, with other keys. */
   const restart = async () => {
-    const next = launch(port);
+    const next = launch(port, options);
     Object.assign(quickstart, next, { restart });
     if (!(await ready(next, port))) throw new Error(`port ${port} is taken meanwhile`);
   };
-  const quickstart = { child, url, issuer, ended, output: () => output, stop, restart };
+  /** Moves its test clock, which must be there. */
+  const advance = async (seconds) => {
+    const answer = await request(`${issuer}/__clock/advance?seconds=${seconds}`, { method: "POST" });
+    if (answer.status !== 200) throw new Error(`the clock answers ${answer.status}`);
+  };
+  const quickstart = { child, url, issuer, ended, output: () => output, stop, restart, advance };
   return quickstart;
 }
 
 /** Whether it came up; false if another process had taken a port. */
 async function ready(quickstart, port) {
-  const deadline = Date.now() + DEADLINE_MS;
-  let over = false;
-  const ended = quickstart.ended.then(() => (over = true));
-  while (Date.now() < deadline) {
-    if (over) {
-      if (quickstart.output().includes("is taken")) return false;
-      throw new Error(`the quickstart on port ${port} ended: ${quickstart.output()}`);
-    }
-    const answers = [`${quickstart.url}/`, `${quickstart.issuer}/jwks.json`].map((url) =>
-      fetch(url, { signal: AbortSignal.timeout(1000) }).then(async (response) => {
-        await response.arrayBuffer();
-        return response.ok;
-      }),
-    );
-    if (await Promise.all(answers).then((all) => all.every(Boolean), () => false)) return true;
-    await Promise.race([ended, delay(20)]);
-  }
-  throw new Error(`the quickstart on port ${port} does not answer: ${quickstart.output()}`);
+  const { child, output } = quickstart;
+  let timer;
+  const listening = new Promise((resolve) => {
+    timer = setTimeout(resolve, WAIT_MS);
+    child.stdout.on("data", () => output().includes(READY) && resolve());
+  });
+  await Promise.race([listening, quickstart.ended]);
+  clearTimeout(timer);
+  if (output().includes(READY)) return true;
+  if (output().includes("is taken")) return false;
+  throw new Error(`the quickstart on port ${port} does not start: ${output()}`);
 }

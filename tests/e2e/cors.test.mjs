@@ -7,16 +7,16 @@ import { createServer } from "node:http";
 import { after, before, suite, test } from "node:test";
 
 import { launchBrowser } from "./browser-page.mjs";
-import { startApi, stopApis } from "./oidc-api.mjs";
 import { startQuickstart } from "./browser-quickstart.mjs";
+import { TEST, WAIT_MS } from "./limits.mjs";
+import { startApi, stopApis } from "./oidc-api.mjs";
+import { request } from "./oidc-requests.mjs";
 
-const TIMEOUT = { timeout: 60_000 };
-const DEADLINE_MS = 10_000;
 const challenge = (rest) => `Bearer realm="api"${rest}`;
 const FORBIDDEN =
   ', error="insufficient_scope", error_description="The token does not permit this.", scope="orders:read"';
 
-suite("cross-origin, with credentials", { timeout: 300_000 }, () => {
+suite("cross-origin, with credentials", () => {
   let browser;
   /** Here for its identity provider. */
   let quickstart;
@@ -42,20 +42,20 @@ suite("cross-origin, with credentials", { timeout: 300_000 }, () => {
     const settings = { allowed_origin: origin("127.0.0.1") };
     api = await startApi(policy(`${quickstart.issuer}/jwks.json`), settings);
     withoutKeys = await startApi(policy(`${quickstart.issuer}/none.json`), settings);
-  }, TIMEOUT);
+  }, TEST);
 
   after(async () => {
     site?.close();
     await Promise.allSettled([browser?.close(), quickstart?.stop(), stopApis()]);
-  }, TIMEOUT);
+  }, TEST);
 
   const origin = (host) => `http://${host}:${site.address().port}`;
 
   /** A page of its own; what the browser asked the network for is in `requests`. */
   const onPage = (name, host, body) =>
-    test(name, TIMEOUT, async () => {
+    test(name, TEST, async () => {
       const context = await browser.newContext();
-      context.setDefaultTimeout(DEADLINE_MS);
+      context.setDefaultTimeout(WAIT_MS);
       try {
         const page = await context.newPage();
         const requests = [];
@@ -73,16 +73,18 @@ suite("cross-origin, with credentials", { timeout: 300_000 }, () => {
     });
 
   async function mint(parameters = {}) {
-    const answer = await fetch(`${quickstart.issuer}/token`, {
-      method: "POST",
-      body: new URLSearchParams({
-        grant_type: "client_credentials",
-        client_id: "quickstart",
-        client_secret: "quickstart",
-        ...parameters,
-      }),
+    const form = new URLSearchParams({
+      grant_type: "client_credentials",
+      client_id: "quickstart",
+      client_secret: "quickstart",
+      ...parameters,
     });
-    return (await answer.json()).access_token;
+    const answer = await request(`${quickstart.issuer}/token`, {
+      method: "POST",
+      headers: { "content-type": "application/x-www-form-urlencoded" },
+      body: form.toString(),
+    });
+    return JSON.parse(answer.text).access_token;
   }
 
   onPage("a script reads every answer, and why it was refused", "127.0.0.1", async ({ page }) => {

@@ -5,12 +5,11 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 
-const BINARY =
-  process.env.CONFIGURED ??
-  fileURLToPath(new URL("../../target/debug/configured", import.meta.url));
-const DEADLINE_MS = 10_000;
+import { WAIT_MS } from "./limits.mjs";
+import { program } from "./programs.mjs";
+
+const BINARY = program("configured", "CONFIGURED");
 
 /** Every process started so far. */
 export const apis = [];
@@ -31,7 +30,7 @@ export async function startApi(oauth2, settings = {}) {
   const api = launch(oauth2, settings);
   const url = await new Promise((resolve, reject) => {
     const fail = (why) => reject(new Error(`${why.message ?? why}: ${api.output()}`));
-    const timer = setTimeout(fail, DEADLINE_MS, "the API does not listen");
+    const timer = setTimeout(fail, WAIT_MS, "the API does not listen");
     api.child.stdout.on("data", () => {
       const listening = /^listening on (http:\/\/127\.0\.0\.1:\d+)$/m.exec(api.stdout);
       if (!listening) return;
@@ -49,7 +48,7 @@ export async function startApi(oauth2, settings = {}) {
 /** Starts the API with a policy that it is to refuse: { code, stdout, stderr } of its end. */
 export async function refusedStart(oauth2) {
   const api = launch(oauth2);
-  const timer = setTimeout(() => api.child.kill("SIGKILL"), DEADLINE_MS);
+  const timer = setTimeout(() => api.child.kill("SIGKILL"), WAIT_MS);
   const [code] = await api.ended;
   clearTimeout(timer);
   return { code, stdout: api.stdout, stderr: api.stderr };

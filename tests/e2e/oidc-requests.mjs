@@ -7,7 +7,8 @@ import net from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import WebSocket from "ws";
 
-const DEADLINE_MS = 10_000;
+import { WAIT_MS } from "./limits.mjs";
+
 
 /** Every `Authorization` value sent so far, for the search through the API's output. */
 export const sentCredentials = new Set();
@@ -15,7 +16,7 @@ export const sentCredentials = new Set();
 /** One HTTP exchange: { status, headers, text }. No redirect is followed. */
 export async function request(url, { method = "GET", headers = {}, body } = {}) {
   note(headers.authorization);
-  const signal = AbortSignal.timeout(DEADLINE_MS);
+  const signal = AbortSignal.timeout(WAIT_MS);
   const outgoing = http.request(url, { method, headers, agent: false, signal });
   outgoing.end(body);
   const [incoming] = await once(outgoing, "response", { signal });
@@ -28,7 +29,7 @@ export async function request(url, { method = "GET", headers = {}, body } = {}) 
 /** A GET written byte by byte, with whatever header lines are given. */
 export async function rawGet(url, headers) {
   const { hostname, port, pathname, host } = new URL(url);
-  const socket = net.connect({ host: hostname, port, signal: AbortSignal.timeout(DEADLINE_MS) });
+  const socket = net.connect({ host: hostname, port, signal: AbortSignal.timeout(WAIT_MS) });
   const lines = [`GET ${pathname} HTTP/1.1`, `Host: ${host}`, "Connection: close"];
   for (const [name, value] of headers) {
     if (name.toLowerCase() === "authorization") note(value);
@@ -63,7 +64,7 @@ export async function webSocket(url, authorization) {
     [authorization].flat().forEach(note);
     headers.Authorization = authorization;
   }
-  const socket = new WebSocket(url, { headers, handshakeTimeout: DEADLINE_MS });
+  const socket = new WebSocket(url, { headers, handshakeTimeout: WAIT_MS });
   let status;
   const messages = [];
   socket.on("upgrade", (response) => (status = response.statusCode));
@@ -71,7 +72,7 @@ export async function webSocket(url, authorization) {
   try {
     // An error, such as a refused handshake, rejects.
     const [code, reason] = await once(socket, "close", {
-      signal: AbortSignal.timeout(DEADLINE_MS),
+      signal: AbortSignal.timeout(WAIT_MS),
     });
     return { status, messages, code, reason: reason.toString() };
   } finally {
@@ -82,7 +83,7 @@ export async function webSocket(url, authorization) {
 
 /** Asks again and again until `done` says so of the answer. */
 export async function poll(ask, done) {
-  const deadline = Date.now() + DEADLINE_MS;
+  const deadline = Date.now() + WAIT_MS;
   for (;;) {
     const answer = await ask();
     if (done(answer)) return answer;

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { createHmac, createPublicKey } from "node:crypto";
 import { after, before, test } from "node:test";
 import { stripVTControlCharacters } from "node:util";
+import { TEST } from "./limits.mjs";
 import { apis, refusedStart, startApi, stopApis } from "./oidc-api.mjs";
 import {
   ALGORITHMS,
@@ -19,9 +20,6 @@ import {
   generateKeysWithoutAlgorithm,
 } from "./oidc-identity-provider.mjs";
 import { poll, rawGet, request, sentCredentials, webSocket } from "./oidc-requests.mjs";
-
-// For a whole test; each wait in it has its own, shorter one.
-const options = { timeout: 30_000 };
 
 const bearer = (token) => `Bearer ${token}`;
 const get = (api, path, authorization) =>
@@ -152,21 +150,21 @@ before(async () => {
   keys = await generateKeys();
   await provider.start(keys);
   api = await startApi(policyFor(provider));
-}, options);
+}, TEST);
 
 after(async () => {
   await stopApis();
   await provider.stop();
-}, options);
+}, TEST);
 
-test("a public path needs no token", options, async () => {
+test("a public path needs no token", TEST, async () => {
   const answer = await get(api, "/health");
   assert.equal(answer.status, 200);
   assert.equal(answer.text, "up");
 });
 
 for (const algorithm of ALGORITHMS) {
-  test(`a token signed with ${algorithm}`, options, async () => {
+  test(`a token signed with ${algorithm}`, TEST, async () => {
     const subject = clientOf(algorithm);
     const { issuer } = provider;
     const plain = await provider.clientToken(subject);
@@ -195,7 +193,7 @@ for (const algorithm of ALGORITHMS) {
   });
 }
 
-test("keys by discovery: tokens of every algorithm", options, async () => {
+test("keys by discovery: tokens of every algorithm", TEST, async () => {
   const api = await startApi(policyFor(provider, {}, DISCOVERY));
   const { issuer } = provider;
   for (const subject of ALGORITHMS.map(clientOf)) {
@@ -206,7 +204,7 @@ test("keys by discovery: tokens of every algorithm", options, async () => {
   }
 });
 
-test("keys by discovery, of an issuer with a slash too many", options, async () => {
+test("keys by discovery, of an issuer with a slash too many", TEST, async () => {
   const slashed = { issuer: `${provider.issuer}/`, jwksUri: provider.jwksUri };
   const api = await startApi(policyFor(slashed, {}, DISCOVERY));
   const token = await provider.clientToken(clientOf("ES256"));
@@ -218,7 +216,7 @@ test("keys by discovery, of an issuer with a slash too many", options, async () 
   await poll(api.output, (output) => why.test(output));
 });
 
-test("a user's access token is accepted, the ID token beside it is not", options, async () => {
+test("a user's access token is accepted, the ID token beside it is not", TEST, async () => {
   const { access_token: accessToken, id_token: idToken } = await provider.userTokens();
   const { issuer } = provider;
   assertAccepted(await get(api, "/me", bearer(accessToken)), {
@@ -233,17 +231,17 @@ test("a user's access token is accepted, the ID token beside it is not", options
   await assertBothRefused(api, bearer(idToken), OTHER_RESOURCE);
 });
 
-test("a request without a token", options, async () => {
+test("a request without a token", TEST, async () => {
   await assertBothRefused(api, undefined, NO_TOKEN);
   assertRefused(await get(api, "/orders"), NO_TOKEN);
 });
 
-test("a header of another scheme", options, async () => {
+test("a header of another scheme", TEST, async () => {
   const credentials = Buffer.from("alice:a password of some length").toString("base64");
   await assertBothRefused(api, `Basic ${credentials}`, NO_TOKEN);
 });
 
-test("two Authorization headers, though the token is good", options, async () => {
+test("two Authorization headers, though the token is good", TEST, async () => {
   const good = bearer(await provider.clientToken(clientOf("ES256")));
   const once = [["Authorization", good]];
   assert.equal((await rawGet(`${api.url}/me`, once)).status, 200);
@@ -251,13 +249,13 @@ test("two Authorization headers, though the token is good", options, async () =>
   assertClosed(await open(api, [good, good]), MALFORMED_REQUEST);
 });
 
-test("an opaque access token of the same provider", options, async () => {
+test("an opaque access token of the same provider", TEST, async () => {
   const opaque = await provider.clientToken(clientOf("ES256"), { resource: null });
   assert.ok(!opaque.includes("."), "opaque");
   await assertBothRefused(api, bearer(opaque), NO_JWT);
 });
 
-test("a token for another resource", options, async () => {
+test("a token for another resource", TEST, async () => {
   for (const algorithm of ALGORITHMS) {
     const token = await provider.clientToken(clientOf(algorithm), { resource: OTHER_API });
     assert.equal(claimsOf(token).aud, OTHER_API);
@@ -265,7 +263,7 @@ test("a token for another resource", options, async () => {
   }
 });
 
-test("a token that is not signed, or signed with what everybody knows", options, async () => {
+test("a token that is not signed, or signed with what everybody knows", TEST, async () => {
   const [header, payload] = (await provider.clientToken(clientOf("RS256"))).split(".");
   const unsigned = `${encoded({ ...decoded(header), alg: "none" })}.${payload}.`;
   await assertBothRefused(api, bearer(unsigned), NO_JWT);
@@ -279,7 +277,7 @@ test("a token that is not signed, or signed with what everybody knows", options,
   await assertBothRefused(api, bearer(`${signed}.${signature}`), BAD_SIGNATURE);
 });
 
-test("a token that expires", options, async () => {
+test("a token that expires", TEST, async () => {
   const strict = await startApi(policyFor(provider, { leeway_seconds: 0 }));
   const lenient = await startApi(policyFor(provider, { leeway_seconds: 600 }));
   const token = await provider.clientToken(SHORT_LIVED);
@@ -300,7 +298,7 @@ test("a token that expires", options, async () => {
 });
 
 for (const [way, keysOf] of WAYS) {
-  test(`the provider changes its keys, ${way}`, options, async (t) => {
+  test(`the provider changes its keys, ${way}`, TEST, async (t) => {
     const rotating = new IdentityProvider();
     t.after(() => rotating.stop());
     await rotating.start(keys);
@@ -337,7 +335,7 @@ for (const [way, keysOf] of WAYS) {
 }
 
 for (const [way, keysOf] of WAYS) {
-  test(`the provider is down until after the first request, ${way}`, options, async (t) => {
+  test(`the provider is down until after the first request, ${way}`, TEST, async (t) => {
     const late = new IdentityProvider();
     t.after(() => late.stop());
     await late.start(keys);
@@ -369,7 +367,7 @@ for (const [way, keysOf] of WAYS) {
 }
 
 for (const [way, keysOf] of WAYS) {
-  test(`the provider is down after its keys were fetched, ${way}`, options, async (t) => {
+  test(`the provider is down after its keys were fetched, ${way}`, TEST, async (t) => {
     const unsteady = new IdentityProvider();
     t.after(() => unsteady.stop());
     await unsteady.start(keys);
@@ -395,7 +393,7 @@ for (const [way, keysOf] of WAYS) {
   });
 }
 
-test("a configuration error ends the API at its start", options, async () => {
+test("a configuration error ends the API at its start", TEST, async () => {
   const policy = policyFor(provider);
   const { audience, ...withoutAudience } = policy.providers.oidc;
   for (const [wrong, message] of [
@@ -416,7 +414,7 @@ test("a configuration error ends the API at its start", options, async () => {
   }
 });
 
-test("no part of a token is in the output of an API", options, async () => {
+test("no part of a token is in the output of an API", TEST, async () => {
   await stopApis();
   const output = stripVTControlCharacters(apis.map((api) => api.output()).join("\n"));
   // The search means something only where there is debug output about tokens.

@@ -5,7 +5,8 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import WebSocket from "ws";
 
-const DEADLINE_MS = 10_000;
+import { WAIT_MS } from "./limits.mjs";
+
 /** Debian's, which has the package `python3-websockets`. */
 const PYTHON = process.env.PYTHON ?? "/usr/bin/python3";
 
@@ -19,15 +20,15 @@ export class Connection {
   }
 
   /** By the client: `opened` ({ protocol }), `text`, or `closed` ({ code, reason }, or a `status`). */
-  tell({ at, opened, text, closed }) {
+  tell({ opened, text, closed }) {
     if (opened) this.opened = opened;
     if (text !== undefined) this.#texts.push(text);
-    if (closed) this.closed = { at, ...closed };
+    if (closed) this.closed = closed;
     this.#wake();
   }
 
   /** The next text. It is an error if there is none to come. */
-  async next(deadline = DEADLINE_MS) {
+  async next(deadline = WAIT_MS) {
     await this.#until(() => this.#texts.length || this.closed, deadline, "a text");
     if (!this.#texts.length) throw new Error(`closed instead: ${JSON.stringify(this.closed)}`);
     return this.#texts.shift();
@@ -38,12 +39,12 @@ export class Connection {
     return JSON.parse(await this.next(deadline));
   }
 
-  /** How it ended: { opened, protocol, texts, code, reason }, with what was not asked for, and `at`. */
-  async end(deadline = DEADLINE_MS) {
+  /** How it ended: { opened, protocol, texts, code, reason }, with what was not asked for. */
+  async end(deadline = WAIT_MS) {
     await this.#until(() => this.closed, deadline, "the end");
-    const { at, code, reason, status } = this.closed;
+    const { code, reason, status } = this.closed;
     const opened = Boolean(this.opened);
-    return { at, status, end: { opened, protocol: this.opened?.protocol, texts: this.#texts, code, reason } };
+    return { status, end: { opened, protocol: this.opened?.protocol, texts: this.#texts, code, reason } };
   }
 
   async #until(condition, deadline, what) {
@@ -93,7 +94,7 @@ export async function browserClient(page) {
       if (close) return sockets.get(id).close(1000);
       const socket = new WebSocket(open.url, open.protocols);
       sockets.set(id, socket);
-      const tell = (event) => window.tell({ id, at: Date.now(), ...event });
+      const tell = (event) => window.tell({ id, ...event });
       socket.onopen = () => tell({ opened: { protocol: socket.protocol } });
       socket.onmessage = ({ data: text }) => tell({ text });
       socket.onclose = ({ code, reason }) => tell({ closed: { code, reason } });
@@ -113,22 +114,23 @@ export function nodeClient() {
     open(url, { protocols = [], headers = [] }) {
       const byName = {};
       for (const [name, value] of headers) (byName[name] ??= []).push(value);
-      const socket = new WebSocket(url, protocols, { headers: byName, handshakeTimeout: DEADLINE_MS });
+      const socket = new WebSocket(url, protocols, { headers: byName, handshakeTimeout: WAIT_MS });
       sockets.add(socket);
       const connection = new Connection({
         send: (text) => socket.send(text),
         close: () => socket.close(1000),
       });
-      const tell = (event) => connection.tell({ at: Date.now(), ...event });
-      socket.on("open", () => tell({ opened: { protocol: socket.protocol } }));
-      socket.on("message", (data) => tell({ text: data.toString() }));
+      socket.on("open", () => connection.tell({ opened: { protocol: socket.protocol } }));
+      socket.on("message", (data) => connection.tell({ text: data.toString() }));
       let status;
       socket.on("unexpected-response", (_, response) => {
         status = response.statusCode;
         socket.terminate();
       });
       socket.on("error", () => {});
-      socket.on("close", (code, reason) => tell({ closed: { code, reason: reason.toString(), status } }));
+      socket.on("close", (code, reason) =>
+        connection.tell({ closed: { code, reason: reason.toString(), status } }),
+      );
       return connection;
     },
     close() {

@@ -10,10 +10,10 @@ class NotingPage extends Page {
   }
 
   /** Waits until so many notes match. */
-  async noted(pattern, { times = 1, timeout = 10_000 } = {}) {
+  async noted(pattern, { times = 1 } = {}) {
     const notes = this.page.locator("#events li > span").filter({ hasText: pattern });
     // The one that was the first to be noted is the last but `times - 1`.
-    await notes.nth(times - 1).waitFor({ state: "attached", timeout });
+    await notes.nth(times - 1).waitFor({ state: "attached" });
   }
 
   async set(id, value) {
@@ -45,8 +45,8 @@ export class Chat extends NotingPage {
   }
 
   /** Waits until the connection stands so, and says why. */
-  async standing(state, timeout = 10_000) {
-    await this.page.locator(`#state[data-state="${state}"]`).waitFor({ timeout });
+  async standing(state) {
+    await this.page.locator(`#state[data-state="${state}"]`).waitFor();
     return this.text("#why");
   }
 
@@ -82,8 +82,8 @@ export class App extends NotingPage {
     await this.counted("refused", refused);
   }
 
-  async counted(what, number, timeout = 10_000) {
-    await this.page.locator(`#${what}`).filter({ hasText: new RegExp(`^${number}$`) }).waitFor({ timeout });
+  async counted(what, number) {
+    await this.page.locator(`#${what}`).filter({ hasText: new RegExp(`^${number}$`) }).waitFor();
   }
 
   async count(what) {

@@ -1,6 +1,6 @@
 // Tokens of the quickstart's issuer, and what can be wrong with one.
 
-const DEADLINE_MS = 10_000;
+import { request } from "./oidc-requests.mjs";
 
 /** Whatever is not asked for is good: alice, who may enter the lobby. */
 export async function mint(issuer, { sub = "alice", scope = "chat:lobby", lifetime = 300, ...claims } = {}) {
@@ -24,8 +24,7 @@ export async function rotate(issuer) {
 export async function withdrawKey({ url, issuer }) {
   await rotate(issuer);
   const headers = { authorization: `Bearer ${await mint(issuer)}` };
-  const answer = await fetch(`${url}/me`, { headers, signal: AbortSignal.timeout(DEADLINE_MS) });
-  await answer.arrayBuffer();
+  const answer = await request(`${url}/me`, { headers });
   if (answer.status !== 200) throw new Error(`a token of the new key: ${answer.status}`);
 }
 
@@ -41,8 +40,11 @@ export function withSpoiltSignature(token) {
 }
 
 async function post(url, form = {}) {
-  const body = new URLSearchParams(form);
-  const answer = await fetch(url, { method: "POST", body, signal: AbortSignal.timeout(DEADLINE_MS) });
-  if (!answer.ok) throw new Error(`${url} answers ${answer.status}`);
-  return answer.json();
+  const answer = await request(url, {
+    method: "POST",
+    headers: { "content-type": "application/x-www-form-urlencoded" },
+    body: new URLSearchParams(form).toString(),
+  });
+  if (answer.status !== 200) throw new Error(`${url} answers ${answer.status}: ${answer.text}`);
+  return JSON.parse(answer.text);
 }

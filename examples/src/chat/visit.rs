@@ -1,6 +1,6 @@
 //! One person in a room.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use actix_web::{
     rt::time::{Instant, interval},
@@ -128,7 +128,7 @@ fn name(claims: &Claims) -> String {
 }
 
 fn seconds_left(claims: &Claims) -> u64 {
-    claims.expires_at().duration_since(SystemTime::now()).unwrap_or_default().as_secs()
+    claims.time_left().as_secs()
 }
 
 /// Between two pings.

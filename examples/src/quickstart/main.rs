@@ -12,7 +12,10 @@ use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer, get, http::header::AUTHORIZATION,
     middleware::from_fn, web,
 };
-use oauth2_actix::{Claims, OAuth2, Provider, require_claim, testing::IdentityProvider};
+use oauth2_actix::{
+    Claims, OAuth2, Provider, require_claim,
+    testing::{IdentityProvider, ManualClock},
+};
 use oauth2_actix_examples::{
     chat::{self, Rooms},
     pages::Issuer,
@@ -20,6 +23,7 @@ use oauth2_actix_examples::{
 };
 
 mod page;
+mod test_clock;
 
 const AUDIENCE: &str = "quickstart-api";
 
@@ -87,7 +91,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         .without_time()
         .with_ansi(io::stdout().is_terminal())
         .init();
-    let port = port()?;
+    let (port, test_clock) = arguments()?;
     let api = listen(port)?;
     let idp = listen(port + 1)?;
     let issuer = format!("http://127.0.0.1:{}", port + 1);
@@ -96,15 +100,20 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let provider = IdentityProvider::new(&issuer, AUDIENCE);
 
     // The API trusts it. This is all that an API needs.
-    let oauth2 = OAuth2::builder()
+    let mut oauth2 = OAuth2::builder()
         .provider(
             "quickstart",
             Provider::new().issuer(&issuer).audience(AUDIENCE).keys(provider.jwks_url()),
         )
         .key_refresh_minutes(5)
         // A browser's script cannot set a header on a WebSocket.
-        .token_from_subprotocol()
-        .build()?;
+        .token_from_subprotocol();
+    // Only the end-to-end tests ask for this.
+    if let Some(clock) = &test_clock {
+        provider.set_clock(clock.clone());
+        oauth2 = oauth2.clock(clock.clone());
+    }
+    let oauth2 = oauth2.build()?;
 
     let page_issuer = web::Data::new(Issuer(issuer.clone()));
     let rooms = web::Data::new(Rooms::default());
@@ -130,6 +139,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
             .wrap(from_fn(page::no_store))
             .wrap(cors())
             .configure(|config| provider.configure(config))
+            .configure(|config| test_clock::configure(test_clock.as_ref(), config))
     })
     .workers(1)
     .listen(idp)?;
@@ -151,23 +161,25 @@ fn cors() -> Cors {
         .max_age(60)
 }
 
-fn port() -> Result<u16, Box<dyn std::error::Error>> {
+/// The port, and the clock that `--test-clock` asks for.
+fn arguments() -> Result<(u16, Option<ManualClock>), Box<dyn std::error::Error>> {
     const USAGE: &str = "usage: cargo run -- [--port PORT] (1024 to 65534; the identity provider takes the next one)";
-    let mut port = 8080;
+    let (mut port, mut test_clock) = (8080, None);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
-        match (word.as_str(), words.next()) {
-            ("--port", Some(number)) => {
-                port = number
-                    .parse()
-                    .ok()
+        match word.as_str() {
+            "--port" => {
+                port = words
+                    .next()
+                    .and_then(|number| number.parse().ok())
                     .filter(|port| (1024..u16::MAX).contains(port))
                     .ok_or(USAGE)?;
             }
+            "--test-clock" => test_clock = Some(ManualClock::new()),
             _ => return Err(USAGE.into()),
         }
     }
-    Ok(port)
+    Ok((port, test_clock))
 }
 
 fn listen(port: u16) -> Result<TcpListener, String> {

@@ -21,8 +21,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{LocalServer, SigningKey, Token};
-use crate::Algorithm;
+use super::{LocalServer, ManualClock, SigningKey, Token};
+use crate::{Algorithm, clock::Clock};
 
 /// A small identity provider for development: it signs with ES256, and gives a token with any
 /// claims to the client `quickstart` with the secret `quickstart`.
@@ -53,6 +53,8 @@ pub struct IdentityProvider(Arc<State>);
 struct State {
     issuer: String,
     audience: String,
+    /// Decides `iat` and `exp` of the tokens.
+    clock: Mutex<Clock>,
     keys: Mutex<Keys>,
     key_requests: AtomicU64,
 }
@@ -72,6 +74,7 @@ impl IdentityProvider {
         Self(Arc::new(State {
             issuer: issuer.into(),
             audience: audience.into(),
+            clock: Mutex::default(),
             keys: Mutex::new(Keys { published: vec![current.clone()], current, made: 1 }),
             key_requests: AtomicU64::new(0),
         }))
@@ -114,7 +117,41 @@ impl IdentityProvider {
     /// A token of its issuer and for its audience, to be changed and signed.
     #[must_use]
     pub fn token(&self) -> Token {
-        Token::new(&self.0.issuer, &self.0.audience)
+        let now = self.clock().unix_time().as_secs();
+        Token::issued_at(&self.0.issuer, &self.0.audience, now)
+    }
+
+    /// Issues tokens by `clock` from now on. By default it uses the system's time. Give the same clock
+    /// to [`OAuth2Builder::clock`](crate::OAuth2Builder::clock), so that both sides agree on the time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use oauth2_actix::{OAuth2, Provider, testing::{IdentityProvider, ManualClock}};
+    ///
+    /// # #[actix_web::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let clock = ManualClock::new();
+    /// let idp = IdentityProvider::start("my-api")?;
+    /// idp.set_clock(clock.clone());
+    /// let provider = Provider::new().issuer(idp.issuer()).audience("my-api").keys(idp.jwks_url());
+    /// let oauth2 = OAuth2::builder()
+    ///     .provider("local", provider)
+    ///     .key_refresh_minutes(5)
+    ///     .clock(clock.clone())
+    ///     .build()?;
+    ///
+    /// let token = idp.token().expires_in(60).sign(&idp.key());
+    /// clock.advance(Duration::from_secs(59));
+    /// assert!(oauth2.verify(&token).await.is_ok());
+    /// clock.advance(Duration::from_secs(1));
+    /// assert!(oauth2.verify(&token).await.is_err());
+    /// let next = idp.token().expires_in(60).sign(&idp.key());
+    /// assert!(oauth2.verify(&next).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_clock(&self, clock: ManualClock) {
+        *self.clock() = Clock::Manual(clock);
     }
 
     /// Signs with a new key from now on, and publishes no other: tokens signed earlier lose theirs.
@@ -147,6 +184,10 @@ impl IdentityProvider {
             .route("/.well-known/openid-configuration", web::get().to(discovery))
             .route("/token", web::post().to(token))
             .route("/rotate", web::post().to(rotate));
+    }
+
+    fn clock(&self) -> MutexGuard<'_, Clock> {
+        self.0.clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn keys(&self) -> MutexGuard<'_, Keys> {

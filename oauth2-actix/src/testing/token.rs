@@ -28,6 +28,11 @@ impl Token {
     #[must_use]
     pub fn new(issuer: &str, audience: &str) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Self::issued_at(issuer, audience, now)
+    }
+
+    /// As [`Token::new`], issued at `now`, in seconds since the Unix epoch.
+    pub(super) fn issued_at(issuer: &str, audience: &str, now: u64) -> Self {
         let token = Self {
             header: Map::from_iter([("typ".to_owned(), json!("at+jwt"))]),
             claims: Map::new(),

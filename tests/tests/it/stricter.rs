@@ -82,6 +82,27 @@ async fn a_token_may_be_too_old_before_it_expires() {
     assert_eq!((answer.status, answer.error().as_str()), (401, "invalid_token"));
 }
 
+#[tokio::test]
+async fn time_left_ends_at_exp_or_the_maximum_age_and_counts_the_leeway() {
+    let clock = ManualClock::new();
+    let oauth2 = settings(json!({"max_token_age_seconds": 600, "leeway_seconds": 5}), json!({}))
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let token = token().claim("iat", clock.unix_seconds());
+    let claims = async |lifetime: u64| {
+        let token = token.clone().claim("exp", clock.unix_seconds() + lifetime);
+        oauth2.verify(&token.sign(key(Algorithm::ES256))).await.unwrap()
+    };
+    assert_eq!(claims(60).await.time_left(), Duration::from_secs(65));
+    let claims = claims(3600).await;
+    assert_eq!(claims.time_left(), Duration::from_secs(605));
+    clock.advance(Duration::from_secs(604));
+    assert_eq!(claims.time_left(), Duration::from_secs(1));
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(claims.time_left(), Duration::ZERO);
+}
+
 #[test]
 fn ages_out_of_range_are_errors() {
     for (seconds, good) in [(0, false), (1, true), (365 * 86_400, true), (365 * 86_401, false)] {

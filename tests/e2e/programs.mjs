@@ -1,0 +1,19 @@
+// Where cargo puts the programs that it builds.
+
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** The path of an example of a debug build; the environment variable `variable` names another one. */
+export function program(name, variable) {
+  const chosen = process.env[variable];
+  if (chosen) return chosen;
+  const options = ["metadata", "--format-version=1", "--no-deps", "--locked"];
+  const metadata = JSON.parse(execFileSync("cargo", options, { cwd: ROOT, maxBuffer: 1 << 26 }));
+  const built = path.join(metadata.target_directory, "debug", name);
+  if (!existsSync(built)) throw new Error(`${built} is missing: run cargo build first, or set ${variable}`);
+  return built;
+}
