@@ -135,6 +135,8 @@ impl CookieToken {
             .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
             .map(<[u8]>::trim_ascii)
             .filter_map(|pair| pair.strip_prefix(self.name.as_bytes())?.strip_prefix(b"="))
+            // Browsers send an empty cookie after a logout.
+            .filter(|value| !matches!(*value, b"" | b"\"\""))
     }
 
     fn check_origin(&self, headers: &HeaderMap) -> Result<(), Error> {
