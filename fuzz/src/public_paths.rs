@@ -1,4 +1,6 @@
-//! `public_paths`: what is let in without a token is exactly what the router serves at these patterns.
+//! `public_paths`: a request without a token is let in exactly where the router serves one of these
+//! patterns for its path and for the normal forms of its path, and only if its path contains the text of
+//! a pattern.
 
 use actix_web::{App, HttpResponse, http::Method, test, web};
 use arbitrary::{Arbitrary, Unstructured};
@@ -23,6 +25,8 @@ enum Segment {
     Mixed,
     Tail,
     Text(u8),
+    Thumb,
+    Expression(Vec<u8>),
 }
 
 /// A piece of a request's path.
@@ -70,19 +74,84 @@ pub fn run(data: &[u8]) {
         };
         let plain = test::init_service(App::new().configure(configure)).await;
         let guarded = test::init_service(App::new().wrap(oauth2).configure(configure)).await;
-        let Some(plain) = call(&plain, &Method::GET, &path, None).await else { return };
+        let Some(answer) = call(&plain, &Method::GET, &path, None).await else { return };
         let guarded = call(&guarded, &Method::GET, &path, None).await.expect("as before");
-        let is_public = plain.1.as_deref().is_some_and(|by| by != "private");
+        let mut is_public = true;
+        for form in forms(&path) {
+            let served = call(&plain, &Method::GET, &form, None).await;
+            is_public &=
+                served.is_some_and(|served| served.1.as_deref().is_some_and(|by| by != "private"));
+        }
         match guarded {
             (400, None) => {
                 assert!(!is_public || has_dots(&path), "{patterns:?} do not open {path}")
             }
-            answer => {
+            other => {
                 assert!(is_public, "{patterns:?} open {path}");
-                assert_eq!(answer, plain);
+                assert_eq!(other, answer);
+                let seen = as_the_router_sees(&path);
+                let contains = |pattern: &String| contains_in_order(&seen, &texts(pattern));
+                assert!(patterns.iter().any(contains), "{patterns:?} open {path}");
             }
         }
     });
+}
+
+/// The path itself, and as the modes of `NormalizePath` make it that change no meaning: with slashes
+/// merged, and without those at its end.
+fn forms(path: &str) -> [String; 3] {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let trimmed = format!("/{}", segments.join("/"));
+    let slash = if path.ends_with('/') && !segments.is_empty() { "/" } else { "" };
+    [path.to_owned(), format!("{trimmed}{slash}"), trimmed]
+}
+
+/// The router decodes all but `%25`, `%2F` and `%2B`.
+fn as_the_router_sees(path: &str) -> String {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let mut bytes = Vec::new();
+    let mut at = 0;
+    while let Some(byte) = path.as_bytes().get(at) {
+        let code = path.as_bytes().get(at + 1..at + 3).and_then(|code| std::str::from_utf8(code).ok());
+        let decoded = code
+            .filter(|_| *byte == b'%')
+            .and_then(|code| u8::from_str_radix(code, 16).ok())
+            .filter(|byte| !b"%/+".contains(byte));
+        bytes.push(decoded.unwrap_or(*byte));
+        at += if decoded.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The texts outside the braces of a pattern, with an empty one at an end that is a segment.
+fn texts(pattern: &str) -> Vec<String> {
+    let (mut texts, mut depth) = (vec![String::new()], 0);
+    let pattern = pattern.strip_suffix('*').filter(|rest| rest.ends_with('}')).unwrap_or(pattern);
+    for character in pattern.chars() {
+        match character {
+            '{' => {
+                depth += 1;
+                if depth == 1 {
+                    texts.push(String::new());
+                }
+            }
+            '}' if depth > 0 => depth -= 1,
+            other if depth == 0 => texts.last_mut().expect("one").push(other),
+            _ => {}
+        }
+    }
+    texts
+}
+
+/// Whether a path contains these texts in their order, the first at its start and the last at its end.
+fn contains_in_order(path: &str, texts: &[String]) -> bool {
+    let [first, middle @ .., last] = texts else { return path == texts[0] };
+    let mut rest = path.strip_prefix(first.as_str());
+    for text in middle {
+        rest = rest.and_then(|rest| Some(&rest[rest.find(text.as_str())? + text.len()..]));
+    }
+    rest.is_some_and(|rest| rest.ends_with(last.as_str()))
 }
 
 /// Such paths are never public by a pattern, whatever the router says.
@@ -107,12 +176,23 @@ fn pattern(segments: &[Segment]) -> String {
                 pattern.push_str("{tail:.*}");
                 break;
             }
-            // A brace that opens no pattern is refused by a panic that is caught, which a fuzzer takes for a
-            // crash.
-            Segment::Text(byte) => match char::from(b' ' + byte % 95) {
-                '{' | '}' => pattern.push('-'),
-                other => pattern.push(other),
-            },
+            Segment::Text(byte) => pattern.push(char::from(b' ' + byte % 95)),
+            Segment::Thumb => pattern.push_str("thumb*"),
+            Segment::Expression(bytes) => {
+                let parts = bytes.iter().take(6).map(|byte| match byte % 10 {
+                    0 => "(",
+                    1 => ")",
+                    2 => "|",
+                    3 => "[",
+                    4 => "]",
+                    5 => ".*",
+                    6 => "\\",
+                    7 => "(?x)",
+                    8 => "#",
+                    _ => "a",
+                });
+                pattern.push_str(&format!("{{e{index}:{}}}", parts.collect::<String>()));
+            }
         }
     }
     if pattern.is_empty() { "/".to_owned() } else { pattern }

@@ -1,20 +1,26 @@
-//! The arguments of the attributes, parsed into what they mean. Every mistake keeps its place.
+//! The arguments of the attributes, parsed into what they mean. Every error keeps its span.
 
 use syn::{
-    Error, Expr, ExprCall, ExprLit, ExprPath, ExprUnary, Lit, LitBool, LitStr, Path, Result, Token,
-    UnOp,
+    Error, Expr, ExprArray, ExprCall, ExprLit, ExprPath, ExprUnary, Lit, LitBool, LitStr, Path,
+    Result, Token, UnOp,
     parse::{Parse, ParseStream},
     punctuated::Punctuated,
     spanned::Spanned,
 };
 
-/// `#[require_claim("name")]`, `("name", value)`, `("name", any(…))`, `("name", all(…))`.
+/// `#[require_claim("name")]`, `("name", value)`, `("name", any_of(…))`, `("name", all_of(…))`.
 pub(crate) struct ClaimArgs {
-    pub(crate) name: LitStr,
+    pub(crate) name: Text,
     pub(crate) values: Values,
 }
 
-/// What a claim may be.
+/// A text that is known when the program is compiled.
+pub(crate) enum Text {
+    Literal(LitStr),
+    Constant(Path),
+}
+
+/// The values that a claim may have.
 pub(crate) enum Values {
     Present,
     One(ClaimValue),
@@ -22,17 +28,25 @@ pub(crate) enum Values {
     All(Vec<ClaimValue>),
 }
 
-/// A literal that a claim is compared with.
+/// A value that a claim is compared with.
 pub(crate) enum ClaimValue {
     Text(LitStr),
     Integer(i64),
     Bool(LitBool),
+    Constant(Path),
 }
 
-/// `#[require_scope("a", "b")]`, `(any("a", "b"))`, `(all("a", "b"))`.
+/// `#[require_scope("a", "b")]`, `(any_of("a", "b"))`, `(all_of("a", "b"))`.
 pub(crate) struct ScopeArgs {
-    pub(crate) any: bool,
-    pub(crate) scopes: Vec<LitStr>,
+    pub(crate) combine: Combine,
+    pub(crate) scopes: Vec<Text>,
+}
+
+/// How several values are combined.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Combine {
+    Any,
+    All,
 }
 
 /// `#[require(path::to::function)]`.
@@ -42,45 +56,40 @@ pub(crate) struct FunctionArgs {
 
 impl Parse for ClaimArgs {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        const HOW: &str = "expected a claim's name, and what it must be: \
+        const HOW: &str = "expected the name of a claim, then the value that it must have: \
                            #[require_claim(\"role\", \"admin\")]";
-        if input.is_empty() {
-            return Err(Error::new(input.span(), HOW));
-        }
-        let mut arguments = Punctuated::<Expr, Token![,]>::parse_terminated(input)?.into_iter();
+        let mut arguments = arguments(input, HOW)?.into_iter();
         let name = match arguments.next() {
-            Some(Expr::Lit(ExprLit { lit: Lit::Str(name), .. })) => name,
-            Some(other) => return Err(Error::new_spanned(other, HOW)),
-            None => return Err(Error::new(input.span(), HOW)),
+            Some(Expr::Lit(ExprLit { lit: Lit::Str(name), .. })) => {
+                check_name(&name).map(|()| Text::Literal(name))
+            }
+            Some(Expr::Path(ExprPath { qself: None, path, .. })) => Ok(Text::Constant(path)),
+            Some(other) => Err(Error::new_spanned(other, HOW)),
+            None => Err(Error::new(input.span(), HOW)),
         };
-        let checked_name = check_name(&name);
-        let values = match arguments.next() {
-            None => Ok(Values::Present),
-            Some(value) => Values::read(value),
+        let surplus = |surplus| {
+            let how = "too many arguments: expected one value, or several as any_of(\"a\", \"b\") or \
+                       all_of(\"a\", \"b\")";
+            Err(Error::new_spanned(surplus, how))
         };
-        let surplus = match arguments.next() {
-            None => Ok(()),
-            Some(surplus) => Err(Error::new_spanned(
-                surplus,
-                "one value, or several as any(\"a\", \"b\") or all(\"a\", \"b\")",
-            )),
-        };
-        // All that is wrong at once.
-        let (checked_name, surplus) = (checked_name.err(), surplus.err());
-        match (values, checked_name.into_iter().chain(surplus).reduce(combine)) {
-            (Ok(values), None) => Ok(Self { name, values }),
-            (Ok(_), Some(error)) | (Err(error), None) => Err(error),
-            (Err(value), Some(error)) => Err(combine(error, value)),
-        }
+        let values = arguments.next().map_or(Ok(Values::Present), Values::read);
+        let end = arguments.next().map_or(Ok(()), surplus);
+        // All errors at once.
+        let ((name, end), values) = both(both(name, end), values)?;
+        let () = end;
+        Ok(Self { name, values })
     }
 }
 
 impl Values {
     fn read(value: Expr) -> Result<Self> {
         let Expr::Call(call) = value else { return ClaimValue::read(value).map(Self::One) };
-        let (any, values) = any_or_all(call)?;
-        let values = all_of(values, ClaimValue::read)?;
-        Ok(if any { Self::Any(values) } else { Self::All(values) })
+        let (combine, values) = combined(call)?;
+        let values = read_each(values, ClaimValue::read)?;
+        Ok(match combine {
+            Combine::Any => Self::Any(values),
+            Combine::All => Self::All(values),
+        })
     }
 }
 
@@ -89,7 +98,7 @@ impl ClaimValue {
         let error = |spanned: &dyn quote::ToTokens| {
             Err(Error::new_spanned(
                 spanned,
-                "a claim is compared with text, an integer or a bool: \"admin\", 7, true",
+                "expected a string, an integer, a bool or a constant: \"admin\", 7, true, ADMIN",
             ))
         };
         let (negative, literal) = match value {
@@ -98,6 +107,7 @@ impl ClaimValue {
                 Expr::Lit(ExprLit { lit: lit @ Lit::Int(_), .. }) => (true, lit.clone()),
                 _ => return error(&value),
             },
+            Expr::Path(ExprPath { qself: None, path, .. }) => return Ok(Self::Constant(path)),
             other => return error(&other),
         };
         match literal {
@@ -118,37 +128,40 @@ impl ClaimValue {
 impl Parse for ScopeArgs {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         const HOW: &str = "expected scopes: #[require_scope(\"orders:read\", \"orders:write\")] \
-                           for all of them, or #[require_scope(any(\"a\", \"b\"))] for one";
-        if input.is_empty() {
-            return Err(Error::new(input.span(), HOW));
-        }
-        let mut arguments = Punctuated::<Expr, Token![,]>::parse_terminated(input)?;
-        let any = if arguments.len() == 1
+                           for all of them, or #[require_scope(any_of(\"a\", \"b\"))] for one";
+        let mut arguments = arguments(input, HOW)?;
+        let mut combine = Combine::All;
+        if arguments.len() == 1
             && let Some(Expr::Call(call)) = arguments.first()
         {
-            let (any, inner) = any_or_all(call.clone())?;
-            arguments = inner;
-            any
+            (combine, arguments) = combined(call.clone())?;
         } else {
-            false
-        };
-        let scopes = all_of(arguments, |argument| match argument {
-            Expr::Lit(ExprLit { lit: Lit::Str(scope), .. }) => check_scope(scope),
+            arguments = elements(arguments);
+        }
+        if arguments.is_empty() {
+            return Err(Error::new(input.span(), HOW));
+        }
+        let scopes = read_each(arguments, |argument| match argument {
+            Expr::Lit(ExprLit { lit: Lit::Str(scope), .. }) => {
+                check_scope(&scope).map(|()| Text::Literal(scope))
+            }
+            Expr::Path(ExprPath { qself: None, path, .. }) => Ok(Text::Constant(path)),
             other => Err(Error::new_spanned(other, HOW)),
         })?;
-        Ok(Self { any, scopes })
+        Ok(Self { combine, scopes })
     }
 }
 
 impl Parse for FunctionArgs {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        const HOW: &str = "expected the path of a function of &Claims: #[require(may_refund)]";
+        const HOW: &str = "expected the path of a function that takes &Claims: \
+                           #[require(may_refund)]";
         if input.is_empty() {
             return Err(Error::new(input.span(), HOW));
         }
         let argument: Expr = input.parse()?;
         if !input.is_empty() {
-            return Err(input.error("one function; further ones in attributes of their own"));
+            return Err(input.error("expected one function; write one attribute for each"));
         }
         match argument {
             Expr::Path(ExprPath { qself: None, path, .. }) => Ok(Self { function: path }),
@@ -157,81 +170,93 @@ impl Parse for FunctionArgs {
     }
 }
 
-/// `any(…)` or `all(…)`, not empty.
-fn any_or_all(call: ExprCall) -> Result<(bool, Punctuated<Expr, Token![,]>)> {
-    let any = match &*call.func {
-        Expr::Path(ExprPath { path, .. }) if path.is_ident("any") => true,
-        Expr::Path(ExprPath { path, .. }) if path.is_ident("all") => false,
-        other => return Err(Error::new_spanned(other, "expected any(…) or all(…)")),
-    };
-    if call.args.is_empty() {
-        return Err(Error::new(
-            call.span(),
-            "an empty list would refuse every request; name at least one value",
-        ));
+/// The arguments of an attribute, at least one.
+fn arguments(input: ParseStream<'_>, how: &str) -> Result<Punctuated<Expr, Token![,]>> {
+    if input.is_empty() {
+        return Err(Error::new(input.span(), how));
     }
-    Ok((any, call.args))
+    Punctuated::parse_terminated(input).map_err(|error| Error::new(error.span(), how))
 }
 
-/// Every item read, or every mistake.
-fn all_of<T>(
+/// `any_of(…)` or `all_of(…)`, not empty, with values or one array of them.
+fn combined(call: ExprCall) -> Result<(Combine, Punctuated<Expr, Token![,]>)> {
+    let is = |path: &Path, names: [&str; 2]| names.iter().any(|name| path.is_ident(name));
+    let combine = match &*call.func {
+        Expr::Path(ExprPath { path, .. }) if is(path, ["any", "any_of"]) => Combine::Any,
+        Expr::Path(ExprPath { path, .. }) if is(path, ["all", "all_of"]) => Combine::All,
+        other => return Err(Error::new_spanned(other, "expected any_of(…) or all_of(…)")),
+    };
+    let span = call.span();
+    let values = elements(call.args);
+    if values.is_empty() {
+        return Err(Error::new(
+            span,
+            "an empty list rejects every request; expected at least one value",
+        ));
+    }
+    Ok((combine, values))
+}
+
+/// The elements of the only value if that is an array, as in the functions of the same names.
+fn elements(values: Punctuated<Expr, Token![,]>) -> Punctuated<Expr, Token![,]> {
+    match values.first() {
+        Some(Expr::Array(ExprArray { elems, .. })) if values.len() == 1 => elems.clone(),
+        _ => values,
+    }
+}
+
+/// Every item read, or every error.
+fn read_each<T>(
     items: Punctuated<Expr, Token![,]>,
     read: impl Fn(Expr) -> Result<T>,
 ) -> Result<Vec<T>> {
-    let mut values = Vec::new();
-    let mut errors: Option<Error> = None;
-    for item in items {
-        match read(item) {
-            Ok(value) => values.push(value),
-            Err(error) => {
-                errors = Some(match errors {
-                    None => error,
-                    Some(earlier) => combine(earlier, error),
-                });
-            }
+    items.into_iter().map(read).fold(Ok(Vec::new()), |values, value| {
+        let (mut values, value) = both(values, value)?;
+        values.push(value);
+        Ok(values)
+    })
+}
+
+/// Both results, or the errors of both.
+pub(crate) fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(mut error), Err(other)) => {
+            error.combine(other);
+            Err(error)
         }
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
     }
-    errors.map_or(Ok(values), Err)
 }
 
-fn combine(mut one: Error, other: Error) -> Error {
-    one.combine(other);
-    one
-}
-
-/// A claim's name, or a JSON pointer (RFC 6901 §3).
+/// A claim's name, or a JSON pointer (RFC 6901 §3). `__private::claim_name` checks constants.
 fn check_name(name: &LitStr) -> Result<()> {
     let text = name.value();
     if text.is_empty() {
-        return Err(Error::new_spanned(name, "a claim has a name"));
+        return Err(Error::new_spanned(name, "the name of a claim is empty"));
     }
     let is_pointer = text.starts_with('/');
     if is_pointer && text.split('~').skip(1).any(|rest| !rest.starts_with(['0', '1'])) {
         return Err(Error::new_spanned(
             name,
-            "not a JSON pointer: a `~` in a name is written `~0`, a `/` is written `~1`",
+            "not a JSON pointer: in a name, `~` is written `~0` and `/` is written `~1`",
         ));
     }
     Ok(())
 }
 
-/// `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )` (RFC 6749 §3.3)
-fn check_scope(scope: LitStr) -> Result<LitStr> {
+/// `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )` (RFC 6749 §3.3). `__private::scope` checks
+/// constants.
+fn check_scope(scope: &LitStr) -> Result<()> {
     let text = scope.value();
-    if text.is_empty() {
-        return Err(Error::new_spanned(scope, "a scope has a name"));
-    }
-    if text.contains(' ') {
-        return Err(Error::new_spanned(
-            scope,
-            "a scope holds no spaces; several are written \"a\", \"b\"",
-        ));
-    }
-    if !text.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e)) {
-        return Err(Error::new_spanned(
-            scope,
-            "a scope is printable ASCII without quotes and backslashes (RFC 6749 §3.3)",
-        ));
-    }
-    Ok(scope)
+    let problem = if text.is_empty() {
+        "the scope is empty"
+    } else if text.contains(' ') {
+        "a scope contains no spaces; several scopes are written \"a\", \"b\""
+    } else if !text.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e)) {
+        "a scope is printable ASCII without quotes and backslashes (RFC 6749 §3.3)"
+    } else {
+        return Ok(());
+    };
+    Err(Error::new_spanned(scope, problem))
 }

@@ -5,7 +5,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::{Ident, ItemFn, spanned::Spanned};
 
 use crate::{
-    args::{ClaimArgs, ClaimValue, FunctionArgs, ScopeArgs, Values},
+    args::{ClaimArgs, ClaimValue, Combine, FunctionArgs, ScopeArgs, Text, Values},
     item,
 };
 
@@ -50,12 +50,10 @@ pub(crate) fn with_demand(mut function: ItemFn, check: &TokenStream) -> TokenStr
 
 /// `::oauth2_actix::require_claim(…)`
 pub(crate) fn claim(ClaimArgs { name, values }: &ClaimArgs) -> TokenStream {
+    let name = text(name, "claim_name");
     let values = match values {
         Values::Present => quote! { ::oauth2_actix::present() },
-        Values::One(value) => {
-            let value = claim_value(value);
-            quote! { #value }
-        }
+        Values::One(value) => claim_value(value),
         Values::Any(values) => {
             let values = values.iter().map(claim_value);
             quote! { ::oauth2_actix::any_of([#(#values),*]) }
@@ -69,10 +67,31 @@ pub(crate) fn claim(ClaimArgs { name, values }: &ClaimArgs) -> TokenStream {
 }
 
 /// `::oauth2_actix::require_scope(…)`
-pub(crate) fn scope(ScopeArgs { any, scopes }: &ScopeArgs) -> TokenStream {
-    let name = if *any { "require_any_scope" } else { "require_scope" };
+pub(crate) fn scope(ScopeArgs { combine, scopes }: &ScopeArgs) -> TokenStream {
+    let name = match combine {
+        Combine::Any => "require_any_scope",
+        Combine::All => "require_scope",
+    };
     let name = Ident::new(name, Span::mixed_site());
+    let scopes = scopes.iter().map(|scope| text(scope, "scope"));
     check_requirement(&quote! { ::oauth2_actix::#name([#((#scopes)),*]) })
+}
+
+/// A literal as it is; a constant with a check, when the program is compiled, by a `const fn` of
+/// `__private`.
+fn text(text: &Text, check: &str) -> TokenStream {
+    match text {
+        Text::Literal(literal) => quote! { #literal },
+        Text::Constant(path) => {
+            let check = Ident::new(check, path.span());
+            // An item, since rustc evaluates items even if the code around them is not generated.
+            quote_spanned! { path.span() => {
+                const __OAUTH2_ACTIX_TEXT: &::core::primitive::str =
+                    ::oauth2_actix::__private::#check(#path);
+                __OAUTH2_ACTIX_TEXT
+            } }
+        }
+    }
 }
 
 /// A call of the user's function.
@@ -84,14 +103,15 @@ pub(crate) fn function(FunctionArgs { function }: &FunctionArgs) -> TokenStream 
     }
 }
 
-/// A requirement is made once, and asked at every request.
+/// A requirement is made once, and checked at every request. The user's paths stand inside the static,
+/// so its name is one that no constant of theirs has.
 fn check_requirement(requirement: &TokenStream) -> TokenStream {
     let (claims, request) = (claims(), request());
     quote! {
-        static REQUIREMENT: ::oauth2_actix::__private::LazyLock<::oauth2_actix::Requirement> =
+        static __OAUTH2_ACTIX_REQUIREMENT: ::oauth2_actix::__private::LazyLock<::oauth2_actix::Requirement> =
             ::oauth2_actix::__private::LazyLock::new(|| (#requirement));
         let _ = #request;
-        ::oauth2_actix::Claims::require(#claims, &REQUIREMENT)
+        ::oauth2_actix::Claims::require(#claims, &__OAUTH2_ACTIX_REQUIREMENT)
     }
 }
 
@@ -112,6 +132,11 @@ fn claim_value(value: &ClaimValue) -> TokenStream {
         ClaimValue::Integer(value) => {
             let value = Literal::i64_suffixed(*value);
             quote! { (#value) }
+        }
+        ClaimValue::Constant(path) => {
+            return quote_spanned! { path.span() =>
+                ::oauth2_actix::__private::claim_value(#path)
+            };
         }
     };
     quote! { ::oauth2_actix::ClaimValue::from(#value) }

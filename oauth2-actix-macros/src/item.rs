@@ -9,20 +9,18 @@ const MAX_ARGUMENTS: usize = 16;
 pub(crate) fn parse(item: proc_macro::TokenStream) -> Result<ItemFn> {
     match syn::parse(item)? {
         Item::Fn(function) => Ok(function),
-        other => Err(Error::new_spanned(
-            other,
-            "this attribute stands on a handler, which is an `async fn`",
-        )),
+        other => Err(Error::new_spanned(other, "expected a handler, which is an `async fn`")),
     }
 }
 
-/// Checks that `function` can be a handler with one argument more.
-pub(crate) fn check_handler(function: &ItemFn) -> Result<()> {
+/// Checks that `function` can be a handler with one argument more, which the attribute named `demand`
+/// adds.
+pub(crate) fn check_handler(function: &ItemFn, demand: &str) -> Result<()> {
     let signature = &function.sig;
     if let Some(FnArg::Receiver(receiver)) = signature.inputs.first() {
         return Err(Error::new_spanned(
             receiver,
-            "a handler is a function of its own, not a method; move it out of the impl block",
+            "a handler cannot be a method; move it out of the impl block",
         ));
     }
     if signature.asyncness.is_none() {
@@ -32,24 +30,31 @@ pub(crate) fn check_handler(function: &ItemFn) -> Result<()> {
         ));
     }
     if let Some(public) = function.attrs.iter().find(|attribute| is_named(attribute, &["public"])) {
-        return Err(Error::new_spanned(
-            public,
-            "a #[public] handler demands nothing; remove one of the two",
-        ));
+        return Err(public_with_demand(public, demand));
     }
     if signature.inputs.len() >= MAX_ARGUMENTS {
         return Err(Error::new_spanned(
             &signature.inputs,
-            "actix allows 16 arguments, and each require attribute takes one of them; \
-             put several arguments into one tuple",
+            "actix allows 16 arguments, and each `#[require…]` attribute adds one; combine several \
+             arguments into a tuple",
         ));
     }
     Ok(())
 }
 
-/// Whether an attribute is one of the require attributes.
-pub(crate) fn is_demand(attribute: &Attribute) -> bool {
-    is_named(attribute, &["require", "require_claim", "require_scope"])
+/// The name of a require attribute.
+pub(crate) fn demand(attribute: &Attribute) -> Option<&'static str> {
+    ["require", "require_claim", "require_scope"]
+        .into_iter()
+        .find(|name| is_named(attribute, &[name]))
+}
+
+/// An attribute that cannot stand beside another.
+pub(crate) fn public_with_demand(attribute: &Attribute, demand: &str) -> Error {
+    Error::new_spanned(
+        attribute,
+        format!("`#[public]` cannot be combined with `#[{demand}]`; remove one of them"),
+    )
 }
 
 /// By its last segment: what it was imported as is not to be known here.

@@ -2,8 +2,8 @@
 //! not on this.
 //!
 //! One stage per file: `args` reads the arguments, `item` checks the function, `expand` writes the
-//! tokens. On a mistake the user's function is written back unchanged beside the error, so that one
-//! mistake gives one message.
+//! tokens. After an error, the user's function is written back unchanged beside it, so that one mistake
+//! gives one message.
 
 mod args;
 mod expand;
@@ -38,9 +38,14 @@ use syn::parse::{Parse, Parser};
 /// # drop(app);
 /// ```
 ///
-/// It stands above `#[get]`, …, `#[route]` or `#[routes]`, also inside a `#[scope]` module, and takes
-/// no arguments. A valid token brings its claims; a bad one is the same as none. A request without a
-/// valid token never waits for keys. All public routes of a program are listed by `public_routes()`.
+/// It stands above `#[get]`, …, `#[query]`, `#[route]` or `#[routes]`, also inside a `#[scope]` module,
+/// and takes no arguments. Attributes of other crates may stand above or below it. Register the handler
+/// with `.service(health)`, before private routes whose pattern matches its path too; for handlers in
+/// `.route(…)` use `public_paths`. `#[get]` does not answer HEAD: for both, use
+/// `#[route("/health", method = "GET", method = "HEAD")]`.
+///
+/// A request with a valid token has its claims; an invalid token counts as a missing one. A request
+/// without a valid token never waits for keys. `public_routes()` lists all public routes of a program.
 ///
 /// A public route is refused, and the log says why, where the router cannot be seen to take the
 /// request there at once: behind a middleware on a scope that waits before it calls on (`from_fn`,
@@ -75,20 +80,52 @@ pub fn public(args: TokenStream, function: TokenStream) -> TokenStream {
 /// | --- | --- |
 /// | `("role", "admin")` | equals the value, or is a list that contains it |
 /// | `("level", 7)`, `("active", true)` | the same for an integer or a bool |
-/// | `("role", any("admin", "support"))` | is or contains one of them |
-/// | `("groups", all("ops", "on-call"))` | contains all of them |
+/// | `("role", any_of("admin", "support"))` | is or contains one of them |
+/// | `("groups", all_of("ops", "on-call"))` | contains all of them |
 /// | `("email")` | is there, and not null |
+/// | `(ROLES, any_of(ADMIN, Role::Support))` | the same with constants |
 ///
-/// A name that starts with `/` is a JSON pointer (RFC 6901): `"/realm_access/roles"`. Never a part of
-/// a string, never another type. Several attributes mean *and*. It may stand above or below the
-/// routing macro, or on a plain function for `web::get().to(…)`, and takes one of the 16 arguments
-/// that actix allows.
+/// A name that starts with `/` is a JSON pointer (RFC 6901): `"/realm_access/roles"`. A part of a string
+/// or a value of another type never matches. Several attributes mean *and*. The attribute may stand
+/// above or below the routing macro and other crates' attributes, or on a plain function for
+/// `web::get().to(…)`, and takes one of the 16 arguments that actix allows. `any_of` and `all_of` may be
+/// written `any` and `all`, and take an array too.
+///
+/// A constant is a `&'static str`, an integer or a `bool`; as a value also of a type of yours that a
+/// `ClaimValue` can be made from:
+///
+/// ```
+/// use actix_web::{get, HttpResponse};
+/// use oauth2_actix::{require_claim, ClaimValue};
+///
+/// const ROLES: &str = "/realm_access/roles";
+///
+/// enum Role {
+///     Admin,
+///     Support,
+/// }
+///
+/// impl From<Role> for ClaimValue {
+///     fn from(role: Role) -> Self {
+///         Self::from(match role {
+///             Role::Admin => "admin",
+///             Role::Support => "support",
+///         })
+///     }
+/// }
+///
+/// #[get("/tickets")]
+/// #[require_claim(ROLES, any_of(Role::Admin, Role::Support))]
+/// async fn tickets() -> HttpResponse {
+///     HttpResponse::Ok().finish()
+/// }
+/// ```
 ///
 /// A refusal is 403 `insufficient_scope`, or close 1008 for a WebSocket, before any part of the body
 /// is read; on a public request without a valid token 400 or 401, and without the middleware 500.
 #[proc_macro_attribute]
 pub fn require_claim(args: TokenStream, function: TokenStream) -> TokenStream {
-    demand(args, function, expand::claim)
+    demand("require_claim", args, function, expand::claim)
 }
 
 /// Demands scopes before a handler runs: in `scope` or `scp`, each a string of words or a list
@@ -105,17 +142,20 @@ pub fn require_claim(args: TokenStream, function: TokenStream) -> TokenStream {
 /// }
 ///
 /// #[get("/reports")]
-/// #[require_scope(any("reports", "admin"))]
+/// #[require_scope(any_of("reports", ADMIN))]
 /// async fn reports() -> HttpResponse {
 ///     HttpResponse::Ok().finish()
 /// }
+///
+/// const ADMIN: &str = "admin";
 /// ```
 ///
-/// `("a", "b")` asks for all of them, `(any("a", "b"))` for one. All else is as with
-/// [`macro@require_claim`], and the challenge names the scopes.
+/// `("a", "b")` requires all of them, `(any_of("a", "b"))` one. A scope is a literal or a constant, and
+/// one that is not a scope-token is a compile error. The rest is as with [`macro@require_claim`], and the
+/// challenge names the scopes.
 #[proc_macro_attribute]
 pub fn require_scope(args: TokenStream, function: TokenStream) -> TokenStream {
-    demand(args, function, expand::scope)
+    demand("require_scope", args, function, expand::scope)
 }
 
 /// Demands what a function of yours says, before a handler runs.
@@ -144,27 +184,22 @@ pub fn require_scope(args: TokenStream, function: TokenStream) -> TokenStream {
 /// whose error is a text for your log; the client is told the fixed text of 403. It must not block.
 #[proc_macro_attribute]
 pub fn require(args: TokenStream, function: TokenStream) -> TokenStream {
-    demand(args, function, expand::function)
+    demand("require", args, function, expand::function)
 }
 
 fn demand<A: Parse>(
+    name: &str,
     args: TokenStream,
     function: TokenStream,
     check: fn(&A) -> proc_macro2::TokenStream,
 ) -> TokenStream {
     let args = A::parse.parse(args);
-    let item = item::parse(function.clone());
-    let item = item.and_then(|item| item::check_handler(&item).map(|()| item));
-    let errors = match (args, item) {
-        (Ok(args), Ok(item)) => return expand::with_demand(item, &check(&args)).into(),
-        (Err(args), Err(item)) => {
-            let mut both = args;
-            both.combine(item);
-            both
-        }
-        (Err(error), Ok(_)) | (Ok(_), Err(error)) => error,
-    };
-    with_errors(function, &errors)
+    let item = item::parse(function.clone())
+        .and_then(|item| item::check_handler(&item, name).map(|()| item));
+    match args::both(args, item) {
+        Ok((args, item)) => expand::with_demand(item, &check(&args)).into(),
+        Err(errors) => with_errors(function, &errors),
+    }
 }
 
 /// The user's item as it was, and what is wrong.

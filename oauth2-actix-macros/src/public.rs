@@ -1,5 +1,7 @@
-//! `#[public]`: the routes that the macros below it make, read from their arguments, and the service
-//! that registers them once more under their mark.
+//! `#[public]`: the routes that the routing macros below it make, read from their arguments, and the
+//! service that registers them once more under their mark.
+
+use std::mem;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -36,34 +38,64 @@ impl Parse for RouteArgs {
 
 /// What `#[public]` makes of a function.
 pub(crate) fn expand(args: &TokenStream, function: &ItemFn, span: Span) -> Result<TokenStream> {
+    let is_placed = args.to_string() == PLACED;
     let mut errors: Vec<Error> = Vec::new();
-    if !args.is_empty() {
+    if !args.is_empty() && !is_placed {
         errors.push(Error::new_spanned(
             args,
-            "#[public] takes no arguments: the path is the routing macro's",
+            "`#[public]` takes no arguments; the path is that of the routing macro",
         ));
     }
-    if let Some(demand) = function.attrs.iter().find(|attribute| item::is_demand(attribute)) {
-        errors.push(Error::new_spanned(
-            demand,
-            "a #[public] handler demands nothing; remove one of the two",
-        ));
+    for attribute in &function.attrs {
+        if let Some(demand) = item::demand(attribute) {
+            errors.push(item::public_with_demand(attribute, demand));
+        } else if attribute.path().is_ident("public") {
+            errors.push(Error::new_spanned(attribute, "`#[public]` is repeated; remove one"));
+        }
     }
     let routes = routes(&function.attrs);
     if routes.is_empty() && errors.is_empty() {
         errors.push(Error::new(
             span,
-            "#[public] stands above a routing macro such as #[get(\"/\")], and none is below it; \
-             if one is above it, change their order",
+            "`#[public]` must be above a routing macro such as `#[get(\"/\")]`, and there is none \
+             below it: if it is above, swap the two; for `.route(…)` use `public_paths`",
         ));
     }
-    match errors.into_iter().reduce(|mut all, error| {
+    if let Some(errors) = errors.into_iter().reduce(|mut all, error| {
         all.combine(error);
         all
     }) {
-        Some(errors) => Err(errors),
-        None => Ok(tokens(function, &routes, span)),
+        return Err(errors);
     }
+    Ok(match foreign_attributes_end(&function.attrs) {
+        Some(end) if !is_placed => placed(function.clone(), end, span),
+        _ => tokens(function, &routes, span),
+    })
+}
+
+/// The same function, with `#[public]` moved below the first `end` attributes, which are other
+/// crates' and so come first: what `#[utoipa::path]` adds beside the function would otherwise be
+/// hidden within [`tokens`]'s output.
+fn placed(mut function: ItemFn, end: usize, span: Span) -> TokenStream {
+    let below = function.attrs.split_off(end);
+    let above = mem::replace(&mut function.attrs, below);
+    let placed = Ident::new(PLACED, span);
+    let public = quote_spanned! { span => #[::oauth2_actix::public(#placed)] };
+    quote! {
+        #(#above)*
+        #public
+        #function
+    }
+}
+
+/// Where the attributes before the first routing macro end, if one of them may be another crate's
+/// macro.
+fn foreign_attributes_end(attributes: &[Attribute]) -> Option<usize> {
+    const BUILT_IN: [&str; 7] = ["doc", "cfg", "allow", "expect", "warn", "deny", "forbid"];
+    let end = attributes.iter().position(is_routing_macro)?;
+    let is_built_in =
+        |attribute: &Attribute| BUILT_IN.iter().any(|name| attribute.path().is_ident(name));
+    (!attributes[..end].iter().all(is_built_in)).then_some(end)
 }
 
 fn tokens(function: &ItemFn, routes: &[Route], span: Span) -> TokenStream {
@@ -119,30 +151,31 @@ fn tokens(function: &ItemFn, routes: &[Route], span: Span) -> TokenStream {
     }
 }
 
-/// The routes of the routing macros among these attributes; none of an attribute that actix itself
-/// will complain about.
+/// The routes of the routing macros among these attributes. An attribute that actix itself rejects has
+/// none.
 fn routes(attributes: &[Attribute]) -> Vec<Route> {
-    let mut routes = Vec::new();
-    for attribute in attributes {
-        let Some(name) = attribute.path().segments.last().map(|last| last.ident.to_string()) else {
-            continue;
-        };
-        let method = match name.as_str() {
-            "get" | "post" | "put" | "delete" | "head" | "connect" | "options" | "trace"
-            | "patch" => Some(LitStr::new(&name.to_uppercase(), attribute.path().span())),
-            "route" => None,
-            _ => continue,
-        };
-        // Another crate's `#[trace]`, say. Of a routing macro that is wrong, actix itself complains.
-        let Meta::List(list) = &attribute.meta else { continue };
-        let Ok(RouteArgs { pattern, options }) = RouteArgs::parse.parse2(list.tokens.clone())
-        else {
-            continue;
-        };
-        let methods = method.into_iter().chain(options.iter().filter_map(method_option)).collect();
-        routes.push(Route { pattern, methods });
-    }
-    routes
+    attributes.iter().filter_map(route).collect()
+}
+
+/// The route of a routing macro; none of another crate's `#[trace]`, for example.
+fn route(attribute: &Attribute) -> Option<Route> {
+    let name = attribute.path().segments.last()?.ident.to_string();
+    let method = match name.as_str() {
+        "get" | "post" | "put" | "delete" | "head" | "connect" | "options" | "trace" | "patch"
+        | "query" => Some(LitStr::new(&name.to_uppercase(), attribute.path().span())),
+        "route" => None,
+        _ => return None,
+    };
+    let Meta::List(list) = &attribute.meta else { return None };
+    let RouteArgs { pattern, options } = RouteArgs::parse.parse2(list.tokens.clone()).ok()?;
+    let methods = method.into_iter().chain(options.iter().filter_map(method_option)).collect();
+    Some(Route { pattern, methods })
+}
+
+fn is_routing_macro(attribute: &Attribute) -> bool {
+    let is_routes =
+        attribute.path().segments.last().is_some_and(|segment| segment.ident == "routes");
+    is_routes || route(attribute).is_some()
 }
 
 /// The value of `method = "…"`.
@@ -157,3 +190,6 @@ fn method_option(option: &Expr) -> Option<LitStr> {
         _ => None,
     }
 }
+
+/// The argument of a `#[public]` that [`placed`] has moved: it stays where it is.
+const PLACED: &str = "__placed";

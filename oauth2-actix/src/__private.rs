@@ -17,8 +17,10 @@ pub use crate::public::{PublicRoute, ROUTES, register};
 use actix_web::{FromRequest, dev::Payload};
 
 use crate::{
+    authorize::ClaimValue,
     claims::Claims,
     error::{Error, ErrorKind},
+    scope::is_scope_token,
 };
 
 /// A demand of an attribute.
@@ -59,10 +61,10 @@ pub fn ask<F: Predicate<Marker>, Marker>(
 
 /// A function of the claims, or of the claims and the request.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no function that can be asked whether a token permits this",
-    label = "not such a function",
-    note = "write `fn(&Claims) -> bool` or `fn(&Claims, &HttpRequest) -> bool`; in the place of bool \
-            there may be a Result whose error is a text for the log"
+    message = "`{Self}` cannot be used as an authorization predicate",
+    label = "not an authorization predicate",
+    note = "expected `fn(&Claims) -> bool` or `fn(&Claims, &HttpRequest) -> bool`; instead of bool, it \
+            may return a Result whose error is written to the log"
 )]
 pub trait Predicate<Marker> {
     /// Asks it.
@@ -102,4 +104,48 @@ impl<E: std::fmt::Display> Answer for Result<(), E> {
 
 fn predicate_failed() -> Error {
     ErrorKind::ClaimInsufficient { required: "a predicate of the application".into() }.into()
+}
+
+/// The name of a claim, or a JSON pointer (RFC 6901 §3), given as a constant. Checked when the program
+/// is compiled.
+///
+/// # Panics
+///
+/// If it is neither.
+#[must_use]
+#[track_caller]
+pub const fn claim_name(name: &'static str) -> &'static str {
+    let bytes = name.as_bytes();
+    assert!(!bytes.is_empty(), "the name of a claim is empty");
+    let mut at = 0;
+    while bytes[0] == b'/' && at < bytes.len() {
+        let is_escape = at + 1 < bytes.len() && matches!(bytes[at + 1], b'0' | b'1');
+        assert!(
+            bytes[at] != b'~' || is_escape,
+            "not a JSON pointer: in a name, `~` is written `~0` and `/` is written `~1`"
+        );
+        at += 1;
+    }
+    name
+}
+
+/// A scope given as a constant. Checked when the program is compiled.
+///
+/// # Panics
+///
+/// If it is not a scope-token (RFC 6749 §3.3).
+#[must_use]
+#[track_caller]
+pub const fn scope(scope: &'static str) -> &'static str {
+    assert!(
+        is_scope_token(scope),
+        "a scope is printable ASCII without spaces, quotes and backslashes (RFC 6749 §3.3), and not \
+         empty"
+    );
+    scope
+}
+
+/// The value of a claim given as a constant.
+pub fn claim_value<V: Into<ClaimValue>>(value: V) -> ClaimValue {
+    value.into()
 }

@@ -387,7 +387,7 @@ macro_rules! claim_value_from {
     };
 }
 
-claim_value_from!(&str, String, bool, i32, i64, u32, u64);
+claim_value_from!(&str, String, bool, i8, i16, i32, i64, isize, u8, u16, u32, u64, usize);
 
 #[cfg(test)]
 mod tests {

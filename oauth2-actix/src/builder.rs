@@ -32,7 +32,7 @@ use crate::{
 /// use oauth2_actix::OAuth2Builder;
 ///
 /// let builder: OAuth2Builder = toml::from_str(r#"
-///     public_paths = ["/health", "/docs/{tail:.*}"]
+///     public_paths = ["/health", "/docs", "/docs/{tail:.*}"]
 ///     key_refresh_minutes = 30        # for all, or: { keycloak = 30 }
 ///     leeway_seconds = 30
 ///     realm = "orders"
@@ -91,17 +91,30 @@ impl OAuth2Builder {
     /// Adds paths that need no token, for every method: exact ones such as `/health`, or actix
     /// patterns such as `/docs/{tail:.*}`.
     ///
-    /// A path is compared with what actix's router sees: the request's path, percent-decoded but
-    /// for `%25`, `%2F` and `%2B`, from the root whatever scope `OAuth2` is wrapped around. A
-    /// middleware that rewrites paths (`NormalizePath`) and is wrapped *inside* `OAuth2` changes
-    /// the path after the decision: wrap it outside, that is after `OAuth2`.
+    /// They are whole paths from the root, whatever scope a route or `OAuth2` is in. A path is compared
+    /// as actix's router sees it: percent-decoded but for `%25`, `%2F` and `%2B`. A pattern matches only
+    /// paths that contain its text outside braces; `*` is not a wildcard, except in `{tail}*`.
     ///
-    /// A path with a segment `.` or `..` is not public by a pattern: some handlers, `actix_files` for
-    /// one, would resolve it to another.
+    /// A path is public only if its normal forms are too: with slashes merged, and without a slash at
+    /// its end. Otherwise a `NormalizePath` wrapped *inside* `OAuth2` would route the request to another
+    /// handler. So `/docs/` is public by `/docs` and `/docs/{tail:.*}` together, and by neither alone; the
+    /// log names the pattern to add. Where a middleware inside changes the path, for example by adding a
+    /// slash (`TrailingSlash::Always`), the path with that slash must be public too. Wrap such a
+    /// middleware outside, that is after `OAuth2`.
     ///
-    /// A public request whose token is valid has its claims; a bad token there is the same as none.
-    /// It never waits for keys: where a refresh of zero wants fresh keys for every request, it has
-    /// no claims.
+    /// A path with a segment `.` or `..` is not public by a pattern: some handlers, such as
+    /// `actix_files`, would resolve it to another.
+    ///
+    /// A public request with a valid token has its claims; an invalid token counts as a missing one. It
+    /// never waits for keys: with a refresh of zero, which fetches keys for every request, it has no
+    /// claims.
+    ///
+    /// ```
+    /// use oauth2_actix::OAuth2;
+    ///
+    /// let builder = OAuth2::builder().public_paths(["/health", "/docs", "/docs/{tail:.*}"]);
+    /// # drop(builder);
+    /// ```
     pub fn public_paths<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
         self.public_paths.extend(paths.into_iter().map(Into::into));
         self

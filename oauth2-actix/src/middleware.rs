@@ -30,7 +30,7 @@ use crate::{
     claims::{Anonymous, Claims},
     error::Error,
     policy::{Decision, Pending},
-    public::{KnownPatterns, Mark, is_admitted},
+    public::{KnownPatterns, Mark, Openness, PathWatch, is_admitted},
     refusal::Facts,
     telemetry::{self, Passed},
 };
@@ -113,16 +113,19 @@ where
 enum Public {
     /// Its path is public.
     Path,
+    /// Its path is public as it is, and must not be changed further in.
+    PathAsItIs,
     /// It is for a `#[public]` route, and may go there and nowhere else.
     Route(Mark),
 }
 
 impl Public {
     fn of<S>(shared: &Shared<S>, request: &ServiceRequest) -> Option<Self> {
-        if shared.oauth2.0.public.contains(request.match_info().as_str()) || is_admitted(request) {
-            Some(Self::Path)
-        } else {
-            Mark::find(request, &shared.known_patterns).map(Self::Route)
+        match shared.oauth2.0.public.openness(request.match_info().as_str()) {
+            Openness::Public => Some(Self::Path),
+            _ if is_admitted(request) => Some(Self::Path),
+            Openness::PublicAsItIs => Some(Self::PathAsItIs),
+            Openness::Private => Mark::find(request, &shared.known_patterns).map(Self::Route),
         }
     }
 }
@@ -205,19 +208,31 @@ impl<F> State<F> {
     where
         S: Service<ServiceRequest, Future = F>,
     {
-        let Public::Route(mark) = public else {
-            return Self::inner(shared, request, Err(why));
-        };
-        let facts = Facts::of(request.head());
-        let admission = mark.apply(&mut request);
-        let state = Self::inner(shared, request, Err(why.clone()));
-        if admission.was_used() {
-            return state;
+        let (facts, state);
+        match public {
+            Public::Path => return Self::inner(shared, request, Err(why)),
+            Public::PathAsItIs => {
+                facts = Facts::of(request.head());
+                let watch = PathWatch::start(&mut request);
+                state = Self::inner(shared, request, Err(why.clone()));
+                if watch.is_some_and(|watch| watch.is_unchanged()) {
+                    return state;
+                }
+                shared.oauth2.0.public.explain_rewrite();
+            }
+            Public::Route(mark) => {
+                facts = Facts::of(request.head());
+                let admission = mark.apply(&mut request);
+                state = Self::inner(shared, request, Err(why.clone()));
+                if admission.was_used() {
+                    return state;
+                }
+                shared.oauth2.0.explain_stray();
+            }
         }
         // The request went elsewhere. Nothing of that has been polled, and nothing will be. The
         // request is gone with it, so the answer leaves as an error.
         drop(state);
-        shared.oauth2.0.explain_stray();
         Self::Strayed { error: Some(shared.oauth2.0.refuse_late(&facts, &why)) }
     }
 

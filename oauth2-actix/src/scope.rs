@@ -21,8 +21,16 @@ pub(crate) fn of(claims: &Object) -> impl Iterator<Item = &str> {
 }
 
 /// `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )`
-pub(crate) fn is_scope_token(scope: &str) -> bool {
-    !scope.is_empty() && scope.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+pub(crate) const fn is_scope_token(scope: &str) -> bool {
+    let bytes = scope.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if !matches!(bytes[at], 0x21 | 0x23..=0x5b | 0x5d..=0x7e) {
+            return false;
+        }
+        at += 1;
+    }
+    at > 0
 }
 
 #[cfg(test)]

@@ -173,7 +173,8 @@ impl CookieToken {
             .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
             .map(<[u8]>::trim_ascii)
             .filter_map(|pair| pair.strip_prefix(self.name.as_bytes())?.strip_prefix(b"="))
-            .filter(|value| !value.is_empty())
+            // Browsers send an empty cookie after a logout.
+            .filter(|value| !matches!(*value, b"" | b"\"\""))
     }
 
     /// Whether a page that may use the cookie has sent the request. A WebSocket upgrade has an `Origin`.

@@ -24,7 +24,10 @@ use actix_web::{
 };
 use futures_util::future::Either;
 
-use super::table::{PublicRoute, ROUTES, SHAPES};
+use super::{
+    rewrite::will_be_marked,
+    table::{PublicRoute, ROUTES, SHAPES},
+};
 use crate::{claims::Claims, error::Error};
 
 /// The ids of handlers that some app of the process has registered, in their order.
@@ -182,6 +185,7 @@ impl Mark {
     /// Puts the mark into the router's path. The request's URI stays as it is.
     pub(crate) fn apply(self, request: &mut ServiceRequest) -> Rc<Admission> {
         let admission = Rc::new(self.admission);
+        will_be_marked(request);
         request.match_info_mut().get_mut().update(&self.marked);
         request.extensions_mut().insert(Rc::clone(&admission));
         admission

@@ -2,6 +2,8 @@
 
 mod dispatch;
 mod paths;
+mod pattern;
+mod rewrite;
 mod table;
 
 pub use self::{
@@ -10,5 +12,6 @@ pub use self::{
 };
 pub(crate) use self::{
     dispatch::{KnownPatterns, Mark, is_admitted},
-    paths::PublicPaths,
+    paths::{Openness, PublicPaths},
+    rewrite::PathWatch,
 };

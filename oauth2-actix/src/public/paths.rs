@@ -1,99 +1,195 @@
 //! Paths that the configuration opens, decided on the path that the router sees.
 
-use std::{collections::HashSet, fmt, panic};
+use std::{
+    borrow::Cow,
+    collections::HashSet,
+    fmt, panic,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use actix_web::dev::ResourceDef;
+
+use super::pattern::{Pattern, has_dot_segment};
 
 /// Exact paths and actix patterns that need no token.
 #[derive(Default)]
 pub(crate) struct PublicPaths {
     exact: HashSet<String>,
-    patterns: Vec<ResourceDef>,
+    patterns: Vec<PublicPattern>,
+    rewrite_explained: AtomicBool,
+}
+
+/// How public a path is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Openness {
+    /// It needs a token.
+    Private,
+    /// It needs no token, unless a middleware further in changes it: with a slash at its end it
+    /// needs one.
+    PublicAsItIs,
+    /// Neither it nor any form that `NormalizePath` gives it needs a token.
+    Public,
+}
+
+struct PublicPattern {
+    resource: ResourceDef,
+    /// What must be public too for paths that end with a slash.
+    without_trailing_slash: Option<String>,
+    explained: AtomicBool,
 }
 
 impl PublicPaths {
     /// # Errors
     ///
-    /// A path that is none, or can never match, with the reason.
+    /// A path that is not valid, or can never match, with the reason.
     pub(crate) fn new<'a>(
         paths: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Self, (&'a str, &'static str)> {
+    ) -> Result<Self, (&'a str, Cow<'static, str>)> {
         let mut public = Self::default();
+        let mut exact = Vec::new();
         for path in paths {
-            if !path.starts_with('/') {
-                return Err((path, "it does not start with a slash"));
-            }
-            if let Some(problem) = never_matches(path) {
-                return Err((path, problem));
-            }
-            if path.contains('{') || path.contains('}') {
-                // actix panics on a pattern that is none. The panic is caught here, at start-up,
-                // before anything is served; a panic hook sees it.
-                let pattern = panic::catch_unwind(|| ResourceDef::new(path))
-                    .map_err(|_| (path, "it is not a pattern that actix understands"))?;
-                public.patterns.push(pattern);
-            } else {
+            let pattern = Pattern::parse(path).map_err(|problem| (path, problem))?;
+            if pattern.is_exact() {
                 public.exact.insert(path.to_owned());
+                exact.push(path);
+                continue;
+            }
+            // actix panics on a pattern that it does not accept. The panic is caught here, at
+            // start-up, before anything is served; a panic hook sees it.
+            let resource = panic::catch_unwind(|| ResourceDef::new(path))
+                .map_err(|_| (path, "actix does not accept this pattern".into()))?;
+            let without_trailing_slash = pattern.without_trailing_slash().map(str::to_owned);
+            public.patterns.push(PublicPattern {
+                resource,
+                without_trailing_slash,
+                explained: AtomicBool::new(false),
+            });
+        }
+        for path in exact {
+            if let Some(form) = [merge_slashes(path), trim(path)]
+                .into_iter()
+                .find(|form| public.opening(form).is_none())
+            {
+                let problem = format!(
+                    "it can never match, since NormalizePath turns it into {form:?}, which is not \
+                     public: add {form:?}"
+                );
+                return Err((path, problem.into()));
             }
         }
         Ok(public)
     }
 
+    /// Whether a request for `path` needs a token.
+    ///
     /// `path` is the router's (`match_info`), with what it decodes decoded: the raw path of a
     /// request may spell a private route so that a public pattern fits it.
-    pub(crate) fn contains(&self, path: &str) -> bool {
-        self.exact.contains(path)
-            || (!self.patterns.is_empty()
-                && !has_dot_segment(path)
-                && self.patterns.iter().any(|pattern| pattern.is_match(path)))
-    }
-}
-
-/// What stands outside the braces of a pattern must be possible in a router's path.
-fn never_matches(pattern: &str) -> Option<&'static str> {
-    let mut depth = 0_usize;
-    let literal: String = pattern
-        .chars()
-        .filter(|character| {
-            match character {
-                '{' => depth += 1,
-                '}' => depth = depth.saturating_sub(1),
-                _ => {}
+    ///
+    /// A `NormalizePath` further in may route the request by another form of its path: with slashes
+    /// merged, and without or with a slash at the end. Only if the first two are public too is the
+    /// path public.
+    pub(crate) fn openness(&self, path: &str) -> Openness {
+        let Some(opening) = self.opening(path) else { return Openness::Private };
+        if path.len() > 1 && (path.ends_with('/') || path.contains("//")) {
+            let forms = [merge_slashes(path), trim(path)];
+            if forms.iter().any(|form| self.opening(form).is_none()) {
+                if let Opening::Pattern(pattern) = opening {
+                    pattern.explain();
+                }
+                return Openness::Private;
             }
-            depth == 0 && *character != '}'
-        })
-        .collect();
-    if literal.contains(['?', '#']) {
-        return Some("a path has neither query nor fragment, so it can never match");
+        }
+        if path.ends_with('/') || self.opening(&format!("{}/", merge_slashes(path))).is_some() {
+            Openness::Public
+        } else {
+            Openness::PublicAsItIs
+        }
     }
-    if literal.ends_with("/*") {
-        return Some("`*` is no wildcard in actix; write `{tail:.*}`");
+
+    /// Says once why requests for a path that is public as it is are rejected.
+    pub(crate) fn explain_rewrite(&self) {
+        if !self.rewrite_explained.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                target: "oauth2_actix",
+                "an anonymous request for a path in public_paths was rejected, because a middleware \
+                 inside OAuth2 changed its path: wrap that middleware (NormalizePath) after OAuth2, \
+                 which puts it outside, or add the path with a slash at its end to public_paths too \
+                 (logged once)"
+            );
+        }
     }
-    // The router decodes all but these, and they keep the form that the client gave them.
-    let encoded = literal.match_indices('%').map(|(at, _)| literal[at..].get(..3));
-    if encoded.into_iter().any(|code| {
-        !code.is_some_and(|code| ["%25", "%2F", "%2B"].contains(&code.to_uppercase().as_str()))
-    }) {
-        return Some("the router decodes paths, so an encoded one can never match: write it plain");
+
+    /// What opens `path`, regardless of its other forms.
+    fn opening(&self, path: &str) -> Option<Opening<'_>> {
+        if self.exact.contains(path) {
+            return Some(Opening::Exact);
+        }
+        if self.patterns.is_empty() || has_dot_segment(path) {
+            return None;
+        }
+        let pattern = self.patterns.iter().find(|pattern| pattern.resource.is_match(path))?;
+        Some(Opening::Pattern(pattern))
     }
-    if has_dot_segment(&literal) {
-        return Some("a path with the segment `.` or `..` is never public");
-    }
-    None
 }
 
-/// Whether some handler might take `path` for another one: the router leaves `..` alone, and
-/// `actix_files` for one resolves it. Only a pattern can match such a path without meaning it.
-fn has_dot_segment(path: &str) -> bool {
-    path.contains('.') && {
-        let path = path.to_ascii_lowercase().replace("%2f", "/").replace("%5c", "/");
-        path.split(['/', '\\']).any(|segment| matches!(segment, "." | ".."))
+enum Opening<'a> {
+    Exact,
+    Pattern(&'a PublicPattern),
+}
+
+impl PublicPattern {
+    /// Says once why requests for paths that the pattern matches are rejected.
+    fn explain(&self) {
+        if self.explained.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let pattern = self.resource.pattern().unwrap_or_default();
+        match &self.without_trailing_slash {
+            Some(add) => tracing::warn!(
+                target: "oauth2_actix",
+                pattern,
+                add,
+                "an anonymous request was rejected although a pattern of public_paths matches its \
+                 path: without its trailing slash, as NormalizePath would route it, the path is not \
+                 public; add that pattern too if its routes are public (logged once for each \
+                 pattern)"
+            ),
+            None => tracing::warn!(
+                target: "oauth2_actix",
+                pattern,
+                "an anonymous request was rejected although a pattern of public_paths matches its \
+                 path: with slashes merged and without its trailing slash, as NormalizePath would \
+                 route it, the path is not public (logged once for each pattern)"
+            ),
+        }
+    }
+}
+
+/// As `NormalizePath` does in each of its modes.
+fn merge_slashes(path: &str) -> Cow<'_, str> {
+    if !path.contains("//") {
+        return path.into();
+    }
+    let mut merged = String::with_capacity(path.len());
+    for character in path.chars() {
+        if character != '/' || !merged.ends_with('/') {
+            merged.push(character);
+        }
+    }
+    merged.into()
+}
+
+/// As `NormalizePath::trim()` does.
+fn trim(path: &str) -> Cow<'_, str> {
+    match path.trim_end_matches('/') {
+        "" => "/".into(),
+        trimmed => merge_slashes(trimmed),
     }
 }
 
 impl fmt::Debug for PublicPaths {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let patterns = self.patterns.iter().filter_map(ResourceDef::pattern);
+        let patterns = self.patterns.iter().filter_map(|pattern| pattern.resource.pattern());
         formatter.debug_set().entries(&self.exact).entries(patterns).finish()
     }
 }
@@ -102,11 +198,15 @@ impl fmt::Debug for PublicPaths {
 mod tests {
     use super::*;
 
+    fn is_public(public: &PublicPaths, path: &str) -> bool {
+        public.openness(path) != Openness::Private
+    }
+
     #[test]
     fn exact_paths_are_exact() {
         let public = PublicPaths::new(["/", "/public"]).expect("paths");
         for path in ["/", "/public"] {
-            assert!(public.contains(path), "{path}");
+            assert!(is_public(&public, path), "{path}");
         }
         for path in [
             "",
@@ -118,21 +218,38 @@ mod tests {
             "/public?",
             "/x/../public",
         ] {
-            assert!(!public.contains(path), "{path}");
+            assert!(!is_public(&public, path), "{path}");
         }
     }
 
     #[test]
     fn patterns_are_actix_patterns() {
-        let public = PublicPaths::new(["/docs/{tail:.*}", "/users/{id}", "/v{n:\\d+}/status"])
-            .expect("patterns");
-        for path in ["/docs/", "/docs/a/b", "/users/me", "/v12/status"] {
-            assert!(public.contains(path), "{path}");
+        let public = PublicPaths::new([
+            "/docs/{tail:.*}",
+            "/users/{id}",
+            "/v{n:\\d+}/status",
+            "/blobs",
+            "/blobs/{name}*",
+        ])
+        .expect("patterns");
+        for path in [
+            "/docs/a",
+            "/docs/a/b",
+            "/docs/a/",
+            "/users/me",
+            "/v12/status",
+            "/blobs/",
+            "/blobs/a/b",
+        ] {
+            assert!(is_public(&public, path), "{path}");
         }
         for path in [
             "/docs",
+            "/docs/",
+            "/docs//",
             "/users/",
             "/users/me/x",
+            "/users/me/",
             "/vx/status",
             "/x/docs/a",
             "/docs/../me",
@@ -141,16 +258,67 @@ mod tests {
             "/docs/a\\..\\b",
             "/docs/a%2f..%2Fb",
             "/docs/..%5cb",
+            "/blobs/..",
         ] {
-            assert!(!public.contains(path), "{path}");
+            assert!(!is_public(&public, path), "{path}");
         }
         for path in ["/docs/a..b", "/docs/...", "/docs/.well-known"] {
-            assert!(public.contains(path), "{path}");
+            assert!(is_public(&public, path), "{path}");
         }
     }
 
     #[test]
-    fn what_is_no_path_is_refused() {
+    fn path_is_public_only_if_its_normal_forms_are() {
+        let public = PublicPaths::new([
+            "/docs",
+            "/docs/{tail:.*}",
+            "/users/{id:[^m].*}",
+            "/files/{tail:.*}",
+            "/exact",
+            "/exact/",
+            "/a/{b:.*}/c",
+        ])
+        .expect("patterns");
+        for (path, expected) in [
+            ("/docs", Openness::Public),
+            ("/docs/", Openness::Public),
+            ("/docs//", Openness::Public),
+            ("/docs/x", Openness::Public),
+            ("/docs/x//y/", Openness::Public),
+            ("/exact", Openness::Public),
+            ("/exact/", Openness::Public),
+            ("/files/x", Openness::Public),
+            ("/files/", Openness::Private),
+            ("/files//", Openness::Private),
+            ("/users/x", Openness::Public),
+            ("/users//me", Openness::Private),
+            ("/users//x", Openness::Public),
+            ("/a/b/c", Openness::PublicAsItIs),
+            ("/a//c", Openness::Private),
+            ("/a/b/c/", Openness::Private),
+        ] {
+            assert_eq!(public.openness(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn exact_path_whose_normal_form_is_private_is_rejected_with_what_to_add() {
+        for (path, add) in [
+            ("/docs/", "add \"/docs\""),
+            ("/docs//", "add \"/docs/\""),
+            ("/a//b", "add \"/a/b\""),
+            ("//", "add \"/\""),
+        ] {
+            let (named, problem) = PublicPaths::new([path, "/x"]).expect_err(path);
+            assert_eq!(named, path);
+            assert!(problem.ends_with(add), "{path}: {problem}");
+        }
+        PublicPaths::new(["/docs/", "/docs"]).expect("both forms");
+        PublicPaths::new(["/docs/", "/{any}"]).expect("a pattern matches the other form");
+    }
+
+    #[test]
+    fn invalid_path_is_rejected() {
         for path in [
             "",
             "docs",
@@ -160,17 +328,35 @@ mod tests {
             "/a#b",
             "/a?b/{x}",
             "/docs/*",
+            "/static*",
             "/a%20b",
             "/caf%C3%A9/{x}",
             "/a/../b",
+            "/{x}/..",
             "/..",
             "/{",
             "/{a",
+            "/a}",
             "/{a}/{a}",
             "/{a:[}",
+            "/{a:\\p{NoSuchClass}}",
         ] {
             let Err((named, _)) = PublicPaths::new(["/ok", path]) else { panic!("{path}") };
             assert_eq!(named, path);
+        }
+    }
+
+    #[test]
+    fn forms_are_those_of_normalize_path() {
+        for (path, merged, trimmed) in [
+            ("/", "/", "/"),
+            ("//", "/", "/"),
+            ("/a", "/a", "/a"),
+            ("/a/", "/a/", "/a"),
+            ("//a//b//", "/a/b/", "/a/b"),
+        ] {
+            assert_eq!(merge_slashes(path), merged);
+            assert_eq!(trim(path), trimmed);
         }
     }
 }

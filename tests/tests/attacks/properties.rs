@@ -291,8 +291,9 @@ fn public_paths_are_as_actix_resources() {
     for patterns in [
         &["/"][..],
         &["/public"],
-        &["/public/"],
+        &["/public", "/public/"],
         &["/docs/{tail:.*}"],
+        &["/docs", "/docs/{tail}*"],
         &["/users/{id}"],
         &["/users/{id:\\d+}", "/a"],
         &["/users/{id:[^m].*}"],
@@ -314,17 +315,179 @@ fn public_paths_are_as_actix_resources() {
             .run(&path(), |(raw, seen)| {
                 let request = TestRequest::with_uri(&raw).to_request();
                 let status = system.block_on(call_service(&app, request)).status().as_u16();
-                // Patterns never take a path that names another: some handlers would follow it.
+                // A pattern never matches a path that names another: some handlers resolve it.
                 let dots = seen.replace("%2F", "/").split('/').any(|one| one == "." || one == "..");
-                let matches = |definition: &ResourceDef| {
-                    definition.is_match(&seen) && !(dots && is_pattern(definition))
+                let matches = |path: &str| {
+                    definitions.iter().any(|definition| {
+                        definition.is_match(path) && !(dots && is_pattern(definition))
+                    })
                 };
-                let public = definitions.iter().any(matches);
+                // What `NormalizePath` could make of it is public too.
+                let segments: Vec<&str> = seen.split('/').filter(|one| !one.is_empty()).collect();
+                let trimmed = format!("/{}", segments.join("/"));
+                let is_slashed = seen.ends_with('/') && !segments.is_empty();
+                let merged = format!("{trimmed}{}", if is_slashed { "/" } else { "" });
+                let public = [&seen, &trimmed, &merged].into_iter().all(|path| matches(path));
                 prop_assert_eq!(status, if public { 200 } else { 400 }, "{} as {}", raw, seen);
                 Ok(())
             })
             .unwrap();
     }
+}
+
+/// A piece of a pattern: text that stands for itself, or a segment in braces.
+#[derive(Clone, Debug)]
+enum Piece {
+    Text(String),
+    Segment(String),
+}
+
+fn piece() -> impl Strategy<Value = Piece> {
+    let text = prop::sample::select(vec![
+        "/", "/", "/docs", "/files/", "docs", "a", "thumb*", "*", "}", "{", "(", ")", "|", "[",
+        "]", "^", "$", "\\", ".", ".*", "-", "\n", "#",
+    ]);
+    let name = prop_oneof![
+        9 => prop::sample::select(vec!["a", "b", "c", "d", "tail"]),
+        1 => prop::sample::select(vec!["", "a b", "a>.*)|(?P<b", "a>", "*", "1", "a[0]"]),
+    ];
+    let expression = prop::collection::vec(
+        prop::sample::select(vec![
+            "a",
+            "x",
+            ".",
+            ".*",
+            ".+",
+            "\\d+",
+            "[^/]+",
+            "[a-z]",
+            "(",
+            ")",
+            "|",
+            "[",
+            "]",
+            "[^",
+            "\\",
+            "?",
+            "*",
+            "+",
+            "^",
+            "$",
+            "#",
+            "\n",
+            "(?x)",
+            "(?i)",
+            "(?P<q>",
+            ")|(",
+            ")|(?P<z>.*",
+            "{1,2}",
+            "/",
+            ":",
+        ]),
+        0..5,
+    );
+    prop_oneof![
+        3 => text.prop_map(|text| Piece::Text(text.to_owned())),
+        1 => name.clone().prop_map(|name| Piece::Segment(format!("{{{name}}}"))),
+        1 => name.clone().prop_map(|name| Piece::Segment(format!("{{{name}:.*}}"))),
+        2 => (name, expression).prop_map(|(name, expression)| {
+            Piece::Segment(format!("{{{name}:{}}}", expression.concat()))
+        }),
+    ]
+}
+
+/// Some pieces, and paths that are like them: each piece is kept, left out or replaced.
+fn pattern_and_paths() -> impl Strategy<Value = (String, Vec<String>)> {
+    let fill = prop_oneof![
+        4 => Just(None),
+        6 => prop::sample::select(vec![
+            "", "a", "x", "7", "a/b", "admin", "/", "/docs", "thumb", "thumb*", "*", ")", "]", "\n",
+        ]).prop_map(Some),
+    ];
+    prop::collection::vec(piece(), 0..6).prop_flat_map(move |pieces| {
+        let path = prop::collection::vec(fill.clone(), pieces.len() + 1).prop_map({
+            let pieces = pieces.clone();
+            move |fills| {
+                let parts = pieces.iter().zip(&fills).map(|(piece, fill)| match (piece, fill) {
+                    (Piece::Text(text), None) => text.as_str(),
+                    (Piece::Segment(_), None) => "a",
+                    (_, Some(fill)) => fill,
+                });
+                let more = fills.last().copied().flatten().unwrap_or_default();
+                format!("/{}{more}", parts.collect::<String>())
+            }
+        });
+        let texts = pieces.into_iter().map(|piece| match piece {
+            Piece::Text(text) | Piece::Segment(text) => text,
+        });
+        (Just(format!("/{}", texts.collect::<String>())), prop::collection::vec(path, 12))
+    })
+}
+
+/// The texts outside the braces of a pattern, with an empty one at an end that is a segment.
+fn texts(pattern: &str) -> Vec<String> {
+    let (mut texts, mut depth) = (vec![String::new()], 0_i32);
+    let pattern = if pattern.ends_with("}*") { &pattern[..pattern.len() - 1] } else { pattern };
+    for character in pattern.chars() {
+        match character {
+            '{' => {
+                depth += 1;
+                if depth == 1 {
+                    texts.push(String::new());
+                }
+            }
+            '}' if depth > 0 => depth -= 1,
+            other if depth == 0 => texts.last_mut().unwrap().push(other),
+            _ => {}
+        }
+    }
+    texts
+}
+
+/// Whether a path contains these texts in their order, the first at its start and the last at its end.
+fn contains_in_order(path: &str, texts: &[String]) -> bool {
+    let [first, middle @ .., last] = texts else { return path == texts[0] };
+    let mut rest = path.strip_prefix(first.as_str());
+    for text in middle {
+        rest = rest.and_then(|rest| Some(&rest[rest.find(text.as_str())? + text.len()..]));
+    }
+    rest.is_some_and(|rest| rest.ends_with(last.as_str()))
+}
+
+/// A pattern of `public_paths` opens only paths that contain its text, however actix reads it.
+#[test]
+fn public_pattern_opens_only_paths_that_contain_its_text() {
+    let system = actix_web::rt::System::new();
+    let (accepted, opened) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+    let encode = |path: &str| {
+        let encode = |byte: u8| match byte {
+            b'/' | b'-' | b'.' | b'_' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        };
+        path.bytes().map(encode).collect::<String>()
+    };
+    runner(8_000)
+        .run(&pattern_and_paths(), |(pattern, paths)| {
+            let Ok(oauth2) = with_secret().public_paths([&pattern]).build() else { return Ok(()) };
+            accepted.set(accepted.get() + 1);
+            let app = App::new().default_service(web::to(HttpResponse::Ok)).wrap(oauth2);
+            let app = system.block_on(init_service(app));
+            let texts = texts(&pattern);
+            for path in paths {
+                let request = TestRequest::with_uri(&encode(&path)).to_request();
+                if system.block_on(call_service(&app, request)).status().is_success() {
+                    opened.set(opened.get() + 1);
+                    let contains = contains_in_order(&path, &texts);
+                    prop_assert!(contains, "{:?} opens {:?}", pattern, path);
+                }
+            }
+            Ok(())
+        })
+        .unwrap();
+    let (accepted, opened) = (accepted.get(), opened.get());
+    assert!(accepted > 1_000 && opened > 1_000, "too few to mean anything: {accepted}, {opened}");
 }
 
 /// A time claim: sane and near, or anything else.

@@ -4,6 +4,7 @@
 
 mod algorithms;
 mod answers;
+mod attribute_order;
 mod claims;
 mod configuration;
 mod cors;

@@ -12,7 +12,8 @@ use std::sync::{
 use actix_web::{App, FromRequest, HttpRequest, HttpResponse, HttpServer, get, post, web};
 use futures_util::StreamExt;
 use oauth2_actix::{
-    Algorithm, Claims, OAuth2, Provider, all, any, any_of, require, require_claim, require_scope,
+    Algorithm, ClaimValue, Claims, OAuth2, Provider, all, any, any_of, require, require_claim,
+    require_scope,
     testing::{LocalServer, Token},
 };
 use oauth2_actix_tests::{
@@ -73,6 +74,82 @@ async fn one_of(runs: Runs) -> HttpResponse {
 #[require_claim("/realm_access/roles", all("a", "b"))]
 async fn all_of(runs: Runs) -> HttpResponse {
     run(&runs)
+}
+
+mod roles {
+    pub const ADMIN: &str = "admin";
+}
+
+mod constants {
+    use super::{ClaimValue, HttpResponse, Runs, get, require_claim, require_scope, run};
+
+    /// Named like what the attributes' output could name.
+    pub const REQUIREMENT: &str = "admin";
+    pub const ORDERS_READ: &str = "orders:read";
+    const ROLES: &str = "/realm_access/roles";
+    const LEVEL: u8 = 7;
+    const LOWEST: i64 = i64::MIN;
+    const HIGHEST: u64 = u64::MAX;
+    const ACTIVE: bool = true;
+
+    pub struct Scopes;
+
+    impl Scopes {
+        pub const WRITE: &'static str = "orders:write";
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    pub enum Role {
+        Support,
+        Owner,
+    }
+
+    impl From<Role> for ClaimValue {
+        fn from(role: Role) -> Self {
+            Self::from(match role {
+                Role::Support => "support",
+                Role::Owner => "owner",
+            })
+        }
+    }
+
+    #[get("/constants")]
+    #[require_claim("role", REQUIREMENT)]
+    #[require_claim("active", ACTIVE)]
+    pub async fn one(runs: Runs) -> HttpResponse {
+        run(&runs)
+    }
+
+    #[get("/constants-mixed")]
+    #[require_claim(ROLES, any_of(REQUIREMENT, "root", Role::Support, Role::Owner))]
+    #[require_claim("level", any_of(LEVEL, LOWEST, HIGHEST, -8))]
+    pub async fn mixed(runs: Runs) -> HttpResponse {
+        run(&runs)
+    }
+
+    #[get("/constants-all")]
+    #[require_claim(ROLES, all_of(["a", super::roles::ADMIN]))]
+    #[require_claim(ROLES)]
+    pub async fn all(runs: Runs) -> HttpResponse {
+        run(&runs)
+    }
+
+    #[require_scope(ORDERS_READ, Scopes::WRITE, "orders:list")]
+    pub async fn scopes(runs: Runs) -> HttpResponse {
+        run(&runs)
+    }
+
+    #[get("/constants-any-scope")]
+    #[require_scope(any_of([ORDERS_READ, "orders:admin"]))]
+    pub async fn any_scope(runs: Runs) -> HttpResponse {
+        run(&runs)
+    }
+
+    #[get("/scope-array")]
+    #[require_scope(["a", "b"])]
+    pub async fn array(runs: Runs) -> HttpResponse {
+        run(&runs)
+    }
 }
 
 #[require_scope("orders:read")]
@@ -281,6 +358,12 @@ fn configure(config: &mut web::ServiceConfig) {
         .service(named_like_locals::claims)
         .service(named_like_locals::request)
         .service(named_like_locals::config)
+        .service(constants::one)
+        .service(constants::mixed)
+        .service(constants::all)
+        .service(constants::any_scope)
+        .service(constants::array)
+        .route("/constants-scopes", web::get().to(constants::scopes))
         .service(
             web::scope("/wrapped")
                 .wrap(all([
@@ -372,6 +455,16 @@ async fn whoever_satisfies_the_demand_runs_the_handler() {
         ("/wrapped", json!({"scope": "staff", "active": true})),
         ("/wrapped-resource", json!({"tenant": "ours"})),
         ("/public-admin", admin.clone()),
+        ("/constants", json!({"role": "admin", "active": true})),
+        ("/constants-mixed", json!({"realm_access": {"roles": ["admin"]}, "level": 7})),
+        ("/constants-mixed", json!({"realm_access": {"roles": "root"}, "level": i64::MIN})),
+        ("/constants-mixed", json!({"realm_access": {"roles": ["owner"]}, "level": u64::MAX})),
+        ("/constants-mixed", json!({"realm_access": {"roles": ["x", "support"]}, "level": -8})),
+        ("/constants-all", json!({"realm_access": {"roles": ["admin", "a"]}})),
+        ("/constants-scopes", json!({"scope": "orders:list orders:read orders:write"})),
+        ("/constants-any-scope", json!({"scope": "orders:read"})),
+        ("/constants-any-scope", json!({"scope": "orders:admin"})),
+        ("/scope-array", json!({"scope": "b a"})),
     ] {
         let answer = setup.ask(path, claims).await;
         assert_eq!(answer.status, 200, "{path} {answer:?}");
@@ -414,6 +507,18 @@ async fn whoever_does_not_is_403_and_runs_nothing() {
         ("/wrapped", json!({"active": true}), "staff"),
         ("/wrapped-resource", json!({}), ""),
         ("/public-admin", json!({}), ""),
+        ("/constants", json!({"role": "REQUIREMENT", "active": true}), ""),
+        ("/constants", json!({"role": "admin", "active": false}), ""),
+        ("/constants-mixed", json!({"realm_access": {"roles": ["x"]}, "level": 7}), ""),
+        ("/constants-mixed", json!({"realm_access": {"roles": "root"}, "level": "7"}), ""),
+        ("/constants-all", json!({"realm_access": {"roles": ["a"]}}), ""),
+        (
+            "/constants-scopes",
+            json!({"scope": "orders:read orders:write"}),
+            "orders:read orders:write orders:list",
+        ),
+        ("/constants-any-scope", json!({"scope": "orders:list"}), "orders:read orders:admin"),
+        ("/scope-array", json!({"scope": "a"}), "a b"),
     ] {
         let answer = setup.ask(path, claims.clone()).await;
         assert_eq!(answer.status, 403, "{path} {claims}");

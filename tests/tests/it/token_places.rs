@@ -239,6 +239,7 @@ async fn a_cookie_from_the_right_origin() {
         (refused.as_str(), "1008 token expired"),
         (&two, "1008 invalid request"),
         ("__Host-token=", "1008 token missing"),
+        ("__Host-token=\"\"", "1008 token missing"),
         ("__Host-token", "1008 token missing"),
         ("x__Host-token=y; __host-token=z", "1008 token missing"),
     ] {
@@ -254,6 +255,34 @@ async fn a_cookie_from_the_right_origin() {
         .header("cookie", cookie)
         .header("origin", origins[0]);
     assert_eq!(client::send(request).await.status, 400);
+}
+
+/// As browsers send it after a logout.
+#[tokio::test]
+async fn empty_cookie_beside_a_token_elsewhere_is_no_second_token() {
+    let oauth2 = builder()
+        .token_from_subprotocol()
+        .token_from_query(TokenRequests::WebSocket)
+        .token_from_cookie("t", ["https://app.example.com"]);
+    let server = serve(oauth2);
+    let (pair, bearer) = (format!("bearer, {}", good()), format!("Bearer {}", good()));
+    let query = format!("/chat?access_token={}", good());
+    let cookie = format!("t={}", good());
+    let origin = ("origin", "https://app.example.com");
+    for empty in ["t=", "x=y; t=; z", "t=\"\""] {
+        for (path, headers, protocol) in [
+            ("/chat", [("cookie", empty), ("sec-websocket-protocol", &pair)], "bearer"),
+            ("/chat", [("cookie", empty), ("authorization", &bearer)], ""),
+            (&query, [("cookie", empty), origin], ""),
+        ] {
+            assert_eq!(open(&server, path, &headers).await, heard("hello", protocol), "{empty}");
+        }
+        let both = format!("{cookie}; {empty}");
+        let headers = [("cookie", both.as_str()), origin];
+        assert_eq!(open(&server, "/chat", &headers).await, heard("hello", ""), "{both}");
+    }
+    let headers = [("cookie", cookie.as_str()), origin];
+    assert_eq!(open(&server, &query, &headers).await, heard("1008 invalid request", ""));
 }
 
 #[tokio::test]

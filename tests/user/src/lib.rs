@@ -32,6 +32,25 @@ async fn undocumented() -> &'static str {
     "up"
 }
 
+const ADMIN: &str = "admin";
+
+/// By constants, among literals.
+#[require_scope(any_of(ADMIN, "root"))]
+#[get("/constants")]
+#[require_claim("role", any_of("admin", ADMIN, "root"))]
+async fn constants() -> HttpResponse {
+    HttpResponse::NoContent().finish()
+}
+
+/// Public, beside a lint that another tool reads.
+#[public]
+#[rustfmt::skip]
+#[must_use]
+#[get("/amid")]
+async fn amid() -> &'static str {
+    "up"
+}
+
 /// For administrators.
 #[get("/admin")]
 #[require_claim("role", any("admin", "root"))]
@@ -56,6 +75,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(undocumented)
         .service(several)
         .service(admin)
+        .service(constants)
+        .service(amid)
         .route("/plain", web::get().to(plain));
 }
 
@@ -80,6 +101,8 @@ mod tests {
             ("/one/7", 200, 200),
             ("/two/7", 400, 404),
             ("/admin", 400, 204),
+            ("/constants", 400, 204),
+            ("/amid", 200, 200),
             ("/plain", 400, 204),
         ] {
             let request = test::TestRequest::get().uri(path);
@@ -101,6 +124,7 @@ mod tests {
         assert_eq!(
             surface,
             [
+                "GET /amid oauth2_actix_tests_user::amid",
                 "GET /health oauth2_actix_tests_user::health",
                 "GET /one/{id} oauth2_actix_tests_user::several",
                 "DELETE /two/{id} oauth2_actix_tests_user::several",

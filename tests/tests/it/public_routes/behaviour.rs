@@ -107,6 +107,24 @@ fn answers_of_public_handlers_are_their_own() {
     assert_eq!(setup.ask("GET", "/claims", &[&bearer]).body, "test");
 }
 
+#[test]
+fn query_is_a_routing_macro_like_the_others() {
+    check(
+        "query",
+        |app| {
+            app.service(search).service(web::scope("/api").service(find));
+        },
+        &["QUERY /search", "QUERY /api/find", "GET /api/find"],
+        &["GET /search", "POST /api/find", "query /search"],
+    );
+    let methods = |pattern: &str| {
+        let routes = public_routes().filter(move |route| route.pattern() == pattern);
+        routes.flat_map(|route| route.methods()).copied().collect::<Vec<_>>()
+    };
+    assert_eq!(methods("/search"), ["QUERY"]);
+    assert_eq!(methods("/find"), ["GET", "QUERY"]);
+}
+
 #[tokio::test]
 async fn head_and_options() {
     let setup = Setup::new(|app| {

@@ -13,7 +13,7 @@ use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer, Resource, Responder, delete, get,
     guard::{self, GuardContext},
     middleware::{Condition, NormalizePath, TrailingSlash, from_fn},
-    post, route, routes,
+    post, query, route, routes,
     web::{self, Data, ServiceConfig},
 };
 use oauth2_actix::{
@@ -103,6 +103,20 @@ async fn guarded() -> &'static str {
 #[get("/one")]
 #[post("/two")]
 async fn several() -> &'static str {
+    "public"
+}
+
+#[public]
+#[query("/search")]
+async fn search() -> &'static str {
+    "public"
+}
+
+#[public]
+#[routes]
+#[get("/find")]
+#[query("/find")]
+async fn find() -> &'static str {
     "public"
 }
 

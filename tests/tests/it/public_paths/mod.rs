@@ -1,22 +1,25 @@
 //! Public paths are decided on the path that the router sees.
 
-use actix_web::{App, HttpServer};
-use oauth2_actix::{Algorithm, OAuth2, Provider, testing::LocalServer};
+mod rewritten;
+
+use actix_web::{App, HttpResponse, HttpServer, web};
+use oauth2_actix::{Algorithm, BuildError, OAuth2, Provider, testing::LocalServer};
 use oauth2_actix_tests::{
     api::Api,
     client::{Answer, raw, raw_get},
     keys::key,
 };
 
-fn start(paths: &[&str]) -> Api {
+fn policy(paths: &[&str]) -> Result<OAuth2, BuildError> {
     let keys = key(Algorithm::ES256).jwk_set();
-    Api::start(
-        OAuth2::builder()
-            .provider("test", Provider::new().issuer("https://idp.test").audience("api").keys(keys))
-            .public_paths(paths.iter().copied())
-            .build()
-            .unwrap(),
-    )
+    OAuth2::builder()
+        .provider("test", Provider::new().issuer("https://idp.test").audience("api").keys(keys))
+        .public_paths(paths.iter().copied())
+        .build()
+}
+
+fn start(paths: &[&str]) -> Api {
+    Api::start(policy(paths).unwrap())
 }
 
 fn ask(api: &Api, method: &str, path: &str) -> Answer {
@@ -36,7 +39,7 @@ fn refused(answer: &Answer, what: &str) {
 
 #[test]
 fn exact_paths_and_patterns_for_every_method() {
-    let api = start(&["/", "/public", "/docs/{tail:.*}"]);
+    let api = start(&["/", "/public", "/docs", "/docs/{tail:.*}"]);
     for path in ["/", "/public", "/docs/", "/docs/a/b", "/public?x=/me", "/%70ublic"] {
         for method in ["GET", "POST", "DELETE"] {
             assert_eq!(status(&api, method, path), 200, "{method} {path}");
@@ -60,6 +63,8 @@ fn whatever_else_needs_a_token() {
         "/PUBLIC",
         "//public",
         "/docs",
+        "/docs/",
+        "/docs//",
         "/xdocs/a",
         "/me?/public",
         "/me%3F/public",
@@ -110,12 +115,7 @@ fn headers_and_upgrades_open_nothing() {
 
 #[test]
 fn files_beside_a_public_pattern_stay_private() {
-    let keys = key(Algorithm::ES256).jwk_set();
-    let oauth2 = OAuth2::builder()
-        .provider("test", Provider::new().issuer("https://idp.test").audience("api").keys(keys))
-        .public_paths(["/src/{tail:.*}"])
-        .build()
-        .unwrap();
+    let oauth2 = policy(&["/src/{tail:.*}"]).unwrap();
     let server = LocalServer::start(move |listener| {
         let app = move || {
             App::new()
@@ -136,6 +136,52 @@ fn files_beside_a_public_pattern_stay_private() {
         "/src/%2e%2e%2fCargo.toml",
         "/src/x/../../Cargo.toml",
     ] {
+        refused(&get(path), path);
+    }
+}
+
+/// Texts of patterns that actix reads as something else, each with what it would open.
+#[test]
+fn pattern_that_would_open_other_paths_is_a_build_error() {
+    for (pattern, expected) in [
+        ("/files/{id}/thumb*", "`*` is not a wildcard in actix"),
+        ("/{v}/docs*", "`*` is not a wildcard in actix"),
+        ("/static*", "`*` is not a wildcard in actix"),
+        ("/api/v1/*", "`*` is not a wildcard in actix"),
+        ("/a/{x}*/b", "`*` is not a wildcard in actix"),
+        ("/a/{x:\\d+}*", "a segment with an expression takes no `*`"),
+        ("/{x:a)|(?P<y>.*}", "its parentheses are not balanced"),
+        ("/{a:[}/secret/{b:]}", "unclosed character class"),
+        ("/users/id}", "a `}` without a matching `{`"),
+        ("/docs/", "it can never match, since NormalizePath turns it into \"/docs\""),
+    ] {
+        let error = policy(&["/ok", pattern]).unwrap_err();
+        assert_eq!((error.provider(), error.field()), (None, "public_paths"), "{pattern}");
+        let text = error.to_string();
+        assert!(text.contains(&format!("{pattern:?}: ")), "{text}");
+        assert!(text.contains(expected), "{pattern}: {text}");
+    }
+}
+
+#[test]
+fn tail_in_either_of_actix_s_forms_opens_what_it_says() {
+    let oauth2 = policy(&["/a/{x}*", "/b/{x:.*}"]).unwrap();
+    let server = LocalServer::start(move |listener| {
+        let app = move || {
+            App::new()
+                .route("/a/{x}*", web::get().to(HttpResponse::Ok))
+                .route("/b/{x:.*}", web::get().to(HttpResponse::Ok))
+                .default_service(web::to(HttpResponse::Ok))
+                .wrap(oauth2.clone())
+        };
+        Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+    })
+    .unwrap();
+    let get = |path: &str| raw(server.address(), &raw_get(path, &[]));
+    for path in ["/a/x", "/a/x/y", "/b/x", "/b/x/y"] {
+        assert_eq!(get(path).status, 200, "{path}");
+    }
+    for path in ["/a", "/a/", "/b", "/b/", "/c/x", "/x/a/y", "/a/../c"] {
         refused(&get(path), path);
     }
 }

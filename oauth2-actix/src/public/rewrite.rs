@@ -1,0 +1,86 @@
+//! Notices that a middleware further in changes the path that the router sees.
+//!
+//! What is public by `public_paths` is decided on the path as it arrives here. actix's router decides
+//! as soon as the inner service is called, and before its future is polled: if the path has been
+//! replaced by then, the request went somewhere else, and its future is dropped before a handler
+//! runs.
+
+use std::{
+    cell::Cell,
+    rc::{Rc, Weak as RcWeak},
+    sync::{Arc, Weak},
+};
+
+use actix_web::{
+    HttpMessage,
+    dev::{ServiceRequest, Url},
+    http::Uri,
+};
+use bytes::Bytes;
+
+/// Watches the path of one request.
+#[derive(Debug)]
+pub(crate) struct PathWatch(RcWeak<Watched>);
+
+/// In the extensions of a request whose path is watched. It lives as long as the request.
+#[derive(Debug)]
+struct Watched {
+    /// Ends with the text of the router's path: with the request, or when the path is replaced.
+    path: Weak<()>,
+    /// Whether another `OAuth2` further in replaced it to send the request into a marked scope.
+    is_marked: Cell<bool>,
+}
+
+impl PathWatch {
+    /// Starts to watch. None if the path cannot be watched, or was replaced since another `OAuth2`
+    /// further out started to.
+    pub(crate) fn start(request: &mut ServiceRequest) -> Option<Self> {
+        let outer = request.extensions().get::<Rc<Watched>>().cloned();
+        if let Some(watched) = outer {
+            return watched.is_unchanged().then(|| Self(Rc::downgrade(&watched)));
+        }
+        let url = request.match_info().get_ref();
+        let alive = Arc::new(());
+        let watched = Rc::new(Watched { path: Arc::downgrade(&alive), is_marked: Cell::default() });
+        // The same text, in a buffer that is ours.
+        let text = Bytes::from_owner(Text { uri: url.uri().to_string(), _alive: alive });
+        let same = Url::new(Uri::from_maybe_shared(text).ok()?);
+        if same.path() != url.path() {
+            return None;
+        }
+        *request.match_info_mut().get_mut() = same;
+        let watch = Self(Rc::downgrade(&watched));
+        request.extensions_mut().insert(watched);
+        Some(watch)
+    }
+
+    /// Whether the request was routed by the path that it had, or is gone.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        self.0.upgrade().is_none_or(|watched| watched.is_unchanged())
+    }
+}
+
+impl Watched {
+    fn is_unchanged(&self) -> bool {
+        self.is_marked.get() || self.path.strong_count() > 0
+    }
+}
+
+/// Tells a watch further out that the path is about to be replaced by a marked one, which leads to a
+/// `#[public]` handler or nowhere.
+pub(super) fn will_be_marked(request: &ServiceRequest) {
+    if let Some(watched) = request.extensions().get::<Rc<Watched>>() {
+        watched.is_marked.set(watched.is_unchanged());
+    }
+}
+
+struct Text {
+    uri: String,
+    _alive: Arc<()>,
+}
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        self.uri.as_bytes()
+    }
+}

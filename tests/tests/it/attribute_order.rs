@@ -1,0 +1,418 @@
+//! The attributes beside those of other crates, in any order.
+
+use actix_web::{App, HttpServer, dev::HttpServiceFactory, get, routes, web};
+use oauth2_actix::{
+    Algorithm, OAuth2, Provider, public, require, require_claim, require_scope,
+    testing::{LocalServer, Token},
+};
+use oauth2_actix_tests::{
+    client::{Answer, raw, raw_get},
+    keys::key,
+    log,
+};
+use tracing::instrument;
+use utoipa::OpenApi;
+
+/// The name of the span that `#[instrument]` makes.
+fn span() -> String {
+    tracing::Span::current().metadata().map_or("none", |span| span.name()).to_owned()
+}
+
+fn verified(claims: &oauth2_actix::Claims) -> bool {
+    claims.has_claim("email_verified", true)
+}
+
+#[public]
+#[utoipa::path(responses((status = 200)))]
+#[instrument(target = "oauth2_actix_tests")]
+#[get("/public-0")]
+async fn public_0() -> String {
+    span()
+}
+
+#[public]
+#[instrument(target = "oauth2_actix_tests")]
+#[utoipa::path(responses((status = 200)))]
+#[get("/public-1")]
+async fn public_1() -> String {
+    span()
+}
+
+#[utoipa::path(responses((status = 200)))]
+#[public]
+#[instrument(target = "oauth2_actix_tests")]
+#[get("/public-2")]
+async fn public_2() -> String {
+    span()
+}
+
+#[utoipa::path(responses((status = 200)))]
+#[instrument(target = "oauth2_actix_tests")]
+#[public]
+#[get("/public-3")]
+async fn public_3() -> String {
+    span()
+}
+
+#[instrument(target = "oauth2_actix_tests")]
+#[public]
+#[utoipa::path(responses((status = 200)))]
+#[get("/public-4")]
+async fn public_4() -> String {
+    span()
+}
+
+#[instrument(target = "oauth2_actix_tests")]
+#[utoipa::path(responses((status = 200)))]
+#[public]
+#[get("/public-5")]
+async fn public_5() -> String {
+    span()
+}
+
+#[public]
+#[utoipa::path(responses((status = 200)))]
+#[get("/public-below")]
+#[instrument(target = "oauth2_actix_tests")]
+async fn public_below() -> String {
+    span()
+}
+
+/// Conditions, lints and documentation between them.
+#[public]
+#[cfg(not(any()))]
+#[cfg_attr(not(any()), utoipa::path(responses((status = 200))))]
+#[allow(clippy::unused_async)]
+#[rustfmt::skip]
+#[must_use]
+#[get("/public-amid")]
+#[cfg_attr(not(any()), instrument(target = "oauth2_actix_tests"))]
+async fn public_amid() -> String {
+    span()
+}
+
+#[public]
+#[cfg(any())]
+#[utoipa::path(responses((status = 200)))]
+#[get("/absent")]
+async fn public_absent() -> String {
+    span()
+}
+
+#[public]
+#[instrument(target = "oauth2_actix_tests")]
+#[routes]
+#[get("/public-one")]
+#[get("/public-two")]
+async fn public_routes() -> String {
+    span()
+}
+
+/// Without a routing macro of its own, below or above.
+#[utoipa::path(get, path = "/plain", responses((status = 200)))]
+#[require_scope("read")]
+#[instrument(target = "oauth2_actix_tests")]
+async fn plain() -> String {
+    span()
+}
+
+#[require_scope("read")]
+#[utoipa::path(responses((status = 200)))]
+#[instrument(target = "oauth2_actix_tests")]
+#[get("/demanded-0")]
+async fn demanded_0() -> String {
+    span()
+}
+
+#[require_scope("read")]
+#[utoipa::path(responses((status = 200)))]
+#[get("/demanded-1")]
+#[instrument(target = "oauth2_actix_tests")]
+async fn demanded_1() -> String {
+    span()
+}
+
+#[require_scope("read")]
+#[instrument(target = "oauth2_actix_tests")]
+#[utoipa::path(responses((status = 200)))]
+#[get("/demanded-2")]
+async fn demanded_2() -> String {
+    span()
+}
+
+#[utoipa::path(responses((status = 200)))]
+#[require_scope("read")]
+#[instrument(target = "oauth2_actix_tests")]
+#[get("/demanded-3")]
+async fn demanded_3() -> String {
+    span()
+}
+
+#[utoipa::path(responses((status = 200)))]
+#[require_scope("read")]
+#[get("/demanded-4")]
+#[instrument(target = "oauth2_actix_tests")]
+async fn demanded_4() -> String {
+    span()
+}
+
+#[utoipa::path(responses((status = 200)))]
+#[instrument(target = "oauth2_actix_tests")]
+#[require_scope("read")]
+#[get("/demanded-5")]
+async fn demanded_5() -> String {
+    span()
+}
+
+#[utoipa::path(responses((status = 200)))]
+#[instrument(target = "oauth2_actix_tests")]
+#[get("/demanded-6")]
+#[require_scope("read")]
+async fn demanded_6() -> String {
+    span()
+}
+
+#[utoipa::path(responses((status = 200)))]
+#[get("/demanded-7")]
+#[require_scope("read")]
+#[instrument(target = "oauth2_actix_tests")]
+async fn demanded_7() -> String {
+    span()
+}
+
+#[utoipa::path(responses((status = 200)))]
+#[get("/demanded-8")]
+#[instrument(target = "oauth2_actix_tests")]
+#[require_scope("read")]
+async fn demanded_8() -> String {
+    span()
+}
+
+#[instrument(target = "oauth2_actix_tests")]
+#[require_scope("read")]
+#[utoipa::path(responses((status = 200)))]
+#[get("/demanded-9")]
+async fn demanded_9() -> String {
+    span()
+}
+
+#[instrument(target = "oauth2_actix_tests")]
+#[utoipa::path(responses((status = 200)))]
+#[require_scope("read")]
+#[get("/demanded-10")]
+async fn demanded_10() -> String {
+    span()
+}
+
+#[instrument(target = "oauth2_actix_tests")]
+#[utoipa::path(responses((status = 200)))]
+#[get("/demanded-11")]
+#[require_scope("read")]
+async fn demanded_11() -> String {
+    span()
+}
+
+#[require_claim("role", "admin")]
+#[utoipa::path(responses((status = 200)))]
+#[get("/demanded-claim-0")]
+async fn demanded_claim_0(id: web::Query<Vec<(String, u32)>>) -> String {
+    drop(id);
+    span()
+}
+
+#[utoipa::path(responses((status = 200)))]
+#[require_claim("role", "admin")]
+#[get("/demanded-claim-1")]
+async fn demanded_claim_1(id: web::Query<Vec<(String, u32)>>) -> String {
+    drop(id);
+    span()
+}
+
+#[require(verified)]
+#[utoipa::path(responses((status = 200)))]
+#[get("/demanded-function-0")]
+async fn demanded_function_0(id: web::Query<Vec<(String, u32)>>) -> String {
+    drop(id);
+    span()
+}
+
+#[utoipa::path(responses((status = 200)))]
+#[require(verified)]
+#[get("/demanded-function-1")]
+async fn demanded_function_1(id: web::Query<Vec<(String, u32)>>) -> String {
+    drop(id);
+    span()
+}
+
+#[derive(OpenApi)]
+#[openapi(paths(
+    public_0,
+    public_1,
+    public_2,
+    public_3,
+    public_4,
+    public_5,
+    public_below,
+    public_amid,
+    demanded_0,
+    demanded_1,
+    demanded_2,
+    demanded_3,
+    demanded_4,
+    demanded_5,
+    demanded_6,
+    demanded_7,
+    demanded_8,
+    demanded_9,
+    demanded_10,
+    demanded_11,
+    demanded_claim_0,
+    demanded_claim_1,
+    demanded_function_0,
+    demanded_function_1,
+    plain,
+))]
+struct Api;
+
+const PUBLIC: [&str; 10] = [
+    "/public-0",
+    "/public-1",
+    "/public-2",
+    "/public-3",
+    "/public-4",
+    "/public-5",
+    "/public-below",
+    "/public-amid",
+    "/public-one",
+    "/public-two",
+];
+
+const DEMANDED: [&str; 17] = [
+    "/demanded-0",
+    "/demanded-1",
+    "/demanded-2",
+    "/demanded-3",
+    "/demanded-4",
+    "/demanded-5",
+    "/demanded-6",
+    "/demanded-7",
+    "/demanded-8",
+    "/demanded-9",
+    "/demanded-10",
+    "/demanded-11",
+    "/demanded-claim-0",
+    "/demanded-claim-1",
+    "/demanded-function-0",
+    "/demanded-function-1",
+    "/plain",
+];
+
+fn services() -> impl HttpServiceFactory {
+    web::scope("")
+        .service(public_0)
+        .service(public_1)
+        .service(public_2)
+        .service(public_3)
+        .service(public_4)
+        .service(public_5)
+        .service(public_below)
+        .service(public_amid)
+        .service(demanded_0)
+        .service(demanded_1)
+        .service(demanded_2)
+        .service(demanded_3)
+        .service(demanded_4)
+        .service(demanded_5)
+        .service(demanded_6)
+        .service(demanded_7)
+        .service(demanded_8)
+        .service(demanded_9)
+        .service(demanded_10)
+        .service(demanded_11)
+        .service(demanded_claim_0)
+        .service(demanded_claim_1)
+        .service(demanded_function_0)
+        .service(demanded_function_1)
+        .service(public_routes)
+        .route("/plain", web::get().to(plain))
+}
+
+struct Setup(LocalServer);
+
+impl Setup {
+    fn new() -> Self {
+        log::keep();
+        let keys = key(Algorithm::ES256).jwk_set();
+        let provider = Provider::new().issuer("https://idp.test").audience("api").keys(keys);
+        let oauth2 = OAuth2::builder().provider("test", provider).build().unwrap();
+        let server = LocalServer::start(move |listener| {
+            let app = move || App::new().service(services()).wrap(oauth2.clone());
+            Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+        });
+        Self(server.unwrap())
+    }
+
+    fn get(&self, path: &str, token: Option<&str>) -> Answer {
+        let lines = token.map(|token| format!("Authorization: Bearer {token}"));
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        raw(self.0.address(), &raw_get(path, &lines))
+    }
+}
+
+#[test]
+fn public_beside_other_attributes_in_any_order_is_public_and_has_their_effects() {
+    let setup = Setup::new();
+    let token = Token::new("https://idp.test", "api").sign(key(Algorithm::ES256));
+    for path in PUBLIC {
+        let span = if path.ends_with("-one") || path.ends_with("-two") {
+            "public_routes".to_owned()
+        } else {
+            path[1..].replace('-', "_")
+        };
+        for token in [None, Some(token.as_str())] {
+            let answer = setup.get(path, token);
+            assert_eq!((answer.status, answer.body.as_str()), (200, span.as_str()), "{path}");
+        }
+    }
+    assert_eq!(setup.get("/absent", None).status, 400);
+    let listed = oauth2_actix::public_routes()
+        .filter(|route| route.handler().contains("::attribute_order::"))
+        .count();
+    assert_eq!(listed, PUBLIC.len());
+}
+
+#[test]
+fn requirement_beside_other_attributes_in_any_order_is_checked_and_they_have_their_effects() {
+    let setup = Setup::new();
+    let token = |scope: &str, role: &str| {
+        Token::new("https://idp.test", "api")
+            .claim("scope", scope)
+            .claim("role", role)
+            .claim("email_verified", scope == "read")
+            .sign(key(Algorithm::ES256))
+    };
+    let (good, bad) = (token("read", "admin"), token("write", "user"));
+    for path in DEMANDED {
+        let answer = setup.get(path, Some(&good));
+        assert_eq!((answer.status, answer.body), (200, span_of(path)), "{path}");
+        assert_eq!(setup.get(path, Some(&bad)).status, 403, "{path}");
+        assert_eq!(setup.get(path, None).status, 400, "{path}");
+    }
+}
+
+fn span_of(path: &str) -> String {
+    if path.starts_with("/demanded-claim") || path.starts_with("/demanded-function") {
+        "none".to_owned()
+    } else {
+        path[1..].replace('-', "_")
+    }
+}
+
+#[test]
+fn every_handler_under_utoipa_path_is_in_the_document() {
+    let document = Api::openapi();
+    for path in PUBLIC.iter().chain(&DEMANDED) {
+        let is_described = !path.ends_with("-one") && !path.ends_with("-two");
+        assert_eq!(document.paths.paths.contains_key(*path), is_described, "{path}");
+    }
+}

@@ -1,0 +1,10 @@
+use actix_web::get;
+use oauth2_actix::require_scope;
+
+#[get("/")]
+#[require_scope("a" "b")]
+async fn handler() -> &'static str {
+    "x"
+}
+
+fn main() {}
