@@ -33,6 +33,7 @@ use crate::{
 #[serde(rename_all = "snake_case")]
 pub enum QueryToken {
     /// For WebSocket upgrades only, whose address a browser shows nowhere.
+    #[serde(rename = "websocket", alias = "web_socket")]
     WebSocket,
     /// For every request: for `EventSource`, and for links to downloads.
     EveryRequest,
@@ -47,8 +48,7 @@ pub(crate) struct TokenPlaces {
 }
 
 /// A cookie that holds a token, and from where it may be used.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct CookieToken {
     pub(crate) name: String,
     /// Browsers send cookies whoever asks: these say who may (RFC 6455 §10.2).
@@ -115,7 +115,10 @@ impl TokenPlaces {
             return Err(fault(format!("{name:?} is no name of a cookie")));
         }
         if origins.is_empty() {
-            return Err(fault("there is no origin from which it may be used".to_owned()));
+            return Err(fault(
+                "there is no origin from which it may be used: `origins` must name at least one"
+                    .to_owned(),
+            ));
         }
         match origins.iter().find(|origin| !is_origin(origin)) {
             None => Ok(()),
