@@ -107,6 +107,22 @@ impl FromStr for Algorithm {
     }
 }
 
+impl TryFrom<&str> for Algorithm {
+    type Error = UnknownAlgorithm;
+
+    fn try_from(name: &str) -> Result<Self, UnknownAlgorithm> {
+        name.parse()
+    }
+}
+
+impl TryFrom<String> for Algorithm {
+    type Error = UnknownAlgorithm;
+
+    fn try_from(name: String) -> Result<Self, UnknownAlgorithm> {
+        name.parse()
+    }
+}
+
 impl<'de> Deserialize<'de> for Algorithm {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)

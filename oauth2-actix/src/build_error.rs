@@ -1,60 +1,324 @@
-//! What is wrong with a configuration.
+//! The error of a configuration: every fault in it, each with its kind, provider and setting.
 
-use std::fmt;
+use std::{borrow::Cow, fmt, io};
 
-/// What is wrong with a configuration: which provider, which field, and why.
+/// A configuration that cannot be used, with every fault that was found in it.
+///
+/// `Display` and `Debug` print the same text: the faults, separated by `"; "`. The alternate forms,
+/// `{error:#}` and `{error:#?}`, print one fault per line.
 ///
 /// ```
-/// use oauth2_actix::{OAuth2, Provider};
+/// use oauth2_actix::{BuildErrorKind, OAuth2, Provider};
 ///
 /// let error = OAuth2::builder()
 ///     .provider("google", Provider::new().issuer("https://accounts.google.com"))
+///     .realm("")
 ///     .build()
 ///     .unwrap_err();
-/// assert_eq!(error.provider(), Some("google"));
-/// assert_eq!(error.field(), "audience");
-/// assert_eq!(error.to_string(), "provider \"google\": audience: it is missing");
+/// let faults: Vec<_> = error.faults().map(|fault| (fault.kind(), fault.field())).collect();
+/// assert_eq!(
+///     faults,
+///     [
+///         (BuildErrorKind::Empty, "realm"),
+///         (BuildErrorKind::Missing, "audience"),
+///         (BuildErrorKind::Missing, "keys"),
+///     ]
+/// );
+/// assert!(error.to_string().contains("provider \"google\": audience: missing"));
 /// ```
-#[derive(Debug)]
-pub struct BuildError {
+///
+/// In a `main` that returns `std::io::Result`, `?` turns it into an [`io::Error`] of the kind
+/// [`InvalidInput`](io::ErrorKind::InvalidInput).
+#[derive(Clone, PartialEq, Eq)]
+pub struct BuildError(
+    /// At least one.
+    Vec<BuildFault>,
+);
+
+/// One fault of a configuration: see [`BuildError::faults`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct BuildFault {
     provider: Option<String>,
-    field: &'static str,
-    problem: String,
+    field: Cow<'static, str>,
+    kind: BuildErrorKind,
+    message: String,
+    /// The setting that an unknown name was probably meant to be.
+    meant: Option<&'static str>,
+}
+
+/// What kind of fault a configuration has: see [`BuildError::kind`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BuildErrorKind {
+    /// A mandatory setting is missing.
+    Missing,
+    /// A text or a list is empty.
+    Empty,
+    /// No setting, provider or value of a fixed list has this name.
+    Unknown,
+    /// A name or a value is there twice.
+    Duplicate,
+    /// The value has another type, such as a list where a number is expected.
+    WrongType,
+    /// A number or a duration is outside its range.
+    OutOfRange,
+    /// Two settings contradict each other.
+    Conflict,
+    /// The value cannot be used for another reason.
+    Invalid,
+    /// The system refused something: a thread, or what an HTTP client needs.
+    System,
 }
 
 impl BuildError {
-    pub(crate) fn of_policy(field: &'static str, problem: impl fmt::Display) -> Self {
-        Self { provider: None, field, problem: problem.to_string() }
+    /// A fault of no single provider. Its kind is [`BuildErrorKind::Invalid`] unless `of_kind` sets
+    /// another.
+    pub(crate) fn of_policy(
+        field: impl Into<Cow<'static, str>>,
+        message: impl fmt::Display,
+    ) -> Self {
+        Self::new(None, field, message)
     }
 
+    /// A fault of a provider. Its kind is [`BuildErrorKind::Invalid`] unless `of_kind` sets
+    /// another.
     pub(crate) fn of_provider(
         provider: &str,
-        field: &'static str,
-        problem: impl fmt::Display,
+        field: impl Into<Cow<'static, str>>,
+        message: impl fmt::Display,
     ) -> Self {
-        Self { provider: Some(provider.to_owned()), field, problem: problem.to_string() }
+        Self::new(Some(provider), field, message)
     }
 
-    /// The provider that is wrongly configured; none if the fault is not one provider's.
+    pub(crate) fn new(
+        provider: Option<&str>,
+        field: impl Into<Cow<'static, str>>,
+        message: impl fmt::Display,
+    ) -> Self {
+        Self(vec![BuildFault {
+            provider: provider.map(str::to_owned),
+            field: field.into(),
+            kind: BuildErrorKind::Invalid,
+            message: message.to_string(),
+            meant: None,
+        }])
+    }
+
+    /// Sets the kind of its faults.
+    pub(crate) fn of_kind(mut self, kind: BuildErrorKind) -> Self {
+        self.0.iter_mut().for_each(|fault| fault.kind = kind);
+        self
+    }
+
+    /// Sets the setting that the unknown name was probably meant to be.
+    pub(crate) fn meant(mut self, setting: &'static str) -> Self {
+        self.0.iter_mut().for_each(|fault| fault.meant = Some(setting));
+        self
+    }
+
+    /// Sets the provider of its faults.
+    pub(crate) fn at(mut self, provider: Option<&str>) -> Self {
+        self.0.iter_mut().for_each(|fault| fault.provider = provider.map(str::to_owned));
+        self
+    }
+
+    /// Every fault; there is at least one. First those of values that could not be read, in the
+    /// order of the configuration.
+    pub fn faults(&self) -> impl ExactSizeIterator<Item = &BuildFault> {
+        self.0.iter()
+    }
+
+    /// The kind of the first fault.
+    #[must_use]
+    pub fn kind(&self) -> BuildErrorKind {
+        self.first().map_or(BuildErrorKind::Invalid, BuildFault::kind)
+    }
+
+    /// The provider of the first fault; `None` if that fault is not a provider's.
+    #[must_use]
+    pub fn provider(&self) -> Option<&str> {
+        self.first().and_then(BuildFault::provider)
+    }
+
+    /// The setting of the first fault: see [`BuildFault::field`].
+    #[must_use]
+    pub fn field(&self) -> &str {
+        self.first().map_or("", BuildFault::field)
+    }
+
+    fn first(&self) -> Option<&BuildFault> {
+        self.0.first()
+    }
+}
+
+impl BuildFault {
+    /// What kind of fault it is.
+    #[must_use]
+    pub fn kind(&self) -> BuildErrorKind {
+        self.kind
+    }
+
+    /// The name of the provider, as it was written; `None` if the fault is not a provider's.
     #[must_use]
     pub fn provider(&self) -> Option<&str> {
         self.provider.as_deref()
     }
 
-    /// The setting, by its name in the serde form.
+    /// The name of the setting in the serde form, with a dot before a member
+    /// (`token_cache.max_entries`), whichever form was used. An unknown name is given as it was
+    /// written. It is `providers` where the provider itself is at fault, such as for its name, and
+    /// empty where the whole configuration is, since it is not a map.
     #[must_use]
     pub fn field(&self) -> &str {
-        self.field
+        &self.field
+    }
+
+    /// What is wrong, and what is expected, without the names of the provider and the setting.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for BuildFault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.provider {
+            // The provider itself, or a setting of it.
+            Some(provider) if self.field == PROVIDERS => {
+                write!(formatter, "provider {provider:?}: {}", self.message)
+            }
+            Some(provider) => {
+                write!(formatter, "provider {provider:?}: {}: {}", self.field, self.message)
+            }
+            None if self.field.is_empty() => formatter.write_str(&self.message),
+            None => write!(formatter, "{}: {}", self.field, self.message),
+        }
+    }
+}
+
+impl fmt::Debug for BuildFault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
     }
 }
 
 impl fmt::Display for BuildError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(provider) = &self.provider {
-            write!(formatter, "provider {provider:?}: ")?;
+        let separator = if formatter.alternate() { "\n" } else { "; " };
+        for (index, fault) in self.0.iter().enumerate() {
+            if index > 0 {
+                formatter.write_str(separator)?;
+            }
+            write!(formatter, "{fault}")?;
         }
-        write!(formatter, "{}: {}", self.field, self.problem)
+        Ok(())
+    }
+}
+
+/// As `Display`: a `main` that returns an error prints its `Debug`.
+impl fmt::Debug for BuildError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
     }
 }
 
 impl std::error::Error for BuildError {}
+
+impl From<BuildError> for io::Error {
+    fn from(error: BuildError) -> Self {
+        Self::new(io::ErrorKind::InvalidInput, error)
+    }
+}
+
+/// The faults found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(Vec<BuildFault>);
+
+impl Faults {
+    pub(crate) fn push(&mut self, error: BuildError) {
+        self.0.extend(error.0);
+    }
+
+    /// Adds a hint to the first fault of a missing setting.
+    pub(crate) fn explain_missing(&mut self, hint: impl fmt::Display) {
+        let missing = self.0.iter_mut().find(|fault| fault.kind == BuildErrorKind::Missing);
+        if let Some(fault) = missing {
+            fault.message.push_str(&format!(" ({hint})"));
+        }
+    }
+
+    pub(crate) fn push_all(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
+    /// The value, or `None` after its faults were added.
+    pub(crate) fn take<T>(&mut self, result: Result<T, BuildError>) -> Option<T> {
+        result.map_err(|error| self.push(error)).ok()
+    }
+
+    /// Adds those faults of `others` that do not follow from the ones found so far: of settings, or
+    /// whole providers, that could not be read, or were written under another name.
+    pub(crate) fn push_uncovered(&mut self, others: Self) {
+        let follows = |other: &BuildFault| {
+            self.0.iter().any(|known| {
+                known.provider == other.provider
+                    && (known.field == other.field
+                        || known.meant == Some(&*other.field)
+                        || (known.provider.is_some() && known.field == PROVIDERS))
+            })
+        };
+        let new: Vec<_> = others.0.into_iter().filter(|other| !follows(other)).collect();
+        self.0.extend(new);
+    }
+
+    /// Whether there is one of this setting of the provider.
+    pub(crate) fn concern(&self, provider: &str, field: &str) -> bool {
+        self.0.iter().any(|fault| fault.provider() == Some(provider) && fault.field == field)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn into_result(self) -> Result<(), BuildError> {
+        if self.0.is_empty() { Ok(()) } else { Err(BuildError(self.0)) }
+    }
+}
+
+impl From<BuildError> for Faults {
+    fn from(error: BuildError) -> Self {
+        Self(error.0)
+    }
+}
+
+/// The setting that holds the providers.
+pub(crate) const PROVIDERS: &str = "providers";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two_faults() -> BuildError {
+        let mut faults = Faults::default();
+        faults.push(BuildError::of_policy("realm", "must not be empty"));
+        faults.push(BuildError::of_provider("p", PROVIDERS, "duplicate provider name"));
+        faults.into_result().expect_err("two faults")
+    }
+
+    #[test]
+    fn debug_prints_what_display_prints() {
+        let error = two_faults();
+        let text = "realm: must not be empty; provider \"p\": duplicate provider name";
+        assert_eq!((error.to_string(), format!("{error:?}")), (text.to_owned(), text.to_owned()));
+        let lines = text.replace("; ", "\n");
+        assert_eq!((format!("{error:#}"), format!("{error:#?}")), (lines.clone(), lines));
+    }
+
+    #[test]
+    fn build_error_as_io_error_keeps_its_text() {
+        let error = io::Error::from(two_faults());
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(error.to_string(), two_faults().to_string());
+        assert!(format!("{error:?}").contains("realm: must not be empty"), "{error:?}");
+    }
+}

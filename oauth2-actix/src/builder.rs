@@ -1,9 +1,9 @@
-//! The configuration in code: `OAuth2Builder` and `Provider`. Everything is checked in `build()`.
+//! The configuration in code: `OAuth2Builder`. Everything is checked in `build()`.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap, HashSet},
     fmt,
-    ops::RangeInclusive,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
@@ -12,12 +12,15 @@ use actix_web::{HttpRequest, HttpResponse};
 use reqwest::Client;
 
 use crate::{
-    BuildError, CryptoLibrary, Error, OAuth2, Provider, Tenants, TokenCache,
+    BuildError, BuildErrorKind, CryptoLibrary, Error, OAuth2, Provider, Tenants, TokenCache,
+    build_error::{Faults, PROVIDERS},
     clock::Clock,
+    config::nearest,
     http_client::AdjustClient,
     key_thread::KeyThread,
+    limits::{COOLDOWN, FETCH_TIMEOUT, KEY_REFRESH, LEEWAY, STALE_WINDOW, TOKEN_AGE},
     policy::{Policy, RefusalHook, in_order},
-    provider_policy::ProviderPolicy,
+    provider_policy::{Defaults, ProviderPolicy},
     public::PublicPaths,
     refusal::DEFAULT_REALM,
     telemetry,
@@ -47,11 +50,11 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Unknown fields and names that stand twice are refused. The serde form has, besides those shown,
-/// `missing_token` (`"bad_request"` or `"unauthorized"`), `max_token_length`, `max_token_age_seconds`,
-/// `token_cache` (false, or a map of `max_entries` and `max_bytes`), `crypto_library`, `stale_window_minutes`,
-/// `unknown_key_cooldown_seconds` and `fetch_timeout_seconds`, and for a provider `audience_claim`,
-/// `require_at_jwt` and `dangerous_allow_http`. `keys` is text, JSON keys, `{"discover": true}` or `{"file": path}`.
+/// Both forms have the same settings, except for what is code (`http_client`, `tenants`,
+/// `on_refusal` and the like). `docs/configuration.md` in the repository lists them, and shows how
+/// to take them from environment variables. Unknown and duplicate names are errors, and null stands
+/// for the default. `OAuth2Builder::try_from` reads a [`serde_json::Value`], with an error whose
+/// faults a program can read.
 #[derive(Clone, Default)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct OAuth2Builder {
@@ -356,92 +359,34 @@ impl OAuth2Builder {
     ///
     /// # Errors
     ///
-    /// [`BuildError`], naming the provider and the setting: something missing, empty, contradictory
-    /// or given twice; a key URL that is not https; keys of which none is usable; a public path
-    /// that can never match; no system resources for the thread or the HTTP client.
+    /// [`BuildError`] with every fault, each with the provider and the setting: something missing,
+    /// empty, contradictory or given twice; a value outside its range; a key URL that is not https;
+    /// keys of which none is usable; a public path that can never match; no system resources for
+    /// the thread or the HTTP client.
     pub fn build(self) -> Result<OAuth2, BuildError> {
+        let mut faults = Faults::default();
         if self.providers.is_empty() && self.tenants.is_none() {
-            return Err(BuildError::of_policy("providers", "there is none"));
+            let problem = "at least one provider is required";
+            faults.push(BuildError::of_policy(PROVIDERS, problem).of_kind(BuildErrorKind::Missing));
         }
-        if let Some(unknown) =
-            self.key_refresh_of.keys().find(|name| self.providers.iter().all(|(n, _)| n != *name))
-        {
-            return Err(BuildError::of_provider(
-                unknown,
-                "key_refresh_minutes",
-                "there is no provider of this name",
-            ));
+        faults.push_all(self.faults());
+        let defaults = self.defaults(&mut faults);
+        let verified = faults.take(self.token_cache.unwrap_or_else(TokenCache::by_default).build());
+        if self.tenants.is_some() {
+            faults.take(defaults.check_for_tenants());
         }
-        if self.leeway > MAX_LEEWAY {
-            return Err(BuildError::of_policy(
-                "leeway_seconds",
-                format_args!("it is more than {} s", MAX_LEEWAY.as_secs()),
-            ));
-        }
-        if self.max_token_age.is_some_and(|age| !TOKEN_AGES.contains(&age)) {
-            let problem = "it is not between 1 s and 365 days";
-            return Err(BuildError::of_policy("max_token_age_seconds", problem));
-        }
-        if self.max_token_length == Some(0) {
-            return Err(BuildError::of_policy("max_token_length", "no token is that short"));
-        }
-        let realm = self.realm.clone().unwrap_or_else(|| DEFAULT_REALM.to_owned());
-        if realm.is_empty() || !realm.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
-            return Err(BuildError::of_policy("realm", "it is not printable ASCII, or empty"));
-        }
-        let public = PublicPaths::new(self.public_paths.iter().map(String::as_str)).map_err(
-            |(path, problem)| {
-                BuildError::of_policy("public_paths", format_args!("{path:?}: {problem}"))
-            },
-        )?;
-        self.token_places.check()?;
-        let verified = self.token_cache.unwrap_or_else(TokenCache::by_default).build()?;
-        telemetry::describe();
-        let defaults = self.defaults()?;
-        if let Some(tenants) = &self.tenants {
-            tenants.check()?;
-            defaults.check_for_tenants()?;
-        }
+        let (providers, by_issuer) = self.resolve(&defaults, &mut faults);
+        faults.into_result()?;
+        let public = self.public().unwrap_or_default();
 
-        let mut providers = Vec::new();
-        let mut seen = HashMap::new();
-        let mut names = HashSet::new();
-        let mut by_issuer: HashMap<String, Vec<usize>> = HashMap::new();
-        for (index, (name, provider)) in self.providers.iter().enumerate() {
-            if !names.insert(name) {
-                return Err(BuildError::of_provider(name, "providers", "this name stands twice"));
-            }
-            let mut provider = provider.clone();
-            provider.key_refresh =
-                provider.key_refresh.or_else(|| self.key_refresh_of.get(name).copied());
-            let policy = ProviderPolicy::new(name, &provider, &defaults)?;
-            let claim = policy.audience_claim.clone();
-            for issuer in provider.issuers {
-                for audience in &policy.audiences {
-                    let pair = (issuer.clone(), audience.clone(), claim.clone());
-                    if let Some(earlier) = seen.insert(pair, name) {
-                        return Err(BuildError::of_provider(
-                            name,
-                            "audience",
-                            format_args!(
-                                "{issuer:?} with {audience:?} is provider {earlier:?} already"
-                            ),
-                        ));
-                    }
-                }
-                by_issuer.entry(issuer).or_default().push(index);
-            }
-            providers.push(Arc::new(policy));
-        }
+        telemetry::describe();
         let has_remote = providers.iter().any(|provider| provider.remote().is_some());
         let keys = if has_remote || self.tenants.is_some() {
-            let names = names.into_iter().cloned().collect();
-            let tenants = self.tenants.map(|tenants| (tenants, names));
+            let names = self.providers.iter().map(|(name, _)| name.clone()).collect();
+            let tenants = self.tenants.clone().map(|tenants| (tenants, names));
             Some(KeyThread::start(defaults, tenants, self.clock.clone()).map_err(|error| {
-                BuildError::of_policy(
-                    "providers",
-                    format_args!("no thread for fetching keys: {error}"),
-                )
+                let problem = format_args!("the thread that fetches keys cannot start: {error}");
+                BuildError::of_policy(PROVIDERS, problem).of_kind(BuildErrorKind::System)
             })?)
         } else {
             None
@@ -453,10 +398,10 @@ impl OAuth2Builder {
             time_limits: TimeLimits { leeway: self.leeway, max_age: self.max_token_age },
             max_token_length: self.max_token_length.unwrap_or(DEFAULT_MAX_TOKEN_LENGTH),
             token_places: self.token_places.if_any(),
-            realm,
+            realm: self.realm.unwrap_or_else(|| DEFAULT_REALM.to_owned()),
             missing_token: self.missing_token,
             public,
-            verified,
+            verified: verified.flatten(),
             on_refusal: self.on_refusal,
             clock: self.clock,
             keys,
@@ -464,17 +409,168 @@ impl OAuth2Builder {
             stray_explained: AtomicBool::new(false),
         })))
     }
+
+    /// Every fault of the settings so far that shows without the keys and without the system: first
+    /// of the policy, then of the providers in turn.
+    pub(crate) fn faults(&self) -> Faults {
+        use BuildErrorKind::{Conflict, Duplicate, Empty, OutOfRange, Unknown};
+        let mut faults = Faults::default();
+        if let Err(unusable) = self.public() {
+            for (path, problem) in unusable {
+                let problem = format_args!("{path:?}: {problem}");
+                faults.push(BuildError::of_policy("public_paths", problem));
+            }
+        }
+        for (limit, value) in [
+            (KEY_REFRESH, self.key_refresh),
+            (LEEWAY, Some(self.leeway)),
+            (TOKEN_AGE, self.max_token_age),
+            (STALE_WINDOW, self.stale_window),
+            (COOLDOWN, self.unknown_key_cooldown),
+            (FETCH_TIMEOUT, self.fetch_timeout),
+        ] {
+            faults.take(limit.check_if_set(None, value));
+        }
+        match self.realm.as_deref() {
+            Some("") => {
+                faults.push(BuildError::of_policy("realm", "must not be empty").of_kind(Empty));
+            }
+            Some(realm) if !realm.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
+                faults.push(BuildError::of_policy("realm", "must be printable ASCII"));
+            }
+            _ => {}
+        }
+        if self.max_token_length == Some(0) {
+            let problem = "must be greater than zero";
+            faults.push(BuildError::of_policy("max_token_length", problem).of_kind(OutOfRange));
+        }
+        #[cfg(feature = "websocket")]
+        faults.take(self.token_places.check());
+        if let Some(tenants) = &self.tenants {
+            faults.take(tenants.check());
+        }
+        for (name, interval) in &self.key_refresh_of {
+            let of_provider = |problem: &dyn fmt::Display| {
+                BuildError::of_provider(name, "key_refresh_minutes", problem)
+            };
+            match self.providers.iter().find(|(known, _)| known == name) {
+                Some((_, provider)) if provider.key_refresh.is_some() => {
+                    let problem = "is set twice: inside the provider and beside `providers`";
+                    faults.push(of_provider(&problem).of_kind(Conflict));
+                }
+                Some(_) => {
+                    faults.take(KEY_REFRESH.check(Some(name), *interval));
+                }
+                None => {
+                    let names = self.providers.iter().map(|(name, _)| name.as_str());
+                    let hint = nearest(name, names)
+                        .map(|meant| format!(", did you mean {meant:?}?"))
+                        .unwrap_or_default();
+                    let problem = format_args!("no provider has this name{hint}");
+                    faults.push(of_provider(&problem).of_kind(Unknown));
+                }
+            }
+        }
+        let mut names = HashSet::new();
+        let mut accepted = HashMap::new();
+        for (name, provider) in &self.providers {
+            if !names.insert(name) {
+                let error = BuildError::of_provider(name, PROVIDERS, "duplicate provider name");
+                faults.push(error.of_kind(Duplicate));
+                continue;
+            }
+            let mut own = provider.faults(Some(name));
+            let namesake = self
+                .providers
+                .iter()
+                .map(|(other, _)| other)
+                .find(|other| *other != name && other.eq_ignore_ascii_case(name));
+            if let Some(other) = namesake {
+                own.explain_missing(format_args!(
+                    "provider {other:?} differs in case only; names from environment variables are in \
+                     lower case"
+                ));
+            }
+            faults.push_all(own);
+            let pairs = provider.issuers.iter().flat_map(|issuer| {
+                provider.audiences.iter().map(move |audience| (issuer, audience))
+            });
+            for (issuer, audience) in pairs {
+                let claim = provider.audience_claim_name();
+                let Some(earlier) = accepted.insert((issuer, audience, claim), name) else {
+                    continue;
+                };
+                let error =
+                    |problem: &dyn fmt::Display| BuildError::of_provider(name, "audience", problem);
+                faults.push(if earlier == name {
+                    let problem =
+                        format_args!("{audience:?} or the issuer {issuer:?} is there twice");
+                    error(&problem).of_kind(Duplicate)
+                } else {
+                    let problem = format_args!(
+                        "tokens of {issuer:?} for {audience:?} are accepted by provider {earlier:?} \
+                         already"
+                    );
+                    error(&problem).of_kind(Conflict)
+                });
+            }
+        }
+        faults
+    }
+
+    fn public(&self) -> Result<PublicPaths, Vec<(&str, Cow<'static, str>)>> {
+        PublicPaths::new(self.public_paths.iter().map(String::as_str))
+    }
+
+    /// The providers with their keys, and for each issuer the indexes of its providers.
+    fn resolve(
+        &self,
+        defaults: &Defaults,
+        faults: &mut Faults,
+    ) -> (Vec<Arc<ProviderPolicy>>, HashMap<String, Vec<usize>>) {
+        let mut providers = Vec::new();
+        let mut by_issuer: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, (name, provider)) in self.providers.iter().enumerate() {
+            let mut provider = provider.clone();
+            provider.key_refresh =
+                provider.key_refresh.or_else(|| self.key_refresh_of.get(name).copied());
+            // Where keys are discovered depends on the issuer.
+            if !faults.concern(name, "issuer") {
+                match ProviderPolicy::new(name, &provider, defaults) {
+                    Ok(policy) => providers.push(Arc::new(policy)),
+                    Err(error) => faults.push_uncovered(error.into()),
+                }
+            }
+            for issuer in provider.issuers {
+                by_issuer.entry(issuer).or_default().push(index);
+            }
+        }
+        (providers, by_issuer)
+    }
 }
 
 impl fmt::Debug for OAuth2Builder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("OAuth2Builder")
+        let mut debug = formatter.debug_struct("OAuth2Builder");
+        debug
             .field("providers", &self.providers)
             .field("public_paths", &self.public_paths)
             .field("key_refresh", &self.key_refresh)
+            .field("key_refresh_of", &self.key_refresh_of)
             .field("leeway", &self.leeway)
-            .finish_non_exhaustive()
+            .field("max_token_age", &self.max_token_age)
+            .field("realm", &self.realm)
+            .field("missing_token", &self.missing_token)
+            .field("max_token_length", &self.max_token_length)
+            .field("token_cache", &self.token_cache)
+            .field("crypto_library", &self.crypto_library)
+            .field("stale_window", &self.stale_window)
+            .field("unknown_key_cooldown", &self.unknown_key_cooldown)
+            .field("fetch_timeout", &self.fetch_timeout)
+            .field("tenants", &self.tenants);
+        #[cfg(feature = "websocket")]
+        debug.field("token_places", &self.token_places);
+        debug.finish_non_exhaustive()
     }
 }
 
@@ -498,6 +594,3 @@ pub enum MissingToken {
 }
 
 const DEFAULT_MAX_TOKEN_LENGTH: usize = 16 * 1024;
-const TOKEN_AGES: RangeInclusive<Duration> =
-    Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 60 * 60);
-const MAX_LEEWAY: Duration = Duration::from_secs(600);

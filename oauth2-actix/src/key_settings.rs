@@ -1,12 +1,12 @@
 //! The settings of how keys are fetched.
 
-use std::{ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use reqwest::{Client, ClientBuilder};
 
 use crate::{
-    BuildError, OAuth2Builder, http_client::Clients, provider_policy::Defaults, throttle::Warnings,
-    verifier::CryptoLibrary,
+    BuildError, BuildErrorKind, OAuth2Builder, build_error::Faults, http_client::Clients,
+    provider_policy::Defaults, throttle::Warnings, verifier::CryptoLibrary,
 };
 
 /// How keys are fetched, and how long they serve.
@@ -133,52 +133,30 @@ impl OAuth2Builder {
         self
     }
 
-    pub(crate) fn defaults(&self) -> Result<Defaults, BuildError> {
-        let within = |field, value: Option<Duration>, default, range: RangeInclusive<Duration>| {
-            let value = value.unwrap_or(default);
-            if range.contains(&value) {
-                Ok(value)
-            } else {
-                let problem =
-                    format!("it is not between {:?} and {:?}", range.start(), range.end());
-                Err(BuildError::of_policy(field, problem))
-            }
-        };
-        if self.stale_window.is_some_and(|window| window > MAX_STALE_WINDOW) {
-            return Err(BuildError::of_policy("stale_window_minutes", "it is more than 365 days"));
-        }
-        let cooldown = within(
-            "unknown_key_cooldown_seconds",
-            self.unknown_key_cooldown,
-            DEFAULT_COOLDOWN,
-            COOLDOWNS,
-        )?;
-        let timeout =
-            within("fetch_timeout_seconds", self.fetch_timeout, DEFAULT_TIMEOUT, TIMEOUTS)?;
+    /// What the policy sets for all providers. Ranges are checked by `faults`.
+    pub(crate) fn defaults(&self, faults: &mut Faults) -> Defaults {
         let clients = match (&self.adjust_client, &self.ready_client) {
-            (Some(_), Some(_)) => {
-                return Err(BuildError::of_policy(
-                    "dangerous_client",
-                    "a ready-made client cannot be adjusted by http_client",
-                ));
-            }
             (adjust, None) => Clients::new(adjust.clone()),
             (None, Some(client)) => Clients::ready_made(client.clone()),
+            (Some(_), Some(client)) => {
+                let problem =
+                    "a ready-made client cannot be adjusted by `http_client`: use one of them";
+                let error = BuildError::of_policy("dangerous_client", problem);
+                faults.push(error.of_kind(BuildErrorKind::Conflict));
+                Clients::ready_made(client.clone())
+            }
         };
-        Ok(Defaults {
+        Defaults {
             key_refresh: self.key_refresh,
             stale_window: self.stale_window,
-            cooldown,
-            timeout,
+            cooldown: self.unknown_key_cooldown.unwrap_or(DEFAULT_COOLDOWN),
+            timeout: self.fetch_timeout.unwrap_or(DEFAULT_TIMEOUT),
             clients: Arc::new(clients),
             crypto: self.crypto_library.unwrap_or_else(CryptoLibrary::by_default),
             tenant_warnings: Arc::new(Warnings::new()),
-        })
+        }
     }
 }
 
-const MAX_STALE_WINDOW: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const DEFAULT_COOLDOWN: Duration = Duration::from_secs(10);
-const COOLDOWNS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
-const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);

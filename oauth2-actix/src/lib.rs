@@ -114,6 +114,7 @@ mod key_status;
 mod key_thread;
 mod key_url;
 mod keys;
+mod limits;
 mod middleware;
 mod oauth2;
 mod object;
@@ -150,7 +151,7 @@ pub use crate::{
         ClaimValue, ClaimValues, Requirement, all, all_of, any, any_of, present, require,
         require_any_scope, require_claim, require_scope,
     },
-    build_error::BuildError,
+    build_error::{BuildError, BuildErrorKind, BuildFault},
     builder::{MissingToken, OAuth2Builder},
     claims::{Claims, OptionalClaims, TypedClaims},
     error::{Difference, Error, ErrorKind},

@@ -1,6 +1,6 @@
 //! The middleware as users hold it: a cheap clone of the finished policy.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, io, sync::Arc};
 
 use futures_util::{StreamExt, stream};
 
@@ -227,7 +227,7 @@ impl OAuth2 {
 }
 
 /// The providers whose keys could not be fetched, each with the cause.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct FetchErrors {
     failures: Vec<(String, String)>,
 }
@@ -250,7 +250,20 @@ impl fmt::Display for FetchErrors {
     }
 }
 
+/// As `Display`: a `main` that returns an error prints its `Debug`.
+impl fmt::Debug for FetchErrors {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
 impl std::error::Error for FetchErrors {}
+
+impl From<FetchErrors> for io::Error {
+    fn from(errors: FetchErrors) -> Self {
+        Self::other(errors)
+    }
+}
 
 /// Fetches at once at our user's word.
 const MAX_AT_ONCE: usize = 64;

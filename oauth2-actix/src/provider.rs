@@ -1,8 +1,13 @@
 //! One identity provider of the configuration: who issues, for whom, and with which keys.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use crate::{Algorithm, BuildError, Keys, algorithm::AlgorithmSet};
+use crate::{
+    Algorithm, BuildError, BuildErrorKind, Keys,
+    algorithm::AlgorithmSet,
+    build_error::{Faults, PROVIDERS},
+    limits::{COOLDOWN, FETCH_TIMEOUT, KEY_REFRESH, STALE_WINDOW},
+};
 
 /// An identity provider: who issues, for whom, and with which keys.
 ///
@@ -18,6 +23,19 @@ use crate::{Algorithm, BuildError, Keys, algorithm::AlgorithmSet};
 /// let oauth2 = OAuth2::builder().provider("google", google).build()?;
 /// # Ok::<(), oauth2_actix::BuildError>(())
 /// ```
+///
+/// Through serde it is a member of `providers`, and also stands alone: as JSON in a row of a
+/// database, for example. An error names the setting. `Provider::try_from(serde_json::Value)` gives
+/// the faults as values.
+///
+/// ```
+/// # use oauth2_actix::Provider;
+/// let acme: Provider = serde_json::from_str(
+///     r#"{"issuer": "https://sso.acme.example", "audience": "orders", "keys": {"discover": true}}"#,
+/// )?;
+/// # drop(acme);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[must_use = "a provider does nothing until it is given to a builder"]
 pub struct Provider {
@@ -26,8 +44,13 @@ pub struct Provider {
     pub(crate) audience_claim: Option<String>,
     pub(crate) keys: Option<Keys>,
     pub(crate) algorithms: Option<Vec<Algorithm>>,
+    /// Names given to `algorithms` that are not those of an algorithm.
+    unknown_algorithms: Vec<String>,
     pub(crate) require_at_jwt: bool,
     pub(crate) key_refresh: Option<Duration>,
+    pub(crate) stale_window: Option<Duration>,
+    pub(crate) unknown_key_cooldown: Option<Duration>,
+    pub(crate) fetch_timeout: Option<Duration>,
     pub(crate) dangerous_allow_http: bool,
     pub(crate) dangerous_accept_bound_tokens: bool,
 }
@@ -45,11 +68,35 @@ impl Provider {
         self
     }
 
+    /// Adds several issuers, as [`issuer`](Self::issuer) adds one.
+    ///
+    /// ```
+    /// # use oauth2_actix::Provider;
+    /// let google = Provider::new().issuers(["https://accounts.google.com", "accounts.google.com"]);
+    /// # drop(google);
+    /// ```
+    pub fn issuers<I: Into<String>>(mut self, issuers: impl IntoIterator<Item = I>) -> Self {
+        self.issuers.extend(issuers.into_iter().map(Into::into));
+        self
+    }
+
     /// Adds an audience: a token must name at least one, exactly. Mandatory: without it, a token
     /// that the provider issued for any other API would be accepted here
     /// ([RFC 8725 §3.9](https://www.rfc-editor.org/rfc/rfc8725#section-3.9)).
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
+        self
+    }
+
+    /// Adds several audiences, as [`audience`](Self::audience) adds one.
+    ///
+    /// ```
+    /// # use oauth2_actix::Provider;
+    /// let provider = Provider::new().audiences(["orders", "orders-internal"]);
+    /// # drop(provider);
+    /// ```
+    pub fn audiences<A: Into<String>>(mut self, audiences: impl IntoIterator<Item = A>) -> Self {
+        self.audiences.extend(audiences.into_iter().map(Into::into));
         self
     }
 
@@ -66,12 +113,32 @@ impl Provider {
         self
     }
 
-    /// Sets the algorithms that a token may be signed with. Default: all asymmetric ones.
+    /// Sets the algorithms that a token may be signed with, also by their names. Default: all
+    /// asymmetric ones.
     ///
     /// HMAC works only if it is named here and the secret is given inline, at least as long as the
-    /// hash ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)).
-    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
-        self.algorithms = Some(algorithms.into_iter().collect());
+    /// hash ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)). `build()` fails
+    /// if a name is not that of an [`Algorithm`].
+    ///
+    /// ```
+    /// use oauth2_actix::{Algorithm, Provider};
+    ///
+    /// let provider = Provider::new().algorithms([Algorithm::RS256, Algorithm::ES256]);
+    /// assert_eq!(provider, Provider::new().algorithms(["RS256", "ES256"]));
+    /// ```
+    pub fn algorithms<A>(mut self, algorithms: impl IntoIterator<Item = A>) -> Self
+    where
+        A: TryInto<Algorithm> + fmt::Display + Clone,
+    {
+        let mut known = Vec::new();
+        self.unknown_algorithms.clear();
+        for algorithm in algorithms {
+            match algorithm.clone().try_into() {
+                Ok(algorithm) => known.push(algorithm),
+                Err(_) => self.unknown_algorithms.push(algorithm.to_string()),
+            }
+        }
+        self.algorithms = Some(known);
         self
     }
 
@@ -95,6 +162,27 @@ impl Provider {
     /// Sets how often this provider's keys are fetched again; as [`OAuth2Builder::key_refresh`](crate::OAuth2Builder::key_refresh).
     pub fn key_refresh(mut self, interval: Duration) -> Self {
         self.key_refresh = Some(interval);
+        self
+    }
+
+    /// Sets for how long this provider's keys serve after the last successful fetch; as
+    /// [`OAuth2Builder::stale_window`](crate::OAuth2Builder::stale_window).
+    pub fn stale_window(mut self, window: Duration) -> Self {
+        self.stale_window = Some(window);
+        self
+    }
+
+    /// Sets the least time between two fetches that unknown key ids cause at this provider; as
+    /// [`OAuth2Builder::unknown_key_cooldown`](crate::OAuth2Builder::unknown_key_cooldown).
+    pub fn unknown_key_cooldown(mut self, cooldown: Duration) -> Self {
+        self.unknown_key_cooldown = Some(cooldown);
+        self
+    }
+
+    /// Sets the time limit for a fetch from this provider; as
+    /// [`OAuth2Builder::fetch_timeout`](crate::OAuth2Builder::fetch_timeout).
+    pub fn fetch_timeout(mut self, timeout: Duration) -> Self {
+        self.fetch_timeout = Some(timeout);
         self
     }
 
@@ -139,31 +227,67 @@ impl Provider {
         }
     }
 
-    /// What can be said of it alone.
-    pub(crate) fn check(&self, name: &str) -> Result<(), BuildError> {
-        let fault = |field, problem: &str| Err(BuildError::of_provider(name, field, problem));
-        if name.is_empty() {
-            return fault("providers", "its name is empty");
+    /// Every fault that shows without its keys and the rest of the configuration. Without a name,
+    /// those of a provider that is read alone.
+    pub(crate) fn faults(&self, name: Option<&str>) -> Faults {
+        use BuildErrorKind::{Empty, Invalid, Missing};
+        let mut faults = Faults::default();
+        let mut fault = |field: &'static str, kind, message: &str| {
+            faults.push(BuildError::new(name, field, message).of_kind(kind));
+        };
+        if name == Some("") {
+            fault(PROVIDERS, Empty, "the name of a provider must not be empty");
         }
-        for (field, values) in [("issuer", &self.issuers), ("audience", &self.audiences)] {
+        for (field, values, missing) in [
+            ("issuer", &self.issuers, "missing: the `iss` of the provider's tokens is mandatory"),
+            ("audience", &self.audiences, "missing: the `aud` of tokens for this API is mandatory"),
+        ] {
             if values.is_empty() {
-                return fault(field, "it is missing");
+                fault(field, Missing, missing);
             }
             for value in values {
                 if value.is_empty() {
-                    return fault(field, "it is empty");
-                }
-                if value.trim() != value || value.contains(char::is_control) {
-                    return fault(field, "it has white space around it, or control characters");
+                    fault(field, Empty, "must not be empty");
+                } else if value.trim() != value || value.contains(char::is_control) {
+                    let problem = "must not have white space around it or control characters";
+                    fault(field, Invalid, problem);
                 }
             }
         }
         if self.audience_claim.as_deref() == Some("") {
-            return fault("audience_claim", "it is empty");
+            fault("audience_claim", Empty, "must not be empty");
         }
-        if self.algorithms.as_ref().is_some_and(Vec::is_empty) {
-            return fault("algorithms", "the list is empty, so no token could be accepted");
+        if self.keys.is_none() {
+            fault("keys", Missing, "missing: where the provider's keys come from is mandatory");
         }
-        Ok(())
+        if self.algorithms.as_ref().is_some_and(Vec::is_empty) && self.unknown_algorithms.is_empty()
+        {
+            let problem = "the list is empty, so no token could be accepted: name at least one";
+            fault("algorithms", Empty, problem);
+        }
+        for unknown in &self.unknown_algorithms {
+            faults.take(Algorithm::named(unknown, name));
+        }
+        for (limit, value) in [
+            (KEY_REFRESH, self.key_refresh),
+            (STALE_WINDOW, self.stale_window),
+            (COOLDOWN, self.unknown_key_cooldown),
+            (FETCH_TIMEOUT, self.fetch_timeout),
+        ] {
+            faults.take(limit.check_if_set(name, value));
+        }
+        faults
+    }
+}
+
+impl Algorithm {
+    /// The algorithm of this name, of the setting `algorithms` of a provider.
+    pub(crate) fn named(name: &str, provider: Option<&str>) -> Result<Self, BuildError> {
+        name.parse().map_err(|_| {
+            let known: Vec<_> = Self::all().map(Self::name).collect();
+            let problem =
+                format_args!("{name:?} is not supported: expected one of {}", known.join(", "));
+            BuildError::new(provider, "algorithms", problem).of_kind(BuildErrorKind::Unknown)
+        })
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    BuildError, Keys, Provider,
+    BuildError, BuildErrorKind, Keys, Provider,
     algorithm::AlgorithmSet,
     clock::Clock,
     discovery::Issuer,
@@ -69,7 +69,8 @@ impl Defaults {
 }
 
 impl ProviderPolicy {
-    /// Checks a provider that is known from the start. Nothing is fetched yet.
+    /// Checks the keys of a provider that is known from the start: the builder has checked all
+    /// else. Nothing is fetched yet.
     pub(crate) fn new(
         name: &str,
         provider: &Provider,
@@ -92,6 +93,7 @@ impl ProviderPolicy {
         provider: &Provider,
         defaults: &Defaults,
     ) -> Result<Self, BuildError> {
+        provider.faults(Some(name)).into_result()?;
         Self::build(name, provider, defaults, Arc::clone(&defaults.tenant_warnings), true)
     }
 
@@ -102,19 +104,21 @@ impl ProviderPolicy {
         warnings: Arc<Warnings>,
         is_tenant: bool,
     ) -> Result<Self, BuildError> {
-        provider.check(name)?;
         let fault = |problem: &dyn fmt::Display| BuildError::of_provider(name, "keys", problem);
         let algorithms = provider.algorithm_set();
         let crypto = defaults.crypto;
-        let Some(Keys(form)) = &provider.keys else { return Err(fault(&"they are missing")) };
+        let Some(Keys(form)) = &provider.keys else {
+            return Err(fault(&"missing").of_kind(BuildErrorKind::Missing));
+        };
         let keys = match form {
             Form::Inline(document) => {
                 if provider.key_refresh.is_some() {
                     return Err(BuildError::of_provider(
                         name,
                         "key_refresh_minutes",
-                        "its keys are given inline, so there is nothing to refresh",
-                    ));
+                        "the keys are given inline, so there is nothing to refresh",
+                    )
+                    .of_kind(BuildErrorKind::Conflict));
                 }
                 let policy = KeyPolicy { allowed: algorithms, origin: Origin::Inline, crypto };
                 let KeyDocument { keys, skipped } =
@@ -128,7 +132,8 @@ impl ProviderPolicy {
                         name,
                         "algorithms",
                         format_args!("{hmac} needs an inline secret, not keys from elsewhere"),
-                    ));
+                    )
+                    .of_kind(BuildErrorKind::Conflict));
                 }
                 let source = source(form, provider).map_err(|problem| fault(&problem))?;
                 let policy = KeyPolicy { allowed: algorithms, origin: Origin::Fetched, crypto };
@@ -212,42 +217,38 @@ fn source(form: &Form, provider: &Provider) -> Result<Source, String> {
     })
 }
 
+/// How keys are fetched. A value outside its range is refused by the builder.
 fn timing(name: &str, provider: &Provider, defaults: &Defaults) -> Result<Timing, BuildError> {
     let refresh = match provider.key_refresh.or(defaults.key_refresh) {
         None => Refresh::Never,
         Some(Duration::ZERO) => Refresh::Always,
-        Some(interval) if (MIN_REFRESH..=MAX_REFRESH).contains(&interval) => {
-            Refresh::Every(interval)
-        }
-        Some(_) => {
-            return Err(BuildError::of_provider(
-                name,
-                "key_refresh_minutes",
-                "it is neither 0 (for every request) nor between 1 s and 365 days",
-            ));
-        }
+        Some(interval) => Refresh::Every(interval),
     };
     let interval = match refresh {
         Refresh::Every(interval) => interval,
         Refresh::Never | Refresh::Always => Duration::ZERO,
     };
-    let stale_window = match defaults.stale_window {
-        None => DEFAULT_STALE_WINDOW.max(interval * 2),
+    let stale_window = match provider.stale_window.or(defaults.stale_window) {
+        None => DEFAULT_STALE_WINDOW.max(interval.saturating_mul(2)),
         Some(window) if window >= interval => window,
         Some(_) => {
             return Err(BuildError::of_provider(
                 name,
                 "stale_window_minutes",
-                "it is shorter than the refresh interval, so keys would go stale before they are \
+                "must not be shorter than the refresh interval, or keys go stale before they are \
                  fetched again",
-            ));
+            )
+            .of_kind(BuildErrorKind::Conflict));
         }
     };
-    Ok(Timing { refresh, stale_window, cooldown: defaults.cooldown, timeout: defaults.timeout })
+    Ok(Timing {
+        refresh,
+        stale_window,
+        cooldown: provider.unknown_key_cooldown.unwrap_or(defaults.cooldown),
+        timeout: provider.fetch_timeout.unwrap_or(defaults.timeout),
+    })
 }
 
 const NO_REFRESH: &str = "no key refresh is set: the keys fetched first stay for good, and the \
                           provider's next rotation ends all access until a restart";
-const MIN_REFRESH: Duration = Duration::from_secs(1);
-const MAX_REFRESH: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const DEFAULT_STALE_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);

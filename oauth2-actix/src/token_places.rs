@@ -10,7 +10,6 @@ use actix_web::{
         header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, ORIGIN},
     },
 };
-use serde::Deserialize;
 use url::{Url, form_urlencoded};
 
 #[cfg(feature = "websocket")]
@@ -32,13 +31,11 @@ use crate::{
 /// let builder = OAuth2::builder().token_from_query(TokenRequests::WebSocket);
 /// # drop(builder);
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-#[serde(rename_all = "snake_case")]
 pub enum TokenRequests {
     /// For WebSocket upgrades only. In serde `"websocket"`.
     #[default]
-    #[serde(rename = "websocket", alias = "web_socket")]
     WebSocket,
     /// For every request. In serde `"every_request"`.
     EveryRequest,
@@ -55,14 +52,11 @@ pub(crate) struct TokenPlaces {
 }
 
 /// A cookie that holds a token, and which requests may use it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct CookieToken {
     pub(crate) name: String,
     /// Browsers send a cookie with the requests of any page: these origins may use it (RFC 6455 §10.2).
-    #[serde(default)]
     pub(crate) origins: Vec<String>,
-    #[serde(default)]
     pub(crate) requests: TokenRequests,
 }
 

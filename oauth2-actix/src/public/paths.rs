@@ -41,14 +41,20 @@ struct PublicPattern {
 impl PublicPaths {
     /// # Errors
     ///
-    /// A path that is not valid, or can never match, with the reason.
+    /// Every path that is not valid, or can never match, with the reason.
     pub(crate) fn new<'a>(
         paths: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Self, (&'a str, Cow<'static, str>)> {
+    ) -> Result<Self, Vec<(&'a str, Cow<'static, str>)>> {
         let mut public = Self::default();
-        let mut exact = Vec::new();
+        let (mut exact, mut faults) = (Vec::new(), Vec::new());
         for path in paths {
-            let pattern = Pattern::parse(path).map_err(|problem| (path, problem))?;
+            let pattern = match Pattern::parse(path) {
+                Ok(pattern) => pattern,
+                Err(problem) => {
+                    faults.push((path, problem));
+                    continue;
+                }
+            };
             if pattern.is_exact() {
                 public.exact.insert(path.to_owned());
                 exact.push(path);
@@ -56,8 +62,10 @@ impl PublicPaths {
             }
             // actix panics on a pattern that it does not accept. The panic is caught here, at
             // start-up, before anything is served; a panic hook sees it.
-            let resource = panic::catch_unwind(|| ResourceDef::new(path))
-                .map_err(|_| (path, "actix does not accept this pattern".into()))?;
+            let Ok(resource) = panic::catch_unwind(|| ResourceDef::new(path)) else {
+                faults.push((path, "actix does not accept this pattern".into()));
+                continue;
+            };
             let without_trailing_slash = pattern.without_trailing_slash().map(str::to_owned);
             public.patterns.push(PublicPattern {
                 resource,
@@ -74,10 +82,10 @@ impl PublicPaths {
                     "it can never match, since NormalizePath turns it into {form:?}, which is not \
                      public: add {form:?}"
                 );
-                return Err((path, problem.into()));
+                faults.push((path, problem.into()));
             }
         }
-        Ok(public)
+        if faults.is_empty() { Ok(public) } else { Err(faults) }
     }
 
     /// Whether a request for `path` needs a token.
@@ -309,7 +317,7 @@ mod tests {
             ("/a//b", "add \"/a/b\""),
             ("//", "add \"/\""),
         ] {
-            let (named, problem) = PublicPaths::new([path, "/x"]).expect_err(path);
+            let (named, problem) = PublicPaths::new([path, "/x"]).expect_err(path).remove(0);
             assert_eq!(named, path);
             assert!(problem.ends_with(add), "{path}: {problem}");
         }
@@ -341,7 +349,7 @@ mod tests {
             "/{a:[}",
             "/{a:\\p{NoSuchClass}}",
         ] {
-            let Err((named, _)) = PublicPaths::new(["/ok", path]) else { panic!("{path}") };
+            let (named, _) = PublicPaths::new(["/ok", path]).expect_err(path).remove(0);
             assert_eq!(named, path);
         }
     }

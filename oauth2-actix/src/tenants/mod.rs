@@ -7,7 +7,7 @@ mod table;
 use std::{error::Error, fmt, future::Future, ops::RangeInclusive, sync::Arc, time::Duration};
 
 pub(crate) use self::directory::{Directory, Found};
-use crate::{BuildError, Provider, key_source::SourceFuture};
+use crate::{BuildError, BuildErrorKind, Provider, key_source::SourceFuture};
 
 /// Providers that are not known when the middleware is built, looked up by the issuer of a token:
 /// for Microsoft Entra's many tenants, and for services whose customers bring their own providers.
@@ -121,15 +121,15 @@ impl Tenants {
 
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         let problem = if self.capacity == 0 {
-            "there is no capacity"
+            "the capacity must be greater than zero"
         } else if !LIFETIMES.contains(&self.lifetime) {
-            "their lifetime is not between 1 s and 24 hours"
+            "the lifetime must be between 1 s and 24 hours"
         } else if !LIFETIMES.contains(&self.refusal_lifetime) {
-            "the lifetime of refusals is not between 1 s and 24 hours"
+            "the lifetime of refusals must be between 1 s and 24 hours"
         } else {
             return Ok(());
         };
-        Err(BuildError::of_policy("tenants", problem))
+        Err(BuildError::of_policy("tenants", problem).of_kind(BuildErrorKind::OutOfRange))
     }
 }
 

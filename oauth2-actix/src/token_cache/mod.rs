@@ -6,7 +6,7 @@ use std::fmt;
 
 pub(crate) use table::VerifiedTokens;
 
-use crate::BuildError;
+use crate::{BuildError, BuildErrorKind};
 
 /// Bounds for the cache of verified tokens. It is on by default: see
 /// [`OAuth2Builder::token_cache`](crate::OAuth2Builder::token_cache).
@@ -84,8 +84,9 @@ impl TokenCache {
     /// None: it is off.
     pub(crate) fn build(self) -> Result<Option<VerifiedTokens>, BuildError> {
         if self.max_entries > MAX_ENTRIES {
-            let problem = format_args!("`max_entries` is more than {MAX_ENTRIES}");
-            return Err(BuildError::of_policy("token_cache", problem));
+            let problem = format_args!("must be at most {MAX_ENTRIES}");
+            return Err(BuildError::of_policy("token_cache.max_entries", problem)
+                .of_kind(BuildErrorKind::OutOfRange));
         }
         let is_on = self.max_entries > 0 && self.max_bytes > 0;
         Ok(is_on.then(|| VerifiedTokens::new(self.max_entries, self.max_bytes)))

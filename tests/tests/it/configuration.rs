@@ -1,9 +1,13 @@
 //! The configuration in code and through serde, and every way to get it wrong.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
-use oauth2_actix::{Algorithm, MissingToken, OAuth2, OAuth2Builder, Provider, testing::Token};
-use oauth2_actix_tests::keys::key;
+use oauth2_actix::{
+    Algorithm, BuildError, BuildErrorKind, Keys, MissingToken, OAuth2, OAuth2Builder, Provider,
+    TokenCache,
+    testing::{Answer, KeyServer, ManualClock, Token},
+};
+use oauth2_actix_tests::{keys::key, log};
 use serde_json::{Value, json};
 
 fn valid() -> Value {
@@ -73,7 +77,17 @@ fn toml_and_json_text_are_the_same() {
 
 #[test]
 fn refresh_for_all() {
-    for minutes in [json!(0), json!(30), json!({}), json!({"local": 0})] {
+    for minutes in [
+        json!(0),
+        json!(30),
+        json!(0.5),
+        json!("0.5"),
+        json!(null),
+        json!({}),
+        json!({"local": 0}),
+        json!({"local": "5"}),
+        json!({"local": null}),
+    ] {
         let mut config = valid();
         config["key_refresh_minutes"] = minutes;
         assert!(parse(&config).is_ok());
@@ -95,27 +109,39 @@ fn a_serde_error_names_provider_and_field() {
         config
     };
     for (config, words) in [
-        (without("/providers"), vec!["providers", "none"]),
-        (with("/providers", json!({})), vec!["providers", "none"]),
-        (with("/providers", json!([])), vec!["providers"]),
+        (without("/providers"), vec!["providers: at least one provider is required"]),
+        (with("/providers", json!({})), vec!["providers", "at least one"]),
+        (with("/providers", json!(null)), vec!["providers", "at least one"]),
+        (with("/providers", json!([])), vec!["providers", "must be a map of settings, not a list"]),
         (with("/providers/own", json!("x")), vec!["\"own\"", "map"]),
+        (with("/providers/own", json!(null)), vec!["\"own\": issuer: missing", "audience", "keys"]),
+        (with("/providers/", json!({})), vec!["provider \"\": the name of a provider must not be"]),
         (without("/providers/own/issuer"), vec!["\"own\"", "issuer", "missing"]),
         (without("/providers/own/audience"), vec!["\"own\"", "audience", "missing"]),
         (without("/providers/own/keys"), vec!["\"own\"", "keys", "missing"]),
-        (with("/providers/own/issuer", json!(5)), vec!["\"own\"", "issuer", "5"]),
+        (with("/providers/own/issuer", json!(5.5)), vec!["\"own\"", "issuer", "text", "5.5"]),
+        (with("/providers/own/issuer", json!({"a": 1})), vec!["\"own\"", "issuer", "not a map"]),
         (with("/providers/own/issuer", json!("")), vec!["\"own\"", "issuer", "empty"]),
         (with("/providers/own/issuer", json!([])), vec!["\"own\"", "issuer", "missing"]),
         (with("/providers/own/issuer", json!("https://x ")), vec!["\"own\"", "white space"]),
         (with("/providers/own/audience", json!("")), vec!["\"own\"", "audience", "empty"]),
         (with("/providers/own/audience", json!(["a", ""])), vec!["\"own\"", "audience", "empty"]),
         (with("/providers/own/audience", json!(null)), vec!["\"own\"", "audience"]),
+        (with("/providers/own/audience", json!([null])), vec!["\"own\"", "audience", "list"]),
         (with("/providers/own/audience_claim", json!("")), vec!["\"own\"", "audience_claim"]),
         (with("/providers/own/keys", json!(true)), vec!["\"own\"", "keys"]),
+        (with("/providers/own/keys", json!(null)), vec!["\"own\"", "keys", "missing"]),
         (with("/providers/own/algorithms", json!([])), vec!["\"own\"", "algorithms", "empty"]),
-        (with("/providers/own/algorithms", json!(["none"])), vec!["\"own\"", "algorithms"]),
+        (
+            with("/providers/own/algorithms", json!(["none", "rs256"])),
+            vec!["\"own\": algorithms: \"none\" is not supported", "\"rs256\"", "RS256"],
+        ),
         (with("/providers/own/algorithms", json!(["RS256"])), vec!["\"own\"", "keys", "usable"]),
         (with("/providers/own/isuer", json!("x")), vec!["\"own\"", "isuer", "issuer"]),
-        (with("/providers/google/audience_claim", json!(1)), vec!["\"google\"", "audience_claim"]),
+        (
+            with("/providers/google/audience_claim", json!(["a", "b"])),
+            vec!["\"google\"", "audience_claim"],
+        ),
         (
             with("/providers/local/dangerous_allow_http", json!(false)),
             vec!["\"local\"", "keys", "http"],
@@ -129,50 +155,291 @@ fn a_serde_error_names_provider_and_field() {
             vec!["\"local\"", "algorithms", "inline"],
         ),
         (with("/public_path", json!([])), vec!["public_path", "public_paths"]),
-        (with("/public_paths", json!("/")), vec!["public_paths"]),
+        (with("/public_paths", json!({"/": true})), vec!["public_paths", "not a map"]),
         (with("/public_paths", json!(["docs"])), vec!["public_paths", "docs", "slash"]),
         (with("/public_paths", json!(["/{"])), vec!["public_paths", "pattern"]),
         (with("/public_paths", json!(["/a?b"])), vec!["public_paths", "never match"]),
-        (with("/key_refresh_minutes", json!("30")), vec!["key_refresh_minutes"]),
+        (with("/key_refresh_minutes", json!("30 min")), vec!["key_refresh_minutes", "minutes"]),
         (with("/key_refresh_minutes", json!(-1)), vec!["key_refresh_minutes"]),
-        (with("/key_refresh_minutes", json!(1.5)), vec!["key_refresh_minutes"]),
         (
-            with("/key_refresh_minutes", json!({"nobody": 5})),
-            vec!["\"nobody\"", "key_refresh_minutes"],
+            with("/key_refresh_minutes", json!(0.01)),
+            vec!["key_refresh_minutes", "1 s and 365 days"],
+        ),
+        (
+            with("/key_refresh_minutes", json!({"gogle": 5})),
+            vec!["\"gogle\": key_refresh_minutes: no provider has this name", "\"google\"?"],
         ),
         (
             with("/key_refresh_minutes", json!({"own": 5})),
             vec!["\"own\"", "key_refresh_minutes", "inline"],
         ),
         (
-            with("/key_refresh_minutes", json!({"local": "5"})),
-            vec!["\"local\"", "key_refresh_minutes"],
+            with("/key_refresh_minutes", json!({"local": "five", "google": -1})),
+            vec!["\"local\": key_refresh_minutes", "\"google\": key_refresh_minutes"],
+        ),
+        (
+            with("/providers/local/key_refresh_minutes", json!(5)),
+            vec!["\"local\": key_refresh_minutes: is set twice"],
+        ),
+        (
+            with("/providers/local/stale_window_minutes", json!(29)),
+            vec!["\"local\": stale_window_minutes", "refresh interval"],
+        ),
+        (
+            with("/providers/local/fetch_timeout_seconds", json!("0.05")),
+            vec!["\"local\": fetch_timeout_seconds: must be between 100 ms and 60 s"],
+        ),
+        (
+            with("/providers/local/unknown_key_cooldown_seconds", json!(0)),
+            vec!["\"local\": unknown_key_cooldown_seconds: must be between 1 s and 3600 s"],
         ),
         (with("/leeway_seconds", json!(-1)), vec!["leeway_seconds"]),
         (with("/leeway_seconds", json!(601)), vec!["leeway_seconds", "600"]),
         (with("/realm", json!("")), vec!["realm"]),
         (with("/realm", json!("a\nb")), vec!["realm", "ASCII"]),
-        (with("/missing_token", json!(401)), vec!["missing_token", "unauthorized"]),
-        (with("/max_token_length", json!(0)), vec!["max_token_length"]),
+        (with("/missing_token", json!(401)), vec!["missing_token", "unauthorized", "not 401"]),
+        (with("/max_token_length", json!(0)), vec!["max_token_length: must be greater than zero"]),
+        (with("/max_token_age_seconds", json!(0)), vec!["max_token_age_seconds", "365 days"]),
+        (with("/token_cache", json!("maybe")), vec!["token_cache", "true, false or a map"]),
+        (
+            with("/token_cache", json!({"max_entries": 10_000_001})),
+            vec!["token_cache.max_entries: must be at most 10000000"],
+        ),
+        (
+            with("/crypto_library", json!("ring")),
+            vec!["crypto_library", "\"aws_lc\" or \"openssl\""],
+        ),
         (json!([]), vec!["settings"]),
     ] {
         let error = parse(&config).expect_err(&format!("{words:?}"));
         for word in words {
             assert!(error.contains(word), "{error:?} does not say {word:?}");
         }
+        assert!(!error.contains("\": providers: "), "{error}");
     }
 }
 
 #[test]
-fn names_that_stand_twice_are_refused() {
-    for text in [
-        r#"{"providers": {}, "providers": {}}"#,
-        r#"{"providers": {"a": {"issuer": "x"}, "a": {"issuer": "y"}}}"#,
-        r#"{"providers": {"a": {"issuer": "x", "issuer": "y"}}}"#,
+fn duplicate_names_are_named_in_the_error() {
+    for (text, fault) in [
+        (r#"{"providers": {}, "providers": {}}"#, "providers: duplicate setting, set twice"),
+        (
+            r#"{"providers": {"a": {"issuer": "x"}, "a": {"issuer": "y"}}}"#,
+            "provider \"a\": duplicate provider name, set twice",
+        ),
+        (
+            r#"{"providers": {"a": {"issuer": "x", "issuer": "y"}}}"#,
+            "provider \"a\": issuer: duplicate setting, set twice",
+        ),
+        (
+            r#"{"token_cache": {"max_bytes": 1, "max_bytes": 2}}"#,
+            "token_cache.max_bytes: duplicate setting, set twice",
+        ),
     ] {
         let error = serde_json::from_str::<OAuth2Builder>(text).unwrap_err().to_string();
-        assert!(error.contains("twice"), "{error}");
+        assert!(error.contains(fault), "{error}");
     }
+    // As the value of an environment variable.
+    let text = r#"{"issuer": "x", "issuer": "y"}"#;
+    let error = OAuth2Builder::try_from(json!({"providers": {"a": text}})).unwrap_err();
+    assert_eq!((error.kind(), error.provider()), (BuildErrorKind::Duplicate, Some("a")));
+}
+
+/// The kind, the provider and the field of each fault.
+fn faults(error: &BuildError) -> Vec<(BuildErrorKind, Option<&str>, &str)> {
+    error.faults().map(|fault| (fault.kind(), fault.provider(), fault.field())).collect()
+}
+
+#[test]
+fn all_faults_of_settings_are_in_one_error() {
+    use BuildErrorKind::{Conflict, Empty, Missing, OutOfRange, Unknown, WrongType};
+    let error = OAuth2Builder::try_from(json!({
+        "providers": {
+            "a": {"isuer": "https://a.test", "audience": "", "keys": "https://a.test/jwks"},
+            "b": {"issuer": "https://b.test", "algorithms": "RS256,none", "require_at_jwt": 1},
+            "c": [],
+        },
+        "key_refresh_minutes": {"a": "soon", "d": 5},
+        "leeway_seconds": 601,
+        "nonsense": true,
+    }))
+    .unwrap_err();
+    assert_eq!(
+        faults(&error),
+        [
+            (Unknown, Some("a"), "isuer"),
+            (Unknown, Some("b"), "algorithms"),
+            (WrongType, Some("b"), "require_at_jwt"),
+            (WrongType, Some("c"), "providers"),
+            (WrongType, Some("a"), "key_refresh_minutes"),
+            (Unknown, None, "nonsense"),
+            // What only shows once all is read.
+            (OutOfRange, None, "leeway_seconds"),
+            (Unknown, Some("d"), "key_refresh_minutes"),
+            (Empty, Some("a"), "audience"),
+            (Missing, Some("b"), "audience"),
+            (Missing, Some("b"), "keys"),
+        ],
+        "{error:#}"
+    );
+    let text = serde_json::from_value::<OAuth2Builder>(json!({"realm": {}, "leeway": 1}));
+    let text = text.unwrap_err().to_string();
+    assert!(text.contains("realm") && text.contains("leeway_seconds"), "{text}");
+
+    let keys = || key(Algorithm::ES256).jwk_set();
+    let error = OAuth2::builder()
+        .realm("")
+        .leeway(Duration::from_secs(601))
+        .public_paths(["docs", "/docs", "/a?b"])
+        .provider("a", Provider::new().audience("api").keys("no keys"))
+        .provider("b", Provider::new().issuer("https://b.test").audience("api").keys("no keys"))
+        .provider("c", Provider::new().issuer("https://c.test").audience("api").keys(keys()))
+        .provider("c", Provider::new().issuer("https://d.test").audience("api").keys(keys()))
+        .provider("e", Provider::new().issuer("https://c.test").audience("api").keys(keys()))
+        .build()
+        .unwrap_err();
+    assert_eq!(
+        faults(&error),
+        [
+            (BuildErrorKind::Invalid, None, "public_paths"),
+            (BuildErrorKind::Invalid, None, "public_paths"),
+            (OutOfRange, None, "leeway_seconds"),
+            (Empty, None, "realm"),
+            (Missing, Some("a"), "issuer"),
+            (BuildErrorKind::Duplicate, Some("c"), "providers"),
+            (Conflict, Some("e"), "audience"),
+            (BuildErrorKind::Invalid, Some("b"), "keys"),
+        ],
+        "{error:#}"
+    );
+}
+
+#[test]
+fn provider_is_read_from_json_alone() {
+    let row = r#"{"issuer": "https://sso.acme.example", "audience": ["a", "b"],
+        "keys": {"discover": true}, "algorithms": "ES256", "key_refresh_minutes": 0.5}"#;
+    let read: Provider = serde_json::from_str(row).unwrap();
+    let in_code = Provider::new()
+        .issuer("https://sso.acme.example")
+        .audiences(["a", "b"])
+        .keys(Keys::discover())
+        .algorithms(["ES256"])
+        .key_refresh(Duration::from_secs(30));
+    assert_eq!(read, in_code);
+    for (row, fault) in [
+        (r#"{"issuer": {}}"#, "issuer: must be text or a list of texts, not a map"),
+        (r#"{"isuer": "x"}"#, "isuer: unknown setting, did you mean `issuer`?"),
+        (r#"{"issuer": "x", "issuer": "y"}"#, "issuer: duplicate setting, set twice"),
+        (r#"{"leeway_seconds": 1}"#, "leeway_seconds: unknown setting: it is for all providers"),
+        (r#"{"algorithms": ["none"]}"#, "algorithms: \"none\" is not supported"),
+        (r#"{"keys": 5}"#, "keys: "),
+        (r#""text""#, "must be a map of settings"),
+    ] {
+        let error = serde_json::from_str::<Provider>(row).unwrap_err().to_string();
+        assert!(error.starts_with(fault), "{error}");
+    }
+    // What is missing shows when the provider is used.
+    let error = OAuth2::builder()
+        .provider("acme", serde_json::from_str("{}").unwrap())
+        .build()
+        .unwrap_err();
+    assert_eq!(
+        faults(&error).iter().map(|fault| fault.2).collect::<Vec<_>>(),
+        ["issuer", "audience", "keys"]
+    );
+}
+
+#[test]
+fn main_that_returns_an_io_result_prints_the_faults() {
+    fn start() -> io::Result<OAuth2> {
+        Ok(OAuth2::builder().realm("").build()?)
+    }
+    let error = start().unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    let text = "providers: at least one provider is required; realm: must not be empty";
+    assert_eq!(error.to_string(), text);
+    let error = OAuth2::builder().realm("").build().unwrap_err();
+    assert_eq!((error.to_string(), format!("{error:?}")), (text.to_owned(), text.to_owned()));
+}
+
+#[tokio::test]
+async fn fetch_errors_print_the_same_as_debug_and_as_io_error() {
+    let server = KeyServer::start(Answer::status(500)).unwrap();
+    let provider = Provider::new().issuer("i").audience("a").keys(server.url());
+    let oauth2 = OAuth2::builder().provider("p", provider).build().unwrap();
+    let error = oauth2.warm_up().await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("provider \"p\": "), "{text}");
+    assert_eq!(format!("{error:?}"), text);
+    assert_eq!(io::Error::from(error).to_string(), text);
+}
+
+#[test]
+fn unknown_name_of_an_algorithm_is_a_build_error() {
+    let provider = Provider::new().issuer("i").audience("a").keys(key(Algorithm::ES256).jwk_set());
+    let with = |names: [&str; 2]| {
+        OAuth2::builder().provider("p", provider.clone().algorithms(names)).build()
+    };
+    assert!(with(["ES256", "RS256"]).is_ok());
+    let error = with(["ES256", "none"]).unwrap_err();
+    assert_eq!(faults(&error), [(BuildErrorKind::Unknown, Some("p"), "algorithms")]);
+    let oauth2 = OAuth2::builder().provider("p", provider.algorithms([] as [&str; 0])).build();
+    assert_eq!(oauth2.unwrap_err().kind(), BuildErrorKind::Empty);
+}
+
+#[tokio::test]
+async fn settings_of_a_provider_take_precedence_over_those_for_all() {
+    let server = KeyServer::start(Answer::json(&key(Algorithm::ES256).jwk_set())).unwrap();
+    let clock = ManualClock::new();
+    let provider =
+        |issuer: &str| json!({"issuer": issuer, "audience": "api", "keys": server.url()});
+    let mut own = provider("https://own.test");
+    own["key_refresh_minutes"] = json!(30);
+    own["stale_window_minutes"] = json!("60");
+    own["unknown_key_cooldown_seconds"] = json!(60);
+    let settings = json!({
+        "providers": {"own": own, "other": provider("https://other.test")},
+        "key_refresh_minutes": 120,
+        "stale_window_minutes": 240,
+        "unknown_key_cooldown_seconds": 3600,
+    });
+    let builder: OAuth2Builder = serde_json::from_value(settings).unwrap();
+    let oauth2 = builder.clock(clock.clone()).build().unwrap();
+    oauth2.warm_up().await.unwrap();
+    let stale_in = |provider: usize| {
+        serde_json::to_value(oauth2.status()).unwrap()[provider]["stale_in_seconds"].as_u64()
+    };
+    assert_eq!((stale_in(0), stale_in(1)), (Some(60 * 60), Some(240 * 60)));
+    let token = |issuer: &str, kid: &str| {
+        let key = oauth2_actix::testing::SigningKey::generate(Algorithm::ES256, kid);
+        Token::new(issuer, "api").expires_in(86_400).sign(&key)
+    };
+    for kid in ["one", "two"] {
+        for issuer in ["https://own.test", "https://other.test"] {
+            assert!(oauth2.verify(&token(issuer, kid)).await.is_err());
+        }
+        clock.advance(Duration::from_secs(61));
+    }
+    // Both fetched at start and for the first unknown key; only the one with the short cooldown for
+    // the second.
+    assert_eq!(server.requests(), 5);
+}
+
+#[tokio::test]
+async fn fetch_timeout_of_a_provider_ends_its_fetches() {
+    let server = KeyServer::start(Answer::hang()).unwrap();
+    let provider = Provider::new()
+        .issuer("i")
+        .audience("a")
+        .keys(server.url())
+        .fetch_timeout(Duration::from_millis(100));
+    let oauth2 = OAuth2::builder()
+        .provider("p", provider)
+        .fetch_timeout(Duration::from_secs(60))
+        .build()
+        .unwrap();
+    let error = oauth2.warm_up().await.unwrap_err();
+    assert!(error.to_string().contains("no complete answer within 100"), "{error}");
 }
 
 #[test]
@@ -199,9 +466,15 @@ fn a_builder_error_names_provider_and_field() {
         (url("http://10.0.0.1/jwks"), Some("p"), "keys"),
         (url("https://user:secret@idp.example/jwks"), Some("p"), "keys"),
         (url("HTTP://idp.example/jwks"), Some("p"), "keys"),
-        (url(good_url).key_refresh(Duration::from_millis(1)), Some("p"), "key_refresh_minutes"),
-        (url(good_url).key_refresh(Duration::MAX), Some("p"), "key_refresh_minutes"),
-        (url(good_url).key_refresh_minutes(u32::MAX), Some("p"), "key_refresh_minutes"),
+        (url(good_url).key_refresh(Duration::from_millis(1)), None, "key_refresh_minutes"),
+        (url(good_url).key_refresh(Duration::MAX), None, "key_refresh_minutes"),
+        (url(good_url).key_refresh_minutes(u32::MAX), None, "key_refresh_minutes"),
+        (of(full().stale_window(Duration::MAX)), Some("p"), "stale_window_minutes"),
+        (
+            of(full()).token_cache(TokenCache::new().max_entries(usize::MAX)),
+            None,
+            "token_cache.max_entries",
+        ),
         (url("https://"), Some("p"), "keys"),
         (url("ftp://idp.example/jwks"), Some("p"), "keys"),
     ] {
@@ -239,7 +512,7 @@ fn debug_shows_no_secret() {
 
 #[test]
 fn a_url_without_refresh_warns_once_at_build() {
-    oauth2_actix_tests::log::keep();
+    log::keep();
     let build = |name: &str, refresh: Option<u32>| {
         let mut builder = OAuth2::builder().provider(
             name,
@@ -249,7 +522,7 @@ fn a_url_without_refresh_warns_once_at_build() {
             builder = builder.key_refresh_minutes(minutes);
         }
         builder.build().unwrap();
-        oauth2_actix_tests::log::lines_with(&["WARN", "no key refresh", name]).len()
+        log::lines_with(&["WARN", "no key refresh", name]).len()
     };
     assert_eq!(build("warned-about", None), 1);
     assert_eq!(build("silent", Some(30)), 0);

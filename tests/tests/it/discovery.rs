@@ -141,7 +141,7 @@ async fn a_cold_start_with_many_requests_asks_once() {
 fn wrong_forms_are_refused_with_provider_and_field() {
     for (keys, word) in [
         (json!({"discover": false}), "`discover` is not true"),
-        (json!({"discover": "true"}), "`discover` is not true"),
+        (json!({"discover": "yes"}), "`discover` is not true"),
         (json!({"discover": 1}), "`discover` is not true"),
         (json!({"discover": null}), "`discover` is not true"),
         (json!({"discover": "https://idp.example"}), "`discover` is not true"),
@@ -155,7 +155,7 @@ fn wrong_forms_are_refused_with_provider_and_field() {
         (json!({"discovery": true}), "neither a JWK set"),
         (json!({"Discover": true}), "neither a JWK set"),
         (json!(1), "neither text nor JSON keys"),
-        (json!(null), "neither text nor JSON keys"),
+        (json!(null), "missing"),
     ] {
         let config = json!({
             "providers": {

@@ -109,10 +109,9 @@ fn settings_that_are_refused() {
         inline().token_cache(TokenCache::new().max_entries(10_000_001)).build().unwrap_err();
     assert!(error.to_string().contains("token_cache"), "{error}");
     for (value, named) in [
-        (json!("on"), "neither a bool nor a map"),
-        (json!({"max_entires": 1}), "max_entires"),
-        (json!({"max_bytes": -1}), "token_cache"),
-        (json!(null), "token_cache"),
+        (json!("on"), "token_cache: must be true, false or a map of bounds, not \"on\""),
+        (json!({"max_entires": 1}), "token_cache.max_entires"),
+        (json!({"max_bytes": -1}), "token_cache.max_bytes"),
     ] {
         let error = serde_json::from_value::<OAuth2Builder>(json!({"token_cache": value}))
             .err()
