@@ -9,6 +9,7 @@ mod configuration;
 mod cors;
 mod crypto_libraries;
 mod discovery;
+mod environment;
 mod etag;
 mod faults;
 mod fetching;
