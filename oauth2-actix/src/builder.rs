@@ -23,7 +23,7 @@ use crate::{
     provider_policy::{Defaults, ProviderPolicy},
     public::PublicPaths,
     refusal::DEFAULT_REALM,
-    telemetry,
+    startup, telemetry,
     token_places::{CookieToken, TokenPlaces, TokenRequests},
     validation::TimeLimits,
 };
@@ -357,6 +357,10 @@ impl OAuth2Builder {
     /// needs keys waits for them, unless you call [`OAuth2::warm_up`]. If there is anything to fetch,
     /// a thread is started for it; it ends with the last clone.
     ///
+    /// Logs one line at info (target `oauth2_actix`) with the providers and the number of public
+    /// paths and `#[public]` routes, and one for each provider whose id_tokens would be accepted as
+    /// access tokens.
+    ///
     /// # Errors
     ///
     /// [`BuildError`] with every fault, each with the provider and the setting: something missing,
@@ -391,6 +395,7 @@ impl OAuth2Builder {
         } else {
             None
         };
+        startup::log(&self.providers, &self.public_paths, self.tenants.is_some());
         Ok(OAuth2(Arc::new(Policy {
             providers,
             issuers: in_order(&by_issuer),

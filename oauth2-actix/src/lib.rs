@@ -126,6 +126,7 @@ mod public;
 mod refusal;
 mod remote_keys;
 mod scope;
+mod startup;
 mod telemetry;
 mod tenants;
 #[cfg(feature = "testing")]

@@ -16,3 +16,8 @@ pub mod wait;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/cors.md")]
 mod cors_page {}
+
+/// Its programs run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/configuration.md")]
+mod configuration_page {}

@@ -443,6 +443,48 @@ async fn fetch_timeout_of_a_provider_ends_its_fetches() {
 }
 
 #[test]
+fn one_line_at_build_names_providers_and_counts_what_is_public() {
+    log::keep();
+    let provider = |issuer: &str| {
+        Provider::new().issuer(issuer).audience("api").keys(key(Algorithm::ES256).jwk_set())
+    };
+    OAuth2::builder()
+        .provider("summary-a", provider("https://a.test"))
+        .provider("summary-b", provider("https://b.test"))
+        .public_paths(["/health", "/docs"])
+        .build()
+        .unwrap();
+    let lines = log::lines_with(&["summary-a"]);
+    let routes = format!("public_routes={} ", oauth2_actix::public_routes().count());
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    for part in [
+        "INFO oauth2_actix: OAuth2 is configured ",
+        "providers=\"summary-a, summary-b\" ",
+        "public_paths=2 ",
+        &routes,
+    ] {
+        assert!(format!("{line} ").contains(part), "{line} lacks {part}");
+    }
+}
+
+#[test]
+fn audience_that_looks_like_a_client_id_is_logged_once() {
+    log::keep();
+    let provider = || {
+        Provider::new()
+            .issuer("https://accounts.google.com")
+            .audience("1234.apps.googleusercontent.com")
+            .keys(key(Algorithm::ES256).jwk_set())
+    };
+    let build = |name: &str, provider: Provider| {
+        OAuth2::builder().provider(name, provider).build().unwrap();
+        log::lines_with(&["INFO", "id_token", name]).len()
+    };
+    assert_eq!(build("takes-id-tokens", provider()), 1);
+    assert_eq!(build("takes-typed-tokens", provider().require_at_jwt(true)), 0);
+}
+
+#[test]
 fn a_builder_error_names_provider_and_field() {
     let keys = || key(Algorithm::ES256).jwk_set();
     let full = || Provider::new().issuer("https://idp.test").audience("api").keys(keys());

@@ -10,6 +10,7 @@ mod configuration;
 mod cors;
 mod crypto_libraries;
 mod discovery;
+mod environment;
 mod etag;
 mod faults;
 mod fetching;
