@@ -3,10 +3,11 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    time::Duration,
 };
 
 use serde_json::Value;
+
+use crate::wait::PATIENCE;
 
 /// An answer, whoever got it.
 #[derive(Clone, Debug)]
@@ -47,7 +48,7 @@ pub fn client() -> reqwest::Client {
         .no_proxy()
         .tls_certs_only([])
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(Duration::from_secs(20))
+        .timeout(PATIENCE)
         .build()
         .unwrap()
 }
@@ -86,7 +87,7 @@ impl Connection {
     #[must_use]
     pub fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self(stream)
     }

@@ -1,13 +1,13 @@
 //! A WebSocket client.
 
-use std::time::Duration;
-
 use futures_util::{SinkExt, StreamExt};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
 };
+
+use crate::wait::PATIENCE;
 
 /// An open connection.
 #[derive(Debug)]
@@ -56,5 +56,3 @@ impl Socket {
         }
     }
 }
-
-const PATIENCE: Duration = Duration::from_secs(10);

@@ -413,5 +413,5 @@ impl Random {
 
 const STEP: Duration = Duration::from_secs(30);
 const STEPS: u64 = 24 * 60 * 2;
-/// Real time for what takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Real time for what takes milliseconds. It only ends a run that hangs.
+const PATIENCE: Duration = Duration::from_secs(60);

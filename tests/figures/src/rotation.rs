@@ -1,15 +1,17 @@
 //! A provider that rotates without overlap: from one moment on it signs with a new key and
 //! publishes no other. Tokens of the new key must be accepted from that moment on.
+//!
+//! Seconds are those of a clock that moves on when a second's requests are answered, so no figure
+//! depends on how fast the machine is.
 
 use std::{
-    sync::{Arc, RwLock},
-    thread,
+    sync::{Arc, Mutex, RwLock},
     time::{Duration, Instant},
 };
 
 use oauth2_actix::{
     OAuth2, Provider,
-    testing::{IdentityProvider, RunningIdentityProvider},
+    testing::{IdentityProvider, ManualClock, RunningIdentityProvider},
 };
 
 use crate::{
@@ -66,13 +68,15 @@ enum Kind {
 struct Rotation {
     /// The how manieth it is.
     number: usize,
-    /// When the new key was published, before any token of it was made. Since the load's start.
+    /// By the policy's clock.
+    second: u64,
+    /// When the new key was published, before any token of it was made. Real time since the load's start.
     published: Duration,
 }
 
 impl Rotation {
     fn label(&self, what: &str) -> String {
-        format!("rotation {} at {:.1} s: {what}", self.number, self.published.as_secs_f64())
+        format!("rotation {} at {} s: {what}", self.number, self.second)
     }
 }
 
@@ -95,11 +99,14 @@ impl Run {
     /// `withdrawn_percent`: so much of the load goes on with the first key after its withdrawal.
     fn new(seconds: u64, withdrawn_percent: u64) -> Self {
         let idp = IdentityProvider::start(AUDIENCE).unwrap();
+        let clock = ManualClock::new();
+        idp.set_clock(clock.clone());
         let provider = Provider::new().issuer(idp.issuer()).audience(AUDIENCE).keys(idp.jwks_url());
         let oauth2 = OAuth2::builder()
             .provider("idp", provider)
             .key_refresh_minutes(30)
             .unknown_key_cooldown(COOLDOWN)
+            .clock(clock.clone())
             .build()
             .unwrap();
         wait(oauth2.warm_up()).unwrap();
@@ -109,36 +116,43 @@ impl Run {
         let load = Load {
             address: api.address(),
             connections: 32,
-            rate: Some(RATE),
+            rate: None,
             start: Instant::now(),
-            duration: Duration::from_secs(seconds),
+            // Each second ends with its last request.
+            duration: Duration::from_secs(24 * 60 * 60),
         };
-        let (samples, rotations) = thread::scope(|scope| {
-            let samples = scope.spawn(|| {
-                load.run(|index| {
-                    let requests = requests.read().unwrap();
-                    Some(match &requests.withdrawn {
-                        Some(withdrawn) if index * withdrawn_percent % 100 < withdrawn_percent => {
-                            (Kind::Withdrawn, Arc::clone(withdrawn))
-                        }
-                        _ => (Kind::Newest(requests.rotations), Arc::clone(&requests.newest)),
-                    })
+        let (mut samples, rotations) = (Vec::new(), Mutex::new(Vec::new()));
+        let rotate = |second| {
+            idp.rotate_key();
+            let published = load.start.elapsed();
+            let newest = signed(&idp);
+            let mut requests = requests.write().unwrap();
+            let last = std::mem::replace(&mut requests.newest, newest);
+            requests.withdrawn.get_or_insert(last);
+            requests.rotations += 1;
+            let number = requests.rotations;
+            rotations.lock().unwrap().push(Rotation { number, second, published });
+        };
+        for second in 0..seconds {
+            samples.extend(load.run(|index| {
+                if index >= EACH_SECOND {
+                    return None;
+                }
+                if index == EACH_SECOND / 2 && ROTATIONS.contains(&second) {
+                    // While the other connections send.
+                    rotate(second);
+                }
+                let requests = requests.read().unwrap();
+                Some(match &requests.withdrawn {
+                    Some(withdrawn) if index * withdrawn_percent % 100 < withdrawn_percent => {
+                        (Kind::Withdrawn, Arc::clone(withdrawn))
+                    }
+                    _ => (Kind::Newest(requests.rotations), Arc::clone(&requests.newest)),
                 })
-            });
-            let mut rotations = Vec::new();
-            for at in ROTATIONS {
-                thread::sleep((load.start + at).saturating_duration_since(Instant::now()));
-                idp.rotate_key();
-                let published = load.start.elapsed();
-                let newest = signed(&idp);
-                let mut requests = requests.write().unwrap();
-                let last = std::mem::replace(&mut requests.newest, newest);
-                requests.withdrawn.get_or_insert(last);
-                requests.rotations += 1;
-                rotations.push(Rotation { number: requests.rotations, published });
-            }
-            (samples.join().unwrap(), rotations)
-        });
+            }));
+            clock.advance(Duration::from_secs(1));
+        }
+        let rotations = rotations.into_inner().unwrap();
         Self { seconds, rotations, samples, fetches: idp.key_requests() }
     }
 
@@ -182,10 +196,7 @@ impl Run {
             "statuses for tokens of a withdrawn key (401 is right)",
             statuses(withdrawn.filter(|sample| sample.began > first)),
         );
-        report.figure(
-            "requests per second",
-            format_args!("{:.0}", self.samples.len() as f64 / self.seconds as f64),
-        );
+        report.figure("requests", self.samples.len());
     }
 }
 
@@ -193,8 +204,9 @@ fn signed(idp: &RunningIdentityProvider) -> Arc<[u8]> {
     request(&idp.token().sign(&idp.key()))
 }
 
-const RATE: u32 = 300;
-/// More than a cooldown apart.
-const ROTATIONS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(16)];
+/// Requests.
+const EACH_SECOND: u64 = 300;
+/// Seconds, more than a cooldown apart.
+const ROTATIONS: [u64; 2] = [5, 16];
 /// The default.
 const COOLDOWN: Duration = Duration::from_secs(10);

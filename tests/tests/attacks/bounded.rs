@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use actix_web::{App, HttpMessage, HttpServer, dev::Service};
@@ -14,7 +14,7 @@ use oauth2_actix::{
     Algorithm, OAuth2, Provider, Tenant, TenantLookup, Tenants, TokenCache,
     testing::{Answer, KeyServer, LocalServer, SigningKey},
 };
-use oauth2_actix_tests::{api, client::Connection, forge, keys::key};
+use oauth2_actix_tests::{api, client::Connection, forge, keys::key, wait::PATIENCE};
 use serde_json::json;
 
 use crate::{
@@ -166,7 +166,7 @@ fn alone_a_thousand_refused_websockets_leave_nothing_behind() {
         }
     };
     let settled = |calls_wanted: usize, descriptors: usize, references: usize| {
-        let deadline = Instant::now() + Duration::from_secs(15);
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let now = (
                 calls.load(Ordering::SeqCst) >= calls_wanted,

@@ -16,6 +16,7 @@ use oauth2_actix_tests::{
     client::{Connection, raw},
     forge::{self, b64, forge},
     keys::key,
+    wait::PATIENCE,
 };
 use serde_json::{Value, json};
 
@@ -384,7 +385,7 @@ fn reqwest_client_does_not_stall_with_a_worker() {
         // One worker is blocked in a handler. Connections go to the workers in turn, so half of these
         // wait for it; those of the other worker are served, each with a fetch.
         let asked: Vec<_> = (0..4).map(|_| scope.spawn(|| ask("/me"))).collect();
-        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        let deadline = std::time::Instant::now() + PATIENCE;
         while asked.iter().filter(|one| one.is_finished()).count() < 2 {
             assert!(std::time::Instant::now() < deadline, "the other worker stalls too");
             std::thread::yield_now();

@@ -142,7 +142,7 @@ impl Target {
 
     /// With another policy, that accepts [`good`] tokens signed with ES256.
     pub(crate) fn behind(oauth2: OAuth2) -> Self {
-        Self::with_good(oauth2, good().sign(es256()))
+        Self::with_good(oauth2, good().expires_in(86_400).sign(es256()))
     }
 
     /// With another policy, and what it accepts.

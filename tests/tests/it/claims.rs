@@ -11,6 +11,7 @@ use oauth2_actix_tests::{
     api::{self, Api, PUBLIC_PATHS},
     client::get,
     keys::key,
+    wait::PATIENCE,
 };
 use serde_json::json;
 
@@ -151,7 +152,7 @@ async fn an_unknown_key_on_a_public_path_is_401_as_anywhere_and_is_fetched() {
     let api = Api::start(oauth2.clone());
     assert!(oauth2.verify(&good().sign(&old)).await.is_ok());
     server.answer(Script::json(&new.jwk_set()));
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     while get(&api.url("/optional"), Some(&good().sign(&new))).await.body != "user-1" {
         assert!(Instant::now() < deadline);
     }

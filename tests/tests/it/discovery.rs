@@ -7,7 +7,10 @@ use oauth2_actix::{
     Algorithm, ErrorKind, KeyState, KeyStatus, Keys, OAuth2, OAuth2Builder, Provider,
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
-use oauth2_actix_tests::{keys::key, wait::until};
+use oauth2_actix_tests::{
+    keys::key,
+    wait::{PATIENCE, until},
+};
 use serde_json::{Value, json};
 
 const OPENID: &str = "/.well-known/openid-configuration";
@@ -565,7 +568,7 @@ async fn a_document_that_hangs_takes_no_keys_away() {
         until("the document is asked", || issuer.asked()[0] == asked).await;
         // It has half of the time.
         issuer.clock.advance(Duration::from_millis(2_500));
-        let refreshed = tokio::time::timeout(Duration::from_secs(10), refreshing).await;
+        let refreshed = tokio::time::timeout(PATIENCE, refreshing).await;
         refreshed.expect("in time").unwrap().unwrap();
         assert_eq!(issuer.asked(), [asked, 0, asked]);
     }

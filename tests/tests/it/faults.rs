@@ -11,7 +11,7 @@ use oauth2_actix::{
     Algorithm, ErrorKind, KeyState, OAuth2, Provider,
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
-use oauth2_actix_tests::keys::key;
+use oauth2_actix_tests::{keys::key, wait::PATIENCE};
 use serde_json::{Value, json};
 
 const ISSUER: &str = "https://idp.test";
@@ -231,7 +231,7 @@ fn endless(head: &'static [u8], again: Vec<u8>) -> (String, mpsc::Receiver<usize
     let (taken, is_taken) = mpsc::channel();
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        stream.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
         let mut request = [0; 4096];
         let _ = stream.read(&mut request);
         let _ = taken.send(0);
@@ -275,7 +275,7 @@ async fn an_answer_without_end_is_left() {
             let oauth2 = oauth2.clone();
             async move { verify(&oauth2, &token(good())).await }
         });
-        taken.recv_timeout(Duration::from_secs(10)).unwrap();
+        taken.recv_timeout(PATIENCE).unwrap();
         // Meanwhile others are served.
         let of_other = Token::new("https://other.test", "api").sign(good());
         assert_eq!(verify(&oauth2, &of_other).await, Ok(()), "{cause}");
@@ -286,7 +286,7 @@ async fn an_answer_without_end_is_left() {
         assert!(waiting.await.unwrap().is_err());
         let told = oauth2.status()[0].last_error.clone().unwrap().cause;
         assert!(told.contains(cause), "{told}");
-        let taken = taken.recv_timeout(Duration::from_secs(20)).expect("the client leaves");
+        let taken = taken.recv_timeout(2 * PATIENCE).expect("the client leaves");
         // The limit, and what the two sockets and buffers between hold.
         let limit = limit.unwrap_or(1024) << 20;
         assert!(taken < limit, "{cause}: {taken} bytes");

@@ -16,6 +16,7 @@ use oauth2_actix_tests::{
     client::{self, Connection},
     keys::key,
     log,
+    wait::PATIENCE,
 };
 use serde_json::json;
 
@@ -91,7 +92,7 @@ async fn a_blocked_worker_delays_no_other_workers_fetch() {
                     "/block",
                     web::get().to(|block: web::Data<Block>| async move {
                         block.0.lock().unwrap().send(()).unwrap();
-                        let _ = block.1.lock().unwrap().recv_timeout(Duration::from_secs(15));
+                        let _ = block.1.lock().unwrap().recv_timeout(2 * PATIENCE);
                         "unblocked"
                     }),
                 )
@@ -118,12 +119,11 @@ async fn a_blocked_worker_delays_no_other_workers_fetch() {
     asks.get("/me", Some(&good_token()));
     server.wait_for_requests(1);
     blocks.get("/block", None);
-    is_blocked.recv_timeout(Duration::from_secs(10)).unwrap();
+    is_blocked.recv_timeout(PATIENCE).unwrap();
     waits.get("/me", Some(&good_token()));
     release.release();
-    let began = Instant::now();
+    // The other worker is blocked still: it goes on below, or after more time than this waits.
     assert_eq!(waits.answer().status, 200);
-    assert!(began.elapsed() < Duration::from_secs(5), "the other worker waited");
     unblock.send(()).unwrap();
     assert_eq!(asks.answer().status, 200);
     assert_eq!(blocks.answer().body, "unblocked");
@@ -254,7 +254,7 @@ async fn a_server_that_is_not_there_is_503_with_the_cause_in_the_log() {
     let provider = Provider::new().issuer(ISSUER).audience("api").keys(url);
     let oauth2 = OAuth2::builder().provider("not-there", provider).build().unwrap();
     // The listener may take a moment to go.
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + PATIENCE;
     while log::lines_with(&["not-there", "refused"]).is_empty() {
         assert!(is_unavailable(&kind(&oauth2, &good_token()).await));
         assert!(Instant::now() < deadline);
@@ -328,7 +328,7 @@ async fn a_public_request_never_waits_but_the_next_may_find_keys() {
     }
     server.wait_for_requests(1);
     release.release();
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     while client::get(&url, Some(&good_token())).await.body != "user-1" {
         assert!(Instant::now() < deadline);
     }
@@ -355,7 +355,7 @@ fn the_thread_ends_with_the_last_clone() {
     drop(policies);
     assert!(threads() >= 200, "clones keep it");
     drop(clones);
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     while threads() >= 100 {
         assert!(Instant::now() < deadline, "{} threads are left", threads());
         std::thread::sleep(Duration::from_millis(5));
@@ -380,6 +380,6 @@ fn a_policy_that_ends_in_mid_flight_ends_its_waiters() {
     });
     server.wait_for_requests(1);
     // The request's runtime goes first, in the middle of the wait; nothing panics or hangs.
-    runtime.shutdown_timeout(Duration::from_secs(5));
+    runtime.shutdown_timeout(PATIENCE);
     drop(oauth2);
 }

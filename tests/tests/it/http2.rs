@@ -1,11 +1,8 @@
 //! HTTP/2: the same answers as over HTTP/1.1, and no WebSockets.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
@@ -15,7 +12,7 @@ use oauth2_actix::{
     testing::{LocalServer, Token},
     ws,
 };
-use oauth2_actix_tests::{client, keys::key};
+use oauth2_actix_tests::{client, keys::key, wait::PATIENCE};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -243,8 +240,6 @@ async fn without_those_headers_there_is_no_upgrade() {
         connection.abort();
     }
 }
-
-const PATIENCE: Duration = Duration::from_secs(10);
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;

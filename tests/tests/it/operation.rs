@@ -10,7 +10,7 @@ use oauth2_actix::{
     Algorithm, ErrorKind, KeyState, KeyStatus, OAuth2, OAuth2Builder, Provider,
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
-use oauth2_actix_tests::{keys::key, log};
+use oauth2_actix_tests::{keys::key, log, wait::PATIENCE};
 use serde_json::{Value, json};
 
 const ISSUER: &str = "https://idp.test";
@@ -52,7 +52,7 @@ fn status(oauth2: &OAuth2) -> KeyStatus {
 
 /// Until the engine's thread has come so far.
 async fn until(mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -381,7 +381,7 @@ fn alone_nothing_is_left_behind() {
     let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let server = KeyServer::start(Answer::hang()).unwrap();
     let settle = |threads: usize, most_descriptors: usize| {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         while key_threads().len() != threads || descriptors() > most_descriptors {
             assert!(
                 Instant::now() < deadline,
@@ -410,7 +410,7 @@ fn alone_nothing_is_left_behind() {
         drop(dropped);
         // The flight goes on without them, and serves who comes next.
         server.answer(keys());
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         runtime().block_on(async {
             oauth2.refresh_now().await.unwrap();
             assert!(oauth2.verify(&token).await.is_ok());

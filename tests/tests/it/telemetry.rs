@@ -10,7 +10,7 @@ use oauth2_actix::{
     Algorithm, OAuth2, Provider, TokenCache,
     testing::{Answer, KeyServer, ManualClock, Token},
 };
-use oauth2_actix_tests::{api::Api, client, keys::key};
+use oauth2_actix_tests::{api::Api, client, keys::key, wait::until};
 
 /// All tests of this process share a recorder, so this one runs in a process of its own.
 #[test]
@@ -75,9 +75,7 @@ async fn alone_what_is_counted_and_measured() {
     let asked = server.requests();
     clock.advance(Duration::from_secs(480));
     server.wait_for_requests(asked + 1);
-    while oauth2.status()[0].fetches.unchanged == 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until("unchanged keys", || oauth2.status()[0].fetches.unchanged > 0).await;
 
     let seen: Vec<(String, DebugValue)> = snapshotter
         .snapshot()

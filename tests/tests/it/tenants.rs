@@ -15,7 +15,7 @@ use oauth2_actix::{
     Algorithm, Difference, ErrorKind, Keys, OAuth2, Provider, Tenant, TenantLookup, Tenants,
     testing::{Answer, IdentityProvider, KeyServer, ManualClock, SigningKey, Token},
 };
-use oauth2_actix_tests::{api::Api, client, log};
+use oauth2_actix_tests::{api::Api, client, log, wait::PATIENCE};
 use tokio::sync::Notify;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -60,7 +60,7 @@ impl Customers {
     }
 
     fn wait_for_lookups(&self, count: usize) {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         while self.lookups() < count {
             assert!(Instant::now() < deadline, "{} of {count} lookups", self.lookups());
             std::thread::sleep(Duration::from_millis(2));
@@ -293,7 +293,7 @@ async fn a_removed_tenant_loses_access_and_one_in_use_never_waits() {
     *setup.customers.0.held.lock().unwrap() = None;
     gate.notify_one();
     // The keys given inline are the same, so nothing else changes; ten minutes count from there.
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     setup.clock.advance(7 * MINUTE);
     while setup.kind("https://a.test", &key).await.is_some() {
         assert!(Instant::now() < deadline);
@@ -417,7 +417,7 @@ async fn a_flood_of_made_up_issuers_is_bounded_and_pushes_no_tenant_out() {
             tokio::spawn(async move { oauth2.verify(&token).await.map(drop) })
         })
         .collect();
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     while requests.iter().filter(|request| request.is_finished()).count() < 3000 - 1024 {
         assert!(Instant::now() < deadline);
         tokio::task::yield_now().await;
@@ -458,7 +458,7 @@ async fn strangers_take_no_place_of_a_tenant_that_was_known() {
         .collect();
     // The first lookup was the tenant's.
     setup.customers.wait_for_lookups(25);
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     while strangers.iter().filter(|request| request.is_finished()).count() < 1100 - 1024 {
         assert!(Instant::now() < deadline);
         tokio::task::yield_now().await;
@@ -549,7 +549,7 @@ async fn a_public_request_asks_for_the_tenant_without_waiting() {
     setup.customers.wait_for_lookups(1);
     *setup.customers.0.held.lock().unwrap() = None;
     gate.notify_one();
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     while client::get(&api.url("/optional"), Some(&token)).await.body != "user-1" {
         assert!(Instant::now() < deadline);
     }

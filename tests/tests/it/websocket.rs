@@ -1,7 +1,5 @@
 //! WebSocket upgrades: a good token reaches the handler, anything else a close frame.
 
-use std::time::Duration;
-
 use futures_util::{SinkExt, StreamExt};
 use oauth2_actix::{
     Algorithm, OAuth2, Provider,
@@ -11,6 +9,7 @@ use oauth2_actix_tests::{
     api::{Api, PUBLIC_PATHS},
     client::{Connection, raw},
     keys::key,
+    wait::PATIENCE,
 };
 use tokio_tungstenite::{
     connect_async,
@@ -58,7 +57,7 @@ async fn first_message(
         .get("sec-websocket-protocol")
         .map(|value| value.to_str().unwrap().to_owned());
     let _ = socket.send(Message::text("hello")).await;
-    let message = tokio::time::timeout(Duration::from_secs(10), socket.next()).await.unwrap();
+    let message = tokio::time::timeout(PATIENCE, socket.next()).await.unwrap();
     (message.unwrap().unwrap(), protocol)
 }
 

@@ -17,7 +17,10 @@ use oauth2_actix::{
     testing::{LocalServer, ManualClock, Token},
     ws,
 };
-use oauth2_actix_tests::{keys::key, wait::until};
+use oauth2_actix_tests::{
+    keys::key,
+    wait::{PATIENCE, until},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -240,17 +243,24 @@ impl Setup {
         client
     }
 
-    /// `/flood` has filled every buffer on the way.
+    /// `/flood` has filled every buffer on the way: nothing was sent for a while, in which the only
+    /// worker has served many others.
     async fn stalls(&self) {
-        let mut last = (0, Instant::now());
-        until("nothing more can be sent", || {
-            let sent = self.counts.sent.load(SeqCst);
-            if sent != last.0 {
-                last = (sent, Instant::now());
+        let filling = async {
+            let (mut last, mut since, mut turns) = (0, Instant::now(), 0);
+            while last == 0 || turns < 50 || since.elapsed() < Duration::from_millis(300) {
+                let mut other = self.connect().await;
+                other.send(b"GET / HTTP/1.1\r\nHost: api\r\nConnection: close\r\n\r\n").await;
+                assert!(other.rest().await.starts_with(b"HTTP/1.1 400 "));
+                turns += 1;
+                let sent = self.counts.sent.load(SeqCst);
+                if sent != last {
+                    (last, since, turns) = (sent, Instant::now(), 0);
+                }
             }
-            sent > 0 && last.1.elapsed() > Duration::from_millis(300)
-        })
-        .await;
+        };
+        timeout(PATIENCE, filling).await.expect("nothing more can be sent");
+        until("the others have gone", || self.counts.connections.load(SeqCst) == 1).await;
     }
 
     /// Nothing is left of any client.
@@ -354,20 +364,15 @@ impl Client {
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(15);
-
 #[tokio::test]
 async fn a_client_that_ignores_its_close_frame_is_cut_off() {
     let setup = Setup::new();
     let mut client = setup.open("/").await;
     setup.clock.advance(MINUTE);
     assert_eq!(client.hear().await, (CLOSE, EXPIRED[2..].to_vec()));
-    let start = Instant::now();
-    // It says nothing and leaves its side open.
+    // It says nothing and leaves its side open. actix gives it a second.
     setup.is_empty().await;
     assert_eq!(client.rest().await, b"");
-    // actix's own time for a client to take its answer: one second.
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 #[tokio::test]

@@ -74,13 +74,6 @@ async fn an_unspecified_address_is_this_host() {
 
 #[tokio::test]
 async fn a_document_that_hangs_after_a_day_stops_no_refresh() {
-    async fn until(what: &str, mut done: impl FnMut() -> bool) {
-        let deadline = Instant::now() + 5 * S;
-        while !done() {
-            assert!(Instant::now() < deadline, "{what}");
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
     let key = new_key();
     let jwks = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
     let idp = KeyServer::start(Answer::status(500)).unwrap();
@@ -107,11 +100,8 @@ async fn a_document_that_hangs_after_a_day_stops_no_refresh() {
     for attempt in 1..=20 {
         clock.advance(if attempt == 1 { 48 * MINUTE } else { MINUTE });
         until("asked again", || idp.requests() > attempt || counts().fetched > 30).await;
-        // A second at a time: half of the limit is for the document, half for the keys.
-        for _ in 0..5 {
-            clock.advance(S);
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        // Half of the limit is for the document, half for the keys.
+        clock.advance(5 * S / 2);
         until("ended", || counts().failed >= attempt || counts().fetched > 30).await;
     }
     assert!(
@@ -190,14 +180,18 @@ async fn a_file_is_read_within_a_second_of_a_change() {
     println!("{:?}", oauth2.status());
     std::fs::write(&path, key.jwk_set().to_string()).unwrap();
     let mut waited = 0;
-    while kind(&oauth2, "https://a.test", &key).await.is_some() {
+    while oauth2.status()[0].fetches.fetched == 0 {
+        assert!(waited < 3, "not noticed after {waited} s");
         clock.advance(S);
         waited += 1;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        assert!(waited < 100);
+        // One second is enough, unless the thread of a slow machine had not begun to wait for it.
+        let deadline = Instant::now() + PATIENCE / 6;
+        while oauth2.status()[0].fetches.fetched == 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
     std::fs::remove_file(&path).unwrap();
-    assert!(waited <= 3, "noticed after {waited} s");
+    assert_eq!(kind(&oauth2, "https://a.test", &key).await, None);
 }
 
 #[tokio::test]
@@ -258,17 +252,13 @@ async fn one_watcher_at_a_time() {
     let provider =
         Provider::new().issuer("https://a.test").audience("api").keys(Keys::source(source.clone()));
     let oauth2 = OAuth2::builder().provider("p", provider).build().unwrap();
-    let began = Instant::now();
-    let mut rounds = 0;
-    while began.elapsed() < 4 * S {
+    for _ in 0..5_000 {
         source.0.notify.notify_one();
         oauth2.refresh_now().await.unwrap();
-        rounds += 1;
     }
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let (live, most) = (source.0.live.load(Ordering::SeqCst), source.0.most.load(Ordering::SeqCst));
-    println!("{rounds} rounds: {live} live, most {most}");
-    assert!(live <= 1, "{live} watchers live after {rounds} rounds");
+    // Those that were replaced are gone, and not only hidden.
+    until("one watcher is left", || source.0.live.load(Ordering::SeqCst) <= 1).await;
+    println!("most at once: {}", source.0.most.load(Ordering::SeqCst));
 }
 
 #[tokio::test]
@@ -290,13 +280,12 @@ async fn a_request_waits_no_longer_than_a_fetch_may_take() {
     let oauth2 = builder.build().unwrap();
     let token =
         Token::new("https://a.test", "x").claim("aud", json!(["a0", "a1", "a2", "a3"])).sign(&key);
-    let mut request = Box::pin(oauth2.verify(&token));
-    let mut seconds = 0;
-    while tokio::time::timeout(Duration::from_millis(100), request.as_mut()).await.is_err() {
-        clock.advance(S);
-        seconds += 1;
-    }
-    assert!(seconds <= 6, "after {seconds} s");
+    let request = tokio::spawn(async move { oauth2.verify(&token).await.is_err() });
+    until("all are asked", || servers.iter().all(|server| server.requests() == 1)).await;
+    assert!(!request.is_finished());
+    clock.advance(5 * S);
+    let refused = tokio::time::timeout(PATIENCE, request).await.expect("an answer after 5 s");
+    assert!(refused.unwrap());
 }
 
 // short intervals, where the window may be as short as the interval.

@@ -1,5 +1,7 @@
 //! By strangers and former customers, where providers are looked up.
 
+use std::task::Poll;
+
 use super::*;
 
 #[tokio::test]
@@ -12,6 +14,7 @@ async fn strangers_do_not_cut_off_a_known_tenant() {
         (issuer == "https://known.test").then(|| Ok(Some(tenant("known", issuer, jwks.clone()))))
     });
     let oauth2 = OAuth2::builder()
+        .provider("passing", passing(&key))
         .tenants(Tenants::new(lookup))
         .key_refresh_minutes(60)
         .clock(clock.clone())
@@ -42,14 +45,14 @@ async fn strangers_do_not_cut_off_a_known_tenant() {
     let mut refused = Vec::new();
     for second in (0..12 * 60).step_by(4) {
         clock.advance(4 * S);
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        turns(4, &oauth2, &key).await;
         flood(40).await;
         let token = Token::new("https://known.test", "api").expires_in(90 * 86_400).sign(&key);
         let mut request = Box::pin(oauth2.verify(&token));
-        match tokio::time::timeout(Duration::from_millis(50), request.as_mut()).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => refused.push((second, error.to_string())),
-            Err(_) => refused.push((second, "waits".into())),
+        match poll!(request.as_mut()) {
+            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(error)) => refused.push((second, error.to_string())),
+            Poll::Pending => refused.push((second, "waits".into())),
         }
     }
     assert!(refused.is_empty(), "{} of 180 failed: {:?} …", refused.len(), refused.first());
@@ -95,8 +98,8 @@ async fn nothing_is_fetched_for_a_tenant_that_is_gone() {
         clock.advance(60 * MINUTE);
         tokio::time::sleep(Duration::from_millis(3)).await;
     }
+    advance_until(&clock, 60 * MINUTE, "it is gone", || oauth2.status().is_empty()).await;
     assert!(server.requests() < 30, "{} fetches in 30 days", server.requests());
-    assert!(oauth2.status().is_empty());
 }
 
 #[tokio::test]
@@ -116,13 +119,16 @@ async fn strangers_cause_no_warnings_without_a_rate() {
         .clock(clock.clone())
         .build()
         .unwrap();
+    let began = Instant::now();
     for _ in 0..20 {
         for issuer in ["https://a.test", "https://b.test"] {
             let _ = kind(&oauth2, issuer, &key).await;
         }
     }
     let lines = log::lines_with(&["WARN", "warned-of"]);
-    assert!(lines.len() <= 4, "{} warnings: {:#?}", lines.len(), &lines[..2]);
+    // By the system's clock, one in ten seconds.
+    let most = 4 + began.elapsed().as_secs() as usize / 10;
+    assert!(lines.len() <= most, "{} warnings: {:#?}", lines.len(), &lines[..2]);
 }
 
 #[test]
@@ -215,7 +221,7 @@ async fn a_replaced_tenants_waiters_are_answered() {
     let token = Token::new("https://a.test", "api").sign(&old);
     let mut waiting = Box::pin(oauth2.verify(&token));
     assert!(poll!(waiting.as_mut()).is_pending());
-    let deadline = Instant::now() + 5 * S;
+    let deadline = Instant::now() + PATIENCE;
     while slow.requests() < 1 {
         let _ = poll!(waiting.as_mut());
         assert!(Instant::now() < deadline);
@@ -225,7 +231,7 @@ async fn a_replaced_tenants_waiters_are_answered() {
     clock.advance(S);
     assert_eq!(kind(&oauth2, "https://a.test", &new).await, None);
     release.release();
-    let answer = tokio::time::timeout(5 * S, waiting).await.expect("answered");
+    let answer = tokio::time::timeout(PATIENCE, waiting).await.expect("answered");
     println!("{answer:?}");
     assert!(answer.is_err());
     assert!(kind(&oauth2, "https://a.test", &old).await.is_some());
@@ -265,6 +271,7 @@ async fn a_new_tenant_waits_no_longer_than_a_lookup_may_take() {
     let jwks = key.jwk_set();
     let clock = ManualClock::new();
     let oauth2 = OAuth2::builder()
+        .provider("passing", passing(&key))
         .tenants(Tenants::new(Ask(move |issuer: &str| {
             (issuer == "https://new.test").then(|| Ok(Some(tenant("new", issuer, jwks.clone()))))
         })))
@@ -279,17 +286,10 @@ async fn a_new_tenant_waits_no_longer_than_a_lookup_may_take() {
     }
     let token = Token::new("https://new.test", "api").expires_in(86_400).sign(&key);
     let mut request = Box::pin(oauth2.verify(&token));
-    let mut seconds = 0;
-    loop {
-        match tokio::time::timeout(Duration::from_millis(20), request.as_mut()).await {
-            Ok(answer) => break println!("{:?} after {seconds} s", answer.map(drop)),
-            Err(_) => {
-                clock.advance(5 * S);
-                seconds += 5;
-            }
-        }
-    }
-    assert!(seconds <= 15, "after {seconds} s");
+    assert!(poll!(request.as_mut()).is_pending());
+    turns(40, &oauth2, &key).await;
+    clock.advance(5 * S);
+    let _ = tokio::time::timeout(PATIENCE, request).await.expect("an answer after 5 s");
 }
 
 // a tenant that is removed while its token waits for keys, with every interleaving we can reach.
@@ -334,7 +334,7 @@ async fn a_removed_tenants_keys_serve_nobody_who_comes_after() {
             })
             .collect();
         for task in tasks {
-            assert!(!tokio::time::timeout(5 * S, task).await.unwrap().unwrap(), "{round}");
+            assert!(!tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap(), "{round}");
         }
         assert!(oauth2.status().is_empty());
     }
@@ -357,6 +357,7 @@ async fn a_removed_tenant_cannot_keep_itself_alive() {
         })
     });
     let oauth2 = OAuth2::builder()
+        .provider("passing", passing(&key))
         .tenants(Tenants::new(lookup))
         .key_refresh_minutes(60)
         .clock(clock.clone())
@@ -368,7 +369,7 @@ async fn a_removed_tenant_cannot_keep_itself_alive() {
     phase.store(1, Ordering::SeqCst);
     clock.advance(9 * MINUTE);
     assert!(oauth2.verify(&genuine).await.is_ok());
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    turns(4, &oauth2, &key).await;
     phase.store(2, Ordering::SeqCst);
     // The removed customer floods with made-up issuers, and never waits for an answer.
     let mut sent = 0;
@@ -385,12 +386,13 @@ async fn a_removed_tenant_cannot_keep_itself_alive() {
             let _ = poll!(request.as_mut());
         }
         let mut request = Box::pin(oauth2.verify(&genuine));
-        if let std::task::Poll::Ready(Ok(_)) = poll!(request.as_mut()) {
+        if let Poll::Ready(Ok(_)) = poll!(request.as_mut()) {
             accepted_at = elapsed;
         }
+        turns(if round == 0 { 40 } else { 4 }, &oauth2, &key).await;
         clock.advance(step);
         elapsed += step;
-        tokio::time::sleep(Duration::from_millis(3)).await;
+        turns(4, &oauth2, &key).await;
     }
     assert!(
         accepted_at <= 12 * MINUTE,
