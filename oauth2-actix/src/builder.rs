@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt,
     ops::RangeInclusive,
+    path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
@@ -17,7 +18,7 @@ use crate::{
     BuildError, CryptoLibrary, Error, OAuth2, Provider, Tenants, TokenCache,
     clock::Clock,
     http_client::AdjustClient,
-    key_thread::KeyThread,
+    key_thread::{self, KeyThread},
     policy::{Policy, RefusalHook},
     provider_policy::ProviderPolicy,
     public::PublicPaths,
@@ -51,8 +52,9 @@ use crate::{
 /// Unknown fields and names that stand twice are refused. The serde form has, besides those shown,
 /// `missing_token` (`"bad_request"` or `"unauthorized"`), `max_token_length`, `max_token_age_seconds`,
 /// `token_cache` (false, or a map of `max_entries` and `max_bytes`), `crypto_library`, `stale_window_minutes`,
-/// `unknown_key_cooldown_seconds` and `fetch_timeout_seconds`, and for a provider `audience_claim`,
-/// `require_at_jwt` and `dangerous_allow_http`. `keys` is text, JSON keys, `{"discover": true}` or `{"file": path}`.
+/// `unknown_key_cooldown_seconds`, `fetch_timeout_seconds` and `key_snapshot`, and for a provider
+/// `audience_claim`, `initial_keys`, `require_at_jwt` and `dangerous_allow_http`. [`Keys`](crate::Keys) lists
+/// the forms of `keys`.
 #[derive(Clone, Default)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct OAuth2Builder {
@@ -73,11 +75,12 @@ pub struct OAuth2Builder {
     pub(crate) stale_window: Option<Duration>,
     pub(crate) unknown_key_cooldown: Option<Duration>,
     pub(crate) fetch_timeout: Option<Duration>,
+    pub(crate) key_snapshot: Option<PathBuf>,
     pub(crate) adjust_client: Option<AdjustClient>,
     pub(crate) ready_client: Option<Client>,
     tenants: Option<Tenants>,
     on_refusal: Option<RefusalHook>,
-    clock: Clock,
+    pub(crate) clock: Clock,
 }
 
 impl OAuth2Builder {
@@ -269,9 +272,15 @@ impl OAuth2Builder {
         self
     }
 
-    /// Checks everything and makes the middleware. Nothing is fetched yet: the first request that
-    /// needs keys waits for them, unless you call [`OAuth2::warm_up`]. If there is anything to fetch,
-    /// a thread is started for it; it ends with the last clone.
+    /// Checks everything and makes the middleware. Does not wait for keys, and needs no async runtime.
+    ///
+    /// Where a [refresh](OAuth2Builder::key_refresh), [initial keys](Provider::initial_keys) or a
+    /// [snapshot](OAuth2Builder::key_snapshot) is set, the first fetch begins now, in the background;
+    /// otherwise when keys are first needed. A first fetch that fails is repeated until it succeeds. If
+    /// there is anything to fetch, a thread is started for it; it ends with the last clone.
+    ///
+    /// Call it once, outside the closure of `HttpServer::new`: that closure runs on each worker, and each
+    /// would have its own keys and cache.
     ///
     /// # Errors
     ///
@@ -317,6 +326,7 @@ impl OAuth2Builder {
         self.token_places.check()?;
         let verified = self.token_cache.unwrap_or_else(TokenCache::by_default).build()?;
         telemetry::describe();
+        key_thread::warn_on_worker();
         let defaults = self.defaults()?;
         if let Some(tenants) = &self.tenants {
             tenants.check()?;
@@ -353,7 +363,7 @@ impl OAuth2Builder {
             }
             providers.push(Arc::new(policy));
         }
-        let has_remote = providers.iter().any(|provider| provider.remote().is_some());
+        let has_remote = providers.iter().any(|provider| provider.remotes().next().is_some());
         let keys = if has_remote || self.tenants.is_some() {
             let names = names.into_iter().cloned().collect();
             let tenants = self.tenants.map(|tenants| (tenants, names));
@@ -366,6 +376,9 @@ impl OAuth2Builder {
         } else {
             None
         };
+        if let Some(keys) = &keys {
+            providers.iter().for_each(|provider| keys.start_fetching(provider));
+        }
         Ok(OAuth2(Arc::new(Policy {
             providers,
             by_issuer,

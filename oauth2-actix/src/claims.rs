@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use crate::{
     accepted::Accepted,
     authorize::{ClaimValues, Requirement},
+    clock::Clock,
     error::{Error, ErrorKind},
     scope,
     throttle::Throttle,
@@ -253,7 +254,7 @@ impl Claims {
         if let Some(Anonymous(why)) = extensions.get::<Anonymous>() {
             return Err(why.clone());
         }
-        static LOGGED: Throttle = Throttle::new();
+        static LOGGED: Throttle = Throttle::new(Clock::System);
         let error = Error::from(ErrorKind::NotConfigured);
         if LOGGED.allows() {
             tracing::error!(target: "oauth2_actix", "{error}");

@@ -79,6 +79,9 @@ fn read_policy(value: Value) -> Result<OAuth2Builder, BuildError> {
                 let seconds = read("unknown_key_cooldown_seconds", value)?;
                 builder = builder.unknown_key_cooldown(Duration::from_secs(seconds));
             }
+            "key_snapshot" => {
+                builder = builder.key_snapshot(read::<std::path::PathBuf>("key_snapshot", value)?);
+            }
             "fetch_timeout_seconds" => {
                 let seconds = read("fetch_timeout_seconds", value)?;
                 builder = builder.fetch_timeout(Duration::from_secs(seconds));
@@ -140,7 +143,10 @@ fn read_provider(name: &str, value: Value) -> Result<Provider, BuildError> {
                 provider =
                     provider.audience_claim(read_of::<String>(name, "audience_claim", value)?);
             }
-            "keys" => provider = provider.keys(read_keys(name, value)?),
+            "keys" => provider = provider.keys(read_keys(name, "keys", value)?),
+            "initial_keys" => {
+                provider = provider.initial_keys(read_keys(name, "initial_keys", value)?);
+            }
             "algorithms" => provider.algorithms = Some(read_of(name, "algorithms", value)?),
             "require_at_jwt" => {
                 provider = provider.require_at_jwt(read_of(name, "require_at_jwt", value)?);
@@ -158,23 +164,8 @@ fn read_provider(name: &str, value: Value) -> Result<Provider, BuildError> {
     Ok(provider)
 }
 
-/// Text, JSON keys, `{"discover": true}` or `{"file": "…"}`.
-fn read_keys(name: &str, value: Value) -> Result<Keys, BuildError> {
-    let fault = |problem| Err(BuildError::of_provider(name, "keys", problem));
-    let Value::Object(members) = &value else {
-        return match value {
-            Value::String(_) | Value::Array(_) => Ok(Keys::from(value)),
-            _ => fault("they are neither text nor JSON keys"),
-        };
-    };
-    match (members.get("discover"), members.get("file")) {
-        (None, None) => Ok(Keys::from(value)),
-        _ if members.len() > 1 => fault("`discover` or `file` stands alone"),
-        (Some(Value::Bool(true)), _) => Ok(Keys::discover()),
-        (Some(_), _) => fault("`discover` is not true"),
-        (None, Some(Value::String(path))) if !path.is_empty() => Ok(Keys::file(path)),
-        (None, Some(_)) => fault("`file` is not a path"),
-    }
+fn read_keys(name: &str, field: &'static str, value: Value) -> Result<Keys, BuildError> {
+    Keys::read(value).map_err(|problem| BuildError::of_provider(name, field, problem))
 }
 
 fn one_or_several(
@@ -227,6 +218,7 @@ const POLICY_FIELDS: &[&str] = &[
     "stale_window_minutes",
     "unknown_key_cooldown_seconds",
     "fetch_timeout_seconds",
+    "key_snapshot",
 ];
 
 const PROVIDER_FIELDS: &[&str] = &[
@@ -234,6 +226,7 @@ const PROVIDER_FIELDS: &[&str] = &[
     "audience",
     "audience_claim",
     "keys",
+    "initial_keys",
     "algorithms",
     "require_at_jwt",
     "dangerous_allow_http",

@@ -40,6 +40,8 @@ use crate::refusal;
 #[derive(Clone)]
 pub struct Error {
     kind: ErrorKind,
+    /// The configured name of the provider whose token it is about, where that is known.
+    provider: Option<Arc<str>>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -95,6 +97,16 @@ impl Error {
             Kind::TooOld { .. } => "too_old",
             Kind::TypeNotAllowed => "type_not_allowed",
         }
+    }
+
+    /// The name of the provider whose token it is about, where that is known.
+    pub(crate) fn provider(&self) -> Option<&str> {
+        self.provider.as_deref()
+    }
+
+    pub(crate) fn of_provider(mut self, name: &Arc<str>) -> Self {
+        self.provider.get_or_insert_with(|| Arc::clone(name));
+        self
     }
 
     pub(crate) fn with_source(
@@ -179,7 +191,7 @@ impl Error {
 
 impl From<ErrorKind> for Error {
     fn from(kind: ErrorKind) -> Self {
-        Self { kind, source: None }
+        Self { kind, provider: None, source: None }
     }
 }
 
@@ -266,7 +278,7 @@ pub enum ErrorKind {
     #[error("the provider has no key for the token")]
     KeyUnknown,
     /// The provider's keys were never obtained, or are too old to be trusted still.
-    #[error("the provider's keys are not available, next try in {retry_after:?}")]
+    #[error("the provider's keys are not available, next try in {} s", retry_after.as_secs_f64().ceil())]
     KeysUnavailable {
         /// When a new attempt may have succeeded.
         retry_after: Duration,

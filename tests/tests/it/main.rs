@@ -4,6 +4,7 @@
 
 mod algorithms;
 mod answers;
+mod bearer_token_file;
 mod claims;
 mod configuration;
 mod cors;
@@ -21,6 +22,8 @@ mod public_paths;
 mod public_routes;
 mod refresh;
 mod require;
+mod several_sources;
+mod snapshots;
 mod sources;
 mod stricter;
 mod telemetry;
