@@ -4,11 +4,11 @@ mod dispatch;
 mod paths;
 mod table;
 
-pub use self::{
-    dispatch::register,
-    table::{PublicRoute, ROUTES, public_routes},
-};
 pub(crate) use self::{
     dispatch::{KnownPatterns, Mark, is_admitted},
     paths::PublicPaths,
+};
+pub use self::{
+    dispatch::{register, warn_unless_wrapped},
+    table::{PublicRoute, ROUTES, public_routes},
 };

@@ -5,10 +5,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_http::Request;
+use actix_web::{
+    App, HttpResponse, HttpServer,
+    dev::{Service, ServiceResponse},
+    get,
+    http::StatusCode,
+    routes,
+    test::{TestRequest, call_service, init_service},
+    web,
+};
 use futures_util::poll;
 use oauth2_actix::{
-    Algorithm, ErrorKind, KeyState, KeyStatus, OAuth2, OAuth2Builder, Provider,
+    Algorithm, ErrorKind, KeyState, KeyStatus, OAuth2, OAuth2Builder, Provider, public,
     testing::{Answer, KeyServer, LocalServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{client, keys::key, log};
@@ -522,7 +531,7 @@ fn key_threads() -> Vec<String> {
 /// What is said once in a process is looked for in processes of their own.
 #[test]
 fn mistakes_in_mounting_are_warned_of_once() {
-    for test in ["alone_a_policy_built_on_a_worker"] {
+    for test in ["alone_a_policy_built_on_a_worker", "alone_a_public_route_outside_of_any_policy"] {
         let run = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", &format!("operation::{test}"), "--ignored"])
             .output()
@@ -556,6 +565,63 @@ async fn alone_a_policy_built_on_a_worker() {
     .unwrap();
     assert_eq!(client::get(&wrong.url("/"), Some(&token())).await.status, 200, "it works");
     assert_eq!(lines(), 1);
+}
+
+#[public]
+#[get("/probe")]
+async fn probe() -> &'static str {
+    "up"
+}
+
+#[public]
+#[routes]
+#[get("/probes/{name}")]
+#[get("/probe-too")]
+async fn probes() -> &'static str {
+    "up"
+}
+
+async fn ask<S, B>(app: &S, path: &str, token: Option<&str>) -> StatusCode
+where
+    S: Service<Request, Response = ServiceResponse<B>, Error = actix_web::Error>,
+{
+    let mut request = TestRequest::get().uri(path);
+    if let Some(token) = token {
+        request = request.insert_header(("authorization", format!("Bearer {token}")));
+    }
+    call_service(app, request.to_request()).await.status()
+}
+
+#[actix_web::test]
+#[ignore = "in a process of its own, started by `mistakes_in_mounting_are_warned_of_once`"]
+async fn alone_a_public_route_outside_of_any_policy() {
+    log::keep();
+    let oauth2 = || {
+        let provider = Provider::new().issuer(ISSUER).audience("api");
+        OAuth2::builder().provider("p", provider.keys(signing_key().jwk_set())).build().unwrap()
+    };
+    let lines = || log::lines_with(&["WARN", "no OAuth2 middleware is mounted around"]);
+    let wrapped = init_service(App::new().service(probe).service(probes).wrap(oauth2())).await;
+    for path in ["/probe", "/probes/x", "/probe-too"] {
+        for token in [None, Some(token()), Some("garbage".to_owned())] {
+            assert_eq!(ask(&wrapped, path, token.as_deref()).await, 200, "{path}");
+        }
+    }
+    assert_eq!(lines().len(), 0);
+    // Around one scope, and the public route is outside.
+    let partly = App::new()
+        .service(web::scope("/api").wrap(oauth2()).route("/x", web::get().to(HttpResponse::Ok)))
+        .service(probes);
+    let partly = init_service(partly).await;
+    assert_eq!(ask(&partly, "/api/x", Some(&token())).await, 200);
+    assert_eq!(lines().len(), 0);
+    for path in ["/probe-too", "/probes/x", "/probe-too"] {
+        assert_eq!(ask(&partly, path, Some(&token())).await, 200);
+    }
+    let forgotten = init_service(App::new().service(probe)).await;
+    assert_eq!(ask(&forgotten, "/probe", None).await, 200);
+    assert_eq!(lines().len(), 1);
+    assert!(lines()[0].contains("/probe-too"), "{:?}", lines());
 }
 
 /// Threads and connections are counted for the whole process, so in one of its own.
