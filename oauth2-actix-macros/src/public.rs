@@ -3,7 +3,7 @@
 
 use std::mem;
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{quote, quote_spanned};
 use syn::{
     Attribute, Error, Expr, ExprLit, Ident, ItemFn, Lit, LitStr, Meta, Result, Token,
@@ -98,7 +98,29 @@ fn foreign_attributes_end(attributes: &[Attribute]) -> Option<usize> {
     (!attributes[..end].iter().all(is_built_in)).then_some(end)
 }
 
+/// The function, with a guard on its routes that notices a missing `.wrap(oauth2)`.
+fn watched(function: &ItemFn) -> ItemFn {
+    let mut function = function.clone();
+    for attribute in &mut function.attrs {
+        if routes(std::slice::from_ref(attribute)).is_empty() {
+            continue;
+        }
+        let Meta::List(list) = &mut attribute.meta else { continue };
+        let arguments = &list.tokens;
+        let ends_with_comma = matches!(
+            arguments.clone().into_iter().last(),
+            Some(TokenTree::Punct(last)) if last.as_char() == ','
+        );
+        let comma = (!ends_with_comma).then(|| quote!(,));
+        list.tokens = quote! {
+            #arguments #comma guard = "::oauth2_actix::__private::warn_unless_wrapped"
+        };
+    }
+    function
+}
+
 fn tokens(function: &ItemFn, routes: &[Route], span: Span) -> TokenStream {
+    let watched = watched(function);
     let name = &function.sig.ident;
     let visibility = &function.vis;
     let conditions: Vec<_> = item::conditions(function).collect();
@@ -142,7 +164,7 @@ fn tokens(function: &ItemFn, routes: &[Route], span: Span) -> TokenStream {
             fn register(self, #config: &mut ::oauth2_actix::__private::AppService) {
                 #id
                 #(#rows)*
-                #function
+                #watched
                 ::oauth2_actix::__private::register(
                     #config, __OAUTH2_ACTIX_PUBLIC_ID, #name, #name
                 );

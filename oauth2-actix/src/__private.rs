@@ -12,7 +12,7 @@ pub use actix_web::{
 };
 pub use linkme;
 
-pub use crate::public::{PublicRoute, ROUTES, register};
+pub use crate::public::{PublicRoute, ROUTES, register, warn_unless_wrapped};
 
 use actix_web::{FromRequest, dev::Payload};
 

@@ -10,6 +10,7 @@ use crate::{
     key_set::Generation,
     object::{Object, block},
     provider_policy::ProviderPolicy,
+    telemetry::AcceptedRequests,
     validation::Lifetime,
 };
 
@@ -33,6 +34,7 @@ pub(crate) enum By {
     Tenant {
         name: Arc<str>,
         policy: Weak<ProviderPolicy>,
+        requests: AcceptedRequests,
     },
 }
 
@@ -48,6 +50,14 @@ impl By {
         }
     }
 
+    /// Counts requests with its tokens.
+    pub(crate) fn accepted_requests(&self) -> AcceptedRequests {
+        match self {
+            Self::Configured(provider) => provider.accepted_requests.clone(),
+            Self::Tenant { requests, .. } => requests.clone(),
+        }
+    }
+
     /// Tells when there are other keys. None: they do not change, or are fetched for every request, so
     /// that each look would be a change.
     #[cfg(feature = "websocket")]
@@ -56,15 +66,18 @@ impl By {
             Self::Configured(provider) => Arc::clone(provider),
             Self::Tenant { policy, .. } => policy.upgrade()?,
         };
-        let remote = provider.remote().filter(|remote| !remote.is_always_fetched())?;
-        Some(remote.changes())
+        provider.changes()
     }
 }
 
 impl From<Arc<ProviderPolicy>> for By {
     fn from(provider: Arc<ProviderPolicy>) -> Self {
         if provider.is_tenant {
-            Self::Tenant { name: Arc::clone(&provider.name), policy: Arc::downgrade(&provider) }
+            Self::Tenant {
+                name: Arc::clone(&provider.name),
+                policy: Arc::downgrade(&provider),
+                requests: provider.accepted_requests.clone(),
+            }
         } else {
             Self::Configured(provider)
         }
@@ -92,21 +105,12 @@ const COUNTS: usize = 2 * size_of::<usize>();
 impl Accepted {
     /// Claims without a token, accepted by a provider of this name until the end of the year 9999.
     pub(crate) fn of(provider: &str, claims: Object) -> Self {
-        use crate::{algorithm::AlgorithmSet, key_set::KeySet, provider_policy::ProviderKeys};
+        use crate::key_set::KeySet;
 
         let keys = KeySet::new(Vec::new());
         Self {
             generation: keys.generation(),
-            by: By::Configured(Arc::new(ProviderPolicy {
-                name: provider.into(),
-                audiences: Vec::new(),
-                audience_claim: "aud".to_owned(),
-                algorithms: AlgorithmSet::asymmetric(),
-                require_at_jwt: false,
-                dangerous_accept_bound_tokens: false,
-                is_tenant: false,
-                keys: ProviderKeys::Inline(keys),
-            })),
+            by: By::Configured(Arc::new(ProviderPolicy::of_keys(provider, keys))),
             lifetime: Lifetime::without_end(),
             claims,
             token: Box::default(),

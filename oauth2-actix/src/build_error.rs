@@ -116,12 +116,6 @@ impl BuildError {
         self
     }
 
-    /// Sets the provider of its faults.
-    pub(crate) fn at(mut self, provider: Option<&str>) -> Self {
-        self.0.iter_mut().for_each(|fault| fault.provider = provider.map(str::to_owned));
-        self
-    }
-
     /// Every fault; there is at least one. First those of values that could not be read, in the
     /// order of the configuration.
     pub fn faults(&self) -> impl ExactSizeIterator<Item = &BuildFault> {

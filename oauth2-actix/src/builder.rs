@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap, HashSet},
     fmt,
+    path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
@@ -17,7 +18,7 @@ use crate::{
     clock::Clock,
     config::nearest,
     http_client::AdjustClient,
-    key_thread::KeyThread,
+    key_thread::{self, KeyThread},
     limits::{COOLDOWN, FETCH_TIMEOUT, KEY_REFRESH, LEEWAY, STALE_WINDOW, TOKEN_AGE},
     policy::{Policy, RefusalHook, in_order},
     provider_policy::{Defaults, ProviderPolicy},
@@ -74,11 +75,12 @@ pub struct OAuth2Builder {
     pub(crate) stale_window: Option<Duration>,
     pub(crate) unknown_key_cooldown: Option<Duration>,
     pub(crate) fetch_timeout: Option<Duration>,
+    pub(crate) key_snapshot: Option<PathBuf>,
     pub(crate) adjust_client: Option<AdjustClient>,
     pub(crate) ready_client: Option<Client>,
     tenants: Option<Tenants>,
     on_refusal: Option<RefusalHook>,
-    clock: Clock,
+    pub(crate) clock: Clock,
 }
 
 impl OAuth2Builder {
@@ -353,9 +355,15 @@ impl OAuth2Builder {
         self
     }
 
-    /// Checks everything and makes the middleware. Nothing is fetched yet: the first request that
-    /// needs keys waits for them, unless you call [`OAuth2::warm_up`]. If there is anything to fetch,
-    /// a thread is started for it; it ends with the last clone.
+    /// Checks everything and makes the middleware. Does not wait for keys, and needs no async runtime.
+    ///
+    /// Where a [refresh](OAuth2Builder::key_refresh), [initial keys](Provider::initial_keys) or a
+    /// [snapshot](OAuth2Builder::key_snapshot) is set, the first fetch begins now, in the background;
+    /// otherwise when keys are first needed. A first fetch that fails is repeated until it succeeds. If
+    /// there is anything to fetch, a thread is started for it; it ends with the last clone.
+    ///
+    /// Call it once, outside the closure of `HttpServer::new`: that closure runs on each worker, and each
+    /// would have its own keys and cache.
     ///
     /// Logs one line at info (target `oauth2_actix`) with the providers and the number of public
     /// paths and `#[public]` routes, and one for each provider whose id_tokens would be accepted as
@@ -373,6 +381,8 @@ impl OAuth2Builder {
             let problem = "at least one provider is required";
             faults.push(BuildError::of_policy(PROVIDERS, problem).of_kind(BuildErrorKind::Missing));
         }
+        telemetry::describe();
+        key_thread::warn_on_worker();
         faults.push_all(self.faults());
         let defaults = self.defaults(&mut faults);
         let verified = faults.take(self.token_cache.unwrap_or_else(TokenCache::by_default).build());
@@ -383,8 +393,7 @@ impl OAuth2Builder {
         faults.into_result()?;
         let public = self.public().unwrap_or_default();
 
-        telemetry::describe();
-        let has_remote = providers.iter().any(|provider| provider.remote().is_some());
+        let has_remote = providers.iter().any(|provider| provider.remotes().next().is_some());
         let keys = if has_remote || self.tenants.is_some() {
             let names = self.providers.iter().map(|(name, _)| name.clone()).collect();
             let tenants = self.tenants.clone().map(|tenants| (tenants, names));
@@ -396,6 +405,9 @@ impl OAuth2Builder {
             None
         };
         startup::log(&self.providers, &self.public_paths, self.tenants.is_some());
+        if let Some(keys) = &keys {
+            providers.iter().for_each(|provider| keys.start_fetching(provider));
+        }
         Ok(OAuth2(Arc::new(Policy {
             providers,
             issuers: in_order(&by_issuer),
@@ -572,6 +584,7 @@ impl fmt::Debug for OAuth2Builder {
             .field("stale_window", &self.stale_window)
             .field("unknown_key_cooldown", &self.unknown_key_cooldown)
             .field("fetch_timeout", &self.fetch_timeout)
+            .field("key_snapshot", &self.key_snapshot)
             .field("tenants", &self.tenants);
         #[cfg(feature = "websocket")]
         debug.field("token_places", &self.token_places);

@@ -16,6 +16,7 @@ use serde_path_to_error::Segment;
 use crate::{
     accepted::Accepted,
     authorize::{ClaimValues, Requirement},
+    clock::Clock,
     error::{Error, ErrorKind},
     jose_header::JoseHeader,
     scope,
@@ -358,7 +359,7 @@ impl Claims {
         if let Some(Anonymous(why)) = extensions.get::<Anonymous>() {
             return Err(why.clone());
         }
-        static LOGGED: Throttle = Throttle::new();
+        static LOGGED: Throttle = Throttle::new(Clock::System);
         let error = Error::from(ErrorKind::NotConfigured);
         if LOGGED.allows() {
             tracing::error!(target: "oauth2_actix", "{error}");

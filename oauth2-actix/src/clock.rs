@@ -37,6 +37,15 @@ impl Clock {
         }
     }
 
+    /// The time since the Unix epoch at a moment of [`Clock::monotonic`].
+    pub(crate) fn unix_time_of(&self, moment: Duration) -> Duration {
+        let (now, unix) = (self.monotonic(), self.unix_time());
+        match moment.checked_sub(now) {
+            Some(ahead) => unix.saturating_add(ahead),
+            None => unix.saturating_sub(now - moment),
+        }
+    }
+
     /// Completes once [`Clock::monotonic`] has reached `moment`.
     pub(crate) async fn sleep_until(&self, moment: Duration) {
         match self {

@@ -77,6 +77,7 @@ impl Settings for OAuth2Builder {
         stale_window_minutes: stale_window = minutes();
         unknown_key_cooldown_seconds: unknown_key_cooldown = seconds();
         fetch_timeout_seconds: fetch_timeout = seconds();
+        key_snapshot: key_snapshot = text();
     };
 
     fn hint(name: &str) -> Option<String> {
@@ -94,6 +95,7 @@ impl Settings for Provider {
         audience: audiences | audience = texts();
         audience_claim: audience_claim = text();
         keys: keys = keys();
+        initial_keys: initial_keys = keys();
         algorithms: algorithms = algorithms();
         require_at_jwt: require_at_jwt = flag();
         key_refresh_minutes: key_refresh | key_refresh_minutes = minutes();
@@ -302,7 +304,7 @@ impl Input<'_> {
     fn keys(mut self) -> Result<Keys, BuildError> {
         let provider = self.provider;
         from_variables(&mut self);
-        read_keys(provider.unwrap_or_default(), self.value).map_err(|error| error.at(provider))
+        Keys::read(self.value).map_err(|problem| BuildError::new(provider, self.field, problem))
     }
 }
 
@@ -332,25 +334,6 @@ fn from_variables(input: &mut Input<'_>) {
                 members.insert("discover".to_owned(), Value::Bool(flag));
             }
         }
-    }
-}
-
-/// Text, JSON keys, `{"discover": true}` or `{"file": "…"}`.
-fn read_keys(name: &str, value: Value) -> Result<Keys, BuildError> {
-    let fault = |problem| Err(BuildError::of_provider(name, "keys", problem));
-    let Value::Object(members) = &value else {
-        return match value {
-            Value::String(_) | Value::Array(_) => Ok(Keys::from(value)),
-            _ => fault("they are neither text nor JSON keys"),
-        };
-    };
-    match (members.get("discover"), members.get("file")) {
-        (None, None) => Ok(Keys::from(value)),
-        _ if members.len() > 1 => fault("`discover` or `file` stands alone"),
-        (Some(Value::Bool(true)), _) => Ok(Keys::discover()),
-        (Some(_), _) => fault("`discover` is not true"),
-        (None, Some(Value::String(path))) if !path.is_empty() => Ok(Keys::file(path)),
-        (None, Some(_)) => fault("`file` is not a path"),
     }
 }
 
@@ -406,7 +389,7 @@ fn duplicate(provider: Option<&str>, path: &[&str]) -> BuildError {
 }
 
 /// The members of a map that says where keys come from.
-const KEY_SOURCES: &[&str] = &["discover", "file"];
+const KEY_SOURCES: &[&str] = &["discover", "file", "inline", "url"];
 
 /// The settings that are not there without the feature `websocket`.
 const NEEDS_WEBSOCKET: &[&str] =

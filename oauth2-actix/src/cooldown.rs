@@ -39,31 +39,43 @@ impl Cooldown {
     }
 }
 
-/// Key ids that were looked for in vain, or were withdrawn: the last few of them.
+/// The key ids of tokens that were looked for in vain, or were withdrawn: the last few of them. A token
+/// without a key id stands for itself.
 #[derive(Debug, Default)]
-pub(crate) struct SoughtKids {
+pub(crate) struct SoughtTokens {
     hashes: VecDeque<u64>,
-    // A stranger cannot aim at a hash of this process.
+    // Randomly keyed, so that a client cannot aim at a hash.
     hasher: RandomState,
 }
 
-impl SoughtKids {
-    pub(crate) fn contains(&self, kid: &str) -> bool {
-        self.hashes.contains(&self.hasher.hash_one(kid))
+/// What a token's signature covers, and the signature.
+pub(crate) type Parts<'a> = (&'a [u8], &'a [u8]);
+
+impl SoughtTokens {
+    pub(crate) fn contains(&self, kid: Option<&str>, token: Parts<'_>) -> bool {
+        self.hashes.contains(&self.hash(kid, token))
     }
 
-    pub(crate) fn insert(&mut self, kid: &str) {
-        if self.contains(kid) {
+    pub(crate) fn insert(&mut self, kid: Option<&str>, token: Parts<'_>) {
+        let hash = self.hash(kid, token);
+        if self.hashes.contains(&hash) {
             return;
         }
         if self.hashes.len() == MAX_KIDS {
             self.hashes.pop_front();
         }
-        self.hashes.push_back(self.hasher.hash_one(kid));
+        self.hashes.push_back(hash);
+    }
+
+    fn hash(&self, kid: Option<&str>, token: Parts<'_>) -> u64 {
+        match kid {
+            Some(kid) => self.hasher.hash_one(kid),
+            None => self.hasher.hash_one(token),
+        }
     }
 }
 
-/// Key ids that are remembered for one provider.
+/// Key ids that are remembered for one source.
 const MAX_KIDS: usize = 64;
 
 #[cfg(test)]
@@ -119,13 +131,27 @@ mod tests {
 
     #[test]
     fn the_last_few_are_remembered() {
-        let mut sought = SoughtKids::default();
+        let mut sought = SoughtTokens::default();
         for index in 0..MAX_KIDS * 2 {
-            sought.insert(&index.to_string());
-            sought.insert(&index.to_string());
+            sought.insert(Some(&index.to_string()), (b"", b""));
+            sought.insert(Some(&index.to_string()), (b"", b""));
         }
-        assert!(!sought.contains("0") && !sought.contains(&(MAX_KIDS - 1).to_string()));
-        assert!(sought.contains(&MAX_KIDS.to_string()));
-        assert!(sought.contains(&(MAX_KIDS * 2 - 1).to_string()));
+        let contains = |index: usize| sought.contains(Some(&index.to_string()), (b"", b""));
+        assert!(!contains(0) && !contains(MAX_KIDS - 1));
+        assert!(contains(MAX_KIDS) && contains(MAX_KIDS * 2 - 1));
+    }
+
+    #[test]
+    fn tokens_without_a_key_id_are_told_apart() {
+        let mut sought = SoughtTokens::default();
+        let (one, two): (Parts<'_>, Parts<'_>) = ((b"one", b"1"), (b"two", b"2"));
+        sought.insert(None, one);
+        sought.insert(Some("kid"), two);
+        assert!(sought.contains(None, one) && sought.contains(Some("kid"), one));
+        for (kid, token) in
+            [(None, two), (None, (b"one", b"2")), (None, (b"kid", b"")), (Some("one"), one)]
+        {
+            assert!(!sought.contains(kid, token), "{kid:?}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Where an issuer says that its keys are: OpenID Connect Discovery 1.0 §4 and RFC 8414 §3.
 
-use reqwest::Client;
+use reqwest::{Client, header::HeaderValue};
 
 use crate::{
     fetch::{self, FetchError},
@@ -13,51 +13,90 @@ use crate::{
 pub(crate) struct Issuer {
     /// Exactly as tokens name it.
     text: String,
-    url: KeyUrl,
+    place: Place,
+    dangerous_allow_http: bool,
+}
+
+/// Where an issuer's document is fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// Below the issuer's own URL.
+    Issuer(KeyUrl),
+    /// Below another URL.
+    Below(KeyUrl),
+    /// At this very URL.
+    Document(KeyUrl),
 }
 
 impl Issuer {
+    /// An issuer whose document is at its own URL.
     pub(crate) fn parse(text: &str, dangerous_allow_http: bool) -> Result<Self, IssuerError> {
-        let url = KeyUrl::parse(text, dangerous_allow_http).map_err(IssuerError::Url)?;
-        // OpenID Connect Discovery §3, RFC 8414 §2.
-        if url.url().query().is_some() || url.url().fragment().is_some() {
-            return Err(IssuerError::Query);
-        }
-        Ok(Self { text: text.to_owned(), url })
+        let url = base(text, dangerous_allow_http)?;
+        Ok(Self { text: text.to_owned(), place: Place::Issuer(url), dangerous_allow_http })
+    }
+
+    /// An issuer whose document is at another URL.
+    pub(crate) fn at(
+        text: &str,
+        url: &str,
+        dangerous_allow_http: bool,
+    ) -> Result<Self, IssuerError> {
+        let document = KeyUrl::parse(url, dangerous_allow_http).map_err(IssuerError::Url)?;
+        let place = if document.url().path().contains("/.well-known/") {
+            Place::Document(document)
+        } else {
+            Place::Below(base(url, dangerous_allow_http)?)
+        };
+        Ok(Self { text: text.to_owned(), place, dangerous_allow_http })
     }
 
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
 
-    pub(crate) fn url(&self) -> &KeyUrl {
-        &self.url
+    /// For logs.
+    pub(crate) fn shown(&self) -> String {
+        match &self.place {
+            Place::Issuer(_) => format!("discovery of {}", self.text),
+            Place::Below(url) | Place::Document(url) => {
+                format!("discovery of {} at {}", self.text, url.shown())
+            }
+        }
     }
 
-    /// Asks the issuer where its keys are.
-    pub(crate) async fn discover(&self, client: &Client) -> Result<KeyUrl, FetchError> {
-        let [openid, oauth] = self.metadata_urls();
-        match self.ask(client, &openid).await {
+    /// What is asked.
+    pub(crate) fn url(&self) -> &KeyUrl {
+        let (Place::Issuer(url) | Place::Below(url) | Place::Document(url)) = &self.place;
+        url
+    }
+
+    /// Asks where the issuer's keys are. The header goes to the host of [`Issuer::url`] alone.
+    pub(crate) async fn discover(
+        &self,
+        client: &Client,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<KeyUrl, FetchError> {
+        let [openid, oauth] = match &self.place {
+            Place::Document(url) => return self.ask(client, url, authorization).await,
+            Place::Issuer(url) | Place::Below(url) => metadata_urls(url),
+        };
+        match self.ask(client, &openid, authorization).await {
             // The other form is worth a try if something answers there that is not the document.
             Err(
                 first
                 @ (FetchError::Status(_) | FetchError::Redirect(_) | FetchError::Discovery(_)),
-            ) => self.ask(client, &oauth).await.map_err(|_| first),
+            ) => self.ask(client, &oauth, authorization).await.map_err(|_| first),
             answer => answer,
         }
     }
 
-    /// Appended to the issuer's path, and inserted before it.
-    fn metadata_urls(&self) -> [KeyUrl; 2] {
-        let path = self.url.url().path().trim_end_matches('/');
-        [
-            self.url.with_path(&format!("{path}/.well-known/openid-configuration")),
-            self.url.with_path(&format!("/.well-known/oauth-authorization-server{path}")),
-        ]
-    }
-
-    async fn ask(&self, client: &Client, at: &KeyUrl) -> Result<KeyUrl, FetchError> {
-        let body = fetch::get(client, at, None).await?.body.unwrap_or_default();
+    async fn ask(
+        &self,
+        client: &Client,
+        at: &KeyUrl,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<KeyUrl, FetchError> {
+        let body = fetch::get(client, at, None, authorization).await?.body.unwrap_or_default();
         self.read(&body)
             .map_err(|problem| DiscoveryError { problem, at: at.shown().to_owned() }.into())
     }
@@ -72,16 +111,39 @@ impl Issuer {
             return Err(Problem::OtherIssuer { found });
         }
         let jwks_uri = document.get("jwks_uri").and_then(|uri| uri.as_str());
-        self.url.names(jwks_uri.ok_or(Problem::NoJwksUri)?).map_err(Problem::JwksUri)
+        let jwks_uri = jwks_uri.ok_or(Problem::NoJwksUri)?;
+        self.url().names(jwks_uri, self.dangerous_allow_http).map_err(|error| match error {
+            UrlError::Plaintext => Problem::PlaintextJwksUri,
+            UrlError::Loopback => Problem::LoopbackJwksUri,
+            error => Problem::JwksUri(error),
+        })
     }
+}
+
+/// A URL to which paths can be added (OpenID Connect Discovery §3, RFC 8414 §2).
+fn base(text: &str, dangerous_allow_http: bool) -> Result<KeyUrl, IssuerError> {
+    let url = KeyUrl::parse(text, dangerous_allow_http).map_err(IssuerError::Url)?;
+    if url.url().query().is_some() || url.url().fragment().is_some() {
+        return Err(IssuerError::Query);
+    }
+    Ok(url)
+}
+
+/// Appended to the URL's path, and inserted before it.
+fn metadata_urls(url: &KeyUrl) -> [KeyUrl; 2] {
+    let path = url.url().path().trim_end_matches('/');
+    [
+        url.with_path(&format!("{path}/.well-known/openid-configuration")),
+        url.with_path(&format!("/.well-known/oauth-authorization-server{path}")),
+    ]
 }
 
 /// Why nothing can be discovered from an issuer, whatever it answers.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IssuerError {
-    #[error("the issuer cannot be asked for them: {0}")]
+    #[error("{0}")]
     Url(UrlError),
-    #[error("the issuer cannot be asked for them: it has a query or fragment")]
+    #[error("it has a query or fragment")]
     Query,
 }
 
@@ -104,6 +166,17 @@ pub(crate) enum Problem {
     OtherIssuer { found: Option<String> },
     #[error("has no `jwks_uri`")]
     NoJwksUri,
+    #[error(
+        "has an http `jwks_uri`, and keys fetched over http can be replaced on the way: configure the \
+         https URL of the keys instead of discovery, or, inside a private network, set \
+         dangerous_allow_http for the provider"
+    )]
+    PlaintextJwksUri,
+    #[error(
+        "has a `jwks_uri` at a loopback host, and is not at one itself: configure the URL of the keys \
+         instead of discovery"
+    )]
+    LoopbackJwksUri,
     #[error("has a `jwks_uri` that may not be used: {0}")]
     JwksUri(UrlError),
 }
@@ -138,7 +211,7 @@ mod tests {
                 "https://sso.example:8443/.well-known/oauth-authorization-server/realms/shop",
             ),
         ] {
-            let urls = issuer(text).metadata_urls();
+            let urls = metadata_urls(issuer(text).url());
             assert_eq!(urls.each_ref().map(|url| url.url().as_str()), [openid, oauth]);
         }
     }
@@ -154,6 +227,37 @@ mod tests {
             assert!(Issuer::parse(text, false).is_err(), "{text}");
         }
         assert!(Issuer::parse("http://keycloak:8080/realms/x", true).is_ok());
+        for url in ["keycloak:8080", "http://keycloak:8080", "https://keycloak/?x", ""] {
+            assert!(Issuer::at("https://idp.example", url, false).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_document_apart_from_its_issuer() {
+        let at = |url: &str| Issuer::at("accounts.example", url, false).expect("a URL");
+        for url in [
+            "https://internal.example/.well-known/openid-configuration",
+            "https://internal.example/x/.well-known/openid-configuration?p=b2c_1_sign_in",
+            "https://internal.example/.well-known/oauth-authorization-server/x",
+        ] {
+            assert!(matches!(at(url).place, Place::Document(_)), "{url}");
+            assert_eq!(at(url).url().url().as_str(), url);
+        }
+        let issuer = at("https://internal.example/realms/x");
+        assert!(matches!(issuer.place, Place::Below(_)));
+        assert_eq!(
+            issuer.shown(),
+            "discovery of accounts.example at https://internal.example/realms/x"
+        );
+        let document = |issuer: &str| {
+            serde_json::json!({"issuer": issuer, "jwks_uri": "https://keys.example/k"}).to_string()
+        };
+        assert!(issuer.read(document("accounts.example").as_bytes()).is_ok());
+        for other in ["https://internal.example/realms/x", "https://accounts.example"] {
+            let found = Some(other.to_owned());
+            let read = issuer.read(document(other).as_bytes());
+            assert_eq!(read, Err(Problem::OtherIssuer { found }));
+        }
     }
 
     #[test]
@@ -193,11 +297,11 @@ mod tests {
             (r#"{"issuer": "https://idp.example/x", "jwks_uri": 1}"#, Problem::NoJwksUri),
             (
                 r#"{"issuer": "https://idp.example/x", "jwks_uri": "http://keys.example/k"}"#,
-                Problem::JwksUri(UrlError::Plaintext),
+                Problem::PlaintextJwksUri,
             ),
             (
                 r#"{"issuer": "https://idp.example/x", "jwks_uri": "https://localhost/k"}"#,
-                Problem::JwksUri(UrlError::Loopback),
+                Problem::LoopbackJwksUri,
             ),
         ] {
             assert_eq!(read(text), Err(problem), "{text}");

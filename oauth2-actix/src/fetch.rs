@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::{
     Client, Response, StatusCode,
-    header::{ACCEPT, CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH},
+    header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH},
 };
 
 use crate::{discovery::DiscoveryError, key_form::DocumentError, key_url::KeyUrl};
@@ -35,7 +35,7 @@ pub(crate) enum FetchError {
     Status(StatusCode),
     #[error("the document is larger than {MAX_BODY} bytes")]
     TooLarge,
-    #[error("no complete answer within {0:?}")]
+    #[error("no complete answer within {} s", .0.as_secs_f64())]
     Timeout(Duration),
     #[error("{0}")]
     Document(#[from] DocumentError),
@@ -47,6 +47,8 @@ pub(crate) enum FetchError {
     Client(reqwest::Error),
     #[error("the source of keys says: {0}")]
     Source(String),
+    #[error("{0}")]
+    TokenFile(String),
     #[error("the fetch panicked")]
     Lost,
 }
@@ -57,12 +59,16 @@ pub(crate) async fn get(
     client: &Client,
     url: &KeyUrl,
     etag: Option<&HeaderValue>,
+    authorization: Option<&HeaderValue>,
 ) -> Result<Fetched, FetchError> {
     let mut request = client
         .get(url.url().clone())
         .header(ACCEPT, "application/jwk-set+json, application/json, */*;q=0.1");
     if let Some(etag) = etag {
         request = request.header(IF_NONE_MATCH, etag);
+    }
+    if let Some(authorization) = authorization {
+        request = request.header(AUTHORIZATION, authorization);
     }
     let response =
         request.send().await.map_err(|error| FetchError::Transport(error.without_url()))?;

@@ -1,12 +1,13 @@
 //! The settings of how keys are fetched.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use reqwest::{Client, ClientBuilder};
 
 use crate::{
     BuildError, BuildErrorKind, OAuth2Builder, build_error::Faults, http_client::Clients,
-    provider_policy::Defaults, throttle::Warnings, verifier::CryptoLibrary,
+    key_snapshot::SnapshotDirectory, provider_policy::Defaults, throttle::Warnings,
+    verifier::CryptoLibrary,
 };
 
 /// How keys are fetched, and how long they serve.
@@ -27,7 +28,9 @@ impl OAuth2Builder {
     /// [`OAuth2Builder::stale_window`]. Failed attempts are repeated after 1 s, 2 s, 4 s and so on up to 60 s,
     /// less up to a fifth by chance.
     ///
-    /// From 1 s to 365 days. Default: none. The keys fetched first then stay for good, so that a provider's next key
+    /// With it, the first fetch begins when the policy is built. From 1 s to 365 days. Default: none. The
+    /// first fetch then begins when keys are needed, or by [`OAuth2::is_ready`](crate::OAuth2::is_ready) or
+    /// [`OAuth2::warm_up`](crate::OAuth2::warm_up), and the keys stay for good, so that a provider's next key
     /// rotation ends all access until a restart; a warning says so. 5 to 60 minutes suit most.
     ///
     /// Short: more fetches, and more often a failed one. Long: a key that the provider withdraws serves
@@ -60,13 +63,13 @@ impl OAuth2Builder {
     /// Sets the least time between two fetches that tokens with unknown key ids can cause, for each
     /// provider.
     ///
-    /// Anybody can make up key ids. It counts from the last such attempt, whether or not it worked, so
-    /// a new key may go unseen for this long: its tokens are refused meanwhile. Tokens of keys that were
-    /// looked for in vain before, such as withdrawn ones, cause fetches at this pace too, but do not
-    /// keep a new key waiting. In serde
-    /// `unknown_key_cooldown_seconds`. Monotonic time. Default 10 s, from 1 s to 1 hour. Short: a
-    /// stranger can have your provider asked that often by every process of yours. Long: a rotation
-    /// without notice may refuse genuine tokens for that long.
+    /// Anybody can make up key ids. It counts from the last such attempt, whether or not it succeeded, so
+    /// a new key may go unseen for this long. Its tokens get 503 meanwhile, with the rest of this time in
+    /// `Retry-After`. A key id that was looked for before, and was not in what the provider published,
+    /// gets 401. Such tokens (of withdrawn keys, say) cause fetches at this pace too, but do not keep a new
+    /// key waiting. In serde `unknown_key_cooldown_seconds`. Monotonic time. Default 10 s, from 1 s to
+    /// 1 hour. Short: a client can make every process of yours ask the provider that often. Long: a
+    /// rotation without notice may delay genuine tokens for that long.
     pub fn unknown_key_cooldown(mut self, cooldown: Duration) -> Self {
         self.unknown_key_cooldown = Some(cooldown);
         self
@@ -81,6 +84,50 @@ impl OAuth2Builder {
     /// way that cannot bring it.
     pub fn fetch_timeout(mut self, timeout: Duration) -> Self {
         self.fetch_timeout = Some(timeout);
+        self
+    }
+
+    /// Keeps the keys of each successful fetch in a directory, so that a restart during an outage of the
+    /// provider does not need it. In serde `key_snapshot`.
+    ///
+    /// At start, the keys of each source are read from its file, and used until a fetch succeeds. Their age
+    /// counts against the stale window ([`OAuth2Builder::stale_window`]), also where no refresh is set: an
+    /// older snapshot is not used, nor one whose time lies in the future. That fetch begins when the policy
+    /// is built. [`OAuth2::status`](crate::OAuth2::status) reports such keys as
+    /// [`KeyState::Snapshot`](crate::KeyState::Snapshot).
+    ///
+    /// The directory is created if it is missing. It has one file for each source that is fetched: URLs,
+    /// discovery and custom sources, of tenants too; not [`Keys::file`](crate::Keys::file), nor where each
+    /// request fetches. A file is replaced in one step, has mode 0600, and holds public keys only. One that
+    /// is damaged, of another source, of another user or writable by other users is not used, and a warning
+    /// says so. Whoever can write such files as your user decides which keys are trusted. Files of sources
+    /// and tenants that are gone stay until you remove them.
+    ///
+    /// Default: none. A key that the provider has withdrawn is accepted after a restart for as long as it
+    /// would have been without one.
+    ///
+    /// ```
+    /// # let directory = std::env::temp_dir().join(format!("oauth2-actix-doc-snapshot-{}", std::process::id()));
+    /// use oauth2_actix::{OAuth2, Provider};
+    ///
+    /// let keycloak = Provider::new()
+    ///     .issuer("https://sso.example.com/realms/shop")
+    ///     .audience("orders")
+    ///     .keys("https://sso.example.com/realms/shop/protocol/openid-connect/certs");
+    /// let oauth2 = OAuth2::builder()
+    ///     .provider("keycloak", keycloak)
+    ///     .key_refresh_minutes(30)
+    ///     .key_snapshot(&directory) // such as /var/lib/orders/keys
+    ///     .build()?;
+    /// # std::fs::remove_dir_all(&directory).unwrap();
+    /// # Ok::<(), oauth2_actix::BuildError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `build()` reports a path that is not a directory and cannot become one.
+    pub fn key_snapshot(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.key_snapshot = Some(directory.into());
         self
     }
 
@@ -146,6 +193,10 @@ impl OAuth2Builder {
                 Clients::ready_made(client.clone())
             }
         };
+        let snapshots = self.key_snapshot.as_ref().and_then(|directory| {
+            let opened = SnapshotDirectory::open(directory, &self.clock);
+            faults.take(opened.map_err(|problem| BuildError::of_policy("key_snapshot", problem)))
+        });
         Defaults {
             key_refresh: self.key_refresh,
             stale_window: self.stale_window,
@@ -153,7 +204,9 @@ impl OAuth2Builder {
             timeout: self.fetch_timeout.unwrap_or(DEFAULT_TIMEOUT),
             clients: Arc::new(clients),
             crypto: self.crypto_library.unwrap_or_else(CryptoLibrary::by_default),
-            tenant_warnings: Arc::new(Warnings::new()),
+            clock: self.clock.clone(),
+            snapshots,
+            tenant_warnings: Arc::new(Warnings::new(&self.clock)),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{
     fmt,
     fs::Metadata,
     future::Future,
+    io::Read,
     path::{Path, PathBuf},
     pin::Pin,
     sync::{
@@ -13,6 +14,8 @@ use std::{
     },
     time::{Duration, SystemTime},
 };
+
+use reqwest::header::HeaderValue;
 
 use crate::{clock::Clock, fetch::MAX_BODY};
 
@@ -107,22 +110,19 @@ impl fmt::Debug for dyn AnySource {
     }
 }
 
-/// A file of keys, read again when it changes.
-pub(crate) struct KeyFile {
+/// A file that is accessed on a thread that may block, never twice at once: on a file system that
+/// hangs, an access may take long.
+struct BlockingFile {
     path: PathBuf,
-    /// What was last read.
-    seen: Mutex<Option<Seen>>,
-    /// Whether somebody looks at it: on a file system that hangs, that may be for long.
     busy: Arc<AtomicBool>,
 }
 
-impl KeyFile {
-    pub(crate) fn new(path: PathBuf) -> Arc<Self> {
-        Arc::new(Self { path, seen: Mutex::default(), busy: Arc::default() })
+impl BlockingFile {
+    fn new(path: PathBuf) -> Self {
+        Self { path, busy: Arc::default() }
     }
 
-    /// Does something with the file on a thread that may block, but never twice at once.
-    async fn look<T: Send + 'static>(
+    async fn access<T: Send + 'static>(
         &self,
         how: fn(&Path) -> std::io::Result<T>,
     ) -> Result<T, Box<dyn Error + Send + Sync>> {
@@ -130,12 +130,25 @@ impl KeyFile {
             return Err("the last attempt to read it has not ended".into());
         }
         let (path, busy) = (self.path.clone(), Arc::clone(&self.busy));
-        let looked = tokio::task::spawn_blocking(move || {
-            let looked = how(&path);
+        let accessed = tokio::task::spawn_blocking(move || {
+            let accessed = how(&path);
             busy.store(false, Ordering::SeqCst);
-            looked
+            accessed
         });
-        Ok(looked.await??)
+        Ok(accessed.await??)
+    }
+}
+
+/// A file of keys, read again when it changes.
+pub(crate) struct KeyFile {
+    file: BlockingFile,
+    /// What was last read.
+    seen: Mutex<Option<Seen>>,
+}
+
+impl KeyFile {
+    pub(crate) fn new(path: PathBuf) -> Arc<Self> {
+        Arc::new(Self { file: BlockingFile::new(path), seen: Mutex::default() })
     }
 
     fn seen(&self) -> Option<Seen> {
@@ -143,10 +156,42 @@ impl KeyFile {
     }
 }
 
+/// A file that holds a bearer token, read anew for each use.
+pub(crate) struct TokenFile(BlockingFile);
+
+impl TokenFile {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self(BlockingFile::new(path))
+    }
+
+    /// The value of an `Authorization` header (RFC 6750 §2.1), marked as sensitive. The error names the
+    /// file, and nothing of its content.
+    pub(crate) async fn authorization(&self) -> Result<HeaderValue, String> {
+        let fault = |problem: &dyn fmt::Display| {
+            format!("the bearer token file {}: {problem}", self.0.path.display())
+        };
+        let text = self.0.access(read_token).await.map_err(|error| fault(&error))?;
+        let token = text.trim();
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(fault(&"it does not hold one token of printable ASCII without spaces"));
+        }
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
+            .map_err(|_| fault(&"it does not hold one token"))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+impl fmt::Debug for TokenFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "TokenFile({})", self.0.path.display())
+    }
+}
+
 impl AnySource for KeyFile {
     fn keys(&self) -> SourceFuture<'_, Result<String, Box<dyn Error + Send + Sync>>> {
         Box::pin(async move {
-            let (text, seen) = self.look(read).await?;
+            let (text, seen) = self.file.access(read_keys).await?;
             *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
             Ok(text)
         })
@@ -158,7 +203,7 @@ impl AnySource for KeyFile {
             loop {
                 clock.sleep_until(clock.monotonic() + LOOK_INTERVAL).await;
                 // A file that is gone for the moment is being replaced.
-                if let Ok(metadata) = self.look(|path| std::fs::metadata(path)).await
+                if let Ok(metadata) = self.file.access(|path| std::fs::metadata(path)).await
                     && before != Some(Seen::of(&metadata))
                 {
                     return;
@@ -168,25 +213,35 @@ impl AnySource for KeyFile {
     }
 
     fn shown(&self) -> String {
-        format!("file {}", self.path.display())
+        format!("file {}", self.file.path.display())
     }
 }
 
 /// Reads a file, and what tells whether it has changed since. Looked at before it is read: a
 /// change in between is seen as one later.
-fn read(path: &Path) -> std::io::Result<(String, Seen)> {
-    use std::io::Read;
-
+fn read_keys(path: &Path) -> std::io::Result<(String, Seen)> {
     let metadata = std::fs::metadata(path)?;
+    let seen = Seen::of(&metadata);
+    // One byte more than may be: the caller refuses it.
+    Ok((read_regular(path, &metadata, MAX_BODY as u64 + 1)?, seen))
+}
+
+fn read_token(path: &Path) -> std::io::Result<String> {
+    let text = read_regular(path, &std::fs::metadata(path)?, MAX_TOKEN_FILE + 1)?;
+    if text.len() as u64 > MAX_TOKEN_FILE {
+        return Err(std::io::Error::other("it is larger than 64 KiB"));
+    }
+    Ok(text)
+}
+
+fn read_regular(path: &Path, metadata: &Metadata, limit: u64) -> std::io::Result<String> {
     // To open a pipe would wait for its other end.
     if !metadata.is_file() {
         return Err(std::io::Error::other("it is not a regular file"));
     }
-    let file = std::fs::File::open(path)?;
     let mut text = String::new();
-    // One byte more than may be: the caller refuses it.
-    file.take(MAX_BODY as u64 + 1).read_to_string(&mut text)?;
-    Ok((text, Seen::of(&metadata)))
+    std::fs::File::open(path)?.take(limit).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// What tells two states of a file apart.
@@ -211,3 +266,6 @@ impl Seen {
 
 /// How often a file is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Bytes of a file that holds a bearer token. Real ones have 1 to 2 KiB.
+const MAX_TOKEN_FILE: u64 = 64 * 1024;

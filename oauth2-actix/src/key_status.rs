@@ -7,13 +7,14 @@ use serde::Serialize;
 use crate::{
     clock::Clock,
     key_engine::EngineHandle,
-    provider_policy::{ProviderKeys, ProviderPolicy},
-    remote_keys::{Refresh, RemoteKeys},
+    key_set::KeySet,
+    provider_policy::{INLINE, ProviderKeys, ProviderPolicy},
+    remote_keys::{Refresh, RemoteKeys, SnapshotOrigin},
 };
 
-/// What is known of one provider's keys, for health checks and dashboards: see
-/// [`OAuth2::status`](crate::OAuth2::status). Holds nothing secret, but is not for strangers: it says
-/// when which provider fails.
+/// What is known of the keys of one source, for health checks and dashboards: see
+/// [`OAuth2::status`](crate::OAuth2::status). A provider with several sources has one for each. Holds
+/// nothing secret, but is not for the public: it says when which provider fails.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct KeyStatus {
@@ -30,9 +31,9 @@ pub struct KeyStatus {
     pub state: KeyState,
     /// The keys that are used.
     pub keys: Vec<KeyInfo>,
-    /// Seconds since the last successful fetch began, by the monotonic clock.
+    /// Seconds since the last successful fetch began, of a snapshot too. None before the first fetch.
     pub age_seconds: Option<u64>,
-    /// When the last successful fetch ended, in seconds since the Unix epoch.
+    /// When the last successful fetch of this process ended, in seconds since the Unix epoch.
     pub last_success: Option<u64>,
     /// The last failed fetch. It may be older than the last success.
     pub last_error: Option<FetchFailure>,
@@ -45,36 +46,54 @@ pub struct KeyStatus {
 }
 
 impl KeyStatus {
-    /// Whether tokens of this provider can be checked now, without a fetch. Not so before the first
-    /// fetch, and never with a refresh of zero.
+    /// Whether this source has keys that tokens can be checked with now, without a fetch. Not before the
+    /// first fetch, unless there are initial keys or a snapshot, and never with a refresh of zero.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        matches!(self.state, KeyState::Inline | KeyState::Fresh | KeyState::Failing)
+        matches!(
+            self.state,
+            KeyState::Inline
+                | KeyState::Initial
+                | KeyState::Snapshot
+                | KeyState::Fresh
+                | KeyState::Failing
+        )
     }
 
+    /// That of each source of a provider.
     pub(crate) fn of(
         provider: &ProviderPolicy,
         engine: Option<&EngineHandle>,
         clock: &Clock,
-    ) -> Self {
-        let mut status = match &provider.keys {
-            ProviderKeys::Inline(keys) => Self {
-                provider: provider.name.as_ref().to_owned(),
-                tenant: provider.is_tenant,
-                source: "inline".to_owned(),
-                discovered: None,
-                state: KeyState::Inline,
-                keys: keys.info(),
-                age_seconds: None,
-                last_success: None,
-                last_error: None,
-                next_refresh_seconds: None,
-                stale_in_seconds: None,
-                fetches: FetchCounts::default(),
-            },
-            ProviderKeys::Remote(remote) => Self::of_remote(provider.is_tenant, remote, clock),
+    ) -> Vec<Self> {
+        let is_alive = engine.is_some_and(EngineHandle::is_alive);
+        let of_source = |keys: &ProviderKeys| match keys {
+            ProviderKeys::Inline(keys) => Self::of_inline(provider, keys),
+            ProviderKeys::Remote(remote) => Self::of_remote(remote, is_alive, clock),
         };
-        if status.state != KeyState::Inline && !engine.is_some_and(EngineHandle::is_alive) {
+        provider.keys.iter().map(of_source).collect()
+    }
+
+    fn of_inline(provider: &ProviderPolicy, keys: &KeySet) -> Self {
+        Self {
+            provider: provider.name.as_ref().to_owned(),
+            tenant: provider.is_tenant,
+            source: INLINE.to_owned(),
+            discovered: None,
+            state: KeyState::Inline,
+            keys: keys.info(),
+            age_seconds: None,
+            last_success: None,
+            last_error: None,
+            next_refresh_seconds: None,
+            stale_in_seconds: None,
+            fetches: FetchCounts::default(),
+        }
+    }
+
+    fn of_remote(remote: &RemoteKeys, is_alive: bool, clock: &Clock) -> Self {
+        let mut status = Self::of_living(remote, clock);
+        if !is_alive {
             if status.state == KeyState::Fresh {
                 status.state = KeyState::Failing;
             }
@@ -85,7 +104,7 @@ impl KeyStatus {
         status
     }
 
-    fn of_remote(tenant: bool, remote: &RemoteKeys, clock: &Clock) -> Self {
+    fn of_living(remote: &RemoteKeys, clock: &Clock) -> Self {
         let now = clock.monotonic();
         let until = |moment: Duration| moment.saturating_sub(now).as_secs();
         let gate = *remote.gate();
@@ -98,21 +117,26 @@ impl KeyStatus {
             Some(snapshot) if snapshot.stale_at.is_some_and(|moment| now >= moment) => {
                 KeyState::Unavailable
             }
-            Some(_) if gate.failing => KeyState::Failing,
-            Some(_) => KeyState::Fresh,
+            Some(snapshot) => match snapshot.origin {
+                SnapshotOrigin::Configuration => KeyState::Initial,
+                SnapshotOrigin::Disk { .. } => KeyState::Snapshot,
+                SnapshotOrigin::Fetch { .. } if gate.failing => KeyState::Failing,
+                SnapshotOrigin::Fetch { .. } => KeyState::Fresh,
+            },
         };
         let last_error =
             report.last_failure.map(|(at, cause)| FetchFailure { at: at.as_secs(), cause });
         Self {
             provider: remote.provider.as_ref().to_owned(),
-            tenant,
-            source: remote.source.shown(),
+            tenant: remote.is_tenant,
+            source: remote.shown.as_ref().to_owned(),
             discovered: report.discovered,
             state,
             keys: snapshot.as_ref().map(|snapshot| snapshot.keys.info()).unwrap_or_default(),
             age_seconds: snapshot
                 .as_ref()
-                .map(|snapshot| now.saturating_sub(snapshot.fetched_at).as_secs()),
+                .and_then(|snapshot| snapshot.age(clock))
+                .map(|age| age.as_secs()),
             last_success: report.last_success.map(|at| at.as_secs()),
             last_error,
             next_refresh_seconds: report.due.map(until),
@@ -133,13 +157,18 @@ impl KeyStatus {
 pub enum KeyState {
     /// The keys were given inline: always.
     Inline,
+    /// The [initial keys](crate::Provider::initial_keys) of the configuration: no fetch has succeeded yet.
+    Initial,
+    /// The keys of a [snapshot](crate::OAuth2Builder::key_snapshot) that an earlier process wrote: no fetch
+    /// has succeeded yet.
+    Snapshot,
     /// There are keys, and the last fetch succeeded.
     Fresh,
     /// There are keys, but the last fetch failed: they serve until they are stale.
     Failing,
     /// There are no keys that may be used, since fetches fail: requests get 503.
     Unavailable,
-    /// Nothing needed the keys yet, so they were not fetched.
+    /// No fetch has ended yet: none was needed so far, or the first one is under way.
     NotFetched,
     /// A refresh of zero: each request fetches.
     PerRequest,

@@ -1,11 +1,20 @@
 //! The one thread on which keys are fetched and tenants are looked up.
 
-use std::{collections::HashSet, io, panic, sync::Arc};
+use std::{
+    collections::HashSet,
+    io, panic,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
 
 use crate::{
     clock::Clock,
     key_engine::EngineHandle,
-    provider_policy::Defaults,
+    provider_policy::{Defaults, ProviderPolicy},
+    remote_keys::{Cause, Refresh},
     tenants::{Directory, Tenants},
 };
 
@@ -32,7 +41,7 @@ impl KeyThread {
             }
         };
         let (started, start) = std::sync::mpsc::channel();
-        std::thread::Builder::new().name("oauth2-keys".into()).spawn(move || {
+        thread::Builder::new().name("oauth2-keys".into()).spawn(move || {
             match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => {
                     let _ = started.send(Ok(()));
@@ -62,5 +71,44 @@ impl KeyThread {
         })?;
         start.recv().map_err(io::Error::other)??;
         Ok(Self { engine, tenants })
+    }
+
+    /// Starts the first fetches of a new policy's provider: to refresh its keys, or to replace those that it
+    /// begins with.
+    pub(crate) fn start_fetching(&self, provider: &ProviderPolicy) {
+        for remote in provider.remotes() {
+            let is_refreshed = matches!(remote.timing.refresh, Refresh::Every(_));
+            if is_refreshed || remote.snapshot().is_some() {
+                remote.poke(&self.engine, Cause::Missing);
+            }
+        }
+    }
+
+    /// Starts the first fetch of each source that has not been fetched, without waiting.
+    pub(crate) fn fetch_first(&self, provider: &ProviderPolicy) {
+        for remote in provider.remotes() {
+            if !remote.is_always_fetched() && !remote.was_fetched() {
+                remote.poke(&self.engine, Cause::Missing);
+            }
+        }
+    }
+}
+
+/// Warns once of a policy that is built on a worker of actix-server.
+pub(crate) fn warn_on_worker() {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    let current = thread::current();
+    // actix-server's workers are arbiters of actix-rt, or threads of its own under tokio alone.
+    let is_worker = current.name().is_some_and(|name| {
+        name.starts_with("actix-server worker")
+            || (name.starts_with("actix-rt|") && name.contains("arbiter"))
+    });
+    if is_worker && !WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            target: "oauth2_actix",
+            "a policy was built on a worker of actix-server, as in the closure of HttpServer::new: each \
+             worker then has its own keys and token cache, and fetches for itself; build it once before, \
+             and clone it in the closure (this is said once)"
+        );
     }
 }

@@ -15,32 +15,36 @@ impl KeyUrl {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(UrlError::Credentials);
         }
+        if is_unspecified(&url) {
+            return Err(UrlError::Unspecified);
+        }
         match url.scheme() {
             "https" => {}
             "http" if dangerous_allow_http || is_loopback(&url) => {}
             "http" => return Err(UrlError::Plaintext),
             _ => return Err(UrlError::Scheme),
         }
-        if is_unspecified(&url) {
-            return Err(UrlError::Unspecified);
-        }
         Ok(Self(url))
     }
 
-    /// A URL that a document at this one names. It may be less well protected than this one, or of
-    /// this very host, only if this one is.
-    pub(crate) fn names(&self, text: &str) -> Result<Self, UrlError> {
-        let plain = self.0.scheme() == "http";
-        let named = Self::parse(text, plain)?;
+    /// A URL that a document at this one names. It may be http only as a configured URL may, and at a
+    /// loopback host only if this one is.
+    pub(crate) fn names(&self, text: &str, dangerous_allow_http: bool) -> Result<Self, UrlError> {
+        let named = Self::parse(text, dangerous_allow_http)?;
         if is_loopback(&named.0) && !is_loopback(&self.0) {
             return Err(UrlError::Loopback);
         }
-        // An issuer on http at this host protects nothing against this host, but other hosts are
-        // reached through a network.
-        if named.0.scheme() == "http" && !is_loopback(&named.0) && is_loopback(&self.0) {
-            return Err(UrlError::Plaintext);
-        }
         Ok(named)
+    }
+
+    /// Whether the other URL has the same scheme, host and port.
+    pub(crate) fn has_origin_of(&self, other: &Self) -> bool {
+        self.0.origin() == other.0.origin()
+    }
+
+    /// Whether a secret may be sent to it: by TLS, or without a way through any network.
+    pub(crate) fn is_confidential(&self) -> bool {
+        self.0.scheme() == "https" || is_loopback(&self.0)
     }
 
     /// Another path at the same host.
@@ -88,7 +92,7 @@ pub(crate) enum UrlError {
     Scheme,
     #[error("the URL names no host: `0.0.0.0` and `[::]` are for servers that listen")]
     Unspecified,
-    #[error("the URL is of this very host, and the issuer that names it is not")]
+    #[error("the URL is at a loopback host, and the document that names it is not")]
     Loopback,
 }
 
@@ -164,8 +168,10 @@ mod tests {
 
     #[test]
     fn urls_that_a_document_may_name() {
-        let names =
-            |issuer: &str, text: &str| KeyUrl::parse(issuer, true).unwrap().names(text).map(|_| ());
+        let names = |issuer: &str, text: &str| {
+            let allow_http = issuer.starts_with("http://keycloak");
+            KeyUrl::parse(issuer, allow_http).unwrap().names(text, allow_http).map(|_| ())
+        };
         assert_eq!(names("https://idp.example", "https://keys.example/jwks"), Ok(()));
         assert_eq!(names("http://127.0.0.1:9/", "http://127.0.0.1:9/jwks"), Ok(()));
         assert_eq!(names("http://localhost:9/", "https://keys.example/jwks"), Ok(()));
@@ -185,6 +191,32 @@ mod tests {
             ("https://idp.example", "https://u:p@idp.example/", UrlError::Credentials),
         ] {
             assert_eq!(names(issuer, text), Err(why), "{issuer} names {text}");
+        }
+        // Where http is allowed for the provider, it is allowed here too; loopback is not.
+        for issuer in ["https://idp.example", "http://localhost:8080/realms/x"] {
+            let issuer = KeyUrl::parse(issuer, true).unwrap();
+            assert!(issuer.names("http://keycloak:8080/certs", true).is_ok());
+            assert_eq!(issuer.names("http://keycloak/", false), Err(UrlError::Plaintext));
+        }
+        let issuer = KeyUrl::parse("https://idp.example", true).unwrap();
+        assert_eq!(issuer.names("http://localhost/certs", true), Err(UrlError::Loopback));
+    }
+
+    #[test]
+    fn origins_are_compared_with_scheme_host_and_port() {
+        let url = |text: &str| KeyUrl::parse(text, true).unwrap();
+        let key_set = url("https://kubernetes.default.svc/openid/v1/jwks");
+        for same in ["https://kubernetes.default.svc:443/x", "https://KUBERNETES.default.svc/?y"] {
+            assert!(key_set.has_origin_of(&url(same)), "{same}");
+        }
+        for other in [
+            "http://kubernetes.default.svc/openid/v1/jwks",
+            "https://kubernetes.default.svc:6443/openid/v1/jwks",
+            "https://kubernetes.default.svc.example/openid/v1/jwks",
+            "https://kubernetes.default.svc./openid/v1/jwks",
+            "https://10.0.0.1/openid/v1/jwks",
+        ] {
+            assert!(!key_set.has_origin_of(&url(other)), "{other}");
         }
     }
 }

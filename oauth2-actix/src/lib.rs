@@ -109,6 +109,7 @@ mod key_engine;
 mod key_form;
 mod key_set;
 mod key_settings;
+mod key_snapshot;
 mod key_source;
 mod key_status;
 mod key_thread;

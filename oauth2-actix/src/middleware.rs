@@ -32,7 +32,7 @@ use crate::{
     policy::{Decision, Pending},
     public::{KnownPatterns, Mark, Openness, PathWatch, is_admitted},
     refusal::Facts,
-    telemetry::{self, Passed},
+    telemetry::Passed,
 };
 
 impl<S, B> Transform<S, ServiceRequest> for OAuth2
@@ -183,8 +183,9 @@ impl<F> State<F> {
         let mut extensions = request.extensions_mut();
         let passed = match claims {
             Ok(claims) => {
+                let passed = Passed::Accepted(claims.accepted().by.accepted_requests());
                 extensions.insert(claims);
-                Passed::Accepted
+                passed
             }
             Err(why) => {
                 // Those of another `OAuth2` further out say nothing about this one.
@@ -256,12 +257,12 @@ where
                 StateProjection::Inner { answer, facts, passed } => {
                     return Poll::Ready(match poll_ready!(answer.poll(context)) {
                         Ok(response) => {
-                            let mut response = finish(this.shared, response, *passed);
+                            let mut response = finish(this.shared, response, passed);
                             mark(&mut response, *this.place);
                             Ok(response)
                         }
                         Err(error) => {
-                            let error = finish_error(this.shared, facts, error);
+                            let error = finish_error(this.shared, facts, error, passed);
                             Err(mark_error(error, *this.place))
                         }
                     });
@@ -340,7 +341,7 @@ fn mark_error(error: actix_web::Error, place: Place) -> actix_web::Error {
 fn finish<S, B>(
     shared: &Shared<S>,
     response: ServiceResponse<B>,
-    passed: Passed,
+    passed: &Passed,
 ) -> ServiceResponse<EitherBody<B>> {
     let error = response
         .response()
@@ -350,7 +351,7 @@ fn finish<S, B>(
         .cloned();
     match error {
         None => {
-            telemetry::request_passed(passed);
+            passed.count();
             response.map_into_left_body()
         }
         Some(error) => refused_within(shared, response, &error).map_into_right_body(),
@@ -368,10 +369,18 @@ fn refused_within<S, B>(
 }
 
 /// The same for an error that middleware further in returned as such.
-fn finish_error<S>(shared: &Shared<S>, facts: &Facts, error: actix_web::Error) -> actix_web::Error {
+fn finish_error<S>(
+    shared: &Shared<S>,
+    facts: &Facts,
+    error: actix_web::Error,
+    passed: &Passed,
+) -> actix_web::Error {
     match error.as_error::<Error>() {
         Some(ours) => shared.oauth2.0.refuse_late(facts, ours),
-        None => error,
+        None => {
+            passed.count();
+            error
+        }
     }
 }
 

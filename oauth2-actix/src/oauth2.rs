@@ -12,7 +12,7 @@ use crate::{
     error::Error,
     policy::{Decision, Policy},
     provider_policy::ProviderPolicy,
-    remote_keys::RemoteKeys,
+    remote_keys::{Cause, RemoteKeys},
     token_cache::VerifiedTokens,
 };
 
@@ -86,8 +86,11 @@ impl OAuth2 {
     /// Fetches the keys of every provider that has none yet, so that the first requests do not wait, and
     /// a program that cannot check any token need not start to listen.
     ///
-    /// Waits until each provider's first attempt has ended, at most 64 at once. Without it, keys are
-    /// fetched when a request first needs them. [Tenants](crate::Tenants) are looked up when they come.
+    /// Waits until one attempt for each source has ended, at most 64 at once; one that is under way already
+    /// will do. Without it, keys are fetched in the background where a refresh is set, and otherwise when
+    /// they are first needed. [Initial keys](crate::Provider::initial_keys) and a
+    /// [snapshot](OAuth2Builder::key_snapshot) are keys: what they stand in for is not waited for.
+    /// [Tenants](crate::Tenants) are looked up when they come.
     ///
     /// ```
     /// # use oauth2_actix::{OAuth2, Provider, testing::IdentityProvider};
@@ -107,11 +110,10 @@ impl OAuth2 {
     ///
     /// # Errors
     ///
-    /// The providers whose keys could not be fetched, each with the cause. The others' are there, and
-    /// failed ones are tried again in the background, where a refresh is set, or when a request
-    /// needs them.
+    /// The providers whose keys could not be fetched, each with the cause. The others have theirs. Failed
+    /// ones are tried again in the background until they succeed, also where no refresh is set.
     pub async fn warm_up(&self) -> Result<(), FetchErrors> {
-        self.fetch_all(|remote, clock| remote.usable(clock).is_none()).await
+        self.fetch_all(Cause::Start, |remote, clock| remote.usable(clock).is_none()).await
     }
 
     /// Fetches the keys of every provider now, whatever its refresh interval, cooldown or backoff: for
@@ -138,11 +140,12 @@ impl OAuth2 {
     ///
     /// The providers whose keys could not be fetched, each with the cause.
     pub async fn refresh_now(&self) -> Result<(), FetchErrors> {
-        self.fetch_all(|_, _| true).await
+        self.fetch_all(Cause::Fresh, |_, _| true).await
     }
 
-    /// What is known of each provider's keys, in the order of the configuration, then of the tenants at
-    /// hand. Ready to be serialised. Costs microseconds for each provider, and waits for nothing.
+    /// What is known of each source of keys: those of the providers in the order of the configuration, then
+    /// those of the tenants in memory. Ready to be serialised. Costs microseconds for each, and waits for
+    /// nothing.
     ///
     /// ```
     /// use actix_web::{HttpResponse, get, web};
@@ -160,12 +163,14 @@ impl OAuth2 {
     /// }
     /// # fn main() {}
     /// ```
+    /// Only [`OAuth2::is_ready`] and a set refresh start the first fetch: a readiness probe that asks
+    /// `status` alone stays red where no refresh is set.
     #[must_use]
     pub fn status(&self) -> Vec<KeyStatus> {
         let engine = self.0.keys.as_ref().map(|keys| &keys.engine);
         self.providers()
             .iter()
-            .map(|provider| KeyStatus::of(provider, engine, &self.0.clock))
+            .flat_map(|provider| KeyStatus::of(provider, engine, &self.0.clock))
             .collect()
     }
 
@@ -185,16 +190,35 @@ impl OAuth2 {
     }
 
     /// Whether the tokens of every provider known from the start can be checked now, without a fetch: for a
-    /// readiness probe. Tenants do not count, since one customer's provider must not take you out of service.
+    /// readiness probe.
     ///
-    /// Not so before the first fetch (see [`OAuth2::warm_up`]), when keys are stale, and never with a refresh
-    /// of zero.
+    /// A provider is ready if one of its sources at least has keys that may be used, and each other one has
+    /// been asked: a source that fails beside another does not take you out of service. Nor do tenants,
+    /// each of which is one customer's.
+    ///
+    /// Where nothing was fetched yet, this starts the first fetch in the background. It is repeated until
+    /// it succeeds, after 1 s to 60 s, so that a service that is only probed becomes ready; see also
+    /// [`OAuth2::warm_up`]. False while keys are stale, and always with a refresh of zero.
+    ///
+    /// ```
+    /// # use oauth2_actix::{OAuth2, Provider, testing::IdentityProvider};
+    /// # #[actix_web::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let idp = IdentityProvider::start("api")?;
+    /// # let provider = Provider::new().issuer(idp.issuer()).audience("api").keys(idp.jwks_url());
+    /// let oauth2 = OAuth2::builder().provider("idp", provider).build()?;
+    /// while !oauth2.is_ready() {
+    ///     actix_web::rt::time::sleep(std::time::Duration::from_millis(10)).await;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.0.providers.iter().all(|provider| match provider.remote() {
-            Some(remote) => remote.usable(&self.0.clock).is_some(),
-            None => true,
-        })
+        if let Some(keys) = &self.0.keys {
+            self.0.providers.iter().for_each(|provider| keys.fetch_first(provider));
+        }
+        self.0.providers.iter().all(|provider| provider.is_ready(&self.0.clock))
     }
 
     fn providers(&self) -> Vec<Arc<ProviderPolicy>> {
@@ -203,20 +227,29 @@ impl OAuth2 {
         self.0.providers.iter().cloned().chain(tenants).collect()
     }
 
-    async fn fetch_all(&self, wanted: fn(&RemoteKeys, &Clock) -> bool) -> Result<(), FetchErrors> {
+    async fn fetch_all(
+        &self,
+        cause: Cause,
+        wanted: fn(&RemoteKeys, &Clock) -> bool,
+    ) -> Result<(), FetchErrors> {
         let Some(keys) = &self.0.keys else { return Ok(()) };
-        let remotes: Vec<Arc<RemoteKeys>> = self
+        let remotes: Vec<(Arc<RemoteKeys>, bool)> = self
             .providers()
             .iter()
-            .filter_map(|provider| provider.remote())
-            .filter(|remote| wanted(remote, &self.0.clock))
-            .cloned()
+            .flat_map(|provider| {
+                let is_alone = provider.keys.len() == 1;
+                provider.remotes().map(move |remote| (Arc::clone(remote), is_alone))
+            })
+            .filter(|(remote, _)| wanted(remote, &self.0.clock))
             .collect();
         let failures: Vec<(String, String)> = stream::iter(remotes)
-            .map(|remote| async move {
-                let error = remote.fetch_now(&keys.engine).await.err()?;
+            .map(|(remote, is_alone)| async move {
+                let error = remote.fetch_now(&keys.engine, cause).await.err()?;
                 let cause = remote.report().last_failure.clone().map(|(_, cause)| cause);
-                Some((remote.provider.to_string(), cause.unwrap_or_else(|| error.to_string())))
+                let cause = cause.unwrap_or_else(|| error.to_string());
+                // Of several sources, which one.
+                let cause = if is_alone { cause } else { format!("{}: {cause}", remote.shown) };
+                Some((remote.provider.to_string(), cause))
             })
             .buffer_unordered(MAX_AT_ONCE)
             .filter_map(std::future::ready)

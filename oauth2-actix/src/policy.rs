@@ -19,7 +19,7 @@ use crate::{
     error::{Difference, Error, ErrorKind},
     jws::UnverifiedJws,
     key_engine::EngineHandle,
-    key_set::{Generation, KeySet, Verdict},
+    key_set::{Generation, Verdict},
     key_thread::KeyThread,
     object::Object,
     provider_policy::{ProviderKeys, ProviderPolicy},
@@ -73,16 +73,19 @@ pub(crate) enum Decision {
 pub(crate) struct Pending {
     token: Box<[u8]>,
     jws: UnverifiedJws,
-    /// The providers whose keys may decide, each with the reason why they must be waited for.
-    /// None: nothing is known of the issuer yet.
+    /// The keys that may decide. None: nothing is known of the issuer yet.
     wanted: Option<Vec<Wanted>>,
     /// What the keys at hand say.
     verdict: Error,
     arrived: u64,
 }
 
-/// A provider whose keys may decide, and why they must be waited for.
-type Wanted = (Arc<ProviderPolicy>, Cause);
+/// Keys of a provider that may decide, and why they must be waited for.
+struct Wanted {
+    provider: Arc<ProviderPolicy>,
+    remote: Arc<RemoteKeys>,
+    cause: Cause,
+}
 
 /// What the keys at hand say of a token.
 enum Asked {
@@ -115,7 +118,7 @@ impl Policy {
     }
 
     /// Decides on a token with the keys at hand. Synchronous, and bounded in work by the length
-    /// of the token and four signature checks for each provider of its issuer and audience.
+    /// of the token and four signature checks for each source of keys of its issuer and audience.
     pub(crate) fn decide(&self, credentials: &Credentials<'_>) -> Decision {
         match self.recall(credentials.as_bytes()) {
             Some(claims) => Decision::Accepted(claims),
@@ -179,7 +182,8 @@ impl Policy {
         let Grounds { provider, generation, lifetime } = grounds;
         let now = self.clock.unix_time();
         // Where every request wants fresh keys, it would never be asked for.
-        let remembers = !provider.wants_fresh_keys() && self.is_first(&provider, &claims);
+        let remembers =
+            provider.verifies_with(generation, &self.clock) && self.is_first(&provider, &claims);
         let place = self.verified.as_ref().filter(|_| remembers).and_then(|verified| {
             let place = verified.place_for(token, now)?;
             Some((verified, place))
@@ -200,7 +204,7 @@ impl Policy {
             .flatten()
             .map(|index| &self.providers[*index])
             .take_while(|before| !Arc::ptr_eq(before, provider))
-            .all(|before| before.remote().is_none() || !before.names_audience(claims))
+            .all(|before| before.remotes().next().is_none() || !before.names_audience(claims))
     }
 
     /// The cheap checks, then the signature under the keys of each provider that may accept it.
@@ -265,43 +269,88 @@ impl Policy {
                 refuse(Error::from(ErrorKind::TypeNotAllowed).with_expected("at+jwt"));
                 continue;
             }
-            let check = |keys: &KeySet| keys.verify(&jws.header, signed, &jws.signature);
-            let found = match &provider.keys {
-                ProviderKeys::Inline(keys) => check(keys),
+            match self.ask_provider(provider, jws, signed, &mut wanted) {
+                Verdict::Verified(generation) => {
+                    let provider = Arc::clone(provider);
+                    return Ok(Asked::Accepted(Grounds { provider, generation, lifetime }));
+                }
+                found => refuse(found.into()),
+            }
+        }
+        // Without a verdict, keys are waited for, and what they say ranks higher than this.
+        let verdict = verdict.unwrap_or_else(|| ErrorKind::AlgorithmNotAllowed.into());
+        Ok(Asked::Undecided { wanted, verdict })
+    }
+
+    /// Asks the keys in memory of each source of a provider. Adds those that must be waited for.
+    fn ask_provider(
+        &self,
+        provider: &Arc<ProviderPolicy>,
+        jws: &UnverifiedJws,
+        signed: &[u8],
+        wanted: &mut Vec<Wanted>,
+    ) -> Verdict {
+        let (header, before) = (&jws.header, wanted.len());
+        let mut verdict = Verdict::KeyUnknown { tried: false };
+        let mut want = |remote: &Arc<RemoteKeys>, cause| {
+            let (provider, remote) = (Arc::clone(provider), Arc::clone(remote));
+            wanted.push(Wanted { provider, remote, cause });
+        };
+        for keys in &provider.keys {
+            let found = match keys {
+                ProviderKeys::Inline(keys) => keys.verify(header, signed, &jws.signature),
+                // HMAC is for inline keys alone.
+                ProviderKeys::Remote(remote) if !remote.policy.allowed.contains(header.alg) => {
+                    continue;
+                }
                 ProviderKeys::Remote(remote) => match remote.usable(&self.clock).as_deref() {
                     Some(Some(snapshot)) => {
-                        let found = check(&snapshot.keys);
+                        let found = snapshot.keys.verify(header, signed, &jws.signature);
                         if matches!(found, Verdict::KeyUnknown { .. })
-                            && remote.timing.refresh != Refresh::Never
+                            && remote.looks_for_unknown_keys()
                         {
                             telemetry::keys_looked_up("unknown");
-                            let cause = remote.unknown(jws.header.kid.as_deref());
-                            wanted.push((Arc::clone(provider), cause));
+                            want(
+                                remote,
+                                remote.unknown(header.kid.as_deref(), (signed, &jws.signature)),
+                            );
                         } else {
                             telemetry::keys_looked_up("hit");
                         }
                         found
                     }
                     _ => {
-                        let cause = match remote.timing.refresh {
-                            Refresh::Always => Cause::Fresh,
-                            _ => Cause::Missing,
-                        };
                         telemetry::keys_looked_up("missing");
-                        wanted.push((Arc::clone(provider), cause));
+                        want(
+                            remote,
+                            match remote.timing.refresh {
+                                Refresh::Always => Cause::Fresh,
+                                _ => Cause::Missing,
+                            },
+                        );
                         continue;
                     }
                 },
             };
-            if let Verdict::Verified(generation) = found {
-                let provider = Arc::clone(provider);
-                return Ok(Asked::Accepted(Grounds { provider, generation, lifetime }));
+            match (found, verdict) {
+                (Verdict::Verified(_), _) => return found,
+                // The more telling one.
+                (Verdict::SignatureInvalid, _) | (_, Verdict::KeyUnknown { tried: false }) => {
+                    verdict = found;
+                }
+                _ => {}
             }
-            refuse(found.into());
         }
-        // Without a verdict, keys are waited for, and what they say ranks higher than this.
-        let verdict = verdict.unwrap_or_else(|| ErrorKind::AlgorithmNotAllowed.into());
-        Ok(Asked::Undecided { wanted, verdict })
+        if verdict == Verdict::SignatureInvalid {
+            // Another source has the key that the token names, so it is not unknown: a bad signature
+            // causes no fetch.
+            let mut index = 0;
+            wanted.retain(|wanted| {
+                index += 1;
+                index <= before || !matches!(wanted.cause, Cause::UnknownKey { .. })
+            });
+        }
+        verdict
     }
 
     fn issuer_unknown(&self, issuer: &str) -> Error {
@@ -332,8 +381,7 @@ impl Policy {
             }
             return why;
         };
-        for (provider, cause) in wanted {
-            let Some(remote) = provider.remote() else { continue };
+        for Wanted { remote, cause, .. } in wanted {
             remote.poke(&keys.engine, *cause);
             if !matches!(cause, Cause::UnknownKey { .. }) {
                 why = unavailable(Duration::ZERO);
@@ -406,19 +454,13 @@ impl Policy {
 }
 
 impl Pending {
-    /// Waits for one provider's keys and tries them. A flight that began before the request
-    /// arrived may have missed the token's key, so it earns one more.
+    /// Waits for keys and tries them.
     async fn wait_for<'a>(
         &self,
         engine: &EngineHandle,
-        (provider, cause): &'a Wanted,
+        Wanted { provider, remote, cause }: &'a Wanted,
     ) -> (&'a Arc<ProviderPolicy>, Result<Verdict, Error>) {
-        let found = match provider.remote() {
-            Some(remote) => self.ask_again(engine, remote, *cause).await,
-            // Never: only providers whose keys are fetched are waited for.
-            None => Ok(Verdict::KeyUnknown { tried: false }),
-        };
-        (provider, found)
+        (provider, self.ask_again(engine, remote, *cause).await)
     }
 
     /// What the signature covers.
@@ -430,6 +472,8 @@ impl Pending {
         snapshot.keys.verify(&self.jws.header, self.signed(), &self.jws.signature)
     }
 
+    /// A flight that began before the request arrived may have missed the token's key, so it earns one
+    /// more.
     async fn ask_again(
         &self,
         engine: &EngineHandle,
@@ -437,6 +481,7 @@ impl Pending {
         mut cause: Cause,
     ) -> Result<Verdict, Error> {
         let kid = self.jws.header.kid.as_deref();
+        let token = (self.signed(), &*self.jws.signature);
         let mut joined_early = false;
         loop {
             let (snapshot, last) = match remote.wait(engine, cause, self.arrived).await? {
@@ -444,11 +489,17 @@ impl Pending {
                     snapshot,
                     after_request || joined_early || remote.timing.refresh == Refresh::Never,
                 ),
-                // Between our look at the keys and now, others' fetch may have brought new ones.
-                Waited::CoolingDown => match remote.snapshot() {
-                    Some(snapshot) => return Ok(self.verify(&snapshot)),
-                    None => return Ok(Verdict::KeyUnknown { tried: false }),
-                },
+                Waited::NotNow { retry_after } => {
+                    // Between our look at the keys and now, others' fetch may have brought new ones.
+                    let found = match remote.snapshot() {
+                        Some(snapshot) => self.verify(&snapshot),
+                        None => Verdict::KeyUnknown { tried: false },
+                    };
+                    return match (found, retry_after) {
+                        (Verdict::KeyUnknown { .. }, Some(wait)) => Err(unavailable(wait)),
+                        _ => Ok(found),
+                    };
+                }
             };
             let found = self.verify(&snapshot);
             if !matches!(found, Verdict::KeyUnknown { .. }) {
@@ -456,13 +507,13 @@ impl Pending {
             }
             if last {
                 // A fetch for want of any keys did not look for this one.
-                if let (Some(kid), Cause::UnknownKey { .. }) = (kid, cause) {
-                    remote.sought().insert(kid);
+                if matches!(cause, Cause::UnknownKey { .. }) {
+                    remote.sought().insert(kid, token);
                 }
                 return Ok(found);
             }
             joined_early = true;
-            cause = remote.unknown(kid);
+            cause = remote.unknown(kid, token);
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     Algorithm, BuildError, BuildErrorKind, Keys,
     algorithm::AlgorithmSet,
     build_error::{Faults, PROVIDERS},
+    keys,
     limits::{COOLDOWN, FETCH_TIMEOUT, KEY_REFRESH, STALE_WINDOW},
 };
 
@@ -42,7 +43,8 @@ pub struct Provider {
     pub(crate) issuers: Vec<String>,
     pub(crate) audiences: Vec<String>,
     pub(crate) audience_claim: Option<String>,
-    pub(crate) keys: Option<Keys>,
+    pub(crate) keys: Vec<keys::Source>,
+    pub(crate) initial_keys: Option<Keys>,
     pub(crate) algorithms: Option<Vec<Algorithm>>,
     /// Names given to `algorithms` that are not those of an algorithm.
     unknown_algorithms: Vec<String>,
@@ -107,9 +109,49 @@ impl Provider {
         self
     }
 
-    /// Sets where the keys come from. Mandatory. See [`Keys`] for the forms.
+    /// Adds where the keys come from: one source, or an array of them. Mandatory. See [`Keys`] for the
+    /// forms, and for what several sources mean.
     pub fn keys(mut self, keys: impl Into<Keys>) -> Self {
-        self.keys = Some(keys.into());
+        self.keys.extend(keys.into().0);
+        self
+    }
+
+    /// Sets keys that are used until the first fetch succeeds, so that a service can start while its
+    /// provider cannot be reached. In serde `initial_keys`.
+    ///
+    /// They are given inline, in any form that [`Keys::inline`] takes. The rules for fetched keys apply:
+    /// no HMAC secrets. Each source that is fetched starts with them, and its first successful fetch
+    /// replaces them, also if a key is missing from it. That fetch begins when the policy is built,
+    /// whether or not a refresh is set. With a refresh, they are trusted for the stale window
+    /// ([`OAuth2Builder::stale_window`](crate::OAuth2Builder::stale_window)) from the start of the process.
+    /// [`OAuth2::status`](crate::OAuth2::status) reports them as
+    /// [`KeyState::Initial`](crate::KeyState::Initial). A usable snapshot
+    /// ([`OAuth2Builder::key_snapshot`](crate::OAuth2Builder::key_snapshot)) has precedence.
+    ///
+    /// Default: none. A key that the provider has withdrawn since you deployed them is accepted until the
+    /// provider can be reached, so keep them up to date.
+    ///
+    /// ```
+    /// use oauth2_actix::{KeyState, OAuth2, Provider};
+    /// # use oauth2_actix::{Algorithm, testing::SigningKey};
+    ///
+    /// # let published = SigningKey::generate(Algorithm::ES256, "1").jwk_set();
+    /// let keycloak = Provider::new()
+    ///     .issuer("https://sso.example.com/realms/shop")
+    ///     .audience("orders")
+    ///     .keys("https://sso.example.com/realms/shop/protocol/openid-connect/certs")
+    ///     .initial_keys(published);
+    /// let oauth2 = OAuth2::builder().provider("keycloak", keycloak).key_refresh_minutes(30).build()?;
+    /// assert_eq!(oauth2.status()[0].state, KeyState::Initial);
+    /// # Ok::<(), oauth2_actix::BuildError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `build()` reports keys that are not inline or of which none is usable, and initial keys beside
+    /// keys that are all inline or fetched for every request.
+    pub fn initial_keys(mut self, keys: impl Into<Keys>) -> Self {
+        self.initial_keys = Some(keys.into());
         self
     }
 
@@ -117,7 +159,8 @@ impl Provider {
     /// asymmetric ones.
     ///
     /// HMAC works only if it is named here and the secret is given inline, at least as long as the
-    /// hash ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)). `build()` fails
+    /// hash ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)). Beside keys that
+    /// are fetched, name their algorithms too: those keys are never used with HMAC. `build()` fails
     /// if a name is not that of an [`Algorithm`].
     ///
     /// ```
@@ -252,12 +295,24 @@ impl Provider {
                     let problem = "must not have white space around it or control characters";
                     fault(field, Invalid, problem);
                 }
+                if value == "*" || value.contains("*.") {
+                    let problem = "there is no wildcard: name each value as tokens have it";
+                    fault(field, Invalid, problem);
+                }
+                if field == "issuer" && value.contains(['{', '}']) {
+                    fault(
+                        field,
+                        Invalid,
+                        "a placeholder in braces is compared as text and never matches: name one \
+                         tenant's issuer, or look issuers up with `Tenants`",
+                    );
+                }
             }
         }
         if self.audience_claim.as_deref() == Some("") {
             fault("audience_claim", Empty, "must not be empty");
         }
-        if self.keys.is_none() {
+        if self.keys.is_empty() {
             fault("keys", Missing, "missing: where the provider's keys come from is mandatory");
         }
         if self.algorithms.as_ref().is_some_and(Vec::is_empty) && self.unknown_algorithms.is_empty()

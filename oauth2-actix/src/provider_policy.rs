@@ -2,20 +2,25 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use tokio::sync::watch;
+
 use crate::{
     BuildError, BuildErrorKind, Keys, Provider,
     algorithm::AlgorithmSet,
     clock::Clock,
     discovery::Issuer,
+    fetch::FetchError,
     http_client::Clients,
     jwk::{KeyPolicy, Origin},
     key_form::{KeyDocument, Skipped},
     key_set::{Generation, KeySet},
-    key_source::KeyFile,
+    key_snapshot::SnapshotDirectory,
+    key_source::{KeyFile, TokenFile},
     key_url::KeyUrl,
-    keys::Form,
+    keys::{self, Form},
     object::Object,
-    remote_keys::{Refresh, RemoteKeys, Source, Timing},
+    remote_keys::{Refresh, RemoteKeys, Settings, Source, Timing},
+    telemetry::{AcceptedRequests, SourceMetrics},
     throttle::Warnings,
     validation,
     verifier::CryptoLibrary,
@@ -32,9 +37,14 @@ pub(crate) struct ProviderPolicy {
     pub(crate) dangerous_accept_bound_tokens: bool,
     /// Whether it was looked up.
     pub(crate) is_tenant: bool,
-    pub(crate) keys: ProviderKeys,
+    /// One for each source, in the order of the configuration.
+    pub(crate) keys: Vec<ProviderKeys>,
+    pub(crate) accepted_requests: AcceptedRequests,
+    /// Notified when any of its fetched keys change.
+    changes: Arc<watch::Sender<()>>,
 }
 
+/// The keys of one source.
 #[derive(Debug)]
 pub(crate) enum ProviderKeys {
     /// Given inline.
@@ -51,7 +61,9 @@ pub(crate) struct Defaults {
     pub(crate) timeout: Duration,
     pub(crate) clients: Arc<Clients>,
     pub(crate) crypto: CryptoLibrary,
-    /// Strangers cause lookups, and providers that come and go would each have a rate of their own.
+    pub(crate) clock: Clock,
+    pub(crate) snapshots: Option<Arc<SnapshotDirectory>>,
+    /// Clients cause lookups, and providers that come and go would each have a rate of their own.
     pub(crate) tenant_warnings: Arc<Warnings>,
 }
 
@@ -62,32 +74,47 @@ impl Defaults {
         if timing.refresh == Refresh::Never {
             tracing::warn!(target: "oauth2_actix", provider = "tenants", "{NO_REFRESH}");
         }
-        self.clients.prepare().map_err(|error| {
-            BuildError::of_policy("tenants", format_args!("no HTTP client for them: {error:?}"))
-        })
+        self.clients
+            .prepare()
+            .map_err(|error| BuildError::of_policy("tenants", FetchError::Client(error)))
     }
 }
 
 impl ProviderPolicy {
-    /// Checks the keys of a provider that is known from the start: the builder has checked all
-    /// else. Nothing is fetched yet.
+    /// Checks the keys of a provider that is known from the start, and reads its snapshots: the
+    /// builder has checked all else. Nothing is fetched yet.
     pub(crate) fn new(
         name: &str,
         provider: &Provider,
         defaults: &Defaults,
     ) -> Result<Self, BuildError> {
-        let policy = Self::build(name, provider, defaults, Arc::new(Warnings::new()), false)?;
+        let warnings = Arc::new(Warnings::new(&defaults.clock));
+        let policy = Self::build(name, provider, defaults, warnings, false)?;
         // The other sources say themselves when their keys change, or may.
-        if let Some(remote) = policy.remote()
-            && remote.timing.refresh == Refresh::Never
-            && !matches!(remote.source, Source::Custom(_))
-        {
+        if policy.remotes().any(|remote| {
+            remote.timing.refresh == Refresh::Never && !matches!(remote.source, Source::Custom(_))
+        }) {
             tracing::warn!(target: "oauth2_actix", provider = name, "{NO_REFRESH}");
+        }
+        policy.restore(&defaults.clock);
+        for keys in &policy.keys {
+            match keys {
+                ProviderKeys::Inline(_) => {
+                    SourceMetrics::of(&policy.name, &INLINE.into(), false).inline();
+                }
+                ProviderKeys::Remote(remote) => {
+                    remote.metrics.announce();
+                    if let Some(snapshot) = remote.snapshot() {
+                        let stale_at = snapshot.stale_at;
+                        remote.metrics.usable(stale_at.map(|at| defaults.clock.unix_time_of(at)));
+                    }
+                }
+            }
         }
         Ok(policy)
     }
 
-    /// Checks a provider that was looked up.
+    /// Checks a provider that was looked up. Its snapshots are yet to be read.
     pub(crate) fn of_tenant(
         name: &str,
         provider: &Provider,
@@ -105,77 +132,196 @@ impl ProviderPolicy {
         is_tenant: bool,
     ) -> Result<Self, BuildError> {
         let fault = |problem: &dyn fmt::Display| BuildError::of_provider(name, "keys", problem);
-        let algorithms = provider.algorithm_set();
-        let crypto = defaults.crypto;
-        let Some(Keys(form)) = &provider.keys else {
+        let sources = &provider.keys;
+        if sources.is_empty() {
             return Err(fault(&"missing").of_kind(BuildErrorKind::Missing));
-        };
-        let keys = match form {
-            Form::Inline(document) => {
-                if provider.key_refresh.is_some() {
-                    return Err(BuildError::of_provider(
-                        name,
-                        "key_refresh_minutes",
-                        "the keys are given inline, so there is nothing to refresh",
-                    )
-                    .of_kind(BuildErrorKind::Conflict));
-                }
-                let policy = KeyPolicy { allowed: algorithms, origin: Origin::Inline, crypto };
-                let KeyDocument { keys, skipped } =
-                    KeyDocument::parse(document.as_bytes(), policy).map_err(|e| fault(&e))?;
-                Skipped::log(&skipped, name, &warnings.skipped);
-                ProviderKeys::Inline(keys)
+        }
+        for source in sources {
+            if let Form::Unreadable(problem) = &source.form {
+                return Err(fault(problem));
             }
-            form => {
-                if let Some(hmac) = algorithms.iter().find(|algorithm| algorithm.is_symmetric()) {
-                    return Err(BuildError::of_provider(
-                        name,
-                        "algorithms",
-                        format_args!("{hmac} needs an inline secret, not keys from elsewhere"),
-                    )
-                    .of_kind(BuildErrorKind::Conflict));
-                }
-                let source = source(form, provider).map_err(|problem| fault(&problem))?;
-                let policy = KeyPolicy { allowed: algorithms, origin: Origin::Fetched, crypto };
-                let timing = timing(name, provider, defaults)?;
-                // Not at the first request: what is wrong with a client is seen at once.
-                let asked = match &source {
-                    Source::Url(url) => Some(url),
-                    Source::Issuer(issuer) => Some(issuer.url()),
-                    Source::Custom(_) => None,
-                };
-                if let Some(url) = asked {
-                    defaults.clients.client(url).map_err(|error| {
-                        fault(&format_args!("no HTTP client for them: {error:?}"))
-                    })?;
-                }
-                ProviderKeys::Remote(Arc::new(RemoteKeys::new(
-                    name.into(),
-                    source,
-                    policy,
-                    timing,
-                    warnings,
-                )))
-            }
-        };
-        Ok(Self {
-            name: name.into(),
+        }
+        if sources.len() > MAX_SOURCES {
+            let count = sources.len();
+            return Err(fault(&format_args!("there are {count} sources, more than {MAX_SOURCES}")));
+        }
+        let name: Arc<str> = name.into();
+        let allowed = Allowed::check(&name, provider)?;
+        let mut policy = Self {
             audiences: provider.audiences.clone(),
             audience_claim: provider.audience_claim_name().to_owned(),
-            algorithms,
+            algorithms: provider.algorithm_set(),
             require_at_jwt: provider.require_at_jwt,
             dangerous_accept_bound_tokens: provider.dangerous_accept_bound_tokens,
             is_tenant,
-            keys,
+            keys: Vec::new(),
+            accepted_requests: AcceptedRequests::of(&name),
+            changes: Arc::new(watch::Sender::new(())),
+            name,
+        };
+        let crypto = defaults.crypto;
+        let inline = KeyPolicy { allowed: allowed.inline, origin: Origin::Inline, crypto };
+        let fetched = KeyPolicy { allowed: allowed.fetched, origin: Origin::Fetched, crypto };
+        for (index, source) in sources.iter().enumerate() {
+            if sources[..index].contains(source) {
+                return Err(fault(&format_args!(
+                    "the source {:?} stands there twice",
+                    source.form
+                )));
+            }
+            let keys = match &source.form {
+                Form::Inline(_) if source.bearer_token_file.is_some() => {
+                    return Err(fault(&NO_TOKEN_FILE));
+                }
+                Form::Inline(document) => {
+                    let keys = parse_inline(document, &policy.name, inline, &warnings);
+                    ProviderKeys::Inline(keys.map_err(|problem| fault(&problem))?)
+                }
+                _ => {
+                    let remote = policy
+                        .remote_keys(source, index, provider, fetched, defaults, &warnings)?;
+                    ProviderKeys::Remote(Arc::new(remote))
+                }
+            };
+            policy.keys.push(keys);
+        }
+        if provider.key_refresh.is_some() && policy.remotes().next().is_none() {
+            return Err(BuildError::of_provider(
+                &policy.name,
+                "key_refresh_minutes",
+                "its keys are given inline, so there is nothing to refresh",
+            ));
+        }
+        policy.set_initial_keys(provider, fetched, defaults, &warnings)?;
+        Ok(policy)
+    }
+
+    fn remote_keys(
+        &self,
+        source: &keys::Source,
+        index: usize,
+        provider: &Provider,
+        policy: KeyPolicy,
+        defaults: &Defaults,
+        warnings: &Arc<Warnings>,
+    ) -> Result<RemoteKeys, BuildError> {
+        let fault =
+            |problem: &dyn fmt::Display| BuildError::of_provider(&self.name, "keys", problem);
+        let token_file = source.bearer_token_file.clone().map(TokenFile::new);
+        let (source, identity) =
+            resolve(&source.form, index, provider).map_err(|problem| fault(&problem))?;
+        match source.url() {
+            // Not at the first request: what is wrong with a client is seen at once.
+            Some(url) => {
+                let client = defaults.clients.client(url);
+                client.map_err(|error| fault(&FetchError::Client(error)))?;
+                if token_file.is_some() && !url.is_confidential() {
+                    return Err(fault(
+                        &"a bearer token is sent by https only, or to a loopback host",
+                    ));
+                }
+            }
+            None if token_file.is_some() => return Err(fault(&NO_TOKEN_FILE)),
+            None => {}
+        }
+        let timing = timing(&self.name, provider, defaults)?;
+        // Queries are not shown, and custom sources have no names.
+        let shown = source.shown();
+        let is_namesake = |remote: &&Arc<RemoteKeys>| {
+            remote
+                .shown
+                .strip_prefix(&*shown)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(" ("))
+        };
+        let shown: Arc<str> = match self.remotes().filter(is_namesake).count() {
+            0 => shown.into(),
+            namesakes => format!("{shown} ({})", namesakes + 1).into(),
+        };
+        // A file is on disk itself, and where each request fetches, no other keys are ever used.
+        let snapshot_file = match (&defaults.snapshots, identity) {
+            (Some(directory), Some(identity)) if timing.refresh != Refresh::Always => {
+                let identity: Vec<&str> = identity.iter().map(String::as_str).collect();
+                Some(directory.file(&self.name, &shown, &identity))
+            }
+            _ => None,
+        };
+        Ok(RemoteKeys::new(Settings {
+            metrics: SourceMetrics::of(&self.name, &shown, self.is_tenant),
+            provider: Arc::clone(&self.name),
+            is_tenant: self.is_tenant,
+            source,
+            token_file,
+            policy,
+            timing,
+            shown,
+            warnings: Arc::clone(warnings),
+            changes: Arc::clone(&self.changes),
+            snapshot_file,
+        }))
+    }
+
+    /// Keys of the configuration that are used until a fetch succeeds. They take the place of fetched
+    /// ones, and are held to the same rules.
+    fn set_initial_keys(
+        &self,
+        provider: &Provider,
+        policy: KeyPolicy,
+        defaults: &Defaults,
+        warnings: &Warnings,
+    ) -> Result<(), BuildError> {
+        let Some(Keys(initial)) = &provider.initial_keys else { return Ok(()) };
+        let fault = |problem: &dyn fmt::Display| {
+            Err(BuildError::of_provider(&self.name, "initial_keys", problem))
+        };
+        let [keys::Source { form: Form::Inline(document), bearer_token_file: None }] =
+            initial.as_slice()
+        else {
+            return fault(
+                &"they are not given inline, as keys in one of the forms of text or JSON",
+            );
+        };
+        if self.remotes().next().is_none() {
+            return fault(&"all keys are given inline, so there is nothing to wait for");
+        }
+        if self.remotes().any(|remote| remote.is_always_fetched()) {
+            return fault(
+                &"with a refresh of 0, every request fetches keys, so they are never used",
+            );
+        }
+        let keys = match parse_inline(document, &self.name, policy, warnings) {
+            Ok(keys) => Arc::new(keys),
+            Err(problem) => return fault(&problem),
+        };
+        for remote in self.remotes() {
+            remote.begin_with(Arc::clone(&keys), &defaults.clock);
+        }
+        Ok(())
+    }
+
+    /// Uses the keys of earlier processes, where there are some. Blocks.
+    pub(crate) fn restore(&self, clock: &Clock) {
+        self.remotes().for_each(|remote| remote.restore(clock));
+    }
+
+    /// Whether [`ProviderPolicy::restore`] has anything to read.
+    pub(crate) fn has_snapshots(&self) -> bool {
+        self.remotes().any(|remote| remote.snapshot_file.is_some())
+    }
+
+    /// The keys that are fetched, by source.
+    pub(crate) fn remotes(&self) -> impl Iterator<Item = &Arc<RemoteKeys>> {
+        self.keys.iter().filter_map(|keys| match keys {
+            ProviderKeys::Inline(_) => None,
+            ProviderKeys::Remote(remote) => Some(remote),
         })
     }
 
-    /// Its keys, if they are fetched.
-    pub(crate) fn remote(&self) -> Option<&Arc<RemoteKeys>> {
-        match &self.keys {
-            ProviderKeys::Inline(_) => None,
-            ProviderKeys::Remote(remote) => Some(remote),
-        }
+    /// Tells when there are other keys. None: they do not change, or are fetched for every request, so
+    /// that each look would be a change.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn changes(&self) -> Option<watch::Receiver<()>> {
+        let changes = self.remotes().any(|remote| !remote.is_always_fetched());
+        changes.then(|| self.changes.subscribe())
     }
 
     /// Whether the token is for one of its audiences.
@@ -183,36 +329,140 @@ impl ProviderPolicy {
         validation::names_audience(claims, &self.audience_claim, &self.audiences)
     }
 
-    /// Whether no keys at hand are fresh enough for it.
-    pub(crate) fn wants_fresh_keys(&self) -> bool {
-        self.remote().is_some_and(|remote| remote.is_always_fetched())
-    }
-
-    /// Whether its keys are these, and may be used now.
+    /// Whether one of its sources has these keys, and they may be used now.
     pub(crate) fn verifies_with(&self, generation: Generation, clock: &Clock) -> bool {
-        match &self.keys {
+        self.keys.iter().any(|keys| match keys {
             ProviderKeys::Inline(keys) => keys.generation() == generation,
             ProviderKeys::Remote(remote) => match remote.usable(clock).as_deref() {
                 Some(Some(snapshot)) => snapshot.keys.generation() == generation,
                 _ => false,
             },
+        })
+    }
+
+    /// Whether its tokens can be checked now without a fetch: every source has been asked, and at least
+    /// one has keys.
+    pub(crate) fn is_ready(&self, clock: &Clock) -> bool {
+        let mut has_keys = false;
+        let mut were_asked = true;
+        for keys in &self.keys {
+            let (is_usable, was_asked) = match keys {
+                ProviderKeys::Inline(_) => (true, true),
+                ProviderKeys::Remote(remote) if remote.is_always_fetched() => (false, false),
+                ProviderKeys::Remote(remote) => {
+                    let is_usable = remote.usable(clock).is_some();
+                    (is_usable, is_usable || remote.gate().failing)
+                }
+            };
+            has_keys |= is_usable;
+            were_asked &= was_asked;
+        }
+        has_keys && were_asked
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl ProviderPolicy {
+    /// One with these keys and nothing else.
+    pub(crate) fn of_keys(name: &str, keys: KeySet) -> Self {
+        let name = name.into();
+        Self {
+            accepted_requests: AcceptedRequests::of(&name),
+            name,
+            audiences: Vec::new(),
+            audience_claim: "aud".to_owned(),
+            algorithms: AlgorithmSet::asymmetric(),
+            require_at_jwt: false,
+            dangerous_accept_bound_tokens: false,
+            is_tenant: false,
+            keys: vec![ProviderKeys::Inline(keys)],
+            changes: Arc::new(watch::Sender::new(())),
         }
     }
 }
 
-fn source(form: &Form, provider: &Provider) -> Result<Source, String> {
+/// The algorithms that keys may be used with, by where they come from.
+struct Allowed {
+    inline: AlgorithmSet,
+    /// No HMAC: whoever can read a published key could sign with it.
+    fetched: AlgorithmSet,
+}
+
+impl Allowed {
+    fn check(name: &str, provider: &Provider) -> Result<Self, BuildError> {
+        let inline = provider.algorithm_set();
+        let (hmac, fetched): (Vec<_>, Vec<_>) =
+            inline.iter().partition(|algorithm| algorithm.is_symmetric());
+        let is_inline = |source: &keys::Source| matches!(source.form, Form::Inline(_));
+        let fault =
+            |problem: &dyn fmt::Display| Err(BuildError::of_provider(name, "algorithms", problem));
+        match hmac.first() {
+            Some(hmac) if !provider.keys.iter().any(is_inline) => fault(&format_args!(
+                "{hmac} needs an inline secret, and all keys come from elsewhere"
+            )),
+            Some(_) if fetched.is_empty() && !provider.keys.iter().all(is_inline) => fault(
+                &"only HMAC is named, and fetched keys are never used with it: name their algorithms \
+                  too",
+            ),
+            _ => Ok(Self { inline, fetched: fetched.into_iter().collect() }),
+        }
+    }
+}
+
+fn parse_inline(
+    document: &str,
+    provider: &str,
+    policy: KeyPolicy,
+    warnings: &Warnings,
+) -> Result<KeySet, String> {
+    if let Some(advice) = keys::advice(document) {
+        return Err(advice.to_owned());
+    }
+    let KeyDocument { keys, skipped } =
+        KeyDocument::parse(document.as_bytes(), policy).map_err(|error| error.to_string())?;
+    Skipped::log(&skipped, provider, &warnings.skipped);
+    Ok(keys)
+}
+
+/// What is fetched, and what tells it from any other source of its provider on disk. None: it is not
+/// kept there.
+fn resolve(
+    form: &Form,
+    index: usize,
+    provider: &Provider,
+) -> Result<(Source, Option<Vec<String>>), String> {
     let allow_http = provider.dangerous_allow_http;
+    // `check` has seen that there is one.
+    let issuer = provider.issuers.first().map(String::as_str).unwrap_or_default();
     Ok(match form {
         Form::Url(url) => {
-            Source::Url(KeyUrl::parse(url, allow_http).map_err(|error| error.to_string())?)
+            let url = KeyUrl::parse(url, allow_http).map_err(|error| error.to_string())?;
+            let identity = vec!["url".to_owned(), url.url().to_string()];
+            (Source::Url(url), Some(identity))
         }
-        Form::Discover => {
-            // `check` has seen that there is one.
-            let issuer = provider.issuers.first().map(String::as_str).unwrap_or_default();
-            Source::Issuer(Issuer::parse(issuer, allow_http).map_err(|error| error.to_string())?)
+        Form::Discover(at) => {
+            let issuer = match at {
+                None => Issuer::parse(issuer, allow_http).map_err(|error| {
+                    format!(
+                        "discovery is not possible at the issuer (see Keys::discover_at): {error}"
+                    )
+                }),
+                Some(at) => Issuer::at(issuer, at, allow_http)
+                    .map_err(|error| format!("discovery is not possible at this URL: {error}")),
+            }?;
+            let identity = vec![
+                "discovery".to_owned(),
+                issuer.as_str().to_owned(),
+                issuer.url().url().to_string(),
+            ];
+            (Source::Issuer(issuer), Some(identity))
         }
-        Form::File(path) => Source::Custom(KeyFile::new(path.clone())),
-        Form::Source(source) => Source::Custom(Arc::clone(source)),
+        Form::File(path) => (Source::Custom(KeyFile::new(path.clone())), None),
+        Form::Custom(source) => {
+            let identity = vec!["custom".to_owned(), index.to_string()];
+            (Source::Custom(Arc::clone(source)), Some(identity))
+        }
+        Form::Unreadable(problem) => return Err(problem.clone()),
         Form::Inline(_) => return Err("they are given inline".to_owned()),
     })
 }
@@ -252,3 +502,12 @@ fn timing(name: &str, provider: &Provider, defaults: &Defaults) -> Result<Timing
 const NO_REFRESH: &str = "no key refresh is set: the keys fetched first stay for good, and the \
                           provider's next rotation ends all access until a restart";
 const DEFAULT_STALE_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Sources of one provider. Each may cost a token some signature checks.
+const MAX_SOURCES: usize = 16;
+
+const NO_TOKEN_FILE: &str =
+    "a bearer token file belongs to keys that are fetched by URL or discovery";
+
+/// The name of keys that are given inline, in status and metrics.
+pub(crate) const INLINE: &str = "inline";

@@ -14,15 +14,17 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     clock::Clock,
-    cooldown::{Cooldown, SoughtKids},
+    cooldown::{Cooldown, Parts, SoughtTokens},
     discovery::Issuer,
     error::{Error, ErrorKind},
     jwk::KeyPolicy,
     key_engine::{Command, EngineHandle},
     key_set::KeySet,
-    key_source::AnySource,
+    key_snapshot::{SnapshotFile, Stored},
+    key_source::{AnySource, TokenFile},
     key_url::KeyUrl,
     places::Place,
+    telemetry::SourceMetrics,
     throttle::Warnings,
 };
 
@@ -32,7 +34,7 @@ pub(crate) enum Source {
     Url(KeyUrl),
     /// Where the issuer's own document says.
     Issuer(Issuer),
-    /// Our user's, or a file.
+    /// The developer's, or a file.
     Custom(Arc<dyn AnySource>),
 }
 
@@ -41,8 +43,17 @@ impl Source {
     pub(crate) fn shown(&self) -> String {
         match self {
             Self::Url(url) => url.shown().to_owned(),
-            Self::Issuer(issuer) => format!("discovery of {}", issuer.as_str()),
+            Self::Issuer(issuer) => issuer.shown(),
             Self::Custom(source) => source.shown(),
+        }
+    }
+
+    /// The configured URL, if there is one.
+    pub(crate) fn url(&self) -> Option<&KeyUrl> {
+        match self {
+            Self::Url(url) => Some(url),
+            Self::Issuer(issuer) => Some(issuer.url()),
+            Self::Custom(_) => None,
         }
     }
 }
@@ -70,34 +81,88 @@ pub(crate) struct Timing {
     pub(crate) timeout: Duration,
 }
 
-/// One provider's fetched keys. Shared between the request path and the key engine.
+/// What is set for the keys of one source.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) provider: Arc<str>,
+    pub(crate) is_tenant: bool,
+    pub(crate) source: Source,
+    /// The source, for logs.
+    pub(crate) shown: Arc<str>,
+    /// What the fetches send to the host of the source's URL, and to no other.
+    pub(crate) token_file: Option<TokenFile>,
+    pub(crate) policy: KeyPolicy,
+    pub(crate) timing: Timing,
+    pub(crate) warnings: Arc<Warnings>,
+    /// Notified when any source of the provider has other keys.
+    pub(crate) changes: Arc<watch::Sender<()>>,
+    pub(crate) snapshot_file: Option<SnapshotFile>,
+    pub(crate) metrics: SourceMetrics,
+}
+
+/// The keys of one source that fetches them. Shared between the request path and the key engine.
 #[derive(Debug)]
 pub(crate) struct RemoteKeys {
     /// By which the engine knows it.
     pub(crate) id: u64,
     pub(crate) provider: Arc<str>,
+    pub(crate) is_tenant: bool,
     pub(crate) source: Source,
+    /// The source, for logs.
+    pub(crate) shown: Arc<str>,
+    pub(crate) token_file: Option<TokenFile>,
     pub(crate) policy: KeyPolicy,
     pub(crate) timing: Timing,
     pub(crate) warnings: Arc<Warnings>,
+    pub(crate) snapshot_file: Option<SnapshotFile>,
+    pub(crate) metrics: SourceMetrics,
     snapshot: ArcSwapOption<Snapshot>,
-    changes: watch::Sender<()>,
+    changes: Arc<watch::Sender<()>>,
     gate: Mutex<Gate>,
     report: Mutex<Report>,
-    sought: Mutex<SoughtKids>,
+    sought: Mutex<SoughtTokens>,
     waiters: Arc<AtomicUsize>,
     poked: AtomicBool,
     retired: AtomicBool,
 }
 
-/// Keys as one fetch brought them.
+/// The keys that are used now.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) keys: Arc<KeySet>,
-    /// When the last fetch that found them began.
-    pub(crate) fetched_at: Duration,
-    /// From when on these keys are no longer trusted.
+    pub(crate) origin: SnapshotOrigin,
+    /// From when on these keys are no longer trusted, on the monotonic clock.
     pub(crate) stale_at: Option<Duration>,
+}
+
+/// Where the keys that are used now came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SnapshotOrigin {
+    /// A fetch of this process. The last one that found them began at this monotonic moment.
+    Fetch { began_at: Duration },
+    /// The configuration, until the first fetch succeeds.
+    Configuration,
+    /// A file that an earlier process wrote, until the first fetch succeeds. They were fetched at this
+    /// time since the Unix epoch.
+    Disk { fetched_at: Duration },
+}
+
+impl Snapshot {
+    /// Whether a fetch of this process brought the keys.
+    pub(crate) fn is_fetched(&self) -> bool {
+        matches!(self.origin, SnapshotOrigin::Fetch { .. })
+    }
+
+    /// How long ago the fetch that found the keys began.
+    pub(crate) fn age(&self, clock: &Clock) -> Option<Duration> {
+        match self.origin {
+            SnapshotOrigin::Fetch { began_at } => Some(clock.monotonic().saturating_sub(began_at)),
+            SnapshotOrigin::Disk { fetched_at } => {
+                Some(clock.unix_time().saturating_sub(fetched_at))
+            }
+            SnapshotOrigin::Configuration => None,
+        }
+    }
 }
 
 /// What has become of the attempts, for [`OAuth2::status`](crate::OAuth2::status). Written by the
@@ -133,13 +198,17 @@ pub(crate) struct Gate {
 impl Gate {
     /// What a request hears that may not cause a fetch now. None: it may, or join one.
     pub(crate) fn answer(&self, cause: Cause, now: Duration) -> Option<Result<Waited, Error>> {
-        if self.flying || cause == Cause::Fresh {
+        if self.flying || matches!(cause, Cause::Fresh | Cause::Start) {
             None
+        } else if let Cause::UnknownKey { is_new } = cause {
+            let backoff = self.retry_at.checked_sub(now).filter(|wait| !wait.is_zero());
+            let retry_after = backoff.or_else(|| self.cooldown.remaining(is_new, now))?;
+            // The last attempt failed, or looked for other keys: nothing is known of this one.
+            let is_known_missing = !is_new && !self.failing;
+            let retry_after = (!is_known_missing).then_some(retry_after);
+            Some(Ok(Waited::NotNow { retry_after }))
         } else if now < self.retry_at {
             Some(Err(unavailable(self.retry_at - now)))
-        } else if let Cause::UnknownKey { is_new } = cause {
-            let remaining = self.cooldown.remaining(is_new, now)?;
-            Some(if self.failing { Err(unavailable(remaining)) } else { Ok(Waited::CoolingDown) })
         } else {
             None
         }
@@ -153,7 +222,9 @@ pub(crate) enum Cause {
     Missing,
     /// The token's key is not among them. `is_new`: it was not looked for in vain before.
     UnknownKey { is_new: bool },
-    /// Whoever asks wants those that a fetch brings which begins now or later.
+    /// The operator wants those of the first fetch, whatever the backoff.
+    Start,
+    /// Only the keys of a fetch that begins now or later will do.
     Fresh,
 }
 
@@ -162,28 +233,28 @@ pub(crate) enum Cause {
 pub(crate) enum Waited {
     /// A fetch succeeded. `after_request`: it began after the request had arrived.
     Fetched { snapshot: Arc<Snapshot>, after_request: bool },
-    /// No fetch: the last one that an unknown key caused was good, and too short ago.
-    CoolingDown,
+    /// No fetch may look for the token's key now. `retry_after`: when one may, if nothing is known of
+    /// the key; none if it was looked for in vain.
+    NotNow { retry_after: Option<Duration> },
 }
 
 impl RemoteKeys {
-    pub(crate) fn new(
-        provider: Arc<str>,
-        source: Source,
-        policy: KeyPolicy,
-        timing: Timing,
-        warnings: Arc<Warnings>,
-    ) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            provider,
-            source,
-            policy,
-            timing,
-            warnings,
+            provider: settings.provider,
+            is_tenant: settings.is_tenant,
+            source: settings.source,
+            shown: settings.shown,
+            token_file: settings.token_file,
+            policy: settings.policy,
+            timing: settings.timing,
+            warnings: settings.warnings,
+            snapshot_file: settings.snapshot_file,
+            metrics: settings.metrics,
             snapshot: ArcSwapOption::empty(),
-            changes: watch::Sender::new(()),
+            changes: settings.changes,
             gate: Mutex::default(),
             report: Mutex::default(),
             sought: Mutex::default(),
@@ -191,6 +262,77 @@ impl RemoteKeys {
             poked: AtomicBool::new(false),
             retired: AtomicBool::new(false),
         }
+    }
+
+    /// Uses keys of the configuration until the first fetch succeeds.
+    pub(crate) fn begin_with(&self, keys: Arc<KeySet>, clock: &Clock) {
+        let stale_at = match self.timing.refresh {
+            Refresh::Every(_) => Some(clock.monotonic() + self.timing.stale_window),
+            Refresh::Never | Refresh::Always => None,
+        };
+        let origin = SnapshotOrigin::Configuration;
+        self.replace(Arc::new(Snapshot { keys, origin, stale_at }));
+    }
+
+    /// Uses the keys that an earlier process has left, if they are not too old. Blocks.
+    pub(crate) fn restore(&self, clock: &Clock) {
+        let Some(file) = &self.snapshot_file else { return };
+        let (provider, source) = (&self.provider, &self.shown);
+        let Stored { keys, fetched_at } = match file.read(self.policy) {
+            Ok(Some(stored)) => stored,
+            Ok(None) => return,
+            Err(cause) => {
+                let file = file.shown();
+                tracing::warn!(
+                    target: "oauth2_actix", %provider, %source, file, cause, "the key snapshot is not used"
+                );
+                return;
+            }
+        };
+        let now = clock.unix_time();
+        let Some(age) = now.checked_sub(fetched_at) else {
+            let file = file.shown();
+            tracing::warn!(
+                target: "oauth2_actix", %provider, %source, file,
+                "the key snapshot is not used: its time lies in the future"
+            );
+            return;
+        };
+        let keys_age_seconds = age.as_secs();
+        // Also where keys are never refreshed: nobody has said that these are still the present ones.
+        let Some(left) = self.timing.stale_window.checked_sub(age).filter(|left| !left.is_zero())
+        else {
+            tracing::warn!(
+                target: "oauth2_actix", %provider, %source, keys_age_seconds,
+                stale_window_seconds = self.timing.stale_window.as_secs(),
+                "the key snapshot is not used: it is older than the stale window"
+            );
+            return;
+        };
+        tracing::info!(
+            target: "oauth2_actix", %provider, %source, keys = keys.len(), keys_age_seconds,
+            "keys of the snapshot are used until a fetch succeeds"
+        );
+        let snapshot = Snapshot {
+            keys: Arc::new(keys),
+            origin: SnapshotOrigin::Disk { fetched_at },
+            stale_at: Some(clock.monotonic() + left),
+        };
+        // A disk may be slow: a fetch that has ended meanwhile brought newer ones.
+        let before = self.snapshot.load();
+        if before.as_ref().is_none_or(|before| !before.is_fetched()) {
+            self.snapshot.compare_and_swap(&before, Some(Arc::new(snapshot)));
+        }
+    }
+
+    /// Whether a fetch has succeeded.
+    pub(crate) fn was_fetched(&self) -> bool {
+        self.snapshot.load().as_ref().is_some_and(|snapshot| snapshot.is_fetched())
+    }
+
+    /// Whether an unknown key may be looked for: not in keys that are there for good.
+    pub(crate) fn looks_for_unknown_keys(&self) -> bool {
+        self.timing.refresh != Refresh::Never || !self.was_fetched()
     }
 
     /// The keys at hand, if they may be used now.
@@ -212,12 +354,6 @@ impl RemoteKeys {
         }
     }
 
-    /// Tells when there are other keys.
-    #[cfg(feature = "websocket")]
-    pub(crate) fn changes(&self) -> watch::Receiver<()> {
-        self.changes.subscribe()
-    }
-
     /// Whether no keys at hand are fresh enough.
     pub(crate) fn is_always_fetched(&self) -> bool {
         self.timing.refresh == Refresh::Always
@@ -233,13 +369,12 @@ impl RemoteKeys {
     }
 
     /// Why a token asks whose key is not there.
-    pub(crate) fn unknown(&self, kid: Option<&str>) -> Cause {
-        // Of a token without a kid it cannot be said.
-        Cause::UnknownKey { is_new: kid.is_none_or(|kid| !self.sought().contains(kid)) }
+    pub(crate) fn unknown(&self, kid: Option<&str>, token: Parts<'_>) -> Cause {
+        Cause::UnknownKey { is_new: !self.sought().contains(kid, token) }
     }
 
-    /// Key ids that were looked for in vain, or were withdrawn.
-    pub(crate) fn sought(&self) -> MutexGuard<'_, SoughtKids> {
+    /// The key ids that were looked for in vain, or were withdrawn.
+    pub(crate) fn sought(&self) -> MutexGuard<'_, SoughtTokens> {
         self.sought.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -291,9 +426,14 @@ impl RemoteKeys {
         self.ask(engine, cause, arrived, Some(place)).await
     }
 
-    /// A fetch at our user's own word: nothing holds it back.
-    pub(crate) async fn fetch_now(self: &Arc<Self>, engine: &EngineHandle) -> Result<(), Error> {
-        self.ask(engine, Cause::Fresh, engine.ticket(), None).await.map(drop)
+    /// A fetch for the operator: nothing holds it back. With [`Cause::Start`], one that is under way
+    /// will do.
+    pub(crate) async fn fetch_now(
+        self: &Arc<Self>,
+        engine: &EngineHandle,
+        cause: Cause,
+    ) -> Result<(), Error> {
+        self.ask(engine, cause, engine.ticket(), None).await.map(drop)
     }
 
     async fn ask(

@@ -1,23 +1,28 @@
-//! A rate for what the log says and a stranger can cause.
+//! A rate for what the log says and a client can trigger.
 
 use std::{
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use crate::clock::Clock;
 
 /// Allows something once in ten seconds.
 #[derive(Debug)]
-pub(crate) struct Throttle(Mutex<Option<Instant>>);
+pub(crate) struct Throttle {
+    clock: Clock,
+    last: Mutex<Option<Duration>>,
+}
 
 impl Throttle {
-    pub(crate) const fn new() -> Self {
-        Self(Mutex::new(None))
+    pub(crate) const fn new(clock: Clock) -> Self {
+        Self { clock, last: Mutex::new(None) }
     }
 
     pub(crate) fn allows(&self) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let allowed = last.is_none_or(|last| now.duration_since(last) >= INTERVAL);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.monotonic();
+        let allowed = last.is_none_or(|last| now.saturating_sub(last) >= INTERVAL);
         if allowed {
             *last = Some(now);
         }
@@ -25,7 +30,7 @@ impl Throttle {
     }
 }
 
-/// The rates of what is said of one provider's keys, or of those of all tenants.
+/// The rates of what is logged about one provider's keys, or about those of all tenants.
 #[derive(Debug)]
 pub(crate) struct Warnings {
     pub(crate) failures: Throttle,
@@ -34,9 +39,28 @@ pub(crate) struct Warnings {
 }
 
 impl Warnings {
-    pub(crate) const fn new() -> Self {
-        Self { failures: Throttle::new(), skipped: Throttle::new() }
+    pub(crate) fn new(clock: &Clock) -> Self {
+        Self { failures: Throttle::new(clock.clone()), skipped: Throttle::new(clock.clone()) }
     }
 }
 
 const INTERVAL: Duration = Duration::from_secs(10);
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::*;
+    use crate::testing::ManualClock;
+
+    #[test]
+    fn throttle_allows_once_in_ten_seconds_of_its_clock() {
+        let clock = ManualClock::new();
+        let throttle = Throttle::new(Clock::Manual(clock.clone()));
+        assert!(throttle.allows());
+        assert!(!throttle.allows());
+        clock.advance(INTERVAL - Duration::from_millis(1));
+        assert!(!throttle.allows());
+        clock.advance(Duration::from_millis(1));
+        assert!(throttle.allows());
+        assert!(!throttle.allows());
+    }
+}

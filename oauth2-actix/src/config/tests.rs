@@ -49,6 +49,7 @@ fn settings_of_the_policy() -> Vec<(&'static str, Value, OAuth2Builder)> {
         ("stale_window_minutes", json!(90), builder().stale_window(seconds(90 * 60))),
         ("unknown_key_cooldown_seconds", json!(20), builder().unknown_key_cooldown(seconds(20))),
         ("fetch_timeout_seconds", json!(2), builder().fetch_timeout(seconds(2))),
+        ("key_snapshot", json!("/var/lib/keys"), builder().key_snapshot("/var/lib/keys")),
     ]
 }
 
@@ -60,6 +61,11 @@ fn settings_of_a_provider() -> Vec<(&'static str, Value, Provider)> {
         ("audience", json!(["a", "b"]), provider().audiences(["a", "b"])),
         ("audience_claim", json!("client_id"), provider().audience_claim("client_id")),
         ("keys", json!({"discover": true}), provider().keys(Keys::discover())),
+        (
+            "initial_keys",
+            json!("-----BEGIN PUBLIC KEY-----"),
+            provider().initial_keys("-----BEGIN PUBLIC KEY-----"),
+        ),
         ("algorithms", json!(["RS256"]), provider().algorithms([Algorithm::RS256])),
         ("require_at_jwt", json!(true), provider().require_at_jwt(true)),
         ("key_refresh_minutes", json!(0.5), provider().key_refresh(seconds(30))),
@@ -204,12 +210,12 @@ fn text_of_a_variable_is_understood_as_a_source_of_keys() {
         json!({"discover": true, "file": null}),
         json!(r#"{"discover": true}"#),
     ] {
-        assert_eq!(keys(value.clone()), Some(Keys::discover()), "{value}");
+        assert_eq!(keys(value.clone()), Keys::discover().0, "{value}");
     }
-    assert_eq!(keys(json!(r#"{"file": "/k"}"#)), Some(Keys::file("/k")));
+    assert_eq!(keys(json!(r#"{"file": "/k"}"#)), Keys::file("/k").0);
     // Key documents stay as they are.
     let document = SigningKey::generate(Algorithm::ES256, "1").jwk_set();
-    assert_eq!(keys(json!(document.to_string())), Some(Keys::from(document.to_string())));
+    assert_eq!(keys(json!(document.to_string())), Keys::from(document.to_string()).0);
     for value in [json!({"discover": "yes"}), json!({"discover": false}), json!(7)] {
         let error = Provider::try_from(json!({"keys": value})).expect_err("no keys");
         assert_eq!((error.provider(), error.field()), (None, "keys"));

@@ -35,6 +35,8 @@ pub(super) struct Landing {
 pub(super) struct Obtained {
     /// None: the keys are still those that the last attempt brought.
     pub(super) document: Option<KeyDocument>,
+    /// The document as it came, where it is kept on disk.
+    pub(super) text: Option<Vec<u8>>,
     /// How long the provider says that they are fresh.
     pub(super) max_age: Option<Duration>,
 }
@@ -80,7 +82,8 @@ impl Attempt {
                     return Err(FetchError::TooLarge);
                 }
                 let document = KeyDocument::parse(text.as_bytes(), remote.policy)?;
-                Ok(Obtained { document: Some(document), max_age: None })
+                let text = remote.snapshot_file.is_some().then(|| text.into_bytes());
+                Ok(Obtained { document: Some(document), text, max_age: None })
             }
         }
     }
@@ -121,24 +124,38 @@ impl Attempt {
 
     async fn discover(&mut self, issuer: &Issuer) -> Result<KeyUrl, FetchError> {
         let client = self.clients.client(issuer.url()).map_err(FetchError::Client)?;
-        let url = issuer.discover(&client).await?;
+        let authorization = self.authorization(issuer.url()).await?;
+        let url = issuer.discover(&client, authorization.as_ref()).await?;
         self.memory.discovered = Some((url.clone(), Some(self.began_at)));
         Ok(url)
     }
 
     async fn fetch(&mut self, url: &KeyUrl) -> Result<Obtained, FetchError> {
         let client = self.clients.client(url).map_err(FetchError::Client)?;
+        let authorization = self.authorization(url).await?;
         let etag = match &self.memory.etag {
             Some((at, etag)) if self.conditional && at == url => Some(etag),
             _ => None,
         };
-        let Fetched { body, max_age, etag } = fetch::get(&client, url, etag).await?;
-        let document = match body {
-            Some(body) => Some(KeyDocument::parse(&body, self.remote.policy)?),
+        let Fetched { body, max_age, etag } =
+            fetch::get(&client, url, etag, authorization.as_ref()).await?;
+        let document = match &body {
+            Some(body) => Some(KeyDocument::parse(body, self.remote.policy)?),
             None => None,
         };
         self.memory.etag = etag.map(|etag| (url.clone(), etag));
-        Ok(Obtained { document, max_age })
+        let text = body.filter(|_| self.remote.snapshot_file.is_some());
+        Ok(Obtained { document, text, max_age })
+    }
+
+    /// What is sent to this URL: a token only to the host of the configured one.
+    async fn authorization(&self, url: &KeyUrl) -> Result<Option<HeaderValue>, FetchError> {
+        let Some(file) = &self.remote.token_file else { return Ok(None) };
+        let configured = self.remote.source.url();
+        if !url.is_confidential() || !configured.is_some_and(|own| own.has_origin_of(url)) {
+            return Ok(None);
+        }
+        file.authorization().await.map(Some).map_err(FetchError::TokenFile)
     }
 }
 

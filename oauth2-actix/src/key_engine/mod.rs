@@ -8,7 +8,7 @@ mod flight;
 mod slot;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -30,7 +30,6 @@ use crate::{
     fetch::FetchError,
     http_client::Clients,
     remote_keys::{Cause, Refresh, RemoteKeys, Reply, Source, Waited, unavailable},
-    telemetry,
 };
 
 /// The engine's end in the policy. The engine ends when all of these are dropped.
@@ -67,6 +66,7 @@ impl EngineHandle {
         let engine = Engine {
             slots: HashMap::new(),
             dues: BTreeSet::new(),
+            stales: BTreeSet::new(),
             flights: JoinSet::new(),
             flying: HashMap::new(),
             watchers: JoinSet::new(),
@@ -108,6 +108,8 @@ struct Engine {
     slots: HashMap<u64, Slot>,
     /// Every slot's due moment.
     dues: BTreeSet<(Duration, u64)>,
+    /// When the keys of each slot become stale.
+    stales: BTreeSet<(Duration, u64)>,
     flights: JoinSet<Landing>,
     flying: HashMap<Id, u64>,
     /// Each ends when a source says that its keys have changed.
@@ -130,7 +132,8 @@ enum Why {
 impl Engine {
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Message>) {
         loop {
-            let due = self.dues.first().map(|(due, _)| *due);
+            let firsts = [self.dues.first(), self.stales.first()];
+            let due = firsts.into_iter().flatten().map(|(moment, _)| *moment).min();
             let clock = self.clock.clone();
             tokio::select! {
                 message = inbox.recv() => match message {
@@ -149,6 +152,14 @@ impl Engine {
 
     fn start_due(&mut self) {
         let now = self.clock.monotonic();
+        while let Some((moment, id)) = self.stales.first().copied()
+            && moment <= now
+        {
+            self.set_stale_at(id, None);
+            if let Some(slot) = self.slots.get(&id) {
+                slot.became_stale(&self.clock);
+            }
+        }
         while let Some((due, id)) = self.dues.first().copied()
             && due <= now
         {
@@ -172,8 +183,20 @@ impl Engine {
         slot.remote.report().due = due;
     }
 
+    /// Sets when a slot's keys become stale.
+    fn set_stale_at(&mut self, id: u64, moment: Option<Duration>) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        if let Some(before) = std::mem::replace(&mut slot.stale_at, moment) {
+            self.stales.remove(&(before, id));
+        }
+        if let Some(moment) = moment {
+            self.stales.insert((moment, id));
+        }
+    }
+
     fn forget(&mut self, id: u64) {
         self.schedule(id, None);
+        self.set_stale_at(id, None);
         if let Some(slot) = self.slots.remove(&id)
             && let Some(flight) = &slot.flight
         {
@@ -188,11 +211,18 @@ impl Engine {
         }
         let id = remote.id;
         let now = self.clock.monotonic();
-        let slot = self.slots.entry(id).or_insert_with(|| Slot::new(remote));
+        if let Entry::Vacant(vacant) = self.slots.entry(id) {
+            // Keys of the configuration or of an earlier process.
+            let stale_at = remote.snapshot().and_then(|snapshot| snapshot.stale_at);
+            vacant.insert(Slot::new(remote));
+            self.set_stale_at(id, stale_at);
+        }
+        let Some(slot) = self.slots.get_mut(&id) else { return };
         let Some(reply) = reply else {
             // Landing says that a poke is done.
             if slot.flight.is_none() {
                 let wanted = matches!(cause, Cause::UnknownKey { .. })
+                    || !slot.remote.was_fetched()
                     || slot.remote.usable(&self.clock).is_none();
                 let answer = slot.remote.gate().answer(cause, now);
                 if wanted && answer.is_none() {
@@ -214,7 +244,8 @@ impl Engine {
         }
         // Another request's fetch may have ended meanwhile.
         let newer = slot.snapshot_began > arrived
-            || (cause == Cause::Missing && slot.remote.usable(&self.clock).is_some());
+            || (matches!(cause, Cause::Missing | Cause::Start)
+                && slot.remote.usable(&self.clock).is_some());
         if newer && let Some(snapshot) = slot.remote.snapshot() {
             let after_request = slot.snapshot_began > arrived;
             waiting.reply.send(Ok(Waited::Fetched { snapshot, after_request }));
@@ -258,7 +289,7 @@ impl Engine {
             let (now, length) = (self.clock.monotonic(), slot.remote.timing.cooldown);
             slot.remote.gate().cooldown.start(is_new, now, length);
         }
-        // Where each request fetches, its fetch is the refresh. Our user's own word wants the whole.
+        // Where each request fetches, its fetch is the refresh. An operator wants the whole.
         let refreshes = cause == Cause::Fresh && is_per_request;
         self.launch(id, if refreshes { Why::Refresh } else { Why::Needed });
     }
@@ -300,7 +331,7 @@ impl Engine {
         let Landing { memory, outcome } = landing;
         slot.memory = memory;
         let took = self.clock.monotonic().saturating_sub(flight.began_at);
-        telemetry::fetch_took(&slot.remote.provider, took);
+        slot.remote.metrics.fetch_took(took);
         let outcome = outcome.and_then(|obtained| slot.succeeded(&flight, obtained, &self.clock));
         let (answer, due) = match outcome {
             Ok((snapshot, due)) => (Ok(snapshot), due),
@@ -322,6 +353,9 @@ impl Engine {
             slot.watcher = Some(watcher);
         }
         self.schedule(id, due);
+        if let Ok(snapshot) = &answer {
+            self.set_stale_at(id, snapshot.stale_at);
+        }
         for waiting in answered {
             waiting.reply.send(match &answer {
                 Ok(snapshot) => Ok(Waited::Fetched {

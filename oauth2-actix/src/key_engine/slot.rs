@@ -14,8 +14,7 @@ use crate::{
     clock::Clock,
     fetch::FetchError,
     key_form::{KeyDocument, Skipped},
-    remote_keys::{Refresh, RemoteKeys, Reply, Snapshot},
-    telemetry,
+    remote_keys::{Refresh, RemoteKeys, Reply, Snapshot, SnapshotOrigin},
 };
 
 pub(super) struct Slot {
@@ -27,6 +26,8 @@ pub(super) struct Slot {
     pub(super) next: Vec<Waiting>,
     /// When the background refresh or retry is due.
     pub(super) due: Option<Duration>,
+    /// When the keys become stale, unless a fetch succeeds before.
+    pub(super) stale_at: Option<Duration>,
     pub(super) memory: Memory,
     /// Waits for the source to say that its keys have changed.
     pub(super) watcher: Option<AbortHandle>,
@@ -58,6 +59,7 @@ impl Slot {
             waiting: Vec::new(),
             next: Vec::new(),
             due: None,
+            stale_at: None,
             memory: Memory::default(),
             watcher: None,
             snapshot_began: 0,
@@ -74,8 +76,8 @@ impl Slot {
         obtained: Obtained,
         clock: &Clock,
     ) -> Result<(Arc<Snapshot>, Option<Duration>), FetchError> {
-        let Obtained { document, max_age } = obtained;
-        let provider = &self.remote.provider;
+        let Obtained { document, text, max_age } = obtained;
+        let (provider, source) = (&self.remote.provider, &self.remote.shown);
         let unchanged = document.is_none();
         let before = self.remote.snapshot();
         let keys = match document {
@@ -95,9 +97,19 @@ impl Slot {
             // An entity tag is only sent where there are keys that came with it.
             None => Arc::clone(&before.as_ref().ok_or(FetchError::Lost)?.keys),
         };
-        tracing::debug!(target: "oauth2_actix", %provider, keys = keys.len(), unchanged, "keys fetched");
-        if self.failures > 0 {
-            tracing::info!(target: "oauth2_actix", %provider, failures = self.failures, "keys are fetched again");
+        let (is_first, count) = (!self.remote.was_fetched(), keys.len());
+        if is_first && !self.remote.is_tenant {
+            tracing::info!(target: "oauth2_actix", %provider, %source, keys = count, "keys fetched");
+        } else {
+            tracing::debug!(
+                target: "oauth2_actix", %provider, %source, keys = count, unchanged, "keys fetched"
+            );
+            if self.failures > 0 {
+                tracing::info!(
+                    target: "oauth2_actix", %provider, %source, failures = self.failures,
+                    "keys are fetched again"
+                );
+            }
         }
         self.failures = 0;
         {
@@ -118,9 +130,15 @@ impl Slot {
         }
         if let Some(before) = before {
             let mut sought = self.remote.sought();
-            before.keys.kids().filter(|kid| !keys.has(kid)).for_each(|kid| sought.insert(kid));
+            let withdrawn = before.keys.kids().filter(|kid| !keys.has(kid));
+            withdrawn.for_each(|kid| sought.insert(Some(kid), (b"", b"")));
         }
-        let snapshot = Arc::new(Snapshot { keys, fetched_at: flight.began_at, stale_at });
+        if let Some(file) = &self.remote.snapshot_file {
+            let document = text.map(|text| (text, Arc::clone(&keys)));
+            file.write(document, clock.unix_time_of(flight.began_at), self.remote.policy);
+        }
+        let origin = SnapshotOrigin::Fetch { began_at: flight.began_at };
+        let snapshot = Arc::new(Snapshot { keys, origin, stale_at });
         self.remote.replace(Arc::clone(&snapshot));
         {
             let mut report = self.remote.report();
@@ -133,7 +151,8 @@ impl Slot {
                 report.fetched += 1;
             }
         }
-        telemetry::keys_fetched(provider, clock.unix_time(), unchanged);
+        let stale_at = stale_at.map(|moment| clock.unix_time_of(moment));
+        self.remote.metrics.fetched(clock.unix_time(), unchanged, stale_at);
         self.snapshot_began = flight.began;
         Ok((snapshot, due))
     }
@@ -159,28 +178,55 @@ impl Slot {
             report.last_failure = Some((clock.unix_time(), error.to_string()));
             report.failed += 1;
         }
-        let provider = &self.remote.provider;
-        telemetry::keys_not_fetched(provider);
-        let source = self.remote.source.shown();
-        let keys_age =
-            self.remote.snapshot().map(|snapshot| now.saturating_sub(snapshot.fetched_at));
-        // A stranger's requests can cause attempts, so warnings have a rate.
+        let (provider, source) = (&self.remote.provider, &self.remote.shown);
+        self.remote.metrics.not_fetched();
+        let snapshot = self.remote.snapshot();
+        let keys_age_seconds =
+            snapshot.and_then(|snapshot| snapshot.age(clock)).map(|age| age.as_secs());
+        let (failures, next_try_seconds) = (self.failures, backoff.as_secs_f64());
+        // A client's requests can cause attempts, so warnings have a rate.
         if self.remote.warnings.failures.allows() {
             tracing::warn!(
-                target: "oauth2_actix", %provider, source, cause = %error, failures = self.failures,
-                ?keys_age, "keys cannot be fetched"
+                target: "oauth2_actix", %provider, %source, cause = %error, failures, keys_age_seconds,
+                next_try_seconds, "keys cannot be fetched"
             );
         } else {
             tracing::debug!(
-                target: "oauth2_actix", %provider, source, cause = %error, failures = self.failures,
-                "keys cannot be fetched"
+                target: "oauth2_actix", %provider, %source, cause = %error, failures, keys_age_seconds,
+                next_try_seconds, "keys cannot be fetched"
             );
         }
         match self.remote.timing.refresh {
             // Where every request fetches, none is held back.
-            Refresh::Always => (Duration::ZERO, None),
-            Refresh::Never => (backoff, None),
-            Refresh::Every(_) => (backoff, Some(now + backoff)),
+            Refresh::Always => {
+                self.remote.metrics.unusable();
+                (Duration::ZERO, None)
+            }
+            Refresh::Never if self.remote.was_fetched() => (backoff, None),
+            // The first fetch is repeated until it succeeds.
+            Refresh::Never | Refresh::Every(_) => (backoff, Some(now + backoff)),
+        }
+    }
+
+    /// The keys have just become stale. Once in an outage: the next success sets another moment.
+    pub(super) fn became_stale(&self, clock: &Clock) {
+        let (provider, source) = (&self.remote.provider, &self.remote.shown);
+        let snapshot = self.remote.snapshot();
+        let keys_age_seconds =
+            snapshot.and_then(|snapshot| snapshot.age(clock)).map(|age| age.as_secs());
+        let failures = self.failures;
+        self.remote.metrics.unusable();
+        // A tenant's outage is the tenant's: its log lines have a rate.
+        if !self.remote.is_tenant {
+            tracing::error!(
+                target: "oauth2_actix", %provider, %source, keys_age_seconds, failures,
+                "the keys are past their stale window: tokens that need them get 503 until a fetch succeeds"
+            );
+        } else if self.remote.warnings.failures.allows() {
+            tracing::warn!(
+                target: "oauth2_actix", %provider, %source, keys_age_seconds, failures,
+                "the keys of a tenant are past their stale window: its tokens get 503"
+            );
         }
     }
 }

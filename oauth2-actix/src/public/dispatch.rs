@@ -12,13 +12,17 @@ use std::{
     collections::HashMap,
     future::{Ready, ready},
     rc::Rc,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse,
     dev::{AppService, HttpServiceFactory, Service, ServiceRequest, Url},
     error::UrlGenerationError,
+    guard::GuardContext,
     http::Uri,
     web,
 };
@@ -28,7 +32,10 @@ use super::{
     rewrite::will_be_marked,
     table::{PublicRoute, ROUTES, SHAPES},
 };
-use crate::{claims::Claims, error::Error};
+use crate::{
+    claims::{Anonymous, Claims},
+    error::Error,
+};
 
 /// The ids of handlers that some app of the process has registered, in their order.
 static REGISTERED: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
@@ -63,6 +70,25 @@ where
         .default_service(web::to(not_public))
         .register(config);
     service.register(config);
+}
+
+/// A guard that `#[public]` adds to its routes. It turns no request away, and warns once of one that no
+/// `OAuth2` has seen: a public handler asks for no claims, so a missing `.wrap(oauth2)` would not show.
+#[doc(hidden)]
+pub fn warn_unless_wrapped(context: &GuardContext<'_>) -> bool {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !WARNED.load(Ordering::Relaxed) {
+        let extensions = context.req_data();
+        let is_seen = extensions.contains::<Claims>() || extensions.contains::<Anonymous>();
+        if !is_seen && !WARNED.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                target: "oauth2_actix", path = context.head().uri.path(),
+                "a request reached a #[public] route that no OAuth2 middleware is mounted around: routes \
+                 beside it are open to all too; add .wrap(oauth2) to the App (this is said once)"
+            );
+        }
+    }
+    true
 }
 
 /// What the guards of a public handler turn away is as private as anything.

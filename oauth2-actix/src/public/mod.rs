@@ -6,12 +6,12 @@ mod pattern;
 mod rewrite;
 mod table;
 
-pub use self::{
-    dispatch::register,
-    table::{PublicRoute, ROUTES, public_routes},
-};
 pub(crate) use self::{
     dispatch::{KnownPatterns, Mark, is_admitted},
     paths::{Openness, PublicPaths},
     rewrite::PathWatch,
+};
+pub use self::{
+    dispatch::{register, warn_unless_wrapped},
+    table::{PublicRoute, ROUTES, public_routes},
 };

@@ -18,6 +18,7 @@ use crate::{
     key_engine::EngineHandle,
     places::Place,
     provider_policy::{Defaults, ProviderPolicy},
+    remote_keys::Cause,
     throttle::Throttle,
 };
 
@@ -83,6 +84,7 @@ impl Lookups {
         let clock = engine.clock().clone();
         Self {
             sweep_at: clock.monotonic() + SWEEP_INTERVAL,
+            warnings: Throttle::new(clock.clone()),
             asking: Arc::new(Asking { lookup, table, defaults, taken, clock }),
             engine,
             waiting: HashMap::new(),
@@ -90,7 +92,6 @@ impl Lookups {
             strangers: VecDeque::new(),
             running: JoinSet::new(),
             issuers: HashMap::new(),
-            warnings: Throttle::new(),
         }
     }
 
@@ -193,7 +194,7 @@ impl Lookups {
         let gone = match answer {
             Ok(Some((tenant, mut policy))) => {
                 // Between the lookup's end and now, its entry may have gone, and its keys with it.
-                if policy.remote().is_some_and(|remote| remote.is_retired()) {
+                if policy.remotes().any(|remote| remote.is_retired()) {
                     match self.asking.policy(issuer, &tenant) {
                         Ok(anew) => policy = anew,
                         Err(_) => return Found::Unavailable(Duration::ZERO),
@@ -201,6 +202,12 @@ impl Lookups {
                 }
                 let gone = table.found(issuer.to_owned(), tenant, Arc::clone(&policy));
                 gone.iter().for_each(|gone| self.forget(gone));
+                // Keys to begin with are replaced at once, since requests do not wait for others.
+                for remote in policy.remotes() {
+                    if remote.snapshot().is_some() && !remote.was_fetched() {
+                        remote.poke(&self.engine, Cause::Missing);
+                    }
+                }
                 return Found::Tenant(policy);
             }
             Ok(None) => table.refused(issuer.to_owned()),
@@ -222,9 +229,7 @@ impl Lookups {
     }
 
     fn forget(&self, gone: &ProviderPolicy) {
-        if let Some(remote) = gone.remote() {
-            self.engine.forget(remote);
-        }
+        gone.remotes().for_each(|remote| self.engine.forget(remote));
     }
 
     /// Without the issuer, which is a stranger's text. A stranger can cause lookups, so warnings have
@@ -247,18 +252,35 @@ impl Asking {
                 answer.map_err(|error| Failure::Lookup(error.to_string()))?
             }
             () = self.clock.sleep_until(deadline) => {
-                return Err(Failure::Lookup(format!("no answer within {timeout:?}")));
+                return Err(Failure::Lookup(format!("no answer within {} s", timeout.as_secs_f64())));
             }
         };
         let Some(tenant) = tenant else { return Ok(None) };
         // The same tenant keeps its keys.
         let policy = match self.table.policy_of(issuer, &tenant) {
             Some(policy) => policy,
-            None => self
-                .policy(issuer, &tenant)
-                .map_err(|error| Failure::Unusable(error.to_string()))?,
+            None => {
+                let policy = self
+                    .policy(issuer, &tenant)
+                    .map_err(|error| Failure::Unusable(error.to_string()))?;
+                self.restore(&policy, deadline).await;
+                policy
+            }
         };
         Ok(Some((tenant, policy)))
+    }
+
+    /// Reads the snapshots of a new tenant's keys, unless that takes too long.
+    async fn restore(&self, policy: &Arc<ProviderPolicy>, deadline: Duration) {
+        if !policy.has_snapshots() {
+            return;
+        }
+        let (policy, clock) = (Arc::clone(policy), self.clock.clone());
+        let restoring = tokio::task::spawn_blocking(move || policy.restore(&clock));
+        tokio::select! {
+            _ = restoring => {}
+            () = self.clock.sleep_until(deadline) => {}
+        }
     }
 
     fn policy(&self, issuer: &str, tenant: &Tenant) -> Result<Arc<ProviderPolicy>, BuildError> {

@@ -226,6 +226,9 @@ fn w_serial_requests_early_handlers_and_panics() {
     target.accepts("no kid", &long.clone().header("kid", Value::Null).sign(es256()));
     let stranger = SigningKey::generate(Algorithm::ES256, "x");
     let nameless = long.clone().header("kid", Value::Null).sign(&stranger);
+    // An unknown kid was looked for just now. After the cooldown, this one is.
+    target.refuses("no kid, another key", &nameless, Told::Later);
+    clock.advance(Duration::from_secs(10));
     target.refuses("no kid, another key", &nameless, Told::Signature);
     // Refreshes that fail, one after the other, take nothing away.
     server.answer(Answer::status(500));

@@ -104,10 +104,9 @@ async fn keys_come_from_where_the_issuer_says() {
             "providers": {
                 "p": {"issuer": issuer.name, "audience": "api", "keys": {"discover": true}},
             },
-            "key_refresh_minutes": 30,
         });
         let configured = serde_json::from_value::<OAuth2Builder>(config).unwrap().build().unwrap();
-        for (count, oauth2) in [(1, issuer.policy(Some(HOUR))), (2, configured)] {
+        for (count, oauth2) in [(1, issuer.policy(None)), (2, configured)] {
             assert_eq!(issuer.asked(), [count - 1, 0, count - 1], "nothing before it is needed");
             assert_eq!(issuer.verify(&oauth2, key(Algorithm::ES256)).await, Ok(()), "{path:?}");
             assert_eq!(issuer.asked(), [count, 0, count], "{path:?}");
@@ -143,14 +142,19 @@ async fn a_cold_start_with_many_requests_asks_once() {
 #[test]
 fn wrong_forms_are_refused_with_provider_and_field() {
     for (keys, word) in [
-        (json!({"discover": false}), "`discover` is not true"),
-        (json!({"discover": "yes"}), "`discover` is not true"),
-        (json!({"discover": 1}), "`discover` is not true"),
-        (json!({"discover": null}), "`discover` is not true"),
-        (json!({"discover": "https://idp.example"}), "`discover` is not true"),
-        (json!({"discover": true, "file": "x"}), "stands alone"),
-        (json!({"discover": true, "keys": []}), "stands alone"),
-        (json!({"file": "x", "url": "x"}), "stands alone"),
+        (json!({"discover": false}), "`discover` is neither true nor a URL"),
+        (json!({"discover": 1}), "`discover` is neither true nor a URL"),
+        (json!({"discover": null}), "`discover` is neither true nor a URL"),
+        (json!({"discover": "idp.example"}), "`discover` is neither true nor a URL"),
+        (json!({"discover": "http://idp.example"}), "the URL is http"),
+        (json!({"discover": "https://idp.example?x"}), "has a query"),
+        (json!({"discover": true, "file": "x"}), "are two sources: write a list"),
+        (json!({"discover": true, "keys": []}), "\"keys\" does not belong beside `discover`"),
+        (json!({"file": "x", "url": "x"}), "are two sources: write a list"),
+        (json!({"url": 1}), "`url` is not text"),
+        (json!({"url": "idp.example/jwks"}), "cannot be read"),
+        (json!({"inline": 1}), "`inline` is neither text nor JSON keys"),
+        (json!({"inline": "https://idp.example/jwks"}), "use Keys::url"),
         (json!({"file": 1}), "`file` is not a path"),
         (json!({"file": ""}), "`file` is not a path"),
         (json!({"file": null}), "`file` is not a path"),
@@ -337,8 +341,8 @@ async fn documents_that_are_not_believed() {
         (format!(r#"{{"issuer":{name}}}"#), "no `jwks_uri`"),
         (format!(r#"{{"issuer":{name},"jwks_uri":[{keys}]}}"#), "no `jwks_uri`"),
         (format!(r#"{{"issuer":{name},"jwks_uri":null}}"#), "no `jwks_uri`"),
-        (naming("http://keys.example/jwks"), "is http"),
-        (naming("http://169.254.169.254/latest"), "is http"),
+        (naming("http://keys.example/jwks"), "an http `jwks_uri`"),
+        (naming("http://169.254.169.254/latest"), "configure the https URL of the keys"),
         (naming("http://0.0.0.0/jwks"), "names no host"),
         (naming("file:///etc/keys.json"), "neither https nor http"),
         (naming("https://user:secret@keys.example/"), "password"),
@@ -347,7 +351,7 @@ async fn documents_that_are_not_believed() {
     ] {
         let refusal = issuer.refusal(Answer::body(200, &[], document.as_bytes())).await;
         assert!(refusal.contains(word), "{document}: {refusal}");
-        assert!(refusal.contains(OPENID) && !refusal.contains("secret"), "{refusal}");
+        assert!(refusal.contains(OPENID) && !refusal.contains("secret"), "{document}: {refusal}");
     }
     assert_eq!(issuer.server.requests_at(JWKS), 0);
 }
@@ -528,7 +532,7 @@ async fn discovery_and_keys_share_one_time_limit() {
     assert!(!warming.is_finished());
     issuer.clock.advance(Duration::from_millis(100));
     let error = warming.await.unwrap().unwrap_err().to_string();
-    assert!(error.contains("no complete answer within 5s"), "{error}");
+    assert!(error.contains("no complete answer within 5 s"), "{error}");
 }
 
 #[tokio::test]
@@ -609,4 +613,59 @@ async fn secrets_are_never_discovered() {
     let named = issuer.provider().algorithms([Algorithm::HS256]);
     let error = OAuth2::builder().provider("p", named).build().unwrap_err();
     assert_eq!((error.provider(), error.field()), (Some("p"), "algorithms"));
+}
+
+/// inputs/03: a public issuer, and a document that is reached by an internal name.
+#[tokio::test]
+async fn a_document_may_be_fetched_at_another_address_than_its_issuers() {
+    let public = "https://sso.example/realms/shop";
+    for (issuer, at, document) in [
+        (public, "/realms/shop", "/realms/shop/.well-known/openid-configuration"),
+        (public, "/realms/shop/", "/realms/shop/.well-known/openid-configuration"),
+        (public, "/realms/shop", "/.well-known/oauth-authorization-server/realms/shop"),
+        (public, "/x/.well-known/openid-configuration", "/x/.well-known/openid-configuration"),
+        (public, "/.well-known/x?policy=b2c_1", "/.well-known/x"),
+        ("accounts.example", "/", OPENID),
+    ] {
+        let server = KeyServer::start(Answer::status(404)).unwrap();
+        server.answer_at(JWKS, good_keys());
+        let publish = |issuer: &str| {
+            let names = json!({"issuer": issuer, "jwks_uri": server.url()});
+            server.answer_at(document, Answer::json(&names));
+        };
+        publish(issuer);
+        let address = server.url_of(at);
+        let token = Token::new(issuer, "api").sign(key(Algorithm::ES256));
+        for keys in [Keys::discover_at(&address), Keys::from(json!({"discover": address}))] {
+            publish(issuer);
+            let provider = Provider::new().issuer(issuer).audience("api").keys(keys);
+            let oauth2 = OAuth2::builder().provider("p", provider).build().unwrap();
+            assert!(oauth2.verify(&token).await.is_ok(), "{issuer} at {at}");
+            let status = status(&oauth2);
+            let shown = format!("discovery of {issuer} at {}", address.split('?').next().unwrap());
+            assert_eq!((status.source, status.discovered), (shown, Some(server.url())));
+            // The address is not the issuer, and what is there must be the issuer's own word.
+            for other in [&address, &format!("{issuer}/"), "https://evil.example"] {
+                publish(other);
+                server.answer_at(JWKS, Answer::status(404));
+                let error = oauth2.refresh_now().await.unwrap_err().to_string();
+                // Of two documents, the first one's fault is told.
+                let is_first = !document.contains("oauth-authorization-server");
+                assert!(!is_first || error.contains(&format!("issuer {other:?}")), "{error}");
+                server.answer_at(JWKS, good_keys());
+            }
+        }
+        assert!(!server.last_request().contains("policy") || at.contains('?'));
+    }
+}
+
+#[tokio::test]
+async fn at_the_address_of_a_document_no_other_one_is_looked_for() {
+    let server = KeyServer::start(Answer::status(404)).unwrap();
+    let at = server.url_of(OPENID);
+    let provider = Provider::new().issuer("https://sso.example").audience("api");
+    let oauth2 =
+        OAuth2::builder().provider("p", provider.keys(Keys::discover_at(at))).build().unwrap();
+    assert!(oauth2.warm_up().await.is_err());
+    assert_eq!((server.requests(), server.requests_at(OPENID)), (1, 1));
 }

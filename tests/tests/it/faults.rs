@@ -107,8 +107,10 @@ async fn redirects_of_every_kind_lead_nowhere() {
             String::new(),
         ] {
             let server = KeyServer::start(Answer::redirect(status, &location)).unwrap();
-            let error = policy(server.url(), &ManualClock::new()).warm_up().await.unwrap_err();
-            let error = error.to_string();
+            // Without a refresh, so that nothing is fetched before.
+            let provider = Provider::new().issuer(ISSUER).audience("api").keys(server.url());
+            let oauth2 = OAuth2::builder().provider("p", provider).build().unwrap();
+            let error = oauth2.warm_up().await.unwrap_err().to_string();
             assert!(error.contains("redirects are not followed"), "{status} {location}: {error}");
             assert_eq!(server.requests(), 1, "{status} {location}");
         }
@@ -259,7 +261,7 @@ async fn an_answer_without_end_is_left() {
         (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n".repeat(1000), "no answer", Some(32)),
         (b"HTTP/1.1 200 OK\r\nx: ", spaces, "no answer", Some(32)),
         // Interim answers are read and forgotten until the time is up.
-        (b"", b"HTTP/1.1 103 Early\r\n\r\n".repeat(1000), "no complete answer within 5s", None),
+        (b"", b"HTTP/1.1 103 Early\r\n\r\n".repeat(1000), "no complete answer within 5 s", None),
     ] {
         let clock = ManualClock::new();
         let (url, taken) = endless(head, again);

@@ -240,7 +240,7 @@ async fn a_server_that_hangs_or_drips_is_given_five_seconds() {
         assert!(!waiting.is_finished());
         clock.advance(Duration::from_millis(100));
         assert!(is_unavailable(&waiting.await.unwrap()), "{name}");
-        assert_eq!(log::lines_with(&["WARN", name, "no complete answer within 5s"]).len(), 1);
+        assert_eq!(log::lines_with(&["WARN", name, "no complete answer within 5 s"]).len(), 1);
         drop(server);
     }
 }

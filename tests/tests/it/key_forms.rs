@@ -220,7 +220,7 @@ async fn documents_that_are_no_keys_are_errors_that_say_so() {
         ("[]", "no keys"),
         ("{\"a\": 1}", "neither a JWK set"),
         ("{\"a\": \"text\"}", "neither a JWK set"),
-        ("jwks.json", "neither JSON nor PEM"),
+        ("jwks.json", "looks like the path of a file"),
         ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "cannot be read"),
         ("-----BEGIN PUBLIC KEY-----\nAAAA", "has no end"),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read"),

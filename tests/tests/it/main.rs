@@ -5,6 +5,7 @@
 mod algorithms;
 mod answers;
 mod attribute_order;
+mod bearer_token_file;
 mod claims;
 mod configuration;
 mod cors;
@@ -25,6 +26,8 @@ mod refresh;
 mod refusal_log;
 mod require;
 mod sender_constrained;
+mod several_sources;
+mod snapshots;
 mod sources;
 mod stricter;
 mod telemetry;

@@ -5,12 +5,22 @@ use std::{
     time::{Duration, Instant},
 };
 
+use actix_http::Request;
+use actix_web::{
+    App, HttpResponse, HttpServer,
+    dev::{Service, ServiceResponse},
+    get,
+    http::StatusCode,
+    routes,
+    test::{TestRequest, call_service, init_service},
+    web,
+};
 use futures_util::poll;
 use oauth2_actix::{
-    Algorithm, ErrorKind, KeyState, KeyStatus, OAuth2, OAuth2Builder, Provider,
-    testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
+    Algorithm, ErrorKind, KeyState, KeyStatus, OAuth2, OAuth2Builder, Provider, public,
+    testing::{Answer, KeyServer, LocalServer, ManualClock, SigningKey, Token},
 };
-use oauth2_actix_tests::{keys::key, log, wait::PATIENCE};
+use oauth2_actix_tests::{client, keys::key, log, wait::PATIENCE};
 use serde_json::{Value, json};
 
 const ISSUER: &str = "https://idp.test";
@@ -80,8 +90,14 @@ async fn warming_up_fetches_what_is_not_there_and_says_what_failed() {
     let broken = Provider::new().issuer("https://other.test").audience("api").keys(bad.url());
     let inline =
         Provider::new().issuer("https://inline.test").audience("api").keys(signing_key().jwk_set());
-    let oauth2 =
-        builder(&good).provider("broken", broken).provider("inline", inline).build().unwrap();
+    // Without a refresh, so that nothing is fetched before.
+    let oauth2 = OAuth2::builder()
+        .provider("idp", provider(&good))
+        .provider("broken", broken)
+        .provider("inline", inline)
+        .clock(ManualClock::new())
+        .build()
+        .unwrap();
     let ready = |oauth2: &OAuth2| -> Vec<bool> {
         oauth2.status().iter().map(KeyStatus::is_ready).collect()
     };
@@ -118,7 +134,7 @@ async fn warming_up_has_an_end_when_a_provider_hangs() {
     server.wait_for_requests(1);
     clock.advance(Duration::from_secs(3));
     let error = warm_up.await.unwrap_err();
-    assert_eq!(error.failures().next(), Some(("idp", "no complete answer within 3s")));
+    assert_eq!(error.failures().next(), Some(("idp", "no complete answer within 3 s")));
 }
 
 #[tokio::test]
@@ -171,14 +187,9 @@ async fn the_state_tells_all_and_serialises() {
         .issuer(ISSUER)
         .audience("api")
         .keys(format!("{}?secret=hunter2", server.url()));
-    let oauth2 = OAuth2::builder()
-        .provider("idp", provider)
-        .key_refresh(HOUR)
-        .clock(clock.clone())
-        .build()
-        .unwrap();
     let state = |oauth2: &OAuth2| status(oauth2).state;
-    let shown = serde_json::to_value(oauth2.status()).unwrap();
+    let without = OAuth2::builder().provider("idp", provider.clone()).build().unwrap();
+    let shown = serde_json::to_value(without.status()).unwrap();
     assert_eq!(
         shown,
         json!([{
@@ -188,7 +199,21 @@ async fn the_state_tells_all_and_serialises() {
             "fetches": {"fetched": 0, "unchanged": 0, "failed": 0},
         }])
     );
-    assert!(oauth2.warm_up().await.is_err());
+    let (answer, release) = Answer::status(404).held();
+    server.answer(answer);
+    let oauth2 = OAuth2::builder()
+        .provider("idp", provider)
+        .key_refresh(HOUR)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    // The first attempt has begun, and will do for it.
+    server.wait_for_requests(1);
+    let mut warm_up = Box::pin(oauth2.warm_up());
+    assert!(poll!(warm_up.as_mut()).is_pending());
+    release.release();
+    assert!(warm_up.await.is_err());
+    assert_eq!(server.requests(), 1);
     assert_eq!(state(&oauth2), KeyState::Unavailable);
     let failed_at = clock.unix_seconds();
     server.answer(Answer::json(&json!({"keys": [
@@ -248,6 +273,145 @@ async fn the_other_states() {
     let shown = serde_json::to_value(inline.status()).unwrap();
     assert_eq!((&shown[0]["state"], &shown[0]["source"]), (&json!("inline"), &json!("inline")));
     assert_eq!(shown[0]["keys"][0]["kid"], "ES256");
+}
+
+/// A pod that is only probed: no runtime, no request, no refresh and no `warm_up`.
+#[test]
+fn asking_whether_it_is_ready_starts_the_first_fetch_until_it_succeeds() {
+    let server = KeyServer::start(Answer::status(503)).unwrap();
+    let clock = ManualClock::new();
+    let oauth2 = OAuth2::builder()
+        .provider("idp", provider(&server))
+        .fetch_timeout(MINUTE)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    assert!(!oauth2.is_ready());
+    server.wait_for_requests(1);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while status(&oauth2).fetches.failed < 1 {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    // Within the backoff, probes cause nothing.
+    assert!((0..100).all(|_| !oauth2.is_ready()));
+    assert_eq!(server.requests(), 1);
+    clock.advance(Duration::from_secs(1));
+    server.wait_for_requests(2);
+    server.answer(keys());
+    while !oauth2.is_ready() {
+        assert!(Instant::now() < deadline);
+        clock.advance(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let asked = server.requests();
+    clock.advance(100 * HOUR);
+    assert!(oauth2.is_ready());
+    assert_eq!(server.requests(), asked, "without a refresh, the keys stay");
+}
+
+#[tokio::test]
+async fn a_set_refresh_starts_the_first_fetch_and_nothing_else_does() {
+    let server = KeyServer::start(keys()).unwrap();
+    let at = |path: &str| {
+        let issuer = format!("https://{}.test", path.trim_start_matches('/'));
+        Provider::new().issuer(issuer).audience("api").keys(server.url_of(path))
+    };
+    let oauth2 = OAuth2::builder()
+        .provider("none", at("/none"))
+        .provider("zero", at("/zero").key_refresh(Duration::ZERO))
+        .provider("hour", at("/hour").key_refresh(HOUR))
+        .build()
+        .unwrap();
+    until(|| oauth2.status()[2].state == KeyState::Fresh).await;
+    assert_eq!(oauth2.status()[0].state, KeyState::NotFetched);
+    let asked = ["/none", "/zero", "/hour"].map(|path| server.requests_at(path));
+    assert_eq!(asked, [0, 0, 1]);
+    // Where each request fetches, a probe does not.
+    assert!(!oauth2.is_ready());
+    until(|| oauth2.status()[0].state == KeyState::Fresh).await;
+    assert!(!oauth2.is_ready());
+    let asked = ["/none", "/zero", "/hour"].map(|path| server.requests_at(path));
+    assert_eq!(asked, [1, 0, 1]);
+}
+
+#[tokio::test]
+async fn a_failed_first_fetch_is_repeated_without_a_refresh_too() {
+    for is_warmed in [true, false] {
+        let server = KeyServer::start(Answer::status(500)).unwrap();
+        let clock = ManualClock::new();
+        let oauth2 = OAuth2::builder()
+            .provider("idp", provider(&server))
+            .fetch_timeout(MINUTE)
+            .clock(clock.clone())
+            .build()
+            .unwrap();
+        if is_warmed {
+            assert!(oauth2.warm_up().await.is_err());
+        } else {
+            assert!(kind(&oauth2, &token()).await.is_some());
+        }
+        let mut seen = 0;
+        for attempt in 2..=4 {
+            until(|| {
+                let status = status(&oauth2);
+                status.fetches.failed > seen && status.next_refresh_seconds.is_some()
+            })
+            .await;
+            seen = status(&oauth2).fetches.failed;
+            clock.advance(Duration::from_secs(8));
+            server.wait_for_requests(attempt);
+        }
+        server.answer(keys());
+        until(|| {
+            clock.advance(Duration::from_millis(200));
+            status(&oauth2).state == KeyState::Fresh
+        })
+        .await;
+        until(|| status(&oauth2).next_refresh_seconds.is_none()).await;
+        assert_eq!(kind(&oauth2, &token()).await, None);
+    }
+}
+
+#[tokio::test]
+async fn keys_that_become_stale_are_an_error_in_the_log_once() {
+    log::keep();
+    let server = KeyServer::start(keys()).unwrap();
+    let clock = ManualClock::new();
+    let oauth2 = OAuth2::builder()
+        .provider("stale-once", provider(&server))
+        .key_refresh(HOUR)
+        .stale_window(2 * HOUR)
+        .fetch_timeout(MINUTE)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let lines = || log::lines_with(&["ERROR", "past their stale window", "provider=stale-once"]);
+    for outage in 1..=2 {
+        oauth2.refresh_now().await.unwrap();
+        let failed = status(&oauth2).fetches.failed;
+        server.answer(Answer::status(503));
+        clock.advance(HOUR);
+        until(|| status(&oauth2).fetches.failed > failed).await;
+        clock.advance(HOUR - Duration::from_secs(1));
+        assert!(status(&oauth2).is_ready());
+        assert_eq!(lines().len(), outage - 1);
+        clock.advance(Duration::from_secs(1));
+        until(|| lines().len() == outage).await;
+        assert!(matches!(kind(&oauth2, &token()).await, Some(ErrorKind::KeysUnavailable { .. })));
+        for _ in 0..5 {
+            let failed = status(&oauth2).fetches.failed;
+            clock.advance(MINUTE);
+            until(|| status(&oauth2).fetches.failed > failed).await;
+        }
+        assert_eq!(lines().len(), outage);
+        server.answer(keys());
+    }
+    // Fields are numbers with units, and nothing is in Rust's notation.
+    assert!(lines()[0].contains("keys_age_seconds=7200"), "{:?}", lines());
+    let all = log::lines_with(&["provider=stale-once"]);
+    assert!(all.iter().all(|line| !line.contains("Some(") && !line.contains("None")), "{all:?}");
+    assert!(!log::lines_with(&["WARN", "provider=stale-once", "next_try_seconds="]).is_empty());
 }
 
 #[tokio::test]
@@ -350,7 +514,7 @@ async fn the_settings_in_serde() {
     assert!(poll!(refresh.as_mut()).is_pending());
     server.wait_for_requests(3);
     clock.advance(Duration::from_secs(2));
-    assert!(refresh.await.unwrap_err().to_string().contains("within 2s"));
+    assert!(refresh.await.unwrap_err().to_string().contains("within 2 s"));
 }
 
 /// The ids of this process's threads that fetch keys.
@@ -362,6 +526,102 @@ fn key_threads() -> Vec<String> {
         .filter(|thread| name(&thread.path()).trim() == "oauth2-keys")
         .map(|thread| thread.file_name().to_string_lossy().into_owned())
         .collect()
+}
+
+/// What is said once in a process is looked for in processes of their own.
+#[test]
+fn mistakes_in_mounting_are_warned_of_once() {
+    for test in ["alone_a_policy_built_on_a_worker", "alone_a_public_route_outside_of_any_policy"] {
+        let run = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &format!("operation::{test}"), "--ignored"])
+            .output()
+            .unwrap();
+        let output = String::from_utf8_lossy(&run.stdout).into_owned();
+        assert!(run.status.success() && output.contains("1 passed"), "{output}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "in a process of its own, started by `mistakes_in_mounting_are_warned_of_once`"]
+async fn alone_a_policy_built_on_a_worker() {
+    log::keep();
+    let inline = || {
+        let provider = Provider::new().issuer(ISSUER).audience("api");
+        OAuth2::builder().provider("p", provider.keys(signing_key().jwk_set())).build().unwrap()
+    };
+    let lines = || log::lines_with(&["WARN", "built on a worker of actix-server"]).len();
+    let once = inline();
+    let good = LocalServer::start(move |listener| {
+        let app = move || App::new().wrap(once.clone()).route("/", web::get().to(HttpResponse::Ok));
+        Ok(HttpServer::new(app).workers(2).listen(listener)?.run())
+    })
+    .unwrap();
+    assert_eq!(client::get(&good.url("/"), Some(&token())).await.status, 200);
+    assert_eq!(lines(), 0);
+    let wrong = LocalServer::start(move |listener| {
+        let app = move || App::new().wrap(inline()).route("/", web::get().to(HttpResponse::Ok));
+        Ok(HttpServer::new(app).workers(2).listen(listener)?.run())
+    })
+    .unwrap();
+    assert_eq!(client::get(&wrong.url("/"), Some(&token())).await.status, 200, "it works");
+    assert_eq!(lines(), 1);
+}
+
+#[public]
+#[get("/probe")]
+async fn probe() -> &'static str {
+    "up"
+}
+
+#[public]
+#[routes]
+#[get("/probes/{name}")]
+#[get("/probe-too")]
+async fn probes() -> &'static str {
+    "up"
+}
+
+async fn ask<S, B>(app: &S, path: &str, token: Option<&str>) -> StatusCode
+where
+    S: Service<Request, Response = ServiceResponse<B>, Error = actix_web::Error>,
+{
+    let mut request = TestRequest::get().uri(path);
+    if let Some(token) = token {
+        request = request.insert_header(("authorization", format!("Bearer {token}")));
+    }
+    call_service(app, request.to_request()).await.status()
+}
+
+#[actix_web::test]
+#[ignore = "in a process of its own, started by `mistakes_in_mounting_are_warned_of_once`"]
+async fn alone_a_public_route_outside_of_any_policy() {
+    log::keep();
+    let oauth2 = || {
+        let provider = Provider::new().issuer(ISSUER).audience("api");
+        OAuth2::builder().provider("p", provider.keys(signing_key().jwk_set())).build().unwrap()
+    };
+    let lines = || log::lines_with(&["WARN", "no OAuth2 middleware is mounted around"]);
+    let wrapped = init_service(App::new().service(probe).service(probes).wrap(oauth2())).await;
+    for path in ["/probe", "/probes/x", "/probe-too"] {
+        for token in [None, Some(token()), Some("garbage".to_owned())] {
+            assert_eq!(ask(&wrapped, path, token.as_deref()).await, 200, "{path}");
+        }
+    }
+    assert_eq!(lines().len(), 0);
+    // Around one scope, and the public route is outside.
+    let partly = App::new()
+        .service(web::scope("/api").wrap(oauth2()).route("/x", web::get().to(HttpResponse::Ok)))
+        .service(probes);
+    let partly = init_service(partly).await;
+    assert_eq!(ask(&partly, "/api/x", Some(&token())).await, 200);
+    assert_eq!(lines().len(), 0);
+    for path in ["/probe-too", "/probes/x", "/probe-too"] {
+        assert_eq!(ask(&partly, path, Some(&token())).await, 200);
+    }
+    let forgotten = init_service(App::new().service(probe)).await;
+    assert_eq!(ask(&forgotten, "/probe", None).await, 200);
+    assert_eq!(lines().len(), 1);
+    assert!(lines()[0].contains("/probe-too"), "{:?}", lines());
 }
 
 /// Threads and connections are counted for the whole process, so in one of its own.

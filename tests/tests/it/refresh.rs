@@ -232,11 +232,53 @@ async fn tokens_and_keys_without_kid_survive_a_rotation() {
     setup.server.answer(bare(&second));
     assert_eq!(setup.verify_text(&anonymous(&second)).await, Ok(()));
     assert_eq!(setup.server.requests(), 2);
-    // A forgery without kid is an unknown key, under the same cooldown.
+    // A forgery without kid is an unknown key, under the same cooldown: nothing is known of it.
+    let forged = anonymous(&first);
     for _ in 0..10 {
-        assert_eq!(setup.verify_text(&anonymous(&first)).await, Err(ErrorKind::SignatureInvalid));
+        assert!(unavailable(&setup.verify_text(&forged).await));
     }
     assert_eq!(setup.server.requests(), 2);
+    setup.clock.advance(Duration::from_secs(10));
+    for _ in 0..10 {
+        assert_eq!(setup.verify_text(&forged).await, Err(ErrorKind::SignatureInvalid));
+    }
+    let another = setup.verify_text(&anonymous(&first)).await;
+    assert!(unavailable(&another), "{another:?}");
+    assert_eq!(setup.server.requests(), 3);
+}
+
+#[tokio::test]
+async fn an_unknown_key_within_the_cooldown_is_401_only_if_it_was_looked_for() {
+    let keys: Vec<SigningKey> = ["1", "2", "3", "made-up"].map(new_key).into();
+    let setup = Setup::new(&[&keys[0]], Some(HOUR));
+    assert_eq!(setup.verify(&keys[0]).await, Ok(()));
+    // One made-up key id starts the cooldown, and the provider rotates.
+    assert_eq!(setup.verify(&keys[3]).await, Err(ErrorKind::KeyUnknown));
+    setup.server.answer(jwk_set(&[&keys[1]]));
+    setup.clock.advance(Duration::from_secs(3));
+    let retry_after = Duration::from_secs(7);
+    assert_eq!(
+        setup.verify(&keys[1]).await,
+        Err(ErrorKind::KeysUnavailable { retry_after }),
+        "a genuine token is not called invalid"
+    );
+    assert_eq!(setup.verify(&keys[3]).await, Err(ErrorKind::KeyUnknown), "looked for before");
+    assert_eq!(setup.server.requests(), 2);
+    setup.clock.advance(retry_after);
+    assert_eq!(setup.verify(&keys[1]).await, Ok(()));
+    assert_eq!(setup.server.requests(), 3);
+    // A withdrawn key was there, and is known to be missing now.
+    assert_eq!(setup.verify(&keys[0]).await, Err(ErrorKind::KeyUnknown));
+    // A refresh in the background that does not bring it changes nothing.
+    setup.oauth2.refresh_now().await.unwrap();
+    assert_eq!(setup.verify(&keys[3]).await, Err(ErrorKind::KeyUnknown));
+    // While attempts fail, nothing newer is known of any unknown key.
+    setup.server.answer(Answer::status(500));
+    assert!(setup.oauth2.refresh_now().await.is_err());
+    for unknown in [&keys[2], &keys[3], &keys[0]] {
+        assert!(unavailable(&setup.verify(unknown).await));
+    }
+    assert_eq!(setup.verify(&keys[1]).await, Ok(()));
 }
 
 #[tokio::test]
@@ -468,7 +510,7 @@ async fn tokens_of_a_withdrawn_key_hide_no_new_one() {
     // Made-up ones have no such privilege after that.
     let before = setup.server.requests();
     for _ in 0..20 {
-        assert_eq!(setup.verify(&new_key("made-up")).await, Err(ErrorKind::KeyUnknown));
+        assert!(unavailable(&setup.verify(&new_key("made-up")).await));
         assert_eq!(setup.verify(&keys[0]).await, Err(ErrorKind::KeyUnknown));
     }
     assert_eq!(setup.server.requests(), before);

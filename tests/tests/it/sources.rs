@@ -487,7 +487,6 @@ async fn a_source_is_asked_when_needed_and_at_each_refresh() {
     assert_eq!(format!("{keys:?}"), "Keys(custom source)");
     let clock = ManualClock::new();
     let oauth2 = policy("asked", keys, Some(HOUR), &clock);
-    assert_eq!(source.calls(), 0);
     assert_eq!(status(&oauth2).source, "custom source");
     assert_eq!(verify(&oauth2, ISSUER, &first).await, Ok(()));
     assert_eq!(verify(&oauth2, ISSUER, &first).await, Ok(()));
@@ -504,6 +503,7 @@ async fn a_source_is_asked_when_needed_and_at_each_refresh() {
     // Without a refresh it is asked once, and nobody is warned: it can say itself when its keys change.
     let (keys, source) = Source::of(&first);
     let oauth2 = policy("asked-once", keys, None, &clock);
+    assert_eq!(source.calls(), 0);
     for _ in 0..3 {
         clock.advance(24 * HOUR);
         assert_eq!(verify(&oauth2, ISSUER, &first).await, Ok(()));
@@ -584,7 +584,7 @@ async fn a_source_that_never_answers_is_given_up_by_the_clock() {
     assert_eq!(source.given_up.load(Ordering::SeqCst), 0);
     clock.advance(Duration::from_millis(100));
     assert!(unavailable(&waiting.await.unwrap()));
-    assert!(status(&oauth2).last_error.unwrap().cause.contains("no complete answer within 60s"));
+    assert!(status(&oauth2).last_error.unwrap().cause.contains("no complete answer within 60 s"));
     assert_eq!(source.given_up.load(Ordering::SeqCst), 1);
     source.reply(Reply::Text(set(&[&key])));
     clock.advance(SECOND);

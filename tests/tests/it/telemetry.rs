@@ -1,16 +1,22 @@
 //! What is counted and measured with the feature `metrics`.
 
-use std::time::Duration;
+use std::{future::ready, time::Duration};
 
+use actix_web::{
+    App,
+    dev::{Service, ServiceResponse},
+    error::ErrorImATeapot,
+    test::{TestRequest, init_service},
+};
 use metrics_util::{
     CompositeKey,
     debugging::{DebugValue, DebuggingRecorder},
 };
 use oauth2_actix::{
-    Algorithm, OAuth2, Provider, TokenCache,
+    Algorithm, Keys, OAuth2, Provider, TokenCache,
     testing::{Answer, KeyServer, ManualClock, Token},
 };
-use oauth2_actix_tests::{api::Api, client, keys::key, wait::until};
+use oauth2_actix_tests::{api::Api, client, keys::key, log, wait::until};
 
 /// All tests of this process share a recorder, so this one runs in a process of its own.
 #[test]
@@ -32,23 +38,63 @@ fn label(key: &CompositeKey) -> String {
 #[tokio::test]
 #[ignore = "in a process of its own, started by `what_is_counted_and_measured`"]
 async fn alone_what_is_counted_and_measured() {
+    log::keep();
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     recorder.install().unwrap();
     let es256 = key(Algorithm::ES256);
     let body = es256.jwk_set().to_string();
     let tagged = Answer::body(200, &[("etag", "\"1\"")], body.as_bytes());
-    let server = KeyServer::start(Answer::status(500)).unwrap();
+    let (answer, release) = Answer::status(500).held();
+    let server = KeyServer::start(answer).unwrap();
+    let unused_url = format!("{}?secret=hunter2", server.url_of("/unused"));
     let clock = ManualClock::new();
-    let provider = Provider::new().issuer("https://idp.test").audience("api").keys(server.url());
+    let provider = Provider::new()
+        .issuer("https://idp.test")
+        .audience("api")
+        .keys(server.url())
+        .key_refresh_minutes(10);
+    let unused = Provider::new().issuer("https://unused.test").audience("api");
     let oauth2 = OAuth2::builder()
         .provider("idp", provider)
+        .provider("unused", unused.keys([Keys::url(&unused_url), Keys::inline(es256.jwk_set())]))
         .public_paths(["/public"])
-        .key_refresh_minutes(10)
         .clock(clock.clone())
         .token_cache(TokenCache::new())
         .build()
         .unwrap();
+    let read = || -> Vec<(String, DebugValue)> {
+        let seen = snapshotter.snapshot().into_vec().into_iter();
+        seen.map(|(key, _, _, value)| (label(&key).replace(&server.url_of(""), ""), value))
+            .collect()
+    };
+    let gauge = |seen: &[(String, DebugValue)], name: &str| match seen
+        .iter()
+        .find(|(key, _)| key == name)
+    {
+        Some((_, DebugValue::Gauge(value))) => value.0,
+        other => panic!("{name}: {other:?}"),
+    };
+    // A source that was never fetched has its series all the same. Reading resets counters.
+    server.wait_for_requests(1);
+    let seen = read();
+    release.release();
+    let labels = "provider=unused source=/unused";
+    for outcome in ["fetched", "unchanged", "failed"] {
+        let name = format!("oauth2_key_fetches_total {labels} outcome={outcome}");
+        let count = seen.iter().find(|(key, _)| *key == name);
+        assert!(matches!(count, Some((_, DebugValue::Counter(0)))), "{name}: {count:?}");
+    }
+    for name in [
+        "oauth2_keys_fetched_timestamp_seconds",
+        "oauth2_keys_stale_timestamp_seconds",
+        "oauth2_keys_usable",
+    ] {
+        assert_eq!(gauge(&seen, &format!("{name} {labels}")), 0.0, "{name}");
+    }
+    assert_eq!(gauge(&seen, "oauth2_keys_usable provider=unused source=inline"), 1.0);
+    assert_eq!(server.requests_at("/unused"), 0);
+
     let api = Api::start(oauth2.clone());
     let token = || Token::new("https://idp.test", "api");
     let get = async |path: &str, token: Option<String>| {
@@ -69,46 +115,77 @@ async fn alone_what_is_counted_and_measured() {
     assert_eq!(get("/me", None).await, 400);
     assert_eq!(get("/me", Some(token().expires_in(-60).sign(es256))).await, 401);
     assert_eq!(get("/scope", Some(token().sign(es256))).await, 403);
+    let of_nobody = Token::new("https://nobody.test", "api").sign(es256);
+    assert_eq!(get("/me", Some(of_nobody)).await, 401);
     let stranger = oauth2_actix::testing::SigningKey::generate(Algorithm::ES256, "made-up");
     assert_eq!(get("/me", Some(token().sign(&stranger))).await, 401);
+    // A middleware inside fails with an error that is not ours.
+    let broken = App::new()
+        .wrap_fn(|_, _| ready(Err::<ServiceResponse, _>(ErrorImATeapot("broken"))))
+        .wrap(oauth2.clone());
+    let broken = init_service(broken).await;
+    for (path, token) in [("/me", Some(again.clone())), ("/public", None)] {
+        let mut request = TestRequest::get().uri(path);
+        if let Some(token) = token {
+            request = request.insert_header(("authorization", format!("Bearer {token}")));
+        }
+        let error = broken.call(request.to_request()).await.unwrap_err();
+        assert_eq!(error.as_response_error().status_code(), 418);
+    }
     server.answer(Answer::status(304));
     let asked = server.requests();
     clock.advance(Duration::from_secs(480));
     server.wait_for_requests(asked + 1);
-    until("unchanged keys", || oauth2.status()[0].fetches.unchanged > 0).await;
+    until("the refresh ends", || oauth2.status()[0].fetches.unchanged > 0).await;
 
-    let seen: Vec<(String, DebugValue)> = snapshotter
-        .snapshot()
-        .into_vec()
-        .into_iter()
-        .map(|(key, _, _, value)| (label(&key), value))
-        .collect();
+    let seen = read();
+    assert!(seen.iter().all(|(key, _)| !key.contains("hunter2")), "{seen:?}");
     let counter = |name: &str| match seen.iter().find(|(key, _)| key == name) {
         Some((_, DebugValue::Counter(count))) => *count,
         other => panic!("{name}: {other:?} in {seen:?}"),
     };
-    assert_eq!(counter("oauth2_requests_total outcome=accepted reason="), 6);
-    assert_eq!(counter("oauth2_requests_total outcome=public reason="), 1);
-    for reason in
-        ["keys_unavailable", "token_absent", "expired", "scope_insufficient", "key_unknown"]
-    {
-        assert_eq!(counter(&format!("oauth2_requests_total outcome=refused reason={reason}")), 1);
+    assert_eq!(counter("oauth2_requests_total outcome=accepted reason= provider=idp"), 7);
+    assert_eq!(counter("oauth2_requests_total outcome=public reason= provider="), 2);
+    for (reason, provider) in [
+        ("keys_unavailable", "idp"),
+        ("token_absent", ""),
+        ("expired", "idp"),
+        ("scope_insufficient", "idp"),
+        ("key_unknown", "idp"),
+        ("issuer_unknown", ""),
+    ] {
+        let labels = format!("outcome=refused reason={reason} provider={provider}");
+        assert_eq!(counter(&format!("oauth2_requests_total {labels}")), 1, "{labels}");
     }
-    assert_eq!(counter("oauth2_token_cache_lookups_total result=hit"), 2);
-    assert_eq!(counter("oauth2_token_cache_lookups_total result=miss"), 8);
+    assert_eq!(counter("oauth2_token_cache_lookups_total result=hit"), 3);
+    assert_eq!(counter("oauth2_token_cache_lookups_total result=miss"), 9);
     assert_eq!(counter("oauth2_key_lookups_total result=hit"), 5);
     assert_eq!(counter("oauth2_key_lookups_total result=missing"), 1);
     assert_eq!(counter("oauth2_key_lookups_total result=unknown"), 1);
-    assert!(counter("oauth2_key_fetches_total provider=idp outcome=fetched") >= 2);
-    assert!(counter("oauth2_key_fetches_total provider=idp outcome=failed") >= 1);
-    assert_eq!(counter("oauth2_key_fetches_total provider=idp outcome=unchanged"), 1);
-    let find = |name: &str| &seen.iter().find(|(key, _)| key == name).unwrap().1;
-    match find("oauth2_keys_fetched_timestamp_seconds provider=idp") {
-        DebugValue::Gauge(at) => assert!((at.0 - clock.unix_seconds() as f64).abs() < 2.0),
+    let labels = "provider=idp source=/jwks.json";
+    assert!(counter(&format!("oauth2_key_fetches_total {labels} outcome=fetched")) >= 2);
+    assert!(counter(&format!("oauth2_key_fetches_total {labels} outcome=failed")) >= 1);
+    assert_eq!(counter(&format!("oauth2_key_fetches_total {labels} outcome=unchanged")), 1);
+    let now = clock.unix_seconds() as f64;
+    let of_idp =
+        |seen: &[(String, DebugValue)], name: &str| gauge(seen, &format!("{name} {labels}"));
+    assert!((of_idp(&seen, "oauth2_keys_fetched_timestamp_seconds") - now).abs() < 2.0);
+    assert_eq!(of_idp(&seen, "oauth2_keys_usable"), 1.0);
+    assert!((of_idp(&seen, "oauth2_keys_stale_timestamp_seconds") - now - 86_400.0).abs() < 2.0);
+    match seen.iter().find(|(key, _)| *key == format!("oauth2_key_fetch_duration_seconds {labels}"))
+    {
+        Some((_, DebugValue::Histogram(durations))) => assert!(durations.len() >= 4),
         other => panic!("{other:?}"),
     }
-    match find("oauth2_key_fetch_duration_seconds provider=idp") {
-        DebugValue::Histogram(durations) => assert!(durations.len() >= 4),
-        other => panic!("{other:?}"),
-    }
+    // Past the stale window, the keys are not usable. Reading has reset the gauges too.
+    server.answer(Answer::json(&es256.jwk_set()));
+    oauth2.refresh_now().await.unwrap();
+    let stale_at = (clock.unix_seconds() + 24 * 3600) as f64;
+    server.answer(Answer::status(500));
+    clock.advance(Duration::from_secs(24 * 3600));
+    let stale = ["past their stale window", "provider=idp"];
+    until("the keys are stale", || !log::lines_with(&stale).is_empty()).await;
+    let seen = read();
+    assert_eq!(of_idp(&seen, "oauth2_keys_usable"), 0.0);
+    assert!((of_idp(&seen, "oauth2_keys_stale_timestamp_seconds") - stale_at).abs() < 2.0);
 }
