@@ -108,7 +108,7 @@ fn config_that_makes_a_list_of_every_text_is_understood() {
     let text = by_config(environment().try_parsing(true)).unwrap();
     let lists = by_config(environment().try_parsing(true).list_separator(",")).unwrap();
     assert_eq!(format!("{lists:?}"), format!("{text:?}"));
-    assert!(format!("{lists:?}").contains("Keys(https://tenant"), "{lists:?}");
+    assert!(format!("{lists:?}").contains("keys: [https://tenant"), "{lists:?}");
 }
 
 #[test]

@@ -73,10 +73,22 @@ struct Setup {
 
 impl Setup {
     fn new(name: &str, refresh: Option<Duration>) -> Self {
+        Self::start(name, refresh, None)
+    }
+
+    /// With a file that is there before the first fetch begins.
+    fn with(name: &str, refresh: Option<Duration>, text: &str) -> Self {
+        Self::start(name, refresh, Some(text))
+    }
+
+    fn start(name: &str, refresh: Option<Duration>, text: Option<&str>) -> Self {
         let directory =
             std::env::temp_dir().join(format!("oauth2-actix-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir(&directory).unwrap();
+        if let Some(text) = text {
+            fs::write(directory.join("keys.json"), text).unwrap();
+        }
         let clock = ManualClock::new();
         let mut provider = provider(ISSUER, Keys::file(directory.join("keys.json")));
         if let Some(refresh) = refresh {
@@ -89,12 +101,6 @@ impl Setup {
             .build()
             .unwrap();
         Self { directory, clock, oauth2 }
-    }
-
-    fn with(name: &str, refresh: Option<Duration>, text: &str) -> Self {
-        let setup = Self::new(name, refresh);
-        setup.replace(text);
-        setup
     }
 
     fn file(&self) -> PathBuf {
