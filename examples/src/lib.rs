@@ -1,5 +1,6 @@
-//! What the quickstart serves besides its own page. Each is an example of its own.
+//! What the quickstart serves besides its own page, each an example of its own, and what the programs share.
 
 pub mod chat;
 pub mod pages;
+pub mod program;
 pub mod single_page;

@@ -73,6 +73,10 @@
 //! - `metrics`: counters and timings on the facade of the [`metrics`](https://docs.rs/metrics) crate.
 //! - `testing`: keys, tokens, a small identity provider, for tests and development.
 //! - `vendored-openssl`: builds OpenSSL from source.
+//!
+//! # Pages
+//!
+//! [`_docs`] has the pages of the repository's `docs` folder: recipes, operations, WebSockets, CORS, …
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -142,9 +146,44 @@ mod websocket;
 #[cfg(feature = "websocket")]
 pub mod ws;
 
+/// The pages of the repository's `docs` folder. Only in the documentation.
+#[cfg(all(doc, not(doctest)))]
+#[allow(rustdoc::invalid_rust_codeblocks)] // Some code is shortened.
+pub mod _docs {
+    #[doc = include_str!("../docs/configuration.md")]
+    pub mod configuration {}
+
+    // The first definition of a link is the one that counts: here it leads to the page's module.
+    #[doc = "[macros.md]: crate::_docs::macros\n[websockets.md]: crate::_docs::websockets\n"]
+    #[doc = include_str!("../docs/cors.md")]
+    pub mod cors {}
+
+    #[doc = include_str!("../docs/macros.md")]
+    pub mod macros {}
+
+    #[doc = "[when-the-provider-fails.md]: crate::_docs::when_the_provider_fails\n"]
+    #[doc = "[recipes.md]: crate::_docs::recipes\n"]
+    #[doc = include_str!("../docs/operations.md")]
+    pub mod operations {}
+
+    #[doc = "[macros.md]: crate::_docs::macros\n"]
+    #[doc = "[when-the-provider-fails.md]: crate::_docs::when_the_provider_fails\n"]
+    #[doc = include_str!("../docs/recipes.md")]
+    pub mod recipes {}
+
+    #[doc = include_str!("../docs/security.md")]
+    pub mod security {}
+
+    #[doc = include_str!("../docs/websockets.md")]
+    pub mod websockets {}
+
+    #[doc = include_str!("../docs/when-the-provider-fails.md")]
+    pub mod when_the_provider_fails {}
+}
+
 /// README's programs compile.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;
 
 pub use crate::{

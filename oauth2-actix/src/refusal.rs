@@ -135,10 +135,11 @@ impl Policy {
                 target: "oauth2_actix",
                 "a request without a token for a #[public] route was refused, since the router did \
                  not take it there at once: a guarded scope fell through to a catch-all or default \
-                 service, or a middleware inside OAuth2 rewrites paths (NormalizePath) or waits \
+                 service, or a middleware inside OAuth2 rewrites paths (NormalizePath) or awaits \
                  before it calls on (from_fn, sessions) or answers itself (rate limits, demands). \
-                 Wrap such a middleware around the App after OAuth2, which puts it outside, or list \
-                 the path in public_paths (this is said once)"
+                 If that middleware needs no claims, wrap it around the App after OAuth2, which puts \
+                 it outside. If it needs claims, wrap it around the scope of the private routes \
+                 only, or make it an extractor. Or list the path in public_paths (this is said once)"
             );
         }
     }

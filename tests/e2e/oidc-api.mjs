@@ -64,7 +64,7 @@ function launch(oauth2, settings = {}) {
   const file = path.join(directory, `policy-${apis.length}.json`);
   writeFileSync(file, JSON.stringify({ oauth2, ...settings }));
   // Port 0: the system chooses, and the API prints which.
-  const child = spawn(BINARY, [file, "0"], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(BINARY, [file, "--port", "0"], { stdio: ["ignore", "pipe", "pipe"] });
   const api = { child, stdout: "", stderr: "", output: () => api.stdout + api.stderr };
   for (const name of ["stdout", "stderr"]) {
     child[name].setEncoding("utf8");

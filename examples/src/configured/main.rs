@@ -1,4 +1,5 @@
-//! An API whose policy stands in a JSON file: `cargo run --bin configured -- FILE [PORT]`.
+//! An API whose policy is a part of its settings, a JSON file:
+//! `cargo run --bin configured -- examples/settings.json`.
 
 use std::process::ExitCode;
 
@@ -9,6 +10,7 @@ use actix_web::{
     web,
 };
 use oauth2_actix::{Claims, OAuth2Builder, require_scope};
+use oauth2_actix_examples::program;
 use serde::Deserialize;
 
 /// The settings of the whole service, of which the policy is a part.
@@ -53,6 +55,8 @@ async fn ws(
     Ok(response)
 }
 
+const USAGE: &str = "usage: cargo run --bin configured -- FILE [--port PORT]";
+
 #[actix_web::main]
 async fn main() -> ExitCode {
     match run().await {
@@ -65,14 +69,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn std::error::Error>> {
-    tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
-        .with_writer(std::io::stderr)
-        .init();
-    let mut words = std::env::args().skip(1);
-    let file = words.next().ok_or("usage: configured FILE [PORT]")?;
-    let port: u16 = words.next().map_or(Ok(8080), |port| port.parse())?;
-    let text = std::fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
+    program::start_log()?;
+    let (port, files) = program::port_and_rest(std::env::args().skip(1))
+        .map_err(|error| format!("{error}; {USAGE}"))?;
+    let [file] = files.as_slice() else { return Err(USAGE.into()) };
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
     let settings: Settings =
         serde_json::from_str(&text).map_err(|error| format!("{file}: {error}"))?;
     let oauth2 = settings.oauth2.build().map_err(|error| format!("{file}: {error}"))?;
@@ -86,7 +87,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
             .service(orders)
             .service(ws)
     })
-    .bind(("127.0.0.1", port))?;
+    .bind(("127.0.0.1", port))
+    .map_err(|error| format!("port {port}: {error}"))?;
     for address in server.addrs() {
         println!("listening on http://{address}");
     }
@@ -105,5 +107,37 @@ fn cors(origin: Option<&str>) -> Cors {
     match origin {
         Some(origin) => cors.allowed_origin(origin),
         None => cors,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Settings;
+
+    const SETTINGS: &str = include_str!("../../settings.json");
+
+    #[test]
+    fn settings_file_is_accepted() {
+        let settings: Settings = serde_json::from_str(SETTINGS).expect("valid settings");
+        settings.oauth2.build().expect("a valid policy");
+        assert!(settings.allowed_origin.is_some());
+    }
+
+    #[test]
+    fn settings_of_the_deployment_files_are_accepted() {
+        let (_, manifest) = include_str!("../../../deploy/kubernetes.yaml")
+            .split_once("settings.json: |\n")
+            .expect("settings in the manifest");
+        let (in_manifest, _) = manifest.split_once("---\n").expect("another document");
+        for text in [in_manifest, include_str!("../../../deploy/keycloak/settings.json")] {
+            let settings: Settings = serde_json::from_str(text).expect("valid settings");
+            settings.oauth2.build().expect("a valid policy");
+        }
+    }
+
+    #[test]
+    fn settings_file_is_that_of_the_readme() {
+        let readme = include_str!("../../../README.md");
+        assert!(readme.contains(&format!("```json\n{SETTINGS}```\n")));
     }
 }

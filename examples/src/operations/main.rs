@@ -1,17 +1,24 @@
-//! What an operator needs: a start that fails early, health routes, the state of all keys, a refresh by
-//! hand, and tenants that come and go: `cargo run --bin operations`. No network.
+//! What an operator needs: a start that fails early, health routes, the state of all keys as JSON and on
+//! a page, a refresh by hand, and tenants that come and go: `cargo run --bin operations`. No network.
 
-use std::{collections::HashMap, error::Error, process::ExitCode, time::Duration};
+use std::{
+    collections::HashMap, error::Error, io, net::TcpListener, process::ExitCode, time::Duration,
+};
 
-use actix_web::{App, HttpResponse, HttpServer, get, post, web};
+use actix_cors::Cors;
+use actix_web::{App, HttpResponse, HttpServer, get, http::header::AUTHORIZATION, post, web};
 use oauth2_actix::{
     Claims, Keys, OAuth2, Provider, Tenant, TenantLookup, Tenants, public, require,
     testing::IdentityProvider,
 };
+use oauth2_actix_examples::{pages::Issuer, program};
 use serde_json::json;
+
+mod page;
 
 const AUDIENCE: &str = "operations-api";
 const OWN: &str = "own";
+const USAGE: &str = "usage: cargo run --bin operations -- [--port PORT]";
 
 /// The process runs: for a liveness probe. Says nothing of providers, whose outage no restart mends.
 #[public]
@@ -83,14 +90,15 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
-        .with_writer(std::io::stderr)
-        .init();
-    let port: u16 = std::env::args().nth(1).map_or(Ok(8080), |port| port.parse())?;
+    program::start_log()?;
+    let (port, rest) = program::port_and_rest(std::env::args().skip(1))
+        .map_err(|error| format!("{error}; {USAGE}"))?;
+    if let Some(argument) = rest.first() {
+        return Err(format!("unexpected argument {argument:?}; {USAGE}").into());
+    }
 
     // Our own identity provider, and that of a customer.
-    let own = IdentityProvider::start(AUDIENCE)?;
+    let own = start_own_provider()?;
     let customer = IdentityProvider::start(AUDIENCE)?;
     let customers = Customers(HashMap::from([(customer.issuer().to_owned(), "acme")]));
 
@@ -108,10 +116,13 @@ async fn run() -> Result<(), Box<dyn Error>> {
     oauth2.warm_up().await?;
 
     let state = web::Data::new(oauth2.clone());
+    let issuer = web::Data::new(Issuer(own.issuer().to_owned()));
     let server = HttpServer::new(move || {
         App::new()
             .wrap(oauth2.clone())
             .app_data(state.clone())
+            .app_data(issuer.clone())
+            .configure(page::configure)
             .service(live)
             .service(ready)
             .service(status)
@@ -119,12 +130,29 @@ async fn run() -> Result<(), Box<dyn Error>> {
             .service(me)
     })
     .workers(2)
-    .bind(("127.0.0.1", port))?;
+    .bind(("127.0.0.1", port))
+    .map_err(|error| format!("port {port}: {error}"))?;
     for address in server.addrs() {
         print_lines(&format!("http://{address}"), own.issuer(), customer.issuer());
     }
     server.run().await?;
     Ok(())
+}
+
+/// Serves it on a free port, with CORS: the status page asks it for a token.
+fn start_own_provider() -> io::Result<IdentityProvider> {
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let provider = IdentityProvider::new(&format!("http://{}", listener.local_addr()?), AUDIENCE);
+    let served = provider.clone();
+    let app = move || {
+        let cors = Cors::default()
+            .allowed_origin_fn(|origin, _| origin.as_bytes().starts_with(b"http://127.0.0.1:"))
+            .allowed_methods(["POST"])
+            .allowed_header(AUTHORIZATION);
+        App::new().wrap(cors).configure(|config| served.configure(config))
+    };
+    actix_web::rt::spawn(HttpServer::new(app).workers(1).listen(listener)?.run());
+    Ok(provider)
 }
 
 fn print_lines(api: &str, own: &str, customer: &str) {
@@ -136,6 +164,12 @@ fn print_lines(api: &str, own: &str, customer: &str) {
     };
     println!(
         r#"
+The state of all keys, on a page:
+
+    {api}/
+
+or paste these lines:
+
 TOKEN={}
 ACME={}
 

@@ -19,7 +19,7 @@ use oauth2_actix::{
 use oauth2_actix_examples::{
     chat::{self, Rooms},
     pages::Issuer,
-    single_page,
+    program, single_page,
 };
 
 mod page;
@@ -87,7 +87,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
+        .with_env_filter(program::log_filter()?)
         .without_time()
         .with_ansi(io::stdout().is_terminal())
         .init();

@@ -1,0 +1,31 @@
+//! The code of `docs/recipes.md`, with a test for each recipe and one that compares the page with this source;
+//! and tests of what `docs/operations.md` and `deploy` name.
+
+#[cfg(test)]
+mod development;
+#[cfg(test)]
+mod downstream;
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
+mod extractor;
+#[cfg(test)]
+mod handlers;
+#[cfg(test)]
+mod kit;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod operations;
+#[cfg(test)]
+mod page;
+#[cfg(test)]
+mod sessions;
+#[cfg(test)]
+mod spans;
+#[cfg(test)]
+mod text_claims;
+#[cfg(test)]
+mod users;
