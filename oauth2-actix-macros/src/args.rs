@@ -210,11 +210,14 @@ fn read_each<T>(
     items: Punctuated<Expr, Token![,]>,
     read: impl Fn(Expr) -> Result<T>,
 ) -> Result<Vec<T>> {
-    items.into_iter().map(read).fold(Ok(Vec::new()), |values, value| {
-        let (mut values, value) = both(values, value)?;
-        values.push(value);
-        Ok(values)
-    })
+    let mut all = Ok(Vec::new());
+    for item in items {
+        all = both(all, read(item)).map(|(mut values, value)| {
+            values.push(value);
+            values
+        });
+    }
+    all
 }
 
 /// Both results, or the errors of both.
