@@ -102,7 +102,7 @@ fn foreign_attributes_end(attributes: &[Attribute]) -> Option<usize> {
 fn watched(function: &ItemFn) -> ItemFn {
     let mut function = function.clone();
     for attribute in &mut function.attrs {
-        if routes(std::slice::from_ref(attribute)).is_empty() {
+        if route(attribute).is_none() {
             continue;
         }
         let Meta::List(list) = &mut attribute.meta else { continue };

@@ -381,9 +381,8 @@ impl OAuth2Builder {
             let problem = "at least one provider is required";
             faults.push(BuildError::of_policy(PROVIDERS, problem).of_kind(BuildErrorKind::Missing));
         }
-        telemetry::describe();
-        key_thread::warn_on_worker();
         faults.push_all(self.faults());
+        telemetry::describe();
         let defaults = self.defaults(&mut faults);
         let verified = faults.take(self.token_cache.unwrap_or_else(TokenCache::by_default).build());
         if self.tenants.is_some() {
@@ -393,6 +392,7 @@ impl OAuth2Builder {
         faults.into_result()?;
         let public = self.public().unwrap_or_default();
 
+        key_thread::warn_on_worker();
         let has_remote = providers.iter().any(|provider| provider.remotes().next().is_some());
         let keys = if has_remote || self.tenants.is_some() {
             let names = self.providers.iter().map(|(name, _)| name.clone()).collect();
@@ -404,10 +404,10 @@ impl OAuth2Builder {
         } else {
             None
         };
-        startup::log(&self.providers, &self.public_paths, self.tenants.is_some());
         if let Some(keys) = &keys {
             providers.iter().for_each(|provider| keys.start_fetching(provider));
         }
+        startup::log(&self.providers, &self.public_paths, self.tenants.is_some());
         Ok(OAuth2(Arc::new(Policy {
             providers,
             issuers: in_order(&by_issuer),

@@ -19,6 +19,7 @@ use crate::{
     Algorithm, BuildError, BuildErrorKind, CryptoLibrary, Keys, MissingToken, OAuth2Builder,
     Provider, TokenCache,
     build_error::{Faults, PROVIDERS},
+    keys::is_list_of_sources,
     token_places::{CookieToken, TokenRequests},
 };
 
@@ -302,9 +303,9 @@ impl Input<'_> {
     }
 
     fn keys(mut self) -> Result<Keys, BuildError> {
-        let provider = self.provider;
         from_variables(&mut self);
-        Keys::read(self.value).map_err(|problem| BuildError::new(provider, self.field, problem))
+        let (provider, field) = (self.provider, self.field);
+        Keys::read(self.value).map_err(|problem| BuildError::new(provider, field, problem))
     }
 }
 
@@ -317,12 +318,12 @@ fn from_variables(input: &mut Input<'_>) {
         input.value = Value::String(std::mem::take(text));
     }
     if let Value::String(text) = &input.value
-        && text.trim_start().starts_with('{')
-        && let Ok(Tree { value: Value::Object(members), duplicates }) = Tree::from_json(text)
+        && text.trim_start().starts_with(['{', '['])
+        && let Ok(Tree { value, duplicates }) = Tree::from_json(text)
         && duplicates.is_empty()
-        && KEY_SOURCES.iter().any(|name| members.contains_key(*name))
+        && (is_list_of_sources(&value) || KEY_SOURCES.iter().any(|name| value.get(*name).is_some()))
     {
-        input.value = Value::Object(members);
+        input.value = value;
     }
     if let Value::Object(members) = &mut input.value
         && KEY_SOURCES.iter().any(|name| members.get(*name).is_some_and(|source| !source.is_null()))

@@ -193,7 +193,7 @@ impl OAuth2Builder {
                 Clients::ready_made(client.clone())
             }
         };
-        let snapshots = self.key_snapshot.as_ref().and_then(|directory| {
+        let snapshots = self.key_snapshot.as_deref().and_then(|directory| {
             let opened = SnapshotDirectory::open(directory, &self.clock);
             faults.take(opened.map_err(|problem| BuildError::of_policy("key_snapshot", problem)))
         });

@@ -348,6 +348,11 @@ impl Keys {
     }
 }
 
+/// Whether this is a list of sources of keys, and not a list of keys.
+pub(crate) fn is_list_of_sources(value: &Value) -> bool {
+    value.as_array().is_some_and(|items| items.iter().any(is_source))
+}
+
 /// Whether an item of a list is a source of keys, and not a key.
 fn is_source(item: &Value) -> bool {
     match item {

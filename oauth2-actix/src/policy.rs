@@ -270,11 +270,12 @@ impl Policy {
                 continue;
             }
             match self.ask_provider(provider, jws, signed, &mut wanted) {
-                Verdict::Verified(generation) => {
+                None => {}
+                Some(Verdict::Verified(generation)) => {
                     let provider = Arc::clone(provider);
                     return Ok(Asked::Accepted(Grounds { provider, generation, lifetime }));
                 }
-                found => refuse(found.into()),
+                Some(found) => refuse(found.into()),
             }
         }
         // Without a verdict, keys are waited for, and what they say ranks higher than this.
@@ -282,16 +283,17 @@ impl Policy {
         Ok(Asked::Undecided { wanted, verdict })
     }
 
-    /// Asks the keys in memory of each source of a provider. Adds those that must be waited for.
+    /// Asks the keys in memory of each source of a provider. Adds those that must be waited for. None: no
+    /// source has any keys.
     fn ask_provider(
         &self,
         provider: &Arc<ProviderPolicy>,
         jws: &UnverifiedJws,
         signed: &[u8],
         wanted: &mut Vec<Wanted>,
-    ) -> Verdict {
+    ) -> Option<Verdict> {
         let (header, before) = (&jws.header, wanted.len());
-        let mut verdict = Verdict::KeyUnknown { tried: false };
+        let mut verdict = None;
         let mut want = |remote: &Arc<RemoteKeys>, cause| {
             let (provider, remote) = (Arc::clone(provider), Arc::clone(remote));
             wanted.push(Wanted { provider, remote, cause });
@@ -310,10 +312,8 @@ impl Policy {
                             && remote.looks_for_unknown_keys()
                         {
                             telemetry::keys_looked_up("unknown");
-                            want(
-                                remote,
-                                remote.unknown(header.kid.as_deref(), (signed, &jws.signature)),
-                            );
+                            let token = (signed, &*jws.signature);
+                            want(remote, remote.unknown(header.kid.as_deref(), token));
                         } else {
                             telemetry::keys_looked_up("hit");
                         }
@@ -321,29 +321,23 @@ impl Policy {
                     }
                     _ => {
                         telemetry::keys_looked_up("missing");
-                        want(
-                            remote,
-                            match remote.timing.refresh {
-                                Refresh::Always => Cause::Fresh,
-                                _ => Cause::Missing,
-                            },
-                        );
+                        let is_per_request = remote.timing.refresh == Refresh::Always;
+                        want(remote, if is_per_request { Cause::Fresh } else { Cause::Missing });
                         continue;
                     }
                 },
             };
             match (found, verdict) {
-                (Verdict::Verified(_), _) => return found,
+                (Verdict::Verified(_), _) => return Some(found),
                 // The more telling one.
-                (Verdict::SignatureInvalid, _) | (_, Verdict::KeyUnknown { tried: false }) => {
-                    verdict = found;
-                }
+                (Verdict::SignatureInvalid, _)
+                | (_, None | Some(Verdict::KeyUnknown { tried: false })) => verdict = Some(found),
                 _ => {}
             }
         }
-        if verdict == Verdict::SignatureInvalid {
-            // Another source has the key that the token names, so it is not unknown: a bad signature
-            // causes no fetch.
+        if verdict == Some(Verdict::SignatureInvalid) {
+            // A source has the key that the token names, so it is not unknown: a bad signature causes no
+            // fetch at the others.
             let mut index = 0;
             wanted.retain(|wanted| {
                 index += 1;

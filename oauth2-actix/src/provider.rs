@@ -159,8 +159,8 @@ impl Provider {
     /// asymmetric ones.
     ///
     /// HMAC works only if it is named here and the secret is given inline, at least as long as the
-    /// hash ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)). Beside keys that
-    /// are fetched, name their algorithms too: those keys are never used with HMAC. `build()` fails
+    /// hash ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)). Beside keys that are
+    /// fetched, name their algorithms too: those keys are never used with HMAC. `build()` fails
     /// if a name is not that of an [`Algorithm`].
     ///
     /// ```
@@ -294,18 +294,13 @@ impl Provider {
                 } else if value.trim() != value || value.contains(char::is_control) {
                     let problem = "must not have white space around it or control characters";
                     fault(field, Invalid, problem);
-                }
-                if value == "*" || value.contains("*.") {
+                } else if value == "*" || value.contains("*.") {
                     let problem = "there is no wildcard: name each value as tokens have it";
                     fault(field, Invalid, problem);
-                }
-                if field == "issuer" && value.contains(['{', '}']) {
-                    fault(
-                        field,
-                        Invalid,
-                        "a placeholder in braces is compared as text and never matches: name one \
-                         tenant's issuer, or look issuers up with `Tenants`",
-                    );
+                } else if field == "issuer" && value.contains(['{', '}']) {
+                    let problem = "has a placeholder in braces, but is compared with the token's `iss` as \
+                                   it is: name the issuer of one tenant, or look up issuers with Tenants";
+                    fault(field, Invalid, problem);
                 }
             }
         }

@@ -81,8 +81,8 @@ impl Defaults {
 }
 
 impl ProviderPolicy {
-    /// Checks the keys of a provider that is known from the start, and reads its snapshots: the
-    /// builder has checked all else. Nothing is fetched yet.
+    /// Checks the keys of a provider that is known from the start: the builder has checked all else.
+    /// Reads its snapshots. Nothing is fetched yet.
     pub(crate) fn new(
         name: &str,
         provider: &Provider,
@@ -143,7 +143,8 @@ impl ProviderPolicy {
         }
         if sources.len() > MAX_SOURCES {
             let count = sources.len();
-            return Err(fault(&format_args!("there are {count} sources, more than {MAX_SOURCES}")));
+            let problem = format_args!("there are {count} sources, more than {MAX_SOURCES}");
+            return Err(fault(&problem).of_kind(BuildErrorKind::OutOfRange));
         }
         let name: Arc<str> = name.into();
         let allowed = Allowed::check(&name, provider)?;
@@ -164,10 +165,8 @@ impl ProviderPolicy {
         let fetched = KeyPolicy { allowed: allowed.fetched, origin: Origin::Fetched, crypto };
         for (index, source) in sources.iter().enumerate() {
             if sources[..index].contains(source) {
-                return Err(fault(&format_args!(
-                    "the source {:?} stands there twice",
-                    source.form
-                )));
+                let problem = format_args!("the source {:?} is there twice", source.form);
+                return Err(fault(&problem).of_kind(BuildErrorKind::Duplicate));
             }
             let keys = match &source.form {
                 Form::Inline(_) if source.bearer_token_file.is_some() => {
@@ -189,8 +188,9 @@ impl ProviderPolicy {
             return Err(BuildError::of_provider(
                 &policy.name,
                 "key_refresh_minutes",
-                "its keys are given inline, so there is nothing to refresh",
-            ));
+                "the keys are given inline, so there is nothing to refresh",
+            )
+            .of_kind(BuildErrorKind::Conflict));
         }
         policy.set_initial_keys(provider, fetched, defaults, &warnings)?;
         Ok(policy)
@@ -273,6 +273,10 @@ impl ProviderPolicy {
         let fault = |problem: &dyn fmt::Display| {
             Err(BuildError::of_provider(&self.name, "initial_keys", problem))
         };
+        let conflict = |problem: &str| {
+            let error = BuildError::of_provider(&self.name, "initial_keys", problem);
+            Err(error.of_kind(BuildErrorKind::Conflict))
+        };
         let [keys::Source { form: Form::Inline(document), bearer_token_file: None }] =
             initial.as_slice()
         else {
@@ -281,11 +285,11 @@ impl ProviderPolicy {
             );
         };
         if self.remotes().next().is_none() {
-            return fault(&"all keys are given inline, so there is nothing to wait for");
+            return conflict("all keys are given inline, so there is nothing to wait for");
         }
         if self.remotes().any(|remote| remote.is_always_fetched()) {
-            return fault(
-                &"with a refresh of 0, every request fetches keys, so they are never used",
+            return conflict(
+                "with a refresh of 0 every request fetches keys, so they are never used",
             );
         }
         let keys = match parse_inline(document, &self.name, policy, warnings) {
@@ -394,12 +398,14 @@ impl Allowed {
         let (hmac, fetched): (Vec<_>, Vec<_>) =
             inline.iter().partition(|algorithm| algorithm.is_symmetric());
         let is_inline = |source: &keys::Source| matches!(source.form, Form::Inline(_));
-        let fault =
-            |problem: &dyn fmt::Display| Err(BuildError::of_provider(name, "algorithms", problem));
+        let fault = |problem: &dyn fmt::Display| {
+            let error = BuildError::of_provider(name, "algorithms", problem);
+            Err(error.of_kind(BuildErrorKind::Conflict))
+        };
         match hmac.first() {
-            Some(hmac) if !provider.keys.iter().any(is_inline) => fault(&format_args!(
-                "{hmac} needs an inline secret, and all keys come from elsewhere"
-            )),
+            Some(hmac) if !provider.keys.iter().any(is_inline) => {
+                fault(&format_args!("{hmac} needs an inline secret, not keys from elsewhere"))
+            }
             Some(_) if fetched.is_empty() && !provider.keys.iter().all(is_inline) => fault(
                 &"only HMAC is named, and fetched keys are never used with it: name their algorithms \
                   too",

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use actix_web::{
-    HttpMessage, HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse,
     dev::RequestHead,
     error::InternalError,
     http::{
@@ -16,7 +16,6 @@ use actix_web::{
 use crate::{
     MissingToken,
     challenge::Challenge,
-    claims::Claims,
     error::{Error, ErrorKind, whole_seconds},
     policy::Policy,
     telemetry,
@@ -102,7 +101,7 @@ impl Policy {
     }
 
     fn answer(&self, facts: &Facts, request: Option<&HttpRequest>, error: &Error) -> HttpResponse {
-        telemetry::request_refused(error, provider_of(error, request));
+        telemetry::request_refused(error);
         facts.log(error);
         if let Some(mut response) = facts.close(error) {
             response.extensions_mut().insert(error.clone());
@@ -158,18 +157,6 @@ impl Policy {
             );
         }
     }
-}
-
-/// The provider that a refusal is about: of the token that was refused, or of the one whose claims were
-/// not enough.
-fn provider_of(error: &Error, request: Option<&HttpRequest>) -> Option<String> {
-    if cfg!(not(feature = "metrics")) {
-        return None;
-    }
-    error.provider().map(str::to_owned).or_else(|| {
-        let extensions = request?.extensions();
-        Some(extensions.get::<Claims>()?.provider().to_owned())
-    })
 }
 
 /// Status, challenge and body, without regard to any request.

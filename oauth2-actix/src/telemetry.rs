@@ -84,15 +84,15 @@ impl Passed {
     }
 }
 
-pub(crate) fn request_refused(why: &Error, provider: Option<String>) {
+pub(crate) fn request_refused(why: &Error) {
     #[cfg(feature = "metrics")]
     metrics::counter!(
         REQUESTS, "outcome" => "refused", "reason" => why.reason(),
-        "provider" => provider.unwrap_or_default()
+        "provider" => why.provider().unwrap_or_default().to_owned()
     )
     .increment(1);
     #[cfg(not(feature = "metrics"))]
-    let _ = (why, provider);
+    let _ = why;
 }
 
 /// Whether a token was remembered, and still good.

@@ -61,11 +61,7 @@ fn settings_of_a_provider() -> Vec<(&'static str, Value, Provider)> {
         ("audience", json!(["a", "b"]), provider().audiences(["a", "b"])),
         ("audience_claim", json!("client_id"), provider().audience_claim("client_id")),
         ("keys", json!({"discover": true}), provider().keys(Keys::discover())),
-        (
-            "initial_keys",
-            json!("-----BEGIN PUBLIC KEY-----"),
-            provider().initial_keys("-----BEGIN PUBLIC KEY-----"),
-        ),
+        ("initial_keys", json!({"keys": []}), provider().initial_keys(json!({"keys": []}))),
         ("algorithms", json!(["RS256"]), provider().algorithms([Algorithm::RS256])),
         ("require_at_jwt", json!(true), provider().require_at_jwt(true)),
         ("key_refresh_minutes", json!(0.5), provider().key_refresh(seconds(30))),
@@ -202,7 +198,10 @@ fn unknown_setting_suggests_what_was_meant() {
 
 #[test]
 fn text_of_a_variable_is_understood_as_a_source_of_keys() {
-    let keys = |value: Value| Provider::try_from(json!({"keys": value})).expect("keys").keys;
+    let keys = |value: Value| {
+        let provider = Provider::try_from(json!({"keys": value})).expect("keys");
+        Some(Keys(provider.keys))
+    };
     for value in [
         json!({"discover": true}),
         json!({"discover": "true"}),
@@ -210,12 +209,19 @@ fn text_of_a_variable_is_understood_as_a_source_of_keys() {
         json!({"discover": true, "file": null}),
         json!(r#"{"discover": true}"#),
     ] {
-        assert_eq!(keys(value.clone()), Keys::discover().0, "{value}");
+        assert_eq!(keys(value.clone()), Some(Keys::discover()), "{value}");
     }
-    assert_eq!(keys(json!(r#"{"file": "/k"}"#)), Keys::file("/k").0);
+    assert_eq!(keys(json!(r#"{"file": "/k"}"#)), Some(Keys::file("/k")));
+    let sources = json!(["https://idp.example/jwks", {"file": "/k"}, {"inline": "x"}]);
+    let expected =
+        Keys::from([Keys::url("https://idp.example/jwks"), Keys::file("/k"), Keys::inline("x")]);
+    assert_eq!(keys(sources.clone()), Some(expected.clone()));
+    assert_eq!(keys(json!(sources.to_string())), Some(expected));
+    let initial = Provider::try_from(json!({"initial_keys": "[]"})).expect("initial keys");
+    assert_eq!(initial.initial_keys, Some(Keys::inline("[]")));
     // Key documents stay as they are.
     let document = SigningKey::generate(Algorithm::ES256, "1").jwk_set();
-    assert_eq!(keys(json!(document.to_string())), Keys::from(document.to_string()).0);
+    assert_eq!(keys(json!(document.to_string())), Some(Keys::from(document.to_string())));
     for value in [json!({"discover": "yes"}), json!({"discover": false}), json!(7)] {
         let error = Provider::try_from(json!({"keys": value})).expect_err("no keys");
         assert_eq!((error.provider(), error.field()), (None, "keys"));

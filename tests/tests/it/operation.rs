@@ -288,7 +288,7 @@ fn asking_whether_it_is_ready_starts_the_first_fetch_until_it_succeeds() {
         .unwrap();
     assert!(!oauth2.is_ready());
     server.wait_for_requests(1);
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     while status(&oauth2).fetches.failed < 1 {
         assert!(Instant::now() < deadline);
         std::thread::yield_now();
