@@ -10,13 +10,13 @@ use crate::{KeySource, key_source::AnySource};
 /// the keys themselves.
 ///
 /// [`Keys::discover`] asks the issuer. Text is a URL if it begins with `https://` or `http://`, and otherwise the keys: a JWK set, a
-/// single JWK or a list of them (RFC 7517), a PEM public key or certificate, or a JSON object that
+/// single JWK or a list of JWKs or PEM texts (RFC 7517), a PEM public key or certificate, or a JSON object that
 /// maps key ids to PEM, the form of Firebase. What a URL returns may have any of these forms too.
 ///
 /// Keys without an id (PEM, certificates, a JWK without `kid`) fit any token. Of a certificate only
 /// the key is used: neither its dates nor its chain are checked. A key that is unusable (RSA below
-/// 2048 bits, a point off its curve, `use: enc`, a private key, …) is passed over with a warning
-/// in the log. HMAC secrets are used only inline and with [`Provider::algorithms`] naming HMAC.
+/// 2048 bits, a point off its curve, a private key, …) is named in the log with a warning, and one for encryption
+/// at debug. HMAC secrets are used only inline and with [`Provider::algorithms`] naming HMAC.
 ///
 /// ```
 /// use oauth2_actix::Keys;

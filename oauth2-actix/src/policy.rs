@@ -20,7 +20,7 @@ use crate::{
     error::{Error, ErrorKind},
     jws::UnverifiedJws,
     key_engine::EngineHandle,
-    key_set::{Generation, KeySet, Verdict},
+    key_set::{Generation, KeySet, Tried, Verdict},
     key_thread::KeyThread,
     object::Object,
     provider_policy::{ProviderKeys, ProviderPolicy},
@@ -115,7 +115,7 @@ impl Policy {
     }
 
     /// Decides on a token with the keys at hand. Synchronous, and bounded in work by the length
-    /// of the token and four signature checks for each provider of its issuer and audience.
+    /// of the token and 16 signature checks for each provider of its issuer and audience.
     pub(crate) fn decide(&self, credentials: &Credentials<'_>) -> Decision {
         match self.recall(credentials.as_bytes()) {
             Some(claims) => Decision::Accepted(claims),
@@ -388,7 +388,7 @@ impl Pending {
         let found = match provider.remote() {
             Some(remote) => self.ask_again(engine, remote, *cause).await,
             // Never: only providers whose keys are fetched are waited for.
-            None => Ok(Verdict::KeyUnknown { tried: false }),
+            None => Ok(Verdict::KeyUnknown(Tried::default())),
         };
         (provider, found)
     }
@@ -419,7 +419,7 @@ impl Pending {
                 // Between our look at the keys and now, others' fetch may have brought new ones.
                 Waited::CoolingDown => match remote.snapshot() {
                     Some(snapshot) => return Ok(self.verify(&snapshot)),
-                    None => return Ok(Verdict::KeyUnknown { tried: false }),
+                    None => return Ok(Verdict::KeyUnknown(Tried::default())),
                 },
             };
             let found = self.verify(&snapshot);
@@ -444,7 +444,8 @@ fn more_telling(one: Error, other: Error) -> Error {
     fn rank(error: &Error) -> u8 {
         match error.kind() {
             // Whatever else is wrong, these keys might have accepted the token.
-            ErrorKind::KeysUnavailable { .. } => 3,
+            ErrorKind::KeysUnavailable { .. } => 4,
+            ErrorKind::KeysUntried { .. } => 3,
             ErrorKind::SignatureInvalid => 2,
             ErrorKind::KeyUnknown | ErrorKind::TypeNotAllowed => 1,
             _ => 0,
@@ -457,11 +458,17 @@ impl From<Verdict> for Error {
     fn from(verdict: Verdict) -> Self {
         match verdict {
             Verdict::AlgorithmNotAllowed => ErrorKind::AlgorithmNotAllowed,
-            Verdict::KeyUnknown { tried: false } => ErrorKind::KeyUnknown,
+            Verdict::KeyUnknown(Tried { tried: 0, .. }) => ErrorKind::KeyUnknown,
+            Verdict::KeyUnknown(Tried { tried, fitting })
+            | Verdict::SignatureInvalid(Tried { tried, fitting })
+                if tried < fitting =>
+            {
+                ErrorKind::KeysUntried { tried, fitting }
+            }
             // Never reached for a verified token; a refusal whatever happens.
-            Verdict::KeyUnknown { tried: true }
-            | Verdict::SignatureInvalid
-            | Verdict::Verified(_) => ErrorKind::SignatureInvalid,
+            Verdict::KeyUnknown(_) | Verdict::SignatureInvalid(_) | Verdict::Verified(_) => {
+                ErrorKind::SignatureInvalid
+            }
         }
         .into()
     }

@@ -8,7 +8,7 @@ use crate::{
     clock::Clock,
     discovery::Issuer,
     http_client::Clients,
-    jwk::{KeyPolicy, Origin},
+    jwk::{Budget, KeyPolicy, Origin},
     key_form::{KeyDocument, Skipped},
     key_set::{Generation, KeySet},
     key_source::KeyFile,
@@ -104,7 +104,11 @@ impl ProviderPolicy {
         provider.check(name)?;
         let fault = |problem: &dyn fmt::Display| BuildError::of_provider(name, "keys", problem);
         let algorithms = provider.algorithm_set();
-        let crypto = defaults.crypto;
+        let budget = if is_tenant { Budget::Tenant } else { Budget::Provider };
+        let key_policy = |origin| {
+            let (allowed, crypto) = (algorithms, defaults.crypto);
+            KeyPolicy { allowed, origin, crypto, spiffe: false, budget }
+        };
         let Some(Keys(form)) = &provider.keys else { return Err(fault(&"they are missing")) };
         let keys = match form {
             Form::Inline(document) => {
@@ -115,7 +119,7 @@ impl ProviderPolicy {
                         "its keys are given inline, so there is nothing to refresh",
                     ));
                 }
-                let policy = KeyPolicy { allowed: algorithms, origin: Origin::Inline, crypto };
+                let policy = key_policy(Origin::Inline);
                 let KeyDocument { keys, skipped } =
                     KeyDocument::parse(document.as_bytes(), policy).map_err(|e| fault(&e))?;
                 Skipped::log(&skipped, name, &warnings.skipped);
@@ -130,7 +134,7 @@ impl ProviderPolicy {
                     ));
                 }
                 let source = source(form, provider).map_err(|problem| fault(&problem))?;
-                let policy = KeyPolicy { allowed: algorithms, origin: Origin::Fetched, crypto };
+                let policy = key_policy(Origin::Fetched);
                 let timing = timing(name, provider, defaults)?;
                 // Not at the first request: what is wrong with a client is seen at once.
                 let asked = match &source {
