@@ -10,7 +10,7 @@ use crate::{
     challenge::Challenge,
     discovery::Issuer,
     json,
-    jwk::{Key, KeyPolicy, Origin},
+    jwk::{Budget, Key, KeyPolicy, Origin},
     jws::UnverifiedJws,
     key_form::KeyDocument,
     key_set::Verdict,
@@ -51,8 +51,11 @@ pub fn key_document(document: &[u8], inline: bool, token: &str) -> Option<Vec<Ke
     } else {
         (AlgorithmSet::asymmetric(), Origin::Fetched)
     };
-    let [document, other] = [CryptoLibrary::AwsLc, CryptoLibrary::OpenSsl]
-        .map(|crypto| KeyDocument::parse(document, KeyPolicy { allowed, origin, crypto }).ok());
+    let [document, other] = [CryptoLibrary::AwsLc, CryptoLibrary::OpenSsl].map(|crypto| {
+        let budget = Budget::Provider;
+        let policy = KeyPolicy { allowed, origin, crypto, spiffe: false, budget };
+        KeyDocument::parse(document, policy).ok()
+    });
     assert_eq!(document.is_some(), other.is_some(), "of one library alone");
     let (document, other) = (document?, other?);
     assert!(document.keys.is_same_as(&other.keys), "{document:?} and {other:?}");
@@ -82,8 +85,11 @@ impl BothLibraries {
     pub fn new(jwk: &Map<String, Value>, algorithm: Algorithm) -> Option<Self> {
         let allowed = AlgorithmSet::from_iter([algorithm]);
         let origin = Origin::Inline;
-        let [aws_lc, openssl] = [CryptoLibrary::AwsLc, CryptoLibrary::OpenSsl]
-            .map(|crypto| Key::from_jwk(jwk, KeyPolicy { allowed, origin, crypto }).ok());
+        let [aws_lc, openssl] = [CryptoLibrary::AwsLc, CryptoLibrary::OpenSsl].map(|crypto| {
+            let budget = Budget::Provider;
+            let policy = KeyPolicy { allowed, origin, crypto, spiffe: false, budget };
+            Key::from_jwk(jwk, policy).ok()
+        });
         assert_eq!(aws_lc.is_some(), openssl.is_some(), "of one library alone");
         Some(Self { algorithm, aws_lc: aws_lc?, openssl: openssl? })
     }

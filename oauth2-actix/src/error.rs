@@ -110,6 +110,7 @@ impl Error {
             Kind::IssuerUnknown { .. } => "issuer_unknown",
             Kind::KeyUnknown => "key_unknown",
             Kind::KeysUnavailable { .. } => "keys_unavailable",
+            Kind::KeysUntried { .. } => "keys_untried",
             Kind::NotConfigured => "not_configured",
             Kind::NotYetValid { .. } => "not_yet_valid",
             Kind::RequestMalformed { .. } => "request_malformed",
@@ -191,7 +192,10 @@ impl Error {
                 "The token is not meant for this resource.",
                 (POLICY, "invalid token"),
             ),
-            Kind::AlgorithmNotAllowed | Kind::KeyUnknown | Kind::SignatureInvalid => {
+            Kind::AlgorithmNotAllowed
+            | Kind::KeyUnknown
+            | Kind::KeysUntried { .. }
+            | Kind::SignatureInvalid => {
                 invalid_token("The token's signature is not accepted.", (POLICY, "invalid token"))
             }
             Kind::SubjectMismatch => invalid_token(
@@ -336,6 +340,19 @@ pub enum ErrorKind {
     KeysUnavailable {
         /// When a new attempt may have succeeded.
         retry_after: Duration,
+    },
+    /// More keys fit the token than are tried for one token, and none of those that were tried verifies
+    /// its signature. Give each key a `kid` of its own, and have tokens name it
+    /// ([RFC 7515 §4.1.4](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.4)).
+    #[error(
+        "only {tried} of the {fitting} keys that fit the token were tried, and none of these verifies its \
+         signature: keys and tokens need a `kid`"
+    )]
+    KeysUntried {
+        /// How many keys were tried.
+        tried: usize,
+        /// How many fit.
+        fitting: usize,
     },
     /// Claims were asked for on a route that no `OAuth2` middleware is mounted around.
     #[error(

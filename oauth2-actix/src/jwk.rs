@@ -1,20 +1,23 @@
 //! One verification key: read from a JWK, a PEM or a certificate, checked, normalised, and only
 //! then given to a verifier (RFC 7517, RFC 7518 §6, RFC 8037).
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use base64::{
-    Engine,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+    Engine, alphabet,
+    engine::{
+        DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig,
+        general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+    },
 };
 use openssl::{
     bn::{BigNum, BigNumContext},
-    ec::{EcGroup, EcKey},
+    ec::{EcGroup, EcKey, EcPoint},
     error::ErrorStack,
     nid::Nid,
     pkey::{Id, PKey, Public},
     rsa::Rsa,
-    sha::sha256,
+    sha::{sha1, sha256},
     x509::X509,
 };
 use serde_json::{Map, Value};
@@ -22,162 +25,348 @@ use serde_json::{Map, Value};
 use crate::{
     algorithm::{Algorithm, AlgorithmSet, KeyKind},
     edwards,
-    hmac::HmacVerifier,
-    verifier::{CryptoLibrary, Verifier},
+    fetch::MAX_BODY,
+    verifier::{CryptoLibrary, Verifier, Verifiers},
 };
 
-/// A key that verifies signatures: one verifier for each algorithm that it may be used with.
+/// A key that verifies signatures, with one verifier for each algorithm that it may be used with.
 #[derive(Debug)]
 pub(crate) struct Key {
-    /// Which tokens name it. None fits any.
-    pub(crate) kid: Option<String>,
-    /// The hash of what it is made of.
+    /// The key id that tokens name. A key without one matches every key id.
+    pub(crate) kid: Option<Arc<str>>,
+    /// Hashes of its certificate, written as `x5t` and `x5t#S256` are (RFC 7517 §4.8 and §4.9).
+    thumbprints: Box<[Box<str>]>,
+    /// The hash of the key material.
     digest: [u8; 32],
-    verifiers: Vec<(Algorithm, Verifier)>,
+    verifiers: Verifiers,
 }
 
 impl Key {
     /// The verifier for `algorithm`, if this key may be used with it.
     pub(crate) fn verifier(&self, algorithm: Algorithm) -> Option<&Verifier> {
-        self.verifiers
-            .iter()
-            .find(|(candidate, _)| *candidate == algorithm)
-            .map(|(_, verifier)| verifier)
+        self.verifiers.get(algorithm)
+    }
+
+    /// Whether this key may be used with `algorithm`.
+    pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
+        self.verifiers.algorithms().any(|candidate| candidate == algorithm)
+    }
+
+    /// Whether its certificate has this thumbprint.
+    pub(crate) fn has_thumbprint(&self, thumbprint: &str) -> bool {
+        self.thumbprints.iter().any(|own| **own == *thumbprint)
     }
 
     /// The names of the algorithms that it may be used with.
     pub(crate) fn algorithms(&self) -> impl Iterator<Item = &'static str> {
-        self.verifiers.iter().map(|(algorithm, _)| algorithm.name())
+        self.verifiers.algorithms().map(Algorithm::name)
     }
 
     /// Two keys with the same identity verify the same tokens.
     pub(crate) fn identity(&self) -> impl Ord + '_ {
-        let algorithms = self.verifiers.iter().map(|(algorithm, _)| *algorithm);
-        (&self.kid, self.digest, algorithms.collect::<AlgorithmSet>())
+        let algorithms = self.verifiers.algorithms().collect::<AlgorithmSet>();
+        (&self.kid, self.digest, algorithms, &self.thumbprints)
     }
 
     /// Reads a JWK (RFC 7517 §4).
     pub(crate) fn from_jwk(jwk: &Map<String, Value>, policy: KeyPolicy) -> Result<Self, Unusable> {
-        let kid = optional(jwk, "kid")?.map(str::to_owned);
-        for private in ["d", "p", "q", "dp", "dq", "qi", "oth"] {
-            if jwk.contains_key(private) {
+        let jwk = Jwk(jwk);
+        let kid = jwk.text("kid")?;
+        if let Some(private) = PRIVATE_MEMBERS.iter().find(|name| jwk.get(name).is_some()) {
+            return Err(Unusable::new(format!(
+                "its member `{private}` makes it a private key: publish the public members only"
+            )));
+        }
+        match jwk.text("use")? {
+            None | Some("sig") => {}
+            Some("jwt-svid") if policy.spiffe => {}
+            Some("x509-svid") if policy.spiffe => {
+                return Err(Unusable::expected("its `use` is `x509-svid`: it verifies no tokens"));
+            }
+            Some("jwt-svid" | "x509-svid") => {
                 return Err(Unusable::new(
-                    "it is a private key, which nobody should have published",
+                    "its `use` is for SPIFFE, and SPIFFE is not enabled for this provider",
                 ));
             }
-        }
-        if optional(jwk, "use")?.is_some_and(|value| value != "sig") {
-            return Err(Unusable::new("its `use` is not `sig`"));
+            Some("enc") => return Err(Unusable::expected("its `use` is `enc`, not `sig`")),
+            Some(_) => return Err(Unusable::new("its `use` is not `sig`")),
         }
         match jwk.get("key_ops") {
             None => {}
             Some(Value::Array(operations)) if operations.iter().any(|op| op == "verify") => {}
+            Some(Value::Array(operations)) if operations.iter().all(is_encryption_operation) => {
+                return Err(Unusable::expected("its `key_ops` are for encryption, not `verify`"));
+            }
             Some(_) => return Err(Unusable::new("its `key_ops` does not list `verify`")),
         }
-        let only = match optional(jwk, "alg")? {
+        let only = match jwk.text("alg")? {
             None => None,
+            Some(alg) if is_encryption_algorithm(alg) => {
+                return Err(Unusable::expected("its `alg` is for encryption, not signatures"));
+            }
             Some(alg) => Some(
                 alg.parse::<Algorithm>()
                     .map_err(|_| Unusable::new("its `alg` is not one that verifies signatures"))?,
             ),
         };
-        let material = match (required(jwk, "kty")?, optional(jwk, "crv")?) {
-            ("RSA", _) => Material::rsa(&bytes(jwk, "n")?, &bytes(jwk, "e")?)?,
-            ("EC", Some(curve)) => Material::ec(curve, &bytes(jwk, "x")?, &bytes(jwk, "y")?)?,
-            ("OKP", Some(curve)) => Material::edwards(curve, &bytes(jwk, "x")?)?,
+        let material = match (jwk.required("kty")?, jwk.text("crv")?) {
+            ("RSA", _) => Material::rsa(&jwk.public("n")?, &jwk.public("e")?)?,
+            ("EC", Some(curve)) => Material::ec(curve, &jwk.public("x")?, &jwk.public("y")?)?,
+            ("OKP", Some("X25519" | "X448")) => {
+                return Err(Unusable::expected("its curve is for key agreement, not signatures"));
+            }
+            ("OKP", Some(curve)) => Material::edwards(curve, &jwk.public("x")?)?,
             ("EC" | "OKP", None) => return Err(Unusable::new("it has no `crv`")),
-            ("oct", _) if policy.origin == Origin::Inline => Material::Secret(bytes(jwk, "k")?),
+            ("oct", _) if policy.origin == Origin::Inline => Material::Secret(jwk.secret("k")?),
             ("oct", _) => {
-                return Err(Unusable::new("it is a symmetric key that came from a URL"));
+                return Err(Unusable::new(
+                    "it is a symmetric key, and those are only used if the configuration itself \
+                     holds them",
+                ));
             }
             _ => return Err(Unusable::new("its `kty` is not RSA, EC, OKP or oct")),
         };
-        Self::build(kid, &material, only, policy)
+        Self::build(kid, jwk.thumbprints(), &material, only, policy)
     }
 
     /// Reads one PEM block: a public key or a certificate.
     pub(crate) fn from_pem(
         pem: &str,
-        kid: Option<String>,
+        kid: Option<&str>,
         policy: KeyPolicy,
     ) -> Result<Self, Unusable> {
-        let (label, body) = pem_block(pem).ok_or_else(|| Unusable::new("it is no PEM text"))?;
-        // OpenSSL's own PEM reader would ask at the terminal for the pass phrase that a header of
-        // the block may call for. There is none here, and base64 has no place for one.
+        let pem = with_real_line_ends(pem);
+        let (label, body) = pem_block(&pem).ok_or_else(|| Unusable::new("it is not PEM text"))?;
+        // OpenSSL's PEM reader would ask at the terminal for the pass phrase that a header of the
+        // block may call for. This one decodes base64, which has no place for headers.
         let body: String = body.split_ascii_whitespace().collect();
+        let unreadable = || Unusable::new("its PEM text cannot be read");
+        let der = STANDARD.decode(&body);
         let read = |parse: fn(&[u8]) -> Result<PKey<Public>, ErrorStack>| {
-            let der = STANDARD.decode(&body).ok();
-            der.and_then(|der| parse(&der).ok())
-                .ok_or_else(|| Unusable::new("its PEM text cannot be read"))
+            let der = der.as_ref().map_err(|_| unreadable())?;
+            parse(der).map_err(|_| unreadable())
         };
+        let mut thumbprints = Vec::new();
         let pkey = match label {
             "PUBLIC KEY" => read(PKey::public_key_from_der)?,
             "RSA PUBLIC KEY" => {
                 read(|der| Rsa::public_key_from_der_pkcs1(der).and_then(PKey::from_rsa))?
             }
-            // The key only: neither dates nor chain are checked.
-            "CERTIFICATE" => read(|der| X509::from_der(der)?.public_key())?,
+            // Only the key is used: neither dates nor chain are checked.
+            "CERTIFICATE" => {
+                let pkey = read(|der| X509::from_der(der)?.public_key())?;
+                thumbprints.extend(der.iter().flat_map(|der| thumbprints_of(der)));
+                pkey
+            }
             label if label.ends_with("PRIVATE KEY") => {
                 return Err(Unusable::new("it is a private key: give the public one"));
             }
             _ => return Err(Unusable::new("it is neither a PUBLIC KEY nor a CERTIFICATE")),
         };
-        Self::build(kid, &Material::from_pkey(&pkey)?, None, policy)
+        Self::build(kid, thumbprints, &Material::from_pkey(&pkey)?, None, policy)
     }
 
     fn build(
-        kid: Option<String>,
+        kid: Option<&str>,
+        thumbprints: Vec<Box<str>>,
         material: &Material,
         only: Option<Algorithm>,
         policy: KeyPolicy,
     ) -> Result<Self, Unusable> {
+        if let Some(kid) = kid.filter(|kid| kid.len() > MAX_KID) {
+            return Err(Unusable::new(format!(
+                "its `kid` has {} bytes, more than {MAX_KID}",
+                kid.len()
+            )));
+        }
         let kind = material.kind();
         if only.is_some_and(|algorithm| !algorithm.fits(kind)) {
             return Err(Unusable::new("its `alg` does not fit its type"));
         }
-        let mut verifiers = Vec::new();
-        let mut problem = Unusable::new("none of the provider's algorithms can use it");
-        for algorithm in policy.allowed.iter() {
-            if algorithm.fits(kind) && only.is_none_or(|only| only == algorithm) {
-                match material.verifier(algorithm, policy.crypto) {
-                    Ok(verifier) => verifiers.push((algorithm, verifier)),
-                    Err(unusable) => problem = unusable,
-                }
-            }
-        }
-        if verifiers.is_empty() {
-            return Err(problem);
-        }
-        Ok(Self { kid, digest: material.digest(), verifiers })
+        let algorithms = policy
+            .allowed
+            .iter()
+            .filter(|algorithm| algorithm.fits(kind) && only.is_none_or(|only| only == *algorithm));
+        let verifiers = match material {
+            Material::Secret(secret) => Verifiers::hmac(algorithms, secret)?,
+            Material::Public { spki, .. } => Verifiers::public(algorithms, spki, policy.crypto)?,
+        };
+        Ok(Self {
+            kid: kid.map(Arc::from),
+            thumbprints: thumbprints.into(),
+            digest: material.digest(),
+            verifiers,
+        })
     }
 }
 
-/// What a provider's keys may be.
+/// What a provider's keys may be, and what reading them may cost.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyPolicy {
     pub(crate) allowed: AlgorithmSet,
     pub(crate) origin: Origin,
     pub(crate) crypto: CryptoLibrary,
+    /// Whether keys with the `use` `jwt-svid` verify tokens (SPIFFE Trust Domain and Bundle §4.2).
+    pub(crate) spiffe: bool,
+    pub(crate) budget: Budget,
 }
 
 /// Where a key document came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// From our user's own configuration.
+    /// The configuration holds it.
     Inline,
-    /// From a URL.
+    /// From a URL, a file or a custom source.
     Fetched,
+}
+
+/// What one key document may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Budget {
+    /// The document of a provider known at build time.
+    Provider,
+    /// The document of a tenant, whose owner may be an attacker.
+    Tenant,
+}
+
+impl Budget {
+    /// How many keys a document may hold. Real sets have 1 to 20.
+    pub(crate) fn keys(self) -> usize {
+        match self {
+            Self::Provider => 1024,
+            Self::Tenant => 64,
+        }
+    }
+
+    /// How many bytes a document may have. Real sets have 1 to 20 KiB.
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::Provider => MAX_BODY,
+            Self::Tenant => 256 * 1024,
+        }
+    }
+
+    /// How long it may take to read a fetched document. The allowed number of keys takes some
+    /// milliseconds; this is for what a later version of the cryptographic libraries may take.
+    pub(crate) fn time(self) -> Duration {
+        match self {
+            Self::Provider => Duration::from_secs(2),
+            Self::Tenant => Duration::from_millis(250),
+        }
+    }
 }
 
 /// Why a key is not used. Holds no key material.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Unusable(Cow<'static, str>);
+#[error("{reason}")]
+pub(crate) struct Unusable {
+    reason: Cow<'static, str>,
+    is_expected: bool,
+}
 
 impl Unusable {
+    /// A fault that somebody should know about and mend.
     pub(crate) fn new(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self(reason.into())
+        Self { reason: reason.into(), is_expected: false }
     }
+
+    /// A key that sound providers publish beside their signature keys, such as one for encryption.
+    pub(crate) fn expected(reason: &'static str) -> Self {
+        Self { reason: reason.into(), is_expected: true }
+    }
+
+    pub(crate) fn is_expected(&self) -> bool {
+        self.is_expected
+    }
+}
+
+/// The members of a JWK, except those that say nothing.
+struct Jwk<'a>(&'a Map<String, Value>);
+
+impl<'a> Jwk<'a> {
+    /// A member. `null`, and an empty `oth`, `key_ops` or `x5c`, count as absent: serialisers write
+    /// them for members that are not set. An empty string is a value.
+    fn get(&self, name: &str) -> Option<&'a Value> {
+        self.0.get(name).filter(|value| match value {
+            Value::Null => false,
+            Value::Array(list) => !(list.is_empty() && matches!(name, "oth" | "key_ops" | "x5c")),
+            _ => true,
+        })
+    }
+
+    fn text(&self, name: &'static str) -> Result<Option<&'a str>, Unusable> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(Unusable::new(format!("its `{name}` is not a string"))),
+        }
+    }
+
+    fn required(&self, name: &'static str) -> Result<&'a str, Unusable> {
+        self.text(name)?.ok_or_else(|| Unusable::new(format!("it has no `{name}`")))
+    }
+
+    /// A public value: the standard alphabet and padding are accepted too, since providers publish
+    /// them and nothing is gained by refusing.
+    fn public(&self, name: &'static str) -> Result<Vec<u8>, Unusable> {
+        LENIENT
+            .decode(&*url_safe(self.required(name)?))
+            .map_err(|_| Unusable::new(format!("its `{name}` is not base64url")))
+    }
+
+    /// A secret value, in strict base64url (RFC 7515 §2).
+    fn secret(&self, name: &'static str) -> Result<Vec<u8>, Unusable> {
+        URL_SAFE_NO_PAD
+            .decode(self.required(name)?)
+            .map_err(|_| Unusable::new(format!("its `{name}` is not base64url")))
+    }
+
+    /// The thumbprints that it names, and those of its first certificate (RFC 7517 §4.7 to §4.9).
+    /// They only select a key, so unreadable ones are left out.
+    fn thumbprints(&self) -> Vec<Box<str>> {
+        let named = ["x5t", "x5t#S256"]
+            .into_iter()
+            .filter_map(|name| self.get(name)?.as_str())
+            .filter(|text| text.len() <= MAX_THUMBPRINT)
+            .map(|text| url_safe(text).trim_end_matches('=').into());
+        let certificate = self.get("x5c").and_then(|chain| chain.get(0)?.as_str());
+        let certificate = certificate.and_then(|text| LENIENT.decode(&*url_safe(text)).ok());
+        let mut thumbprints: Vec<Box<str>> = named.collect();
+        for thumbprint in certificate.iter().flat_map(|der| thumbprints_of(der)) {
+            if !thumbprints.contains(&thumbprint) {
+                thumbprints.push(thumbprint);
+            }
+        }
+        thumbprints
+    }
+}
+
+/// The SHA-1 and SHA-256 thumbprints of a certificate in DER (RFC 7515 §4.1.7 and §4.1.8).
+fn thumbprints_of(der: &[u8]) -> [Box<str>; 2] {
+    [URL_SAFE_NO_PAD.encode(sha1(der)).into(), URL_SAFE_NO_PAD.encode(sha256(der)).into()]
+}
+
+/// Base64 of either alphabet, in that of base64url.
+fn url_safe(text: &str) -> Cow<'_, str> {
+    if text.contains(['+', '/']) {
+        text.replace('+', "-").replace('/', "_").into()
+    } else {
+        text.into()
+    }
+}
+
+/// Whether a JWK with this `alg` is for encryption (RFC 7518 §4.1).
+fn is_encryption_algorithm(alg: &str) -> bool {
+    const FAMILIES: [&str; 6] = ["RSA-OAEP", "ECDH-ES", "PBES2-", "A128", "A192", "A256"];
+    alg == "RSA1_5" || alg == "dir" || FAMILIES.iter().any(|family| alg.starts_with(family))
+}
+
+/// Whether a `key_ops` entry is for encryption (RFC 7517 §4.3).
+fn is_encryption_operation(operation: &Value) -> bool {
+    matches!(
+        operation.as_str(),
+        Some("encrypt" | "decrypt" | "wrapKey" | "unwrapKey" | "deriveKey" | "deriveBits")
+    )
 }
 
 /// Key material that passed every check.
@@ -236,26 +425,33 @@ impl Material {
             return Err(Unusable::new("its coordinates do not have the length of its curve"));
         }
         let key = EcGroup::from_curve_name(nid).and_then(|group| {
-            let (x, y) = (BigNum::from_slice(x)?, BigNum::from_slice(y)?);
-            // This checks that the point is on the curve. The curves have a prime order, so no
-            // point but infinity is of small order, and infinity has no coordinates.
-            EcKey::from_public_key_affine_coordinates(&group, &x, &y).and_then(PKey::from_ec_key)
+            // An uncompressed point (SEC 1 §2.3.4). Reading it checks that both coordinates are less
+            // than the field's prime and that the point is on the curve. These curves have a prime
+            // order, so no such point has a small order. OpenSSL's check of a whole key would
+            // multiply the point by that order, which proves nothing more and takes a millisecond.
+            let point = [&[4], x, y].concat();
+            let mut context = BigNumContext::new()?;
+            let point = EcPoint::from_bytes(&group, &point, &mut context)?;
+            EcKey::from_public_key(&group, &point).and_then(PKey::from_ec_key)
         });
         Self::public(kind, key)
     }
 
     /// Edwards curves (RFC 8037 §2).
     fn edwards(curve: &str, x: &[u8]) -> Result<Self, Unusable> {
-        let (kind, id, curve) = match curve {
-            "Ed25519" => (KeyKind::Ed25519, Id::ED25519, edwards::Curve::Ed25519),
-            "Ed448" => (KeyKind::Ed448, Id::ED448, edwards::Curve::Ed448),
+        // What precedes the key in X.509 `SubjectPublicKeyInfo` (RFC 8410 §4).
+        const ED25519: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
+        const ED448: &[u8] = b"\x30\x43\x30\x05\x06\x03\x2b\x65\x71\x03\x3a\x00";
+        let (kind, prefix, curve) = match curve {
+            "Ed25519" => (KeyKind::Ed25519, ED25519, edwards::Curve::Ed25519),
+            "Ed448" => (KeyKind::Ed448, ED448, edwards::Curve::Ed448),
             _ => return Err(Unusable::new("its curve is not one for signatures")),
         };
-        // OpenSSL takes any bytes for a public key of these curves.
+        // OpenSSL accepts any bytes as a public key of these curves.
         if !curve.is_sound_public_key(x) {
             return Err(Unusable::new("its point is not on its curve, or of small order"));
         }
-        Self::public(kind, PKey::public_key_from_raw_bytes(x, id))
+        Ok(Self::Public { kind, spki: [prefix, x].concat() })
     }
 
     /// A key that OpenSSL has read goes through the same checks as one from a JWK.
@@ -300,13 +496,6 @@ impl Material {
             .map(|spki| Self::Public { kind, spki })
             .map_err(|_| Unusable::new("its numbers do not make a key of its type"))
     }
-
-    fn verifier(&self, algorithm: Algorithm, library: CryptoLibrary) -> Result<Verifier, Unusable> {
-        match self {
-            Self::Secret(secret) => HmacVerifier::new(algorithm, secret).map(Verifier::Hmac),
-            Self::Public { spki, .. } => Verifier::public(algorithm, spki, library),
-        }
-    }
 }
 
 impl fmt::Debug for Material {
@@ -322,26 +511,30 @@ fn pem_block(pem: &str) -> Option<(&str, &str)> {
     Some((label, body))
 }
 
-fn required<'a>(jwk: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, Unusable> {
-    optional(jwk, name)?.ok_or_else(|| Unusable::new(format!("it has no `{name}`")))
-}
-
-fn optional<'a>(
-    jwk: &'a Map<String, Value>,
-    name: &'static str,
-) -> Result<Option<&'a str>, Unusable> {
-    match jwk.get(name) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(Unusable::new(format!("its `{name}` is not a string"))),
+/// PEM text as environment variables and JSON-like formats often carry it: with the two characters
+/// `\n` in the place of each line end. PEM itself has no backslash.
+fn with_real_line_ends(pem: &str) -> Cow<'_, str> {
+    if pem.contains('\\') {
+        pem.replace("\\r", "\n").replace("\\n", "\n").into()
+    } else {
+        pem.into()
     }
 }
 
-fn bytes(jwk: &Map<String, Value>, name: &'static str) -> Result<Vec<u8>, Unusable> {
-    URL_SAFE_NO_PAD
-        .decode(required(jwk, name)?)
-        .map_err(|_| Unusable::new(format!("its `{name}` is not base64url")))
-}
+/// base64url with or without padding.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The private members of RSA, EC and OKP keys (RFC 7518 §6.2.2 and §6.3.2, RFC 8037 §2).
+const PRIVATE_MEMBERS: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
+
+/// Bytes of a key id. No token can name a much longer one.
+const MAX_KID: usize = 1024;
+
+/// Characters of a thumbprint. Some providers write them in hexadecimal before they encode them.
+const MAX_THUMBPRINT: usize = 128;
 
 /// RFC 7518 §3.3 wants 2048 bits or more; beyond 8192 a verification takes milliseconds.
 const MIN_RSA_BITS: i32 = 2048;
@@ -362,8 +555,71 @@ mod tests {
         let jwk = jwk.as_object().expect("an object");
         let allowed = AlgorithmSet::from_iter([Algorithm::HS256]);
         let crypto = CryptoLibrary::default();
-        let read = |origin| Key::from_jwk(jwk, KeyPolicy { allowed, origin, crypto });
+        let read = |origin| {
+            let budget = Budget::Provider;
+            Key::from_jwk(jwk, KeyPolicy { allowed, origin, crypto, spiffe: false, budget })
+        };
         assert!(read(Origin::Inline).is_ok());
         assert!(read(Origin::Fetched).is_err());
+    }
+
+    fn policy(spiffe: bool) -> KeyPolicy {
+        KeyPolicy {
+            allowed: AlgorithmSet::asymmetric(),
+            origin: Origin::Fetched,
+            crypto: CryptoLibrary::default(),
+            spiffe,
+            budget: Budget::Provider,
+        }
+    }
+
+    #[test]
+    fn keys_of_a_spiffe_bundle_are_used_by_option_only() {
+        let jwk = |usage: &str| {
+            let mut jwk = crate::testing::SigningKey::generate(Algorithm::ES256, "1").public_jwk();
+            jwk["use"] = json!(usage);
+            jwk.as_object().expect("an object").clone()
+        };
+        let read = |usage, spiffe| Key::from_jwk(&jwk(usage), policy(spiffe));
+        assert!(read("jwt-svid", true).is_ok());
+        assert!(read("sig", true).is_ok());
+        // Every bundle has keys for X.509 beside those for tokens.
+        assert!(read("x509-svid", true).unwrap_err().is_expected());
+        for usage in ["jwt-svid", "x509-svid"] {
+            assert!(!read(usage, false).unwrap_err().is_expected());
+        }
+        for usage in ["JWT-SVID", "jwt-svid ", "svid", ""] {
+            assert!(read(usage, true).is_err(), "{usage}");
+        }
+    }
+
+    /// OpenSSL checks both when it reads a point.
+    #[test]
+    fn points_off_the_curve_and_coordinates_beyond_the_field_are_no_keys() {
+        let prime = BigNum::from_hex_str(
+            "ffffffff00000001000000000000000000000000ffffffffffffffffffffffff",
+        )
+        .expect("a number");
+        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("a curve");
+        let mut context = BigNumContext::new().expect("a context");
+        let (mut x, mut y) = (BigNum::new().expect("x"), BigNum::new().expect("y"));
+        // The smallest x with a point: x + p still has 32 bytes.
+        let found = (0..100).any(|candidate: u8| {
+            let encoded = [[2].as_slice(), &[0; 31], &[candidate]].concat();
+            let point = EcPoint::from_bytes(&group, &encoded, &mut context);
+            point.is_ok_and(|point| {
+                point.affine_coordinates(&group, &mut x, &mut y, &mut context).is_ok()
+            })
+        });
+        assert!(found);
+        let bytes = |number: &BigNum| number.to_vec_padded(32).expect("32 bytes");
+        assert!(Material::ec("P-256", &bytes(&x), &bytes(&y)).is_ok());
+        let mut beyond = BigNum::new().expect("a number");
+        beyond.checked_add(&x, &prime).expect("a sum");
+        assert!(Material::ec("P-256", &bytes(&beyond), &bytes(&y)).is_err());
+        let mut off = bytes(&y);
+        off[31] ^= 1;
+        assert!(Material::ec("P-256", &bytes(&x), &off).is_err());
+        assert!(Material::ec("P-256", &[0; 32], &[0; 32]).is_err());
     }
 }

@@ -18,12 +18,14 @@ pub(crate) struct UnverifiedJws {
     pub(crate) signed_len: usize,
 }
 
-/// The header members that decide anything (RFC 7515 §4.1). Keys, URLs and certificates in a
-/// header are not even read.
+/// The header members that decide anything (RFC 7515 §4.1). Keys, URLs and certificates in a header
+/// are not read.
 #[derive(Debug)]
 pub(crate) struct Header {
     pub(crate) alg: Algorithm,
     pub(crate) kid: Option<String>,
+    /// `x5t` and `x5t#S256`. They select among the provider's keys, and do nothing else.
+    thumbprints: [Option<String>; 2],
     /// Whether its `typ` says that it is an access token (RFC 9068 §2.1), and not merely a JWT.
     pub(crate) is_access_token: bool,
 }
@@ -84,7 +86,17 @@ impl Header {
             Some(Value::String(kid)) => Some(kid),
             Some(_) => return Err(malformed("the header's `kid` is not a string")),
         };
-        Ok(Self { alg, kid, is_access_token })
+        // One that is not a string selects nothing.
+        let thumbprints = ["x5t", "x5t#S256"].map(|name| match members.take(name) {
+            Some(Value::String(thumbprint)) => Some(thumbprint),
+            _ => None,
+        });
+        Ok(Self { alg, kid, thumbprints, is_access_token })
+    }
+
+    /// The thumbprints of the certificate that it names (RFC 7515 §4.1.7 and §4.1.8).
+    pub(crate) fn thumbprints(&self) -> impl Iterator<Item = &str> {
+        self.thumbprints.iter().flatten().map(String::as_str)
     }
 }
 

@@ -2,17 +2,20 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use crate::{KeyInfo, jwk::Key, jws::Header};
+use crate::{KeyInfo, algorithm::Algorithm, jwk::Key, jws::Header};
 
 /// The usable keys of one provider at one time.
 #[derive(Debug)]
 pub(crate) struct KeySet {
     generation: Generation,
     keys: Vec<Key>,
-    by_kid: HashMap<String, Vec<usize>>,
+    by_kid: HashMap<Arc<str>, Vec<usize>>,
     without_kid: Vec<usize>,
 }
 
@@ -24,7 +27,7 @@ impl KeySet {
         let mut set = Self { generation, keys, by_kid, without_kid };
         for (index, key) in set.keys.iter().enumerate() {
             match &key.kid {
-                Some(kid) => set.by_kid.entry(kid.clone()).or_default().push(index),
+                Some(kid) => set.by_kid.entry(Arc::clone(kid)).or_default().push(index),
                 None => set.without_kid.push(index),
             }
         }
@@ -54,7 +57,7 @@ impl KeySet {
     }
 
     pub(crate) fn kids(&self) -> impl Iterator<Item = &str> {
-        self.by_kid.keys().map(String::as_str)
+        self.by_kid.keys().map(|kid| &**kid)
     }
 
     pub(crate) fn has(&self, kid: &str) -> bool {
@@ -69,37 +72,73 @@ impl KeySet {
             .collect()
     }
 
-    /// Tries the keys that the header selects, at most four of them: enough for a provider in the
-    /// middle of a rotation that names none of its keys.
+    /// Tries the keys that the header selects, at most [`MAX_TRIED`] of them.
     pub(crate) fn verify(&self, header: &Header, signed: &[u8], signature: &[u8]) -> Verdict {
-        let named = header.kid.as_ref().and_then(|kid| self.by_kid.get(kid));
-        // A token that names no key may be of any; a key without a name may be of any token.
+        let named = header.kid.as_ref().and_then(|kid| self.by_kid.get(kid.as_str()));
+        // A token without a kid may be signed by any key, and a key without one may sign any token.
         let (without_kid, any) = match header.kid {
             Some(_) => (self.without_kid.as_slice(), 0..0),
             None => ([].as_slice(), 0..self.keys.len()),
         };
-        let mut fitting = 0;
-        let verified = named
+        let fitting = named
             .into_iter()
             .flatten()
             .chain(without_kid)
             .copied()
             .chain(any)
-            .filter_map(|index| self.keys[index].verifier(header.alg))
+            .map(|index| &self.keys[index])
+            .filter(|key| key.fits(header.alg));
+        // The thumbprint of a certificate selects further, if one of these keys has it.
+        let has_thumbprint = |key: &&Key| header.thumbprints().any(|text| key.has_thumbprint(text));
+        let by_thumbprint = header.thumbprints().next().is_some()
+            && fitting.clone().any(|key| has_thumbprint(&key));
+        let selected = fitting.filter(|key| !by_thumbprint || has_thumbprint(key));
+        let mut tried = 0;
+        let verified = selected
+            .clone()
             .take(MAX_TRIED)
-            .inspect(|_| fitting += 1)
+            .inspect(|_| tried += 1)
+            .filter_map(|key| key.verifier(header.alg))
             .any(|verifier| verifier.accepts(signed, signature));
         if verified {
-            Verdict::Verified(self.generation)
-        } else if named.is_none() {
-            // The keys at hand do not tell: the provider may have a newer one.
-            Verdict::KeyUnknown { tried: fitting > 0 }
+            return Verdict::Verified(self.generation);
+        }
+        let fitting = if tried < MAX_TRIED { tried } else { selected.count() };
+        let tried = Tried { tried, fitting };
+        if named.is_none() && !by_thumbprint {
+            // These keys do not tell: the provider may have a newer one.
+            Verdict::KeyUnknown(tried)
         } else if fitting == 0 {
             Verdict::AlgorithmNotAllowed
         } else {
-            Verdict::SignatureInvalid
+            Verdict::SignatureInvalid(tried)
         }
     }
+
+    /// The algorithms with more keys than are tried for one token.
+    pub(crate) fn crowded_algorithms(&self) -> impl Iterator<Item = Crowd> + '_ {
+        Algorithm::all().filter_map(|algorithm| {
+            let count = |indices: &[usize]| {
+                indices.iter().filter(|index| self.keys[**index].fits(algorithm)).count()
+            };
+            let of_one_kid = self.by_kid.values().map(|indices| count(indices)).max();
+            let with_kid = of_one_kid.unwrap_or_default() + count(&self.without_kid);
+            let all = self.keys.iter().filter(|key| key.fits(algorithm)).count();
+            // Where some keys have no kid, the provider's tokens may have none either.
+            let without_kid = self.without_kid.is_empty();
+            let (keys, only_without_kid) =
+                if with_kid > MAX_TRIED { (with_kid, false) } else { (all, without_kid) };
+            (keys > MAX_TRIED).then_some(Crowd { algorithm, keys, only_without_kid })
+        })
+    }
+}
+
+/// An algorithm with more keys than are tried for one token.
+pub(crate) struct Crowd {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) keys: usize,
+    /// Whether that only concerns tokens without a kid, and all keys have one.
+    pub(crate) only_without_kid: bool,
 }
 
 /// Tells sets of keys apart: no two in a process have the same.
@@ -110,14 +149,20 @@ pub(crate) struct Generation(u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Verified(Generation),
-    /// No key of the token's kid, and none without a kid that verifies it.
-    KeyUnknown {
-        tried: bool,
-    },
+    /// No key of the token's kid or thumbprint, and none of the keys without a kid verifies it.
+    KeyUnknown(Tried),
     /// Keys of the token's kid, none of which may be used with its algorithm.
     AlgorithmNotAllowed,
-    SignatureInvalid,
+    SignatureInvalid(Tried),
 }
 
-/// Signature checks that one set of keys may cost one token.
-const MAX_TRIED: usize = 4;
+/// How many keys were tried in vain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tried {
+    pub(crate) tried: usize,
+    /// How many the token's header selects: more than were tried, if there is a limit.
+    pub(crate) fitting: usize,
+}
+
+/// How many keys of one set are tried for one token.
+pub(crate) const MAX_TRIED: usize = 16;

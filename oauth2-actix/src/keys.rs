@@ -12,13 +12,14 @@ use crate::{KeySource, key_source::AnySource};
 /// # Text
 ///
 /// Text is a URL if it begins with `https://` or `http://`. Other text is the keys themselves: a JWK
-/// set, a single JWK or a list of JWKs (RFC 7517), a PEM public key or certificate, or a JSON object
+/// set, a single JWK, a list of JWKs or PEM texts (RFC 7517), a PEM public key or certificate, or a JSON object
 /// that maps key ids to PEM, the form of Firebase. A URL may return any of these forms too.
 /// [`Keys::url`] and [`Keys::inline`] take text without this guess.
 ///
 /// Keys without an id (PEM, certificates, a JWK without `kid`) match any token. Of a certificate only
 /// the key is used: neither its dates nor its chain are checked. A key that is unusable (RSA below
-/// 2048 bits, a point off its curve, `use: enc`, a private key, …) is skipped, and the log says why.
+/// 2048 bits, a point off its curve, a private key, …) is skipped with a warning in the log, and one
+/// for encryption with a line at debug.
 ///
 /// # Several sources
 ///

@@ -19,7 +19,7 @@ use crate::{
     error::{Difference, Error, ErrorKind},
     jws::UnverifiedJws,
     key_engine::EngineHandle,
-    key_set::{Generation, Verdict},
+    key_set::{Generation, Tried, Verdict},
     key_thread::KeyThread,
     object::Object,
     provider_policy::{ProviderKeys, ProviderPolicy},
@@ -118,7 +118,7 @@ impl Policy {
     }
 
     /// Decides on a token with the keys at hand. Synchronous, and bounded in work by the length
-    /// of the token and four signature checks for each source of keys of its issuer and audience.
+    /// of the token and 16 signature checks for each source of keys of its issuer and audience.
     pub(crate) fn decide(&self, credentials: &Credentials<'_>) -> Decision {
         match self.recall(credentials.as_bytes()) {
             Some(claims) => Decision::Accepted(claims),
@@ -330,12 +330,14 @@ impl Policy {
             match (found, verdict) {
                 (Verdict::Verified(_), _) => return Some(found),
                 // The more telling one.
-                (Verdict::SignatureInvalid, _)
-                | (_, None | Some(Verdict::KeyUnknown { tried: false })) => verdict = Some(found),
+                (Verdict::SignatureInvalid(_), _)
+                | (_, None | Some(Verdict::KeyUnknown(Tried { tried: 0, .. }))) => {
+                    verdict = Some(found);
+                }
                 _ => {}
             }
         }
-        if verdict == Some(Verdict::SignatureInvalid) {
+        if matches!(verdict, Some(Verdict::SignatureInvalid(_))) {
             // A source has the key that the token names, so it is not unknown: a bad signature causes no
             // fetch at the others.
             let mut index = 0;
@@ -487,10 +489,10 @@ impl Pending {
                     // Between our look at the keys and now, others' fetch may have brought new ones.
                     let found = match remote.snapshot() {
                         Some(snapshot) => self.verify(&snapshot),
-                        None => Verdict::KeyUnknown { tried: false },
+                        None => Verdict::KeyUnknown(Tried::default()),
                     };
                     return match (found, retry_after) {
-                        (Verdict::KeyUnknown { .. }, Some(wait)) => Err(unavailable(wait)),
+                        (Verdict::KeyUnknown(_), Some(wait)) => Err(unavailable(wait)),
                         _ => Ok(found),
                     };
                 }
@@ -571,7 +573,8 @@ fn more_telling(one: Error, other: Error) -> Error {
     fn rank(error: &Error) -> u8 {
         match error.kind() {
             // Whatever else is wrong, these keys might have accepted the token.
-            ErrorKind::KeysUnavailable { .. } => 3,
+            ErrorKind::KeysUnavailable { .. } => 4,
+            ErrorKind::KeysUntried { .. } => 3,
             ErrorKind::SignatureInvalid => 2,
             ErrorKind::KeyUnknown | ErrorKind::TypeNotAllowed | ErrorKind::SenderConstrained => 1,
             _ => 0,
@@ -584,11 +587,17 @@ impl From<Verdict> for Error {
     fn from(verdict: Verdict) -> Self {
         match verdict {
             Verdict::AlgorithmNotAllowed => ErrorKind::AlgorithmNotAllowed,
-            Verdict::KeyUnknown { tried: false } => ErrorKind::KeyUnknown,
+            Verdict::KeyUnknown(Tried { tried: 0, .. }) => ErrorKind::KeyUnknown,
+            Verdict::KeyUnknown(Tried { tried, fitting })
+            | Verdict::SignatureInvalid(Tried { tried, fitting })
+                if tried < fitting =>
+            {
+                ErrorKind::KeysUntried { tried, fitting }
+            }
             // Never reached for a verified token; a refusal whatever happens.
-            Verdict::KeyUnknown { tried: true }
-            | Verdict::SignatureInvalid
-            | Verdict::Verified(_) => ErrorKind::SignatureInvalid,
+            Verdict::KeyUnknown(_) | Verdict::SignatureInvalid(_) | Verdict::Verified(_) => {
+                ErrorKind::SignatureInvalid
+            }
         }
         .into()
     }

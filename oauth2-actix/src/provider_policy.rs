@@ -11,7 +11,7 @@ use crate::{
     discovery::Issuer,
     fetch::FetchError,
     http_client::Clients,
-    jwk::{KeyPolicy, Origin},
+    jwk::{Budget, KeyPolicy, Origin},
     key_form::{KeyDocument, Skipped},
     key_set::{Generation, KeySet},
     key_snapshot::SnapshotDirectory,
@@ -160,9 +160,16 @@ impl ProviderPolicy {
             changes: Arc::new(watch::Sender::new(())),
             name,
         };
-        let crypto = defaults.crypto;
-        let inline = KeyPolicy { allowed: allowed.inline, origin: Origin::Inline, crypto };
-        let fetched = KeyPolicy { allowed: allowed.fetched, origin: Origin::Fetched, crypto };
+        let budget = if is_tenant { Budget::Tenant } else { Budget::Provider };
+        let key_policy = |allowed, origin| KeyPolicy {
+            allowed,
+            origin,
+            crypto: defaults.crypto,
+            spiffe: false,
+            budget,
+        };
+        let inline = key_policy(allowed.inline, Origin::Inline);
+        let fetched = key_policy(allowed.fetched, Origin::Fetched);
         for (index, source) in sources.iter().enumerate() {
             if sources[..index].contains(source) {
                 let problem = format_args!("the source {:?} is there twice", source.form);

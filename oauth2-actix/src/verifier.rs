@@ -1,5 +1,7 @@
 //! Checks of signatures: by AWS-LC where it has the algorithm, otherwise by OpenSSL through josekit.
 
+use std::sync::OnceLock;
+
 use aws_lc_rs::signature::{self as aws_lc, ParsedPublicKey, VerificationAlgorithm};
 use josekit::{
     JoseError,
@@ -45,6 +47,80 @@ impl CryptoLibrary {
         Self::AwsLc
     }
 }
+
+/// The verifiers of one key: one for each algorithm that it may be used with.
+///
+/// Most are made when they are first needed: an RSA key without `alg` may be used with six algorithms, of
+/// which tokens use one, and OpenSSL takes a quarter of a millisecond to read a key.
+#[derive(Debug)]
+pub(crate) struct Verifiers {
+    by_algorithm: Box<[(Algorithm, OnceLock<Option<Verifier>>)]>,
+    /// The key's `SubjectPublicKeyInfo`, from which missing verifiers are made. Empty if none is missing.
+    spki: Box<[u8]>,
+    library: CryptoLibrary,
+}
+
+impl Verifiers {
+    /// For a public key that passed every check, as X.509 `SubjectPublicKeyInfo` of its plain type.
+    pub(crate) fn public(
+        algorithms: impl Iterator<Item = Algorithm>,
+        spki: &[u8],
+        library: CryptoLibrary,
+    ) -> Result<Self, Unusable> {
+        let by_algorithm: Box<[_]> =
+            algorithms.map(|algorithm| (algorithm, OnceLock::new())).collect();
+        let [(algorithm, verifier), others @ ..] = &*by_algorithm else {
+            return Err(Unusable::new(NO_ALGORITHM));
+        };
+        let mut kept: Box<[u8]> = spki.into();
+        // Shows that AWS-LC takes the key. OpenSSL has checked it already.
+        if library == CryptoLibrary::AwsLc && of_aws_lc(*algorithm, spki).is_some() {
+            let first = Verifier::public(*algorithm, spki, library)?;
+            if others.is_empty() {
+                let _ = verifier.set(Some(first));
+                kept = Box::default();
+            }
+        }
+        Ok(Self { by_algorithm, spki: kept, library })
+    }
+
+    /// For a secret.
+    pub(crate) fn hmac(
+        algorithms: impl Iterator<Item = Algorithm>,
+        secret: &[u8],
+    ) -> Result<Self, Unusable> {
+        let mut by_algorithm = Vec::new();
+        let mut problem = Unusable::new(NO_ALGORITHM);
+        for algorithm in algorithms {
+            match HmacVerifier::new(algorithm, secret) {
+                Ok(verifier) => {
+                    by_algorithm.push((algorithm, OnceLock::from(Some(Verifier::Hmac(verifier)))))
+                }
+                Err(unusable) => problem = unusable,
+            }
+        }
+        if by_algorithm.is_empty() {
+            return Err(problem);
+        }
+        let library = CryptoLibrary::OpenSsl;
+        Ok(Self { by_algorithm: by_algorithm.into(), spki: Box::default(), library })
+    }
+
+    /// The verifier for `algorithm`, if the key may be used with it.
+    pub(crate) fn get(&self, algorithm: Algorithm) -> Option<&Verifier> {
+        let (_, verifier) =
+            self.by_algorithm.iter().find(|(candidate, _)| *candidate == algorithm)?;
+        // A verifier that cannot be made accepts nothing.
+        let make = || Verifier::public(algorithm, &self.spki, self.library).ok();
+        verifier.get_or_init(make).as_ref()
+    }
+
+    pub(crate) fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
+        self.by_algorithm.iter().map(|(algorithm, _)| *algorithm)
+    }
+}
+
+const NO_ALGORITHM: &str = "none of the provider's algorithms can use it";
 
 /// A key, parsed, with one algorithm.
 #[derive(Debug)]
@@ -180,6 +256,43 @@ mod tests {
             let by = |library| Verifier::public(algorithm, &spki, library).expect("a verifier");
             assert_eq!(matches!(by(CryptoLibrary::AwsLc), Verifier::AwsLc(_)), by_aws_lc);
             assert!(matches!(by(CryptoLibrary::OpenSsl), Verifier::OpenSsl { .. }));
+        }
+    }
+
+    #[test]
+    fn verifiers_of_a_key_for_several_algorithms_are_made_when_needed() {
+        use crate::{algorithm::AlgorithmSet, testing::SigningKey};
+
+        let pem = SigningKey::generate(Algorithm::PS256, "1").public_pem();
+        let spki = PKey::public_key_from_pem(pem.as_bytes())
+            .and_then(|key| key.public_key_to_der())
+            .expect("DER");
+        let made = |verifiers: &Verifiers| {
+            verifiers.by_algorithm.iter().filter(|(_, verifier)| verifier.get().is_some()).count()
+        };
+        for library in [CryptoLibrary::AwsLc, CryptoLibrary::OpenSsl] {
+            let all = || {
+                let all = AlgorithmSet::asymmetric();
+                Algorithm::all().filter(move |one| all.contains(*one) && one.fits(KeyKind::Rsa))
+            };
+            let verifiers = Verifiers::public(all(), &spki, library).expect("verifiers");
+            assert_eq!((verifiers.algorithms().count(), made(&verifiers)), (6, 0));
+            for (index, algorithm) in all().enumerate() {
+                assert!(verifiers.get(algorithm).is_some());
+                assert_eq!(made(&verifiers), index + 1);
+            }
+            assert!(verifiers.get(Algorithm::ES256).is_none());
+            assert!(Verifiers::public(std::iter::empty(), &spki, library).is_err());
+            let one = [Algorithm::RS256].into_iter();
+            let one = Verifiers::public(one, &spki, library).expect("verifiers");
+            let is_made = usize::from(library == CryptoLibrary::AwsLc);
+            assert_eq!((made(&one), one.spki.is_empty()), (is_made, is_made == 1));
+            // What is no key verifies nothing, at the latest when it is needed.
+            let broken = Verifiers::public(all(), &spki[1..], library);
+            assert!(broken.is_err() == (library == CryptoLibrary::AwsLc));
+            assert!(
+                broken.is_ok_and(|broken| broken.get(Algorithm::RS256).is_none()) == (is_made == 0)
+            );
         }
     }
 }

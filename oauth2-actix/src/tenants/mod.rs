@@ -29,6 +29,7 @@ use crate::{BuildError, BuildErrorKind, Provider, key_source::SourceFuture};
 /// | how long an unknown issuer stays so | [`refusal_lifetime`](Self::refusal_lifetime), 1 minute; 4,096 issuers |
 /// | how long a failed lookup is not repeated for the same issuer | 5 s; requests get 503 |
 /// | lookups at once | 32, of which strangers get 24; one for each issuer, with [the time limit of a fetch](crate::OAuth2Builder::fetch_timeout), and as long to wait for its turn |
+/// | a tenant's key document | 64 keys, 256 KiB |
 /// | requests that wait | 1,024 for each tenant and for all strangers together; the rest get 503 |
 /// | length of an issuer | 512 bytes; a longer one is unknown |
 ///

@@ -368,7 +368,7 @@ async fn a_fault_at_the_jwks_uri_is_told_and_redirects_are_not_followed() {
         (Answer::redirect(308, &elsewhere.url()), "redirects"),
         (Answer::status(500), "status is 500"),
         (Answer::json(&json!({"keys": []})), "no keys"),
-        (issuer.document(&elsewhere.url()), "neither a JWK set"),
+        (issuer.document(&elsewhere.url()), "a discovery document"),
     ] {
         issuer.server.answer_at(JWKS, answer);
         let error = issuer.policy(None).warm_up().await.unwrap_err().to_string();

@@ -121,9 +121,19 @@ fn unusable() -> Vec<(Value, &'static str)> {
         (changed(rsa, "alg", json!("ES256")), "does not fit"),
         (changed(rsa, "alg", json!("HS256")), "does not fit"),
         (changed(rsa, "kty", json!("AKP")), "kty"),
-        (changed(rsa, "d", json!("AQAB")), "private"),
-        (changed(ec, "d", json!("AQAB")), "private"),
-        (changed(ed, "d", json!("AQAB")), "private"),
+        (changed(rsa, "d", json!("AQAB")), "`d` makes it a private key"),
+        (changed(rsa, "qi", json!("")), "`qi` makes it a private key"),
+        (changed(rsa, "oth", json!([{"r": "AQAB"}])), "`oth` makes it a private key"),
+        (changed(ec, "d", json!("AQAB")), "`d` makes it a private key"),
+        (changed(ec, "d", json!("")), "`d` makes it a private key"),
+        (changed(ed, "d", json!("AQAB")), "`d` makes it a private key"),
+        (changed(ec, "use", json!("")), "`use` is not `sig`"),
+        (changed(ec, "use", json!([])), "`use` is not a string"),
+        (changed(ec, "use", json!("jwt-svid")), "SPIFFE is not enabled"),
+        (changed(ec, "use", json!("x509-svid")), "SPIFFE is not enabled"),
+        (changed(ec, "key_ops", json!("")), "`key_ops` does not list"),
+        (changed(ec, "kid", json!("x".repeat(1025))), "1025 bytes"),
+        (changed(rsa, "n", json!("AQAB===")), "base64url"),
         (changed(ec, "crv", json!("P-384")), "length"),
         (changed(ec, "crv", json!("P-224")), "curve"),
         (changed(ec, "x", text(&[7; 32])), "make a key"),
@@ -137,7 +147,7 @@ fn unusable() -> Vec<(Value, &'static str)> {
         (changed(ec, "kid", json!(5)), "`kid`"),
         (without_kty, "no `kty`"),
         (without_crv, "no `crv`"),
-        (json!("text"), "not a JSON object"),
+        (json!("text"), "neither a JSON object nor PEM"),
         (json!(null), "not a JSON object"),
         (json!([]), "not a JSON object"),
         (json!({"kty": "oct", "k": "AA"}), ""),
@@ -161,15 +171,21 @@ async fn an_unusable_key_never_spoils_a_fetched_set_and_is_logged() {
     log::keep();
     let good = key(Algorithm::ES384);
     for (index, (jwk, reason)) in unusable().into_iter().enumerate() {
-        let set = json!({"keys": [jwk, good.public_jwk(), {"kty": "EC"}]});
+        let set = json!({"keys": [&jwk, good.public_jwk(), {"kty": "EC"}]});
         let server = KeyServer::start(Answer::json(&set)).unwrap();
         let name = format!("spoiled-{index}-");
         let oauth2 =
             OAuth2::builder().provider(&name, provider().keys(server.url())).build().unwrap();
         assert!(oauth2.verify(&Token::new(ISSUER, "api").sign(good)).await.is_ok(), "{reason}");
-        let logged = log::lines_with(&["WARN", "a key is not used", &name, reason]);
+        let level = if is_expected(&jwk) { "DEBUG" } else { "WARN" };
+        let logged = log::lines_with(&[level, "a key is not used", &name, reason]);
         assert!(!logged.is_empty(), "{reason}");
     }
+}
+
+/// Whether it is for encryption: sound providers publish such keys beside the others.
+fn is_expected(jwk: &Value) -> bool {
+    jwk["use"] == "enc" || jwk["alg"] == "RSA-OAEP" || jwk["crv"] == "X25519"
 }
 
 #[tokio::test]
@@ -221,6 +237,12 @@ async fn documents_that_are_no_keys_are_errors_that_say_so() {
         ("{\"a\": 1}", "neither a JWK set"),
         ("{\"a\": \"text\"}", "neither a JWK set"),
         ("jwks.json", "looks like the path of a file"),
+        ("<html></html>", "HTML"),
+        ("\u{feff}", "empty"),
+        ("{'keys': [{'kty': 'EC'}]}", "between double quotes"),
+        ("{\"keys\": [],}", "no comma after the last member"),
+        ("{\"keys\": null}", "neither a JWK set"),
+        ("{\"issuer\": \"https://idp.test\", \"jwks_uri\": \"x\"}", "use `Keys::discover()`"),
         ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "cannot be read"),
         ("-----BEGIN PUBLIC KEY-----\nAAAA", "has no end"),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read"),
@@ -401,4 +423,252 @@ async fn a_failure_just_before_hides_no_reason_why_a_key_is_not_used() {
     server.answer(Answer::json(&json!({"keys": [good, {"kty": "unheard-of", "kid": "odd"}]})));
     oauth2.warm_up().await.unwrap();
     assert!(!log::lines_with(&["WARN", "fails-first", "a key is not used", "odd"]).is_empty());
+}
+
+fn build(keys: impl Into<oauth2_actix::Keys>) -> Result<OAuth2, String> {
+    let provider = provider().keys(keys);
+    OAuth2::builder().provider("p", provider).build().map_err(|error| error.to_string())
+}
+
+async fn accepts(oauth2: &OAuth2, key: &SigningKey) -> bool {
+    oauth2.verify(&Token::new(ISSUER, "api").sign(key)).await.is_ok()
+}
+
+/// The public members of a JWK, in the standard alphabet and padded.
+fn in_standard_base64(jwk: &Value) -> Value {
+    use base64::engine::general_purpose::STANDARD;
+
+    let mut jwk = jwk.clone();
+    for name in ["n", "e", "x", "y"] {
+        if let Some(text) = jwk[name].as_str().map(str::to_owned) {
+            jwk[name] = json!(STANDARD.encode(URL_SAFE_NO_PAD.decode(text).unwrap()));
+        }
+    }
+    jwk
+}
+
+#[tokio::test]
+async fn public_members_in_the_standard_alphabet_are_read() {
+    for key in EVERY.iter().filter(|key| !key.algorithm().is_symmetric()) {
+        // Of 32 bytes, most have a character in which the alphabets differ, but not all.
+        let (key, jwk) = (0..64)
+            .map(|round| {
+                if round == 0 {
+                    key.clone()
+                } else {
+                    SigningKey::generate(key.algorithm(), key.kid())
+                }
+            })
+            .map(|key| (in_standard_base64(&key.public_jwk()), key))
+            .find(|(jwk, _)| jwk.to_string().contains(['+', '/']))
+            .map(|(jwk, key)| (key, jwk))
+            .unwrap();
+        assert_ne!(jwk, key.public_jwk());
+        assert!(accepts(&build(jwk.clone()).unwrap(), &key).await, "{jwk}");
+        let server = KeyServer::start(Answer::json(&json!({"keys": [jwk]}))).unwrap();
+        assert!(accepts(&build(server.url()).unwrap(), &key).await, "{jwk}");
+        // Padded only, and the other alphabet only.
+        let padded = jwk.to_string().replace('+', "-").replace('/', "_");
+        assert!(accepts(&build(padded).unwrap(), &key).await);
+        assert!(accepts(&build(jwk.to_string().replace('=', "")).unwrap(), &key).await);
+    }
+}
+
+#[tokio::test]
+async fn secrets_and_tokens_stay_in_strict_base64url() {
+    let secret = SigningKey::from_secret(Algorithm::HS256, "k", &[0xfb; 64]);
+    let named = || provider().algorithms([Algorithm::HS256]);
+    for k in ["+/v7".repeat(16), format!("{}=", URL_SAFE_NO_PAD.encode([0xfb; 64]))] {
+        let jwk = json!({"kty": "oct", "k": k});
+        let error = OAuth2::builder().provider("p", named().keys(jwk)).build().unwrap_err();
+        assert!(error.to_string().contains("`k` is not base64url"), "{error}");
+    }
+    let oauth2 =
+        OAuth2::builder().provider("p", named().keys(secret.public_jwk())).build().unwrap();
+    assert!(accepts(&oauth2, &secret).await);
+    let token = Token::new(ISSUER, "api").sign(&secret);
+    for token in [format!("{token}="), token.replace('-', "+").replace('_', "/") + "+"] {
+        assert!(oauth2.verify(&token).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn members_that_say_nothing_count_as_absent() {
+    for algorithm in [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA] {
+        let key = key(algorithm);
+        let members = [
+            "kid", "use", "alg", "key_ops", "x5c", "x5t", "x5t#S256", "x5u", "d", "p", "q", "dp",
+            "dq", "qi", "oth", "k", "n", "e", "x", "y", "crv", "ext",
+        ];
+        let mut nulls = key.bare_jwk();
+        for name in members {
+            if nulls.get(name).is_none() {
+                nulls[name] = Value::Null;
+            }
+        }
+        let mut empty = key.public_jwk();
+        for name in ["key_ops", "oth", "x5c"] {
+            empty[name] = json!([]);
+        }
+        for jwk in [nulls, empty] {
+            let set = json!({"keys": [jwk], "kty": null});
+            assert!(accepts(&build(set.clone()).unwrap(), key).await, "{jwk}");
+            let server = KeyServer::start(Answer::json(&set)).unwrap();
+            assert!(accepts(&build(server.url()).unwrap(), key).await, "{jwk}");
+        }
+        let mut alone = key.public_jwk();
+        alone["keys"] = Value::Null;
+        assert!(accepts(&build(alone).unwrap(), key).await);
+        let map = json!({key.kid(): key.public_pem(), "keys": null, "kty": null, "other": null});
+        assert!(accepts(&build(map).unwrap(), key).await);
+    }
+}
+
+#[tokio::test]
+async fn pem_with_line_ends_of_two_characters_is_read() {
+    let (one, two) = (key(Algorithm::ES256), key(Algorithm::RS256));
+    for line_end in ["\\n", "\\r\\n", " ", "\r\n", "\r"] {
+        let flat = |pem: String| pem.replace('\n', line_end);
+        for pem in [one.public_pem(), one.certificate_pem(), one.public_pem().trim().to_owned()] {
+            let pem = flat(pem);
+            assert!(accepts(&build(pem.clone()).unwrap(), one).await, "{pem}");
+            let quoted = format!("\"{pem}\"");
+            assert!(accepts(&build(quoted).unwrap(), one).await, "{pem}");
+            let map = json!({one.kid(): pem});
+            assert!(accepts(&build(map).unwrap(), one).await, "{pem}");
+        }
+        let bundle = build(flat(one.public_pem() + &two.certificate_pem())).unwrap();
+        assert!(accepts(&bundle, one).await && accepts(&bundle, two).await, "{line_end:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_may_hold_pem_texts_and_jwks() {
+    let keys = [Algorithm::ES256, Algorithm::RS256, Algorithm::ES384, Algorithm::EdDSA].map(key);
+    let [one, two, three, four] = keys;
+    let bundle = three.public_pem() + &four.certificate_pem();
+    let list = json!([one.public_pem(), two.public_jwk(), bundle]);
+    for document in [list.clone(), json!({"keys": list})] {
+        let server = KeyServer::start(Answer::json(&document)).unwrap();
+        let fetched = build(server.url()).unwrap();
+        let inline = build(document).unwrap();
+        for key in keys {
+            assert!(accepts(&inline, key).await && accepts(&fetched, key).await);
+        }
+    }
+    log::keep();
+    let list = json!([one.public_pem(), one.private_pem(), "-----BEGIN PUBLIC KEY-----", "junk"]);
+    let oauth2 = OAuth2::builder().provider("mixed-list", provider().keys(list)).build().unwrap();
+    assert!(accepts(&oauth2, one).await);
+    for (key, reason) in [
+        ("key 1", "private key"),
+        ("key 2", "has no end"),
+        ("key 3", "neither a JSON object nor PEM"),
+    ] {
+        assert_eq!(log::lines_with(&["WARN", "mixed-list", key, reason]).len(), 1, "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn text_that_is_no_key_is_an_error_that_says_what_to_write() {
+    let base64_of =
+        |pem: String| pem.lines().filter(|line| !line.starts_with('-')).collect::<String>();
+    let es256 = key(Algorithm::ES256);
+    let public = base64_of(es256.public_pem());
+    for (text, advice) in [
+        ("file:///etc/keys.json", "`file:` URL"),
+        ("FILE:/etc/keys.json", "`Keys::file(path)`"),
+        ("/etc/keys.json", "path of a file"),
+        ("/run/secrets/jwks", "path of a file"),
+        ("./keys.pem", "path of a file"),
+        ("../keys.pem", "path of a file"),
+        ("~/keys.pem", "path of a file"),
+        ("C:\\keys\\jwks.json", "path of a file"),
+        ("keys.json", "`{\"file\": \"/path\"}`"),
+        ("config/keys.PEM", "path of a file"),
+        ("idp.example/jwks.json", "write `https://…`"),
+        ("localhost:8080/jwks", "URL without its scheme"),
+        ("keycloak:8080/realms/x/protocol/openid-connect/certs", "URL without its scheme"),
+        ("htps://idp.example/jwks.json", "neither `https` nor `http`"),
+        ("ftp://idp.example/jwks.json", "neither `https` nor `http`"),
+        ("a-secret-of-at-least-32-characters-long", "an HMAC secret as a JWK"),
+        ("c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA==", "an HMAC secret as a JWK"),
+        ("two words", "an HMAC secret as a JWK"),
+        (&public, "`-----BEGIN PUBLIC KEY-----`"),
+        (public.trim_end_matches('='), "`-----BEGIN PUBLIC KEY-----`"),
+        (&base64_of(es256.certificate_pem()), "`-----BEGIN CERTIFICATE-----`"),
+        (&base64_of(es256.private_pem()), "base64 of a private key"),
+    ] {
+        let error = build(text).unwrap_err();
+        assert!(error.contains(advice), "{text}: {error}");
+        assert!(error.len() < text.len() || !error.contains(text), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_discovery_document_in_the_place_of_keys_is_recognised() {
+    let document = json!({"issuer": ISSUER, "jwks_uri": "https://idp.test/jwks.json"});
+    let error = build(document.clone()).unwrap_err();
+    assert!(error.contains("discovery document") && error.contains("Keys::discover()"), "{error}");
+    let server = KeyServer::start(Answer::json(&document)).unwrap();
+    let oauth2 = build(server.url()).unwrap();
+    assert!(!accepts(&oauth2, key(Algorithm::ES256)).await);
+    let cause = oauth2.status()[0].last_error.clone().unwrap().cause;
+    assert!(cause.contains("discovery document"), "{cause}");
+    // One that holds keys, too, is a key set.
+    let mut document = key(Algorithm::ES256).jwk_set();
+    document["jwks_uri"] = json!("https://idp.test/jwks.json");
+    assert!(accepts(&build(document).unwrap(), key(Algorithm::ES256)).await);
+}
+
+#[tokio::test]
+async fn keys_for_encryption_are_no_warning_unless_there_are_no_others() {
+    log::keep();
+    let mut encryption = key(Algorithm::RS256).public_jwk();
+    encryption["use"] = json!("enc");
+    encryption["alg"] = json!("RSA-OAEP");
+    encryption["kid"] = json!("enc-1");
+    let agreement = json!({"kty": "OKP", "crv": "X25519", "x": "AA", "kid": "enc-2"});
+    let wrapping =
+        json!({"kty": "RSA", "n": "AQAB", "e": "AQAB", "key_ops": ["wrapKey"], "kid": "enc-3"});
+    let exchange = json!({"kty": "EC", "crv": "P-256", "alg": "ECDH-ES+A256KW", "kid": "enc-4"});
+    let good = key(Algorithm::ES256);
+    let set = json!({"keys": [encryption, agreement, wrapping, exchange, good.public_jwk()]});
+    let oauth2 = OAuth2::builder().provider("realm-keys", provider().keys(set)).build().unwrap();
+    assert!(accepts(&oauth2, good).await);
+    assert_eq!(log::lines_with(&["WARN", "realm-keys", "not used"]).len(), 0);
+    for kid in ["enc-1", "enc-2", "enc-3", "enc-4"] {
+        assert_eq!(log::lines_with(&["DEBUG", "realm-keys", "a key is not used", kid]).len(), 1);
+    }
+    // A fault is named rather than a key that never verifies tokens.
+    let error = build(json!({"keys": [encryption]})).unwrap_err();
+    assert!(error.contains("no usable key") && error.contains("`enc`"), "{error}");
+    let error = build(json!({"keys": [encryption, {"kty": "EC"}]})).unwrap_err();
+    assert!(error.contains("no usable key") && error.contains("no `crv`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_document_may_have_a_byte_order_mark_and_white_space() {
+    let key = key(Algorithm::ES256);
+    for text in [key.jwk_set().to_string(), json!([key.public_pem()]).to_string(), key.public_pem()]
+    {
+        for (before, after) in
+            [("\u{feff}", ""), ("\u{feff} \r\n", "\n\n"), ("\n\t ", " \t\r\n"), ("", "\u{a0}")]
+        {
+            let document = format!("{before}{text}{after}");
+            assert!(accepts(&build(document.clone()).unwrap(), key).await, "{document:?}");
+            let server = KeyServer::start(Answer::body(200, &[], document.as_bytes())).unwrap();
+            assert!(accepts(&build(server.url()).unwrap(), key).await, "{document:?}");
+        }
+        let utf16 = |bom: u16, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            std::iter::once(bom).chain(text.encode_utf16()).flat_map(bytes).collect()
+        };
+        for document in [utf16(0xfeff, u16::to_le_bytes), utf16(0xfeff, u16::to_be_bytes)] {
+            let server = KeyServer::start(Answer::body(200, &[], &document)).unwrap();
+            let oauth2 = build(server.url()).unwrap();
+            assert!(!accepts(&oauth2, key).await);
+            let cause = oauth2.status()[0].last_error.clone().unwrap().cause;
+            assert!(cause.contains("UTF-16: save it as UTF-8"), "{cause}");
+        }
+    }
 }

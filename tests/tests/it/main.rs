@@ -19,6 +19,7 @@ mod http2;
 mod http_client;
 mod key_attacks;
 mod key_forms;
+mod key_selection;
 mod operation;
 mod public_paths;
 mod public_routes;
