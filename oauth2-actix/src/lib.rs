@@ -93,6 +93,7 @@ mod challenge;
 mod claims;
 mod clock;
 mod config;
+mod content_coding;
 mod cooldown;
 mod discovery;
 mod edwards;

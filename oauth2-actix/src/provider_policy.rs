@@ -7,6 +7,7 @@ use crate::{
     algorithm::AlgorithmSet,
     clock::Clock,
     discovery::Issuer,
+    fetch::causes,
     http_client::Clients,
     jwk::{Budget, KeyPolicy, Origin},
     key_form::{KeyDocument, Skipped},
@@ -62,7 +63,8 @@ impl Defaults {
             tracing::warn!(target: "oauth2_actix", provider = "tenants", "{NO_REFRESH}");
         }
         self.clients.prepare().map_err(|error| {
-            BuildError::of_policy("tenants", format_args!("no HTTP client for them: {error:?}"))
+            let causes = causes(&error);
+            BuildError::of_policy("tenants", format_args!("no HTTP client for them: {causes}"))
         })
     }
 }
@@ -144,7 +146,7 @@ impl ProviderPolicy {
                 };
                 if let Some(url) = asked {
                     defaults.clients.client(url).map_err(|error| {
-                        fault(&format_args!("no HTTP client for them: {error:?}"))
+                        fault(&format_args!("no HTTP client for them: {}", causes(&error)))
                     })?;
                 }
                 ProviderKeys::Remote(Arc::new(RemoteKeys::new(

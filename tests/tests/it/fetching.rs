@@ -173,7 +173,10 @@ async fn bad_documents_are_503_and_logged_and_tried_again() {
         (good_keys().truncated(150), "body broke off"),
         (Answer::raw(endless(2 * 1024 * 1024)), "larger than"),
         (Answer::raw(announced), "larger than"),
-        (Answer::body(200, &[("content-encoding", "gzip")], b"\x1f\x8b\x08\x00"), "is compressed"),
+        (
+            Answer::body(200, &[("content-encoding", "gzip")], b"\x1f\x8b\x08\x00"),
+            "decoded as gzip",
+        ),
         (Answer::redirect(301, &elsewhere.url()), "redirects"),
         (Answer::redirect(302, &elsewhere.url()), "redirects"),
         (Answer::redirect(307, "http://169.254.169.254/"), "redirects"),
