@@ -96,6 +96,7 @@ mod config;
 mod content_coding;
 mod cooldown;
 mod discovery;
+mod document_readers;
 mod edwards;
 mod error;
 mod expiring_body;

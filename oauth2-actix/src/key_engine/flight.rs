@@ -3,12 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use reqwest::header::HeaderValue;
+use tokio::sync::Mutex;
 
 use crate::{
     clock::Clock,
     discovery::Issuer,
+    document_readers,
     fetch::{self, FetchError, Fetched},
     http_client::Clients,
+    jwk::Budget,
     key_form::KeyDocument,
     key_url::KeyUrl,
     remote_keys::{RemoteKeys, Source},
@@ -22,6 +25,8 @@ pub(super) struct Memory {
     pub(super) discovered: Option<(KeyUrl, Option<Duration>)>,
     /// The entity tag of the present keys at their URL.
     etag: Option<(KeyUrl, HeaderValue)>,
+    /// Held while a document is read, also if the attempt ends before.
+    reading: Arc<Mutex<()>>,
 }
 
 /// How an attempt ended.
@@ -79,7 +84,7 @@ impl Attempt {
                 if text.len() > fetch::MAX_BODY {
                     return Err(FetchError::TooLarge);
                 }
-                let document = KeyDocument::parse(text.as_bytes(), remote.policy)?;
+                let document = self.read(text.into_bytes()).await?;
                 Ok(Obtained { document: Some(document), max_age: None })
             }
         }
@@ -134,11 +139,26 @@ impl Attempt {
         };
         let Fetched { body, max_age, etag } = fetch::get(&client, url, etag).await?;
         let document = match body {
-            Some(body) => Some(KeyDocument::parse(&body, self.remote.policy)?),
+            Some(body) => Some(self.read(body).await?),
             None => None,
         };
         self.memory.etag = etag.map(|etag| (url.clone(), etag));
         Ok(Obtained { document, max_age })
+    }
+
+    async fn read(&self, document: Vec<u8>) -> Result<KeyDocument, FetchError> {
+        let one_at_a_time = Arc::clone(&self.memory.reading).lock_owned().await;
+        let policy = self.remote.policy;
+        let readers = match policy.budget {
+            Budget::Provider => &document_readers::PROVIDER_KEYS,
+            Budget::Tenant => &document_readers::TENANT_KEYS,
+        };
+        let read = readers.run(move || {
+            let read = KeyDocument::parse(&document, policy);
+            drop(one_at_a_time);
+            read
+        });
+        Ok(read.await??)
     }
 }
 
