@@ -3,6 +3,7 @@
 use reqwest::{Client, header::HeaderValue};
 
 use crate::{
+    document_readers,
     fetch::{self, FetchError},
     json,
     key_url::{KeyUrl, UrlError},
@@ -97,12 +98,18 @@ impl Issuer {
         authorization: Option<&HeaderValue>,
     ) -> Result<KeyUrl, FetchError> {
         let body = fetch::get(client, at, None, authorization).await?.body.unwrap_or_default();
-        self.read(&body)
+        let issuer = self.clone();
+        document_readers::DISCOVERY
+            .run(move || issuer.read(&body))
+            .await?
             .map_err(|problem| DiscoveryError { problem, at: at.shown().to_owned() }.into())
     }
 
     /// The document's `jwks_uri`, if it is this issuer's document.
     pub(crate) fn read(&self, document: &[u8]) -> Result<KeyUrl, Problem> {
+        if document.len() > MAX_DOCUMENT {
+            return Err(Problem::TooLong(document.len()));
+        }
         let document = json::parse_object(document).map_err(|_| Problem::NotJson)?;
         // RFC 8414 §3.3: identical, or the document must not be used.
         let issuer = document.get("issuer").and_then(|issuer| issuer.as_str());
@@ -157,6 +164,8 @@ pub(crate) struct DiscoveryError {
 
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub(crate) enum Problem {
+    #[error("has {0} bytes, more than {MAX_DOCUMENT}")]
+    TooLong(usize),
     #[error("is not a JSON object, or has a member twice")]
     NotJson,
     #[error(
@@ -180,6 +189,9 @@ pub(crate) enum Problem {
     #[error("has a `jwks_uri` that may not be used: {0}")]
     JwksUri(UrlError),
 }
+
+/// Bytes of an issuer's document. Real ones have 1 to 20 KiB.
+const MAX_DOCUMENT: usize = 128 * 1024;
 
 /// Characters of what a document says that the log shows.
 const MAX_SHOWN: usize = 128;
@@ -283,7 +295,9 @@ mod tests {
                 serde_json::json!({"issuer": near, "jwks_uri": "https://keys.example/k"});
             assert_eq!(read(&document.to_string()), other(near));
         }
+        let long = format!("{:1$}", "{}", MAX_DOCUMENT + 1);
         for (text, problem) in [
+            (long.as_str(), Problem::TooLong(MAX_DOCUMENT + 1)),
             ("", Problem::NotJson),
             ("<html>", Problem::NotJson),
             ("[]", Problem::NotJson),

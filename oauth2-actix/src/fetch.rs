@@ -1,13 +1,27 @@
 //! One bounded GET: no redirects, a limit on bytes, and asking whether there is anything new.
 
-use std::time::Duration;
-
-use reqwest::{
-    Client, Response, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH},
+use std::{
+    collections::HashMap,
+    error::Error,
+    io,
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
-use crate::{discovery::DiscoveryError, key_form::DocumentError, key_url::KeyUrl};
+use reqwest::{
+    Client, RequestBuilder, Response, StatusCode, Version,
+    header::{
+        ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, ETAG, HeaderMap, HeaderValue,
+        IF_NONE_MATCH,
+    },
+};
+
+use crate::{
+    content_coding::{self, CodingError},
+    discovery::DiscoveryError,
+    key_form::{DocumentError, without_bom},
+    key_url::KeyUrl,
+};
 
 /// What a URL returned.
 #[derive(Debug)]
@@ -27,6 +41,8 @@ pub(crate) enum FetchError {
     Transport(reqwest::Error),
     #[error("the answer's body broke off: {}", causes(.0))]
     Body(reqwest::Error),
+    #[error("{0}")]
+    Coding(#[from] CodingError),
     #[error(
         "it redirects (status {0}), and redirects are not followed: configure the URL it leads to"
     )]
@@ -63,7 +79,8 @@ pub(crate) async fn get(
 ) -> Result<Fetched, FetchError> {
     let mut request = client
         .get(url.url().clone())
-        .header(ACCEPT, "application/jwk-set+json, application/json, */*;q=0.1");
+        .header(ACCEPT, "application/jwk-set+json, application/json, */*;q=0.1")
+        .header(ACCEPT_ENCODING, content_coding::ACCEPTED);
     if let Some(etag) = etag {
         request = request.header(IF_NONE_MATCH, etag);
     }
@@ -71,13 +88,13 @@ pub(crate) async fn get(
         request = request.header(AUTHORIZATION, authorization);
     }
     let response =
-        request.send().await.map_err(|error| FetchError::Transport(error.without_url()))?;
+        send(request, url).await.map_err(|error| FetchError::Transport(error.without_url()))?;
     let headers = response.headers();
     let max_age = max_age(headers);
     let new_etag = headers.get(ETAG).filter(|etag| etag.len() <= MAX_ETAG).cloned();
     match response.status() {
         StatusCode::OK => {
-            Ok(Fetched { body: Some(bounded_body(response).await?), max_age, etag: new_etag })
+            Ok(Fetched { body: Some(document(response).await?), max_age, etag: new_etag })
         }
         StatusCode::NOT_MODIFIED if etag.is_some() => {
             Ok(Fetched { body: None, max_age, etag: new_etag.or(etag.cloned()) })
@@ -88,6 +105,92 @@ pub(crate) async fn get(
         }
         status => Err(FetchError::Status(status)),
     }
+}
+
+/// Sends a request, and once more if the server closed the connection that it was sent on and that had
+/// been kept open until then: the server's idle timeout and the request crossed. A GET may be repeated
+/// (RFC 9110 §9.2.2).
+async fn send(request: RequestBuilder, url: &KeyUrl) -> Result<Response, reqwest::Error> {
+    let origin = url.url().origin().ascii_serialization();
+    let again = if KeptAlive::may_be_open(&origin) { request.try_clone() } else { None };
+    let response = match (request.send().await, again) {
+        (Err(error), Some(again)) if is_closed(&error) => {
+            KeptAlive::forget(&origin);
+            again.send().await?
+        }
+        (response, _) => response?,
+    };
+    let closes = response.headers().get_all(CONNECTION).iter().any(|value| {
+        value.to_str().is_ok_and(|value| value.to_ascii_lowercase().contains("close"))
+    });
+    if response.version() >= Version::HTTP_11 && !closes {
+        KeptAlive::note(origin);
+    } else {
+        KeptAlive::forget(&origin);
+    }
+    Ok(response)
+}
+
+/// The origins that have answered lately and kept the connection open. reqwest does not tell whether a
+/// request that failed was sent on such a connection.
+struct KeptAlive(HashMap<String, Instant>);
+
+impl KeptAlive {
+    fn lock() -> MutexGuard<'static, Self> {
+        static KEPT_ALIVE: LazyLock<Mutex<KeptAlive>> =
+            LazyLock::new(|| Mutex::new(KeptAlive(HashMap::new())));
+        KEPT_ALIVE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(origin: String) {
+        let mut kept = Self::lock();
+        if kept.0.len() >= MAX_KEPT_ALIVE {
+            kept.0.retain(|_, answered| answered.elapsed() < POOL_IDLE_TIMEOUT);
+        }
+        if kept.0.len() >= MAX_KEPT_ALIVE {
+            // Requests to these origins are not repeated until they have answered again.
+            kept.0.clear();
+        }
+        kept.0.insert(origin, Instant::now());
+    }
+
+    fn may_be_open(origin: &str) -> bool {
+        let kept = Self::lock();
+        kept.0.get(origin).is_some_and(|answered| answered.elapsed() < POOL_IDLE_TIMEOUT)
+    }
+
+    fn forget(origin: &str) {
+        Self::lock().0.remove(origin);
+    }
+}
+
+/// Whether the connection was closed before the first byte of an answer.
+fn is_closed(error: &reqwest::Error) -> bool {
+    use io::ErrorKind as Kind;
+    // hyper's own error for it has no source, and its type is not reachable through reqwest.
+    const BY_HYPER: &str = "connection closed before message completed";
+    !error.is_connect()
+        && !error.is_timeout()
+        && chain(error).any(|cause| match cause.downcast_ref::<io::Error>() {
+            Some(error) => matches!(
+                error.kind(),
+                Kind::BrokenPipe
+                    | Kind::ConnectionAborted
+                    | Kind::ConnectionReset
+                    | Kind::UnexpectedEof
+            ),
+            None => cause.to_string() == BY_HYPER,
+        })
+}
+
+/// The decoded document.
+async fn document(response: Response) -> Result<Vec<u8>, FetchError> {
+    let codings = content_coding::read(response.headers())?;
+    let encoded = bounded_body(response).await?;
+    let mut body = content_coding::decode(&codings, encoded, MAX_BODY)?;
+    let bom = body.len() - without_bom(&body).len();
+    body.drain(..bom);
+    Ok(body)
 }
 
 async fn bounded_body(mut response: Response) -> Result<Vec<u8>, FetchError> {
@@ -119,23 +222,36 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
         .map(Duration::from_secs)
 }
 
-/// The whole chain: reqwest's own text stops before the cause.
-fn causes(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+/// The text of the whole chain, since reqwest's own text does not name the cause, and what may help.
+pub(crate) fn causes(error: &reqwest::Error) -> String {
+    let texts: Vec<String> = chain(error).map(ToString::to_string).collect();
+    let text = texts.join(": ");
+    // rustls is not reachable through reqwest either.
+    let hint = if text.contains("InvalidContentType") {
+        " (the server may speak plain http at this port)"
+    } else if text.contains("HandshakeFailure") || text.contains("alert: ProtocolVersion") {
+        " (the server may support neither TLS 1.2 with ECDHE nor TLS 1.3)"
+    } else {
+        ""
+    };
+    text + hint
 }
 
-/// Bytes of a key document. Real ones have 1 to 20 KiB.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// Bytes of a key document, as it is sent and after each decoding. Real ones have 1 to 20 KiB.
 pub(crate) const MAX_BODY: usize = 1024 * 1024;
 
 /// A longer entity tag is not sent back.
 const MAX_ETAG: usize = 256;
+
+/// How many origins are noted.
+const MAX_KEPT_ALIVE: usize = 1024;
+
+/// For how long reqwest keeps a connection that nothing uses, if it is not told otherwise.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
 #[cfg(test)]
 mod tests {

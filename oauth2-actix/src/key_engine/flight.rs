@@ -3,12 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use reqwest::header::HeaderValue;
+use tokio::sync::Mutex;
 
 use crate::{
     clock::Clock,
     discovery::Issuer,
+    document_readers,
     fetch::{self, FetchError, Fetched},
     http_client::Clients,
+    jwk::Budget,
     key_form::KeyDocument,
     key_url::KeyUrl,
     remote_keys::{RemoteKeys, Source},
@@ -22,6 +25,8 @@ pub(super) struct Memory {
     pub(super) discovered: Option<(KeyUrl, Option<Duration>)>,
     /// The entity tag of the present keys at their URL.
     etag: Option<(KeyUrl, HeaderValue)>,
+    /// Held while a document is read, also if the attempt ends before.
+    reading: Arc<Mutex<()>>,
 }
 
 /// How an attempt ended.
@@ -81,8 +86,8 @@ impl Attempt {
                 if text.len() > fetch::MAX_BODY {
                     return Err(FetchError::TooLarge);
                 }
-                let document = KeyDocument::parse(text.as_bytes(), remote.policy)?;
-                let text = remote.snapshot_file.is_some().then(|| text.into_bytes());
+                let (document, text) = self.read(text.into_bytes()).await?;
+                let text = remote.snapshot_file.is_some().then_some(text);
                 Ok(Obtained { document: Some(document), text, max_age: None })
             }
         }
@@ -139,9 +144,12 @@ impl Attempt {
         };
         let Fetched { body, max_age, etag } =
             fetch::get(&client, url, etag, authorization.as_ref()).await?;
-        let document = match &body {
-            Some(body) => Some(KeyDocument::parse(body, self.remote.policy)?),
-            None => None,
+        let (document, body) = match body {
+            Some(body) => {
+                let (document, body) = self.read(body).await?;
+                (Some(document), Some(body))
+            }
+            None => (None, None),
         };
         self.memory.etag = etag.map(|etag| (url.clone(), etag));
         let text = body.filter(|_| self.remote.snapshot_file.is_some());
@@ -156,6 +164,22 @@ impl Attempt {
             return Ok(None);
         }
         file.authorization().await.map(Some).map_err(FetchError::TokenFile)
+    }
+
+    /// Reads a key document on another thread, and gives its text back.
+    async fn read(&self, document: Vec<u8>) -> Result<(KeyDocument, Vec<u8>), FetchError> {
+        let one_at_a_time = Arc::clone(&self.memory.reading).lock_owned().await;
+        let policy = self.remote.policy;
+        let readers = match policy.budget {
+            Budget::Provider => &document_readers::PROVIDER_KEYS,
+            Budget::Tenant => &document_readers::TENANT_KEYS,
+        };
+        let read = readers.run(move || {
+            let read = KeyDocument::parse(&document, policy);
+            drop(one_at_a_time);
+            read.map(|read| (read, document))
+        });
+        Ok(read.await??)
     }
 }
 

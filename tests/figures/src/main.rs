@@ -21,6 +21,7 @@ mod load;
 mod many;
 mod memory;
 mod misses;
+mod neighbours;
 mod policies;
 mod providers;
 mod refusals;
@@ -39,7 +40,7 @@ use oauth2_actix_tests_figures::report::{self, Report};
 
 type Experiment = fn(&mut Report, &[String]);
 
-const EXPERIMENTS: [(&str, &str, Experiment); 14] = [
+const EXPERIMENTS: [(&str, &str, Experiment); 15] = [
     ("rotation", "keys rotated without overlap, under load", rotation::run),
     ("hang", "a provider that hangs for 30 s during a refresh, under load", hang::run),
     ("flood", "10,000 tokens with made-up key ids", flood::run),
@@ -52,6 +53,11 @@ const EXPERIMENTS: [(&str, &str, Experiment); 14] = [
         "providers",
         "1,000 providers with 10 keys each against one with one; takes an algorithm",
         providers::run,
+    ),
+    (
+        "neighbours",
+        "hostile tenants beside a provider that rotates its key; takes their number and seconds",
+        neighbours::run,
     ),
     ("garbage", "what refusing costs, against a good token", garbage::run),
     ("misses", "a token that was never seen, against the check of its signature", misses::run),
@@ -79,6 +85,10 @@ fn main() -> ExitCode {
         }
         cached_memory::CHILD => {
             cached_memory::child(rest);
+            ExitCode::SUCCESS
+        }
+        neighbours::CHILD => {
+            neighbours::child(rest);
             ExitCode::SUCCESS
         }
         sessions::CHILD => {

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use flate2::{Compression, write::GzEncoder};
 use oauth2_actix::{
     Algorithm, OAuth2, Provider,
     testing::{Answer, KeyServer, ManualClock, SigningKey},
@@ -96,8 +97,13 @@ fn fetch_that_fails_opens_nothing_cve_2026_31837() {
     let forger = SigningKey::generate(Algorithm::ES256, "ES256");
     let elsewhere = KeyServer::start(Answer::json(&forger.jwk_set())).unwrap();
     let gzip = [("content-encoding", "gzip"), ("content-type", "application/json")];
-    let mut bomb = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xed\xc1\x01\x01".to_vec();
-    bomb.resize(1000, 0);
+    let mut broken = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xed\xc1\x01\x01".to_vec();
+    broken.resize(1000, 0);
+    // A key set of the attacker's, before 64 MiB that take 64 KiB.
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(forger.jwk_set().to_string().as_bytes()).unwrap();
+    encoder.write_all(&vec![b' '; 64 << 20]).unwrap();
+    let bomb = encoder.finish().unwrap();
     for (attack, answer) in [
         ("an error", Answer::status(500)),
         ("not found", Answer::status(404)),
@@ -116,6 +122,7 @@ fn fetch_that_fails_opens_nothing_cve_2026_31837() {
         ("to metadata", Answer::redirect(302, "http://169.254.169.254/latest/meta-data/")),
         ("to a file", Answer::redirect(301, "file:///etc/passwd")),
         ("a bomb", Answer::body(200, &gzip, &bomb)),
+        ("broken gzip", Answer::body(200, &gzip, &broken)),
         ("cut off", Answer::json(&forger.jwk_set()).truncated(150)),
         ("no HTTP", Answer::raw(b"SSH-2.0-canary\r\n".to_vec())),
         ("reset", Answer::reset()),

@@ -30,7 +30,6 @@
 //! | a token in the WebSocket subprotocol opens a session | tokens are taken from `Authorization` alone; one in the subprotocol is neither accepted nor echoed |
 //! | a session outlives its token, or its timer outlives the session | there is no session helper yet: a handler's session is its own |
 //! | a cache of verified tokens that takes one for another (CVE-2026-35039) | there is no such cache; what it would confuse is sent all the same |
-//! | a 1 GB body or a bomb *after* decompression | nothing is decompressed; both are sent all the same |
 //! | dependencies with known holes | `paths` looks at the lock file for those that are named, cargo-deny for the rest |
 //! | `Compress` outside sends broken chunks | actix's own, for any answer; a refusal has its length |
 //! | Wycheproof's own vectors | their payloads are no claims; see `wycheproof` |

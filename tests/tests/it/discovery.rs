@@ -330,7 +330,7 @@ async fn documents_that_are_not_believed() {
     for (document, word) in [
         (String::new(), "not a JSON object"),
         ("[]".to_owned(), "not a JSON object"),
-        ("\u{feff}{}".to_owned(), "not a JSON object"),
+        ("\u{feff}{}".to_owned(), "no issuer"),
         (format!(r#"{{"issuer":{name},"issuer":{name},"jwks_uri":{keys}}}"#), "member twice"),
         (
             format!(r#"{{"issuer":{name},"jwks_uri":"https://evil.example/","jwks_uri":{keys}}}"#),

@@ -2,13 +2,14 @@
 
 use std::{
     collections::HashMap,
+    error::Error,
     sync::{Mutex, mpsc},
     time::{Duration, Instant},
 };
 
 use actix_web::{App, HttpServer, web};
 use oauth2_actix::{
-    Algorithm, ErrorKind, OAuth2, Provider,
+    Algorithm, ErrorKind, Keys, OAuth2, Provider, Tenant, TenantLookup, Tenants,
     testing::{Answer, KeyServer, LocalServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{
@@ -173,7 +174,10 @@ async fn bad_documents_are_503_and_logged_and_tried_again() {
         (good_keys().truncated(150), "body broke off"),
         (Answer::raw(endless(2 * 1024 * 1024)), "larger than"),
         (Answer::raw(announced), "larger than"),
-        (Answer::body(200, &[("content-encoding", "gzip")], b"\x1f\x8b\x08\x00"), "is compressed"),
+        (
+            Answer::body(200, &[("content-encoding", "gzip")], b"\x1f\x8b\x08\x00"),
+            "decoded as gzip",
+        ),
         (Answer::redirect(301, &elsewhere.url()), "redirects"),
         (Answer::redirect(302, &elsewhere.url()), "redirects"),
         (Answer::redirect(307, "http://169.254.169.254/"), "redirects"),
@@ -382,4 +386,39 @@ fn a_policy_that_ends_in_mid_flight_ends_its_waiters() {
     // The request's runtime goes first, in the middle of the wait; nothing panics or hangs.
     runtime.shutdown_timeout(PATIENCE);
     drop(oauth2);
+}
+
+/// A tenant for each issuer that begins as those of this test do, with keys from this server or inline.
+struct SetOf(String, serde_json::Value);
+
+impl TenantLookup for SetOf {
+    async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
+        let keys = match issuer {
+            "https://fetched.test" => Keys::from(self.0.clone()),
+            _ => Keys::from(self.1.clone()),
+        };
+        let provider = Provider::new().issuer(issuer).audience("api").keys(keys);
+        Ok(Some(Tenant::new(issuer, provider)))
+    }
+}
+
+#[tokio::test]
+async fn a_tenants_key_set_has_at_most_64_keys() {
+    let good = key(Algorithm::ES256);
+    for (count, is_read) in [(64, true), (65, false)] {
+        let set = json!({"keys": vec![good.public_jwk(); count]});
+        let server = KeyServer::start(Answer::json(&set)).unwrap();
+        let oauth2 = OAuth2::builder()
+            .provider("p", provider(&server))
+            .tenants(Tenants::new(SetOf(server.url(), set)))
+            .key_refresh_minutes(60)
+            .build()
+            .unwrap();
+        for issuer in ["https://fetched.test", "https://inline.test"] {
+            let accepted = oauth2.verify(&Token::new(issuer, "api").sign(good)).await.is_ok();
+            assert_eq!(accepted, is_read, "{count} keys of {issuer}");
+        }
+        // A provider that is known at build time may have more.
+        assert_eq!(kind(&oauth2, &good_token()).await, None);
+    }
 }

@@ -1,10 +1,13 @@
 //! The HTTP client that keys are fetched with: what users change of it, and what stays.
 
 use std::{
+    io::{Read, Write},
+    net::TcpListener,
     process::Command,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
+        mpsc,
     },
 };
 
@@ -198,7 +201,8 @@ async fn what_a_closure_adds_is_sent() {
     let request = server.last_request();
     assert!(request.starts_with("GET /jwks.json HTTP/1.1\r\n"), "{request}");
     assert!(request.contains("user-agent: oauth2-actix/"), "{request}");
-    assert!(!request.contains("accept-encoding") && !request.contains("cookie"), "{request}");
+    assert!(request.contains("accept-encoding: gzip\r\n"), "{request}");
+    assert!(!request.contains("cookie"), "{request}");
 
     let builder = keys_at(&server.url()).http_client(|client| {
         let mut headers = HeaderMap::new();
@@ -362,4 +366,91 @@ fn proxies_of_the_environment() {
         ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"].map(|name| (name, proxy_url));
     assert_eq!(outcome_in_a_child(&server.url(), &all), "None");
     assert_eq!((server.requests(), proxy.requests()), (1, requests));
+}
+
+/// The https URL of a server that answers with these bytes as soon as it is sent anything.
+fn no_tls(answer: &'static [u8]) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("https://localhost:{}/jwks.json", listener.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(answer);
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn https_to_a_port_that_speaks_http_is_named_in_the_error() {
+    let url = no_tls(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+    let cause = fault(keys_at(&url)).await.expect("no TLS");
+    assert!(cause.contains("may speak plain http"), "{cause}");
+}
+
+#[tokio::test]
+async fn a_server_without_a_common_cipher_is_named_in_the_error() {
+    // A fatal alert: handshake_failure, then protocol_version (RFC 8446 §6.2).
+    for alert in [b"\x15\x03\x03\x00\x02\x02\x28".as_slice(), b"\x15\x03\x03\x00\x02\x02\x46"] {
+        let cause = fault(keys_at(&no_tls(alert))).await.expect("no handshake");
+        assert!(cause.contains("neither TLS 1.2 with ECDHE nor TLS 1.3"), "{cause}");
+    }
+}
+
+/// A server that keeps connections open, and closes each one at its second request. Returns its address
+/// and, for each request, the number of the connection that it came on.
+fn closes_on_reuse() -> (String, mpsc::Receiver<usize>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
+    let (asked, is_asked) = mpsc::channel();
+    let body = key(Algorithm::ES256).jwk_set().to_string();
+    std::thread::spawn(move || {
+        for (number, mut stream) in listener.incoming().flatten().enumerate() {
+            let (asked, body) = (asked.clone(), body.clone());
+            std::thread::spawn(move || {
+                for is_first in [true, false] {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        let mut byte = [0];
+                        if stream.read(&mut byte).unwrap_or_default() == 0 {
+                            return;
+                        }
+                        head.push(byte[0]);
+                    }
+                    let _ = asked.send(number);
+                    if is_first {
+                        let length = body.len();
+                        let answer =
+                            format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
+                        stream.write_all(answer.as_bytes()).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    (url, is_asked)
+}
+
+#[tokio::test]
+async fn a_request_on_a_connection_that_the_server_closes_is_repeated_once() {
+    let (url, asked) = closes_on_reuse();
+    let oauth2 = keys_at(&url).build().unwrap();
+    for fetch in 1..=3 {
+        oauth2.refresh_now().await.unwrap();
+        assert_eq!(oauth2.status()[0].fetches.fetched, fetch);
+    }
+    // The second fetch finds the first connection closed, and the third the second one.
+    assert_eq!(asked.try_iter().collect::<Vec<_>>(), [0, 0, 1, 1, 2]);
+}
+
+#[tokio::test]
+async fn a_request_on_a_new_connection_is_not_repeated() {
+    let server = KeyServer::start(good_keys()).unwrap();
+    let oauth2 = keys_at(&server.url()).build().unwrap();
+    oauth2.refresh_now().await.unwrap();
+    for (number, answer) in [Answer::reset(), Answer::raw("")].into_iter().enumerate() {
+        server.answer(answer);
+        assert!(oauth2.refresh_now().await.is_err());
+        assert_eq!(server.requests(), 2 + number as u64);
+    }
 }
