@@ -11,8 +11,8 @@ use std::{
 use reqwest::{
     Client, RequestBuilder, Response, StatusCode, Version,
     header::{
-        ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, ETAG, HeaderMap, HeaderValue,
-        IF_NONE_MATCH,
+        ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, ETAG, HeaderMap,
+        HeaderValue, IF_NONE_MATCH,
     },
 };
 
@@ -21,6 +21,7 @@ use crate::{
     discovery::DiscoveryError,
     key_form::{DocumentError, without_bom},
     key_url::KeyUrl,
+    limits::Unit,
 };
 
 /// What a URL returned.
@@ -51,7 +52,7 @@ pub(crate) enum FetchError {
     Status(StatusCode),
     #[error("the document is larger than {MAX_BODY} bytes")]
     TooLarge,
-    #[error("no complete answer within {} s", .0.as_secs_f64())]
+    #[error("no complete answer within {}", Unit(*.0))]
     Timeout(Duration),
     #[error("{0}")]
     Document(#[from] DocumentError),

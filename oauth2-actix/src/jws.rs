@@ -25,7 +25,7 @@ pub(crate) struct Header {
     pub(crate) alg: Algorithm,
     pub(crate) kid: Option<String>,
     /// `x5t` and `x5t#S256`. They select among the provider's keys, and do nothing else.
-    thumbprints: [Option<String>; 2],
+    thumbprints: Vec<String>,
     /// Whether its `typ` says that it is an access token (RFC 9068 §2.1), and not merely a JWT.
     pub(crate) is_access_token: bool,
 }
@@ -87,16 +87,17 @@ impl Header {
             Some(_) => return Err(malformed("the header's `kid` is not a string")),
         };
         // One that is not a string selects nothing.
-        let thumbprints = ["x5t", "x5t#S256"].map(|name| match members.take(name) {
-            Some(Value::String(thumbprint)) => Some(thumbprint),
-            _ => None,
-        });
+        let thumbprints = members
+            .iter()
+            .filter(|(name, _)| matches!(*name, "x5t" | "x5t#S256"))
+            .filter_map(|(_, value)| value.as_str().map(str::to_owned))
+            .collect();
         Ok(Self { alg, kid, thumbprints, is_access_token })
     }
 
     /// The thumbprints of the certificate that it names (RFC 7515 §4.1.7 and §4.1.8).
     pub(crate) fn thumbprints(&self) -> impl Iterator<Item = &str> {
-        self.thumbprints.iter().flatten().map(String::as_str)
+        self.thumbprints.iter().map(String::as_str)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     BuildError,
     clock::Clock,
     key_engine::EngineHandle,
+    limits::Unit,
     places::Place,
     provider_policy::{Defaults, ProviderPolicy},
     remote_keys::Cause,
@@ -252,7 +253,7 @@ impl Asking {
                 answer.map_err(|error| Failure::Lookup(error.to_string()))?
             }
             () = self.clock.sleep_until(deadline) => {
-                return Err(Failure::Lookup(format!("no answer within {} s", timeout.as_secs_f64())));
+                return Err(Failure::Lookup(format!("no answer within {}", Unit(timeout))));
             }
         };
         let Some(tenant) = tenant else { return Ok(None) };
