@@ -177,6 +177,7 @@ pub mod _docs {
     #[doc = include_str!("../docs/websockets.md")]
     pub mod websockets {}
 
+    #[doc = "[operations.md]: crate::_docs::operations\n"]
     #[doc = include_str!("../docs/when-the-provider-fails.md")]
     pub mod when_the_provider_fails {}
 }
