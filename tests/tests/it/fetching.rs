@@ -46,7 +46,11 @@ fn is_unavailable(kind: &Option<ErrorKind>) -> bool {
 async fn a_cold_start_with_many_requests_makes_one_fetch() {
     let (answer, release) = good_keys().held();
     let server = KeyServer::start(answer).unwrap();
-    let oauth2 = OAuth2::builder().provider("p", provider(&server)).build().unwrap();
+    let oauth2 = OAuth2::builder()
+        .provider("p", provider(&server))
+        .clock(ManualClock::new())
+        .build()
+        .unwrap();
     assert_eq!(server.requests(), 0, "nothing is fetched before a request needs it");
     let api = Api::start(oauth2);
     let client = client::client();
@@ -72,6 +76,7 @@ async fn a_blocked_worker_delays_no_other_workers_fetch() {
     let oauth2 = OAuth2::builder()
         .provider("p", provider(&server))
         .public_paths(["/worker", "/block"])
+        .clock(ManualClock::new())
         .build()
         .unwrap();
     // The blocking handler says that it blocks, and goes on when told to.
@@ -134,7 +139,11 @@ async fn a_blocked_worker_delays_no_other_workers_fetch() {
 async fn a_dropped_request_cancels_no_fetch() {
     let (answer, release) = good_keys().held();
     let server = KeyServer::start(answer).unwrap();
-    let oauth2 = OAuth2::builder().provider("p", provider(&server)).build().unwrap();
+    let oauth2 = OAuth2::builder()
+        .provider("p", provider(&server))
+        .clock(ManualClock::new())
+        .build()
+        .unwrap();
     let first = tokio::spawn({
         let oauth2 = oauth2.clone();
         async move { oauth2.verify(&good_token()).await }
@@ -319,6 +328,7 @@ async fn a_public_request_never_waits_but_the_next_may_find_keys() {
     let oauth2 = OAuth2::builder()
         .provider("p", provider(&server))
         .public_paths(["/optional"])
+        .clock(ManualClock::new())
         .build()
         .unwrap();
     let api = Api::start(oauth2);

@@ -252,7 +252,7 @@ async fn one_watcher_at_a_time() {
     let provider =
         Provider::new().issuer("https://a.test").audience("api").keys(Keys::source(source.clone()));
     let oauth2 = OAuth2::builder().provider("p", provider).build().unwrap();
-    for _ in 0..5_000 {
+    for _ in 0..10_000 {
         source.0.notify.notify_one();
         oauth2.refresh_now().await.unwrap();
     }
