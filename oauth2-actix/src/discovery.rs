@@ -295,7 +295,7 @@ mod tests {
                 serde_json::json!({"issuer": near, "jwks_uri": "https://keys.example/k"});
             assert_eq!(read(&document.to_string()), other(near));
         }
-        let long = format!("{:1$}", "{}", MAX_DOCUMENT + 1);
+        let long = format!("{{}}{}", " ".repeat(MAX_DOCUMENT - 1));
         for (text, problem) in [
             (long.as_str(), Problem::TooLong(MAX_DOCUMENT + 1)),
             ("", Problem::NotJson),
