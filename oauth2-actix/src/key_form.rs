@@ -207,6 +207,11 @@ pub(crate) enum DocumentError {
          configuration"
     )]
     FilePath,
+    #[error(
+        "this is a URL, and inline keys are expected: use `Keys::url(url)`, or `{{\"url\": \"…\"}}` in a \
+         configuration"
+    )]
+    Url,
     #[error("this looks like a URL, but its scheme is neither `https` nor `http`")]
     UrlScheme,
     #[error(
@@ -270,6 +275,8 @@ fn misplaced(text: &str) -> DocumentError {
         DocumentError::Markup
     } else if lower.starts_with("file:") {
         DocumentError::FileUrl
+    } else if ["https://", "http://"].iter().any(|scheme| lower.starts_with(scheme)) {
+        DocumentError::Url
     } else if text.contains("://") {
         DocumentError::UrlScheme
     } else if let Some(error) = bare_base64(text) {

@@ -465,37 +465,3 @@ impl PartialEq for Form {
         }
     }
 }
-
-/// What text that is neither JSON nor PEM probably is, for an error message.
-pub(crate) fn advice(text: &str) -> Option<&'static str> {
-    let text = text.trim();
-    if text.is_empty() || text.starts_with(['{', '[']) || text.contains("-----BEGIN ") {
-        return None;
-    }
-    let lower = text.to_ascii_lowercase();
-    let is_one_word = !text.contains(char::is_whitespace);
-    let has_extension = [".json", ".jwks", ".jwk", ".pem", ".crt", ".cer", ".pub"]
-        .into_iter()
-        .any(|extension| lower.ends_with(extension));
-    let is_file = lower.starts_with("file:")
-        || ["/", "./", "../", "~/"].into_iter().any(|start| text.starts_with(start))
-        || (has_extension && !text.contains('/'));
-    let first_segment = text.split('/').next().unwrap_or_default();
-    let is_path = text.contains('/') && (has_extension || first_segment.contains(['.', ':']));
-    Some(if !is_one_word || text.starts_with('<') {
-        "the text is neither JSON nor PEM"
-    } else if is_url(text) {
-        "the text is a URL, and inline keys are expected: use Keys::url"
-    } else if is_file {
-        "the text looks like the path of a file: write {\"file\": \"…\"}, or Keys::file"
-    } else if text.contains("://") {
-        "the text looks like a URL that is neither https nor http"
-    } else if is_path {
-        "the text looks like a URL without its scheme: write https:// before it (or, if it is the path \
-         of a file, {\"file\": \"…\"})"
-    } else {
-        "the text is neither JSON nor PEM, nor a URL; a secret for HMAC is given as a JWK, \
-         {\"kty\": \"oct\", \"k\": \"…\"} with base64url, and a public key in base64 as PEM, between \
-         its BEGIN and END lines"
-    })
-}

@@ -428,9 +428,6 @@ fn parse_inline(
     policy: KeyPolicy,
     warnings: &Warnings,
 ) -> Result<KeySet, String> {
-    if let Some(advice) = keys::advice(document) {
-        return Err(advice.to_owned());
-    }
     let KeyDocument { keys, skipped } =
         KeyDocument::parse(document.as_bytes(), policy).map_err(|error| error.to_string())?;
     Skipped::log(&skipped, provider, &warnings.skipped);

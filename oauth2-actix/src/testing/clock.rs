@@ -37,7 +37,8 @@ impl ManualClock {
         Self(Arc::new(Inner { start, elapsed: watch::Sender::new(Duration::ZERO) }))
     }
 
-    /// Moves the clock on, and wakes whoever waits for a moment that is now past.
+    /// Moves the clock on, and wakes every task whose moment has now passed. Advance it when no fetch of
+    /// keys is in progress: such a fetch counts the time as its own, and may time out.
     pub fn advance(&self, by: Duration) {
         self.0.elapsed.send_modify(|elapsed| *elapsed += by);
     }

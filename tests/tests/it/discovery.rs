@@ -154,7 +154,7 @@ fn wrong_forms_are_refused_with_provider_and_field() {
         (json!({"url": 1}), "`url` is not text"),
         (json!({"url": "idp.example/jwks"}), "cannot be read"),
         (json!({"inline": 1}), "`inline` is neither text nor JSON keys"),
-        (json!({"inline": "https://idp.example/jwks"}), "use Keys::url"),
+        (json!({"inline": "https://idp.example/jwks"}), "use `Keys::url"),
         (json!({"file": 1}), "`file` is not a path"),
         (json!({"file": ""}), "`file` is not a path"),
         (json!({"file": null}), "`file` is not a path"),

@@ -310,17 +310,17 @@ async fn lists_of_keys_and_lists_of_sources() {
 #[test]
 fn text_that_is_no_document_is_recognised() {
     for (text, word) in [
-        ("file:///etc/keys.json", "the path of a file"),
+        ("file:///etc/keys.json", "`file:` URL"),
         ("/etc/keys.json", "the path of a file"),
         ("./keys.pem", "the path of a file"),
         ("keys.jwks", "the path of a file"),
         ("idp.example/jwks", "URL without its scheme"),
         ("localhost:8080/jwks", "URL without its scheme"),
-        ("host/jwks.json", "URL without its scheme"),
-        ("ftp://idp.example/jwks", "neither https nor http"),
+        ("host/jwks.json", "the path of a file"),
+        ("ftp://idp.example/jwks", "neither `https` nor `http`"),
         ("super-secret-jwt-token-with-at-least-32-characters", "{\"kty\": \"oct\""),
-        ("MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA", "public key in base64 as PEM"),
-        ("no document at all", "neither JSON nor PEM"),
+        ("MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA", "neither a URL, JSON nor PEM"),
+        ("no document at all", "neither a URL, JSON nor PEM"),
     ] {
         let error = build(&json!(text), &json!(["ES256"])).expect_err(text);
         assert!(error.contains(word), "{text}: {error}");
