@@ -461,7 +461,6 @@ impl OAuth2Builder {
             let problem = "must be greater than zero";
             faults.push(BuildError::of_policy("max_token_length", problem).of_kind(OutOfRange));
         }
-        #[cfg(feature = "websocket")]
         faults.take(self.token_places.check());
         if let Some(tenants) = &self.tenants {
             faults.take(tenants.check());
