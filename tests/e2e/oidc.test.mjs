@@ -399,13 +399,13 @@ test("a configuration error ends the API at its start", TEST, async () => {
   for (const [wrong, message] of [
     [
       { ...policy, providers: { oidc: withoutAudience } },
-      /provider "oidc": audience: it is missing$/m,
+      /provider "oidc": audience: missing: /m,
     ],
     [
       { ...policy, providers: { oidc: { ...withoutAudience, audiences: audience } } },
-      /provider "oidc": .*there is no setting "audiences"/,
+      /provider "oidc": audiences: unknown setting, did you mean `audience`\?/,
     ],
-    [{ ...policy, public_path: ["/health"] }, /there is no setting "public_path"/],
+    [{ ...policy, public_path: ["/health"] }, /public_path: unknown setting, did you mean `public_paths`\?/],
   ]) {
     const { code, stdout, stderr } = await refusedStart(wrong);
     assert.ok(Number.isInteger(code) && code !== 0, `exit code ${code}`);
