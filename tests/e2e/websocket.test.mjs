@@ -407,7 +407,7 @@ pageSuite("the chat", "/chat", Chat, (onPage) => {
     await chat.join("staff");
   });
 
-  onPage("a withdrawn key: a fresh token once, and no more than that", async ({ open, quickstart }) => {
+  onPage("a withdrawn key: a fresh token; a new key within the cooldown: it waits", async ({ open, quickstart }) => {
     const chat = await open();
     await chat.join("lobby");
     await withdrawKey(quickstart);
@@ -415,10 +415,13 @@ pageSuite("the chat", "/chat", Chat, (onPage) => {
     await chat.noted(/^welcome alice/, { times: 2 });
     assert.equal(chat.sockets.length, 2);
 
-    // The API has just fetched keys: it does not fetch this one before time has passed.
+    // The API has just fetched keys: it does not fetch this one before the cooldown has passed.
     await rotate(quickstart.issuer);
-    await chat.join("lobby", "stopped");
-    assert.equal(await chat.text("#why"), "1008 invalid token");
+    await chat.join("lobby", "waiting");
+    await chat.noted(/^waiting: 1013 try again later; again in 1 s$/);
+    await quickstart.advance(10);
+    await chat.advance(1);
+    await chat.noted(/^welcome alice/, { times: 3 });
     assert.equal(chat.sockets.length, 4);
   });
 
