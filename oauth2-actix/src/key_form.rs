@@ -71,7 +71,6 @@ impl KeyDocument {
             }
             Some(b'{') => reader.object(text)?,
             Some(_) if text.contains(BEGIN) => reader.pem_blocks(text, None)?,
-            Some(_) if policy.origin == Origin::Inline => return Err(misplaced(text)),
             Some(b'<') => return Err(DocumentError::Markup),
             Some(_) => return Err(DocumentError::NotRecognised),
         }
@@ -251,6 +250,16 @@ impl DocumentError {
         Self::Json { line: error.line(), column: error.column(), hint }
     }
 
+    /// Says of text that a developer wrote what it probably is, where it is no document.
+    pub(crate) fn with_hint_for(self, text: &str) -> Self {
+        match self {
+            Self::NotRecognised => {
+                misplaced(text.trim_matches(['\u{feff}', ' ', '\t', '\r', '\n']))
+            }
+            other => other,
+        }
+    }
+
     /// Names a key that should have been usable rather than one that is never meant to be.
     fn without_keys(skipped: Vec<Skipped>) -> Self {
         let fault = skipped.iter().position(Skipped::is_fault).unwrap_or_default();
@@ -271,9 +280,7 @@ fn misplaced(text: &str) -> DocumentError {
     let is_path =
         ["/", "./", "../", "~/", ".\\", "..\\", "\\\\"].iter().any(|start| text.starts_with(start))
             || text.get(1..3).is_some_and(|drive| matches!(drive, ":\\" | ":/"));
-    if lower.starts_with('<') {
-        DocumentError::Markup
-    } else if lower.starts_with("file:") {
+    if lower.starts_with("file:") {
         DocumentError::FileUrl
     } else if ["https://", "http://"].iter().any(|scheme| lower.starts_with(scheme)) {
         DocumentError::Url

@@ -428,8 +428,8 @@ fn parse_inline(
     policy: KeyPolicy,
     warnings: &Warnings,
 ) -> Result<KeySet, String> {
-    let KeyDocument { keys, skipped } =
-        KeyDocument::parse(document.as_bytes(), policy).map_err(|error| error.to_string())?;
+    let KeyDocument { keys, skipped } = KeyDocument::parse(document.as_bytes(), policy)
+        .map_err(|error| error.with_hint_for(document).to_string())?;
     Skipped::log(&skipped, provider, &warnings.skipped);
     Ok(keys)
 }
