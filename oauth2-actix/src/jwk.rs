@@ -265,7 +265,7 @@ pub(crate) struct Unusable {
 }
 
 impl Unusable {
-    /// A fault that somebody should know about and mend.
+    /// A fault in the key set, which is reported as a warning.
     pub(crate) fn new(reason: impl Into<Cow<'static, str>>) -> Self {
         Self { reason: reason.into(), is_expected: false }
     }

@@ -100,8 +100,8 @@ impl OAuth2Builder {
     /// discovery and custom sources, of tenants too; not [`Keys::file`](crate::Keys::file), nor where each
     /// request fetches. A file is replaced in one step, has mode 0600, and holds public keys only. One that
     /// is damaged, of another source, of another user or writable by other users is not used, and a warning
-    /// says so. Whoever can write such files as your user decides which keys are trusted. Files of sources
-    /// and tenants that are gone stay until you remove them.
+    /// says so. An attacker who can write files as your user decides which keys are trusted. Files of
+    /// removed sources and tenants stay until you remove them.
     ///
     /// Default: none. A key that the provider has withdrawn is accepted after a restart for as long as it
     /// would have been without one.

@@ -395,7 +395,7 @@ impl ProviderPolicy {
 /// The algorithms that keys may be used with, by where they come from.
 struct Allowed {
     inline: AlgorithmSet,
-    /// No HMAC: whoever can read a published key could sign with it.
+    /// No HMAC: any client could read a published secret and sign with it.
     fetched: AlgorithmSet,
 }
 

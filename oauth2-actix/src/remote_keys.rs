@@ -299,7 +299,7 @@ impl RemoteKeys {
             return;
         };
         let keys_age_seconds = age.as_secs();
-        // Also where keys are never refreshed: nobody has said that these are still the present ones.
+        // Also where keys are never refreshed: the provider has not confirmed these.
         let Some(left) = self.timing.stale_window.checked_sub(age).filter(|left| !left.is_zero())
         else {
             tracing::warn!(

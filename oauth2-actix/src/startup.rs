@@ -30,8 +30,8 @@ pub(crate) fn log(providers: &[(String, Provider)], public_paths: &[String], has
 /// An audience by which an id_token would be accepted: one that looks like a client id, which is the
 /// audience of every id_token (OpenID Connect Core §2).
 ///
-/// Only forms that providers use for client ids and nobody chooses for an API are recognised, so that
-/// a name such as `orders` is never reported.
+/// Only the forms of generated client ids are recognised, so that a name such as `orders` is never
+/// reported.
 fn audience_of_id_tokens(provider: &Provider) -> Option<&str> {
     // An id_token names the client in `aud`, and often in `azp`. It has no `client_id`.
     let is_in_id_tokens = matches!(provider.audience_claim_name(), "aud" | "azp");

@@ -122,7 +122,7 @@ pub(crate) struct SourceMetrics {
     provider: Arc<str>,
     #[cfg(feature = "metrics")]
     source: Arc<str>,
-    /// Tenants come and go, and would leave gauges that nobody sets.
+    /// Tenants have none: the gauges of a removed tenant would keep their last values.
     #[cfg(feature = "metrics")]
     has_gauges: bool,
 }
