@@ -425,6 +425,19 @@ pageSuite("the chat", "/chat", Chat, (onPage) => {
     assert.equal(chat.sockets.length, 4);
   });
 
+  onPage("a rejected token is replaced once, and no more than that", async ({ open, quickstart }) => {
+    const chat = await open();
+    await chat.page.route(`${quickstart.issuer}/token`, async (route) => {
+      const response = await route.fetch();
+      const answer = await response.json();
+      await route.fulfill({ response, json: { ...answer, access_token: withSpoiltSignature(answer.access_token) } });
+    });
+    await chat.join("lobby", "stopped");
+    assert.equal(await chat.text("#why"), "1008 invalid token");
+    assert.equal(chat.sockets.length, 2);
+    assert.equal((await chat.events()).filter((event) => event === "waiting: 1008 invalid token").length, 1);
+  });
+
   onPage("leaving, and coming back", async ({ open }) => {
     const chat = await open();
     await chat.join("lobby");
