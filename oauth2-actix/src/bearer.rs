@@ -31,7 +31,7 @@ impl<'a> Credentials<'a> {
     /// Reads the one `Authorization` header of a request. A token longer than `limit` bytes is not
     /// even looked at.
     pub(crate) fn from_headers(headers: &'a HeaderMap, limit: usize) -> Result<Self, Error> {
-        let mut values = headers.get_all(AUTHORIZATION);
+        let mut values = headers.get_all(&AUTHORIZATION);
         let Some(value) = values.next() else {
             return Err(ErrorKind::TokenAbsent.into());
         };

@@ -107,6 +107,7 @@ struct Grounds {
 
 impl Policy {
     /// What a request has where a token should be, and where that is.
+    #[inline]
     pub(crate) fn credentials<'a>(
         &self,
         head: &'a RequestHead,
@@ -119,6 +120,7 @@ impl Policy {
 
     /// Decides on a token with the keys at hand. Synchronous, and bounded in work by the length
     /// of the token and 16 signature checks for each source of keys of its issuer and audience.
+    #[inline]
     pub(crate) fn decide(&self, credentials: &Credentials<'_>) -> Decision {
         match self.recall(credentials.as_bytes()) {
             Some(claims) => Decision::Accepted(claims),

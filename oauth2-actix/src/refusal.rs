@@ -48,6 +48,7 @@ impl RequestLine {
 }
 
 impl Facts {
+    #[inline]
     pub(crate) fn of(head: &RequestHead) -> Self {
         let is_logged = tracing::enabled!(target: "oauth2_actix", tracing::Level::DEBUG);
         Self {

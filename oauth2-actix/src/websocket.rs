@@ -31,10 +31,14 @@ pub(crate) struct Handshake {
 
 impl Handshake {
     /// If the request is a real handshake (RFC 6455 §4.2.1); anything else gets the plain answer.
+    // Inline, as are the other steps of every request: the middleware is generic, so that it is compiled in
+    // the user's crate, where nothing else of this crate is inlined.
+    #[inline]
     pub(crate) fn of(head: &RequestHead) -> Option<Self> {
-        if !is_handshake(head) {
-            return None;
-        }
+        if is_handshake(head) { Self::read(head) } else { None }
+    }
+
+    fn read(head: &RequestHead) -> Option<Self> {
         let key = head.headers().get(SEC_WEBSOCKET_KEY)?;
         Some(Self {
             accept: HeaderValue::from_bytes(&ws::hash_key(key.as_bytes())).ok()?,
@@ -75,14 +79,15 @@ pub(crate) fn is_handshake(head: &RequestHead) -> bool {
     // has no place in one, or more than one protocol to choose from. HTTP/1.0 knows none (RFC 9110 §7.8), and
     // HTTP/2 another way (RFC 8441).
     head.version == Version::HTTP_11
+        // Before the rest, since every request is asked and few have the header.
+        && is_to_websocket(head.headers())
         && head.upgrade()
         && !head.headers().contains_key(TRANSFER_ENCODING)
-        && is_to_websocket(head.headers())
         && ws::verify_handshake(head).is_ok()
 }
 
 fn is_to_websocket(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(UPGRADE);
+    let mut values = headers.get_all(&UPGRADE);
     let is_websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
     values.next().is_some_and(is_websocket) && values.next().is_none()
 }
