@@ -8,6 +8,7 @@ pub mod client;
 pub mod forge;
 pub mod keys;
 pub mod log;
+pub mod policy;
 pub mod socket;
 pub mod tls;
 pub mod wait;

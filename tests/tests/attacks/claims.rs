@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use oauth2_actix::{
-    Algorithm, OAuth2, Provider,
+    Algorithm, Provider,
     testing::{ManualClock, Token},
 };
 use oauth2_actix_tests::{
     client,
     forge::{self, by, forge},
     keys::key,
+    policy,
 };
 use serde_json::{Value, json};
 
@@ -126,7 +127,7 @@ fn issuer_as_list_or_part_or_unchecked_cve_2025_30144_cve_2024_53861_cve_2026_22
     let other = key(Algorithm::RS256);
     let second = Provider::new().issuer("https://b.test").audience(AUDIENCE).keys(other.jwk_set());
     let first = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(es256().jwk_set());
-    let oauth2 = OAuth2::builder().provider("a", first).provider("b", second).build().unwrap();
+    let oauth2 = policy::builder().provider("a", first).provider("b", second).build().unwrap();
     let target = Target::behind(oauth2);
     target.refuses("a's issuer, b's key", &good().sign(other), Told::Signature);
     let token = good().claim("iss", "https://b.test").sign(es256());
@@ -182,14 +183,14 @@ fn audience_absent_other_or_of_an_id_token_cve_2020_26160_cve_2025_62610_asvs_20
         target.refuses("no text", &good().header("typ", typ).sign(es256()), Told::Shape);
     }
     // An id_token of a provider whose access tokens say what they are.
-    let strict = OAuth2::builder().provider("strict", provider().require_at_jwt(true));
+    let strict = policy::builder().provider("strict", provider().require_at_jwt(true));
     let target = Target::behind(strict.build().unwrap());
     for typ in [json!("JWT"), json!("application/jwt"), Value::Null] {
         let id_token = good().claim("nonce", "canary-nonce").header("typ", typ);
         target.refuses("an id_token", &id_token.sign(es256()), Told::Shape);
     }
     // Where the audience is another claim, `aud` is none.
-    let cognito = OAuth2::builder().provider("cognito", provider().audience_claim("client_id"));
+    let cognito = policy::builder().provider("cognito", provider().audience_claim("client_id"));
     let good = good().without("aud").claim("client_id", AUDIENCE).sign(es256());
     let target = Target::with_good(cognito.build().unwrap(), good);
     let token = crate::target::good().claim("client_id", "canary").sign(es256());

@@ -18,6 +18,7 @@ use oauth2_actix::{
 use oauth2_actix_tests::{
     forge::{self, b64, forge},
     keys::key,
+    policy,
 };
 use serde_json::{Value, json};
 
@@ -55,7 +56,7 @@ fn same_kid_at_two_providers_cve_2025_59936_cve_2026_35039_ghsa_rp9m_7r4c_75qg()
     let of = |issuer: &str, server: &KeyServer| {
         Provider::new().issuer(issuer).audience(AUDIENCE).keys(server.url())
     };
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("a", of("https://a.test", &servers[0]))
         .provider("b", of("https://b.test", &servers[1]))
         .key_refresh_minutes(60)
@@ -450,7 +451,7 @@ fn entries_of_a_key_set_that_are_no_keys() {
         // Inline, where an empty policy would be an error.
         if attack != "symmetric" {
             let alone = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(jwk);
-            let built = OAuth2::builder().provider("alone", alone).build();
+            let built = policy::builder().provider("alone", alone).build();
             assert!(built.is_err(), "{attack} alone");
         }
     }

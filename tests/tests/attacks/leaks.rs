@@ -10,7 +10,7 @@ use std::{
 
 use actix_web::{App, HttpServer, dev::Service};
 use oauth2_actix::{
-    Algorithm, Claims, Error, Keys, OAuth2, Provider, Tenant, TenantLookup, Tenants, TypedClaims,
+    Algorithm, Claims, Error, Keys, Provider, Tenant, TenantLookup, Tenants, TypedClaims,
     testing::{Answer, IdentityProvider, KeyServer, LocalServer, SigningKey},
 };
 use oauth2_actix_tests::{
@@ -18,6 +18,7 @@ use oauth2_actix_tests::{
     client::{Connection, raw},
     forge::{self, by, forge},
     keys::key,
+    policy,
 };
 use serde_json::json;
 use tracing_subscriber::{filter::LevelFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
@@ -160,7 +161,7 @@ fn alone_nothing_of_a_token_is_in_any_log_or_debug_text() {
     for provider in [&discovered, &broken, &hmac, &provider()] {
         writeln!(shown, "{provider:?}").unwrap();
     }
-    let builder = OAuth2::builder()
+    let builder = policy::builder()
         .provider("test", provider())
         .provider("discovered", discovered)
         .provider("down", broken)

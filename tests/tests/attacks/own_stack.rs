@@ -8,7 +8,7 @@ use std::{
 use actix_cors::Cors;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use oauth2_actix::{
-    Algorithm, OAuth2, Provider,
+    Algorithm, Provider,
     testing::{Answer, KeyServer, LocalServer, ManualClock, SigningKey},
 };
 use oauth2_actix_tests::{
@@ -16,6 +16,7 @@ use oauth2_actix_tests::{
     client::{Connection, raw},
     forge::{self, b64, forge},
     keys::key,
+    policy,
     wait::PATIENCE,
 };
 use serde_json::{Value, json};
@@ -73,7 +74,7 @@ fn josekit_key_sets_fail_whole_and_want_a_kid() {
     let server = KeyServer::start(Answer::json(&set(&first))).unwrap();
     let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(server.url());
     let clock = ManualClock::new();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("fetched", provider)
         .key_refresh_minutes(60)
         .clock(clock.clone())
@@ -94,7 +95,7 @@ fn josekit_key_sets_fail_whole_and_want_a_kid() {
     let twice = first.public_jwk().to_string().replacen('{', "{\"kid\":\"canary\",", 1);
     let document = format!("{{\"keys\":[{twice},{}]}}", es256().public_jwk());
     let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(document);
-    let target = Target::behind(OAuth2::builder().provider("p", provider).build().unwrap());
+    let target = Target::behind(policy::builder().provider("p", provider).build().unwrap());
     for kid in [json!("first"), json!("canary"), Value::Null] {
         let token = good().header("kid", kid).sign(&first);
         target.refuses("a key with two names", &token, Told::Signature);
@@ -112,7 +113,7 @@ fn josekit_jwe_hmac_and_json_serialisation_are_never_reached() {
         .audience(AUDIENCE)
         .algorithms([Algorithm::HS256])
         .keys(secret.jwk_set());
-    let oauth2 = OAuth2::builder().provider("hmac", provider).build().unwrap();
+    let oauth2 = policy::builder().provider("hmac", provider).build().unwrap();
     let target = Target::with_good(oauth2, good().sign(secret));
     let token = good().sign(secret);
     let [header, claims, signature] = forge::parts(&token);
@@ -164,7 +165,7 @@ fn what_josekit_checks_is_checked() {
         jwk[name] = value;
         let keys = json!({"keys": [jwk, key(Algorithm::RS256).public_jwk()]});
         let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(keys);
-        let oauth2 = OAuth2::builder().provider("p", provider).build().unwrap();
+        let oauth2 = policy::builder().provider("p", provider).build().unwrap();
         let target = Target::with_good(oauth2, good().sign(key(Algorithm::RS256)));
         target.refuses(name, &good().sign(es256()), Told::Signature);
     }
@@ -213,7 +214,7 @@ fn actix_cors_outside_adds_its_headers_to_refusals() {
 /// router's path.
 #[test]
 fn actix_raw_path_and_routers_path() {
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("test", crate::target::provider())
         .public_paths(["/users/{id:[^m].*}", "/files/{tail:.*}"])
         .build()
@@ -281,7 +282,7 @@ fn actix_ws_refusal_picks_a_subprotocol() {
 fn josekit_rsa_of_2041_bits_exponent_of_one_and_leading_zeros() {
     let policy = |keys: Value| {
         let all = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(keys);
-        OAuth2::builder().provider("p", all).build()
+        policy::builder().provider("p", all).build()
     };
     for bits in [2041, 2047] {
         let rsa = openssl::rsa::Rsa::generate(bits).unwrap();
@@ -301,7 +302,7 @@ fn josekit_rsa_of_2041_bits_exponent_of_one_and_leading_zeros() {
         }
         let pem = String::from_utf8(pair.public_key_to_pem().unwrap()).unwrap();
         let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(pem);
-        assert!(OAuth2::builder().provider("p", provider).build().is_err());
+        assert!(policy::builder().provider("p", provider).build().is_err());
     }
     let rsa = key(Algorithm::RS256);
     let mut one = rsa.public_jwk();
@@ -329,7 +330,7 @@ fn josekit_rsa_of_2041_bits_exponent_of_one_and_leading_zeros() {
 fn actix_request_clones_are_not_held_across_the_call() {
     let server = KeyServer::start(Answer::json(&es256().jwk_set())).unwrap();
     let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(server.url());
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("fetched", provider)
         .public_paths(api::PUBLIC_PATHS)
         .key_refresh(Duration::ZERO)
@@ -354,7 +355,7 @@ fn reqwest_client_does_not_stall_with_a_worker() {
     let server = KeyServer::start(Answer::json(&es256().jwk_set())).unwrap();
     let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(server.url());
     let oauth2 =
-        OAuth2::builder().provider("p", provider).key_refresh(Duration::ZERO).build().unwrap();
+        policy::builder().provider("p", provider).key_refresh(Duration::ZERO).build().unwrap();
     let barrier = Arc::new(Barrier::new(2));
     let held = Arc::clone(&barrier);
     let api = LocalServer::start(move |listener| {

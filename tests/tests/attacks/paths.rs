@@ -1,17 +1,20 @@
 //! Attacks by paths, methods and headers.
 
 use oauth2_actix::{
-    Algorithm, MissingToken, OAuth2, Provider,
+    Algorithm, MissingToken, Provider,
     testing::{Answer as Script, KeyServer, SigningKey},
 };
-use oauth2_actix_tests::client::{Answer, Connection, raw};
+use oauth2_actix_tests::{
+    client::{Answer, Connection, raw},
+    policy,
+};
 
 use crate::target::{
     AUDIENCE, CANARY, Target, Told, bearer, builder, es256, good, is_refusal, provider, request,
 };
 
 fn public(paths: &[&str]) -> Target {
-    let oauth2 = OAuth2::builder().provider("test", provider()).public_paths(paths.iter().copied());
+    let oauth2 = policy::builder().provider("test", provider()).public_paths(paths.iter().copied());
     Target::behind(oauth2.build().unwrap())
 }
 
@@ -191,7 +194,7 @@ fn path_parameters_line_ends_and_wildcards_cve_2026_39852_cve_2022_22978_cve_202
     }
     assert_eq!(target.api.private_calls(), 1, "the good token's alone");
     // A scope, which is the base path of what is in it: the whole path counts.
-    let scoped = OAuth2::builder().provider("test", provider()).public_paths(["/health"]);
+    let scoped = policy::builder().provider("test", provider()).public_paths(["/health"]);
     let oauth2 = scoped.build().unwrap();
     let server = oauth2_actix::testing::LocalServer::start(move |listener| {
         use actix_web::{App, HttpResponse, HttpServer, web};

@@ -7,13 +7,14 @@ use std::{
 
 use actix_web::{App, HttpResponse, HttpServer, get, web};
 use oauth2_actix::{
-    Algorithm, Claims, OAuth2, Provider, require, require_claim, require_scope,
+    Algorithm, Claims, Provider, require, require_claim, require_scope,
     testing::{Answer, KeyServer, LocalServer, ManualClock, SigningKey},
 };
 use oauth2_actix_tests::{
     client::raw,
     forge::{self, b64, by, forge, sealed},
     keys::{EVERY, key},
+    policy,
     wait::advance_until,
 };
 use serde_json::{Value, json};
@@ -111,7 +112,7 @@ fn t_remote_panic_on_payloads_and_unchecked_issuer() {
     .unwrap();
     let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(server.url());
     let oauth2 =
-        OAuth2::builder().provider("fetched", provider).key_refresh_minutes(60).build().unwrap();
+        policy::builder().provider("fetched", provider).key_refresh_minutes(60).build().unwrap();
     let target = Target::behind(oauth2);
     // Text whose base64url has `-` and `_` in it.
     let text = payload().replacen('{', "{\"x\":\"\u{3ff}\u{fbff}\u{ffff}>>>???\",", 1);
@@ -138,7 +139,7 @@ fn k_no_issuer_no_refresh_on_rotation_and_500_on_bad_json() {
     let server = KeyServer::start(Answer::json(&old.jwk_set())).unwrap();
     let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(server.url());
     let oauth2 =
-        OAuth2::builder().provider("fetched", provider).key_refresh_minutes(60).build().unwrap();
+        policy::builder().provider("fetched", provider).key_refresh_minutes(60).build().unwrap();
     let target = Target::with_good(oauth2, good().sign(&old));
     let elsewhere = good().claim("iss", "https://canary.test").sign(&old);
     target.refuses("another issuer", &elsewhere, Told::Meant);
@@ -163,7 +164,7 @@ fn w_serial_requests_early_handlers_and_panics() {
     let server = KeyServer::start(Answer::json(&es256().jwk_set())).unwrap();
     let clock = ManualClock::new();
     let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(server.url());
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("fetched", provider)
         .key_refresh_minutes(60)
         .stale_window(Duration::from_secs(30 * 86_400))
@@ -306,7 +307,7 @@ fn four_and_l_one_algorithm_panics_on_types_and_empty_lists() {
             .audience(AUDIENCE)
             .keys(jwk_set())
             .algorithms(list.iter().copied());
-        let built = OAuth2::builder().provider("p", provider).build();
+        let built = policy::builder().provider("p", provider).build();
         if list.is_empty() {
             assert!(built.is_err());
             continue;

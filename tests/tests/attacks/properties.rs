@@ -9,10 +9,10 @@ use actix_web::{
     web,
 };
 use oauth2_actix::{
-    Algorithm, ClaimValue, OAuth2, Provider, Requirement, all, all_of, any, any_of, present,
+    Algorithm, ClaimValue, Provider, Requirement, all, all_of, any, any_of, present,
     require_any_scope, require_claim, require_scope, testing::ManualClock,
 };
-use oauth2_actix_tests::{forge, keys::key};
+use oauth2_actix_tests::{forge, keys::key, policy};
 use proptest::{
     prelude::*,
     test_runner::{Config, TestCaseError, TestRunner},
@@ -32,7 +32,7 @@ fn with_secret() -> oauth2_actix::OAuth2Builder {
         .audience(AUDIENCE)
         .algorithms([Algorithm::HS256])
         .keys(key(Algorithm::HS256).jwk_set());
-    OAuth2::builder().provider("secret", provider)
+    policy::builder().provider("secret", provider)
 }
 
 fn sign(claims: &Map<String, Value>) -> String {
@@ -301,7 +301,7 @@ fn public_paths_are_as_actix_resources() {
         &["/{tail:.*}s"],
         &["/a.b", "/a-{x}"],
     ] {
-        let oauth2 = OAuth2::builder()
+        let oauth2 = policy::builder()
             .provider("test", provider())
             .public_paths(patterns.iter().copied())
             .build()

@@ -7,6 +7,7 @@ use oauth2_actix::{
 use oauth2_actix_tests::{
     forge::{self, b64, by, forge, hmac, sealed},
     keys::{EVERY, key},
+    policy,
 };
 use serde_json::{Value, json};
 
@@ -95,7 +96,7 @@ fn public_key_as_hmac_secret_where_hmac_is_allowed_cve_2026_34950() {
         .audience(AUDIENCE)
         .algorithms([Algorithm::HS256, Algorithm::ES256, Algorithm::RS256])
         .keys(keys);
-    let oauth2 = oauth2_actix::OAuth2::builder().provider("mixed", provider).build().unwrap();
+    let oauth2 = policy::builder().provider("mixed", provider).build().unwrap();
     let target = Target::behind(oauth2);
     target.accepts("its own secret", &good().sign(secret));
     for key in [es256(), key(Algorithm::RS256)] {
@@ -129,7 +130,7 @@ fn jwk_without_alg_and_the_headers_word_for_it_cve_2026_22817_cve_2026_22818() {
         .issuer(ISSUER)
         .audience(AUDIENCE)
         .keys(json!({"keys": [bare(rsa), bare(ec)]}));
-    let oauth2 = oauth2_actix::OAuth2::builder().provider("bare", provider).build().unwrap();
+    let oauth2 = policy::builder().provider("bare", provider).build().unwrap();
     let target = Target::behind(oauth2);
     target.accepts("RSA", &good().sign(rsa));
     for key in [rsa, ec] {
@@ -200,7 +201,7 @@ fn empty_or_chosen_hmac_key_cve_2026_45363_cve_2026_44351_ghsa_869p_cjfg_cm3x() 
             .algorithms([Algorithm::HS256, Algorithm::ES256])
             .keys(json!({"keys": [jwk, es256().public_jwk()]}))
     };
-    let policy = |jwk| oauth2_actix::OAuth2::builder().provider("p", with(jwk)).build().unwrap();
+    let policy = |jwk| policy::builder().provider("p", with(jwk)).build().unwrap();
     let target = Target::behind(policy(secret.public_jwk()));
     let guesses: Vec<Vec<u8>> = vec![
         vec![],
@@ -228,7 +229,7 @@ fn empty_or_chosen_hmac_key_cve_2026_45363_cve_2026_44351_ghsa_869p_cjfg_cm3x() 
     // A secret serves where HMAC was named, and nowhere else.
     let unnamed = json!({"keys": [secret.public_jwk(), es256().public_jwk()]});
     let unnamed = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(unnamed);
-    let unnamed = oauth2_actix::OAuth2::builder().provider("unnamed", unnamed).build().unwrap();
+    let unnamed = policy::builder().provider("unnamed", unnamed).build().unwrap();
     let target = Target::behind(unnamed);
     for kid in [json!(secret.kid()), Value::Null] {
         target.refuses("HMAC unasked", &good().header("kid", kid).sign(secret), Told::Signature);
@@ -244,7 +245,7 @@ fn empty_or_chosen_hmac_key_cve_2026_45363_cve_2026_44351_ghsa_869p_cjfg_cm3x() 
         }
         let alone =
             Provider::new().issuer(ISSUER).audience(AUDIENCE).algorithms([Algorithm::HS256]);
-        let built = oauth2_actix::OAuth2::builder().provider("p", alone.keys(jwk)).build();
+        let built = policy::builder().provider("p", alone.keys(jwk)).build();
         assert!(built.is_err(), "a policy of {} bytes", short.len());
     }
 }

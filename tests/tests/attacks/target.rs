@@ -11,6 +11,7 @@ use oauth2_actix_tests::{
     client::{Answer, Connection, raw},
     forge,
     keys::{EVERY, key},
+    policy,
 };
 use serde_json::{Map, Value, json};
 
@@ -39,7 +40,7 @@ pub(crate) fn provider() -> Provider {
 }
 
 pub(crate) fn builder() -> OAuth2Builder {
-    OAuth2::builder().provider("test", provider()).public_paths(PUBLIC_PATHS)
+    policy::builder().provider("test", provider()).public_paths(PUBLIC_PATHS)
 }
 
 /// A good token, to be spoiled.

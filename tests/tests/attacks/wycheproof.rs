@@ -3,10 +3,11 @@
 //! are `foo`, which is no JSON object, so that through this crate's interface even the valid ones are refused
 //! before any signature is looked at.
 
-use oauth2_actix::{Algorithm, OAuth2, Provider, testing::SigningKey};
+use oauth2_actix::{Algorithm, Provider, testing::SigningKey};
 use oauth2_actix_tests::{
     forge::{self, b64, forge, raw_rsa},
     keys::{EVERY, key},
+    policy,
 };
 use openssl::{
     hash::MessageDigest,
@@ -26,7 +27,7 @@ fn every_key() -> Target {
         .audience(AUDIENCE)
         .algorithms(EVERY.iter().map(SigningKey::algorithm))
         .keys(json!({"keys": keys}));
-    Target::behind(OAuth2::builder().provider("all", provider).build().unwrap())
+    Target::behind(policy::builder().provider("all", provider).build().unwrap())
 }
 
 #[test]
@@ -181,7 +182,7 @@ fn classes_of_json_web_key_test() {
             .audience(AUDIENCE)
             .algorithms(EVERY.iter().map(SigningKey::algorithm))
             .keys(keys);
-        OAuth2::builder().provider("p", provider).build()
+        policy::builder().provider("p", provider).build()
     };
     let changed = |key: &SigningKey, members: Value| {
         let mut jwk = key.public_jwk();

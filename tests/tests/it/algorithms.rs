@@ -5,7 +5,10 @@ use oauth2_actix::{
     Algorithm, ErrorKind, OAuth2, Provider,
     testing::{SigningKey, Token},
 };
-use oauth2_actix_tests::keys::{EVERY, key};
+use oauth2_actix_tests::{
+    keys::{EVERY, key},
+    policy,
+};
 use serde_json::{Value, json};
 
 const ISSUER: &str = "https://idp.test";
@@ -15,7 +18,7 @@ fn policy(keys: Value, algorithms: Option<Vec<Algorithm>>) -> OAuth2 {
     if let Some(algorithms) = algorithms {
         provider = provider.algorithms(algorithms);
     }
-    OAuth2::builder().provider("test", provider).build().unwrap()
+    policy::builder().provider("test", provider).build().unwrap()
 }
 
 fn algorithms_for(key: &SigningKey) -> Option<Vec<Algorithm>> {

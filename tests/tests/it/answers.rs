@@ -8,14 +8,14 @@ use actix_web::{
     web,
 };
 use oauth2_actix::{
-    Algorithm, Claims, Error, ErrorKind, MissingToken, OAuth2, OAuth2Builder, Provider,
+    Algorithm, Claims, Error, ErrorKind, MissingToken, OAuth2Builder, Provider,
     testing::{Answer as Script, KeyServer, LocalServer, SigningKey, Token},
 };
 use oauth2_actix_tests::{
     api::{self, Api, PUBLIC_PATHS},
     client::{self, Answer, get, raw, raw_get},
     keys::key,
-    log,
+    log, policy,
 };
 use serde_json::json;
 
@@ -24,7 +24,7 @@ const AUDIENCE: &str = "api";
 
 fn builder() -> OAuth2Builder {
     let keys = key(Algorithm::ES256).jwk_set();
-    OAuth2::builder()
+    policy::builder()
         .provider("test", Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(keys))
         .public_paths(PUBLIC_PATHS)
         .realm("orders")
@@ -214,7 +214,7 @@ async fn missing_scopes_and_claims_are_403() {
 async fn unobtainable_keys_are_503_with_a_time_to_come_back() {
     let server = KeyServer::start(Script::status(500)).unwrap();
     let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(server.url());
-    let api = Api::start(OAuth2::builder().provider("down", provider).build().unwrap());
+    let api = Api::start(policy::builder().provider("down", provider).build().unwrap());
     let answer = get(&api.url("/me"), Some(&sign(&good()))).await;
     assert_eq!(answer.status, 503);
     assert_eq!(answer.header("retry-after"), Some("1"));

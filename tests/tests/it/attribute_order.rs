@@ -2,13 +2,13 @@
 
 use actix_web::{App, HttpServer, dev::HttpServiceFactory, get, routes, web};
 use oauth2_actix::{
-    Algorithm, OAuth2, Provider, public, require, require_claim, require_scope,
+    Algorithm, Provider, public, require, require_claim, require_scope,
     testing::{LocalServer, Token},
 };
 use oauth2_actix_tests::{
     client::{Answer, raw, raw_get},
     keys::key,
-    log,
+    log, policy,
 };
 use tracing::instrument;
 use utoipa::OpenApi;
@@ -344,7 +344,7 @@ impl Setup {
         log::keep();
         let keys = key(Algorithm::ES256).jwk_set();
         let provider = Provider::new().issuer("https://idp.test").audience("api").keys(keys);
-        let oauth2 = OAuth2::builder().provider("test", provider).build().unwrap();
+        let oauth2 = policy::builder().provider("test", provider).build().unwrap();
         let server = LocalServer::start(move |listener| {
             let app = move || App::new().service(services()).wrap(oauth2.clone());
             Ok(HttpServer::new(app).workers(1).listen(listener)?.run())

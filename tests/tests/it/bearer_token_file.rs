@@ -9,7 +9,7 @@ use oauth2_actix::{
     Algorithm, Keys, OAuth2, OAuth2Builder, Provider,
     testing::{Answer, KeyServer, ManualClock, Token},
 };
-use oauth2_actix_tests::{keys::key, log};
+use oauth2_actix_tests::{keys::key, log, policy};
 use serde_json::json;
 
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -42,7 +42,7 @@ fn good_keys() -> Answer {
 
 fn policy(keys: Keys) -> OAuth2 {
     let provider = Provider::new().issuer(ISSUER).audience("api").keys(keys);
-    OAuth2::builder().provider("kubernetes", provider).clock(ManualClock::new()).build().unwrap()
+    policy::builder().provider("kubernetes", provider).clock(ManualClock::new()).build().unwrap()
 }
 
 /// The `Authorization` of the last request.
@@ -121,7 +121,7 @@ async fn an_issuer_that_is_a_url_gets_it_too() {
     server.answer_at(OPENID, Answer::json(&document));
     let keys = Keys::discover().bearer_token_file(&file.0);
     let provider = Provider::new().issuer(&issuer).audience("api").keys(keys);
-    let oauth2 = OAuth2::builder().provider("p", provider).build().unwrap();
+    let oauth2 = policy::builder().provider("p", provider).build().unwrap();
     oauth2.warm_up().await.unwrap();
     assert_eq!(authorization(&server).as_deref(), Some("Bearer the-token"));
 }
@@ -200,7 +200,7 @@ fn wrong_places_for_a_token_file_are_errors() {
     }
     let of = |keys: Keys| {
         let provider = Provider::new().issuer(ISSUER).audience("api").keys(keys);
-        OAuth2::builder().provider("p", provider).build()
+        policy::builder().provider("p", provider).build()
     };
     for keys in [Keys::inline(set), Keys::file(Path::new("/keys.json"))] {
         let error = of(keys.bearer_token_file("/x")).unwrap_err();

@@ -11,12 +11,13 @@ use oauth2_actix_tests::{
     api::{self, Api, PUBLIC_PATHS},
     client::get,
     keys::key,
+    policy,
     wait::PATIENCE,
 };
 use serde_json::json;
 
 fn oauth2() -> OAuth2 {
-    OAuth2::builder()
+    policy::builder()
         .provider(
             "test",
             Provider::new()
@@ -96,7 +97,7 @@ async fn middleware_inside_finds_them_in_the_extensions() {
 
 #[tokio::test]
 async fn two_policies_one_inside_the_other() {
-    let inner = OAuth2::builder()
+    let inner = policy::builder()
         .provider(
             "inner",
             Provider::new()
@@ -129,7 +130,7 @@ async fn an_unknown_key_on_a_public_path_is_401_as_anywhere_and_is_fetched() {
     );
     let server = KeyServer::start(Script::json(&old.jwk_set())).unwrap();
     let of = |refresh| {
-        OAuth2::builder()
+        policy::builder()
             .provider(
                 "p",
                 Provider::new().issuer("https://idp.test").audience("api").keys(server.url()),

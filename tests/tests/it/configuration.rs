@@ -7,7 +7,7 @@ use oauth2_actix::{
     TokenCache,
     testing::{Answer, KeyServer, ManualClock, Token},
 };
-use oauth2_actix_tests::{keys::key, log};
+use oauth2_actix_tests::{keys::key, log, policy};
 use serde_json::{Value, json};
 
 fn valid() -> Value {
@@ -42,7 +42,7 @@ fn valid() -> Value {
 }
 
 fn parse(config: &Value) -> Result<OAuth2, String> {
-    serde_json::from_value::<OAuth2Builder>(config.clone())
+    policy::from_json(config.clone())
         .map_err(|error| error.to_string())?
         .build()
         .map_err(|error| error.to_string())
@@ -287,7 +287,7 @@ fn all_faults_of_settings_are_in_one_error() {
     assert!(text.contains("realm") && text.contains("leeway_seconds"), "{text}");
 
     let keys = || key(Algorithm::ES256).jwk_set();
-    let error = OAuth2::builder()
+    let error = policy::builder()
         .realm("")
         .leeway(Duration::from_secs(601))
         .public_paths(["docs", "/docs", "/a?b"])
@@ -339,7 +339,7 @@ fn provider_is_read_from_json_alone() {
         assert!(error.starts_with(fault), "{error}");
     }
     // What is missing shows when the provider is used.
-    let error = OAuth2::builder()
+    let error = policy::builder()
         .provider("acme", serde_json::from_str("{}").unwrap())
         .build()
         .unwrap_err();
@@ -352,13 +352,13 @@ fn provider_is_read_from_json_alone() {
 #[test]
 fn main_that_returns_an_io_result_prints_the_faults() {
     fn start() -> io::Result<OAuth2> {
-        Ok(OAuth2::builder().realm("").build()?)
+        Ok(policy::builder().realm("").build()?)
     }
     let error = start().unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     let text = "providers: at least one provider is required; realm: must not be empty";
     assert_eq!(error.to_string(), text);
-    let error = OAuth2::builder().realm("").build().unwrap_err();
+    let error = policy::builder().realm("").build().unwrap_err();
     assert_eq!((error.to_string(), format!("{error:?}")), (text.to_owned(), text.to_owned()));
 }
 
@@ -366,7 +366,7 @@ fn main_that_returns_an_io_result_prints_the_faults() {
 async fn fetch_errors_print_the_same_as_debug_and_as_io_error() {
     let server = KeyServer::start(Answer::status(500)).unwrap();
     let provider = Provider::new().issuer("i").audience("a").keys(server.url());
-    let oauth2 = OAuth2::builder().provider("p", provider).build().unwrap();
+    let oauth2 = policy::builder().provider("p", provider).build().unwrap();
     let error = oauth2.warm_up().await.unwrap_err();
     let text = error.to_string();
     assert!(text.contains("provider \"p\": "), "{text}");
@@ -378,12 +378,12 @@ async fn fetch_errors_print_the_same_as_debug_and_as_io_error() {
 fn unknown_name_of_an_algorithm_is_a_build_error() {
     let provider = Provider::new().issuer("i").audience("a").keys(key(Algorithm::ES256).jwk_set());
     let with = |names: [&str; 2]| {
-        OAuth2::builder().provider("p", provider.clone().algorithms(names)).build()
+        policy::builder().provider("p", provider.clone().algorithms(names)).build()
     };
     assert!(with(["ES256", "RS256"]).is_ok());
     let error = with(["ES256", "none"]).unwrap_err();
     assert_eq!(faults(&error), [(BuildErrorKind::Unknown, Some("p"), "algorithms")]);
-    let oauth2 = OAuth2::builder().provider("p", provider.algorithms([] as [&str; 0])).build();
+    let oauth2 = policy::builder().provider("p", provider.algorithms([] as [&str; 0])).build();
     assert_eq!(oauth2.unwrap_err().kind(), BuildErrorKind::Empty);
 }
 
@@ -403,7 +403,7 @@ async fn settings_of_a_provider_take_precedence_over_those_for_all() {
         "stale_window_minutes": 240,
         "unknown_key_cooldown_seconds": 3600,
     });
-    let builder: OAuth2Builder = serde_json::from_value(settings).unwrap();
+    let builder = policy::from_json(settings).unwrap();
     let oauth2 = builder.clock(clock.clone()).build().unwrap();
     oauth2.warm_up().await.unwrap();
     let stale_in = |provider: usize| {
@@ -433,7 +433,7 @@ async fn fetch_timeout_of_a_provider_ends_its_fetches() {
         .audience("a")
         .keys(server.url())
         .fetch_timeout(Duration::from_millis(100));
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("p", provider)
         .fetch_timeout(Duration::from_secs(60))
         .build()
@@ -448,7 +448,7 @@ fn one_line_at_build_names_providers_and_counts_what_is_public() {
     let provider = |issuer: &str| {
         Provider::new().issuer(issuer).audience("api").keys(key(Algorithm::ES256).jwk_set())
     };
-    OAuth2::builder()
+    policy::builder()
         .provider("summary-a", provider("https://a.test"))
         .provider("summary-b", provider("https://b.test"))
         .public_paths(["/health", "/docs"])
@@ -477,7 +477,7 @@ fn audience_that_looks_like_a_client_id_is_logged_once() {
             .keys(key(Algorithm::ES256).jwk_set())
     };
     let build = |name: &str, provider: Provider| {
-        OAuth2::builder().provider(name, provider).build().unwrap();
+        policy::builder().provider(name, provider).build().unwrap();
         log::lines_with(&["INFO", "id_token", name]).len()
     };
     assert_eq!(build("takes-id-tokens", provider()), 1);
@@ -488,11 +488,11 @@ fn audience_that_looks_like_a_client_id_is_logged_once() {
 fn a_builder_error_names_provider_and_field() {
     let keys = || key(Algorithm::ES256).jwk_set();
     let full = || Provider::new().issuer("https://idp.test").audience("api").keys(keys());
-    let of = |provider: Provider| OAuth2::builder().provider("p", provider);
+    let of = |provider: Provider| policy::builder().provider("p", provider);
     let url = |url: &str| of(Provider::new().issuer("i").audience("a").keys(url));
     let good_url = "https://idp.example/jwks";
     for (builder, provider, field) in [
-        (OAuth2::builder(), None, "providers"),
+        (policy::builder(), None, "providers"),
         (of(Provider::new()), Some("p"), "issuer"),
         (of(Provider::new().issuer("i")), Some("p"), "audience"),
         (of(Provider::new().issuer("i").audience("a")), Some("p"), "keys"),
@@ -545,7 +545,7 @@ fn debug_shows_no_secret() {
         .audience("a")
         .algorithms([Algorithm::HS256])
         .keys(secret.jwk_set());
-    let builder = OAuth2::builder().provider("p", provider);
+    let builder = policy::builder().provider("p", provider);
     assert!(!format!("{builder:?}").contains(&encoded));
     let oauth2 = builder.build().unwrap();
     let shown = format!("{oauth2:?}");
@@ -556,7 +556,7 @@ fn debug_shows_no_secret() {
 fn a_url_without_refresh_warns_once_at_build() {
     log::keep();
     let build = |name: &str, refresh: Option<u32>| {
-        let mut builder = OAuth2::builder().provider(
+        let mut builder = policy::builder().provider(
             name,
             Provider::new().issuer("i").audience("a").keys("https://idp.test/jwks.json"),
         );

@@ -14,13 +14,13 @@ use oauth2_actix_tests::{
     api,
     client::{Answer, client, send},
     keys::key,
-    log,
+    log, policy,
 };
 
 const ORIGIN: &str = "https://app.test";
 
 fn oauth2(keys: &str) -> OAuth2 {
-    OAuth2::builder()
+    policy::builder()
         .provider("test", Provider::new().issuer("https://idp.test").audience("api").keys(keys))
         .build()
         .unwrap()

@@ -9,6 +9,7 @@ use oauth2_actix::{
 };
 use oauth2_actix_tests::{
     keys::key,
+    policy,
     wait::{PATIENCE, until},
 };
 use serde_json::{Value, json};
@@ -72,7 +73,7 @@ impl Issuer {
         if let Some(refresh) = refresh {
             provider = provider.key_refresh(refresh);
         }
-        OAuth2::builder().provider("p", provider).clock(self.clock.clone()).build().unwrap()
+        policy::builder().provider("p", provider).clock(self.clock.clone()).build().unwrap()
     }
 
     async fn verify(&self, oauth2: &OAuth2, key: &SigningKey) -> Result<(), ErrorKind> {
@@ -105,7 +106,7 @@ async fn keys_come_from_where_the_issuer_says() {
                 "p": {"issuer": issuer.name, "audience": "api", "keys": {"discover": true}},
             },
         });
-        let configured = serde_json::from_value::<OAuth2Builder>(config).unwrap().build().unwrap();
+        let configured = policy::from_json(config).unwrap().build().unwrap();
         for (count, oauth2) in [(1, issuer.policy(None)), (2, configured)] {
             assert_eq!(issuer.asked(), [count - 1, 0, count - 1], "nothing before it is needed");
             assert_eq!(issuer.verify(&oauth2, key(Algorithm::ES256)).await, Ok(()), "{path:?}");
@@ -187,7 +188,7 @@ fn an_issuer_that_is_no_url_is_an_error_when_the_policy_is_built() {
             .audience("api")
             .keys(Keys::discover())
             .dangerous_allow_http(allow_http);
-        OAuth2::builder().provider("p", provider).build()
+        policy::builder().provider("p", provider).build()
     };
     for (issuer, word) in [
         ("accounts.google.com", "cannot be read"),
@@ -213,7 +214,7 @@ fn an_issuer_that_is_no_url_is_an_error_when_the_policy_is_built() {
 async fn of_several_issuers_the_first_is_asked() {
     let (first, second) = (Issuer::with_document("/one"), Issuer::with_document("/two"));
     let provider = first.provider().issuer(&second.name).issuer("accounts.example");
-    let oauth2 = OAuth2::builder().provider("p", provider).build().unwrap();
+    let oauth2 = policy::builder().provider("p", provider).build().unwrap();
     for issuer in [second.name.as_str(), "accounts.example", &first.name] {
         let token = Token::new(issuer, "api").sign(key(Algorithm::ES256));
         assert!(oauth2.verify(&token).await.is_ok(), "{issuer}");
@@ -611,7 +612,7 @@ async fn secrets_are_never_discovered() {
     let error = issuer.policy(None).warm_up().await.unwrap_err().to_string();
     assert!(error.contains("no usable key"), "{error}");
     let named = issuer.provider().algorithms([Algorithm::HS256]);
-    let error = OAuth2::builder().provider("p", named).build().unwrap_err();
+    let error = policy::builder().provider("p", named).build().unwrap_err();
     assert_eq!((error.provider(), error.field()), (Some("p"), "algorithms"));
 }
 
@@ -639,7 +640,7 @@ async fn a_document_may_be_fetched_at_another_address_than_its_issuers() {
         for keys in [Keys::discover_at(&address), Keys::from(json!({"discover": address}))] {
             publish(issuer);
             let provider = Provider::new().issuer(issuer).audience("api").keys(keys);
-            let oauth2 = OAuth2::builder().provider("p", provider).build().unwrap();
+            let oauth2 = policy::builder().provider("p", provider).build().unwrap();
             assert!(oauth2.verify(&token).await.is_ok(), "{issuer} at {at}");
             let status = status(&oauth2);
             let shown = format!("discovery of {issuer} at {}", address.split('?').next().unwrap());
@@ -665,7 +666,7 @@ async fn at_the_address_of_a_document_no_other_one_is_looked_for() {
     let at = server.url_of(OPENID);
     let provider = Provider::new().issuer("https://sso.example").audience("api");
     let oauth2 =
-        OAuth2::builder().provider("p", provider.keys(Keys::discover_at(at))).build().unwrap();
+        policy::builder().provider("p", provider.keys(Keys::discover_at(at))).build().unwrap();
     assert!(oauth2.warm_up().await.is_err());
     assert_eq!((server.requests(), server.requests_at(OPENID)), (1, 1));
 }

@@ -6,7 +6,7 @@ use oauth2_actix::{
     Algorithm, ErrorKind, FetchCounts, KeyState, KeyStatus, Keys, OAuth2, Provider,
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
-use oauth2_actix_tests::wait::until;
+use oauth2_actix_tests::{policy, wait::until};
 use serde_json::json;
 
 const ISSUER: &str = "https://idp.test";
@@ -27,7 +27,7 @@ impl Setup {
             provider = provider.key_refresh(refresh);
         }
         let oauth2 =
-            OAuth2::builder().provider("p", provider).clock(clock.clone()).build().unwrap();
+            policy::builder().provider("p", provider).clock(clock.clone()).build().unwrap();
         Self { server, clock, oauth2 }
     }
 
@@ -298,7 +298,7 @@ async fn a_tag_belongs_to_the_url_that_it_came_from() {
     publish(&old.url());
     old.answer_at("/jwks.json", tagged(&first, "\"v1\""));
     let clock = ManualClock::new();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("p", Provider::new().issuer(&issuer).audience("api").keys(Keys::discover()))
         .key_refresh(HOUR)
         .clock(clock.clone())

@@ -15,7 +15,7 @@ use oauth2_actix::{
     Algorithm, ErrorKind, KeyState, Keys, OAuth2, Provider,
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
-use oauth2_actix_tests::{keys::key, wait::PATIENCE};
+use oauth2_actix_tests::{keys::key, policy, wait::PATIENCE};
 use serde_json::{Value, json};
 
 const ISSUER: &str = "https://idp.test";
@@ -23,7 +23,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 fn policy(url: String, clock: &ManualClock) -> OAuth2 {
     let provider = Provider::new().issuer(ISSUER).audience("api").keys(url).key_refresh(HOUR);
-    OAuth2::builder().provider("p", provider).clock(clock.clone()).build().unwrap()
+    policy::builder().provider("p", provider).clock(clock.clone()).build().unwrap()
 }
 
 fn answering(answer: Answer) -> (KeyServer, OAuth2) {
@@ -113,7 +113,7 @@ async fn redirects_of_every_kind_lead_nowhere() {
             let server = KeyServer::start(Answer::redirect(status, &location)).unwrap();
             // Without a refresh, so that nothing is fetched before.
             let provider = Provider::new().issuer(ISSUER).audience("api").keys(server.url());
-            let oauth2 = OAuth2::builder().provider("p", provider).build().unwrap();
+            let oauth2 = policy::builder().provider("p", provider).build().unwrap();
             let error = oauth2.warm_up().await.unwrap_err().to_string();
             assert!(error.contains("redirects are not followed"), "{status} {location}: {error}");
             assert_eq!(server.requests(), 1, "{status} {location}");
@@ -271,7 +271,7 @@ async fn an_answer_without_end_is_left() {
         let (url, taken) = endless(head, again);
         let of =
             |issuer: &str, url: String| Provider::new().issuer(issuer).audience("api").keys(url);
-        let oauth2 = OAuth2::builder()
+        let oauth2 = policy::builder()
             .provider("endless", of(ISSUER, url))
             .provider("other", of("https://other.test", other.url()).key_refresh(Duration::ZERO))
             .clock(clock.clone())
@@ -338,7 +338,7 @@ async fn a_compressed_document_is_decoded() {
     server
         .answer_at("/.well-known/openid-configuration", Answer::body(200, &coded("gzip"), &about));
     let provider = Provider::new().issuer(&issuer).audience("api").keys(Keys::discover());
-    let oauth2 = OAuth2::builder().provider("p", provider).build().unwrap();
+    let oauth2 = policy::builder().provider("p", provider).build().unwrap();
     assert_eq!(verify(&oauth2, &Token::new(&issuer, "api").sign(good())).await, Ok(()));
 }
 

@@ -16,7 +16,7 @@ use oauth2_actix_tests::{
     api::{self, Api},
     client::{self, Connection},
     keys::key,
-    log,
+    log, policy,
     wait::PATIENCE,
 };
 use serde_json::json;
@@ -47,7 +47,7 @@ fn is_unavailable(kind: &Option<ErrorKind>) -> bool {
 async fn a_cold_start_with_many_requests_makes_one_fetch() {
     let (answer, release) = good_keys().held();
     let server = KeyServer::start(answer).unwrap();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("p", provider(&server))
         .clock(ManualClock::new())
         .build()
@@ -74,7 +74,7 @@ async fn a_cold_start_with_many_requests_makes_one_fetch() {
 async fn a_blocked_worker_delays_no_other_workers_fetch() {
     let (answer, release) = good_keys().held();
     let server = KeyServer::start(answer).unwrap();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("p", provider(&server))
         .public_paths(["/worker", "/block"])
         .clock(ManualClock::new())
@@ -140,7 +140,7 @@ async fn a_blocked_worker_delays_no_other_workers_fetch() {
 async fn a_dropped_request_cancels_no_fetch() {
     let (answer, release) = good_keys().held();
     let server = KeyServer::start(answer).unwrap();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("p", provider(&server))
         .clock(ManualClock::new())
         .build()
@@ -205,7 +205,7 @@ async fn bad_documents_are_503_and_logged_and_tried_again() {
         let server = KeyServer::start(answer).unwrap();
         let clock = ManualClock::new();
         let name = format!("bad-document-{index}-");
-        let oauth2 = OAuth2::builder()
+        let oauth2 = policy::builder()
             .provider(&name, provider(&server))
             .clock(clock.clone())
             .build()
@@ -234,7 +234,7 @@ async fn a_server_that_hangs_or_drips_is_given_five_seconds() {
     {
         let server = KeyServer::start(answer).unwrap();
         let clock = ManualClock::new();
-        let oauth2 = OAuth2::builder()
+        let oauth2 = policy::builder()
             .provider(name, provider(&server))
             .clock(clock.clone())
             .build()
@@ -265,7 +265,7 @@ async fn a_server_that_is_not_there_is_503_with_the_cause_in_the_log() {
     let url = server.url();
     drop(server);
     let provider = Provider::new().issuer(ISSUER).audience("api").keys(url);
-    let oauth2 = OAuth2::builder().provider("not-there", provider).build().unwrap();
+    let oauth2 = policy::builder().provider("not-there", provider).build().unwrap();
     // The listener may take a moment to go.
     let deadline = Instant::now() + PATIENCE;
     while log::lines_with(&["not-there", "refused"]).is_empty() {
@@ -279,7 +279,7 @@ async fn nothing_a_token_says_is_ever_asked() {
     let trap = KeyServer::start(good_keys()).unwrap();
     let server = KeyServer::start(good_keys()).unwrap();
     let oauth2 =
-        OAuth2::builder().provider("p", provider(&server)).key_refresh_minutes(30).build().unwrap();
+        policy::builder().provider("p", provider(&server)).key_refresh_minutes(30).build().unwrap();
     let forged = SigningKey::generate(Algorithm::ES256, "ES256");
     for (name, value) in [
         ("jku", json!(trap.url())),
@@ -304,7 +304,7 @@ async fn nothing_a_token_says_is_ever_asked() {
 #[tokio::test]
 async fn what_fails_a_cheap_check_fetches_nothing() {
     let server = KeyServer::start(good_keys()).unwrap();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("p", provider(&server))
         .key_refresh(Duration::ZERO)
         .build()
@@ -329,7 +329,7 @@ async fn what_fails_a_cheap_check_fetches_nothing() {
 async fn a_public_request_never_waits_but_the_next_may_find_keys() {
     let (answer, release) = good_keys().held();
     let server = KeyServer::start(answer).unwrap();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("p", provider(&server))
         .public_paths(["/optional"])
         .clock(ManualClock::new())
@@ -362,7 +362,7 @@ fn the_thread_ends_with_the_last_clone() {
             .count()
     };
     let policies: Vec<OAuth2> = (0..200)
-        .map(|_| OAuth2::builder().provider("p", provider(&server)).build().unwrap())
+        .map(|_| policy::builder().provider("p", provider(&server)).build().unwrap())
         .collect();
     let clones = policies.clone();
     assert!(threads() >= 200);
@@ -378,7 +378,7 @@ fn the_thread_ends_with_the_last_clone() {
     let inline =
         || Provider::new().issuer(ISSUER).audience("api").keys(key(Algorithm::ES256).jwk_set());
     let policies: Vec<OAuth2> =
-        (0..200).map(|_| OAuth2::builder().provider("p", inline()).build().unwrap()).collect();
+        (0..200).map(|_| policy::builder().provider("p", inline()).build().unwrap()).collect();
     assert!(threads() < 100);
     drop(policies);
 }
@@ -386,7 +386,7 @@ fn the_thread_ends_with_the_last_clone() {
 #[test]
 fn a_policy_that_ends_in_mid_flight_ends_its_waiters() {
     let server = KeyServer::start(Answer::hang()).unwrap();
-    let oauth2 = OAuth2::builder().provider("p", provider(&server)).build().unwrap();
+    let oauth2 = policy::builder().provider("p", provider(&server)).build().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.spawn({
         let oauth2 = oauth2.clone();
@@ -418,7 +418,7 @@ async fn a_tenants_key_set_has_at_most_64_keys() {
     for (count, is_read) in [(64, true), (65, false)] {
         let set = json!({"keys": vec![good.public_jwk(); count]});
         let server = KeyServer::start(Answer::json(&set)).unwrap();
-        let oauth2 = OAuth2::builder()
+        let oauth2 = policy::builder()
             .provider("p", provider(&server))
             .tenants(Tenants::new(SetOf(server.url(), set)))
             .key_refresh_minutes(60)

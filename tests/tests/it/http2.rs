@@ -8,11 +8,11 @@ use std::sync::{
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use h2::client::handshake;
 use oauth2_actix::{
-    Algorithm, Claims, OAuth2, Provider,
+    Algorithm, Claims, Provider,
     testing::{LocalServer, Token},
     ws,
 };
-use oauth2_actix_tests::{client, keys::key, wait::PATIENCE};
+use oauth2_actix_tests::{client, keys::key, policy, wait::PATIENCE};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -30,7 +30,7 @@ struct Setup {
 impl Setup {
     fn new() -> Self {
         let keys = key(Algorithm::ES256).jwk_set();
-        let oauth2 = OAuth2::builder()
+        let oauth2 = policy::builder()
             .provider("p", Provider::new().issuer("https://idp.test").audience("api").keys(keys))
             .build()
             .unwrap();

@@ -12,7 +12,7 @@ use std::{
 };
 
 use oauth2_actix::{
-    Algorithm, Keys, OAuth2, OAuth2Builder, Provider,
+    Algorithm, Keys, OAuth2Builder, Provider,
     reqwest::{
         self, Certificate, ClientBuilder, Identity, Proxy,
         header::{HeaderMap, HeaderValue},
@@ -22,6 +22,7 @@ use oauth2_actix::{
 };
 use oauth2_actix_tests::{
     keys::key,
+    policy,
     tls::{Authority, TlsFront},
 };
 use serde_json::json;
@@ -36,7 +37,7 @@ fn good_keys() -> Answer {
 fn keys_at(url: &str) -> OAuth2Builder {
     let provider = Provider::new().issuer(ISSUER).audience("api").keys(url);
     // Without a refresh interval, nothing is fetched before `warm_up`, so that requests can be counted.
-    OAuth2::builder().provider("p", provider)
+    policy::builder().provider("p", provider)
 }
 
 /// Why the keys are not there, or nothing.
@@ -67,7 +68,7 @@ impl Tls {
     fn both(&self) -> [OAuth2Builder; 2] {
         let issuer =
             Provider::new().issuer(self.front.url_of("")).audience("api").keys(Keys::discover());
-        let by_discovery = OAuth2::builder().provider("p", issuer);
+        let by_discovery = policy::builder().provider("p", issuer);
         [keys_at(&self.front.url_of("/jwks.json")), by_discovery]
     }
 }
@@ -219,7 +220,7 @@ async fn the_closure_runs_once_for_this_host_and_once_for_others() {
     let calls = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&calls);
     let server = KeyServer::start(good_keys()).unwrap();
-    let mut builder = OAuth2::builder().http_client(move |client| {
+    let mut builder = policy::builder().http_client(move |client| {
         count.fetch_add(1, Ordering::SeqCst);
         client
     });
@@ -241,7 +242,7 @@ async fn a_closure_that_makes_no_client_is_an_error_when_the_policy_is_built() {
     let broken = |client: ClientBuilder| client.user_agent("two\nlines");
     let of = |keys: Keys| {
         let provider = Provider::new().issuer("https://idp.test").audience("api").keys(keys);
-        OAuth2::builder().provider("broken-client", provider).http_client(broken)
+        policy::builder().provider("broken-client", provider).http_client(broken)
     };
     for keys in
         [Keys::from("https://idp.test/jwks"), Keys::from("http://[::1]/jwks"), Keys::discover()]
@@ -259,7 +260,7 @@ async fn a_closure_that_makes_no_client_is_an_error_when_the_policy_is_built() {
     let document = json!({"issuer": issuer, "jwks_uri": "https://localhost:1/jwks.json"});
     server.answer_at(OPENID, Answer::json(&document));
     let provider = Provider::new().issuer(&issuer).audience("api").keys(Keys::discover());
-    let builder = OAuth2::builder()
+    let builder = policy::builder()
         .provider("p", provider)
         // Refused by reqwest where other certificates are trusted.
         .http_client(|client| client.tls_danger_accept_invalid_hostnames(true));
@@ -284,7 +285,7 @@ async fn a_proxy_is_asked_for_other_hosts_only() {
         .issuer("https://sso.example:8443/realms/x")
         .audience("api")
         .keys(Keys::discover());
-    assert!(fault(through(OAuth2::builder().provider("p", provider))).await.is_some());
+    assert!(fault(through(policy::builder().provider("p", provider))).await.is_some());
     let request = proxy.last_request();
     assert!(request.starts_with("CONNECT sso.example:8443 HTTP/1.1\r\n"), "{request}");
     assert_eq!(proxy.requests(), 2);
@@ -300,7 +301,7 @@ async fn a_proxy_is_asked_for_other_hosts_only() {
         .audience("api")
         .keys("http://keycloak:8080/certs")
         .dangerous_allow_http(true);
-    assert_eq!(fault(through(OAuth2::builder().provider("p", provider))).await, None);
+    assert_eq!(fault(through(policy::builder().provider("p", provider))).await, None);
     let request = proxy.last_request();
     assert!(request.starts_with("GET http://keycloak:8080/certs HTTP/1.1\r\n"), "{request}");
 }

@@ -7,7 +7,7 @@ use oauth2_actix::{
 };
 use oauth2_actix_tests::{
     keys::{EVERY, key},
-    log,
+    log, policy,
 };
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ async fn every_form_inline_and_from_a_url() {
     for key in EVERY.iter().filter(|key| !key.algorithm().is_symmetric()) {
         let token = Token::new(ISSUER, "api").sign(key);
         for (name, form) in forms(key) {
-            let inline = OAuth2::builder().provider("p", provider().keys(form.clone())).build();
+            let inline = policy::builder().provider("p", provider().keys(form.clone())).build();
             let accepted = inline.unwrap().verify(&token).await;
             assert!(accepted.is_ok(), "{name} of {} inline: {accepted:?}", key.algorithm());
 
@@ -50,7 +50,7 @@ async fn every_form_inline_and_from_a_url() {
             };
             let server = KeyServer::start(Answer::body(200, &[], body.as_bytes())).unwrap();
             let fetched =
-                OAuth2::builder().provider("p", provider().keys(server.url())).build().unwrap();
+                policy::builder().provider("p", provider().keys(server.url())).build().unwrap();
             let accepted = fetched.verify(&token).await;
             assert!(accepted.is_ok(), "{name} of {} fetched: {accepted:?}", key.algorithm());
         }
@@ -62,7 +62,7 @@ async fn rsa_in_the_older_pem_form() {
     let rsa = openssl::rsa::Rsa::generate(2048).unwrap();
     let pem = String::from_utf8(rsa.public_key_to_pem_pkcs1().unwrap()).unwrap();
     assert!(pem.starts_with("-----BEGIN RSA PUBLIC KEY-----"));
-    assert!(OAuth2::builder().provider("p", provider().keys(pem)).build().is_ok());
+    assert!(policy::builder().provider("p", provider().keys(pem)).build().is_ok());
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn a_modulus_may_have_leading_zeros() {
     let mut jwk = key.public_jwk();
     let modulus = URL_SAFE_NO_PAD.decode(jwk["n"].as_str().unwrap()).unwrap();
     jwk["n"] = json!(URL_SAFE_NO_PAD.encode([&[0, 0], modulus.as_slice()].concat()));
-    let oauth2 = OAuth2::builder().provider("p", provider().keys(jwk)).build().unwrap();
+    let oauth2 = policy::builder().provider("p", provider().keys(jwk)).build().unwrap();
     assert!(oauth2.verify(&Token::new(ISSUER, "api").sign(key)).await.is_ok());
 }
 
@@ -157,7 +157,7 @@ fn unusable() -> Vec<(Value, &'static str)> {
 #[tokio::test]
 async fn an_unusable_key_alone_is_an_error_when_the_policy_is_built() {
     for (jwk, reason) in unusable() {
-        let error = OAuth2::builder()
+        let error = policy::builder()
             .provider("p", provider().keys(json!({"keys": [jwk]})))
             .build()
             .expect_err(reason);
@@ -175,7 +175,7 @@ async fn an_unusable_key_never_spoils_a_fetched_set_and_is_logged() {
         let server = KeyServer::start(Answer::json(&set)).unwrap();
         let name = format!("spoiled-{index}-");
         let oauth2 =
-            OAuth2::builder().provider(&name, provider().keys(server.url())).build().unwrap();
+            policy::builder().provider(&name, provider().keys(server.url())).build().unwrap();
         assert!(oauth2.verify(&Token::new(ISSUER, "api").sign(good)).await.is_ok(), "{reason}");
         let level = if is_expected(&jwk) { "DEBUG" } else { "WARN" };
         let logged = log::lines_with(&[level, "a key is not used", &name, reason]);
@@ -193,10 +193,10 @@ async fn a_duplicate_member_makes_a_key_unusable_but_not_the_set() {
     let good = key(Algorithm::ES256);
     let twice = r#"{"kty":"oct","kty":"EC"}"#;
     let set = format!(r#"{{"keys":[{twice},{}]}}"#, good.public_jwk());
-    let oauth2 = OAuth2::builder().provider("p", provider().keys(set)).build().unwrap();
+    let oauth2 = policy::builder().provider("p", provider().keys(set)).build().unwrap();
     assert!(oauth2.verify(&Token::new(ISSUER, "api").sign(good)).await.is_ok());
     assert!(
-        OAuth2::builder().provider("p", provider().keys(format!("[{twice}]"))).build().is_err()
+        policy::builder().provider("p", provider().keys(format!("[{twice}]"))).build().is_err()
     );
 }
 
@@ -206,18 +206,18 @@ async fn symmetric_keys_are_used_inline_and_when_named_only() {
     let token = Token::new(ISSUER, "api").sign(secret);
     let named = || provider().algorithms([Algorithm::HS256]);
 
-    let inline = OAuth2::builder().provider("p", named().keys(secret.jwk_set())).build().unwrap();
+    let inline = policy::builder().provider("p", named().keys(secret.jwk_set())).build().unwrap();
     assert!(inline.verify(&token).await.is_ok());
     // Not named.
-    let error = OAuth2::builder().provider("p", provider().keys(secret.jwk_set())).build();
+    let error = policy::builder().provider("p", provider().keys(secret.jwk_set())).build();
     assert_eq!(error.unwrap_err().field(), "keys");
     // From a URL.
-    let error = OAuth2::builder().provider("p", named().keys("https://idp.test/jwks.json")).build();
+    let error = policy::builder().provider("p", named().keys("https://idp.test/jwks.json")).build();
     assert_eq!(error.unwrap_err().field(), "algorithms");
     // In a fetched set, beside a good key.
     let set = json!({"keys": [secret.public_jwk(), key(Algorithm::ES256).public_jwk()]});
     let server = KeyServer::start(Answer::json(&set)).unwrap();
-    let oauth2 = OAuth2::builder().provider("p", provider().keys(server.url())).build().unwrap();
+    let oauth2 = policy::builder().provider("p", provider().keys(server.url())).build().unwrap();
     assert!(oauth2.verify(&token).await.is_err());
     assert!(oauth2.verify(&Token::new(ISSUER, "api").sign(key(Algorithm::ES256))).await.is_ok());
 }
@@ -257,7 +257,7 @@ async fn documents_that_are_no_keys_are_errors_that_say_so() {
         (private.as_str(), "private key"),
     ] {
         let error =
-            OAuth2::builder().provider("p", provider().keys(document)).build().expect_err(document);
+            policy::builder().provider("p", provider().keys(document)).build().expect_err(document);
         assert_eq!((error.provider(), error.field()), (Some("p"), "keys"));
         assert!(error.to_string().contains(reason), "{error} does not say {reason}");
     }
@@ -272,7 +272,7 @@ async fn the_same_kid_at_two_providers_is_two_keys() {
     let of = |issuer: &str, key: &SigningKey| {
         Provider::new().issuer(issuer).audience("api").keys(key.jwk_set())
     };
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("one", of("https://one.test", &one))
         .provider("two", of("https://two.test", &two))
         .build()
@@ -293,7 +293,7 @@ async fn one_issuer_with_two_audiences_is_two_providers() {
     let of = |audience: &str, key: &SigningKey| {
         Provider::new().issuer(ISSUER).audience(audience).keys(key.jwk_set())
     };
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("one", of("one-api", one))
         .provider("two", of("two-api", two))
         .build()
@@ -317,7 +317,7 @@ async fn another_claim_may_hold_the_audience() {
         .audience("client-1")
         .audience_claim("client_id")
         .keys(key.jwk_set());
-    let oauth2 = OAuth2::builder().provider("cognito", cognito).build().unwrap();
+    let oauth2 = policy::builder().provider("cognito", cognito).build().unwrap();
     let token = Token::new(ISSUER, "x").without("aud");
     assert!(oauth2.verify(&token.clone().claim("client_id", "client-1").sign(key)).await.is_ok());
     assert!(oauth2.verify(&token.clone().claim("client_id", "client-2").sign(key)).await.is_err());
@@ -334,11 +334,11 @@ async fn one_bad_member_never_spoils_a_map() {
         json!({"ES256": format!("\n{pem}"), "b": 7, "c": {}}),
     ] {
         let oauth2 =
-            OAuth2::builder().provider("p", provider().keys(map.clone())).build().expect("built");
+            policy::builder().provider("p", provider().keys(map.clone())).build().expect("built");
         assert!(oauth2.verify(&Token::new(ISSUER, "api").sign(good)).await.is_ok(), "{map}");
     }
     let lone_surrogate = format!(r#"{{"ES256": {}, "b": "\ud800"}}"#, json!(pem));
-    let oauth2 = OAuth2::builder().provider("p", provider().keys(lone_surrogate)).build().unwrap();
+    let oauth2 = policy::builder().provider("p", provider().keys(lone_surrogate)).build().unwrap();
     assert!(oauth2.verify(&Token::new(ISSUER, "api").sign(good)).await.is_ok());
 }
 
@@ -346,7 +346,7 @@ async fn one_bad_member_never_spoils_a_map() {
 async fn a_bundle_may_have_comments() {
     let (one, two) = (key(Algorithm::ES256), key(Algorithm::RS256));
     let bundle = format!("# one\n{}\n# two\n{}# end\n", one.certificate_pem(), two.public_pem());
-    let oauth2 = OAuth2::builder().provider("p", provider().keys(bundle)).build().unwrap();
+    let oauth2 = policy::builder().provider("p", provider().keys(bundle)).build().unwrap();
     for key in [one, two] {
         assert!(oauth2.verify(&Token::new(ISSUER, "api").sign(key)).await.is_ok());
     }
@@ -356,11 +356,11 @@ async fn a_bundle_may_have_comments() {
 fn errors_quote_nothing_of_the_keys() {
     for document in [json!({"keys": "c3VwZXItc2VjcmV0"}), json!({"keys": {"c3VwZXItc2VjcmV0": 1}})]
     {
-        let error = OAuth2::builder().provider("p", provider().keys(document)).build().unwrap_err();
+        let error = policy::builder().provider("p", provider().keys(document)).build().unwrap_err();
         assert!(!error.to_string().contains("c3VwZXI"), "{error}");
     }
     let url = "https://idp.test/jwks.json?code=secret-code";
-    let builder = OAuth2::builder().provider("p", provider().keys(url));
+    let builder = policy::builder().provider("p", provider().keys(url));
     assert!(!format!("{builder:?}").contains("secret-code"));
 }
 
@@ -373,7 +373,7 @@ async fn a_document_of_very_many_keys_is_refused_and_says_little() {
         keys.resize(count, json!(0));
         let server = KeyServer::start(Answer::json(&json!({"keys": keys}))).unwrap();
         let oauth2 =
-            OAuth2::builder().provider(name, provider().keys(server.url())).build().unwrap();
+            policy::builder().provider(name, provider().keys(server.url())).build().unwrap();
         (oauth2, server)
     };
     let token = Token::new(ISSUER, "api").sign(good);
@@ -389,10 +389,10 @@ async fn a_document_of_very_many_keys_is_refused_and_says_little() {
 async fn a_short_secret_serves_the_algorithms_that_it_is_long_enough_for() {
     let secret = SigningKey::from_secret(Algorithm::HS256, "k", &[7; 32]);
     let both = provider().algorithms([Algorithm::HS256, Algorithm::HS512]).keys(secret.bare_jwk());
-    let oauth2 = OAuth2::builder().provider("p", both).build().unwrap();
+    let oauth2 = policy::builder().provider("p", both).build().unwrap();
     assert!(oauth2.verify(&Token::new(ISSUER, "api").sign(&secret)).await.is_ok());
     let long = provider().algorithms([Algorithm::HS512]).keys(secret.bare_jwk());
-    let error = OAuth2::builder().provider("p", long).build().unwrap_err();
+    let error = policy::builder().provider("p", long).build().unwrap_err();
     assert!(error.to_string().contains("fewer than the 64"), "{error}");
 }
 
@@ -403,7 +403,7 @@ async fn each_provider_tries_its_own_keys() {
     let right = key(Algorithm::ES256);
     let of =
         |audience: &str, keys: Value| Provider::new().issuer(ISSUER).audience(audience).keys(keys);
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("a", of("a", json!({"keys": bare})))
         .provider("b", of("b", right.jwk_set()))
         .build()
@@ -417,7 +417,7 @@ async fn a_failure_just_before_hides_no_reason_why_a_key_is_not_used() {
     log::keep();
     let server = KeyServer::start(Answer::status(500)).unwrap();
     let provider = Provider::new().issuer(ISSUER).audience("api").keys(server.url());
-    let oauth2 = OAuth2::builder().provider("fails-first", provider).build().unwrap();
+    let oauth2 = policy::builder().provider("fails-first", provider).build().unwrap();
     assert!(oauth2.warm_up().await.is_err());
     let good = key(Algorithm::ES256).public_jwk();
     server.answer(Answer::json(&json!({"keys": [good, {"kty": "unheard-of", "kid": "odd"}]})));
@@ -427,7 +427,7 @@ async fn a_failure_just_before_hides_no_reason_why_a_key_is_not_used() {
 
 fn build(keys: impl Into<oauth2_actix::Keys>) -> Result<OAuth2, String> {
     let provider = provider().keys(keys);
-    OAuth2::builder().provider("p", provider).build().map_err(|error| error.to_string())
+    policy::builder().provider("p", provider).build().map_err(|error| error.to_string())
 }
 
 async fn accepts(oauth2: &OAuth2, key: &SigningKey) -> bool {
@@ -480,11 +480,11 @@ async fn secrets_and_tokens_stay_in_strict_base64url() {
     let named = || provider().algorithms([Algorithm::HS256]);
     for k in ["+/v7".repeat(16), format!("{}=", URL_SAFE_NO_PAD.encode([0xfb; 64]))] {
         let jwk = json!({"kty": "oct", "k": k});
-        let error = OAuth2::builder().provider("p", named().keys(jwk)).build().unwrap_err();
+        let error = policy::builder().provider("p", named().keys(jwk)).build().unwrap_err();
         assert!(error.to_string().contains("`k` is not base64url"), "{error}");
     }
     let oauth2 =
-        OAuth2::builder().provider("p", named().keys(secret.public_jwk())).build().unwrap();
+        policy::builder().provider("p", named().keys(secret.public_jwk())).build().unwrap();
     assert!(accepts(&oauth2, &secret).await);
     let token = Token::new(ISSUER, "api").sign(&secret);
     for token in [format!("{token}="), token.replace('-', "+").replace('_', "/") + "+"] {
@@ -558,7 +558,7 @@ async fn a_list_may_hold_pem_texts_and_jwks() {
     }
     log::keep();
     let list = json!([one.public_pem(), one.private_pem(), "-----BEGIN PUBLIC KEY-----", "junk"]);
-    let oauth2 = OAuth2::builder().provider("mixed-list", provider().keys(list)).build().unwrap();
+    let oauth2 = policy::builder().provider("mixed-list", provider().keys(list)).build().unwrap();
     assert!(accepts(&oauth2, one).await);
     for (key, reason) in [
         ("key 1", "private key"),
@@ -634,7 +634,7 @@ async fn keys_for_encryption_are_no_warning_unless_there_are_no_others() {
     let exchange = json!({"kty": "EC", "crv": "P-256", "alg": "ECDH-ES+A256KW", "kid": "enc-4"});
     let good = key(Algorithm::ES256);
     let set = json!({"keys": [encryption, agreement, wrapping, exchange, good.public_jwk()]});
-    let oauth2 = OAuth2::builder().provider("realm-keys", provider().keys(set)).build().unwrap();
+    let oauth2 = policy::builder().provider("realm-keys", provider().keys(set)).build().unwrap();
     assert!(accepts(&oauth2, good).await);
     assert_eq!(log::lines_with(&["WARN", "realm-keys", "not used"]).len(), 0);
     for kid in ["enc-1", "enc-2", "enc-3", "enc-4"] {

@@ -9,7 +9,7 @@ use oauth2_actix::{
     Algorithm, Error, ErrorKind, OAuth2, Provider,
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
-use oauth2_actix_tests::log;
+use oauth2_actix_tests::{log, policy};
 use openssl::sha::{sha1, sha256};
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ fn new_keys(count: usize) -> Vec<SigningKey> {
 
 fn policy(name: &str, keys: impl Into<oauth2_actix::Keys>) -> OAuth2 {
     let provider = Provider::new().issuer(ISSUER).audience("api").keys(keys);
-    OAuth2::builder().provider(name, provider).build().unwrap()
+    policy::builder().provider(name, provider).build().unwrap()
 }
 
 async fn verify(oauth2: &OAuth2, token: &str) -> Result<(), ErrorKind> {
@@ -185,7 +185,7 @@ async fn a_bad_signature_under_a_known_thumbprint_fetches_nothing() {
     };
     let server = KeyServer::start(of(&key, "first")).unwrap();
     let provider = Provider::new().issuer(ISSUER).audience("api").keys(server.url());
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("p", provider)
         .key_refresh_minutes(60)
         .clock(ManualClock::new())

@@ -20,7 +20,7 @@ use oauth2_actix::{
     Algorithm, ErrorKind, KeyState, KeyStatus, OAuth2, OAuth2Builder, Provider, public,
     testing::{Answer, KeyServer, LocalServer, ManualClock, SigningKey, Token},
 };
-use oauth2_actix_tests::{client, keys::key, log, wait::PATIENCE};
+use oauth2_actix_tests::{client, keys::key, log, policy, wait::PATIENCE};
 use serde_json::{Value, json};
 
 const ISSUER: &str = "https://idp.test";
@@ -40,7 +40,7 @@ fn provider(server: &KeyServer) -> Provider {
 }
 
 fn builder(server: &KeyServer) -> OAuth2Builder {
-    OAuth2::builder().provider("idp", provider(server)).key_refresh(HOUR)
+    policy::builder().provider("idp", provider(server)).key_refresh(HOUR)
 }
 
 fn token() -> String {
@@ -91,7 +91,7 @@ async fn warming_up_fetches_what_is_not_there_and_says_what_failed() {
     let inline =
         Provider::new().issuer("https://inline.test").audience("api").keys(signing_key().jwk_set());
     // Without a refresh, so that nothing is fetched before.
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("idp", provider(&good))
         .provider("broken", broken)
         .provider("inline", inline)
@@ -148,7 +148,7 @@ async fn refreshing_by_hand_waits_for_nothing_else() {
             None => provider,
         };
         let oauth2 =
-            OAuth2::builder().provider("idp", provider).clock(ManualClock::new()).build().unwrap();
+            policy::builder().provider("idp", provider).clock(ManualClock::new()).build().unwrap();
         let old_token = Token::new(ISSUER, "api").sign(&old);
         assert_eq!(kind(&oauth2, &old_token).await, None);
         // A failed attempt changes nothing, and holds the next back from nothing.
@@ -188,7 +188,7 @@ async fn the_state_tells_all_and_serialises() {
         .audience("api")
         .keys(format!("{}?secret=hunter2", server.url()));
     let state = |oauth2: &OAuth2| status(oauth2).state;
-    let without = OAuth2::builder().provider("idp", provider.clone()).build().unwrap();
+    let without = policy::builder().provider("idp", provider.clone()).build().unwrap();
     let shown = serde_json::to_value(without.status()).unwrap();
     assert_eq!(
         shown,
@@ -201,7 +201,7 @@ async fn the_state_tells_all_and_serialises() {
     );
     let (answer, release) = Answer::status(404).held();
     server.answer(answer);
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("idp", provider)
         .key_refresh(HOUR)
         .clock(clock.clone())
@@ -257,14 +257,14 @@ async fn the_state_tells_all_and_serialises() {
 #[tokio::test]
 async fn the_other_states() {
     let server = KeyServer::start(keys()).unwrap();
-    let always = OAuth2::builder()
+    let always = policy::builder()
         .provider("idp", provider(&server).key_refresh(Duration::ZERO))
         .build()
         .unwrap();
     always.warm_up().await.unwrap();
     assert_eq!(server.requests(), 1, "it shows that the provider can be reached");
     assert_eq!(status(&always).state, KeyState::PerRequest);
-    let inline = OAuth2::builder()
+    let inline = policy::builder()
         .provider("p", Provider::new().issuer("i").audience("a").keys(signing_key().jwk_set()))
         .build()
         .unwrap();
@@ -280,7 +280,7 @@ async fn the_other_states() {
 fn asking_whether_it_is_ready_starts_the_first_fetch_until_it_succeeds() {
     let server = KeyServer::start(Answer::status(503)).unwrap();
     let clock = ManualClock::new();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("idp", provider(&server))
         .fetch_timeout(MINUTE)
         .clock(clock.clone())
@@ -317,7 +317,7 @@ async fn a_set_refresh_starts_the_first_fetch_and_nothing_else_does() {
         let issuer = format!("https://{}.test", path.trim_start_matches('/'));
         Provider::new().issuer(issuer).audience("api").keys(server.url_of(path))
     };
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("none", at("/none"))
         .provider("zero", at("/zero").key_refresh(Duration::ZERO))
         .provider("hour", at("/hour").key_refresh(HOUR))
@@ -340,7 +340,7 @@ async fn a_failed_first_fetch_is_repeated_without_a_refresh_too() {
     for is_warmed in [true, false] {
         let server = KeyServer::start(Answer::status(500)).unwrap();
         let clock = ManualClock::new();
-        let oauth2 = OAuth2::builder()
+        let oauth2 = policy::builder()
             .provider("idp", provider(&server))
             .fetch_timeout(MINUTE)
             .clock(clock.clone())
@@ -378,7 +378,7 @@ async fn keys_that_become_stale_are_an_error_in_the_log_once() {
     log::keep();
     let server = KeyServer::start(keys()).unwrap();
     let clock = ManualClock::new();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("stale-once", provider(&server))
         .key_refresh(HOUR)
         .stale_window(2 * HOUR)
@@ -501,7 +501,7 @@ async fn the_settings_in_serde() {
         "unknown_key_cooldown_seconds": 300,
         "fetch_timeout_seconds": 2,
     });
-    let builder: OAuth2Builder = serde_json::from_value(settings).unwrap();
+    let builder = policy::from_json(settings).unwrap();
     let oauth2 = builder.clock(clock.clone()).build().unwrap();
     assert_eq!(kind(&oauth2, &token()).await, None);
     assert_eq!(status(&oauth2).stale_in_seconds, Some(90 * 60));
@@ -547,7 +547,7 @@ async fn alone_a_policy_built_on_a_worker() {
     log::keep();
     let inline = || {
         let provider = Provider::new().issuer(ISSUER).audience("api");
-        OAuth2::builder().provider("p", provider.keys(signing_key().jwk_set())).build().unwrap()
+        policy::builder().provider("p", provider.keys(signing_key().jwk_set())).build().unwrap()
     };
     let lines = || log::lines_with(&["WARN", "built on a worker of actix-server"]).len();
     let once = inline();
@@ -598,7 +598,7 @@ async fn alone_a_public_route_outside_of_any_policy() {
     log::keep();
     let oauth2 = || {
         let provider = Provider::new().issuer(ISSUER).audience("api");
-        OAuth2::builder().provider("p", provider.keys(signing_key().jwk_set())).build().unwrap()
+        policy::builder().provider("p", provider.keys(signing_key().jwk_set())).build().unwrap()
     };
     let lines = || log::lines_with(&["WARN", "no OAuth2 middleware is mounted around"]);
     let wrapped = init_service(App::new().service(probe).service(probes).wrap(oauth2())).await;

@@ -7,7 +7,10 @@ use oauth2_actix::{
     Algorithm, ErrorKind, OAuth2, Provider,
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
-use oauth2_actix_tests::wait::{PATIENCE, until};
+use oauth2_actix_tests::{
+    policy,
+    wait::{PATIENCE, until},
+};
 use serde_json::{Value, json};
 
 const ISSUER: &str = "https://idp.test";
@@ -33,7 +36,7 @@ impl Setup {
             provider = provider.key_refresh(refresh);
         }
         let oauth2 =
-            OAuth2::builder().provider("p", provider).clock(clock.clone()).build().unwrap();
+            policy::builder().provider("p", provider).clock(clock.clone()).build().unwrap();
         Self { server, clock, oauth2 }
     }
 
@@ -425,7 +428,7 @@ async fn a_provider_that_is_down_harms_no_other() {
     let provider = |issuer: &str, server: &KeyServer| {
         Provider::new().issuer(issuer).audience("api").keys(server.url())
     };
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("down", provider("https://down.test", &down))
         .provider("up", provider("https://up.test", &up))
         .key_refresh_minutes(5)

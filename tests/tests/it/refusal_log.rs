@@ -1,11 +1,10 @@
 //! The log line of a rejected request says which request, why, and what was expected.
 
 use oauth2_actix::{
-    Algorithm, Difference, ErrorKind, OAuth2, OAuth2Builder, Provider, TypedClaims, require,
-    require_claim,
+    Algorithm, Difference, ErrorKind, OAuth2Builder, Provider, TypedClaims, require, require_claim,
     testing::{LocalServer, Token},
 };
-use oauth2_actix_tests::{api::Api, client, keys::key, log};
+use oauth2_actix_tests::{api::Api, client, keys::key, log, policy};
 
 use actix_web::{App, HttpResponse, HttpServer, get, web};
 use serde::Deserialize;
@@ -19,7 +18,7 @@ fn provider() -> Provider {
 
 fn builder(name: &str) -> OAuth2Builder {
     log::keep();
-    OAuth2::builder().provider(name, provider())
+    policy::builder().provider(name, provider())
 }
 
 fn token() -> Token {
@@ -225,7 +224,7 @@ async fn insufficient_claims_are_named() {
 
 #[tokio::test]
 async fn error_carries_what_the_log_shows() {
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("one", provider())
         .provider(
             "two",

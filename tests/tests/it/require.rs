@@ -12,14 +12,14 @@ use std::sync::{
 use actix_web::{App, FromRequest, HttpRequest, HttpResponse, HttpServer, get, post, web};
 use futures_util::StreamExt;
 use oauth2_actix::{
-    Algorithm, ClaimValue, Claims, OAuth2, Provider, all, any, any_of, require, require_claim,
+    Algorithm, ClaimValue, Claims, Provider, all, any, any_of, require, require_claim,
     require_scope,
     testing::{LocalServer, Token},
 };
 use oauth2_actix_tests::{
     client::{Answer, client, get, send},
     keys::key,
-    log,
+    log, policy,
 };
 use serde_json::{Value, json};
 use tokio_tungstenite::{
@@ -392,7 +392,7 @@ impl Setup {
     fn new(mounted: bool) -> Self {
         log::keep();
         let keys = key(Algorithm::ES256).jwk_set();
-        let oauth2 = OAuth2::builder()
+        let oauth2 = policy::builder()
             .provider("test", Provider::new().issuer("https://idp.test").audience("api").keys(keys))
             .public_paths(["/public-admin"])
             .build()

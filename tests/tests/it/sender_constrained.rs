@@ -12,7 +12,7 @@ use oauth2_actix_tests::{
     api::Api,
     client::{self, Answer},
     keys::key,
-    log,
+    log, policy,
     socket::Socket,
 };
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ fn provider() -> Provider {
 }
 
 fn builder() -> OAuth2Builder {
-    OAuth2::builder()
+    policy::builder()
         .provider("bound", provider())
         .token_from_header("X-Token")
         .token_from_query(TokenRequests::EveryRequest)
@@ -101,7 +101,7 @@ async fn verify_and_tenants_reject_a_token_with_cnf() {
         }
     }
     let configured = builder().build().unwrap();
-    let tenants = OAuth2::builder().tenants(Tenants::new(Lookup)).build().unwrap();
+    let tenants = policy::builder().tenants(Tenants::new(Lookup)).build().unwrap();
     for oauth2 in [configured, tenants] {
         for confirmation in confirmations() {
             let error = oauth2.verify(&bound(confirmation)).await.unwrap_err();
@@ -157,7 +157,7 @@ async fn token_with_cnf_renews_no_session() {
 
 #[tokio::test]
 async fn option_accepts_tokens_with_cnf() {
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("gateway", provider().dangerous_accept_bound_tokens(true))
         .build()
         .unwrap();
@@ -167,7 +167,7 @@ async fn option_accepts_tokens_with_cnf() {
         "keys": key(Algorithm::ES256).jwk_set(),
         "dangerous_accept_bound_tokens": true,
     }}});
-    let by_serde = serde_json::from_value::<OAuth2Builder>(settings).unwrap().build().unwrap();
+    let by_serde = policy::from_json(settings).unwrap().build().unwrap();
     for oauth2 in [oauth2, by_serde] {
         for confirmation in confirmations() {
             assert!(oauth2.verify(&bound(confirmation)).await.is_ok());

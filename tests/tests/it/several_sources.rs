@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use futures_util::poll;
 use oauth2_actix::{
-    Algorithm, ErrorKind, KeyState, Keys, OAuth2, OAuth2Builder, Provider,
+    Algorithm, ErrorKind, KeyState, Keys, OAuth2, Provider,
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{
     keys::{EVERY, key},
-    log,
+    log, policy,
     wait::{advance_until, until},
 };
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ fn build(keys: &Value, algorithms: &Value) -> Result<OAuth2, String> {
             "p": {"issuer": ISSUER, "audience": "authenticated", "keys": keys, "algorithms": algorithms},
         },
     });
-    let builder: Result<OAuth2Builder, _> = serde_json::from_value(config);
+    let builder = policy::from_json(config);
     builder.map_err(|error| error.to_string())?.build().map_err(|error| error.to_string())
 }
 
@@ -64,7 +64,7 @@ async fn an_inline_secret_and_a_url_of_one_issuer_both_verify() {
     let published = server(Answer::json(&new.jwk_set()));
     let both = [Algorithm::HS256, Algorithm::ES256];
     let builder = |provider: Provider| {
-        OAuth2::builder().provider("p", provider.algorithms(both)).build().unwrap()
+        policy::builder().provider("p", provider.algorithms(both)).build().unwrap()
     };
     let secret = || Keys::inline(old.jwk_set());
     for oauth2 in [
@@ -123,7 +123,7 @@ async fn a_source_that_fails_does_not_affect_the_others() {
     let (good, other) = (new_key("good"), new_key("other"));
     let (up, down) = (server(jwk_set(&[&good])), server(Answer::hang()));
     let clock = ManualClock::new();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("p", provider().keys([down.url(), up.url()]))
         .key_refresh(HOUR)
         .clock(clock.clone())
@@ -169,7 +169,7 @@ async fn a_source_that_fails_does_not_affect_the_others() {
 async fn a_rotation_at_one_source_is_followed_while_another_hangs() {
     let keys: Vec<SigningKey> = ["1", "2"].map(new_key).into();
     let (one, other) = (server(jwk_set(&[&keys[0]])), server(jwk_set(&[&new_key("other")])));
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("p", provider().keys([other.url(), one.url()]))
         .key_refresh(HOUR)
         .clock(ManualClock::new())
@@ -185,7 +185,7 @@ async fn a_rotation_at_one_source_is_followed_while_another_hangs() {
 async fn a_bad_signature_under_a_key_of_one_source_fetches_nothing_at_another() {
     let (known, elsewhere) = (new_key("known"), new_key("elsewhere"));
     let (one, other) = (server(jwk_set(&[&known])), server(jwk_set(&[&elsewhere])));
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("p", provider().keys([one.url(), other.url()]))
         .key_refresh(HOUR)
         .clock(ManualClock::new())
@@ -213,7 +213,7 @@ async fn a_bad_signature_under_a_key_of_one_source_fetches_nothing_at_another() 
 async fn a_key_withdrawn_at_one_source_ends_its_tokens_and_no_others() {
     let keys: Vec<SigningKey> = ["one", "other", "next"].map(new_key).into();
     let (one, other) = (server(jwk_set(&[&keys[0]])), server(jwk_set(&[&keys[1]])));
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("p", provider().keys([one.url(), other.url()]))
         .key_refresh(HOUR)
         .clock(ManualClock::new())
@@ -248,7 +248,7 @@ async fn a_key_withdrawn_at_one_source_ends_its_tokens_and_no_others() {
 async fn a_refresh_of_zero_fetches_only_for_what_the_inline_keys_do_not_verify() {
     let (inline, published) = (new_key("inline"), new_key("published"));
     let at = server(jwk_set(&[&published]));
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("p", provider().keys([Keys::inline(inline.jwk_set()), Keys::url(at.url())]))
         .key_refresh(Duration::ZERO)
         .build()
@@ -303,7 +303,7 @@ async fn lists_of_keys_and_lists_of_sources() {
     }
     // The same in code: what cannot be read is reported by `build`.
     let unreadable = provider().keys(json!({"discover": false}));
-    let error = OAuth2::builder().provider("p", unreadable).build().unwrap_err();
+    let error = policy::builder().provider("p", unreadable).build().unwrap_err();
     assert_eq!(error.field(), "keys");
 }
 
@@ -347,7 +347,7 @@ fn hmac_is_for_inline_keys_alone() {
     }
     // A secret beside a URL is not used unless its algorithm is named.
     let unnamed = provider().keys([Keys::url(url), Keys::inline(secret)]);
-    let error = OAuth2::builder().provider("p", unnamed).build().unwrap_err();
+    let error = policy::builder().provider("p", unnamed).build().unwrap_err();
     assert_eq!(error.field(), "keys");
 }
 
@@ -357,7 +357,7 @@ async fn sources_with_one_name_are_told_apart() {
     let at = server(Answer::json(&key(Algorithm::ES256).jwk_set()));
     let url = |tenant: &str| format!("{}?tenant={tenant}", at.url());
     let several = provider().keys([url("one"), url("two")]);
-    let oauth2 = OAuth2::builder().provider("namesakes", several).build().unwrap();
+    let oauth2 = policy::builder().provider("namesakes", several).build().unwrap();
     oauth2.warm_up().await.unwrap();
     let sources: Vec<_> = oauth2.status().into_iter().map(|status| status.source).collect();
     assert_eq!(sources, [at.url(), format!("{} (2)", at.url())]);
@@ -375,7 +375,7 @@ async fn sources_without_a_fetch_are_ready_at_once() {
         let both = provider()
             .algorithms([key.algorithm()])
             .keys([Keys::inline(key.jwk_set()), Keys::inline(key.bare_jwk())]);
-        let oauth2 = OAuth2::builder().provider("p", both).build().unwrap();
+        let oauth2 = policy::builder().provider("p", both).build().unwrap();
         assert!(oauth2.is_ready());
         assert_eq!(verify(&oauth2, &token(key)).await, Ok(()), "{}", key.algorithm());
     }

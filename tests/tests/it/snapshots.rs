@@ -15,7 +15,7 @@ use oauth2_actix::{
 };
 use oauth2_actix_tests::{
     keys::key,
-    log,
+    log, policy,
     wait::{advance_until, until},
 };
 use serde_json::{Value, json};
@@ -69,7 +69,7 @@ impl Setup {
     }
 
     fn builder(&self, provider: Provider) -> OAuth2Builder {
-        OAuth2::builder()
+        policy::builder()
             .provider(&self.name, provider)
             .key_refresh(HOUR)
             .key_snapshot(&self.directory)
@@ -167,7 +167,7 @@ async fn a_snapshot_is_of_use_without_a_refresh_too() {
     let setup = Setup::new("no-refresh", jwk_set(&[&known]));
     setup.leave().await;
     let without = || {
-        OAuth2::builder()
+        policy::builder()
             .provider(&setup.name, setup.provider())
             .key_snapshot(&setup.directory)
             .fetch_timeout(MINUTE)
@@ -330,7 +330,7 @@ async fn snapshots_that_were_swapped_are_not_used() {
             let issuer = format!("https://swapped-{index}.test");
             Provider::new().issuer(issuer).audience("api").keys(servers[index].url())
         };
-        OAuth2::builder()
+        policy::builder()
             .provider("swapped-0", provider(0))
             .provider("swapped-1", provider(1))
             .key_snapshot(&setup.directory)
@@ -516,7 +516,7 @@ async fn tenants_have_snapshots_too() {
     let (known, next) = (new_key("known"), new_key("next"));
     let setup = Setup::new("tenant", jwk_set(&[&known]));
     let start = || {
-        OAuth2::builder()
+        policy::builder()
             .tenants(Tenants::new(One(setup.provider())))
             .key_refresh(HOUR)
             .key_snapshot(&setup.directory)
@@ -596,7 +596,7 @@ fn a_path_that_is_no_directory_is_an_error() {
     fs::write(&path, "x").unwrap();
     let provider = || Provider::new().issuer(ISSUER).audience("api").keys("https://idp.test/jwks");
     for path in [path.clone(), path.join("below")] {
-        let builder = OAuth2::builder().provider("p", provider()).key_snapshot(&path);
+        let builder = policy::builder().provider("p", provider()).key_snapshot(&path);
         let error = builder.build().unwrap_err();
         assert_eq!((error.provider(), error.field()), (None, "key_snapshot"), "{error}");
         let config = json!({
@@ -620,7 +620,7 @@ async fn initial_keys_serve_until_the_first_successful_fetch() {
         if let Some(refresh) = refresh {
             provider = provider.key_refresh(refresh);
         }
-        let oauth2 = OAuth2::builder()
+        let oauth2 = policy::builder()
             .provider(name, provider)
             .fetch_timeout(MINUTE)
             .clock(setup.clock.clone())
@@ -659,7 +659,7 @@ async fn a_new_key_is_found_in_the_first_fetch_by_the_request_that_needs_it() {
     let (initial, next) = (new_key("initial"), new_key("next"));
     let setup = Setup::new("first-need", jwk_set(&[&next]));
     let provider = setup.provider().initial_keys(initial.jwk_set());
-    let oauth2 = OAuth2::builder().provider("p", provider).build().unwrap();
+    let oauth2 = policy::builder().provider("p", provider).build().unwrap();
     assert_eq!(verify(&oauth2, &next).await, Ok(()));
     assert_eq!(verify(&oauth2, &initial).await, Err(ErrorKind::KeyUnknown));
 }
@@ -673,7 +673,7 @@ async fn initial_keys_become_stale_where_keys_are_refreshed() {
         if let Some(refresh) = refresh {
             provider = provider.key_refresh(refresh);
         }
-        let builder = OAuth2::builder().provider("p", provider).clock(setup.clock.clone());
+        let builder = policy::builder().provider("p", provider).clock(setup.clock.clone());
         builder.build().unwrap()
     };
     let (refreshed, permanent) = (start(Some(HOUR)), start(None));
@@ -736,6 +736,6 @@ fn initial_keys_that_could_not_serve_are_errors() {
     }
     let always =
         Provider::new().issuer(ISSUER).audience("api").keys(url).key_refresh(Duration::ZERO);
-    let error = OAuth2::builder().provider("p", always.initial_keys(good)).build().unwrap_err();
+    let error = policy::builder().provider("p", always.initial_keys(good)).build().unwrap_err();
     assert_eq!(error.field(), "initial_keys");
 }

@@ -13,12 +13,12 @@ use std::{
 };
 
 use oauth2_actix::{
-    Algorithm, ErrorKind, KeySource, KeyState, KeyStatus, Keys, OAuth2, OAuth2Builder, Provider,
+    Algorithm, ErrorKind, KeySource, KeyState, KeyStatus, Keys, OAuth2, Provider,
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{
     keys::{EVERY, key},
-    log,
+    log, policy,
     wait::{advance_until, until},
 };
 use serde_json::{Value, json};
@@ -94,7 +94,7 @@ impl Setup {
         if let Some(refresh) = refresh {
             provider = provider.key_refresh(refresh);
         }
-        let oauth2 = OAuth2::builder()
+        let oauth2 = policy::builder()
             .provider(name, provider)
             .fetch_timeout(PATIENCE)
             .clock(clock.clone())
@@ -181,7 +181,7 @@ async fn every_form_from_a_file_and_through_serde() {
                 Value::String(pem) => pem.clone(),
                 json => json.to_string(),
             });
-            let builder: OAuth2Builder = serde_json::from_value(config.clone()).unwrap();
+            let builder = policy::from_json(config.clone()).unwrap();
             let accepted = verify(&builder.build().unwrap(), ISSUER, key).await;
             assert_eq!(accepted, Ok(()), "{name} of {}", key.algorithm());
         }
@@ -330,7 +330,7 @@ async fn what_is_no_readable_file_is_refused_and_holds_up_nobody() {
         (at("too-large"), "larger than"),
     ] {
         let name = format!("unreadable-{}", path.file_name().unwrap().display());
-        let oauth2 = OAuth2::builder()
+        let oauth2 = policy::builder()
             .provider(&name, provider(ISSUER, Keys::file(&path)))
             .provider("good", provider("https://good.test", Keys::from(other.url())))
             .build()
@@ -378,7 +378,7 @@ async fn a_secret_in_a_file_is_not_used() {
     let error = setup.oauth2.warm_up().await.unwrap_err().to_string();
     assert!(error.contains("no usable key"), "{error}");
     let named = provider(ISSUER, Keys::file(Path::new("keys.json"))).algorithms([Algorithm::HS256]);
-    let error = OAuth2::builder().provider("p", named).build().unwrap_err();
+    let error = policy::builder().provider("p", named).build().unwrap_err();
     assert_eq!((error.provider(), error.field()), (Some("p"), "algorithms"));
 }
 
@@ -477,7 +477,7 @@ fn policy(name: &str, keys: Keys, refresh: Option<Duration>, clock: &ManualClock
     if let Some(refresh) = refresh {
         provider = provider.key_refresh(refresh);
     }
-    OAuth2::builder()
+    policy::builder()
         .provider(name, provider)
         .fetch_timeout(PATIENCE)
         .clock(clock.clone())
@@ -554,7 +554,7 @@ async fn a_panic_in_a_source_is_a_failed_attempt_and_nothing_more() {
     let (keys, source) = Source::replying(Reply::Panic, false);
     let (good, _) = Source::of(&key);
     let clock = ManualClock::new();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("panics", provider(ISSUER, keys))
         .provider("good", provider("https://good.test", good))
         .key_refresh_minutes(60)
@@ -647,7 +647,7 @@ async fn a_source_that_always_says_so_is_asked_once_a_second() {
     // Each of its tokens goes through the engine, and so sees whether that spins.
     let (passing, passes) = Source::of(&key);
     let clock = ManualClock::new();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("restless", provider(ISSUER, keys))
         .provider("passing", provider("https://passing.test", passing).key_refresh(Duration::ZERO))
         .fetch_timeout(PATIENCE)
@@ -707,7 +707,7 @@ async fn what_a_source_gives_is_held_to_the_same_rules() {
     }
     let (keys, _) = Source::of(secret);
     let named = provider(ISSUER, keys).algorithms([Algorithm::HS256]);
-    let error = OAuth2::builder().provider("p", named).build().unwrap_err();
+    let error = policy::builder().provider("p", named).build().unwrap_err();
     assert_eq!((error.provider(), error.field()), (Some("p"), "algorithms"));
 }
 

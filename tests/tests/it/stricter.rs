@@ -6,7 +6,7 @@ use oauth2_actix::{
     Algorithm, ErrorKind, OAuth2, OAuth2Builder, Provider,
     testing::{ManualClock, Token},
 };
-use oauth2_actix_tests::{api::Api, client, keys::key};
+use oauth2_actix_tests::{api::Api, client, keys::key, policy};
 use serde_json::{Value, json};
 
 fn settings(policy: Value, provider: Value) -> OAuth2Builder {
@@ -16,7 +16,7 @@ fn settings(policy: Value, provider: Value) -> OAuth2Builder {
     settings.as_object_mut().unwrap().extend(policy.as_object().unwrap().clone());
     let idp = settings["providers"]["idp"].as_object_mut().unwrap();
     idp.extend(provider.as_object().unwrap().clone());
-    serde_json::from_value(settings).unwrap()
+    policy::from_json(settings).unwrap()
 }
 
 fn token() -> Token {
@@ -52,7 +52,7 @@ async fn each_provider_for_itself() {
     let provider = |issuer: &str| {
         Provider::new().issuer(issuer).audience("api").keys(key(Algorithm::ES256).jwk_set())
     };
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("strict", provider("https://idp.test").require_at_jwt(true))
         .provider("lenient", provider("https://other.test"))
         .build()

@@ -13,10 +13,10 @@ use metrics_util::{
     debugging::{DebugValue, DebuggingRecorder},
 };
 use oauth2_actix::{
-    Algorithm, Keys, OAuth2, Provider, TokenCache,
+    Algorithm, Keys, Provider, TokenCache,
     testing::{Answer, KeyServer, ManualClock, Token},
 };
-use oauth2_actix_tests::{api::Api, client, keys::key, log, wait::until};
+use oauth2_actix_tests::{api::Api, client, keys::key, log, policy, wait::until};
 
 /// All tests of this process share a recorder, so this one runs in a process of its own.
 #[test]
@@ -55,7 +55,7 @@ async fn alone_what_is_counted_and_measured() {
         .keys(server.url())
         .key_refresh_minutes(10);
     let unused = Provider::new().issuer("https://unused.test").audience("api");
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("idp", provider)
         .provider("unused", unused.keys([Keys::url(&unused_url), Keys::inline(es256.jwk_set())]))
         .public_paths(["/public"])

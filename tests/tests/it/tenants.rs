@@ -15,7 +15,7 @@ use oauth2_actix::{
     Algorithm, Difference, ErrorKind, Keys, OAuth2, Provider, Tenant, TenantLookup, Tenants,
     testing::{Answer, IdentityProvider, KeyServer, ManualClock, SigningKey, Token},
 };
-use oauth2_actix_tests::{api::Api, client, log, wait::PATIENCE};
+use oauth2_actix_tests::{api::Api, client, log, policy, wait::PATIENCE};
 use tokio::sync::Notify;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -107,7 +107,7 @@ impl Setup {
     fn with(adjust: impl FnOnce(Tenants) -> Tenants) -> Self {
         let customers = Customers::default();
         let clock = ManualClock::new();
-        let oauth2 = OAuth2::builder()
+        let oauth2 = policy::builder()
             .tenants(adjust(Tenants::new(customers.clone())))
             .key_refresh_minutes(60)
             .clock(clock.clone())
@@ -245,7 +245,7 @@ async fn a_provider_known_from_the_start_is_never_looked_up() {
     // The lookup would hand the same issuer to somebody else.
     let evil = new_key();
     customers.add("https://own.test", tenant("evil", "https://own.test", &evil));
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("own", own)
         .tenants(Tenants::new(customers.clone()))
         .build()
@@ -536,7 +536,7 @@ async fn a_public_request_asks_for_the_tenant_without_waiting() {
     let setup = Setup::new();
     let key = new_key();
     setup.customers.add("https://a.test", tenant("a", "https://a.test", &key));
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .tenants(Tenants::new(setup.customers.clone()))
         .public_paths(["/optional"])
         .build()
@@ -560,7 +560,7 @@ async fn a_public_request_asks_for_the_tenant_without_waiting() {
 fn settings_out_of_range_are_errors() {
     let build = |adjust: fn(Tenants) -> Tenants| {
         let tenants = adjust(Tenants::new(Customers::default()));
-        OAuth2::builder().tenants(tenants).build().map(drop).map_err(|error| error.to_string())
+        policy::builder().tenants(tenants).build().map(drop).map_err(|error| error.to_string())
     };
     assert_eq!(build(|tenants| tenants), Ok(()));
     for adjust in [

@@ -2,17 +2,17 @@
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use oauth2_actix::{
-    Algorithm, Error, OAuth2, OAuth2Builder, Provider, TokenRequests,
+    Algorithm, Error, OAuth2Builder, Provider, TokenRequests,
     testing::{LocalServer, Token},
     ws,
 };
-use oauth2_actix_tests::{client, keys::key, log, socket::Socket};
+use oauth2_actix_tests::{client, keys::key, log, policy, socket::Socket};
 use serde_json::json;
 
 fn builder() -> OAuth2Builder {
     let keys = key(Algorithm::ES256).jwk_set();
     let provider = Provider::new().issuer("https://idp.test").audience("api").keys(keys);
-    OAuth2::builder().provider("test", provider)
+    policy::builder().provider("test", provider)
 }
 
 fn good() -> String {

@@ -9,6 +9,7 @@ use oauth2_actix_tests::{
     api::{Api, PUBLIC_PATHS},
     client::{Connection, raw},
     keys::key,
+    policy,
     wait::PATIENCE,
 };
 use tokio_tungstenite::{
@@ -17,7 +18,7 @@ use tokio_tungstenite::{
 };
 
 fn oauth2(keys: &str) -> OAuth2 {
-    OAuth2::builder()
+    policy::builder()
         .provider("test", Provider::new().issuer("https://idp.test").audience("api").keys(keys))
         .public_paths(PUBLIC_PATHS)
         .build()

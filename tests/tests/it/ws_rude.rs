@@ -19,6 +19,7 @@ use oauth2_actix::{
 };
 use oauth2_actix_tests::{
     keys::key,
+    policy,
     wait::{PATIENCE, until},
 };
 use tokio::{
@@ -190,7 +191,7 @@ impl Setup {
         let clock = ManualClock::new();
         let counts = Counts::default();
         let keys = key(Algorithm::ES256).jwk_set();
-        let oauth2 = OAuth2::builder()
+        let oauth2 = policy::builder()
             .provider("p", Provider::new().issuer(ISSUER).audience("api").keys(keys))
             .token_cache(TokenCache::new())
             .leeway(Duration::ZERO)

@@ -16,7 +16,7 @@ use oauth2_actix::{
     testing::{Answer, KeyServer, LocalServer, ManualClock, SigningKey, Token},
     ws,
 };
-use oauth2_actix_tests::{keys::key, socket::Socket, wait::until};
+use oauth2_actix_tests::{keys::key, policy, socket::Socket, wait::until};
 use serde_json::json;
 
 const ISSUER: &str = "https://idp.test";
@@ -118,7 +118,7 @@ impl Setup {
             Provider::new().issuer(issuer).audience("api").keys(keys)
         };
         Self::new(
-            OAuth2::builder()
+            policy::builder()
                 .provider("p", provider(ISSUER))
                 .provider("other", provider("https://other.test"))
                 .leeway(Duration::from_secs(5)),
@@ -220,7 +220,7 @@ async fn nor_is_it_renewed_for_another_api_of_the_same_issuer() {
         Provider::new().issuer(ISSUER).audience(audience).keys(keys)
     };
     let setup = Setup::new(
-        OAuth2::builder().provider("one", provider("api")).provider("two", provider("other")),
+        policy::builder().provider("one", provider("api")).provider("two", provider("other")),
     );
     let mut socket = setup.open("/", &sign(&setup.token(MINUTE))).await;
     let token = setup.token(60 * MINUTE).claim("aud", "other");
@@ -242,7 +242,7 @@ impl TenantLookup for Namesakes {
 #[tokio::test]
 async fn nor_by_a_tenant_s_namesake() {
     let setup =
-        Setup::new(OAuth2::builder().tenants(Tenants::new(Namesakes)).key_refresh_minutes(60));
+        Setup::new(policy::builder().tenants(Tenants::new(Namesakes)).key_refresh_minutes(60));
     let of = |issuer: &str| sign(&setup.token(MINUTE).claim("iss", issuer));
     let mut socket = setup.open("/", &of("https://one.test")).await;
     socket.say(&format!("renew {}", of("https://two.test"))).await;
@@ -303,7 +303,7 @@ async fn a_client_that_leaves_leaves_nothing_behind() {
 
 fn fetched(server: &KeyServer) -> Setup {
     let provider = Provider::new().issuer(ISSUER).audience("api").keys(server.url());
-    Setup::new(OAuth2::builder().provider("p", provider).key_refresh_minutes(60))
+    Setup::new(policy::builder().provider("p", provider).key_refresh_minutes(60))
 }
 
 fn keys(keys: &[&SigningKey]) -> Answer {
@@ -364,7 +364,7 @@ async fn keys_that_are_too_old_end_the_sessions_that_follow_them() {
     let server = KeyServer::start(keys(&[key(Algorithm::ES256)])).unwrap();
     let provider = Provider::new().issuer(ISSUER).audience("api").keys(server.url());
     let setup = Setup::new(
-        OAuth2::builder().provider("p", provider).key_refresh_minutes(60).stale_window(60 * MINUTE),
+        policy::builder().provider("p", provider).key_refresh_minutes(60).stale_window(60 * MINUTE),
     );
     let token = sign(&setup.token(600 * MINUTE));
     let mut follows = setup.open("/follow", &token).await;
@@ -378,7 +378,7 @@ async fn keys_that_are_waited_for_keep_no_session_beyond_its_token() {
     let server = KeyServer::start(keys(&[key(Algorithm::ES256)])).unwrap();
     let provider = Provider::new().issuer(ISSUER).audience("api").keys(server.url());
     let setup = Setup::new(
-        OAuth2::builder().provider("p", provider).key_refresh_minutes(60).stale_window(60 * MINUTE),
+        policy::builder().provider("p", provider).key_refresh_minutes(60).stale_window(60 * MINUTE),
     );
     let token = sign(&setup.token(61 * MINUTE + Duration::from_secs(2)));
     let mut follows = setup.open("/follow", &token).await;
@@ -405,7 +405,7 @@ impl TenantLookup for Customer {
 async fn a_tenant_that_is_none_any_more_ends_the_sessions_that_follow() {
     let exists = Arc::new(AtomicBool::new(true));
     let tenants = Tenants::new(Customer(Arc::clone(&exists))).lifetime(10 * MINUTE);
-    let setup = Setup::new(OAuth2::builder().tenants(tenants).key_refresh_minutes(60));
+    let setup = Setup::new(policy::builder().tenants(tenants).key_refresh_minutes(60));
     let token = setup.token(600 * MINUTE).claim("iss", "https://customer.test");
     let mut follows = setup.open("/follow", &sign(&token)).await;
     exists.store(false, Ordering::SeqCst);
@@ -417,7 +417,7 @@ async fn a_tenant_that_is_none_any_more_ends_the_sessions_that_follow() {
 async fn without_claims_there_is_no_session() {
     // A public path, and nobody to speak for.
     let setup = Setup::new(
-        OAuth2::builder()
+        policy::builder()
             .provider(
                 "p",
                 Provider::new()
@@ -439,7 +439,7 @@ async fn without_claims_there_is_no_session() {
 #[tokio::test]
 async fn a_stream_breaks_off_at_exp() {
     let clock = ManualClock::new();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider(
             "p",
             Provider::new().issuer(ISSUER).audience("api").keys(key(Algorithm::ES256).jwk_set()),

@@ -15,6 +15,7 @@ use oauth2_actix::{
 use oauth2_actix_tests::{
     forge::b64,
     keys::{EVERY, key},
+    policy,
 };
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
@@ -79,7 +80,7 @@ fn policies(jwk: &Value, algorithm: Algorithm) -> [Result<OAuth2, BuildError>; 2
             .audience("api")
             .algorithms([algorithm])
             .keys(json!({"keys": [jwk]}));
-        OAuth2::builder()
+        policy::builder()
             .provider("test", provider)
             .token_cache(TokenCache::off())
             .crypto_library(library)

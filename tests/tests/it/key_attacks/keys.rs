@@ -6,7 +6,7 @@ use super::*;
 async fn an_error_that_cannot_be_shown_kills_no_thread() {
     let key = new_key();
     let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider(
             "good",
             Provider::new().issuer("https://good.test").audience("api").keys(server.url()),
@@ -32,7 +32,7 @@ async fn debug_shows_no_query() {
         .audience("api")
         .keys("https://idp.test/jwks?api_key=hunter2#hunter3");
     assert!(!format!("{provider:?}").contains("hunter2"));
-    let builder = OAuth2::builder().provider("p", provider.clone()).key_refresh_minutes(5);
+    let builder = policy::builder().provider("p", provider.clone()).key_refresh_minutes(5);
     assert!(!format!("{builder:?}").contains("hunter2"));
     let fragment = format!("{provider:?}").contains("hunter3");
     let oauth2 = builder.build().unwrap();
@@ -58,7 +58,7 @@ async fn an_unspecified_address_is_this_host() {
             .audience("api")
             .keys(Keys::discover())
             .dangerous_allow_http(true);
-        let oauth2 = OAuth2::builder()
+        let oauth2 = policy::builder()
             .provider("p", provider)
             .http_client(move |client| {
                 client.no_proxy().resolve("idp.test", ([127, 0, 0, 1], idp_port).into())
@@ -81,7 +81,7 @@ async fn a_document_that_hangs_after_a_day_stops_no_refresh() {
     idp.answer(Answer::json(&json!({"issuer": issuer, "jwks_uri": jwks.url()})));
     let clock = ManualClock::new();
     let provider = Provider::new().issuer(&issuer).audience("api").keys(Keys::discover());
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("p", provider)
         .key_refresh_minutes(60)
         .clock(clock.clone())
@@ -147,7 +147,7 @@ async fn changed_that_panics_is_called_again() {
     let clock = ManualClock::new();
     let provider =
         Provider::new().issuer("https://a.test").audience("api").keys(Keys::source(source.clone()));
-    let oauth2 = OAuth2::builder().provider("p", provider).clock(clock.clone()).build().unwrap();
+    let oauth2 = policy::builder().provider("p", provider).clock(clock.clone()).build().unwrap();
     assert_eq!(kind(&oauth2, "https://a.test", &key).await, None);
     let second = SigningKey::generate(Algorithm::ES256, "2");
     *source.0.text.lock().unwrap() = second.jwk_set().to_string();
@@ -166,7 +166,7 @@ async fn a_file_is_read_within_a_second_of_a_change() {
     let _ = std::fs::remove_file(&path);
     let clock = ManualClock::new();
     let provider = Provider::new().issuer("https://a.test").audience("api").keys(Keys::file(&path));
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("p", provider)
         .key_refresh_minutes(60)
         .clock(clock.clone())
@@ -205,7 +205,7 @@ async fn refresh_by_hand_asks_for_the_whole_answer() {
     ))
     .unwrap();
     let provider = Provider::new().issuer("https://a.test").audience("api").keys(server.url());
-    let oauth2 = OAuth2::builder().provider("p", provider).key_refresh_minutes(60).build().unwrap();
+    let oauth2 = policy::builder().provider("p", provider).key_refresh_minutes(60).build().unwrap();
     assert_eq!(kind(&oauth2, "https://a.test", &old).await, None);
     server.answer(Answer::status(304));
     // Whoever sends no entity tag gets the truth; an error here would show that none was sent.
@@ -251,7 +251,7 @@ async fn one_watcher_at_a_time() {
     }));
     let provider =
         Provider::new().issuer("https://a.test").audience("api").keys(Keys::source(source.clone()));
-    let oauth2 = OAuth2::builder().provider("p", provider).build().unwrap();
+    let oauth2 = policy::builder().provider("p", provider).build().unwrap();
     for _ in 0..10_000 {
         source.0.notify.notify_one();
         oauth2.refresh_now().await.unwrap();
@@ -267,7 +267,7 @@ async fn a_request_waits_no_longer_than_a_fetch_may_take() {
     let clock = ManualClock::new();
     let servers: Vec<KeyServer> =
         (0..4).map(|_| KeyServer::start(Answer::hang()).unwrap()).collect();
-    let mut builder = OAuth2::builder().key_refresh_minutes(60).clock(clock.clone());
+    let mut builder = policy::builder().key_refresh_minutes(60).clock(clock.clone());
     for (index, server) in servers.iter().enumerate() {
         builder = builder.provider(
             format!("p{index}"),
@@ -295,7 +295,7 @@ async fn a_window_of_one_interval_leaves_no_gap() {
     let clock = ManualClock::new();
     let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
     let provider = Provider::new().issuer("https://a.test").audience("api").keys(server.url());
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("p", provider)
         .key_refresh(60 * MINUTE)
         .stale_window(60 * MINUTE)

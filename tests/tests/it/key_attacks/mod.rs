@@ -20,7 +20,7 @@ use oauth2_actix::{
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{
-    log,
+    log, policy,
     wait::{PATIENCE, advance_until, until},
 };
 

@@ -13,7 +13,7 @@ async fn strangers_do_not_cut_off_a_known_tenant() {
     let lookup = Ask(move |issuer: &str| {
         (issuer == "https://known.test").then(|| Ok(Some(tenant("known", issuer, jwks.clone()))))
     });
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("passing", passing(&key))
         .tenants(Tenants::new(lookup))
         .key_refresh_minutes(60)
@@ -62,7 +62,7 @@ async fn strangers_do_not_cut_off_a_known_tenant() {
 async fn a_lookups_error_that_cannot_be_shown_kills_no_thread() {
     let key = new_key();
     let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider(
             "good",
             Provider::new().issuer("https://good.test").audience("api").keys(server.url()),
@@ -84,7 +84,7 @@ async fn nothing_is_fetched_for_a_tenant_that_is_gone() {
     let gone = Arc::new(AtomicBool::new(false));
     let is_gone = Arc::clone(&gone);
     let clock = ManualClock::new();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .tenants(Tenants::new(Ask(move |issuer: &str| {
             Some(Ok((!is_gone.load(Ordering::SeqCst)).then(|| tenant("gone", issuer, url.clone()))))
         })))
@@ -109,7 +109,7 @@ async fn strangers_cause_no_warnings_without_a_rate() {
     let clock = ManualClock::new();
     let server = KeyServer::start(Answer::status(500)).unwrap();
     let url = server.url();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .tenants(
             Tenants::new(Ask(move |issuer: &str| {
                 Some(Ok(Some(tenant("warned-of", issuer, url.clone()))))
@@ -133,7 +133,7 @@ async fn strangers_cause_no_warnings_without_a_rate() {
 
 #[test]
 fn settings_are_checked_at_build_with_tenants_only() {
-    let builder = || OAuth2::builder().tenants(Tenants::new(Ask(|_: &str| Some(Ok(None)))));
+    let builder = || policy::builder().tenants(Tenants::new(Ask(|_: &str| Some(Ok(None)))));
     assert!(builder().key_refresh(Duration::from_millis(10)).build().is_err(), "key_refresh");
     assert!(
         builder().key_refresh(60 * MINUTE).stale_window(MINUTE).build().is_err(),
@@ -147,7 +147,7 @@ async fn a_strangers_token_does_not_take_the_instance_out_of_rotation() {
     let own = Provider::new().issuer("https://own.test").audience("api").keys(key.jwk_set());
     let dead = KeyServer::start(Answer::status(404)).unwrap();
     let url = dead.url();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("own", own)
         .tenants(Tenants::new(Ask(move |issuer: &str| {
             Some(Ok((issuer == "https://acme.test").then(|| tenant("acme", issuer, url.clone()))))
@@ -178,7 +178,7 @@ async fn a_tenants_source_keeps_its_keys_over_a_lookup() {
     let clock = ManualClock::new();
     // Made once, as the documentation says.
     let keys = Keys::source(Vault(jwks, count));
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .tenants(Tenants::new(Ask(move |issuer: &str| {
             Some(Ok(Some(tenant("a", issuer, keys.clone()))))
         })))
@@ -203,7 +203,7 @@ async fn a_replaced_tenants_waiters_are_answered() {
     let replaced = Arc::new(AtomicBool::new(false));
     let (is_replaced, url) = (Arc::clone(&replaced), slow.url());
     let clock = ManualClock::new();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .tenants(
             Tenants::new(Ask(move |issuer: &str| {
                 Some(Ok(Some(if is_replaced.load(Ordering::SeqCst) {
@@ -252,7 +252,7 @@ async fn a_lookups_error_that_panics_when_shown_kills_no_thread() {
     log::keep();
     let key = new_key();
     let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider(
             "good",
             Provider::new().issuer("https://good.test").audience("api").keys(server.url()),
@@ -270,7 +270,7 @@ async fn a_new_tenant_waits_no_longer_than_a_lookup_may_take() {
     let key = new_key();
     let jwks = key.jwk_set();
     let clock = ManualClock::new();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("passing", passing(&key))
         .tenants(Tenants::new(Ask(move |issuer: &str| {
             (issuer == "https://new.test").then(|| Ok(Some(tenant("new", issuer, jwks.clone()))))
@@ -300,7 +300,7 @@ async fn a_removed_tenants_keys_serve_nobody_who_comes_after() {
     let (url, here) = (server.url(), Arc::new(AtomicBool::new(true)));
     let is_here = Arc::clone(&here);
     let clock = ManualClock::new();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .tenants(
             Tenants::new(Ask(move |issuer: &str| {
                 Some(Ok(is_here.load(Ordering::SeqCst).then(|| tenant("a", issuer, url.clone()))))
@@ -356,7 +356,7 @@ async fn a_removed_tenant_cannot_keep_itself_alive() {
             _ => Ok(None),
         })
     });
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("passing", passing(&key))
         .tenants(Tenants::new(lookup))
         .key_refresh_minutes(60)
@@ -405,7 +405,7 @@ async fn a_client_that_cannot_be_made_is_not_the_tokens_fault() {
     let key = new_key();
     let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
     let url = server.url();
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .tenants(Tenants::new(Ask(move |issuer: &str| {
             Some(Ok(Some(tenant("remote", issuer, url.clone()))))
         })))

@@ -8,11 +8,12 @@ use oauth2_actix_tests::{
     api::Api,
     client::{Answer, raw, raw_get},
     keys::key,
+    policy,
 };
 
 fn policy(paths: &[&str]) -> Result<OAuth2, BuildError> {
     let keys = key(Algorithm::ES256).jwk_set();
-    OAuth2::builder()
+    policy::builder()
         .provider("test", Provider::new().issuer("https://idp.test").audience("api").keys(keys))
         .public_paths(paths.iter().copied())
         .build()

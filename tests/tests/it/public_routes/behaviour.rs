@@ -10,7 +10,7 @@ async fn a_valid_token_waits_for_keys_on_a_private_route_beside_public_ones() {
     );
     let keys = KeyServer::start(Script::json(&old.jwk_set())).unwrap();
     let provider = Provider::new().issuer("https://idp.test").audience("api").keys(keys.url());
-    let oauth2 = OAuth2::builder().provider("p", provider).key_refresh_minutes(30).build().unwrap();
+    let oauth2 = policy::builder().provider("p", provider).key_refresh_minutes(30).build().unwrap();
     let runs = Data::new(Arc::new(Runs::default()));
     let server = LocalServer::start(move |listener| {
         let app = move || {

@@ -23,7 +23,7 @@ use oauth2_actix::{
 use oauth2_actix_tests::{
     client::{Answer, client, raw, raw_get, send},
     keys::key,
-    log,
+    log, policy,
 };
 
 #[derive(Default)]
@@ -232,7 +232,7 @@ struct Setup {
 fn oauth2() -> OAuth2 {
     log::keep();
     let keys = key(Algorithm::ES256).jwk_set();
-    OAuth2::builder()
+    policy::builder()
         .provider("test", Provider::new().issuer("https://idp.test").audience("api").keys(keys))
         .build()
         .unwrap()

@@ -7,7 +7,7 @@ use oauth2_actix::{
     Algorithm, Claims, OAuth2, OAuth2Builder, TokenCache,
     testing::{KeyServer, ManualClock, SigningKey},
 };
-use oauth2_actix_tests::keys::key;
+use oauth2_actix_tests::{keys::key, policy};
 use serde_json::json;
 
 use super::{are_one, fetched, keys, provider, token};
@@ -21,7 +21,7 @@ fn accepts(oauth2: &OAuth2, token: &str) -> Option<Claims> {
 fn hmac(cache: TokenCache) -> OAuth2Builder {
     let secret = key(Algorithm::HS256);
     let provider = provider(secret.jwk_set()).algorithms([Algorithm::HS256]);
-    OAuth2::builder().provider("p", provider).token_cache(cache)
+    policy::builder().provider("p", provider).token_cache(cache)
 }
 
 fn numbered(number: usize) -> String {

@@ -19,7 +19,7 @@ use oauth2_actix::{
     TenantLookup, Tenants, TokenCache,
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
-use oauth2_actix_tests::{api::Api, client, keys::key};
+use oauth2_actix_tests::{api::Api, client, keys::key, policy};
 use serde_json::{Value, json};
 
 const ISSUER: &str = "https://idp.test";
@@ -30,7 +30,7 @@ fn provider(keys: Value) -> Provider {
 }
 
 fn builder() -> OAuth2Builder {
-    OAuth2::builder().token_cache(TokenCache::new())
+    policy::builder().token_cache(TokenCache::new())
 }
 
 fn inline() -> OAuth2Builder {
@@ -86,7 +86,7 @@ async fn a_token_that_comes_again_is_not_verified_again() {
 
 #[tokio::test]
 async fn it_can_be_switched_off() {
-    let off: OAuth2Builder = serde_json::from_value(json!({
+    let off = policy::from_json(json!({
         "providers": {"p": {"issuer": ISSUER, "audience": "api", "keys": key(Algorithm::ES256).jwk_set()}},
         "token_cache": false,
     }))

@@ -13,7 +13,7 @@ use oauth2_actix::{
     TokenCache,
     testing::{ManualClock, SigningKey, Token},
 };
-use oauth2_actix_tests::keys::key;
+use oauth2_actix_tests::{keys::key, policy};
 use serde_json::{Value, json};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -164,7 +164,7 @@ impl World {
             let inline = of(INLINE, "api", secret.jwk_set().into());
             let strict = of(STRICT, "api", SIGNING[0].jwk_set().into());
             let always = of(ALWAYS, "api", Keys::source(always.clone()));
-            let builder = OAuth2::builder()
+            let builder = policy::builder()
                 .provider("first", of(SHARED, "api", Keys::source(first.clone())))
                 .provider("second", of(SHARED, "other", Keys::source(second.clone())))
                 .provider("always", always.key_refresh(Duration::ZERO))

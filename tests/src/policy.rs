@@ -1,0 +1,51 @@
+//! Where the suites' policies come from, so that all suites can run without the token cache, or with
+//! OpenSSL for every signature. Suites do not call `OAuth2::builder()`.
+//!
+//! With `OAUTH2_ACTIX_TOKEN_CACHE=off` in the environment, policies for which a test sets no cache have
+//! none. With `OAUTH2_ACTIX_CRYPTO_LIBRARY=openssl`, OpenSSL checks signatures where a test sets no
+//! library.
+
+use std::env;
+
+use oauth2_actix::{CryptoLibrary, OAuth2, OAuth2Builder, TokenCache};
+use serde_json::Value;
+
+/// Switches the token cache off: `off`.
+pub const TOKEN_CACHE: &str = "OAUTH2_ACTIX_TOKEN_CACHE";
+
+/// Chooses the library for signatures: `openssl`.
+pub const CRYPTO_LIBRARY: &str = "OAUTH2_ACTIX_CRYPTO_LIBRARY";
+
+/// A builder with what the environment sets. A test overrides it by the same methods.
+pub fn builder() -> OAuth2Builder {
+    let mut builder = OAuth2::builder();
+    if says(TOKEN_CACHE, "off") {
+        builder = builder.token_cache(TokenCache::off());
+    }
+    if says(CRYPTO_LIBRARY, "openssl") {
+        builder = builder.crypto_library(CryptoLibrary::OpenSsl);
+    }
+    builder
+}
+
+/// The settings read through serde, with what the environment sets where they set nothing.
+pub fn from_json(mut settings: Value) -> Result<OAuth2Builder, serde_json::Error> {
+    if let Some(settings) = settings.as_object_mut() {
+        if says(TOKEN_CACHE, "off") {
+            settings.entry("token_cache").or_insert(false.into());
+        }
+        if says(CRYPTO_LIBRARY, "openssl") {
+            settings.entry("crypto_library").or_insert("openssl".into());
+        }
+    }
+    serde_json::from_value(settings)
+}
+
+/// A value that means nothing would let a suite pass that did not run as asked.
+fn says(variable: &str, value: &str) -> bool {
+    match env::var_os(variable) {
+        None => false,
+        Some(found) if found == value => true,
+        Some(found) => panic!("{variable} is {found:?}; expected {value:?} or nothing"),
+    }
+}
