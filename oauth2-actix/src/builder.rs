@@ -384,7 +384,7 @@ impl OAuth2Builder {
         faults.push_all(self.faults());
         telemetry::describe();
         let defaults = self.defaults(&mut faults);
-        let verified = faults.take(self.token_cache.unwrap_or_else(TokenCache::by_default).build());
+        let verified = faults.take(self.token_cache.unwrap_or_default().build());
         if self.tenants.is_some() {
             faults.take(defaults.check_for_tenants());
         }

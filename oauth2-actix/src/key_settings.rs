@@ -7,7 +7,6 @@ use reqwest::{Client, ClientBuilder};
 use crate::{
     BuildError, BuildErrorKind, OAuth2Builder, build_error::Faults, http_client::Clients,
     key_snapshot::SnapshotDirectory, provider_policy::Defaults, throttle::Warnings,
-    verifier::CryptoLibrary,
 };
 
 /// How keys are fetched, and how long they serve.
@@ -203,7 +202,7 @@ impl OAuth2Builder {
             cooldown: self.unknown_key_cooldown.unwrap_or(DEFAULT_COOLDOWN),
             timeout: self.fetch_timeout.unwrap_or(DEFAULT_TIMEOUT),
             clients: Arc::new(clients),
-            crypto: self.crypto_library.unwrap_or_else(CryptoLibrary::by_default),
+            crypto: self.crypto_library.unwrap_or_default(),
             clock: self.clock.clone(),
             snapshots,
             tenant_warnings: Arc::new(Warnings::new(&self.clock)),

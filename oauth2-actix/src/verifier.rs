@@ -37,17 +37,6 @@ pub enum CryptoLibrary {
     OpenSsl,
 }
 
-impl CryptoLibrary {
-    /// What a policy uses for which nothing is set.
-    pub(crate) fn by_default() -> Self {
-        #[cfg(feature = "testing")]
-        if crate::testing::says("OAUTH2_ACTIX_CRYPTO_LIBRARY", "openssl") {
-            return Self::OpenSsl;
-        }
-        Self::AwsLc
-    }
-}
-
 /// The verifiers of one key: one for each algorithm that it may be used with.
 ///
 /// Most are made when they are first needed: an RSA key without `alg` may be used with six algorithms, of

@@ -3,7 +3,7 @@
 //!
 //! With `OAUTH2_ACTIX_TOKEN_CACHE=off` in the environment, policies for which a test sets no cache have
 //! none. With `OAUTH2_ACTIX_CRYPTO_LIBRARY=openssl`, OpenSSL checks signatures where a test sets no
-//! library.
+//! library. The library itself reads neither.
 
 use std::env;
 

@@ -2,10 +2,6 @@
 //! misbehaves on demand, a clock that you move. Behind the feature `testing`; it adds to the crate
 //! and changes none of its checks. For development only.
 //!
-//! With `OAUTH2_ACTIX_TOKEN_CACHE=off` in the environment, policies for which no
-//! [`TokenCache`](crate::TokenCache) is set have none, so that a suite can be run both ways; with
-//! `OAUTH2_ACTIX_CRYPTO_LIBRARY=openssl`, OpenSSL checks all signatures where nothing else is set.
-//!
 //! ```
 //! use actix_web::{App, HttpResponse, test, web};
 //! use oauth2_actix::{OAuth2, Provider, testing::{SigningKey, Token}};
@@ -94,11 +90,6 @@ pub fn claims(claims: serde_json::Value) -> crate::Claims {
     let text = serde_json::Value::Object(claims).to_string();
     let claims = crate::object::Object::parse(text.as_bytes()).expect("claims as in a token");
     crate::Claims::new(crate::accepted::Accepted::of("test", claims))
-}
-
-/// Whether the environment says so.
-pub(crate) fn says(variable: &str, value: &str) -> bool {
-    std::env::var_os(variable).is_some_and(|found| found == value)
 }
 
 /// A policy with one provider and a key that nobody has: for documentation.

@@ -72,15 +72,6 @@ impl TokenCache {
         self
     }
 
-    /// What a policy has for which nothing is set.
-    pub(crate) fn by_default() -> Self {
-        #[cfg(feature = "testing")]
-        if crate::testing::says("OAUTH2_ACTIX_TOKEN_CACHE", "off") {
-            return Self::off();
-        }
-        Self::new()
-    }
-
     /// None: it is off.
     pub(crate) fn build(self) -> Result<Option<VerifiedTokens>, BuildError> {
         if self.max_entries > MAX_ENTRIES {

@@ -31,6 +31,7 @@ mod several_sources;
 mod snapshots;
 mod sources;
 mod stricter;
+mod suites;
 mod telemetry;
 mod tenants;
 mod token_cache;
