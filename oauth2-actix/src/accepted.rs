@@ -3,10 +3,12 @@
 use std::{
     fmt,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use crate::{
     clock::Clock,
+    error::ErrorKind,
     key_set::Generation,
     object::{Object, block},
     provider_policy::ProviderPolicy,
@@ -85,6 +87,19 @@ impl From<Arc<ProviderPolicy>> for By {
 }
 
 impl Accepted {
+    /// Waits until the times of the token no longer permit it, and returns the reason.
+    pub(crate) async fn expired(&self) -> ErrorKind {
+        loop {
+            let now = self.clock.unix_time();
+            if !self.lifetime.contains(now) {
+                return self.lifetime.reason(&self.claims, now);
+            }
+            // The wall clock may be set meanwhile.
+            let sleep = self.lifetime.remaining(now).min(LONGEST_SLEEP);
+            self.clock.sleep_until(self.clock.monotonic() + sleep).await;
+        }
+    }
+
     /// The bytes that it takes.
     pub(crate) fn size(&self) -> usize {
         block(size_of::<Self>() + COUNTS) + block(self.token.len()) + self.claims.heap_size()
@@ -97,6 +112,9 @@ impl fmt::Debug for Accepted {
         formatter.debug_struct("Accepted").field("claims", &self.claims).finish_non_exhaustive()
     }
 }
+
+/// Between two looks at the wall clock.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// Those of an `Arc`.
 const COUNTS: usize = 2 * size_of::<usize>();

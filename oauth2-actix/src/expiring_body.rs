@@ -4,7 +4,6 @@ use std::{
     fmt,
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use actix_web::{
@@ -38,18 +37,7 @@ use crate::{Claims, Error};
 /// ```
 pub fn until_expiry<B>(claims: &Claims, body: B) -> ExpiringBody<B> {
     let claims = claims.clone();
-    let end = Box::pin(async move {
-        let accepted = claims.accepted();
-        loop {
-            let now = accepted.clock.unix_time();
-            if !accepted.lifetime.contains(now) {
-                return accepted.lifetime.reason(&accepted.claims, now).into();
-            }
-            // The wall clock may be set meanwhile.
-            let sleep = accepted.lifetime.remaining(now).min(LONGEST_SLEEP);
-            accepted.clock.sleep_until(accepted.clock.monotonic() + sleep).await;
-        }
-    });
+    let end = Box::pin(async move { claims.accepted().expired().await.into() });
     ExpiringBody { body, end, is_quiet: false, is_over: false }
 }
 
@@ -112,6 +100,3 @@ impl<B> fmt::Debug for ExpiringBody<B> {
             .finish_non_exhaustive()
     }
 }
-
-/// Between two looks at the wall clock.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -16,9 +17,7 @@ use tokio::{
 };
 
 use super::Ended;
-use crate::{
-    Claims, Error, ErrorKind, OAuth2, Requirement, accepted::Accepted, bearer::Credentials,
-};
+use crate::{Claims, Error, ErrorKind, OAuth2, Requirement, bearer::Credentials};
 
 /// A WebSocket session that ends with its token. A clone is of the same session, and can be sent to other
 /// threads.
@@ -72,7 +71,9 @@ impl Session {
         {
             let mut current = state.lock();
             if self.has_ended() {
-                return Err(expired(current.claims.accepted()));
+                let accepted = current.claims.accepted();
+                let now = accepted.clock.unix_time();
+                return Err(accepted.lifetime.reason(&accepted.claims, now).into());
             }
             *current = Current { claims: renewed.clone(), fresh: Some(token.into()) };
         }
@@ -258,17 +259,11 @@ impl State {
                 (current.claims.clone(), current.fresh.take())
             };
             let accepted = claims.accepted();
-            let clock = &accepted.clock;
-            let now = clock.unix_time();
-            if !accepted.lifetime.contains(now) {
-                let why = expired(accepted);
-                return (claims, why);
-            }
+            let mut expired = pin!(accepted.expired());
+            let next_check = accepted.clock.monotonic() + CHECK_INTERVAL;
             if let Some(changes) = &mut changes {
                 changes.borrow_and_update();
             }
-            // The wall clock may be set meanwhile.
-            let moment = clock.monotonic() + accepted.lifetime.remaining(now).min(LONGEST_SLEEP);
             if let Some(follows) = follows {
                 if let Some(token) = fresh {
                     follows.token = token.into_boxed_bytes();
@@ -276,19 +271,22 @@ impl State {
                 if !follows.oauth2.0.still_accepts(accepted) {
                     // Keys may have to be waited for: neither beyond the end, nor for a token that was renewed.
                     tokio::select! {
+                        biased;
+                        why = &mut expired => return (claims.clone(), why.into()),
+                        () = self.renewed.notified() => continue,
                         decided = follows.decide() => match decided {
                             Ok(renewed) => self.replace(&claims, renewed),
-                            Err(why) => return (claims, why),
+                            Err(why) => return (claims.clone(), why),
                         },
-                        () = clock.sleep_until(moment) => continue,
-                        () = self.renewed.notified() => continue,
                     }
                 }
             }
             tokio::select! {
-                () = clock.sleep_until(moment) => {}
+                biased;
+                why = expired => return (claims.clone(), why.into()),
                 () = self.renewed.notified() => {}
                 () = changed(&mut changes) => {}
+                () = accepted.clock.sleep_until(next_check), if follows.is_some() => {}
             }
         }
     }
@@ -315,12 +313,8 @@ async fn changed(changes: &mut Option<watch::Receiver<()>>) {
     }
 }
 
-fn expired(accepted: &Accepted) -> Error {
-    accepted.lifetime.reason(&accepted.claims, accepted.clock.unix_time()).into()
-}
-
 /// For the close frame to be taken.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Between two looks at the wall clock.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// Between two checks of a followed token whose keys report no change: a tenant may have another provider.
+const CHECK_INTERVAL: Duration = Duration::from_secs(60);

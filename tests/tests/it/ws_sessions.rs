@@ -9,14 +9,14 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, rt, web};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, body::MessageBody, rt, web};
 use futures_util::StreamExt;
 use oauth2_actix::{
     Algorithm, OAuth2, OAuth2Builder, Provider, Tenant, TenantLookup, Tenants, require_scope,
     testing::{Answer, KeyServer, LocalServer, ManualClock, SigningKey, Token},
     ws,
 };
-use oauth2_actix_tests::{keys::key, policy, socket::Socket, wait::until};
+use oauth2_actix_tests::{keys::key, log, policy, socket::Socket, wait::until};
 use serde_json::json;
 
 const ISSUER: &str = "https://idp.test";
@@ -157,6 +157,38 @@ async fn a_session_ends_at_exp_plus_leeway() {
     setup.clock.advance(Duration::from_secs(1));
     assert_eq!(socket.hear().await, "1008 token expired");
     setup.all_gone().await;
+}
+
+/// A policy with a maximum age and a leeway that no other test has.
+fn with_maximum_age() -> OAuth2Builder {
+    let keys = key(Algorithm::ES256).jwk_set();
+    policy::builder()
+        .provider("p", Provider::new().issuer(ISSUER).audience("api").keys(keys))
+        .max_token_age(Duration::from_secs(61))
+        .leeway(Duration::from_secs(7))
+}
+
+/// For how many seconds a token lives, after how many it is rejected with that leeway, and why.
+const REASONS: [(u64, u64, &str); 2] = [
+    (3600, 68, "the token was issued 68 s ago, more than the maximum age of 61 s"),
+    (59, 66, "the token expired 7 s ago"),
+];
+
+#[tokio::test]
+async fn log_says_whether_a_session_ends_by_exp_or_by_the_maximum_age() {
+    log::keep();
+    for (lives, end, reason) in REASONS {
+        let setup = Setup::new(with_maximum_age());
+        let mut socket = setup.open("/", &sign(&setup.token(Duration::from_secs(lives)))).await;
+        setup.clock.advance(Duration::from_secs(end - 1));
+        socket.say("one").await;
+        assert_eq!(socket.hear().await, "echo one");
+        setup.clock.advance(Duration::from_secs(1));
+        // The client hears the same of both.
+        assert_eq!(socket.hear().await, "1008 token expired");
+        let lines = log::lines_with(&["a WebSocket session ends", reason]);
+        assert_eq!(lines.len(), 1, "{reason}: {lines:?}");
+    }
 }
 
 #[tokio::test]
@@ -434,6 +466,26 @@ async fn without_claims_there_is_no_session() {
     let bearer = sign(&setup.token(MINUTE));
     let answer = oauth2_actix_tests::client::get(&setup.server.url("/open"), Some(&bearer)).await;
     assert_eq!(answer.status, 400);
+}
+
+#[tokio::test]
+async fn error_says_whether_a_stream_breaks_off_by_exp_or_by_the_maximum_age() {
+    for (lives, end, reason) in REASONS {
+        let clock = ManualClock::new();
+        let oauth2 = with_maximum_age().clock(clock.clone()).build().unwrap();
+        let now = clock.unix_seconds();
+        let token = Token::new(ISSUER, "api").claim("iat", now).claim("exp", now + lives);
+        let claims = oauth2.verify(&sign(&token)).await.unwrap();
+        let silence = futures_util::stream::pending::<Result<web::Bytes, actix_web::Error>>();
+        let body = actix_web::body::BodyStream::new(silence);
+        let mut body = Box::pin(oauth2_actix::until_expiry(&claims, body));
+        let mut next = std::future::poll_fn(|context| body.as_mut().poll_next(context));
+        clock.advance(Duration::from_secs(end - 1));
+        assert!(futures_util::poll!(&mut next).is_pending(), "{reason}");
+        clock.advance(Duration::from_secs(1));
+        let error = next.await.expect("an end").expect_err("broken off");
+        assert!(error.to_string().starts_with(reason), "{error}");
+    }
 }
 
 #[tokio::test]
