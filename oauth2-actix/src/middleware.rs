@@ -92,7 +92,10 @@ where
             // Only what is refused or would have to wait asks whether it is public.
             Decision::Refused(error) => match Public::of(&shared, &request) {
                 Some(public) => State::public(&shared, request, public, error),
-                None => State::refused(&shared, request, &error),
+                None => {
+                    policy.explain_scope(&request, &error);
+                    State::refused(&shared, request, &error)
+                }
             },
             Decision::Waiting(pending) => match Public::of(&shared, &request) {
                 Some(public) => {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    dev::RequestHead,
+    dev::{RequestHead, ServiceRequest},
     error::InternalError,
     http::{
         Method, StatusCode,
@@ -141,6 +141,15 @@ impl Policy {
                  it outside. If it needs claims, wrap it around the scope of the private routes \
                  only, or make it an extractor. Or list the path in public_paths (this is said once)"
             );
+        }
+    }
+
+    /// Says why a path that `public_paths` seems to name needs a token.
+    #[inline(never)]
+    pub(crate) fn explain_scope(&self, request: &ServiceRequest, error: &Error) {
+        if matches!(error.kind(), ErrorKind::TokenAbsent) {
+            let path = request.match_info().as_str();
+            self.public.explain_scope(path, |path| request.resource_map().match_pattern(path));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::HashSet,
+    collections::HashMap,
     fmt, panic,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -14,7 +14,8 @@ use super::pattern::{Pattern, has_dot_segment};
 /// Exact paths and actix patterns that need no token.
 #[derive(Default)]
 pub(crate) struct PublicPaths {
-    exact: HashSet<String>,
+    /// Each with whether [`PublicPaths::explain_scope`] has logged it.
+    exact: HashMap<String, AtomicBool>,
     patterns: Vec<PublicPattern>,
     rewrite_explained: AtomicBool,
 }
@@ -33,9 +34,12 @@ pub(crate) enum Openness {
 
 struct PublicPattern {
     resource: ResourceDef,
+    /// The text that every path begins with that it matches.
+    start: String,
     /// What must be public too for paths that end with a slash.
     without_trailing_slash: Option<String>,
     explained: AtomicBool,
+    scope_explained: AtomicBool,
 }
 
 impl PublicPaths {
@@ -56,7 +60,7 @@ impl PublicPaths {
                 }
             };
             if pattern.is_exact() {
-                public.exact.insert(path.to_owned());
+                public.exact.insert(path.to_owned(), AtomicBool::new(false));
                 exact.push(path);
                 continue;
             }
@@ -69,8 +73,10 @@ impl PublicPaths {
             let without_trailing_slash = pattern.without_trailing_slash().map(str::to_owned);
             public.patterns.push(PublicPattern {
                 resource,
+                start: pattern.start().to_owned(),
                 without_trailing_slash,
                 explained: AtomicBool::new(false),
+                scope_explained: AtomicBool::new(false),
             });
         }
         for path in exact {
@@ -127,9 +133,65 @@ impl PublicPaths {
         }
     }
 
+    /// Logs once for each entry that a request without a token was rejected whose path only ends as the
+    /// entry says: the entry was probably written without the prefix of a scope.
+    ///
+    /// `route` gives the pattern of the route that a path is for. An entry that is right opens a route
+    /// without any prefix, and a path without a route is a client's invention: neither is logged.
+    pub(crate) fn explain_scope(&self, path: &str, route: impl Fn(&str) -> Option<String>) {
+        let Some(Ending { entry, explained, at }) = self.ending(path) else { return };
+        let Some(found) = route(path) else { return };
+        let is_right = route(&path[at..]).is_some();
+        if explained.swap(true, Ordering::Relaxed) || is_right {
+            return;
+        }
+        let before = path[..at].matches('/').count();
+        let add = prefix(&found, before).map(|prefix| [prefix, entry].concat()).filter(|add| {
+            Self::new([add.as_str()]).is_ok_and(|public| public.opening(path).is_some())
+        });
+        tracing::warn!(
+            target: "oauth2_actix",
+            entry,
+            route = found,
+            add,
+            "an anonymous request was rejected at a route whose path only ends like an entry of \
+             public_paths: an entry is a whole path from the root, with the prefix of every scope; \
+             if the route is public, add its pattern (logged once for each entry)"
+        );
+    }
+
+    /// The first entry, of those that were not logged, that matches the end of `path` from a slash on.
+    fn ending(&self, path: &str) -> Option<Ending<'_>> {
+        if path.len() > MAX_PATH {
+            return None;
+        }
+        let is_new = |explained: &AtomicBool| !explained.load(Ordering::Relaxed);
+        for (entry, explained) in &self.exact {
+            let at = path.len().saturating_sub(entry.len());
+            if at > 0 && entry.len() > 1 && is_new(explained) && path.ends_with(entry) {
+                return Some(Ending { entry, explained, at });
+            }
+        }
+        let slashes = path.match_indices('/').map(|(at, _)| at).filter(|at| *at > 0);
+        let slashes = slashes.take(MAX_PREFIX);
+        for PublicPattern { resource, start, scope_explained: explained, .. } in &self.patterns {
+            if is_new(explained)
+                && let Some(at) = slashes.clone().find(|at| {
+                    let end = &path[*at..];
+                    end.starts_with(start) && resource.is_match(end)
+                })
+                && !has_dot_segment(path)
+            {
+                let entry = resource.pattern().unwrap_or_default();
+                return Some(Ending { entry, explained, at });
+            }
+        }
+        None
+    }
+
     /// What opens `path`, regardless of its other forms.
     fn opening(&self, path: &str) -> Option<Opening<'_>> {
-        if self.exact.contains(path) {
+        if self.exact.contains_key(path) {
             return Some(Opening::Exact);
         }
         if self.patterns.is_empty() || has_dot_segment(path) {
@@ -138,6 +200,14 @@ impl PublicPaths {
         let pattern = self.patterns.iter().find(|pattern| pattern.resource.is_match(path))?;
         Some(Opening::Pattern(pattern))
     }
+}
+
+/// An entry that matches the end of a path.
+struct Ending<'a> {
+    entry: &'a str,
+    explained: &'a AtomicBool,
+    /// Where in the path the end begins.
+    at: usize,
 }
 
 enum Opening<'a> {
@@ -173,6 +243,25 @@ impl PublicPattern {
     }
 }
 
+/// What stands before the slash of this number in the pattern of a route, those within braces not
+/// counted.
+fn prefix(route: &str, slashes: usize) -> Option<&str> {
+    let mut depth = 0_usize;
+    let mut outside = route.char_indices().filter(|(_, character)| match character {
+        '{' => {
+            depth += 1;
+            false
+        }
+        '}' => {
+            depth = depth.saturating_sub(1);
+            false
+        }
+        character => depth == 0 && *character == '/',
+    });
+    let (at, _) = outside.nth(slashes)?;
+    Some(&route[..at])
+}
+
 /// As `NormalizePath` does in each of its modes.
 fn merge_slashes(path: &str) -> Cow<'_, str> {
     if !path.contains("//") {
@@ -198,9 +287,15 @@ fn trim(path: &str) -> Cow<'_, str> {
 impl fmt::Debug for PublicPaths {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let patterns = self.patterns.iter().filter_map(|pattern| pattern.resource.pattern());
-        formatter.debug_set().entries(&self.exact).entries(patterns).finish()
+        formatter.debug_set().entries(self.exact.keys()).entries(patterns).finish()
     }
 }
+
+/// A search for a route takes longer the longer the path is.
+const MAX_PATH: usize = 1024;
+
+/// Segments that the prefix of a scope is taken to have.
+const MAX_PREFIX: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -351,6 +446,43 @@ mod tests {
         ] {
             let (named, _) = PublicPaths::new(["/ok", path]).expect_err(path).remove(0);
             assert_eq!(named, path);
+        }
+    }
+
+    #[test]
+    fn entry_that_matches_the_end_of_a_path_is_found() {
+        let public =
+            PublicPaths::new(["/", "/maybe", "/docs/{tail:.*}", "/users/{id}"]).expect("ok");
+        for (path, expected) in [
+            ("/api/v1/maybe", Some(("/maybe", "/api/v1"))),
+            ("/api/docs/a/b", Some(("/docs/{tail:.*}", "/api"))),
+            ("/1/2/3/4/5/6/7/8/users/x", Some(("/users/{id}", "/1/2/3/4/5/6/7/8"))),
+            ("/1/2/3/4/5/6/7/8/9/users/x", None),
+            ("/api/notmaybe", None),
+            ("/api/maybe/", None),
+            ("/api/", None),
+            ("/api/users/x/y", None),
+            ("/maybe", None),
+            ("/users/x", None),
+            ("/api/docs/../x", None),
+            ("", None),
+        ] {
+            let found = public.ending(path).map(|ending| (ending.entry, &path[..ending.at]));
+            assert_eq!(found, expected, "{path}");
+        }
+        let long = format!("/{}/maybe", "x".repeat(MAX_PATH));
+        assert!(public.ending(&long).is_none());
+    }
+
+    #[test]
+    fn prefix_is_counted_in_slashes_outside_of_braces() {
+        for (route, slashes, expected) in [
+            ("/api/v1/maybe", 2, Some("/api/v1")),
+            ("/{tenant}/maybe", 1, Some("/{tenant}")),
+            ("/{a:[a-z/]{1,3}}/b/c", 2, Some("/{a:[a-z/]{1,3}}/b")),
+            ("/api", 1, None),
+        ] {
+            assert_eq!(prefix(route, slashes), expected, "{route}");
         }
     }
 

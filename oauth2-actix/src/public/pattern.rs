@@ -52,6 +52,14 @@ impl<'a> Pattern<'a> {
         self.segments().next().is_none()
     }
 
+    /// The text before its first dynamic segment.
+    pub(super) fn start(&self) -> &'a str {
+        match self.parts.first() {
+            Some(Part::Text(text)) => text,
+            _ => "",
+        }
+    }
+
     /// The pattern for the paths of this one without their trailing slash, where this one matches
     /// paths that need it: `/docs` for `/docs/{tail:.*}`, `/users/{id}` for `/users/{id}/`.
     pub(super) fn without_trailing_slash(&self) -> Option<&'a str> {

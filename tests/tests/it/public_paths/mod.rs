@@ -1,6 +1,7 @@
 //! Public paths are decided on the path that the router sees.
 
 mod rewritten;
+mod scoped;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use oauth2_actix::{Algorithm, BuildError, OAuth2, Provider, testing::LocalServer};
