@@ -567,8 +567,8 @@ impl OAuth2Builder {
 
 impl fmt::Debug for OAuth2Builder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = formatter.debug_struct("OAuth2Builder");
-        debug
+        formatter
+            .debug_struct("OAuth2Builder")
             .field("providers", &self.providers)
             .field("public_paths", &self.public_paths)
             .field("key_refresh", &self.key_refresh)
@@ -584,10 +584,9 @@ impl fmt::Debug for OAuth2Builder {
             .field("unknown_key_cooldown", &self.unknown_key_cooldown)
             .field("fetch_timeout", &self.fetch_timeout)
             .field("key_snapshot", &self.key_snapshot)
-            .field("tenants", &self.tenants);
-        #[cfg(feature = "websocket")]
-        debug.field("token_places", &self.token_places);
-        debug.finish_non_exhaustive()
+            .field("tenants", &self.tenants)
+            .field("token_places", &self.token_places)
+            .finish_non_exhaustive()
     }
 }
 

@@ -136,6 +136,7 @@ fn every_method_of_a_provider_has_a_setting() {
 }
 
 /// Whether some row of a table has the setting in its first column, and its methods in the second.
+#[cfg(feature = "websocket")]
 fn documents<T>(page: &str, setting: &Setting<T>) -> bool {
     page.lines().filter(|line| line.starts_with("| ")).any(|line| {
         let cells: Vec<_> = line.split('|').map(str::trim).collect();
