@@ -82,6 +82,48 @@ export class Page {
     return this.page.clock.runFor(seconds * 1000);
   }
 
+  /**
+   * The contrast of the text of each of these elements to what is behind it, by WCAG 2.2: what they and the
+   * elements in them show.
+   */
+  contrasts(selector) {
+    return this.page.locator(selector).evaluateAll((elements) => {
+      const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+      const pixel = (color) => {
+        context.clearRect(0, 0, 1, 1);
+        context.fillStyle = color;
+        context.fillRect(0, 0, 1, 1);
+        return Array.from(context.getImageData(0, 0, 1, 1).data);
+      };
+      const luminance = ([red, green, blue]) => {
+        const linear = [red, green, blue].map((byte) => {
+          const part = byte / 255;
+          return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+        });
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+      };
+      /** The nearest background that hides what is behind it, and how much of the element shows. */
+      const behind = (element) => {
+        let [background, opacity] = [undefined, 1];
+        for (let node = element; node; node = node.parentElement) {
+          const style = getComputedStyle(node);
+          opacity *= Number(style.opacity);
+          const color = pixel(style.backgroundColor);
+          if (!background && color[3] === 255) background = color;
+        }
+        return { background, opacity };
+      };
+      return elements
+        .flatMap((element) => [element, ...element.querySelectorAll("*")])
+        .map((element) => {
+          const { background, opacity } = behind(element);
+          const [text, back] = [pixel(getComputedStyle(element).color), background].map(luminance);
+          const [lighter, darker] = text > back ? [text, back] : [back, text];
+          return { element: element.outerHTML, opacity, ratio: (lighter + 0.05) / (darker + 0.05) };
+        });
+    });
+  }
+
   /** Closes it. Whatever a test looked at, these hold for all of them. */
   async close() {
     await this.context.close();

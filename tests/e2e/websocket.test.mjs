@@ -383,6 +383,19 @@ pageSuite("the chat", "/chat", Chat, (onPage) => {
     assert.equal(chat.sockets.length, 3);
   });
 
+  onPage("what cannot be used can be read, in light and dark", async ({ open }) => {
+    const chat = await open();
+    for (const colorScheme of ["light", "dark"]) {
+      await chat.page.emulateMedia({ colorScheme });
+      const contrasts = await chat.contrasts(":is(button, input):disabled");
+      assert.ok(contrasts.length >= 5, "the button to leave, and those to say something");
+      for (const { element, opacity, ratio } of contrasts) {
+        assert.equal(opacity, 1, element);
+        assert.ok(ratio >= 4.5, `${colorScheme}: ${ratio}: ${element}`);
+      }
+    }
+  });
+
   onPage("a room that the token does not permit stops it", async ({ open, pass }) => {
     const chat = await open();
     await chat.set("lifetime", 4);
