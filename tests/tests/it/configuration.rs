@@ -42,10 +42,8 @@ fn valid() -> Value {
 }
 
 fn parse(config: &Value) -> Result<OAuth2, String> {
-    policy::from_json(config.clone())
-        .map_err(|error| error.to_string())?
-        .build()
-        .map_err(|error| error.to_string())
+    let builder = policy::from_json(config.clone()).map_err(|error| error.to_string())?;
+    policy::offline(builder).build().map_err(|error| error.to_string())
 }
 
 #[tokio::test]
@@ -70,9 +68,9 @@ async fn the_serde_form_does_what_the_builder_does() {
 #[test]
 fn toml_and_json_text_are_the_same() {
     let text = toml::to_string(&valid()).unwrap();
-    assert!(toml::from_str::<OAuth2Builder>(&text).unwrap().build().is_ok());
+    assert!(policy::offline(toml::from_str(&text).unwrap()).build().is_ok());
     let text = valid().to_string();
-    assert!(serde_json::from_str::<OAuth2Builder>(&text).unwrap().build().is_ok());
+    assert!(policy::offline(serde_json::from_str(&text).unwrap()).build().is_ok());
 }
 
 #[test]
