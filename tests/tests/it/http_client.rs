@@ -12,7 +12,7 @@ use std::{
 };
 
 use oauth2_actix::{
-    Algorithm, Keys, OAuth2Builder, Provider,
+    Algorithm, Keys, OAuth2Builder, Provider, Tenant, TenantLookup, Tenants,
     reqwest::{
         self, Certificate, ClientBuilder, Identity, Proxy,
         header::{HeaderMap, HeaderValue},
@@ -250,7 +250,21 @@ async fn a_closure_that_makes_no_client_is_an_error_when_the_policy_is_built() {
         let error = of(keys.clone()).build().expect_err("no client");
         assert_eq!((error.provider(), error.field()), (Some("broken-client"), "keys"), "{keys:?}");
         assert!(error.to_string().contains("HTTP client"), "{error}");
+        assert_is_for_people(&error.to_string());
     }
+    struct Nobody;
+    impl TenantLookup for Nobody {
+        async fn tenant(
+            &self,
+            _: &str,
+        ) -> Result<Option<Tenant>, Box<dyn std::error::Error + Send + Sync>> {
+            Ok(None)
+        }
+    }
+    let error = policy::builder().tenants(Tenants::new(Nobody)).http_client(broken).build();
+    let error = error.expect_err("no client").to_string();
+    assert!(error.contains("HTTP client"), "{error}");
+    assert_is_for_people(&error);
     // Where nothing is asked over HTTP, none is needed.
     assert!(of(Keys::file("/nowhere")).build().is_ok());
 
@@ -266,6 +280,15 @@ async fn a_closure_that_makes_no_client_is_an_error_when_the_policy_is_built() {
         .http_client(|client| client.tls_danger_accept_invalid_hostnames(true));
     let cause = fault(builder).await.expect("no client");
     assert!(cause.contains("no HTTP client"), "{cause}");
+    assert_is_for_people(&cause);
+}
+
+/// What reqwest displays, with its causes, and not its `Debug`.
+#[track_caller]
+fn assert_is_for_people(error: &str) {
+    for of_debug in ["reqwest::Error", "kind:", "Error {", "source:"] {
+        assert!(!error.contains(of_debug), "{error}");
+    }
 }
 
 #[tokio::test]

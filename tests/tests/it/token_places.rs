@@ -401,6 +401,18 @@ async fn errors_after_a_query_token_are_not_stored() {
         }
         next.call(request).await
     }
+    async fn waiting_middleware(
+        request: actix_web::dev::ServiceRequest,
+        next: actix_web::middleware::Next<actix_web::body::BoxBody>,
+    ) -> Result<actix_web::dev::ServiceResponse, actix_web::Error> {
+        actix_web::rt::task::yield_now().await;
+        next.call(request).await
+    }
+    #[oauth2_actix::public]
+    #[actix_web::get("/public")]
+    async fn public_route() -> &'static str {
+        "public"
+    }
     let oauth2 = builder().token_from_query(TokenRequests::EveryRequest).build().unwrap();
     let server = LocalServer::start(move |listener| {
         let app = move || {
@@ -408,16 +420,28 @@ async fn errors_after_a_query_token_are_not_stored() {
                 .wrap(actix_web::middleware::from_fn(failing_middleware))
                 .wrap(oauth2.clone())
                 .route("/handler", web::get().to(failing_handler))
+                // A token that is refused, and a public route that is not reached at once.
+                .service(
+                    web::scope("/waits")
+                        .wrap(actix_web::middleware::from_fn(waiting_middleware))
+                        .service(public_route),
+                )
         };
         Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
     })
     .unwrap();
-    for (path, status) in [("/handler", 409), ("/foreign", 403), ("/own", 401)] {
-        let url = server.url(&format!("{path}?access_token={}", good()));
+    for (path, token, status) in [
+        ("/handler", good(), 409),
+        ("/foreign", good(), 403),
+        ("/own", good(), 401),
+        ("/waits/public", expired(), 401),
+    ] {
+        let url = server.url(&format!("{path}?access_token={token}"));
         let answer = client::get(&url, None).await;
-        assert_eq!((answer.status, answer.header("cache-control")), (status, Some("no-store")));
-        let answer = client::get(&server.url(path), Some(&good())).await;
-        assert_eq!((answer.status, answer.header("cache-control")), (status, None));
+        let seen = (answer.status, answer.header("cache-control"));
+        assert_eq!(seen, (status, Some("no-store")), "{path}");
+        let answer = client::get(&server.url(path), Some(&token)).await;
+        assert_eq!((answer.status, answer.header("cache-control")), (status, None), "{path}");
     }
 }
 
