@@ -172,14 +172,23 @@ impl PublicPaths {
                 return Some(Ending { entry, explained, at });
             }
         }
-        let slashes = path.match_indices('/').map(|(at, _)| at).filter(|at| *at > 0);
-        let slashes = slashes.take(MAX_PREFIX);
+        if self.patterns.is_empty() {
+            return None;
+        }
+        let (mut slashes, mut count) = ([0; MAX_PREFIX], 0);
+        for (at, byte) in path.bytes().enumerate().skip(1) {
+            if byte == b'/' && count < MAX_PREFIX {
+                slashes[count] = at;
+                count += 1;
+            }
+        }
         for PublicPattern { resource, start, scope_explained: explained, .. } in &self.patterns {
+            let matches = |at: &usize| {
+                let end = &path[*at..];
+                end.starts_with(start) && resource.is_match(end)
+            };
             if is_new(explained)
-                && let Some(at) = slashes.clone().find(|at| {
-                    let end = &path[*at..];
-                    end.starts_with(start) && resource.is_match(end)
-                })
+                && let Some(at) = slashes[..count].iter().copied().find(matches)
                 && !has_dot_segment(path)
             {
                 let entry = resource.pattern().unwrap_or_default();
