@@ -136,8 +136,8 @@ impl PublicPaths {
     /// Logs once for each entry that a request without a token was rejected whose path only ends as the
     /// entry says: the entry was probably written without the prefix of a scope.
     ///
-    /// `route` gives the pattern of the route that a path is for. An entry that is right opens a route
-    /// without any prefix, and a path without a route is a client's invention: neither is logged.
+    /// `route` gives the pattern of the route that a path is for. An entry that opens a route without any
+    /// prefix is right, and a path without a route is invented by a client: neither is logged.
     pub(crate) fn explain_scope(&self, path: &str, route: impl Fn(&str) -> Option<String>) {
         let Some(Ending { entry, explained, at }) = self.ending(path) else { return };
         let Some(found) = route(path) else { return };
@@ -145,10 +145,7 @@ impl PublicPaths {
         if explained.swap(true, Ordering::Relaxed) || is_right {
             return;
         }
-        let before = path[..at].matches('/').count();
-        let add = prefix(&found, before).map(|prefix| [prefix, entry].concat()).filter(|add| {
-            Self::new([add.as_str()]).is_ok_and(|public| public.opening(path).is_some())
-        });
+        let add = with_prefix(&found, path[..at].matches('/').count(), entry);
         tracing::warn!(
             target: "oauth2_actix",
             entry,
@@ -249,6 +246,19 @@ impl PublicPattern {
                  route it, the path is not public (logged once for each pattern)"
             ),
         }
+    }
+}
+
+/// The entry with the prefix that so many segments of a route's pattern are.
+///
+/// None where the prefix has an expression, which may stand for several segments, or where both
+/// together are no valid pattern.
+fn with_prefix(route: &str, segments: usize, entry: &str) -> Option<String> {
+    let prefix = prefix(route, segments)?;
+    if Pattern::parse(prefix).is_ok_and(|prefix| !prefix.has_expression()) {
+        Some([prefix, entry].concat()).filter(|add| Pattern::parse(add).is_ok())
+    } else {
+        None
     }
 }
 
@@ -484,14 +494,16 @@ mod tests {
     }
 
     #[test]
-    fn prefix_is_counted_in_slashes_outside_of_braces() {
-        for (route, slashes, expected) in [
-            ("/api/v1/maybe", 2, Some("/api/v1")),
-            ("/{tenant}/maybe", 1, Some("/{tenant}")),
-            ("/{a:[a-z/]{1,3}}/b/c", 2, Some("/{a:[a-z/]{1,3}}/b")),
-            ("/api", 1, None),
+    fn entry_gets_the_prefix_of_a_route() {
+        for (route, segments, entry, expected) in [
+            ("/api/v1/maybe", 2, "/maybe", Some("/api/v1/maybe")),
+            ("/{a}/docs/{page}", 1, "/docs/{tail:.*}", Some("/{a}/docs/{tail:.*}")),
+            ("/api/users/{id:[a-z/]{1,3}}", 1, "/users/{id}", Some("/api/users/{id}")),
+            ("/{a:[a-z/]{1,3}}/b/maybe", 2, "/maybe", None),
+            ("/{id}/users/{name}", 1, "/users/{id}", None),
+            ("/api", 1, "/maybe", None),
         ] {
-            assert_eq!(prefix(route, slashes), expected, "{route}");
+            assert_eq!(with_prefix(route, segments, entry).as_deref(), expected, "{route}");
         }
     }
 

@@ -52,6 +52,11 @@ impl<'a> Pattern<'a> {
         self.segments().next().is_none()
     }
 
+    /// Whether it has a dynamic segment whose expression may match slashes.
+    pub(super) fn has_expression(&self) -> bool {
+        self.segments().any(|segment| segment.is_tail || segment.expression.is_some())
+    }
+
     /// The text before its first dynamic segment.
     pub(super) fn start(&self) -> &'a str {
         match self.parts.first() {
