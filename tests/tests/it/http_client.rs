@@ -250,10 +250,10 @@ async fn a_closure_that_makes_no_client_is_an_error_when_the_policy_is_built() {
         let error = of(keys.clone()).build().expect_err("no client");
         assert_eq!((error.provider(), error.field()), (Some("broken-client"), "keys"), "{keys:?}");
         assert!(error.to_string().contains("HTTP client"), "{error}");
-        assert_is_for_people(&error.to_string());
+        assert_is_no_debug_output(&error.to_string());
     }
-    struct Nobody;
-    impl TenantLookup for Nobody {
+    struct NoTenants;
+    impl TenantLookup for NoTenants {
         async fn tenant(
             &self,
             _: &str,
@@ -261,10 +261,10 @@ async fn a_closure_that_makes_no_client_is_an_error_when_the_policy_is_built() {
             Ok(None)
         }
     }
-    let error = policy::builder().tenants(Tenants::new(Nobody)).http_client(broken).build();
+    let error = policy::builder().tenants(Tenants::new(NoTenants)).http_client(broken).build();
     let error = error.expect_err("no client").to_string();
     assert!(error.contains("HTTP client"), "{error}");
-    assert_is_for_people(&error);
+    assert_is_no_debug_output(&error);
     // Where nothing is asked over HTTP, none is needed.
     assert!(of(Keys::file("/nowhere")).build().is_ok());
 
@@ -280,12 +280,12 @@ async fn a_closure_that_makes_no_client_is_an_error_when_the_policy_is_built() {
         .http_client(|client| client.tls_danger_accept_invalid_hostnames(true));
     let cause = fault(builder).await.expect("no client");
     assert!(cause.contains("no HTTP client"), "{cause}");
-    assert_is_for_people(&cause);
+    assert_is_no_debug_output(&cause);
 }
 
 /// What reqwest displays, with its causes, and not its `Debug`.
 #[track_caller]
-fn assert_is_for_people(error: &str) {
+fn assert_is_no_debug_output(error: &str) {
     for of_debug in ["reqwest::Error", "kind:", "Error {", "source:"] {
         assert!(!error.contains(of_debug), "{error}");
     }

@@ -60,7 +60,7 @@ fn log_names_the_pattern_with_the_prefix_once_for_each_entry() {
                 + log::lines_with(&["WARN", "with the prefix of every scope", "scoped-"]).len()
         };
         let before = warnings();
-        // Nobody's: no route, or the whole path is public, or only the text ends alike.
+        // No route, or a route that the entry does not mean: it opens one of its own.
         for path in ["/x/scoped-exact", "/api/scoped-exact", "/api/v1/right", "/api/v1/rights/7"] {
             assert!([400, 404].contains(&status(&server, path)), "{name} {path}");
         }
