@@ -274,6 +274,7 @@ impl Bucket {
     }
 
     /// The place of this very token, and what is there.
+    #[inline]
     fn find(&self, tag: u32, token: &[u8]) -> Option<(usize, Guard<Option<Arc<Accepted>>>)> {
         (0..PLACES)
             .filter(|index| self.tags[*index].load(Ordering::Relaxed) == tag)
