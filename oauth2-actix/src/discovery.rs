@@ -110,7 +110,9 @@ impl Issuer {
         if document.len() > MAX_DOCUMENT {
             return Err(Problem::TooLong(document.len()));
         }
-        let document = json::parse_object(document).map_err(|_| Problem::NotJson)?;
+        let document = str::from_utf8(document).map_err(|_| Problem::NotUtf8)?;
+        // A document has some forty members, and the others are nobody's business here.
+        let document = json::parse_members(document, &["issuer", "jwks_uri"])?;
         // RFC 8414 §3.3: identical, or the document must not be used.
         let issuer = document.get("issuer").and_then(|issuer| issuer.as_str());
         if issuer != Some(&self.text) {
@@ -166,8 +168,10 @@ pub(crate) struct DiscoveryError {
 pub(crate) enum Problem {
     #[error("has {0} bytes, more than {MAX_DOCUMENT}")]
     TooLong(usize),
-    #[error("is not a JSON object, or has a member twice")]
-    NotJson,
+    #[error("is not UTF-8 text")]
+    NotUtf8,
+    #[error("cannot be read: {0}")]
+    Unreadable(#[from] json::Unreadable),
     #[error(
         "is that of {}, not of the configured issuer: they must be equal, trailing slash included",
         match found { Some(found) => format!("issuer {found:?}"), None => "no issuer".to_owned() }
@@ -298,13 +302,9 @@ mod tests {
         let long = format!("{{}}{}", " ".repeat(MAX_DOCUMENT - 1));
         for (text, problem) in [
             (long.as_str(), Problem::TooLong(MAX_DOCUMENT + 1)),
-            ("", Problem::NotJson),
-            ("<html>", Problem::NotJson),
-            ("[]", Problem::NotJson),
-            (
-                r#"{"issuer": "https://evil.example", "issuer": "https://idp.example/x", "jwks_uri": "https://keys.example/k"}"#,
-                Problem::NotJson,
-            ),
+            ("", Problem::Unreadable(json::Unreadable::NotAnObject)),
+            ("<html>", Problem::Unreadable(json::Unreadable::NotAnObject)),
+            ("[]", Problem::Unreadable(json::Unreadable::NotAnObject)),
             ("{}", Problem::OtherIssuer { found: None }),
             (r#"{"issuer": ["https://idp.example/x"]}"#, Problem::OtherIssuer { found: None }),
             (r#"{"issuer": "https://idp.example/x"}"#, Problem::NoJwksUri),
@@ -320,5 +320,50 @@ mod tests {
         ] {
             assert_eq!(read(text), Err(problem), "{text}");
         }
+        for twice in [
+            r#"{"issuer": "https://evil.example", "issuer": "https://idp.example/x", "jwks_uri": "https://keys.example/k"}"#,
+            r#"{"issuer": "https://idp.example/x", "jwks_uri": "https://evil.example/k", "jwks_uri": "https://keys.example/k"}"#,
+        ] {
+            let Err(Problem::Unreadable(reason)) = read(twice) else { panic!("{twice} is read") };
+            assert!(reason.to_string().contains("same member twice"), "{reason}");
+        }
+        assert_eq!(issuer.read(b"{\"issuer\": \"\xff\"}"), Err(Problem::NotUtf8));
+        // What is not read cannot be in the way.
+        for unread in [r#""\ud800""#, r#"{"y": 1, "y": 2}"#, "1e999"] {
+            let document = format!(
+                r#"{{"issuer": "https://idp.example/x", "jwks_uri": "https://keys.example/k", "x": {unread}}}"#
+            );
+            assert!(read(&document).is_ok(), "{unread}");
+        }
+    }
+
+    /// inputs/03: Keycloak behind a TLS proxy, or reached by the name that it has in Docker.
+    #[test]
+    fn an_http_jwks_uri_is_used_where_http_is_allowed() {
+        let document = |issuer: &str, jwks_uri: &str| {
+            serde_json::json!({"issuer": issuer, "jwks_uri": jwks_uri}).to_string()
+        };
+        for (name, jwks_uri) in [
+            ("http://localhost:8080/realms/x", "http://keycloak:8080/realms/x/certs"),
+            ("https://idp.example", "http://keys.example/jwks"),
+        ] {
+            let document = document(name, jwks_uri);
+            let read = |allow_http| {
+                let issuer = Issuer::parse(name, allow_http).unwrap();
+                issuer.read(document.as_bytes()).map(|url| url.url().to_string())
+            };
+            assert_eq!(read(true), Ok(jwks_uri.to_owned()));
+            assert_eq!(read(false), Err(Problem::PlaintextJwksUri));
+            let at = |allow_http| {
+                let issuer = Issuer::at(name, "https://internal.example", allow_http).unwrap();
+                issuer.read(document.as_bytes()).map(|url| url.url().to_string())
+            };
+            assert_eq!(at(true), Ok(jwks_uri.to_owned()));
+            assert_eq!(at(false), Err(Problem::PlaintextJwksUri));
+        }
+        // That allows http, and no loopback.
+        let elsewhere = Issuer::parse("http://keycloak:8080", true).unwrap();
+        let document = document("http://keycloak:8080", "http://localhost/certs");
+        assert_eq!(elsewhere.read(document.as_bytes()), Err(Problem::LoopbackJwksUri));
     }
 }

@@ -7,7 +7,7 @@ use std::{fmt, sync::OnceLock};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Map, Number, Value};
 
@@ -16,6 +16,65 @@ pub(crate) fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, serde_jso
     match serde_json::from_slice::<StrictValue>(bytes)?.0 {
         Value::Object(map) => Ok(map),
         _ => Err(serde_json::Error::custom("not a JSON object")),
+    }
+}
+
+/// Parses one JSON object that fills the whole of `text`, and of its members those of these names. What
+/// the others hold decides nothing, so that only their form is checked.
+///
+/// An error has no text of the document.
+pub(crate) fn parse_members(text: &str, names: &[&str]) -> Result<Map<String, Value>, Unreadable> {
+    if !text.trim_start().starts_with('{') {
+        return Err(Unreadable::NotAnObject);
+    }
+    let mut parser = serde_json::Deserializer::from_str(text);
+    let members = Members { names }.deserialize(&mut parser);
+    let members = members.and_then(|members| parser.end().map(|()| members));
+    members.map_err(|error| Unreadable::Invalid(error.to_string()))
+}
+
+/// Why [`parse_members`] gives nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unreadable {
+    #[error("it is not a JSON object")]
+    NotAnObject,
+    #[error("its JSON is not accepted: {0}")]
+    Invalid(String),
+}
+
+/// Reads the members of these names.
+struct Members<'a> {
+    names: &'a [&'a str],
+}
+
+impl<'de> DeserializeSeed<'de> for Members<'_> {
+    type Value = Map<String, Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Members<'_> {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(name) = access.next_key::<String>()? {
+            if !self.names.contains(&&*name) {
+                access.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let value = access.next_value_seed(Strict::in_an_object())?;
+            if map.insert(name, value).is_some() {
+                return Err(A::Error::custom(TWICE));
+            }
+        }
+        Ok(map)
     }
 }
 
@@ -120,9 +179,8 @@ impl<'de> Visitor<'de> for Strict {
                 return digits.parse().map(Value::Number).map_err(A::Error::custom);
             }
             let value = access.next_value_seed(inner)?;
-            // The name is a stranger's: it stays out of the message.
             if map.insert(name, value).is_some() {
-                return Err(A::Error::custom("a member name stands twice"));
+                return Err(A::Error::custom(TWICE));
             }
         }
         Ok(Value::Object(map))
@@ -160,6 +218,9 @@ fn numbers_come_as_maps() -> bool {
     })
 }
 
+/// The name is an attacker's: it stays out of the message.
+pub(crate) const TWICE: &str = "an object has the same member twice";
+
 const NUMBER_TOKEN: &str = "$serde_json::private::Number";
 
 /// Levels of arrays and objects. Real tokens have three or four.
@@ -196,6 +257,47 @@ mod tests {
             assert!(parse_object(text.as_bytes()).is_err(), "{text}");
         }
         assert!(parse_object(b"{\"a\":\"\xff\"}").is_err(), "invalid UTF-8");
+    }
+
+    #[test]
+    fn members_that_are_not_read_only_have_a_form() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        for unread in
+            [r#""\ud800""#, r#"["\ud83d", {"\udc00": 1}]"#, r#"{"y":1,"y":2}"#, "1e999", &deep]
+        {
+            for text in [
+                format!(r#"{{"x":{unread},"a":1}}"#),
+                format!(r#"{{"a":1,"x":{unread},"x":{unread}}}"#),
+            ] {
+                let members = parse_members(&text, &["a", "b"]).expect("read");
+                assert_eq!(Value::Object(members), serde_json::json!({"a": 1}));
+                assert!(parse_members(&text, &["x"]).is_err(), "{unread:.20} is read");
+            }
+        }
+    }
+
+    #[test]
+    fn unreadable_members_have_a_true_reason_without_any_of_the_text() {
+        for (text, reason) in [
+            ("", "it is not a JSON object"),
+            ("null", "it is not a JSON object"),
+            ("[\"canary\"]", "it is not a JSON object"),
+            ("\"canary\"", "it is not a JSON object"),
+            (r#"{"a":1,"canary":2,"a":3}"#, "has the same member twice"),
+            (r#"{"a":1,"canary":2,"\u0061":3}"#, "has the same member twice"),
+            (r#"{"a":{"canary":1,"canary":2}}"#, "has the same member twice"),
+            (r#"{"a":"canary\ud800"}"#, "hex escape"),
+            (r#"{"canary\ud800":1}"#, "hex escape"),
+            (r#"{"a":1e999,"b":"canary"}"#, "number out of range"),
+            (r#"{"a":"canary""#, "EOF"),
+            (r#"{"a":canary}"#, "expected value"),
+            (r#"{"a":1}canary"#, "trailing characters"),
+            (r#"{canary:1}"#, "key must be a string"),
+            (&format!(r#"{{"a":{}1{}}}"#, "[".repeat(40), "]".repeat(40)), "nested too deep"),
+        ] {
+            let error = parse_members(text, &["a"]).expect_err(text).to_string();
+            assert!(error.contains(reason) && !error.contains("canary"), "{text}: {error}");
+        }
     }
 
     #[test]

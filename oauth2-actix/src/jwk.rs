@@ -72,7 +72,7 @@ impl Key {
     pub(crate) fn from_jwk(jwk: &Map<String, Value>, policy: KeyPolicy) -> Result<Self, Unusable> {
         let jwk = Jwk(jwk);
         let kid = jwk.text("kid")?;
-        if let Some(private) = PRIVATE_MEMBERS.iter().find(|name| jwk.get(name).is_some()) {
+        if let Some(private) = private_member(jwk.0) {
             return Err(Unusable::new(format!(
                 "its member `{private}` makes it a private key: publish the public members only"
             )));
@@ -280,18 +280,42 @@ impl Unusable {
     }
 }
 
+/// The members of a JWK that are read.
+pub(crate) const MEMBERS: [&str; 21] = [
+    "kty", "use", "key_ops", "alg", "kid", "x5c", "x5t", "x5t#S256", "n", "e", "crv", "x", "y",
+    "k", "d", "p", "q", "dp", "dq", "qi", "oth",
+];
+
+/// A member of a JWK. `null`, and an empty `oth`, `key_ops` or `x5c`, count as absent: serialisers
+/// write them for members that are not set. An empty string is a value.
+pub(crate) fn member<'a>(jwk: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    jwk.get(name).filter(|value| match value {
+        Value::Null => false,
+        Value::Array(list) => !(list.is_empty() && matches!(name, "oth" | "key_ops" | "x5c")),
+        _ => true,
+    })
+}
+
+/// The name of a private member that a JWK has (RFC 7518 §6.2.2 and §6.3.2, RFC 8037 §2).
+pub(crate) fn private_member(jwk: &Map<String, Value>) -> Option<&'static str> {
+    PRIVATE_MEMBERS.into_iter().find(|name| member(jwk, name).is_some())
+}
+
+/// The DER of the first certificate of a JWK's `x5c` (RFC 7517 §4.7). None for anything else there, and
+/// for a certificate with something after it.
+pub(crate) fn certificate(jwk: &Map<String, Value>) -> Option<Vec<u8>> {
+    let text = member(jwk, "x5c")?.get(0)?.as_str()?;
+    let der = LENIENT.decode(&*url_safe(text)).ok()?;
+    let certificate = X509::from_der(&der).ok()?;
+    (certificate.to_der().ok()? == der).then_some(der)
+}
+
 /// The members of a JWK, except those that say nothing.
 struct Jwk<'a>(&'a Map<String, Value>);
 
 impl<'a> Jwk<'a> {
-    /// A member. `null`, and an empty `oth`, `key_ops` or `x5c`, count as absent: serialisers write
-    /// them for members that are not set. An empty string is a value.
     fn get(&self, name: &str) -> Option<&'a Value> {
-        self.0.get(name).filter(|value| match value {
-            Value::Null => false,
-            Value::Array(list) => !(list.is_empty() && matches!(name, "oth" | "key_ops" | "x5c")),
-            _ => true,
-        })
+        member(self.0, name)
     }
 
     fn text(&self, name: &'static str) -> Result<Option<&'a str>, Unusable> {
@@ -329,8 +353,7 @@ impl<'a> Jwk<'a> {
             .filter_map(|name| self.get(name)?.as_str())
             .filter(|text| text.len() <= MAX_THUMBPRINT)
             .map(|text| url_safe(text).trim_end_matches('=').into());
-        let certificate = self.get("x5c").and_then(|chain| chain.get(0)?.as_str());
-        let certificate = certificate.and_then(|text| LENIENT.decode(&*url_safe(text)).ok());
+        let certificate = certificate(self.0);
         let mut thumbprints: Vec<Box<str>> = named.collect();
         for thumbprint in certificate.iter().flat_map(|der| thumbprints_of(der)) {
             if !thumbprints.contains(&thumbprint) {

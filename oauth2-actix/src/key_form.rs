@@ -9,7 +9,7 @@ use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
     json,
-    jwk::{Budget, Key, KeyPolicy, Origin, Unusable},
+    jwk::{self, Budget, Key, KeyPolicy, Origin, Unusable},
     key_set::{KeySet, MAX_TRIED},
     throttle::Throttle,
 };
@@ -386,15 +386,12 @@ impl Reader {
 
     fn jwk(&mut self, text: &str, index: usize) -> Result<(), DocumentError> {
         self.admit()?;
-        match json::parse_object(text.as_bytes()) {
+        match json::parse_members(text, &jwk::MEMBERS) {
             Ok(jwk) => {
                 let key = Key::from_jwk(&jwk, self.policy);
                 self.take(describe(&jwk, index), key);
             }
-            Err(_) => self.take(
-                position(index),
-                Err(Unusable::new("it is not a JSON object, or has a member twice")),
-            ),
+            Err(error) => self.take(position(index), Err(Unusable::new(error.to_string()))),
         }
         Ok(())
     }

@@ -105,8 +105,7 @@ impl<'de> Deserialize<'de> for Object {
                     members.windows(2).any(|pair| pair[0].0 == pair[1].0)
                 };
                 if twice {
-                    // The name is a stranger's: it stays out of the message.
-                    return Err(A::Error::custom("a member name stands twice"));
+                    return Err(A::Error::custom(json::TWICE));
                 }
                 Ok(Object { members: members.into_boxed_slice() })
             }

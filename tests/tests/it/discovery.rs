@@ -337,7 +337,11 @@ async fn documents_that_are_not_believed() {
             format!(r#"{{"issuer":{name},"jwks_uri":"https://evil.example/","jwks_uri":{keys}}}"#),
             "member twice",
         ),
-        (format!(r#"{{"issuer":{name},"jwks_uri":{keys},"x":{{"y":1,"y":2}}}}"#), "member twice"),
+        (format!(r#"{{"issuer":{name},"jwks_uri":{keys}"#), "not accepted: EOF"),
+        (
+            format!(r#"{{"issuer":{name},"jwks_uri":"\ud800"}}"#),
+            "not accepted: unexpected end of hex",
+        ),
         (format!(r#"{{"jwks_uri":{keys}}}"#), "no issuer"),
         (format!(r#"{{"issuer":{name}}}"#), "no `jwks_uri`"),
         (format!(r#"{{"issuer":{name},"jwks_uri":[{keys}]}}"#), "no `jwks_uri`"),
@@ -355,6 +359,45 @@ async fn documents_that_are_not_believed() {
         assert!(refusal.contains(OPENID) && !refusal.contains("secret"), "{document}: {refusal}");
     }
     assert_eq!(issuer.server.requests_at(JWKS), 0);
+}
+
+/// What a provider writes into members that decide nothing does not take its keys away.
+#[tokio::test]
+async fn members_of_a_document_that_are_not_read_may_hold_anything() {
+    let issuer = Issuer::at("/x");
+    let (name, keys) = (json!(issuer.name), json!(issuer.server.url()));
+    for unread in [
+        r#""\ud800""#,
+        r#"{"y":1,"y":2}"#,
+        "1e999",
+        "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
+    ] {
+        let document =
+            format!(r#"{{"x":{unread},"issuer":{name},"jwks_uri":{keys},"x":{unread}}}"#);
+        issuer.server.answer_at(&issuer.openid(), Answer::body(200, &[], document.as_bytes()));
+        let oauth2 = issuer.policy(None);
+        assert_eq!(issuer.verify(&oauth2, key(Algorithm::ES256)).await, Ok(()), "{unread:.20}");
+    }
+}
+
+/// inputs/03: the issuer has a loopback name, and its document names a host of the network inside.
+#[tokio::test]
+async fn an_http_jwks_uri_is_asked_only_where_http_is_allowed() {
+    let issuer = Issuer::at("/realms/x");
+    let port = issuer.server.url_of("").rsplit_once(':').unwrap().1.to_owned();
+    let inside = format!("http://keycloak:{port}{JWKS}");
+    let document = json!({"issuer": issuer.name, "jwks_uri": inside});
+    let refusal = issuer.refusal(Answer::json(&document)).await;
+    assert!(refusal.contains("an http `jwks_uri`"), "{refusal}");
+    assert_eq!(issuer.server.requests_at(JWKS), 0);
+    let oauth2 = OAuth2::builder()
+        .provider("p", issuer.provider().dangerous_allow_http(true))
+        .http_client(|client| client.resolve("keycloak", ([127, 0, 0, 1], 0).into()))
+        .build()
+        .unwrap();
+    assert_eq!(issuer.verify(&oauth2, key(Algorithm::ES256)).await, Ok(()));
+    assert_eq!(issuer.server.requests_at(JWKS), 1);
+    assert_eq!(status(&oauth2).discovered, Some(inside));
 }
 
 #[tokio::test]

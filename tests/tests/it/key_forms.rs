@@ -2,7 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use oauth2_actix::{
-    Algorithm, OAuth2, Provider,
+    Algorithm, KeySource, Keys, OAuth2, Provider,
     testing::{Answer, KeyServer, SigningKey, Token},
 };
 use oauth2_actix_tests::{
@@ -195,9 +195,57 @@ async fn a_duplicate_member_makes_a_key_unusable_but_not_the_set() {
     let set = format!(r#"{{"keys":[{twice},{}]}}"#, good.public_jwk());
     let oauth2 = policy::builder().provider("p", provider().keys(set)).build().unwrap();
     assert!(oauth2.verify(&Token::new(ISSUER, "api").sign(good)).await.is_ok());
-    assert!(
-        policy::builder().provider("p", provider().keys(format!("[{twice}]"))).build().is_err()
-    );
+    let error = build(format!("[{twice}]")).unwrap_err();
+    assert!(error.contains("an object has the same member twice"), "{error}");
+}
+
+/// What a provider writes into members that are not read does not make a key unusable.
+#[tokio::test]
+async fn members_of_a_jwk_that_are_not_read_may_hold_anything() {
+    let key = key(Algorithm::ES256);
+    let deep = format!("{}{}", "[".repeat(40), "]".repeat(40));
+    for unread in [r#""\ud800""#, r#"{"y":1,"y":2}"#, "1e999", &deep] {
+        let with = |name: &str| {
+            let member = format!("{{\"{name}\":{unread},\"{name}\":{unread},");
+            key.public_jwk().to_string().replacen('{', &member, 1)
+        };
+        for document in [with("x-note"), format!(r#"{{"keys":[{}]}}"#, with("x-note"))] {
+            let server = KeyServer::start(Answer::body(200, &[], document.as_bytes())).unwrap();
+            assert!(accepts(&build(server.url()).unwrap(), key).await, "{document}");
+            assert!(accepts(&build(document).unwrap(), key).await, "{unread}");
+        }
+        // A member that is read is another matter, and the reason is the true one.
+        let read = format!(r#"{{"keys":[{}]}}"#, with("kid"));
+        let error = build(read).unwrap_err();
+        assert!(error.contains("its JSON is not accepted"), "{error}");
+        assert!(!error.contains("JSON object"), "{error}");
+    }
+}
+
+/// A fetched secret is refused wherever it comes from, with a reason that is true of each.
+#[tokio::test]
+async fn a_symmetric_key_from_elsewhere_is_refused_with_a_true_reason() {
+    struct Fixed(String);
+    impl KeySource for Fixed {
+        async fn keys(&self) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+            Ok(self.0.clone())
+        }
+    }
+    let secret = key(Algorithm::HS256).jwk_set();
+    let server = KeyServer::start(Answer::json(&secret)).unwrap();
+    let file = std::env::temp_dir().join(format!("oauth2-actix-secret-{}", std::process::id()));
+    std::fs::write(&file, secret.to_string()).unwrap();
+    for keys in
+        [Keys::url(server.url()), Keys::file(&file), Keys::source(Fixed(secret.to_string()))]
+    {
+        let error = build(keys).unwrap().warm_up().await.unwrap_err();
+        let (_, cause) = error.failures().next().unwrap();
+        let reason =
+            "it is a symmetric key, and those are only used if the configuration itself holds them";
+        assert!(cause.contains(reason), "{cause}");
+        assert!(!cause.contains("symmetric key that came from a URL"), "{cause}");
+    }
+    std::fs::remove_file(file).unwrap();
 }
 
 #[tokio::test]
@@ -425,7 +473,7 @@ async fn a_failure_just_before_hides_no_reason_why_a_key_is_not_used() {
     assert!(!log::lines_with(&["WARN", "fails-first", "a key is not used", "odd"]).is_empty());
 }
 
-fn build(keys: impl Into<oauth2_actix::Keys>) -> Result<OAuth2, String> {
+fn build(keys: impl Into<Keys>) -> Result<OAuth2, String> {
     let provider = provider().keys(keys);
     policy::builder().provider("p", provider).build().map_err(|error| error.to_string())
 }
