@@ -15,11 +15,17 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use openssl::sha::Sha256;
 use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
-    clock::Clock, fetch::MAX_BODY, json, jwk::KeyPolicy, key_form::KeyDocument, key_set::KeySet,
+    clock::Clock,
+    fetch::MAX_BODY,
+    json,
+    jwk::{self, KeyPolicy},
+    key_form::KeyDocument,
+    key_set::KeySet,
     throttle::Throttle,
 };
 
@@ -345,7 +351,9 @@ fn public_part(document: &[u8]) -> Option<String> {
     let document = match text.as_bytes().first()? {
         b'[' => Value::Array(public_items(text)),
         b'{' => {
-            let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+            let mut members: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+            // As keys are read.
+            members.retain(|_, value| value.get() != "null");
             if let Some(keys) = members.get("keys") {
                 Value::from(Map::from_iter([("keys".to_owned(), public_items(keys.get()).into())]))
             } else if members.contains_key("kty") {
@@ -378,16 +386,20 @@ fn public_items(list: &str) -> Vec<Value> {
 fn public_jwk(text: &str) -> Option<Map<String, Value>> {
     const PUBLIC: [&str; 12] =
         ["kty", "use", "key_ops", "alg", "kid", "x5t", "x5t#S256", "n", "e", "crv", "x", "y"];
-    const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
-    let jwk = json::parse_object(text.as_bytes()).ok()?;
-    let says_nothing = |value: &Value| match value {
-        Value::Null => true,
-        Value::Array(items) => items.is_empty(),
-        _ => false,
-    };
+    let jwk = json::parse_members(text, &jwk::MEMBERS).ok()?;
     let is_public = matches!(jwk.get("kty").and_then(Value::as_str), Some("RSA" | "EC" | "OKP"))
-        && PRIVATE.iter().all(|name| jwk.get(*name).is_none_or(says_nothing));
-    is_public.then(|| jwk.into_iter().filter(|(name, _)| PUBLIC.contains(&name.as_str())).collect())
+        && jwk::private_member(&jwk).is_none();
+    if !is_public {
+        return None;
+    }
+    let certificate = jwk::certificate(&jwk);
+    let mut public: Map<String, Value> =
+        jwk.into_iter().filter(|(name, _)| PUBLIC.contains(&name.as_str())).collect();
+    // Tokens may name its thumbprints. It is public, and is nothing but a certificate.
+    if let Some(der) = certificate {
+        public.insert("x5c".to_owned(), vec![STANDARD.encode(der)].into());
+    }
+    Some(public)
 }
 
 /// The public keys and certificates of a PEM text (RFC 7468), without what stands between them.
@@ -447,7 +459,8 @@ mod tests {
         let empty = json!({"kty": "RSA", "n": "AA", "e": "AQAB", "d": ""});
         let secret = json!({"kty": "oct", "k": "canary"});
         let unknown = json!({"kty": "canary", "x": "canary"});
-        for jwk in [private, empty, secret, unknown, json!({}), json!({"x": "canary"})] {
+        let no_list = json!({"kty": "RSA", "n": "AA", "e": "AQAB", "d": []});
+        for jwk in [private, empty, no_list, secret, unknown, json!({}), json!({"x": "canary"})] {
             assert_eq!(
                 public(&json!({"keys": [jwk]}).to_string()).as_deref(),
                 Some(r#"{"keys":[]}"#)

@@ -8,6 +8,10 @@ use std::{
     time::Duration,
 };
 
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use oauth2_actix::{
     Algorithm, ErrorKind, KeySource, KeyState, KeyStatus, Keys, OAuth2, OAuth2Builder, Provider,
     Tenant, TenantLookup, Tenants,
@@ -18,6 +22,7 @@ use oauth2_actix_tests::{
     log, policy,
     wait::{advance_until, until},
 };
+use openssl::sha::{sha1, sha256};
 use serde_json::{Value, json};
 
 const ISSUER: &str = "https://idp.test";
@@ -448,6 +453,98 @@ async fn every_form_of_document_is_restored() {
             assert_eq!(status(&oauth2).state, KeyState::Snapshot);
         }
     }
+}
+
+/// Forms that providers publish: with the key's certificate, with and without its thumbprints, and with
+/// members that say nothing.
+fn published(key: &SigningKey) -> Vec<(&'static str, Value)> {
+    let der = der(&key.certificate_pem());
+    let (x5t, x5t_s256) =
+        (URL_SAFE_NO_PAD.encode(sha1(&der)), URL_SAFE_NO_PAD.encode(sha256(&der)));
+    let with = |members: Value| {
+        let mut jwk = key.public_jwk();
+        jwk.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        jwk
+    };
+    let certificate = STANDARD.encode(&der);
+    let nulls = json!({
+        "d": null, "p": null, "oth": null, "k": null, "x5c": null, "x5t": null, "x5u": null,
+        "key_ops": null,
+    });
+    let mut alone = with(nulls.clone());
+    alone["keys"] = Value::Null;
+    vec![
+        ("x5c", with(json!({"x5c": [certificate]}))),
+        ("x5c in base64url", with(json!({"x5c": [URL_SAFE_NO_PAD.encode(&der)]}))),
+        ("x5c with a chain", with(json!({"x5c": [certificate, "AAAA"]}))),
+        ("x5c and x5t", with(json!({"x5c": [certificate], "x5t": x5t}))),
+        ("x5c and x5t#S256", with(json!({"x5c": [certificate], "x5t#S256": x5t_s256}))),
+        ("all three", with(json!({"x5c": [certificate], "x5t": x5t, "x5t#S256": x5t_s256}))),
+        // Some providers write it in hexadecimal before they encode it.
+        ("another x5t", with(json!({"x5c": [certificate], "x5t": "RkYwMA"}))),
+        ("x5t alone", with(json!({"x5t": x5t}))),
+        ("no certificate", with(json!({"x5c": ["MIIB"], "x5t": x5t}))),
+        (
+            "text after the certificate",
+            with(json!({"x5c": [STANDARD.encode([&*der, b"canary"].concat())]})),
+        ),
+        ("nulls", with(nulls)),
+        ("nulls, and `keys` too", alone),
+        ("empty lists", with(json!({"oth": [], "key_ops": [], "x5c": []}))),
+        ("members that are not read", with(json!({"k": "canary", "note": {"d": "canary"}}))),
+    ]
+}
+
+#[tokio::test]
+async fn keys_are_restored_as_they_are_published() {
+    for algorithm in [Algorithm::ES256, Algorithm::RS256] {
+        let signer = key(algorithm);
+        for (name, jwk) in published(signer) {
+            for document in [json!({"keys": [jwk], "kty": null}), jwk.clone()] {
+                let setup = Setup::new("published", Answer::json(&document));
+                setup.leave().await;
+                let text = fs::read_to_string(setup.files().remove(0)).unwrap();
+                assert!(!text.contains("canary") && !text.contains("Y2FuYXJ5"), "{name}: {text}");
+                let oauth2 = setup.start();
+                assert_eq!(verify(&oauth2, signer).await, Ok(()), "{name} of {algorithm}");
+                assert_eq!(status(&oauth2).state, KeyState::Snapshot, "{name} of {algorithm}");
+            }
+        }
+    }
+}
+
+/// Tokens that name their key by a certificate are verified after a restart too.
+#[tokio::test]
+async fn thumbprints_of_a_certificate_select_after_a_restart() {
+    let keys: Vec<_> = (0..20).map(|_| new_key("")).collect();
+    let certificates: Vec<_> = keys.iter().map(|key| der(&key.certificate_pem())).collect();
+    let jwks: Vec<Value> = keys
+        .iter()
+        .zip(&certificates)
+        .map(|(key, der)| {
+            let mut jwk = key.bare_jwk();
+            jwk["x5c"] = json!([STANDARD.encode(der)]);
+            jwk
+        })
+        .collect();
+    let setup = Setup::new("certificates", Answer::json(&json!({"keys": jwks})));
+    setup.leave().await;
+    let oauth2 = setup.start();
+    for (name, thumbprint) in [
+        ("x5t", URL_SAFE_NO_PAD.encode(sha1(&certificates[19]))),
+        ("x5t#S256", URL_SAFE_NO_PAD.encode(sha256(&certificates[19]))),
+    ] {
+        let token = Token::new(ISSUER, "api")
+            .expires_in(365 * 86_400)
+            .header("kid", Value::Null)
+            .header(name, thumbprint);
+        assert!(oauth2.verify(&token.sign(&keys[19])).await.is_ok(), "{name}");
+    }
+}
+
+fn der(pem: &str) -> Vec<u8> {
+    let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    STANDARD.decode(body).unwrap()
 }
 
 #[tokio::test]
