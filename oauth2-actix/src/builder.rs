@@ -525,7 +525,7 @@ impl OAuth2Builder {
                 } else {
                     let problem = format_args!(
                         "tokens of {issuer:?} for {audience:?} are accepted by provider {earlier:?} \
-                         already"
+                         already: give one provider both sources, as a list in `keys`"
                     );
                     error(&problem).of_kind(Conflict)
                 });

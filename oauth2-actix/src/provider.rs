@@ -82,7 +82,7 @@ impl Provider {
         self
     }
 
-    /// Adds an audience: a token must name at least one, exactly. Mandatory: without it, a token
+    /// Adds an audience: a token must name at least one, exactly; there is no wildcard. Mandatory: without it, a token
     /// that the provider issued for any other API would be accepted here
     /// ([RFC 8725 §3.9](https://www.rfc-editor.org/rfc/rfc8725#section-3.9)).
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
@@ -294,12 +294,22 @@ impl Provider {
                 } else if value.trim() != value || value.contains(char::is_control) {
                     let problem = "must not have white space around it or control characters";
                     fault(field, Invalid, problem);
-                } else if value == "*" || value.contains("*.") {
-                    let problem = "there is no wildcard: name each value as tokens have it";
+                } else if value.contains('*') {
+                    let problem = if field == "issuer" {
+                        "has a `*`, and there is no wildcard: name each value as tokens have it, or look \
+                         up issuers with Tenants"
+                    } else {
+                        "has a `*`, and there is no wildcard: name each value as tokens have it"
+                    };
                     fault(field, Invalid, problem);
-                } else if field == "issuer" && value.contains(['{', '}']) {
-                    let problem = "has a placeholder in braces, but is compared with the token's `iss` as \
-                                   it is: name the issuer of one tenant, or look up issuers with Tenants";
+                } else if value.contains(['{', '}']) {
+                    let problem = if field == "issuer" {
+                        "has a placeholder in braces, but is compared with the token's `iss` as it is: \
+                         name the issuer of one tenant, or look up issuers with Tenants"
+                    } else {
+                        "has a placeholder in braces, but is compared with the token's audience as it \
+                         is: write the value that tokens have"
+                    };
                     fault(field, Invalid, problem);
                 }
             }

@@ -534,6 +534,82 @@ fn a_builder_error_names_provider_and_field() {
     );
 }
 
+/// Issuers and audiences are compared as they are: what reads like a pattern would never match, silently.
+#[test]
+fn a_pattern_as_issuer_or_audience_is_an_error_that_names_the_way_out() {
+    const WILDCARD: &str = "there is no wildcard: name each value as tokens have it";
+    const BRACES: &str = "has a placeholder in braces";
+    let keys = || key(Algorithm::ES256).jwk_set();
+    for (value, words) in [
+        ("*", WILDCARD),
+        ("**", WILDCARD),
+        ("*.example", WILDCARD),
+        ("https://*.example.com", WILDCARD),
+        ("https://api/*", WILDCARD),
+        ("orders-*", WILDCARD),
+        ("https://login.microsoftonline.com/*/v2.0", WILDCARD),
+        ("https://login.microsoftonline.com/{tenantid}/v2.0", BRACES),
+        ("https://sts.windows.net/{tenantid}/", BRACES),
+        ("api://{x}", BRACES),
+        ("api://{", BRACES),
+        ("}", BRACES),
+    ] {
+        for field in ["issuer", "audience"] {
+            let mut settings =
+                json!({"issuer": "https://idp.test", "audience": "api", "keys": keys()});
+            for list in [json!(value), json!(["a", value])] {
+                settings[field] = list;
+                let own: Provider = serde_json::from_value(settings.clone()).unwrap();
+                let built = OAuth2::builder().provider("p", own).build();
+                let read = parse(&json!({"providers": {"p": settings}}));
+                let provider = Provider::new().keys(keys());
+                let in_code = if field == "issuer" {
+                    provider.issuer("a").issuer(value).audience("api")
+                } else {
+                    provider.issuer("https://idp.test").audiences(["a", value])
+                };
+                let in_code = OAuth2::builder().provider("p", in_code).build();
+                for error in [
+                    built.unwrap_err().to_string(),
+                    read.unwrap_err(),
+                    in_code.unwrap_err().to_string(),
+                ] {
+                    assert!(error.starts_with(&format!("provider \"p\": {field}: ")), "{error}");
+                    assert!(error.contains(words), "{value}: {error}");
+                    assert_eq!(error.contains("with Tenants"), field == "issuer", "{error}");
+                }
+            }
+        }
+    }
+    // The values of other claims are compared as they are too.
+    let client = Provider::new().issuer("i").audience("client-*").audience_claim("client_id");
+    assert!(OAuth2::builder().provider("p", client.keys(keys())).build().is_err());
+}
+
+/// inputs/02: an old secret and new keys, as two providers of one issuer.
+#[test]
+fn two_providers_of_one_issuer_are_told_to_be_one() {
+    let config = json!({"providers": {
+        "new": {
+            "issuer": "https://p.example/auth/v1",
+            "audience": "authenticated",
+            "keys": key(Algorithm::ES256).jwk_set(),
+        },
+        "legacy": {
+            "issuer": "https://p.example/auth/v1",
+            "audience": "authenticated",
+            "algorithms": ["HS256"],
+            "keys": {"keys": [{
+                "kty": "oct",
+                "k": "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tr",
+            }]},
+        },
+    }});
+    let error = parse(&config).unwrap_err();
+    assert!(error.contains("give one provider both sources, as a list in `keys`"), "{error}");
+    assert!(error.contains("already"), "{error}");
+}
+
 #[test]
 fn debug_shows_no_secret() {
     let secret = key(Algorithm::HS256);

@@ -403,6 +403,31 @@ async fn a_tenant_that_is_not_of_the_issuer_or_unusable_is_refused() {
     assert_eq!(setup.customers.lookups(), 3);
 }
 
+/// What reads like a pattern is an error for a tenant too, though its issuer is in the token.
+#[tokio::test]
+async fn a_tenant_with_a_pattern_as_issuer_or_audience_is_refused() {
+    log::keep();
+    for (index, (issuer, audience, field, words)) in [
+        ("https://login.test/{tenantid}/v2.0", "api", "issuer", "placeholder in braces"),
+        ("https://login.test/*", "api", "issuer", "there is no wildcard"),
+        ("https://a.test", "orders-*", "audience", "there is no wildcard"),
+        ("https://a.test", "*", "audience", "there is no wildcard"),
+        ("https://a.test", "api://{x}", "audience", "placeholder in braces"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (setup, key) = (Setup::new(), new_key());
+        let provider = Provider::new().issuer(issuer).audience("api").keys(key.jwk_set());
+        let name = format!("pattern-{index}-");
+        setup.customers.add(issuer, Tenant::new(&name, provider.audience(audience)));
+        assert_eq!(setup.kind(issuer, &key).await, nobodys(), "{issuer} {audience}");
+        let lines = log::lines_with(&["a tenant cannot be used", &name, words]);
+        assert_eq!(lines.len(), 1, "{issuer} {audience}");
+        assert!(lines[0].contains(field) && !lines[0].contains("login.test"), "{lines:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_made_up_issuers_is_bounded_and_pushes_no_tenant_out() {
     let setup = Setup::new();
