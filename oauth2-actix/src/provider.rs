@@ -102,8 +102,28 @@ impl Provider {
         self
     }
 
-    /// Sets the claim that holds the audience. Default `aud`. AWS Cognito's access tokens have none
-    /// and carry `client_id` instead.
+    /// Sets the claim that holds the audience, for providers whose tokens have no `aud`. Default `aud`.
+    ///
+    /// | Provider | Claim | Audience |
+    /// | --- | --- | --- |
+    /// | AWS Cognito, access tokens | `client_id` | the app client id |
+    /// | Clerk, session tokens | `azp` | the origin of your site, such as `https://app.example.com` |
+    /// | WorkOS without a JWT template | `iss` | the issuer, which names your client |
+    ///
+    /// With `iss`, *every* token of that issuer is accepted, also one that was issued for another API
+    /// ([RFC 8725 §3.9](https://www.rfc-editor.org/rfc/rfc8725#section-3.9)): use it only where the issuer
+    /// has no other audience.
+    ///
+    /// ```
+    /// use oauth2_actix::{Keys, Provider};
+    ///
+    /// let clerk = Provider::new()
+    ///     .issuer("https://clerk.example.com")
+    ///     .audience("https://app.example.com")
+    ///     .audience_claim("azp")
+    ///     .keys(Keys::discover());
+    /// # drop(clerk);
+    /// ```
     pub fn audience_claim(mut self, claim: impl Into<String>) -> Self {
         self.audience_claim = Some(claim.into());
         self

@@ -360,16 +360,30 @@ async fn one_issuer_with_two_audiences_is_two_providers() {
 #[tokio::test]
 async fn another_claim_may_hold_the_audience() {
     let key = key(Algorithm::ES256);
-    let cognito = Provider::new()
-        .issuer(ISSUER)
-        .audience("client-1")
-        .audience_claim("client_id")
-        .keys(key.jwk_set());
-    let oauth2 = policy::builder().provider("cognito", cognito).build().unwrap();
-    let token = Token::new(ISSUER, "x").without("aud");
-    assert!(oauth2.verify(&token.clone().claim("client_id", "client-1").sign(key)).await.is_ok());
-    assert!(oauth2.verify(&token.clone().claim("client_id", "client-2").sign(key)).await.is_err());
-    assert!(oauth2.verify(&token.claim("aud", "client-1").sign(key)).await.is_err());
+    // Cognito, Clerk, and WorkOS, whose issuer names the client.
+    for (claim, own, other) in [
+        ("client_id", "client-1", "client-2"),
+        ("azp", "https://app.example.com", "https://other.example.com"),
+        ("iss", ISSUER, "https://other.test"),
+    ] {
+        let provider = Provider::new()
+            .issuer(ISSUER)
+            .issuer("https://other.test")
+            .audience(own)
+            .audience_claim(claim)
+            .keys(key.jwk_set());
+        let oauth2 = policy::builder().provider("p", provider).build().unwrap();
+        let token = Token::new(ISSUER, "x").without("aud");
+        let accepts = async |token: Token| oauth2.verify(&token.sign(key)).await.is_ok();
+        assert!(accepts(token.clone().claim(claim, own)).await, "{claim}");
+        assert!(accepts(token.clone().claim("aud", "other").claim(claim, own)).await, "{claim}");
+        assert!(!accepts(token.clone().claim(claim, other)).await, "{claim}");
+        assert!(!accepts(token.clone().claim(claim, Value::Null)).await, "{claim}");
+        if claim != "iss" {
+            assert!(!accepts(token.clone().claim("aud", own)).await, "{claim}");
+            assert!(!accepts(token.clone()).await, "{claim}");
+        }
+    }
 }
 
 #[tokio::test]
