@@ -156,6 +156,14 @@ impl AlgorithmSet {
         Algorithm::all().filter(|algorithm| !algorithm.is_symmetric()).collect()
     }
 
+    /// Those of a JWT-SVID (JWT-SVID §2.1).
+    pub(crate) fn of_spiffe() -> Self {
+        use Algorithm as A;
+        [A::RS256, A::RS384, A::RS512, A::ES256, A::ES384, A::ES512, A::PS256, A::PS384, A::PS512]
+            .into_iter()
+            .collect()
+    }
+
     pub(crate) fn contains(self, algorithm: Algorithm) -> bool {
         self.0 & (1 << algorithm as u32) != 0
     }

@@ -389,6 +389,7 @@ impl OAuth2Builder {
             faults.take(defaults.check_for_tenants());
         }
         let (providers, by_issuer) = self.resolve(&defaults, &mut faults);
+        let by_trust_domain = self.by_trust_domain();
         faults.into_result()?;
         let public = self.public().unwrap_or_default();
 
@@ -412,6 +413,7 @@ impl OAuth2Builder {
             providers,
             issuers: in_order(&by_issuer),
             by_issuer,
+            by_trust_domain,
             time_limits: TimeLimits { leeway: self.leeway, max_age: self.max_token_age },
             max_token_length: self.max_token_length.unwrap_or(DEFAULT_MAX_TOKEN_LENGTH),
             token_places: self.token_places.if_any(),
@@ -489,6 +491,7 @@ impl OAuth2Builder {
         }
         let mut names = HashSet::new();
         let mut accepted = HashMap::new();
+        let mut trust_domains = HashMap::new();
         for (name, provider) in &self.providers {
             if !names.insert(name) {
                 let error = BuildError::of_provider(name, PROVIDERS, "duplicate provider name");
@@ -508,6 +511,16 @@ impl OAuth2Builder {
                 ));
             }
             faults.push_all(own);
+            if let Some(trust_domain) = &provider.spiffe_trust_domain
+                && let Some(earlier) = trust_domains.insert(trust_domain, name)
+            {
+                let problem = format_args!(
+                    "{trust_domain:?} is the trust domain of provider {earlier:?} already: give one \
+                     provider both audiences, and both sources as a list in `keys`"
+                );
+                let error = BuildError::of_provider(name, "spiffe_trust_domain", problem);
+                faults.push(error.of_kind(Conflict));
+            }
             let pairs = provider.issuers.iter().flat_map(|issuer| {
                 provider.audiences.iter().map(move |audience| (issuer, audience))
             });
@@ -532,6 +545,16 @@ impl OAuth2Builder {
             }
         }
         faults
+    }
+
+    /// The index of the provider of each SPIFFE trust domain.
+    fn by_trust_domain(&self) -> HashMap<String, usize> {
+        let providers = self.providers.iter().enumerate();
+        providers
+            .filter_map(|(index, (_, provider))| {
+                Some((provider.spiffe_trust_domain.clone()?, index))
+            })
+            .collect()
     }
 
     fn public(&self) -> Result<PublicPaths, Vec<(&str, Cow<'static, str>)>> {

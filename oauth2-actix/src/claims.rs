@@ -75,9 +75,11 @@ impl Claims {
     }
 
     /// `iss`: the issuer, which is the provider's ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)).
+    /// Empty for a JWT-SVID without one ([`spiffe_trust_domain`](crate::Provider::spiffe_trust_domain)), whose
+    /// subject names its trust domain.
     #[must_use]
     pub fn issuer(&self) -> &str {
-        // Checked before there were claims.
+        // Checked before there were claims, unless its provider's tokens need none.
         self.text("iss").unwrap_or_default()
     }
 

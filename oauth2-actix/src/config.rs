@@ -99,6 +99,7 @@ impl Settings for Provider {
         initial_keys: initial_keys = keys();
         algorithms: algorithms = algorithms();
         require_at_jwt: require_at_jwt = flag();
+        spiffe_trust_domain: spiffe_trust_domain = text();
         key_refresh_minutes: key_refresh | key_refresh_minutes = minutes();
         stale_window_minutes: stale_window = minutes();
         unknown_key_cooldown_seconds: unknown_key_cooldown = seconds();

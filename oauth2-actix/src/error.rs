@@ -309,7 +309,7 @@ pub enum ErrorKind {
         /// `claim role = "admin"`.
         required: Cow<'static, str>,
     },
-    /// A registered claim is missing or of a type or range that it cannot have.
+    /// A registered claim is missing, or of a type, form or range that it cannot have.
     #[error("the token's claim `{claim}` is missing, of the wrong type or out of range")]
     ClaimInvalid {
         /// The name of the claim: one of those that this crate reads.
@@ -429,8 +429,8 @@ pub enum ErrorKind {
         /// The configured maximum age, in seconds.
         max_age: f64,
     },
-    /// The header's `typ` is not that of a JWT or an access token, or not that of an access token where
-    /// the provider's must say so
+    /// The header's `typ` is not that of a JWT or an access token (nor `JOSE`, which JWT-SVIDs may have),
+    /// or not that of an access token where the provider's must say so
     /// ([RFC 8725 §3.11](https://www.rfc-editor.org/rfc/rfc8725#section-3.11)).
     #[error("the token's `typ` is not one that is accepted here")]
     TypeNotAllowed,

@@ -26,8 +26,18 @@ pub(crate) struct Header {
     pub(crate) kid: Option<String>,
     /// `x5t` and `x5t#S256`. They select among the provider's keys, and do nothing else.
     thumbprints: Vec<String>,
-    /// Whether its `typ` says that it is an access token (RFC 9068 §2.1), and not merely a JWT.
-    pub(crate) is_access_token: bool,
+    pub(crate) typ: TokenType,
+}
+
+/// What the `typ` of a token's header says (RFC 7515 §4.1.9). Other types are rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenType {
+    /// `JWT` (RFC 7519 §5.1), or no `typ`.
+    Jwt,
+    /// `at+jwt`: an access token (RFC 9068 §2.1).
+    AccessToken,
+    /// `JOSE`: a JWS in compact form, whatever is in it. JWT-SVIDs may have it (JWT-SVID §2.3).
+    Jose,
 }
 
 impl UnverifiedJws {
@@ -70,9 +80,9 @@ impl Header {
         if members.contains("b64") {
             return Err(malformed("the header has `b64`"));
         }
-        let is_access_token = match members.get("typ") {
-            None => false,
-            Some(Value::String(typ)) => is_access_token_type(typ)?,
+        let typ = match members.get("typ") {
+            None => TokenType::Jwt,
+            Some(Value::String(typ)) => TokenType::read(typ)?,
             Some(_) => return Err(malformed("the header's `typ` is not a string")),
         };
         let alg = match members.get("alg") {
@@ -92,7 +102,7 @@ impl Header {
             .filter(|(name, _)| matches!(*name, "x5t" | "x5t#S256"))
             .filter_map(|(_, value)| value.as_str().map(str::to_owned))
             .collect();
-        Ok(Self { alg, kid, thumbprints, is_access_token })
+        Ok(Self { alg, kid, thumbprints, typ })
     }
 
     /// The thumbprints of the certificate that it names (RFC 7515 §4.1.7 and §4.1.8).
@@ -108,22 +118,28 @@ impl std::fmt::Debug for UnverifiedJws {
     }
 }
 
-/// Whether it is `at+jwt` (RFC 9068 §2.1). `JWT` (RFC 7519 §5.1) is good too; both in any case, with or
-/// without `application/`.
-fn is_access_token_type(typ: &str) -> Result<bool, Error> {
-    const PREFIX: &str = "application/";
-    let name = match typ.get(..PREFIX.len()) {
-        Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => &typ[PREFIX.len()..],
-        _ => typ,
-    };
-    if name.eq_ignore_ascii_case("at+jwt") {
-        Ok(true)
-    } else if name.eq_ignore_ascii_case("JWT") {
-        Ok(false)
-    } else {
-        Err(ErrorKind::TypeNotAllowed.into())
+impl TokenType {
+    /// In any case, with or without `application/`.
+    fn read(typ: &str) -> Result<Self, Error> {
+        const PREFIX: &str = "application/";
+        let name = match typ.get(..PREFIX.len()) {
+            Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => &typ[PREFIX.len()..],
+            _ => typ,
+        };
+        if name.eq_ignore_ascii_case("at+jwt") {
+            Ok(Self::AccessToken)
+        } else if name.eq_ignore_ascii_case("JWT") {
+            Ok(Self::Jwt)
+        } else if name.eq_ignore_ascii_case("JOSE") {
+            Ok(Self::Jose)
+        } else {
+            Err(Error::from(ErrorKind::TypeNotAllowed).with_expected(TYPES))
+        }
     }
 }
+
+/// The types that every provider accepts, for the log.
+pub(crate) const TYPES: &str = "JWT, at+jwt or none";
 
 /// Base64url without padding, white space or set trailing bits (RFC 7515 §2), in the place of whatever
 /// was decoded before.
@@ -181,13 +197,27 @@ mod tests {
 
     #[test]
     fn types() {
-        for typ in ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/JWT"] {
+        use TokenType::{AccessToken, Jose, Jwt};
+        for (typ, expected) in [
+            ("JWT", Jwt),
+            ("jwt", Jwt),
+            ("Application/JWT", Jwt),
+            ("at+jwt", AccessToken),
+            ("AT+JWT", AccessToken),
+            ("application/at+jwt", AccessToken),
+            ("JOSE", Jose),
+            ("application/jose", Jose),
+        ] {
             let header = format!(r#"{{"alg":"RS256","typ":"{typ}"}}"#);
-            assert!(parse(&header, "{}").is_ok(), "{typ}");
+            let read = parse(&header, "{}").map(|jws| jws.header.typ);
+            assert_eq!(read, Ok(expected), "{typ}");
         }
+        let without = parse(r#"{"alg":"RS256"}"#, "{}").map(|jws| jws.header.typ);
+        assert_eq!(without, Ok(Jwt));
         for typ in [
             "",
-            "JOSE",
+            "JOSE+JSON",
+            "JOSE ",
             "id_token+jwt",
             "dpop+jwt",
             "application/",

@@ -133,6 +133,7 @@ mod public;
 mod refusal;
 mod remote_keys;
 mod scope;
+mod spiffe;
 mod startup;
 mod telemetry;
 mod tenants;

@@ -38,6 +38,8 @@ pub(crate) struct Policy {
     pub(crate) providers: Vec<Arc<ProviderPolicy>>,
     /// Which providers may accept a token of an issuer, in the order of their configuration.
     pub(crate) by_issuer: HashMap<String, Vec<usize>>,
+    /// Which provider accepts tokens without an issuer, by the trust domain of their subject.
+    pub(crate) by_trust_domain: HashMap<String, usize>,
     /// The keys of `by_issuer`, in the order of their configuration.
     pub(crate) issuers: Vec<String>,
     pub(crate) time_limits: TimeLimits,
@@ -211,7 +213,10 @@ impl Policy {
 
     /// The cheap checks, then the signature under the keys of each provider that may accept it.
     fn ask_keys_at_hand(&self, jws: &UnverifiedJws, signed: &[u8]) -> Result<Asked, Error> {
-        let issuer = validation::issuer(&jws.claims)?;
+        let issuer = match validation::issuer(&jws.claims) {
+            Ok(issuer) => issuer,
+            Err(error) => return self.ask_trust_domain(error, jws, signed),
+        };
         if let Some(indices) = self.by_issuer.get(issuer) {
             let candidates = indices.iter().map(|index| &self.providers[*index]);
             return self.ask(candidates, jws, signed);
@@ -230,7 +235,29 @@ impl Policy {
         }
     }
 
-    /// Asks the keys at hand of the providers of the token's issuer.
+    /// Asks the provider of the SPIFFE trust domain that a token without `iss` names in its `sub`
+    /// (JWT-SVID §3.1). `error` says what is wrong with the `iss`.
+    #[cold]
+    fn ask_trust_domain(
+        &self,
+        error: Error,
+        jws: &UnverifiedJws,
+        signed: &[u8],
+    ) -> Result<Asked, Error> {
+        let claims = &jws.claims;
+        // One that is null or of another type is not absent.
+        if claims.contains("iss") || self.by_trust_domain.is_empty() {
+            return Err(error);
+        }
+        let named = validation::trust_domain(claims);
+        match named.and_then(|trust_domain| self.by_trust_domain.get(trust_domain)) {
+            Some(index) => self.ask([&self.providers[*index]].into_iter(), jws, signed),
+            None => Err(error
+                .with_expected("an `iss`, or as `sub` a SPIFFE ID of a configured trust domain")),
+        }
+    }
+
+    /// Asks the keys at hand of the providers of the token's issuer or trust domain.
     fn ask<'a>(
         &self,
         of_issuer: impl Iterator<Item = &'a Arc<ProviderPolicy>> + Clone,
@@ -267,8 +294,12 @@ impl Policy {
                 refuse(error.with_expected(listed(allowed)));
                 continue;
             }
-            if provider.require_at_jwt && !jws.header.is_access_token {
-                refuse(Error::from(ErrorKind::TypeNotAllowed).with_expected("at+jwt"));
+            if let Err(error) = provider.check_type(jws.header.typ) {
+                refuse(error);
+                continue;
+            }
+            if let Err(error) = provider.check_subject(claims) {
+                refuse(error);
                 continue;
             }
             match self.ask_provider(provider, jws, signed, &mut wanted) {
@@ -363,7 +394,14 @@ impl Policy {
         } else {
             Difference::to_any(issuer, configured.clone())
         };
-        Error::from(ErrorKind::IssuerUnknown { difference }).with_expected(listed(configured))
+        let error = Error::from(ErrorKind::IssuerUnknown { difference });
+        if self.issuers.is_empty() && !self.by_trust_domain.is_empty() {
+            return error.with_expected("no `iss`").with_hint(
+                "the token has an `iss`, which is optional for a JWT-SVID: set it as `issuer` of the \
+                 provider of its trust domain",
+            );
+        }
+        error.with_expected(listed(configured))
     }
 
     /// Why a public request with this token has no claims. It never waits, but the next one may find

@@ -8,6 +8,7 @@ use crate::{
     build_error::{Faults, PROVIDERS},
     keys,
     limits::{COOLDOWN, FETCH_TIMEOUT, KEY_REFRESH, STALE_WINDOW},
+    spiffe,
 };
 
 /// An identity provider: who issues, for whom, and with which keys.
@@ -49,6 +50,7 @@ pub struct Provider {
     /// Names given to `algorithms` that are not those of an algorithm.
     unknown_algorithms: Vec<String>,
     pub(crate) require_at_jwt: bool,
+    pub(crate) spiffe_trust_domain: Option<String>,
     pub(crate) key_refresh: Option<Duration>,
     pub(crate) stale_window: Option<Duration>,
     pub(crate) unknown_key_cooldown: Option<Duration>,
@@ -63,7 +65,8 @@ impl Provider {
         Self::default()
     }
 
-    /// Adds an issuer: exactly the text of the `iss` claim, trailing slash included. Mandatory
+    /// Adds an issuer: exactly the text of the `iss` claim, trailing slash included. Mandatory,
+    /// except with a [`spiffe_trust_domain`](Self::spiffe_trust_domain)
     /// ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)).
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.issuers.push(issuer.into());
@@ -82,8 +85,8 @@ impl Provider {
         self
     }
 
-    /// Adds an audience: a token must name at least one, exactly; there is no wildcard. Mandatory: without it, a token
-    /// that the provider issued for any other API would be accepted here
+    /// Adds an audience: a token must name at least one, exactly; there is no wildcard. Mandatory:
+    /// without it, a token that the provider issued for any other API would be accepted here
     /// ([RFC 8725 §3.9](https://www.rfc-editor.org/rfc/rfc8725#section-3.9)).
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
@@ -176,7 +179,7 @@ impl Provider {
     }
 
     /// Sets the algorithms that a token may be signed with, also by their names. Default: all
-    /// asymmetric ones.
+    /// asymmetric ones; with a [`spiffe_trust_domain`](Self::spiffe_trust_domain), those of JWT-SVIDs.
     ///
     /// HMAC works only if it is named here and the secret is given inline, at least as long as the
     /// hash ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)). Beside keys that are
@@ -213,6 +216,48 @@ impl Provider {
     /// set, no id_token or other JWT of the provider is ever taken for an access token.
     pub fn require_at_jwt(mut self, require: bool) -> Self {
         self.require_at_jwt = require;
+        self
+    }
+
+    /// Makes this the provider of a SPIFFE trust domain: its tokens are
+    /// [JWT-SVIDs](https://github.com/spiffe/spiffe/blob/main/standards/JWT-SVID.md). In serde
+    /// `spiffe_trust_domain`.
+    ///
+    /// For this provider alone,
+    ///
+    /// - `sub` must be a SPIFFE ID of exactly this trust domain with a path, `spiffe://example.org/…`;
+    /// - a token without `iss` is accepted, and an [`issuer`](Self::issuer) is no longer mandatory. A token
+    ///   with `iss` is accepted only if that is a configured issuer;
+    /// - of a SPIFFE bundle, keys with the `use` `jwt-svid` are used, and those with `x509-svid` never;
+    /// - the `typ` `JOSE` is accepted besides `JWT`, `at+jwt` and none (JWT-SVID §2.3);
+    /// - the algorithms are by default those of JWT-SVID §2.1: RS, ES and PS with 256, 384 and 512. HMAC is
+    ///   an error.
+    ///
+    /// `exp` and an [`audience`](Self::audience) in `aud` remain mandatory (JWT-SVID §3). Without `iss`, the
+    /// provider is selected by the trust domain of `sub`, so that each trust domain has one provider. A
+    /// [`Tenant`](crate::Tenant) is found by `iss`, so that its tokens need one. [`Keys::discover`] needs an
+    /// issuer.
+    ///
+    /// Default: none.
+    ///
+    /// ```
+    /// use oauth2_actix::{OAuth2, Provider};
+    ///
+    /// let spire = Provider::new()
+    ///     .spiffe_trust_domain("example.org")
+    ///     .audience("orders")
+    ///     .keys("https://spire.example.org/bundle");
+    /// let oauth2 = OAuth2::builder().provider("spire", spire).key_refresh_minutes(5).build()?;
+    /// # Ok::<(), oauth2_actix::BuildError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `build()` reports a text that is not the name of a trust domain (SPIFFE-ID §2.1: lower-case letters,
+    /// digits, dots, hyphens and underscores, at most 255 bytes), two providers with the same trust domain,
+    /// an [`audience_claim`](Self::audience_claim) other than `aud`, and HMAC among the algorithms.
+    pub fn spiffe_trust_domain(mut self, trust_domain: impl Into<String>) -> Self {
+        self.spiffe_trust_domain = Some(trust_domain.into());
         self
     }
 
@@ -286,6 +331,7 @@ impl Provider {
     pub(crate) fn algorithm_set(&self) -> AlgorithmSet {
         match &self.algorithms {
             Some(algorithms) => algorithms.iter().copied().collect(),
+            None if self.spiffe_trust_domain.is_some() => AlgorithmSet::of_spiffe(),
             None => AlgorithmSet::asymmetric(),
         }
     }
@@ -293,7 +339,7 @@ impl Provider {
     /// Every fault that shows without its keys and the rest of the configuration. Without a name,
     /// those of a provider that is read alone.
     pub(crate) fn faults(&self, name: Option<&str>) -> Faults {
-        use BuildErrorKind::{Empty, Invalid, Missing};
+        use BuildErrorKind::{Conflict, Empty, Invalid, Missing};
         let mut faults = Faults::default();
         let mut fault = |field: &'static str, kind, message: &str| {
             faults.push(BuildError::new(name, field, message).of_kind(kind));
@@ -305,7 +351,9 @@ impl Provider {
             ("issuer", &self.issuers, "missing: the `iss` of the provider's tokens is mandatory"),
             ("audience", &self.audiences, "missing: the `aud` of tokens for this API is mandatory"),
         ] {
-            if values.is_empty() {
+            // A JWT-SVID need not name its issuer.
+            let is_optional = field == "issuer" && self.spiffe_trust_domain.is_some();
+            if values.is_empty() && !is_optional {
                 fault(field, Missing, missing);
             }
             for value in values {
@@ -336,6 +384,17 @@ impl Provider {
         }
         if self.audience_claim.as_deref() == Some("") {
             fault("audience_claim", Empty, "must not be empty");
+        }
+        if let Some(trust_domain) = &self.spiffe_trust_domain {
+            if let Some(problem) = spiffe::problem_of_trust_domain(trust_domain) {
+                let kind = if trust_domain.is_empty() { Empty } else { Invalid };
+                fault("spiffe_trust_domain", kind, problem);
+            }
+            if !matches!(self.audience_claim_name(), "aud" | "") {
+                let problem = "must be `aud`, or left out, with a `spiffe_trust_domain`: a JWT-SVID has its \
+                               audience there";
+                fault("audience_claim", Conflict, problem);
+            }
         }
         if self.keys.is_empty() {
             fault("keys", Missing, "missing: where the provider's keys come from is mandatory");

@@ -5,13 +5,14 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use crate::{
-    BuildError, BuildErrorKind, Keys, Provider,
+    BuildError, BuildErrorKind, Error, ErrorKind, Keys, Provider,
     algorithm::AlgorithmSet,
     clock::Clock,
     discovery::Issuer,
     fetch::FetchError,
     http_client::Clients,
     jwk::{Budget, KeyPolicy, Origin},
+    jws::{self, TokenType},
     key_form::{KeyDocument, Skipped},
     key_set::{Generation, KeySet},
     key_snapshot::SnapshotDirectory,
@@ -33,7 +34,9 @@ pub(crate) struct ProviderPolicy {
     pub(crate) audiences: Vec<String>,
     pub(crate) audience_claim: String,
     pub(crate) algorithms: AlgorithmSet,
-    pub(crate) require_at_jwt: bool,
+    require_at_jwt: bool,
+    /// The SPIFFE trust domain of all its tokens, if they are JWT-SVIDs.
+    trust_domain: Option<String>,
     pub(crate) dangerous_accept_bound_tokens: bool,
     /// Whether it was looked up.
     pub(crate) is_tenant: bool,
@@ -153,6 +156,7 @@ impl ProviderPolicy {
             audience_claim: provider.audience_claim_name().to_owned(),
             algorithms: provider.algorithm_set(),
             require_at_jwt: provider.require_at_jwt,
+            trust_domain: provider.spiffe_trust_domain.clone(),
             dangerous_accept_bound_tokens: provider.dangerous_accept_bound_tokens,
             is_tenant,
             keys: Vec::new(),
@@ -165,7 +169,7 @@ impl ProviderPolicy {
             allowed,
             origin,
             crypto: defaults.crypto,
-            spiffe: false,
+            spiffe: provider.spiffe_trust_domain.is_some(),
             budget,
         };
         let inline = key_policy(allowed.inline, Origin::Inline);
@@ -340,6 +344,29 @@ impl ProviderPolicy {
         validation::names_audience(claims, &self.audience_claim, &self.audiences)
     }
 
+    /// Whether its tokens may have this type.
+    pub(crate) fn check_type(&self, typ: TokenType) -> Result<(), Error> {
+        let expected = match typ {
+            TokenType::AccessToken => return Ok(()),
+            _ if self.require_at_jwt => "at+jwt",
+            TokenType::Jwt => return Ok(()),
+            TokenType::Jose if self.trust_domain.is_some() => return Ok(()),
+            TokenType::Jose => jws::TYPES,
+        };
+        Err(Error::from(ErrorKind::TypeNotAllowed).with_expected(expected))
+    }
+
+    /// Whether its tokens may have this subject: a JWT-SVID is verified by the keys of the trust domain
+    /// that its subject is in, and by no others (SPIFFE Trust Domain and Bundle §3).
+    pub(crate) fn check_subject(&self, claims: &Object) -> Result<(), Error> {
+        let Some(own) = &self.trust_domain else { return Ok(()) };
+        if validation::trust_domain(claims) == Some(own) {
+            return Ok(());
+        }
+        let error = Error::from(ErrorKind::ClaimInvalid { claim: "sub" });
+        Err(error.with_expected(format!("a SPIFFE ID of the trust domain {own}")))
+    }
+
     /// Whether one of its sources has these keys, and they may be used now.
     pub(crate) fn verifies_with(&self, generation: Generation, clock: &Clock) -> bool {
         self.keys.iter().any(|keys| match keys {
@@ -384,6 +411,7 @@ impl ProviderPolicy {
             audience_claim: "aud".to_owned(),
             algorithms: AlgorithmSet::asymmetric(),
             require_at_jwt: false,
+            trust_domain: None,
             dangerous_accept_bound_tokens: false,
             is_tenant: false,
             keys: vec![ProviderKeys::Inline(keys)],
@@ -402,6 +430,7 @@ struct Allowed {
 impl Allowed {
     fn check(name: &str, provider: &Provider) -> Result<Self, BuildError> {
         let inline = provider.algorithm_set();
+        let is_spiffe = provider.spiffe_trust_domain.is_some();
         let (hmac, fetched): (Vec<_>, Vec<_>) =
             inline.iter().partition(|algorithm| algorithm.is_symmetric());
         let is_inline = |source: &keys::Source| matches!(source.form, Form::Inline(_));
@@ -410,6 +439,10 @@ impl Allowed {
             Err(error.of_kind(BuildErrorKind::Conflict))
         };
         match hmac.first() {
+            Some(hmac) if is_spiffe => fault(&format_args!(
+                "{hmac} is symmetric, and a trust domain signs with asymmetric keys only: name \
+                 asymmetric algorithms, or none for those of JWT-SVIDs"
+            )),
             Some(hmac) if !provider.keys.iter().any(is_inline) => {
                 fault(&format_args!("{hmac} needs an inline secret, not keys from elsewhere"))
             }
@@ -442,8 +475,7 @@ fn resolve(
     provider: &Provider,
 ) -> Result<(Source, Option<Vec<String>>), String> {
     let allow_http = provider.dangerous_allow_http;
-    // `check` has seen that there is one.
-    let issuer = provider.issuers.first().map(String::as_str).unwrap_or_default();
+    let issuer = provider.issuers.first().map(String::as_str);
     Ok(match form {
         Form::Url(url) => {
             let url = KeyUrl::parse(url, allow_http).map_err(|error| error.to_string())?;
@@ -451,6 +483,11 @@ fn resolve(
             (Source::Url(url), Some(identity))
         }
         Form::Discover(at) => {
+            // A provider of a SPIFFE trust domain may have none.
+            let issuer = issuer.ok_or(
+                "discovery needs an `issuer`, which the document must name: set it, or give the URL of \
+                 the trust domain's bundle",
+            )?;
             let issuer = match at {
                 None => Issuer::parse(issuer, allow_http).map_err(|error| {
                     format!(

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::{
     error::{Error, ErrorKind},
     object::Object,
+    spiffe,
 };
 
 /// Checks `exp`, which is mandatory, `nbf`, which is not, and `iat`, which is where there is a
@@ -105,6 +106,11 @@ pub(crate) struct TimeLimits {
 /// The token's `iss`. It may only choose among configured providers.
 pub(crate) fn issuer(claims: &Object) -> Result<&str, Error> {
     string(claims, "iss")?.ok_or_else(|| ErrorKind::ClaimInvalid { claim: "iss" }.into())
+}
+
+/// The SPIFFE trust domain of the token's `sub`, if that is a well-formed SPIFFE ID.
+pub(crate) fn trust_domain(claims: &Object) -> Option<&str> {
+    spiffe::trust_domain(claims.get("sub")?.as_str()?)
 }
 
 /// The claims that have one type by the standard have it, when they are there.

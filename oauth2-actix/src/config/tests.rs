@@ -64,6 +64,11 @@ fn settings_of_a_provider() -> Vec<(&'static str, Value, Provider)> {
         ("initial_keys", json!({"keys": []}), provider().initial_keys(json!({"keys": []}))),
         ("algorithms", json!(["RS256"]), provider().algorithms([Algorithm::RS256])),
         ("require_at_jwt", json!(true), provider().require_at_jwt(true)),
+        (
+            "spiffe_trust_domain",
+            json!("example.org"),
+            provider().spiffe_trust_domain("example.org"),
+        ),
         ("key_refresh_minutes", json!(0.5), provider().key_refresh(seconds(30))),
         ("stale_window_minutes", json!(90), provider().stale_window(seconds(90 * 60))),
         ("unknown_key_cooldown_seconds", json!(20), provider().unknown_key_cooldown(seconds(20))),

@@ -9,6 +9,7 @@
 //! | `signatures` | header and signature |
 //! | `claims` | claims, and what they permit |
 //! | `keys` | keys, their fetching and their caches |
+//! | `spiffe` | JWT-SVIDs |
 //! | `exhaustion` | size |
 //! | `paths` | public paths, methods, headers, dependencies |
 //! | `websocket` | upgrades |
@@ -47,6 +48,7 @@ mod paths;
 mod peers;
 mod properties;
 mod signatures;
+mod spiffe;
 mod target;
 mod truth_tables;
 mod websocket;

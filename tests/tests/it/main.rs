@@ -30,6 +30,7 @@ mod sender_constrained;
 mod several_sources;
 mod snapshots;
 mod sources;
+mod spiffe;
 mod stricter;
 mod suites;
 mod telemetry;

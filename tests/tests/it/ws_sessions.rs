@@ -292,6 +292,41 @@ async fn without_a_subject_there_is_no_renewal() {
     assert_eq!(socket.hear().await, "subject_mismatch");
 }
 
+/// A JWT-SVID has no issuer: provider and subject are compared, and so is that there is none.
+#[tokio::test]
+async fn a_session_of_a_trust_domain_is_renewed_by_its_own_subject_only() {
+    let provider = || {
+        let keys = key(Algorithm::ES256).jwk_set();
+        Provider::new().audience("api").keys(keys)
+    };
+    let setup = Setup::new(
+        OAuth2::builder()
+            .provider("spire", provider().spiffe_trust_domain("example.org").issuer(ISSUER))
+            .provider("other", provider().spiffe_trust_domain("other.example")),
+    );
+    let svid = |lives: Duration, subject: &str| {
+        setup.token(lives).without("iss").header("typ", "JOSE").claim("sub", subject)
+    };
+    let own = "spiffe://example.org/svc";
+    let mut socket = setup.open("/", &sign(&svid(MINUTE, own).claim("jti", "first"))).await;
+    let long = 60 * MINUTE;
+    for (token, reason) in [
+        (svid(long, "spiffe://example.org/other"), "subject_mismatch"),
+        (svid(long, "spiffe://other.example/svc"), "subject_mismatch"),
+        (svid(long, own).claim("iss", ISSUER), "subject_mismatch"),
+        (svid(long, "user-1"), "claim_invalid"),
+        (svid(long, own).claim("iss", serde_json::Value::Null), "claim_invalid"),
+    ] {
+        socket.say(&format!("renew {}", sign(&token))).await;
+        assert_eq!(socket.hear().await, reason);
+    }
+    socket.say(&format!("renew {}", sign(&svid(2 * MINUTE, own)))).await;
+    assert_eq!(socket.hear().await, format!("renewed {own}"));
+    setup.clock.advance(2 * MINUTE);
+    assert_eq!(socket.hear().await, "1008 token expired");
+    setup.all_gone().await;
+}
+
 #[tokio::test]
 async fn a_demand_is_asked_of_every_token() {
     let setup = Setup::inline();

@@ -1,0 +1,195 @@
+//! What is sent to an API that takes JWT-SVIDs: subjects that only look like those of its trust domain, keys
+//! that are not for tokens, and tokens of one provider under the rules of another.
+
+use oauth2_actix::{Algorithm, OAuth2, Provider, testing::Token};
+use oauth2_actix_tests::keys::key;
+use serde_json::{Value, json};
+
+use crate::target::{AUDIENCE, ISSUER, Target, Told, es256, good};
+
+const JWT_SVID: Algorithm = Algorithm::RS256;
+const X509_SVID: Algorithm = Algorithm::ES384;
+
+fn bundle() -> Value {
+    let entry = |algorithm, usage: &str| {
+        let mut jwk = key(algorithm).bare_jwk();
+        jwk["kid"] = json!(key(algorithm).kid());
+        jwk["use"] = json!(usage);
+        jwk
+    };
+    json!({"keys": [entry(JWT_SVID, "jwt-svid"), entry(X509_SVID, "x509-svid")]})
+}
+
+/// The trust domain `example.org`, beside a plain provider with [`ISSUER`] and [`es256`].
+fn target() -> Target {
+    let spire = Provider::new().spiffe_trust_domain("example.org").audience(AUDIENCE);
+    let plain = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(es256().jwk_set());
+    let oauth2 = OAuth2::builder()
+        .provider("plain", plain)
+        .provider("spire", spire.keys(bundle()))
+        .build()
+        .unwrap();
+    let target = Target::with_good(oauth2, svid().expires_in(86_400).sign(key(JWT_SVID)));
+    target.accepts("a plain token", &good().sign(es256()));
+    target
+}
+
+fn svid() -> Token {
+    good().without("iss").claim("sub", "spiffe://example.org/canary").header("typ", "JOSE")
+}
+
+#[test]
+fn subjects_that_only_look_like_the_trust_domains() {
+    let target = target();
+    for subject in [
+        "spiffe://other.example/canary",
+        "spiffe://example.org.evil/canary",
+        "spiffe://example.org.evil.example/canary",
+        "spiffe://evil.example.org/canary",
+        "spiffe://evilexample.org/canary",
+        "spiffe://example.or/canary",
+        "spiffe://example.org./canary",
+        "spiffe://.example.org/canary",
+        "spiffe://EXAMPLE.ORG/canary",
+        "spiffe://Example.org/canary",
+        "SPIFFE://example.org/canary",
+        "spiffe://user@example.org/canary",
+        "spiffe://example.org@evil.example/canary",
+        "spiffe://evil.example@example.org/canary",
+        "spiffe://example.org:443/canary",
+        "spiffe://example.org:@evil.example/canary",
+        "spiffe://example%2eorg/canary",
+        "spiffe://ex%61mple.org/canary",
+        "spiffe://example.org%2f.evil.example/canary",
+        "spiffe://example.org/%63anary",
+        "spiffe://example.org/%2e%2e/canary",
+        "spiffe://example.org/../canary",
+        "spiffe://example.org/./canary",
+        "spiffe://example.org//canary",
+        "spiffe://example.org/canary/",
+        "spiffe://example.org/",
+        "spiffe://example.org",
+        "spiffe:///canary",
+        "spiffe://evil.example/spiffe://example.org/canary",
+        "spiffe://evil.example?spiffe://example.org/canary",
+        "spiffe://example.org?x/canary",
+        "spiffe://example.org/canary?x",
+        "spiffe://example.org/canary#x",
+        "spiffe://example.org#/canary",
+        "spiffe://example.org\\canary",
+        "spiffe://evil.example\\@example.org/canary",
+        "spiffe://example.org\0/canary",
+        "spiffe://example.org /canary",
+        " spiffe://example.org/canary",
+        "spiffe://example.org/canary\n",
+        "spiffe://\u{435}xample.org/canary",
+        "https://example.org/canary",
+        "example.org/canary",
+        "canary",
+        "",
+    ] {
+        let token = svid().claim("sub", subject);
+        target.refuses(subject, &token.sign(key(JWT_SVID)), Told::Shape);
+    }
+    let long = format!("spiffe://example.org/{}", "canary".repeat(400));
+    target.refuses("too long", &svid().claim("sub", long).sign(key(JWT_SVID)), Told::Shape);
+    target.refuses("no sub", &svid().without("sub").sign(key(JWT_SVID)), Told::Shape);
+    for subject in [
+        Value::Null,
+        json!(1),
+        json!(["spiffe://example.org/canary"]),
+        json!({"spiffe://example.org/canary": true}),
+    ] {
+        let token = svid().claim("sub", subject);
+        target.refuses("no text", &token.sign(key(JWT_SVID)), Told::Shape);
+    }
+}
+
+/// An `iss` that is null or of another type is not absent, and one that is there must be configured.
+#[test]
+fn an_issuer_that_is_there_is_never_skipped() {
+    let target = target();
+    for issuer in [Value::Null, json!(1), json!(true), json!([]), json!([ISSUER]), json!({})] {
+        let token = svid().claim("iss", issuer.clone());
+        target.refuses(&issuer.to_string(), &token.sign(key(JWT_SVID)), Told::Shape);
+    }
+    for issuer in ["", "https://evil.example", "spiffe://example.org", "example.org"] {
+        let token = svid().claim("iss", issuer);
+        target.refuses(issuer, &token.sign(key(JWT_SVID)), Told::Meant);
+    }
+    // The issuer of the plain provider leads to its keys and its rules alone.
+    let token = svid().claim("iss", ISSUER);
+    target.refuses("iss of another", &token.sign(key(JWT_SVID)), Told::Shape);
+    let token = token.header("typ", "JWT");
+    target.refuses("iss of another", &token.sign(key(JWT_SVID)), Told::Signature);
+}
+
+#[test]
+fn keys_of_a_bundle_that_are_not_for_tokens() {
+    let target = target();
+    for kid in [json!(key(X509_SVID).kid()), json!(key(JWT_SVID).kid()), Value::Null] {
+        let token = svid().header("kid", kid);
+        target.refuses("x509-svid", &token.sign(key(X509_SVID)), Told::Signature);
+        // The keys of the plain provider are none of the trust domain's.
+        target.refuses("another provider's key", &token.sign(es256()), Told::Signature);
+        target.refuses("HMAC", &token.sign(key(Algorithm::HS256)), Told::Signature);
+    }
+    for hash in [Algorithm::EdDSA, Algorithm::ES256K] {
+        target.refuses(hash.name(), &svid().sign(key(hash)), Told::Signature);
+    }
+}
+
+#[test]
+fn tokens_of_one_provider_under_the_rules_of_another() {
+    let target = target();
+    // JOSE is for JWT-SVIDs, and so is the lack of an issuer.
+    for typ in ["JOSE", "jose", "application/jose"] {
+        target.refuses(typ, &good().header("typ", typ).sign(es256()), Told::Shape);
+    }
+    target.refuses("no iss", &good().without("iss").sign(es256()), Told::Shape);
+    let subject = good().claim("sub", "spiffe://example.org/canary");
+    target.refuses("a plain key", &subject.clone().without("iss").sign(es256()), Told::Signature);
+    target.accepts("a subject decides nothing beside an iss", &subject.sign(es256()));
+    for typ in ["JOSE+JSON", "id_token+jwt", "logout+jwt", ""] {
+        target.refuses(typ, &svid().header("typ", typ).sign(key(JWT_SVID)), Told::Shape);
+    }
+    target.refuses("no aud", &svid().without("aud").sign(key(JWT_SVID)), Told::Meant);
+    target.refuses("other aud", &svid().claim("aud", "x").sign(key(JWT_SVID)), Told::Meant);
+    target.refuses("no exp", &svid().without("exp").sign(key(JWT_SVID)), Told::Shape);
+    target.refuses("expired", &svid().expires_in(-1).sign(key(JWT_SVID)), Told::Expired);
+    // Without any trust domain, a token without `iss` is what it always was.
+    let plain = Target::start();
+    let token = good().without("iss").claim("sub", "spiffe://example.org/canary");
+    plain.refuses("no iss", &token.sign(es256()), Told::Shape);
+    plain.refuses("JOSE", &good().header("typ", "JOSE").sign(es256()), Told::Shape);
+}
+
+/// One issuer at a plain provider and at a trust domain, for different audiences: each keeps its own keys, types
+/// and subjects.
+#[test]
+fn a_plain_provider_and_a_trust_domain_with_one_issuer() {
+    let plain = Provider::new().issuer(ISSUER).audience("other").keys(es256().jwk_set());
+    let spire = Provider::new().issuer(ISSUER).spiffe_trust_domain("example.org");
+    let oauth2 = OAuth2::builder()
+        .provider("plain", plain)
+        .provider("spire", spire.audience(AUDIENCE).keys(bundle()))
+        .build()
+        .unwrap();
+    let with_issuer = || svid().claim("iss", ISSUER);
+    let good = with_issuer().expires_in(86_400).sign(key(JWT_SVID));
+    let target = Target::with_good(oauth2, good);
+    target.accepts("without iss", &svid().sign(key(JWT_SVID)));
+    let both = json!(["other", AUDIENCE]);
+    target.accepts("for both", &with_issuer().claim("aud", both.clone()).sign(key(JWT_SVID)));
+    let for_other = with_issuer().claim("aud", "other");
+    target.refuses("JOSE elsewhere", &for_other.sign(es256()), Told::Shape);
+    target.refuses("a bundle's key elsewhere", &for_other.sign(key(JWT_SVID)), Told::Shape);
+    let plain_typ = for_other.header("typ", "JWT");
+    target.accepts("the plain provider's", &plain_typ.sign(es256()));
+    target.refuses("another's key", &plain_typ.sign(key(JWT_SVID)), Told::Signature);
+    // Without `iss`, the trust domain alone is asked.
+    target.refuses("not its audience", &svid().claim("aud", "other").sign(es256()), Told::Meant);
+    target.refuses("not its key", &svid().claim("aud", both).sign(es256()), Told::Signature);
+    let foreign = with_issuer().claim("sub", "canary-user");
+    target.refuses("not its subject", &foreign.sign(key(JWT_SVID)), Told::Shape);
+}
