@@ -6,6 +6,8 @@ use oauth2_actix::{
 };
 use oauth2_actix_tests::{api::Api, client, keys::key, log, policy};
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use actix_web::{App, HttpResponse, HttpServer, get, web};
 use serde::Deserialize;
 use serde_json::json;
@@ -46,6 +48,7 @@ fn assert_has(line: &str, parts: &[&str]) {
 #[tokio::test]
 async fn rejection_names_request_provider_and_what_was_expected() {
     let api = Api::start(builder("logged").build().unwrap());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     for (path, token, parts) in [
         (
             "/log/audience",
@@ -82,6 +85,26 @@ async fn rejection_names_request_provider_and_what_was_expected() {
             signed(&token().expires_in(-5)),
             &["provider=\"logged\"", "expired", "the leeway is 0 s; see leeway_seconds"],
         ),
+        (
+            "/log/early",
+            signed(&token().claim("nbf", now + 5)),
+            &[
+                "provider=\"logged\"",
+                "not valid for another",
+                "the leeway is 0 s; see leeway_seconds",
+            ],
+        ),
+        ("/log/long-early", signed(&token().claim("nbf", now + 500)), &["not valid for another"]),
+        (
+            "/log/typ",
+            signed(&token().header("typ", "logout+jwt")),
+            &["`typ` is not one that is accepted", "expected=\"JWT, at+jwt or none\""],
+        ),
+        (
+            "/log/jose",
+            signed(&token().header("typ", "JOSE")),
+            &["provider=\"logged\"", "expected=\"JWT, at+jwt or none\""],
+        ),
         ("/log/long-expired", signed(&token().expires_in(-500)), &["the token expired 50"]),
         ("/log/algorithm", token().sign(key(Algorithm::HS256)), &["expected=\"ES256"]),
         ("/log/opaque", "opaque".to_owned(), &["it is opaque, not a JWT"]),
@@ -102,6 +125,8 @@ async fn rejection_names_request_provider_and_what_was_expected() {
     assert!(!line("/log/audience").contains("billing"));
     assert!(!line("/log/issuer").contains("other.example"));
     assert!(!line("/log/long-expired").contains("leeway"));
+    assert!(!line("/log/long-early").contains("leeway"));
+    assert!(!line("/log/typ").contains("logout"));
 }
 
 #[tokio::test]
