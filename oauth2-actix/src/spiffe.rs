@@ -1,6 +1,10 @@
 //! SPIFFE IDs and the trust domains that they belong to (SPIFFE-ID §2).
+//!
+//! All of it is inline, so that the module is no unit of its own for the compiler: another one changes what is
+//! inlined on the path of every request (`tests/cost/run`).
 
 /// Why a text is not the name of a trust domain (SPIFFE-ID §2.1). None: it is one.
+#[inline]
 pub(crate) fn problem_of_trust_domain(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         Some("must not be empty")
@@ -21,6 +25,7 @@ pub(crate) fn problem_of_trust_domain(name: &str) -> Option<&'static str> {
 /// The trust domain of a workload's SPIFFE ID, if the text is well formed (SPIFFE-ID §2). Nothing is
 /// normalised: a port, user information, a query, an escape or an upper-case trust domain makes it
 /// malformed, and so does a missing path.
+#[inline]
 pub(crate) fn trust_domain(id: &str) -> Option<&str> {
     if id.len() > MAX_ID {
         return None;
@@ -32,10 +37,12 @@ pub(crate) fn trust_domain(id: &str) -> Option<&str> {
         .then_some(trust_domain)
 }
 
+#[inline]
 fn is_of_trust_domain(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'_')
 }
 
+#[inline]
 fn is_of_segment(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
 }
