@@ -1,8 +1,8 @@
 //! What is sent to an API that takes JWT-SVIDs: subjects that only look like those of its trust domain, keys
 //! that are not for tokens, and tokens of one provider under the rules of another.
 
-use oauth2_actix::{Algorithm, OAuth2, Provider, testing::Token};
-use oauth2_actix_tests::keys::key;
+use oauth2_actix::{Algorithm, Provider, testing::Token};
+use oauth2_actix_tests::{keys::key, policy};
 use serde_json::{Value, json};
 
 use crate::target::{AUDIENCE, ISSUER, Target, Told, es256, good};
@@ -24,7 +24,7 @@ fn bundle() -> Value {
 fn target() -> Target {
     let spire = Provider::new().spiffe_trust_domain("example.org").audience(AUDIENCE);
     let plain = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(es256().jwk_set());
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("plain", plain)
         .provider("spire", spire.keys(bundle()))
         .build()
@@ -170,7 +170,7 @@ fn tokens_of_one_provider_under_the_rules_of_another() {
 fn a_plain_provider_and_a_trust_domain_with_one_issuer() {
     let plain = Provider::new().issuer(ISSUER).audience("other").keys(es256().jwk_set());
     let spire = Provider::new().issuer(ISSUER).spiffe_trust_domain("example.org");
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("plain", plain)
         .provider("spire", spire.audience(AUDIENCE).keys(bundle()))
         .build()

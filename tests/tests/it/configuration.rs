@@ -560,7 +560,7 @@ fn a_pattern_as_issuer_or_audience_is_an_error_that_names_the_way_out() {
             for list in [json!(value), json!(["a", value])] {
                 settings[field] = list;
                 let own: Provider = serde_json::from_value(settings.clone()).unwrap();
-                let built = OAuth2::builder().provider("p", own).build();
+                let built = policy::builder().provider("p", own).build();
                 let read = parse(&json!({"providers": {"p": settings}}));
                 let provider = Provider::new().keys(keys());
                 let in_code = if field == "issuer" {
@@ -568,7 +568,7 @@ fn a_pattern_as_issuer_or_audience_is_an_error_that_names_the_way_out() {
                 } else {
                     provider.issuer("https://idp.test").audiences(["a", value])
                 };
-                let in_code = OAuth2::builder().provider("p", in_code).build();
+                let in_code = policy::builder().provider("p", in_code).build();
                 for error in [
                     built.unwrap_err().to_string(),
                     read.unwrap_err(),
@@ -583,7 +583,7 @@ fn a_pattern_as_issuer_or_audience_is_an_error_that_names_the_way_out() {
     }
     // The values of other claims are compared as they are too.
     let client = Provider::new().issuer("i").audience("client-*").audience_claim("client_id");
-    assert!(OAuth2::builder().provider("p", client.keys(keys())).build().is_err());
+    assert!(policy::builder().provider("p", client.keys(keys())).build().is_err());
 }
 
 /// inputs/02: an old secret and new keys, as two providers of one issuer.

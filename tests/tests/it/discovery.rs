@@ -390,7 +390,7 @@ async fn an_http_jwks_uri_is_asked_only_where_http_is_allowed() {
     let refusal = issuer.refusal(Answer::json(&document)).await;
     assert!(refusal.contains("an http `jwks_uri`"), "{refusal}");
     assert_eq!(issuer.server.requests_at(JWKS), 0);
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("p", issuer.provider().dangerous_allow_http(true))
         .http_client(|client| client.resolve("keycloak", ([127, 0, 0, 1], 0).into()))
         .build()

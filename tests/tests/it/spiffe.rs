@@ -7,7 +7,7 @@ use oauth2_actix::{
     TenantLookup, Tenants,
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
-use oauth2_actix_tests::{keys::key, log, wait::until};
+use oauth2_actix_tests::{keys::key, log, policy, wait::until};
 use serde_json::{Value, json};
 
 const DOMAIN: &str = "example.org";
@@ -44,8 +44,8 @@ fn provider() -> Provider {
     Provider::new().spiffe_trust_domain(DOMAIN).audience("api").keys(bundle(es256()))
 }
 
-fn policy(provider: Provider) -> OAuth2 {
-    OAuth2::builder().provider("spire", provider).build().unwrap()
+fn built(provider: Provider) -> OAuth2 {
+    policy::builder().provider("spire", provider).build().unwrap()
 }
 
 async fn kind(oauth2: &OAuth2, token: &Token, key: &SigningKey) -> Option<ErrorKind> {
@@ -74,7 +74,7 @@ async fn the_keys_of_a_published_bundle_are_read() {
     });
     let provider = Provider::new().spiffe_trust_domain(DOMAIN).audience("api");
     let oauth2 =
-        OAuth2::builder().provider("bundle-15", provider.keys(published.clone())).build().unwrap();
+        policy::builder().provider("bundle-15", provider.keys(published.clone())).build().unwrap();
     let kids: Vec<_> = oauth2.status()[0].keys.iter().map(|key| key.kid.clone()).collect();
     assert_eq!(kids, [Some("k1".to_owned())]);
     // Every bundle has keys for X.509, so that they are no warning.
@@ -84,7 +84,7 @@ async fn the_keys_of_a_published_bundle_are_read() {
     assert_eq!(kind(&oauth2, &forged, es256()).await, Some(ErrorKind::SignatureInvalid));
     // By option only.
     let plain = Provider::new().issuer(ISSUER).audience("api").keys(published);
-    let error = OAuth2::builder().provider("p", plain).build().unwrap_err();
+    let error = policy::builder().provider("p", plain).build().unwrap_err();
     assert!(error.to_string().contains("SPIFFE is not enabled for this provider"), "{error}");
 }
 
@@ -101,9 +101,9 @@ async fn an_svid_is_accepted_in_every_configuration() {
     }))
     .unwrap();
     for oauth2 in [
-        policy(provider()),
-        policy(with(Keys::url(server.url()))),
-        policy(with(Keys::file(&file))),
+        built(provider()),
+        built(with(Keys::url(server.url()))),
+        built(with(Keys::file(&file))),
         settings.build().unwrap(),
     ] {
         for typ in
@@ -125,7 +125,7 @@ async fn an_svid_is_accepted_in_every_configuration() {
 
 #[tokio::test]
 async fn audience_and_expiry_stay_mandatory() {
-    let oauth2 = policy(provider());
+    let oauth2 = built(provider());
     let invalid = |claim| Some(ErrorKind::ClaimInvalid { claim });
     let mismatch = Some(ErrorKind::AudienceMismatch { difference: None });
     assert_eq!(kind(&oauth2, &svid().without("exp"), es256()).await, invalid("exp"));
@@ -143,13 +143,13 @@ async fn audience_and_expiry_stay_mandatory() {
 #[tokio::test]
 async fn an_issuer_is_optional_and_binding() {
     let with_issuer = svid().claim("iss", ISSUER);
-    let without = policy(provider());
+    let without = built(provider());
     let unknown = Some(ErrorKind::IssuerUnknown { difference: None });
     assert_eq!(kind(&without, &with_issuer, es256()).await, unknown);
     let error = without.verify(&with_issuer.sign(es256())).await.unwrap_err();
     assert_eq!(error.expected(), Some("no `iss`"));
     assert!(error.hint().is_some_and(|hint| hint.contains("set it as `issuer`")), "{error:?}");
-    let both = policy(provider().issuer(ISSUER));
+    let both = built(provider().issuer(ISSUER));
     assert_eq!(kind(&both, &with_issuer, es256()).await, None);
     assert_eq!(kind(&both, &svid(), es256()).await, None);
     for issuer in ["https://other.example", "", "spiffe://example.org", DOMAIN] {
@@ -178,7 +178,7 @@ async fn an_issuer_is_optional_and_binding() {
 
 #[tokio::test]
 async fn access_tokens_can_be_demanded_of_a_trust_domain_too() {
-    let strict = policy(provider().require_at_jwt(true));
+    let strict = built(provider().require_at_jwt(true));
     for typ in [json!("JOSE"), json!("JWT"), Value::Null] {
         let error = strict.verify(&svid().header("typ", typ).sign(es256())).await.unwrap_err();
         assert_eq!(error.kind(), &ErrorKind::TypeNotAllowed);
@@ -200,10 +200,10 @@ async fn algorithms_are_those_of_svids_unless_others_are_named() {
         let key = key(algorithm);
         let provider = || Provider::new().spiffe_trust_domain(DOMAIN).audience("api");
         let keys = json!({"keys": [bundle(key)["keys"][0], bundle(es256())["keys"][0]]});
-        let default = policy(provider().keys(keys.clone()));
+        let default = built(provider().keys(keys.clone()));
         let refused = (!is_default).then_some(ErrorKind::AlgorithmNotAllowed);
         assert_eq!(kind(&default, &svid(), key).await, refused, "{algorithm}");
-        let named = policy(provider().keys(keys).algorithms([algorithm]));
+        let named = built(provider().keys(keys).algorithms([algorithm]));
         assert_eq!(kind(&named, &svid(), key).await, None, "{algorithm}");
     }
 }
@@ -211,7 +211,7 @@ async fn algorithms_are_those_of_svids_unless_others_are_named() {
 #[test]
 fn settings_that_contradict_are_build_errors() {
     use BuildErrorKind::{Conflict, Empty, Invalid, Missing};
-    let of = |provider: Provider| OAuth2::builder().provider("p", provider);
+    let of = |provider: Provider| policy::builder().provider("p", provider);
     let named = |name: &str| of(provider().spiffe_trust_domain(name));
     let bare = || Provider::new().spiffe_trust_domain(DOMAIN).audience("api");
     let second = Provider::new().spiffe_trust_domain(DOMAIN).audience("b").keys(bundle(es256()));
@@ -268,7 +268,7 @@ fn settings_that_contradict_are_build_errors() {
 async fn each_trust_domain_has_its_own_keys() {
     let (one, two) = (es256(), key(Algorithm::RS256));
     let other = Provider::new().spiffe_trust_domain("other.example").audience("api");
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("one", provider())
         .provider("two", other.keys(bundle(two)))
         .build()
@@ -290,7 +290,7 @@ async fn an_svid_is_cached_and_forgotten_with_its_key() {
     let clock = ManualClock::new();
     let server = KeyServer::start(Answer::json(&bundle(es256()))).unwrap();
     let provider = Provider::new().spiffe_trust_domain(DOMAIN).audience("api").keys(server.url());
-    let oauth2 = OAuth2::builder()
+    let oauth2 = policy::builder()
         .provider("spire", provider)
         .key_refresh(HOUR)
         .clock(clock.clone())
@@ -323,7 +323,7 @@ async fn a_bundle_is_kept_on_disk_and_used_by_a_trust_domain_only() {
     let _ = fs::remove_dir_all(&directory);
     let server = KeyServer::start(Answer::json(&bundle(es256()))).unwrap();
     let start = |provider: Provider| {
-        OAuth2::builder()
+        policy::builder()
             .provider("spire", provider.audience("api").keys(server.url()))
             .key_refresh(HOUR)
             .key_snapshot(&directory)
@@ -366,7 +366,7 @@ async fn a_tenant_may_be_a_trust_domain_with_an_issuer() {
         }
     }
     let oauth2 =
-        OAuth2::builder().tenants(Tenants::new(One)).key_refresh_minutes(60).build().unwrap();
+        policy::builder().tenants(Tenants::new(One)).key_refresh_minutes(60).build().unwrap();
     let token = svid().claim("iss", ISSUER);
     for _ in 0..2 {
         assert_eq!(kind(&oauth2, &token, es256()).await, None);

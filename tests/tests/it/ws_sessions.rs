@@ -300,7 +300,7 @@ async fn a_session_of_a_trust_domain_is_renewed_by_its_own_subject_only() {
         Provider::new().audience("api").keys(keys)
     };
     let setup = Setup::new(
-        OAuth2::builder()
+        policy::builder()
             .provider("spire", provider().spiffe_trust_domain("example.org").issuer(ISSUER))
             .provider("other", provider().spiffe_trust_domain("other.example")),
     );
