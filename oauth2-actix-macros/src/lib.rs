@@ -40,19 +40,20 @@ use syn::parse::{Parse, Parser};
 ///
 /// It stands above `#[get]`, …, `#[query]`, `#[route]` or `#[routes]`, also inside a `#[scope]` module,
 /// and takes no arguments. Attributes of other crates may stand above or below it. Register the handler
-/// with `.service(health)`, before private routes whose pattern matches its path too; for handlers in
-/// `.route(…)` use `public_paths`. `#[get]` does not answer HEAD: for both, use
+/// with `.service(health)`; for handlers in `.route(…)`, scopes and `Files` use `PublicAccess`, or
+/// `public_paths`. `#[get]` does not answer HEAD: for both, use
 /// `#[route("/health", method = "GET", method = "HEAD")]`.
 ///
-/// A request with a valid token has its claims; an invalid token counts as a missing one. A request
-/// without a valid token never waits for keys. `public_routes()` lists all public routes of a program.
+/// actix's router decides: a request without a valid token is served if the router takes it to this
+/// handler, and otherwise rejected before any handler or extractor runs. So a private route that is
+/// registered first and matches too keeps the request for itself.
 ///
-/// A public route is refused, and the log says why, where the router cannot be seen to take the
-/// request there at once: behind a middleware on a scope that waits before it calls on (`from_fn`,
-/// sessions) or rewrites paths (`NormalizePath`). Wrap those around the App, after `OAuth2`.
+/// A request with a valid token has its claims; an invalid token counts as a missing one.
+/// `public_routes()` lists all public routes of a program.
 ///
-/// In a request without a valid token, `HttpRequest::match_pattern` shows the mark by which it was
-/// let in: `/api/{version}/~public~…/health`.
+/// A public route is rejected, and the log says why, where a middleware inside `OAuth2` waits before it
+/// calls the next service (`from_fn`, sessions) or responds itself: wrap those around the App, after
+/// `OAuth2`.
 #[proc_macro_attribute]
 pub fn public(args: TokenStream, function: TokenStream) -> TokenStream {
     let expanded = item::parse(function.clone())

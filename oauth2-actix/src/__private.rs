@@ -6,13 +6,10 @@ use std::{
     marker::PhantomData,
 };
 
-pub use actix_web::{
-    HttpRequest,
-    dev::{AppService, HttpServiceFactory},
-};
+pub use actix_web::HttpRequest;
 pub use linkme;
 
-pub use crate::public::{PublicRoute, ROUTES, register, warn_unless_wrapped};
+pub use crate::public::{PublicResource, PublicRoute, ROUTES};
 
 use actix_web::{FromRequest, dev::Payload};
 

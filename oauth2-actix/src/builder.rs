@@ -22,7 +22,7 @@ use crate::{
     limits::{COOLDOWN, FETCH_TIMEOUT, KEY_REFRESH, LEEWAY, STALE_WINDOW, TOKEN_AGE},
     policy::{Policy, RefusalHook, in_order},
     provider_policy::{Defaults, ProviderPolicy},
-    public::PublicPaths,
+    public::{HiddenRoutes, PublicPaths},
     refusal::DEFAULT_REALM,
     startup, telemetry,
     token_places::{CookieToken, TokenPlaces, TokenRequests},
@@ -68,6 +68,7 @@ pub struct OAuth2Builder {
     pub(crate) max_token_age: Option<Duration>,
     pub(crate) realm: Option<String>,
     pub(crate) missing_token: MissingToken,
+    pub(crate) route_before_rejection: bool,
     pub(crate) max_token_length: Option<usize>,
     pub(crate) token_cache: Option<TokenCache>,
     pub(crate) crypto_library: Option<CryptoLibrary>,
@@ -163,6 +164,19 @@ impl OAuth2Builder {
     /// Sets the status for a request without any `Authorization` header. Default 400.
     pub fn missing_token(mut self, status: MissingToken) -> Self {
         self.missing_token = status;
+        self
+    }
+
+    /// Routes each request without a valid token before it is rejected. `false` unless set.
+    ///
+    /// Otherwise only requests whose method and path look like those of a `#[public]` route are. Set it
+    /// where a middleware inside `OAuth2` rewrites methods or paths in another way than `NormalizePath`
+    /// does (method override, path prefixes), so that a request may be for a public route that it does
+    /// not look like. Each rejection then costs routing, and leaves as an error, without the hook of
+    /// [`on_refusal`](Self::on_refusal).
+    #[must_use]
+    pub fn route_before_rejection(mut self, all: bool) -> Self {
+        self.route_before_rejection = all;
         self
     }
 
@@ -319,7 +333,9 @@ impl OAuth2Builder {
     /// the reason and the answer as it would leave, and returns the one that leaves.
     ///
     /// WebSocket upgrades are refused by a close frame and do not come here, nor do errors that
-    /// middleware inside `OAuth2` returns as `Err`, since their request is gone. `ErrorHandlers`
+    /// middleware inside `OAuth2` returns as `Err`, since their request is gone. A request that might be
+    /// for a [`public`](macro@crate::public) route is routed before it is refused; then the hook gets a
+    /// copy of it, with method, URI, headers and peer address but without extensions and app data. `ErrorHandlers`
     /// inside `OAuth2` does not see the final answer: use this hook, or wrap it outside. The reason
     /// is in the response's extensions whatever the hook returns. It runs on an actix worker: it
     /// must not block.
@@ -425,7 +441,8 @@ impl OAuth2Builder {
             clock: self.clock,
             keys,
             preflight_explained: AtomicBool::new(false),
-            stray_explained: AtomicBool::new(false),
+            hidden_routes: HiddenRoutes::default(),
+            routes_all: self.route_before_rejection,
         })))
     }
 
@@ -600,6 +617,7 @@ impl fmt::Debug for OAuth2Builder {
             .field("max_token_age", &self.max_token_age)
             .field("realm", &self.realm)
             .field("missing_token", &self.missing_token)
+            .field("route_before_rejection", &self.route_before_rejection)
             .field("max_token_length", &self.max_token_length)
             .field("token_cache", &self.token_cache)
             .field("crypto_library", &self.crypto_library)

@@ -65,6 +65,7 @@ impl Settings for OAuth2Builder {
         leeway_seconds: leeway = seconds();
         realm: realm = text();
         missing_token: missing_token = choice(MISSING_TOKEN);
+        route_before_rejection: route_before_rejection = flag();
         max_token_length: max_token_length = number();
         max_token_age_seconds: max_token_age = seconds();
         token_cache: token_cache = token_cache();

@@ -207,7 +207,7 @@ pub use crate::{
     keys::Keys,
     oauth2::{FetchErrors, OAuth2},
     provider::Provider,
-    public::{PublicRoute, public_routes},
+    public::{PublicAccess, PublicRoute, public_routes},
     tenants::{Tenant, TenantLookup, Tenants},
     token_cache::{TokenCache, TokenCacheStatus},
     token_places::TokenRequests,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use actix_web::{
-    HttpMessage,
+    HttpMessage, HttpRequest,
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform},
     error::InternalError,
@@ -17,6 +17,7 @@ use actix_web::{
         CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
         WWW_AUTHENTICATE,
     },
+    test::TestRequest,
 };
 use futures_util::future::LocalBoxFuture;
 use pin_project_lite::pin_project;
@@ -30,7 +31,7 @@ use crate::{
     claims::{Anonymous, Claims},
     error::Error,
     policy::{Decision, Pending},
-    public::{KnownPatterns, Mark, Openness, PathWatch, is_admitted},
+    public::{Admission, KnownRoutes, Openness, PathWatch, has_access_by_value, must_be_routed},
     refusal::Facts,
     telemetry::Passed,
 };
@@ -50,7 +51,8 @@ where
         ready(Ok(OAuth2Middleware(Rc::new(Shared {
             service,
             oauth2: self.clone(),
-            known_patterns: KnownPatterns::default(),
+            known_routes: Rc::default(),
+            routes_all: self.0.routes_all || has_access_by_value(),
         }))))
     }
 }
@@ -64,7 +66,9 @@ pub struct OAuth2Middleware<S>(Rc<Shared<S>>);
 struct Shared<S> {
     service: S,
     oauth2: OAuth2,
-    known_patterns: KnownPatterns,
+    known_routes: Rc<KnownRoutes>,
+    /// Whether each request without a valid token is routed before it is rejected.
+    routes_all: bool,
 }
 
 impl<S, B> Service<ServiceRequest> for OAuth2Middleware<S>
@@ -89,47 +93,24 @@ where
         };
         let state = match decision {
             Decision::Accepted(claims) => State::inner(&shared, request, Ok(claims)),
-            // Only what is refused or would have to wait asks whether it is public.
-            Decision::Refused(error) => match Public::of(&shared, &request) {
-                Some(public) => State::public(&shared, request, public, error),
-                None => {
-                    policy.explain_scope(&request, &error);
-                    State::refused(&shared, request, &error)
-                }
-            },
-            Decision::Waiting(pending) => match Public::of(&shared, &request) {
-                Some(public) => {
+            // Only what is rejected or would have to wait asks whether it is public.
+            Decision::Refused(error) => State::without_claims(&shared, request, error),
+            Decision::Waiting(pending) => {
+                let path = request.match_info().as_str();
+                if policy.public.openness(path) != Openness::Private
+                    || shared.known_routes.has_route_of(&request)
+                {
                     let why = policy.not_now(&pending);
-                    State::public(&shared, request, public, why)
+                    State::without_claims(&shared, request, why)
+                } else {
+                    State::Waiting {
+                        decision: Box::pin(resolve(shared.oauth2.clone(), pending)),
+                        request: Some(request),
+                    }
                 }
-                None => State::Waiting {
-                    decision: Box::pin(resolve(shared.oauth2.clone(), pending)),
-                    request: Some(request),
-                },
-            },
+            }
         };
         OAuth2Future { shared, place, state }
-    }
-}
-
-/// Why a request needs no token.
-enum Public {
-    /// Its path is public.
-    Path,
-    /// Its path is public as it is, and must not be changed further in.
-    PathAsItIs,
-    /// It is for a `#[public]` route, and may go there and nowhere else.
-    Route(Mark),
-}
-
-impl Public {
-    fn of<S>(shared: &Shared<S>, request: &ServiceRequest) -> Option<Self> {
-        match shared.oauth2.0.public.openness(request.match_info().as_str()) {
-            Openness::Public => Some(Self::Path),
-            _ if is_admitted(request) => Some(Self::Path),
-            Openness::PublicAsItIs => Some(Self::PathAsItIs),
-            Openness::Private => Mark::find(request, &shared.known_patterns).map(Self::Route),
-        }
     }
 }
 
@@ -167,12 +148,10 @@ pin_project! {
             facts: Facts,
             passed: Passed,
         },
-        // Boxed, as it is large: what passes is not to carry its room along.
+        // Boxed, so that accepted requests do not carry its size along. The response is made when this is
+        // polled: a policy further out may drop it before, and rejects the request itself.
         Refused {
-            response: Option<Box<ServiceResponse>>,
-        },
-        Strayed {
-            error: Option<actix_web::Error>,
+            rejection: Option<Box<(HttpRequest, Error)>>,
         },
     }
 }
@@ -202,47 +181,65 @@ impl<F> State<F> {
         Self::Inner { answer: shared.service.call(request), facts, passed }
     }
 
-    /// Hands on a request that needs no token.
-    fn public<S>(
+    /// Hands on a request that needs no token, and rejects any other.
+    fn without_claims<S>(shared: &Shared<S>, request: ServiceRequest, why: Error) -> Self
+    where
+        S: Service<ServiceRequest, Future = F>,
+    {
+        let policy = &shared.oauth2.0;
+        match policy.public.openness(request.match_info().as_str()) {
+            Openness::Public => Self::inner(shared, request, Err(why)),
+            Openness::PublicAsItIs => Self::routed(shared, request, why, true),
+            Openness::Private if shared.routes_all || must_be_routed(&request) => {
+                Self::routed(shared, request, why, false)
+            }
+            Openness::Private => {
+                if let Some(hint) = policy.scope_hint(&request, &why) {
+                    hint.log();
+                }
+                Self::refused(request.into_parts().0, why)
+            }
+        }
+    }
+
+    /// Lets the router decide. Nothing of the request is polled unless it was taken to a public resource,
+    /// or, with a path that is public as it is, was routed by just this path.
+    fn routed<S>(
         shared: &Shared<S>,
         mut request: ServiceRequest,
-        public: Public,
         why: Error,
+        has_public_path: bool,
     ) -> Self
     where
         S: Service<ServiceRequest, Future = F>,
     {
-        let (facts, state);
-        match public {
-            Public::Path => return Self::inner(shared, request, Err(why)),
-            Public::PathAsItIs => {
-                facts = Facts::of(request.head());
-                let watch = PathWatch::start(&mut request);
-                state = Self::inner(shared, request, Err(why.clone()));
-                if watch.is_some_and(|watch| watch.is_unchanged()) {
-                    return state;
-                }
-                shared.oauth2.0.public.explain_rewrite();
+        let policy = &shared.oauth2.0;
+        let suspect = policy.hidden_routes.suspect(&request);
+        let hint = policy.scope_hint(&request, &why);
+        let copy = copy_of(&request);
+        let admission = Admission::offer(&request, &shared.known_routes);
+        let watch = if has_public_path { PathWatch::start(&mut request) } else { None };
+        let state = Self::inner(shared, request, Err(why.clone()));
+        if admission.is_granted() || watch.is_some_and(|watch| watch.is_unchanged()) {
+            if let Some(hint) = hint {
+                hint.dismiss();
             }
-            Public::Route(mark) => {
-                facts = Facts::of(request.head());
-                let admission = mark.apply(&mut request);
-                state = Self::inner(shared, request, Err(why.clone()));
-                if admission.was_used() {
-                    return state;
-                }
-                shared.oauth2.0.explain_stray();
+            return state;
+        }
+        drop(state);
+        if has_public_path {
+            policy.public.explain_rewrite();
+        } else {
+            policy.hidden_routes.explain(suspect, std::any::type_name::<S>());
+            if let Some(hint) = hint {
+                hint.log();
             }
         }
-        // The request went elsewhere. Nothing of that has been polled, and nothing will be. The
-        // request is gone with it, so the answer leaves as an error.
-        drop(state);
-        Self::Strayed { error: Some(shared.oauth2.0.refuse_late(&facts, &why)) }
+        Self::refused(copy, why)
     }
 
-    fn refused<S>(shared: &Shared<S>, request: ServiceRequest, error: &Error) -> Self {
-        let response = shared.oauth2.0.refuse(request.request(), error);
-        Self::Refused { response: Some(Box::new(request.into_response(response))) }
+    fn refused(request: HttpRequest, why: Error) -> Self {
+        Self::Refused { rejection: Some(Box::new((request, why))) }
     }
 }
 
@@ -270,27 +267,34 @@ where
                         }
                     });
                 }
-                StateProjection::Refused { response } => {
-                    let mut response = *response.take().expect("polled after completion");
+                StateProjection::Refused { rejection } => {
+                    let (request, error) = *rejection.take().expect("polled after completion");
+                    let response = this.shared.oauth2.0.refuse(&request, &error);
+                    let mut response = ServiceResponse::new(request, response);
                     mark(&mut response, *this.place);
                     return Poll::Ready(Ok(response.map_into_right_body()));
-                }
-                StateProjection::Strayed { error } => {
-                    let error = error.take().expect("polled after completion");
-                    return Poll::Ready(Err(mark_error(error, *this.place)));
                 }
                 StateProjection::Waiting { decision, request } => {
                     let decision = poll_ready!(decision.as_mut().poll(context));
                     let request = request.take().expect("polled after completion");
                     match decision {
                         Ok(claims) => State::inner(this.shared, request, Ok(claims)),
-                        Err(error) => State::refused(this.shared, request, &error),
+                        Err(error) => State::without_claims(this.shared, request, error),
                     }
                 }
             };
             this.state.set(next);
         }
     }
+}
+
+/// What stands for a request that is routed and may be gone then: one with the same method, URI, version,
+/// headers and peer address, and nothing else. actix has no other way to make one.
+fn copy_of(request: &ServiceRequest) -> HttpRequest {
+    let mut copy = TestRequest::default().to_srv_request();
+    *copy.head_mut() = request.head().clone();
+    *copy.match_info_mut().get_mut() = request.match_info().get_ref().clone();
+    copy.into_parts().0
 }
 
 /// Adds the headers that a response needs for where the token was sent.

@@ -23,7 +23,7 @@ use crate::{
     key_thread::KeyThread,
     object::Object,
     provider_policy::{ProviderKeys, ProviderPolicy},
-    public::PublicPaths,
+    public::{HiddenRoutes, PublicPaths},
     remote_keys::{Cause, Refresh, RemoteKeys, Snapshot, Waited, unavailable},
     telemetry,
     tenants::Found,
@@ -56,7 +56,9 @@ pub(crate) struct Policy {
     /// None if there is nothing to fetch or look up.
     pub(crate) keys: Option<KeyThread>,
     pub(crate) preflight_explained: AtomicBool,
-    pub(crate) stray_explained: AtomicBool,
+    pub(crate) hidden_routes: HiddenRoutes,
+    /// Whether each request without a valid token is routed before it is rejected.
+    pub(crate) routes_all: bool,
 }
 
 pub(crate) type RefusalHook =

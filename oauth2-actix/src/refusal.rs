@@ -18,6 +18,7 @@ use crate::{
     challenge::Challenge,
     error::{Error, ErrorKind, whole_seconds},
     policy::Policy,
+    public::ScopeHint,
     telemetry,
 };
 
@@ -96,7 +97,7 @@ impl Policy {
     }
 
     /// The same where the request is gone: an error that renders as the answer. The hook, which
-    /// wants the request, is not asked.
+    /// wants the request, is not called.
     pub(crate) fn refuse_late(&self, facts: &Facts, error: &Error) -> actix_web::Error {
         InternalError::from_response(error.clone(), self.answer(facts, None, error)).into()
     }
@@ -113,7 +114,7 @@ impl Policy {
             _ => error.status(),
         };
         let mut response = plain(error, &self.realm, status);
-        // Nobody is there to ask where the request is gone, and it does no harm.
+        // It does no harm where the request is gone.
         if request.is_none_or(|request| request.headers().contains_key(header::ORIGIN)) {
             // actix-cors outside replaces this only where it exposes headers itself.
             response.headers_mut().insert(
@@ -128,29 +129,18 @@ impl Policy {
         response
     }
 
-    /// A public route that a request cannot be seen to reach.
-    pub(crate) fn explain_stray(&self) {
-        if !self.stray_explained.swap(true, Ordering::Relaxed) {
-            tracing::error!(
-                target: "oauth2_actix",
-                "a request without a token for a #[public] route was refused, since the router did \
-                 not take it there at once: a guarded scope fell through to a catch-all or default \
-                 service, or a middleware inside OAuth2 rewrites paths (NormalizePath) or awaits \
-                 before it calls on (from_fn, sessions) or answers itself (rate limits, demands). \
-                 If that middleware needs no claims, wrap it around the App after OAuth2, which puts \
-                 it outside. If it needs claims, wrap it around the scope of the private routes \
-                 only, or make it an extractor. Or list the path in public_paths (this is said once)"
-            );
-        }
-    }
-
-    /// Says why a path that `public_paths` seems to name needs a token.
+    /// Why a path that `public_paths` seems to name needs a token, if it does.
     #[inline(never)]
-    pub(crate) fn explain_scope(&self, request: &ServiceRequest, error: &Error) {
-        if matches!(error.kind(), ErrorKind::TokenAbsent) {
-            let path = request.match_info().as_str();
-            self.public.explain_scope(path, |path| request.resource_map().match_pattern(path));
+    pub(crate) fn scope_hint(
+        &self,
+        request: &ServiceRequest,
+        error: &Error,
+    ) -> Option<ScopeHint<'_>> {
+        if !matches!(error.kind(), ErrorKind::TokenAbsent) {
+            return None;
         }
+        let path = request.match_info().as_str();
+        self.public.scope_hint(path, |path| request.resource_map().match_pattern(path))
     }
 
     /// A preflight that needs a token can never succeed: browsers send none with it.

@@ -25,6 +25,7 @@ fn settings_of_the_policy() -> Vec<(&'static str, Value, OAuth2Builder)> {
             json!("unauthorized"),
             builder().missing_token(MissingToken::Unauthorized),
         ),
+        ("route_before_rejection", json!(true), builder().route_before_rejection(true)),
         ("max_token_length", json!(8192), builder().max_token_length(8192)),
         ("max_token_age_seconds", json!(60), builder().max_token_age(seconds(60))),
         (

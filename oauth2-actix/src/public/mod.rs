@@ -1,17 +1,22 @@
 //! What needs no token: paths of the configuration, and routes marked with `#[public]`.
 
-mod dispatch;
+mod admission;
+mod hidden;
+mod known;
 mod paths;
 mod pattern;
 mod rewrite;
+mod shapes;
 mod table;
 
 pub(crate) use self::{
-    dispatch::{KnownPatterns, Mark, is_admitted},
-    paths::{Openness, PublicPaths},
+    admission::{Admission, has_access_by_value, must_be_routed},
+    hidden::HiddenRoutes,
+    known::KnownRoutes,
+    paths::{Openness, PublicPaths, ScopeHint},
     rewrite::PathWatch,
 };
 pub use self::{
-    dispatch::{register, warn_unless_wrapped},
+    admission::{PublicAccess, PublicResource},
     table::{PublicRoute, ROUTES, public_routes},
 };

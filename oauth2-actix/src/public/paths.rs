@@ -14,7 +14,7 @@ use super::pattern::{Pattern, has_dot_segment};
 /// Exact paths and actix patterns that need no token.
 #[derive(Default)]
 pub(crate) struct PublicPaths {
-    /// Each with whether [`PublicPaths::explain_scope`] has logged it.
+    /// Each with whether [`ScopeHint::log`] has logged it.
     exact: HashMap<String, AtomicBool>,
     patterns: Vec<PublicPattern>,
     rewrite_explained: AtomicBool,
@@ -133,28 +133,24 @@ impl PublicPaths {
         }
     }
 
-    /// Logs once for each entry that a request without a token was rejected whose path only ends as the
-    /// entry says: the entry was probably written without the prefix of a scope.
+    /// What to log once for each entry if a request without a token is rejected whose path only ends as
+    /// the entry says: the entry was probably written without the prefix of a scope.
     ///
     /// `route` gives the pattern of the route that a path is for. An entry that opens a route without any
     /// prefix is right, and a path without a route is invented by a client: neither is logged.
-    pub(crate) fn explain_scope(&self, path: &str, route: impl Fn(&str) -> Option<String>) {
-        let Some(Ending { entry, explained, at }) = self.ending(path) else { return };
-        let Some(found) = route(path) else { return };
-        let is_right = route(&path[at..]).is_some();
-        if explained.swap(true, Ordering::Relaxed) || is_right {
-            return;
+    pub(crate) fn scope_hint(
+        &self,
+        path: &str,
+        route: impl Fn(&str) -> Option<String>,
+    ) -> Option<ScopeHint<'_>> {
+        let Ending { entry, explained, at } = self.ending(path)?;
+        let route_of_path = route(path)?;
+        if route(&path[at..]).is_some() {
+            explained.store(true, Ordering::Relaxed);
+            return None;
         }
-        let add = with_prefix(&found, path[..at].matches('/').count(), entry);
-        tracing::warn!(
-            target: "oauth2_actix",
-            entry,
-            route = found,
-            add,
-            "an anonymous request was rejected at a route whose path only ends like an entry of \
-             public_paths: an entry is a whole path from the root, with the prefix of every scope; \
-             if the route is public, add its pattern (logged once for each entry)"
-        );
+        let add = with_prefix(&route_of_path, path[..at].matches('/').count(), entry);
+        Some(ScopeHint { entry, explained, route: route_of_path, add })
     }
 
     /// The first entry, of those that were not logged, that matches the end of `path` from a slash on.
@@ -205,6 +201,38 @@ impl PublicPaths {
         }
         let pattern = self.patterns.iter().find(|pattern| pattern.resource.is_match(path))?;
         Some(Opening::Pattern(pattern))
+    }
+}
+
+/// What the log should say of a rejected request: see [`PublicPaths::scope_hint`].
+pub(crate) struct ScopeHint<'a> {
+    entry: &'a str,
+    explained: &'a AtomicBool,
+    route: String,
+    add: Option<String>,
+}
+
+impl ScopeHint<'_> {
+    /// The request was served: what its entry is for, it does not tell. It is not looked for again, as
+    /// that takes as long as routing.
+    pub(crate) fn dismiss(self) {
+        self.explained.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn log(self) {
+        let Self { entry, explained, route, add } = self;
+        if explained.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        tracing::warn!(
+            target: "oauth2_actix",
+            entry,
+            route,
+            add,
+            "an anonymous request was rejected at a route whose path only ends like an entry of \
+             public_paths: an entry is a whole path from the root, with the prefix of every scope; \
+             if the route is public, add its pattern (logged once for each entry)"
+        );
     }
 }
 

@@ -6,7 +6,6 @@
 //! runs.
 
 use std::{
-    cell::Cell,
     rc::{Rc, Weak as RcWeak},
     sync::{Arc, Weak},
 };
@@ -27,8 +26,6 @@ pub(crate) struct PathWatch(RcWeak<Watched>);
 struct Watched {
     /// Ends with the text of the router's path: with the request, or when the path is replaced.
     path: Weak<()>,
-    /// Whether another `OAuth2` further in replaced it to send the request into a marked scope.
-    is_marked: Cell<bool>,
 }
 
 impl PathWatch {
@@ -41,7 +38,7 @@ impl PathWatch {
         }
         let url = request.match_info().get_ref();
         let alive = Arc::new(());
-        let watched = Rc::new(Watched { path: Arc::downgrade(&alive), is_marked: Cell::default() });
+        let watched = Rc::new(Watched { path: Arc::downgrade(&alive) });
         // The same text, in a buffer that is ours.
         let text = Bytes::from_owner(Text { uri: url.uri().to_string(), _alive: alive });
         let same = Url::new(Uri::from_maybe_shared(text).ok()?);
@@ -62,15 +59,7 @@ impl PathWatch {
 
 impl Watched {
     fn is_unchanged(&self) -> bool {
-        self.is_marked.get() || self.path.strong_count() > 0
-    }
-}
-
-/// Tells a watch further out that the path is about to be replaced by a marked one, which leads to a
-/// `#[public]` handler or nowhere.
-pub(super) fn will_be_marked(request: &ServiceRequest) {
-    if let Some(watched) = request.extensions().get::<Rc<Watched>>() {
-        watched.is_marked.set(watched.is_unchanged());
+        self.path.strong_count() > 0
     }
 }
 

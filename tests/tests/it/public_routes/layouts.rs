@@ -156,15 +156,14 @@ fn a_private_literal_and_a_public_dynamic_segment() {
 }
 
 #[test]
-fn a_private_pattern_that_would_take_the_marked_path() {
-    // Registered first it would take the mark for its first segment: refused, to be safe.
+fn a_private_pattern_with_one_segment_more_or_a_dynamic_prefix() {
     let setup = check(
         "one segment more, first",
         |app| {
             app.service(at("/{a}/{b}")).service(health);
         },
-        &[],
-        &["GET /health", "GET /x/health"],
+        &["GET /health"],
+        &["GET /x/health"],
     );
     setup.private_with_a_token("GET", "/x/health", &[]);
     check(
@@ -175,7 +174,7 @@ fn a_private_pattern_that_would_take_the_marked_path() {
         &["GET /health"],
         &["GET /x/health", "POST /health"],
     );
-    // A scope with a dynamic prefix takes the path itself, with or without a mark.
+    // A scope with a dynamic prefix takes the path itself.
     check(
         "dynamic scope first",
         |app| {
@@ -283,14 +282,14 @@ fn the_same_path_with_other_methods_or_twice() {
             check("methods", configure, &["GET /health"], &["POST /health", "DELETE /health"]);
         setup.private_with_a_token("POST", "/health", &[]);
     }
-    // One pattern and method twice: a token reaches the first, a stranger the public one.
+    // One pattern and method twice: the router takes the first registered.
     let setup = check(
         "twin, private first",
         |app| {
             app.service(private_health).service(health);
         },
-        &["GET /health"],
-        &["POST /health"],
+        &[],
+        &["GET /health", "POST /health"],
     );
     setup.private_with_a_token("GET", "/health", &[]);
     check(
@@ -310,8 +309,8 @@ fn the_same_path_with_other_methods_or_twice() {
             .service(health)
             .service(item);
         },
-        &["GET /health"],
-        &["GET /secret", "GET /items/7"],
+        &[],
+        &["GET /health", "GET /secret", "GET /items/7"],
     );
     setup.private_with_a_token("GET", "/secret", &[]);
 }
@@ -356,8 +355,7 @@ fn scopes_and_guards() {
         &[],
     );
     assert_eq!(by_host(&setup, "closed.test"), 400);
-    // The map knows the private scope only: refused, to be safe.
-    assert_eq!(by_host(&setup, "open.test"), 400);
+    assert_eq!(by_host(&setup, "open.test"), 200);
     assert_eq!(setup.private_runs(), 0);
 
     for configure in [
@@ -399,9 +397,10 @@ fn scopes_and_guards() {
         );
         setup.private_with_a_token("GET", "/api/health", &[]);
     }
-    // The log names the ways out, also for a middleware that needs claims.
-    let said = ["ERROR", "#[public] route was refused", "scope of the private routes", "extractor"];
-    assert!(!log::lines_with(&said).is_empty());
+    let line = log::lines_with(&["WARN", "#[public] route was rejected", "/api/health"]);
+    for words in ["took the request first", "guards", "scope of the private routes", "extractor"] {
+        assert!(line.iter().any(|line| line.contains(words)), "{words}: {line:#?}");
+    }
 }
 
 #[test]
@@ -444,10 +443,18 @@ fn default_services_files_redirects_and_external_resources() {
     check(
         "redirect",
         |app| {
-            app.service(web::redirect("/health", "/elsewhere")).service(health);
+            app.service(web::redirect("/old", "/elsewhere")).service(health);
         },
         &["GET /health"],
-        &["POST /health", "GET /elsewhere"],
+        &["POST /health", "GET /old", "GET /elsewhere"],
+    );
+    check(
+        "redirect of the same path, first",
+        |app| {
+            app.service(web::redirect("/health", "/elsewhere")).service(health);
+        },
+        &[],
+        &["GET /health", "POST /health"],
     );
     check(
         "external",
@@ -460,75 +467,234 @@ fn default_services_files_redirects_and_external_resources() {
 }
 
 #[test]
-fn paths_are_rewritten_outside_or_refused_inside() {
+fn normalized_paths_are_public_where_the_router_serves_them() {
     let layout: fn(&mut ServiceConfig) = |app| {
         app.service(at("/files")).service(file).service(health);
     };
-    for mode in [TrailingSlash::Trim, TrailingSlash::MergeOnly, TrailingSlash::Always] {
-        for (inside, outside) in [(Some(mode), None), (None, Some(mode))] {
+    let open: &[(TrailingSlash, &[&str], &[&str])] = &[
+        (
+            TrailingSlash::Trim,
+            &["/health", "/health/", "//health", "///health//", "/files/a/", "/files//a"],
+            &["/files", "/files/", "//files", "/files//", "/health/x"],
+        ),
+        (
+            TrailingSlash::MergeOnly,
+            &["/health", "//health", "/files/", "/files//", "/files//a", "/files/a/"],
+            &["/files", "//files", "/health/"],
+        ),
+        (
+            TrailingSlash::Always,
+            &["/files", "/files/", "//files", "/files/a", "/files/a/"],
+            &["/health", "/health/", "//health"],
+        ),
+    ];
+    for (mode, served, refused) in open {
+        for (inside, outside) in [(Some(*mode), None), (None, Some(*mode))] {
             let setup = Setup::normalizing(layout, inside, outside);
-            for path in [
-                "/files",
-                "/files/",
-                "//files",
-                "/files//",
-                "/health",
-                "/health/",
-                "//health",
-                "/files/a/",
-                "/files//a",
-            ] {
+            for path in *served {
                 let answer = setup.get(path);
-                assert!(
-                    matches!(answer.status, 200 | 400 | 404),
-                    "{mode:?} {inside:?} {path}: {answer:?}"
-                );
-                assert!(!answer.body.contains("private"));
+                let is_public = answer.status == 200 && answer.body.starts_with("public");
+                assert!(is_public, "{mode:?} {inside:?} {path}: {answer:?}");
+            }
+            for path in *refused {
+                assert_eq!(setup.get(path).status, 400, "{mode:?} {inside:?} {path}");
             }
             assert_eq!(setup.private_runs(), 0, "inside {inside:?}, outside {outside:?}");
-            // What needs no rewriting is public either way.
-            let needs_none =
-                if matches!(mode, TrailingSlash::Always) { "/files/a/" } else { "/health" };
-            assert_eq!(setup.get(needs_none).status, 200, "{mode:?} {inside:?}");
-        }
-        let setup = Setup::normalizing(layout, None, Some(mode));
-        if matches!(mode, TrailingSlash::Trim) {
-            assert_eq!(setup.get("/health/").body, "public");
-            assert_eq!(setup.get("//health").body, "public");
         }
     }
 }
 
 #[test]
 fn middleware_that_waits_inside_refuses_and_says_why() {
-    let setup = Setup::new(|app| {
-        app.service(
-            web::scope("/slow")
-                .wrap(from_fn(|request, next: actix_web::middleware::Next<_>| async move {
-                    actix_web::rt::task::yield_now().await;
-                    next.call(request).await
-                }))
-                .service(health),
-        )
-        .service(
-            web::scope("/quick")
-                .wrap(actix_web::middleware::Logger::default())
-                .wrap(actix_web::middleware::DefaultHeaders::new().add(("x-seen", "1")))
-                .service(health),
-        );
-    });
-    assert_eq!(setup.get("/slow/health").status, 400);
+    let setup =
+        Setup::new(|app| {
+            app.service(web::scope("/slow").service(
+                web::scope("/{tenant}").wrap(from_fn(wait)).service(health).service(empty),
+            ))
+            .service(
+                web::scope("/quick")
+                    .wrap(actix_web::middleware::Logger::default())
+                    .wrap(actix_web::middleware::DefaultHeaders::new().add(("x-seen", "1")))
+                    .service(health),
+            );
+        });
+    let lines = |pattern: &str| log::lines_with(&["WARN", "#[public] route was rejected", pattern]);
+    for _ in 0..3 {
+        assert_eq!(setup.get("/slow/t/health").status, 400);
+        assert_eq!(setup.get("/slow/t").status, 400);
+    }
     let quick = setup.get("/quick/health");
     assert_eq!((quick.status, quick.header("x-seen")), (200, Some("1")));
-    let words = [
-        "ERROR",
-        "#[public] route",
-        "awaits before it calls on",
-        "needs no claims, wrap it around the App after OAuth2",
-        "needs claims, wrap it around the scope of the private routes",
+    let said = lines("/slow/{tenant}/health");
+    assert_eq!(said.len(), 1, "{said:#?}");
+    for words in [
+        "method=\"GET\"",
+        "on the scope /slow/{tenant}, or around it",
+        "waits before it calls the next service",
+        "around the App after OAuth2",
+        "scope of the private routes only",
         "make it an extractor",
-    ];
-    assert!(!log::lines_with(&words).is_empty());
+    ] {
+        assert!(said[0].contains(words), "{words}: {said:#?}");
+    }
+    // A pattern without any literal segment is named once a request has reached it.
+    let of_empty = || lines("pattern=\"/slow/{tenant}\"").len();
+    assert_eq!(of_empty(), 0);
+    let bearer = format!("Authorization: Bearer {}", token());
+    assert_eq!(setup.ask("GET", "/slow/t", &[&bearer]).status, 200);
+    assert_eq!(setup.get("/slow/t").status, 400);
+    assert_eq!(of_empty(), 1);
+    assert_eq!(lines("/quick/health").len(), 0);
+}
+
+/// What was refused before the router itself decided.
+#[test]
+fn what_the_router_serves_is_open() {
+    check(
+        "a module whose dynamic route is registered first",
+        |app| {
+            app.service(
+                web::scope("/items").service(at("/{id}/{rev}")).service(id_only).service(empty),
+            );
+        },
+        &["GET /items", "GET /items/7"],
+        &["GET /items/7/8", "POST /items", "GET /items/"],
+    );
+    check(
+        "another method's dynamic route first",
+        |app| {
+            app.service(
+                web::scope("/items")
+                    .service(web::resource("/{id}").guard(guard::Delete()).to(private))
+                    .service(web::resource("/{id}").guard(guard::Put()).to(private))
+                    .service(health),
+            );
+        },
+        &["GET /items/health"],
+        &["DELETE /items/health", "PUT /items/health", "GET /items/7"],
+    );
+    check(
+        "a dynamic scope, then the root",
+        |app| {
+            app.service(web::scope("/{tenant}").service(at("/x"))).service(slash);
+        },
+        &["GET /"],
+        &["GET /t/x", "GET /t"],
+    );
+    check(
+        "a public pattern of two segments first",
+        |app| {
+            app.service(org_and_repo).service(health);
+        },
+        &["GET /health", "GET /a/b", "GET /a/health"],
+        &["POST /health", "GET /a"],
+    );
+    let setup = check(
+        "expressions in a scope that may match a slash",
+        |app| {
+            app.service(web::scope("/u/{user:[^/]+}").service(health))
+                .service(web::scope("/d/{dir:[a-z/]+}").service(id_only));
+        },
+        &["GET /u/ann/health", "GET /d/a/b/c/E"],
+        &["GET /u/ann/x", "GET /u/a/b/health"],
+    );
+    assert_eq!(setup.get("/d/a/b/c/E").body, "public E of a/b/c");
+    let bearer = format!("Authorization: Bearer {}", token());
+    for path in ["/d/a/b/c/E", "/u/ann/health"] {
+        assert_eq!(setup.get(path).body, setup.ask("GET", path, &[&bearer]).body, "{path}");
+    }
+    check(
+        "a prefix that another scope takes for itself",
+        |app| {
+            app.service(post_health)
+                .service(web::scope("/{section:[a-z]+}").default_service(web::to(private)))
+                .service(health);
+        },
+        &[],
+        &["GET /health", "POST /health"],
+    );
+    check(
+        "one resource for another method",
+        |app| {
+            app.service(web::resource("/health").route(web::post().to(private))).service(health);
+        },
+        &[],
+        &["GET /health", "POST /health"],
+    );
+    check(
+        "twins that differ by a guard",
+        |app| {
+            app.service(guarded).service(unguarded);
+        },
+        &["GET /guarded x-flag=1", "GET /guarded"],
+        &["POST /guarded"],
+    );
+}
+
+#[test]
+fn a_middleware_inside_that_responds_at_once_hides_public_routes() {
+    let setup = check(
+        "maintenance page",
+        |app| {
+            app.service(
+                web::scope("/s")
+                    .wrap_fn(|request, _| {
+                        let answer = HttpResponse::ServiceUnavailable().finish();
+                        std::future::ready(Ok(request.into_response(answer)))
+                    })
+                    .service(health),
+            );
+        },
+        &[],
+        &["GET /s/health"],
+    );
+    let bearer = format!("Authorization: Bearer {}", token());
+    assert_eq!(setup.ask("GET", "/s/health", &[&bearer]).status, 503);
+}
+
+/// By an option, whatever a request looks like before a middleware inside rewrites it.
+#[test]
+fn rewritten_requests_are_routed_by_option() {
+    let server = |routes_all| {
+        let builder = policy::builder().provider("test", provider());
+        let oauth2 = builder.route_before_rejection(routes_all).build().unwrap();
+        let runs = Data::new(Arc::new(Runs::default()));
+        LocalServer::start(move |listener| {
+            let app = move || {
+                App::new()
+                    .app_data(runs.clone())
+                    .service(health)
+                    .service(at("/secret"))
+                    .wrap_fn(|mut request, service| {
+                        let path = request.headers().get("x-path");
+                        let path = path.map(|path| path.to_str().unwrap().parse().unwrap());
+                        if let Some(uri) = path {
+                            request.match_info_mut().get_mut().update(&uri);
+                        }
+                        if request.headers().contains_key("x-get") {
+                            request.head_mut().method = Method::GET;
+                        }
+                        service.call(request)
+                    })
+                    .wrap(oauth2.clone())
+            };
+            Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+        })
+        .unwrap()
+    };
+    for routes_all in [true, false] {
+        let server = server(routes_all);
+        let ask = |method: &str, path: &str, line: &str| {
+            let request = String::from_utf8(raw_get(path, &[line])).unwrap();
+            raw(server.address(), request.replacen("GET", method, 1).as_bytes()).status
+        };
+        // No public route of this program has this method and path; others end any path, for GET.
+        let rewritten = if routes_all { 200 } else { 400 };
+        assert_eq!(ask("POST", "/health", "X-Get: 1"), rewritten);
+        assert_eq!(ask("GET", "/x", "X-Path: /health"), 200);
+        assert_eq!(ask("GET", "/health", "X-Path: /secret"), 400);
+        assert_eq!(ask("GET", "/health", "X: y"), 200);
+    }
 }
 
 #[test]

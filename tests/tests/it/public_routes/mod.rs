@@ -1,18 +1,27 @@
 //! `#[public]` under hostile layouts: public wherever it is mounted, and never open by accident.
 //! Every layout asserts by a counter that no private handler ran.
 
+mod access;
 mod behaviour;
 mod layouts;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use actix_web::{
-    App, HttpRequest, HttpResponse, HttpServer, Resource, Responder, delete, get,
+    App, HttpRequest, HttpResponse, HttpServer, Resource, Responder,
+    body::MessageBody,
+    delete,
+    dev::{Service, ServiceRequest, ServiceResponse},
+    get,
     guard::{self, GuardContext},
-    middleware::{Condition, NormalizePath, TrailingSlash, from_fn},
+    http::Method,
+    middleware::{Condition, Next, NormalizePath, TrailingSlash, from_fn},
     post, query, route, routes,
     web::{self, Data, ServiceConfig},
 };
@@ -54,7 +63,6 @@ async fn post_health(runs: Data<Arc<Runs>>) -> &'static str {
 #[public]
 #[get("/items/{id}")]
 async fn item(request: HttpRequest) -> String {
-    assert!(!request.match_info().as_str().contains("~public~"), "the mark is taken out");
     format!("public {}", request.match_info().query("id"))
 }
 
@@ -95,6 +103,25 @@ fn has_flag(context: &GuardContext<'_>) -> bool {
 #[public]
 #[get("/guarded", guard = "has_flag")]
 async fn guarded() -> &'static str {
+    "public"
+}
+
+#[public]
+#[get("/guarded")]
+async fn unguarded() -> &'static str {
+    "public"
+}
+
+#[public]
+#[get("/{id}")]
+async fn id_only(request: HttpRequest) -> String {
+    let matched = request.match_info();
+    format!("public {} of {}", matched.query("id"), matched.query("dir"))
+}
+
+#[public]
+#[get("/{org}/{repo}")]
+async fn org_and_repo() -> &'static str {
     "public"
 }
 
@@ -224,18 +251,28 @@ async fn twin_b() -> &'static str {
     "public b"
 }
 
+/// A middleware that waits before it calls the next service.
+async fn wait(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    actix_web::rt::task::yield_now().await;
+    next.call(request).await
+}
+
 struct Setup {
     server: LocalServer,
     runs: Arc<Runs>,
 }
 
+fn provider() -> Provider {
+    let keys = key(Algorithm::ES256).jwk_set();
+    Provider::new().issuer("https://idp.test").audience("api").keys(keys)
+}
+
 fn oauth2() -> OAuth2 {
     log::keep();
-    let keys = key(Algorithm::ES256).jwk_set();
-    policy::builder()
-        .provider("test", Provider::new().issuer("https://idp.test").audience("api").keys(keys))
-        .build()
-        .unwrap()
+    policy::builder().provider("test", provider()).build().unwrap()
 }
 
 impl Setup {

@@ -1,0 +1,207 @@
+//! How a request without a valid token reaches a public resource, and nothing else.
+//!
+//! actix routes a request as soon as a service is called, and neither a handler nor an extractor runs
+//! before the future of that call is polled. A request without a valid token is therefore routed with
+//! an [`Admission`] in its extensions, which the middleware of a public resource grants. If it has not
+//! been granted when the call returns, the future is dropped and the request is rejected.
+
+use std::{
+    cell::{Cell, OnceCell},
+    future::{Ready, ready},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use actix_web::{
+    HttpMessage,
+    dev::{Extensions, Service, ServiceRequest, ServiceResponse, Transform},
+};
+
+use super::{hidden::remember_mounted, known::KnownRoutes, shapes::SHAPES, table::ROUTES};
+use crate::claims::{Anonymous, Claims};
+
+/// In the extensions of a request that is routed without a valid token.
+#[derive(Clone, Debug)]
+pub(crate) struct Admission {
+    is_granted: Rc<Cell<bool>>,
+    known: Rc<KnownRoutes>,
+}
+
+impl Admission {
+    /// Puts one into the extensions of a request that is about to be routed.
+    ///
+    /// A policy further out that routes the same request waits for the same one: what is not public
+    /// within this policy is not public within that one.
+    pub(crate) fn offer(request: &ServiceRequest, known: &Rc<KnownRoutes>) -> Self {
+        let mut extensions = request.extensions_mut();
+        if let Some(pending) = extensions.get::<Self>().filter(|outer| !outer.is_granted()) {
+            return pending.clone();
+        }
+        let admission = Self { is_granted: Rc::default(), known: Rc::clone(known) };
+        extensions.insert(admission.clone());
+        admission
+    }
+
+    /// Whether the router took the request to a public resource.
+    pub(crate) fn is_granted(&self) -> bool {
+        self.is_granted.get()
+    }
+}
+
+/// Whether a request without a valid token must be routed to know whether it is public. If not, it
+/// is rejected as it is.
+pub(crate) fn must_be_routed(request: &ServiceRequest) -> bool {
+    !ROUTES.is_empty()
+        && (SHAPES.may_be_public(request.method(), request.match_info().as_str())
+            // A policy further out routes it already.
+            || request.extensions().get::<Admission>().is_some_and(|outer| !outer.is_granted()))
+}
+
+thread_local! {
+    static HAS_ACCESS_BY_VALUE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether an app of this worker has a [`PublicAccess`]: any request may be for what that opens. actix
+/// makes the services of an app before those around it, on the thread that serves them.
+pub(crate) fn has_access_by_value() -> bool {
+    HAS_ACCESS_BY_VALUE.get()
+}
+
+/// Makes a whole scope or resource public: everything in it, for every method, and whatever a default
+/// service answers for paths in it.
+///
+/// For handlers that are registered by `.route(…)`, for scopes, and for services such as
+/// `actix_files::Files`. For a handler with a routing macro, use [`public`](macro@crate::public), which
+/// is limited to the macro's methods and listed by [`public_routes`](crate::public_routes).
+///
+/// ```
+/// use actix_web::{App, HttpResponse, web};
+/// use oauth2_actix::PublicAccess;
+///
+/// let app = App::new()
+///     .service(web::resource("/status").wrap(PublicAccess).route(web::get().to(HttpResponse::Ok)))
+///     .service(
+///         web::scope("/docs")
+///             .wrap(PublicAccess)
+///             .route("/{page}", web::get().to(HttpResponse::Ok)),
+///     );
+/// # drop(app);
+/// ```
+///
+/// Add it last, so that it is outside of the scope's other middleware. Around a whole `App`, inside
+/// `OAuth2`, it makes every route public.
+///
+/// In an app that has one, each request without a valid token is routed before it is rejected, as with
+/// [`route_before_rejection`](crate::OAuth2Builder::route_before_rejection): a rejection costs routing,
+/// and its response has a copy of the request.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::exhaustive_structs)] // Written as a value.
+pub struct PublicAccess;
+
+/// The same for the resources of a `#[public]` handler.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::exhaustive_structs)]
+pub struct PublicResource;
+
+impl<S, B> Transform<S, ServiceRequest> for PublicAccess
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = actix_web::Error>,
+{
+    type Response = ServiceResponse<B>;
+    type Error = actix_web::Error;
+    type Transform = PublicService<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, service: S) -> Self::Future {
+        HAS_ACCESS_BY_VALUE.set(true);
+        ready(Ok(PublicService { service, pattern: None }))
+    }
+}
+
+impl<S, B> Transform<S, ServiceRequest> for PublicResource
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = actix_web::Error>,
+{
+    type Response = ServiceResponse<B>;
+    type Error = actix_web::Error;
+    type Transform = PublicService<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, service: S) -> Self::Future {
+        ready(Ok(PublicService { service, pattern: Some(OnceCell::new()) }))
+    }
+}
+
+/// A public service.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct PublicService<S> {
+    service: S,
+    /// The whole pattern of a `#[public]` resource, scopes included, from its first request on. One
+    /// service has one. None for what is opened by value: there are many in a scope.
+    pattern: Option<OnceCell<Option<Arc<str>>>>,
+}
+
+impl<S, B> Service<ServiceRequest> for PublicService<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = actix_web::Error>,
+{
+    type Response = ServiceResponse<B>;
+    type Error = actix_web::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        admit(&request, self.pattern.as_ref());
+        self.service.call(request)
+    }
+}
+
+fn admit(request: &ServiceRequest, pattern: Option<&OnceCell<Option<Arc<str>>>>) {
+    let pattern = pattern.and_then(|known| known.get_or_init(|| mounted(request)).as_ref());
+    let extensions = request.extensions();
+    let Some(admission) = extensions.get::<Admission>() else {
+        return warn_unless_wrapped(request, &extensions);
+    };
+    if admission.is_granted.replace(true) {
+        return;
+    }
+    if let Some(pattern) = pattern {
+        admission.known.learn(pattern, request.method());
+    }
+}
+
+fn mounted(request: &ServiceRequest) -> Option<Arc<str>> {
+    let pattern = Arc::from(request.match_pattern()?);
+    remember_mounted(&pattern);
+    Some(pattern)
+}
+
+/// Warns once of a request that no `OAuth2` has seen: a public handler asks for no claims, so that a
+/// missing `.wrap(oauth2)` would not show.
+fn warn_unless_wrapped(request: &ServiceRequest, extensions: &Extensions) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if WARNED.load(Ordering::Relaxed)
+        || extensions.contains::<Claims>()
+        || extensions.contains::<Anonymous>()
+    {
+        return;
+    }
+    if !WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            target: "oauth2_actix", path = request.path(),
+            "a request reached a #[public] route that no OAuth2 middleware is mounted around: routes \
+             beside it are open to all too; add .wrap(oauth2) to the App (logged once)"
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! Names the `#[public]` routes that a middleware hides from the router.
+
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{
+        Arc, LazyLock, Mutex, PoisonError,
+        atomic::{AtomicU16, Ordering},
+    },
+};
+
+use actix_web::{dev::ServiceRequest, http::Method};
+
+use super::table::{PublicRoute, ROUTES};
+
+/// What is in the log already, and how much may be spent on it. One for each policy.
+#[derive(Debug)]
+pub(crate) struct HiddenRoutes {
+    named: Mutex<HashSet<String>>,
+    /// Searches that may follow. A request that is not admitted adds some.
+    allowed: AtomicU16,
+    /// Searches in all.
+    made: AtomicU16,
+}
+
+impl Default for HiddenRoutes {
+    fn default() -> Self {
+        Self {
+            named: Mutex::default(),
+            allowed: AtomicU16::new(ALLOWED_AT_ONCE),
+            made: AtomicU16::new(0),
+        }
+    }
+}
+
+/// A `#[public]` route that a request looks to be for, to be named if the router does not reach it.
+#[derive(Debug)]
+pub(crate) struct Suspect {
+    method: Method,
+    pattern: String,
+    route: &'static PublicRoute,
+}
+
+impl HiddenRoutes {
+    /// Looks up which `#[public]` route the path of a request is for, before it is routed.
+    ///
+    /// A search of the resource map takes as long as routing. It is made for the first requests, and
+    /// goes on while some are not admitted, but only so often.
+    pub(crate) fn suspect(&self, request: &ServiceRequest) -> Option<Suspect> {
+        let count = |counter: &AtomicU16, next: fn(u16) -> Option<u16>| {
+            counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
+        };
+        if !count(&self.allowed, |left| left.checked_sub(1))
+            || !count(&self.made, |made| (made < MAX_SEARCHES).then_some(made + 1))
+        {
+            return None;
+        }
+        let pattern = request.resource_map().match_pattern(request.match_info().as_str())?;
+        let route = ROUTES
+            .iter()
+            .filter(|route| route.allows(request.method()) && route.prefix_in(&pattern).is_some())
+            // Any pattern may end with one that has no literal segment.
+            .find(|route| route.has_literal_segment() || was_mounted(&pattern))?;
+        Some(Suspect { method: request.method().clone(), pattern, route })
+    }
+
+    /// Says, once for each pattern, why a public route was not reached. `inside` is the type of the
+    /// service that `OAuth2` wraps.
+    pub(crate) fn explain(&self, suspect: Option<Suspect>, inside: &str) {
+        if self.made.load(Ordering::Relaxed) < MAX_SEARCHES {
+            self.allowed.store(ALLOWED_AT_ONCE, Ordering::Relaxed);
+        }
+        let Some(Suspect { method, pattern, route }) = suspect else { return };
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        if !named.insert(pattern.clone()) {
+            return;
+        }
+        drop(named);
+        let scope = route.prefix_in(&pattern).unwrap_or_default();
+        tracing::warn!(
+            target: "oauth2_actix",
+            method = method.as_str(),
+            pattern,
+            inside,
+            "a request without a valid token for a #[public] route was rejected, because the router did not \
+             reach the route at once. Either a route or default service took the request first: its own \
+             pattern, guards and order of registration decide. Or a middleware {}, waits before it calls \
+             the next service (from_fn, sessions) or responds itself (rate limits, requirements): wrap it \
+             around the App after OAuth2, which puts it outside; or around the scope of the private routes \
+             only; or make it an extractor (logged once for each route)",
+            Place(scope),
+        );
+    }
+}
+
+/// The whole patterns of all `#[public]` resources that a request has reached, with a token or without.
+static MOUNTED: LazyLock<Mutex<HashSet<Arc<str>>>> = LazyLock::new(Mutex::default);
+
+pub(super) fn remember_mounted(pattern: &Arc<str>) {
+    MOUNTED.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(pattern));
+}
+
+fn was_mounted(pattern: &str) -> bool {
+    MOUNTED.lock().unwrap_or_else(PoisonError::into_inner).contains(pattern)
+}
+
+/// Where a middleware may be that hides a route of this scope.
+struct Place<'a>(&'a str);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            formatter.write_str("on the App, inside OAuth2")
+        } else {
+            write!(formatter, "on the scope {}, or around it inside OAuth2", self.0)
+        }
+    }
+}
+
+/// Of one policy.
+const MAX_SEARCHES: u16 = 1_024;
+
+/// At the start, and after each request that was not admitted.
+const ALLOWED_AT_ONCE: u16 = 32;
