@@ -3,6 +3,7 @@
 use std::{env, fmt::Write as _, fs, path::PathBuf};
 
 fn main() {
+    println!("cargo::rerun-if-env-changed=COST_MODULES");
     println!("cargo::rerun-if-env-changed=COST_ROUTES");
     println!("cargo::rerun-if-changed=build.rs");
     let routes: usize =
@@ -27,6 +28,33 @@ fn main() {
         );
     }
     let _ = writeln!(code, "pub(crate) const ROUTES: usize = {routes};");
+    modules(&mut code);
     let directory = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     fs::write(directory.join("routes.rs"), code).expect("written");
+}
+
+/// As many modules of two public routes as `COST_MODULES` says, whose own patterns are all the same, before 200
+/// private routes.
+fn modules(code: &mut String) {
+    let modules: usize =
+        env::var("COST_MODULES").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let mut services = String::new();
+    for index in 0..modules {
+        let _ = writeln!(
+            code,
+            "mod m{index} {{\nuse super::*;\n#[public]\n#[get(\"\")]\npub(crate) async fn list() -> &'static str {{ \"x\" }}\n\
+             #[public]\n#[get(\"/{{id}}\")]\npub(crate) async fn one() -> &'static str {{ \"x\" }}\n}}"
+        );
+        let _ = writeln!(
+            services,
+            "config.service(web::scope(\"/m{index}\").service(m{index}::list).service(m{index}::one));"
+        );
+    }
+    for index in 0..if modules == 0 { 0 } else { 200 } {
+        let _ = writeln!(services, "config.route(\"/p{index}/{{id}}\", web::get().to(last));");
+    }
+    let _ = writeln!(
+        code,
+        "pub(crate) fn crud(config: &mut web::ServiceConfig) {{ let _ = &config; {services} }}"
+    );
 }
