@@ -66,8 +66,8 @@ fn check(args: &TokenStream, function: &ItemFn, span: Span) -> Result<()> {
         errors.push(Error::new(
             span,
             "`#[public]` must be above a routing macro such as `#[get(\"/\")]`, and there is none \
-             below it: if it is above, swap the two; if it is imported under another name, use its own; \
-             for `.route(…)` use `.wrap(PublicAccess)` on a resource, or `public_paths`",
+             below it: if it is above, swap the two; if the routing macro is imported under another \
+             name, use its own; for `.route(…)` use `.wrap(PublicAccess)` on a resource, or `public_paths`",
         ));
     }
     match errors.into_iter().reduce(|mut all, error| {

@@ -112,6 +112,93 @@ fn answers_of_public_handlers_are_their_own() {
     assert_eq!(setup.ask("GET", "/claims", &[&bearer]).body, "test");
 }
 
+/// What the attribute may be called, and where it may stand.
+mod forms {
+    use actix_web as web_framework;
+    use oauth2_actix::public as open;
+
+    #[open]
+    #[web_framework::get("/renamed")]
+    pub(super) async fn renamed() -> &'static str {
+        "public"
+    }
+
+    #[cfg(not(any()))]
+    #[oauth2_actix::public]
+    #[cfg(not(any()))]
+    #[actix_web::get("/conditional")]
+    pub(super) async fn conditional() -> &'static str {
+        "public"
+    }
+
+    #[oauth2_actix::public]
+    #[cfg(any())]
+    #[actix_web::get("/absent")]
+    async fn absent() -> NoSuchType {}
+
+    macro_rules! handler {
+        ($name:ident, $pattern:literal, $answer:expr) => {
+            #[open]
+            #[actix_web::get($pattern, wrap = "actix_web::middleware::DefaultHeaders::new()")]
+            pub(super) async fn $name() -> impl actix_web::Responder {
+                $answer
+            }
+        };
+    }
+
+    handler!(by_macro, "/by-macro", "public");
+
+    #[actix_web::scope("/scoped")]
+    pub(super) mod scoped {
+        #[super::open]
+        #[actix_web::routes]
+        #[get("/one")]
+        #[delete("/one")]
+        pub(in super::super) async fn r#async() -> &'static str {
+            "public"
+        }
+    }
+}
+
+#[test]
+fn every_form_of_the_attribute_opens_its_route() {
+    check(
+        "forms",
+        |app| {
+            async fn answer() -> &'static str {
+                "public"
+            }
+            #[public]
+            #[get("/within")]
+            async fn within() -> &'static str {
+                answer().await
+            }
+            app.service(forms::renamed)
+                .service(forms::conditional)
+                .service(forms::by_macro)
+                .service(forms::scoped::r#async)
+                .service(within);
+        },
+        &[
+            "GET /renamed",
+            "GET /conditional",
+            "GET /by-macro",
+            "GET /scoped/one",
+            "DELETE /scoped/one",
+            "GET /within",
+        ],
+        &["POST /renamed", "GET /absent", "GET /one", "PUT /scoped/one"],
+    );
+    let routes: Vec<String> = public_routes()
+        .filter(|route| route.handler().contains("::forms::"))
+        .map(|route| format!("{} {}", route.methods().join(","), route.pattern()))
+        .collect();
+    for row in ["GET /renamed", "GET /conditional", "GET /by-macro", "DELETE /scoped/one"] {
+        assert!(routes.iter().any(|found| found == row), "{row}: {routes:?}");
+    }
+    assert!(!routes.iter().any(|row| row.contains("absent")), "{routes:?}");
+}
+
 #[test]
 fn query_is_a_routing_macro_like_the_others() {
     check(
