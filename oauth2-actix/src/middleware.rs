@@ -153,6 +153,10 @@ pin_project! {
         Refused {
             rejection: Option<Box<(HttpRequest, Error)>>,
         },
+        // A middleware inside has replaced a path that was public as it was. The request is gone.
+        Rewritten {
+            rejection: Option<Box<(Facts, Error)>>,
+        },
     }
 }
 
@@ -189,9 +193,9 @@ impl<F> State<F> {
         let policy = &shared.oauth2.0;
         match policy.public.openness(request.match_info().as_str()) {
             Openness::Public => Self::inner(shared, request, Err(why)),
-            Openness::PublicAsItIs => Self::routed(shared, request, why, true),
+            Openness::PublicAsItIs => Self::public_as_it_is(shared, request, why),
             Openness::Private if shared.routes_all || must_be_routed(&request) => {
-                Self::routed(shared, request, why, false)
+                Self::routed(shared, request, why)
             }
             Openness::Private => {
                 if let Some(hint) = policy.scope_hint(&request, &why) {
@@ -202,14 +206,26 @@ impl<F> State<F> {
         }
     }
 
-    /// Lets the router decide. Nothing of the request is polled unless it was taken to a public resource,
-    /// or, with a path that is public as it is, was routed by just this path.
-    fn routed<S>(
-        shared: &Shared<S>,
-        mut request: ServiceRequest,
-        why: Error,
-        has_public_path: bool,
-    ) -> Self
+    /// Hands on a request whose path is public as it is. Nothing of it is polled if a middleware further in
+    /// has replaced the path, unless the router took it to a public resource.
+    fn public_as_it_is<S>(shared: &Shared<S>, mut request: ServiceRequest, why: Error) -> Self
+    where
+        S: Service<ServiceRequest, Future = F>,
+    {
+        let admission = Admission::offer(&request, &shared.known_routes);
+        let watch = PathWatch::start(&mut request);
+        let state = Self::inner(shared, request, Err(why.clone()));
+        let is_unchanged = watch.is_some_and(|watch| watch.is_unchanged());
+        let facts = match state {
+            Self::Inner { facts, .. } if !is_unchanged && !admission.is_granted() => facts,
+            public => return public,
+        };
+        shared.oauth2.0.public.explain_rewrite();
+        Self::Rewritten { rejection: Some(Box::new((facts, why))) }
+    }
+
+    /// Lets the router decide. Nothing of the request is polled unless it was taken to a public resource.
+    fn routed<S>(shared: &Shared<S>, request: ServiceRequest, why: Error) -> Self
     where
         S: Service<ServiceRequest, Future = F>,
     {
@@ -218,22 +234,17 @@ impl<F> State<F> {
         let hint = policy.scope_hint(&request, &why);
         let copy = copy_of(&request);
         let admission = Admission::offer(&request, &shared.known_routes);
-        let watch = if has_public_path { PathWatch::start(&mut request) } else { None };
         let state = Self::inner(shared, request, Err(why.clone()));
-        if admission.is_granted() || watch.is_some_and(|watch| watch.is_unchanged()) {
+        if admission.is_granted() {
             if let Some(hint) = hint {
                 hint.dismiss();
             }
             return state;
         }
         drop(state);
-        if has_public_path {
-            policy.public.explain_rewrite();
-        } else {
-            policy.hidden_routes.explain(suspect, std::any::type_name::<S>());
-            if let Some(hint) = hint {
-                hint.log();
-            }
+        policy.hidden_routes.explain(suspect, std::any::type_name::<S>());
+        if let Some(hint) = hint {
+            hint.log();
         }
         Self::refused(copy, why)
     }
@@ -273,6 +284,11 @@ where
                     let mut response = ServiceResponse::new(request, response);
                     mark(&mut response, *this.place);
                     return Poll::Ready(Ok(response.map_into_right_body()));
+                }
+                StateProjection::Rewritten { rejection } => {
+                    let (facts, error) = *rejection.take().expect("polled after completion");
+                    let error = this.shared.oauth2.0.refuse_late(&facts, &error);
+                    return Poll::Ready(Err(mark_error(error, *this.place)));
                 }
                 StateProjection::Waiting { decision, request } => {
                     let decision = poll_ready!(decision.as_mut().poll(context));
