@@ -10,7 +10,7 @@ fn messages() {
     let version = std::process::Command::new("rustc").arg("--version").output().unwrap().stdout;
     let version = String::from_utf8_lossy(&version);
     if version.starts_with(COMPILER) {
-        trybuild::TestCases::new().compile_fail("ui/fail/*.rs");
+        trybuild::TestCases::new().compile_fail("fail/*.rs");
         return;
     }
     let problem = format!("messages are compared under {COMPILER}x only, and this is {version}");
