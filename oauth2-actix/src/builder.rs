@@ -172,7 +172,7 @@ impl OAuth2Builder {
     /// Otherwise only requests whose method and path look like those of a `#[public]` route are. Set it
     /// where a middleware inside `OAuth2` rewrites methods or paths in another way than `NormalizePath`
     /// does (method override, path prefixes), so that a request may be for a public route that it does
-    /// not look like. Each rejection then costs routing, and leaves as an error, without the hook of
+    /// not look like. Each rejection then costs routing, and its response has a copy of the request: see
     /// [`on_refusal`](Self::on_refusal).
     #[must_use]
     pub fn route_before_rejection(mut self, all: bool) -> Self {
@@ -335,7 +335,8 @@ impl OAuth2Builder {
     /// WebSocket upgrades are refused by a close frame and do not come here, nor do errors that
     /// middleware inside `OAuth2` returns as `Err`, since their request is gone. A request that might be
     /// for a [`public`](macro@crate::public) route is routed before it is refused; then the hook gets a
-    /// copy of it, with method, URI, headers and peer address but without extensions and app data. `ErrorHandlers`
+    /// copy of it, with method, URI, headers and peer address but without what the app and the
+    /// connection add (extensions, app data, the matched pattern). `ErrorHandlers`
     /// inside `OAuth2` does not see the final answer: use this hook, or wrap it outside. The reason
     /// is in the response's extensions whatever the hook returns. It runs on an actix worker: it
     /// must not block.

@@ -94,14 +94,15 @@ where
         let state = match decision {
             Decision::Accepted(claims) => State::inner(&shared, request, Ok(claims)),
             // Only what is rejected or would have to wait asks whether it is public.
-            Decision::Refused(error) => State::without_claims(&shared, request, error),
+            Decision::Refused(error) => State::without_claims(&shared, request, error, None),
             Decision::Waiting(pending) => {
                 let path = request.match_info().as_str();
                 if policy.public.openness(path) != Openness::Private
                     || shared.known_routes.has_route_of(&request)
+                    || Admission::is_pending(&request)
                 {
                     let why = policy.not_now(&pending);
-                    State::without_claims(&shared, request, why)
+                    State::without_claims(&shared, request, why, Some(policy.undecided()))
                 } else {
                     State::Waiting {
                         decision: Box::pin(resolve(shared.oauth2.clone(), pending)),
@@ -185,8 +186,14 @@ impl<F> State<F> {
         Self::Inner { answer: shared.service.call(request), facts, passed }
     }
 
-    /// Hands on a request that needs no token, and rejects any other.
-    fn without_claims<S>(shared: &Shared<S>, request: ServiceRequest, why: Error) -> Self
+    /// Hands on a request that needs no token, and rejects any other: for the reason why it has no claims, or
+    /// another.
+    fn without_claims<S>(
+        shared: &Shared<S>,
+        request: ServiceRequest,
+        why: Error,
+        rejection: Option<Error>,
+    ) -> Self
     where
         S: Service<ServiceRequest, Future = F>,
     {
@@ -195,13 +202,13 @@ impl<F> State<F> {
             Openness::Public => Self::inner(shared, request, Err(why)),
             Openness::PublicAsItIs => Self::public_as_it_is(shared, request, why),
             Openness::Private if shared.routes_all || must_be_routed(&request) => {
-                Self::routed(shared, request, why)
+                Self::routed(shared, request, why, rejection)
             }
             Openness::Private => {
                 if let Some(hint) = policy.scope_hint(&request, &why) {
                     hint.log();
                 }
-                Self::refused(request.into_parts().0, why)
+                Self::refused(request.into_parts().0, rejection.unwrap_or(why))
             }
         }
     }
@@ -225,7 +232,12 @@ impl<F> State<F> {
     }
 
     /// Lets the router decide. Nothing of the request is polled unless it was taken to a public resource.
-    fn routed<S>(shared: &Shared<S>, request: ServiceRequest, why: Error) -> Self
+    fn routed<S>(
+        shared: &Shared<S>,
+        request: ServiceRequest,
+        why: Error,
+        rejection: Option<Error>,
+    ) -> Self
     where
         S: Service<ServiceRequest, Future = F>,
     {
@@ -242,11 +254,14 @@ impl<F> State<F> {
             return state;
         }
         drop(state);
+        if admission.is_kept() {
+            policy.hidden_routes.explain_kept(std::any::type_name::<S>());
+        }
         policy.hidden_routes.explain(suspect, std::any::type_name::<S>());
         if let Some(hint) = hint {
             hint.log();
         }
-        Self::refused(copy, why)
+        Self::refused(copy, rejection.unwrap_or(why))
     }
 
     fn refused(request: HttpRequest, why: Error) -> Self {
@@ -295,7 +310,7 @@ where
                     let request = request.take().expect("polled after completion");
                     match decision {
                         Ok(claims) => State::inner(this.shared, request, Ok(claims)),
-                        Err(error) => State::without_claims(this.shared, request, error),
+                        Err(error) => State::without_claims(this.shared, request, error, None),
                     }
                 }
             };

@@ -428,6 +428,11 @@ impl Policy {
         why
     }
 
+    /// Why a request with a token that is not decided is rejected without waiting.
+    pub(crate) fn undecided(&self) -> Error {
+        unavailable(Duration::ZERO)
+    }
+
     /// Waits for what a token needs, and decides.
     pub(crate) async fn resolve(&self, mut pending: Box<Pending>) -> Result<Claims, Error> {
         let Some(keys) = &self.keys else { return Err(pending.verdict) };

@@ -19,9 +19,13 @@ use std::{
 use actix_web::{
     HttpMessage,
     dev::{Extensions, Service, ServiceRequest, ServiceResponse, Transform},
+    http::Method,
 };
 
-use super::{hidden::remember_mounted, known::KnownRoutes, shapes::SHAPES, table::ROUTES};
+use super::{
+    hidden::remember_mounted, known::KnownRoutes, pattern::has_dot_segment, shapes::SHAPES,
+    table::ROUTES,
+};
 use crate::claims::{Anonymous, Claims};
 
 /// In the extensions of a request that is routed without a valid token.
@@ -29,6 +33,8 @@ use crate::claims::{Anonymous, Claims};
 pub(crate) struct Admission {
     is_granted: Rc<Cell<bool>>,
     known: Rc<KnownRoutes>,
+    /// That of the policy further out that routes the same request.
+    outer: Option<Rc<Self>>,
 }
 
 impl Admission {
@@ -38,12 +44,29 @@ impl Admission {
     /// within this policy is not public within that one.
     pub(crate) fn offer(request: &ServiceRequest, known: &Rc<KnownRoutes>) -> Self {
         let mut extensions = request.extensions_mut();
-        if let Some(pending) = extensions.get::<Self>().filter(|outer| !outer.is_granted()) {
-            return pending.clone();
-        }
-        let admission = Self { is_granted: Rc::default(), known: Rc::clone(known) };
+        let outer = extensions.get::<Self>().filter(|outer| !outer.is_granted()).cloned();
+        let is_granted =
+            outer.as_ref().map(|outer| Rc::clone(&outer.is_granted)).unwrap_or_default();
+        let admission = Self { is_granted, known: Rc::clone(known), outer: outer.map(Rc::new) };
         extensions.insert(admission.clone());
         admission
+    }
+
+    /// Whether a policy further out is routing this request, and will drop it unless it is public.
+    pub(crate) fn is_pending(request: &ServiceRequest) -> bool {
+        request.extensions().get::<Self>().is_some_and(|outer| !outer.is_granted())
+    }
+
+    /// Whether something that was handed the request has kept it, though its future was dropped.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.outer.is_none() && Rc::strong_count(&self.is_granted) > 1
+    }
+
+    fn learn(&self, pattern: &Arc<str>, method: &Method) {
+        self.known.learn(pattern, method);
+        if let Some(outer) = &self.outer {
+            outer.learn(pattern, method);
+        }
     }
 
     /// Whether the router took the request to a public resource.
@@ -58,7 +81,7 @@ pub(crate) fn must_be_routed(request: &ServiceRequest) -> bool {
     !ROUTES.is_empty()
         && (SHAPES.may_be_public(request.method(), request.match_info().as_str())
             // A policy further out routes it already.
-            || request.extensions().get::<Admission>().is_some_and(|outer| !outer.is_granted()))
+            || Admission::is_pending(request))
 }
 
 thread_local! {
@@ -72,7 +95,7 @@ pub(crate) fn has_access_by_value() -> bool {
 }
 
 /// Makes a whole scope or resource public: everything in it, for every method, and whatever a default
-/// service answers for paths in it.
+/// service answers for paths in it. Paths with a segment `.` or `..` stay private.
 ///
 /// For handlers that are registered by `.route(…)`, for scopes, and for services such as
 /// `actix_files::Files`. For a handler with a routing macro, use [`public`](macro@crate::public), which
@@ -93,7 +116,8 @@ pub(crate) fn has_access_by_value() -> bool {
 /// ```
 ///
 /// Add it last, so that it is outside of the scope's other middleware. Around a whole `App`, inside
-/// `OAuth2`, it makes every route public.
+/// `OAuth2`, it makes every route public. A middleware inside `OAuth2` that spawns what it wraps, or
+/// polls it within `call`, must not stand around private routes of such an app: see `docs/macros.md`.
 ///
 /// In an app that has one, each request without a valid token is routed before it is rejected, as with
 /// [`route_before_rejection`](crate::OAuth2Builder::route_before_rejection): a rejection costs routing,
@@ -168,16 +192,24 @@ where
 }
 
 fn admit(request: &ServiceRequest, pattern: Option<&OnceCell<Option<Arc<str>>>>) {
+    let is_by_value = pattern.is_none();
     let pattern = pattern.and_then(|known| known.get_or_init(|| mounted(request)).as_ref());
     let extensions = request.extensions();
     let Some(admission) = extensions.get::<Admission>() else {
-        return warn_unless_wrapped(request, &extensions);
+        if !is_by_value {
+            warn_unless_wrapped(request, &extensions);
+        }
+        return;
     };
+    // What is in a scope may resolve the path to one that is not.
+    if is_by_value && has_dot_segment(request.match_info().as_str()) {
+        return;
+    }
     if admission.is_granted.replace(true) {
         return;
     }
     if let Some(pattern) = pattern {
-        admission.known.learn(pattern, request.method());
+        admission.learn(pattern, request.method());
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, LazyLock, Mutex, PoisonError,
-        atomic::{AtomicU16, Ordering},
+        atomic::{AtomicBool, AtomicU16, Ordering},
     },
 };
 
@@ -17,10 +17,11 @@ use super::table::{PublicRoute, ROUTES};
 #[derive(Debug)]
 pub(crate) struct HiddenRoutes {
     named: Mutex<HashSet<String>>,
-    /// Searches that may follow. A request that is not admitted adds some.
+    /// Searches that may follow. Set again when a request is not admitted.
     allowed: AtomicU16,
     /// Searches in all.
     made: AtomicU16,
+    kept_explained: AtomicBool,
 }
 
 impl Default for HiddenRoutes {
@@ -29,6 +30,7 @@ impl Default for HiddenRoutes {
             named: Mutex::default(),
             allowed: AtomicU16::new(ALLOWED_AT_ONCE),
             made: AtomicU16::new(0),
+            kept_explained: AtomicBool::new(false),
         }
     }
 }
@@ -59,9 +61,26 @@ impl HiddenRoutes {
         let route = ROUTES
             .iter()
             .filter(|route| route.allows(request.method()) && route.prefix_in(&pattern).is_some())
-            // Any pattern may end with one that has no literal segment.
-            .find(|route| route.has_literal_segment() || was_mounted(&pattern))?;
+            // Any pattern may end with one that has no literal segment, or with that of a route that is
+            // mounted elsewhere.
+            .find(|route| {
+                was_mounted(&pattern) || (route.has_literal_segment() && !is_mounted(route))
+            })?;
         Some(Suspect { method: request.method().clone(), pattern, route })
+    }
+
+    /// Says once that a middleware kept a request that was rejected. `inside` is the type of the service
+    /// that `OAuth2` wraps.
+    pub(crate) fn explain_kept(&self, inside: &str) {
+        if !self.kept_explained.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                target: "oauth2_actix",
+                inside,
+                "a middleware inside OAuth2 has kept a request that OAuth2 rejected: if it spawns the service that \
+                 it wraps, or polls it within `call`, private handlers run without a token; wrap it around the App \
+                 after OAuth2, or call the next service in the future that it returns (logged once)"
+            );
+        }
     }
 
     /// Says, once for each pattern, why a public route was not reached. `inside` is the type of the
@@ -82,8 +101,8 @@ impl HiddenRoutes {
             method = method.as_str(),
             pattern,
             inside,
-            "a request without a valid token for a #[public] route was rejected, because the router did not \
-             reach the route at once. Either a route or default service took the request first: its own \
+            "a request without a valid token, in the form of a #[public] route, was rejected, because the router \
+             did not reach such a route at once. Either a route or default service took the request first: its own \
              pattern, guards and order of registration decide. Or a middleware {}, waits before it calls \
              the next service (from_fn, sessions) or responds itself (rate limits, requirements): wrap it \
              around the App after OAuth2, which puts it outside; or around the scope of the private routes \
@@ -102,6 +121,11 @@ pub(super) fn remember_mounted(pattern: &Arc<str>) {
 
 fn was_mounted(pattern: &str) -> bool {
     MOUNTED.lock().unwrap_or_else(PoisonError::into_inner).contains(pattern)
+}
+
+fn is_mounted(route: &PublicRoute) -> bool {
+    let mounted = MOUNTED.lock().unwrap_or_else(PoisonError::into_inner);
+    mounted.iter().any(|pattern| route.prefix_in(pattern).is_some())
 }
 
 /// Where a middleware may be that hides a route of this scope.

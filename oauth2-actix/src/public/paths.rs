@@ -4,7 +4,7 @@ use std::{
     borrow::Cow,
     collections::HashMap,
     fmt, panic,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU16, Ordering},
 };
 
 use actix_web::dev::ResourceDef;
@@ -18,6 +18,8 @@ pub(crate) struct PublicPaths {
     exact: HashMap<String, AtomicBool>,
     patterns: Vec<PublicPattern>,
     rewrite_explained: AtomicBool,
+    /// Searches of the resource map for [`PublicPaths::scope_hint`]. Each takes as long as routing.
+    searches: AtomicU16,
 }
 
 /// How public a path is.
@@ -143,7 +145,11 @@ impl PublicPaths {
         path: &str,
         route: impl Fn(&str) -> Option<String>,
     ) -> Option<ScopeHint<'_>> {
+        if self.searches.load(Ordering::Relaxed) >= MAX_SEARCHES {
+            return None;
+        }
         let Ending { entry, explained, at } = self.ending(path)?;
+        self.searches.fetch_add(1, Ordering::Relaxed);
         let route_of_path = route(path)?;
         if route(&path[at..]).is_some() {
             explained.store(true, Ordering::Relaxed);
@@ -203,6 +209,9 @@ impl PublicPaths {
         Some(Opening::Pattern(pattern))
     }
 }
+
+/// Of one policy. Requests for paths without a route must not cost a search each for good.
+const MAX_SEARCHES: u16 = 1_024;
 
 /// What the log should say of a rejected request: see [`PublicPaths::scope_hint`].
 pub(crate) struct ScopeHint<'a> {

@@ -33,7 +33,10 @@ impl Shapes {
             let segments = || pattern.split('/').filter(|segment| !segment.is_empty());
             let first = segments().next().unwrap_or_default();
             let first = if first.contains('{') { "" } else { first };
-            let methods = if pattern.contains(':') || pattern.contains("}*") {
+            let methods = if pattern.ends_with('*') && !pattern.ends_with("}*") {
+                // actix drops the text before an unnamed tail.
+                shapes.spanning.entry("").or_default()
+            } else if pattern.contains(':') || pattern.contains("}*") {
                 shapes.spanning.entry(first).or_default()
             } else if pattern == "/" {
                 &mut shapes.slash
@@ -136,5 +139,6 @@ mod tests {
         assert!(!may("/", "/api"));
         assert!(may("/{a:.*}/x", "/y"));
         assert!(may("/{a}*", "/y/z"));
+        assert!(may("/tails/{id}/*", "/x/7"));
     }
 }

@@ -367,14 +367,16 @@ async fn wait(
     next.call(request).await
 }
 
-/// Rewrites method and path by headers, as method overrides and gateways do.
+/// Rewrites method and path by headers, as method overrides and gateways do. The path only before any of it
+/// was routed: what scopes have taken of it cannot be replaced.
 fn rewrite(request: &mut ServiceRequest) {
     let header = |name| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
     let (path, method) = (header("x-path"), header("x-method"));
     if let Some(method) = method {
         request.head_mut().method = method.parse().unwrap();
     }
-    if let Some(uri) = path.and_then(|path| path.parse::<Uri>().ok()) {
+    let is_whole = request.match_info().unprocessed() == request.match_info().as_str();
+    if let Some(uri) = path.and_then(|path| path.parse::<Uri>().ok()).filter(|_| is_whole) {
         request.match_info_mut().get_mut().update(&uri);
         request.head_mut().uri = uri;
     }

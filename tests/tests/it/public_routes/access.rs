@@ -69,6 +69,9 @@ fn a_value_opens_nothing_beyond_what_it_is_around() {
             .default_service(web::to(|| async { "default" }));
     });
     assert_eq!((setup.get("/a/x").body.as_str(), setup.get("/x").status), ("default", 400));
+    for path in ["/a/../x", "/a/..%2fx", "/a/%2e%2e/x", "/a/./x"] {
+        assert_eq!(setup.get(path).status, 400, "{path}");
+    }
     // What is not found in an open scope does not fall through to another.
     let setup = Setup::new(|app| {
         app.service(web::scope("/a").wrap(PublicAccess).service(at("/private-in-name-only")))

@@ -37,15 +37,27 @@ async fn a_valid_token_waits_for_keys_on_a_private_route_beside_public_ones() {
 async fn a_known_public_route_never_waits_for_keys() {
     let keys = KeyServer::start(Script::hang()).unwrap();
     let provider = Provider::new().issuer("https://idp.test").audience("api").keys(keys.url());
-    let builder = policy::builder().provider("p", provider).key_refresh(Duration::ZERO);
-    let oauth2 = builder.fetch_timeout(Duration::from_secs(60)).build().unwrap();
+    let policy = || {
+        let builder = policy::builder().provider("p", provider.clone());
+        let builder = builder.key_refresh(Duration::ZERO).fetch_timeout(Duration::from_secs(60));
+        builder.build().unwrap()
+    };
+    let (oauth2, inner) = (policy(), policy());
     let runs = Data::new(Arc::new(Runs::default()));
     let server = LocalServer::start(move |listener| {
         let app = move || {
             App::new()
                 .app_data(runs.clone())
                 .service(
-                    web::scope("/{tenant}").service(empty).service(item).service(at("/secret")),
+                    web::scope("/in").service(health).service(at("/secret")).wrap(inner.clone()),
+                )
+                .service(
+                    web::scope("/{tenant}")
+                        .service(web::resource("/{id}").guard(guard::Delete()).to(private))
+                        .service(health)
+                        .service(empty)
+                        .service(item)
+                        .service(at("/secret")),
                 )
                 .wrap(oauth2.clone())
         };
@@ -61,6 +73,11 @@ async fn a_known_public_route_never_waits_for_keys() {
     };
     assert_eq!(ask("/t", None).await, 200);
     assert_eq!(ask("/t/items/7", None).await, 200);
+    // Behind a private route of another method, whose pattern matches too; and within another policy.
+    assert_eq!(ask("/t/health", None).await, 200);
+    assert_eq!(ask("/u/health", Some(&token)).await, 200);
+    assert_eq!(ask("/in/health", None).await, 200);
+    assert_eq!(ask("/in/health", Some(&token)).await, 200);
     assert_eq!(ask("/u", Some(&token)).await, 200);
     assert_eq!(ask("/u/items/8", Some(&token)).await, 200);
     // A private route waits for them.

@@ -397,7 +397,7 @@ fn scopes_and_guards() {
         );
         setup.private_with_a_token("GET", "/api/health", &[]);
     }
-    let line = log::lines_with(&["WARN", "#[public] route was rejected", "/api/health"]);
+    let line = log::lines_with(&["WARN", "#[public] route, was rejected", "/api/health"]);
     for words in ["took the request first", "guards", "scope of the private routes", "extractor"] {
         assert!(line.iter().any(|line| line.contains(words)), "{words}: {line:#?}");
     }
@@ -504,12 +504,18 @@ fn normalized_paths_are_public_where_the_router_serves_them() {
     }
 }
 
+#[public]
+#[get("/hidden")]
+async fn hidden() -> &'static str {
+    "public"
+}
+
 #[test]
 fn middleware_that_waits_inside_refuses_and_says_why() {
     let setup =
         Setup::new(|app| {
             app.service(web::scope("/slow").service(
-                web::scope("/{tenant}").wrap(from_fn(wait)).service(health).service(empty),
+                web::scope("/{tenant}").wrap(from_fn(wait)).service(hidden).service(empty),
             ))
             .service(
                 web::scope("/quick")
@@ -518,14 +524,15 @@ fn middleware_that_waits_inside_refuses_and_says_why() {
                     .service(health),
             );
         });
-    let lines = |pattern: &str| log::lines_with(&["WARN", "#[public] route was rejected", pattern]);
+    let lines =
+        |pattern: &str| log::lines_with(&["WARN", "#[public] route, was rejected", pattern]);
     for _ in 0..3 {
-        assert_eq!(setup.get("/slow/t/health").status, 400);
+        assert_eq!(setup.get("/slow/t/hidden").status, 400);
         assert_eq!(setup.get("/slow/t").status, 400);
     }
     let quick = setup.get("/quick/health");
     assert_eq!((quick.status, quick.header("x-seen")), (200, Some("1")));
-    let said = lines("/slow/{tenant}/health");
+    let said = lines("/slow/{tenant}/hidden");
     assert_eq!(said.len(), 1, "{said:#?}");
     for words in [
         "method=\"GET\"",
@@ -629,6 +636,36 @@ fn what_the_router_serves_is_open() {
         &["GET /guarded x-flag=1", "GET /guarded"],
         &["POST /guarded"],
     );
+}
+
+/// What a private route is named after is not a public one of the same name elsewhere.
+#[test]
+fn a_private_route_that_ends_like_a_public_one_is_no_mistake() {
+    let setup = Setup::new(|app| {
+        app.service(web::scope("/shop").service(item))
+            .service(web::scope("/no-mistake").service(at("/items/{id}")));
+    });
+    assert_eq!(setup.get("/shop/items/7").status, 200);
+    assert_eq!(setup.get("/no-mistake/items/7").status, 400);
+    assert_eq!(log::lines_with(&["in the form of a #[public] route", "/no-mistake"]).len(), 0);
+}
+
+/// It cannot be prevented, but it is said.
+#[test]
+fn a_middleware_inside_that_spawns_what_it_wraps_is_named() {
+    let setup = Setup::new(|app| {
+        app.service(web::scope("/api").service(health)).service(
+            web::scope("/spawned")
+                .wrap_fn(|request, service| {
+                    let spawned = actix_web::rt::spawn(service.call(request));
+                    async move { spawned.await.unwrap() }
+                })
+                .service(at("/x/health")),
+        );
+    });
+    assert_eq!(setup.get("/api/health").status, 200);
+    assert_eq!(setup.get("/spawned/x/health").status, 400);
+    assert_eq!(log::lines_with(&["ERROR", "has kept a request that OAuth2 rejected"]).len(), 1);
 }
 
 #[test]
