@@ -174,7 +174,6 @@ impl OAuth2Builder {
     /// does (method override, path prefixes), so that a request may be for a public route that it does
     /// not look like. Each rejection then costs routing, and its response has a copy of the request: see
     /// [`on_refusal`](Self::on_refusal).
-    #[must_use]
     pub fn route_before_rejection(mut self, all: bool) -> Self {
         self.route_before_rejection = all;
         self

@@ -3,6 +3,8 @@
 //!
 //!     LAYOUTS=25000 cargo test --release -p oauth2-actix-tests --test layouts -- --nocapture
 
+#![allow(missing_docs, clippy::unwrap_used)]
+
 mod generator;
 
 use actix_web::{

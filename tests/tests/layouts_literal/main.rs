@@ -1,6 +1,8 @@
 //! The same as `layouts` in a program whose public patterns all begin with a literal segment, so that most
 //! requests for other paths are rejected without being routed.
 
+#![allow(missing_docs, clippy::unwrap_used)]
+
 #[path = "../layouts/generator.rs"]
 mod generator;
 
