@@ -5,10 +5,7 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use actix_web::{
-    dev::{ResourceDef, ServiceRequest},
-    http::Method,
-};
+use actix_web::{dev::ServiceRequest, http::Method};
 
 /// Patterns of `#[public]` routes, scopes included, and their methods. One for each policy of an app and
 /// worker; as large as the app has such routes.
@@ -19,7 +16,6 @@ pub(crate) struct KnownRoutes(RefCell<Vec<Known>>);
 struct Known {
     pattern: Arc<str>,
     method: Method,
-    resource: ResourceDef,
 }
 
 impl KnownRoutes {
@@ -27,19 +23,79 @@ impl KnownRoutes {
         let is_known =
             |known: &Known| Arc::ptr_eq(&known.pattern, pattern) && known.method == *method;
         if !self.0.borrow().iter().any(is_known) {
-            self.0.borrow_mut().push(Known {
-                pattern: Arc::clone(pattern),
-                method: method.clone(),
-                resource: ResourceDef::new(&**pattern),
-            });
+            self.0
+                .borrow_mut()
+                .push(Known { pattern: Arc::clone(pattern), method: method.clone() });
         }
     }
 
-    /// Whether a request has the method and a pattern of a route that was public before.
+    /// Whether a request has the method and a pattern of a route that was public before. The router may
+    /// take it elsewhere all the same.
     pub(crate) fn has_route_of(&self, request: &ServiceRequest) -> bool {
         let path = request.match_info().as_str();
-        let fits =
-            |known: &Known| known.method == request.method() && known.resource.is_match(path);
-        self.0.borrow().iter().any(fits)
+        let known = self.0.borrow();
+        let mut of_method =
+            known.iter().filter(|known| known.method == request.method()).peekable();
+        if of_method.peek().is_none() {
+            return false;
+        }
+        // The scopes of a pattern may repeat a name, so that it cannot be compiled as a whole.
+        let first = request.resource_map().match_pattern(path);
+        of_method
+            .any(|known| first.as_deref() == Some(&*known.pattern) || fits(&known.pattern, path))
+    }
+}
+
+/// Whether a pattern without expressions and tails matches a path.
+fn fits(pattern: &str, path: &str) -> bool {
+    if pattern.contains(':') || pattern.contains('*') {
+        return false;
+    }
+    let (mut patterns, mut segments) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (patterns.next(), segments.next()) {
+            (None, None) => return true,
+            (Some(pattern), Some(segment)) if segment_fits(pattern, segment) => {}
+            _ => return false,
+        }
+    }
+}
+
+fn segment_fits(pattern: &str, segment: &str) -> bool {
+    let (Some((before, _)), Some((_, after))) = (pattern.split_once('{'), pattern.rsplit_once('}'))
+    else {
+        return pattern == segment;
+    };
+    segment.len() > before.len() + after.len()
+        && segment.starts_with(before)
+        && segment.ends_with(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_fit_the_paths_that_the_router_would_match() {
+        for (pattern, path) in [
+            ("/health", "/health"),
+            ("/{a}/{a}/items/{id}", "/x/y/items/7"),
+            ("/v{n}/st{m}us", "/v1/status"),
+            ("/api/", "/api/"),
+            ("", ""),
+        ] {
+            assert!(fits(pattern, path), "{pattern} {path}");
+        }
+        for (pattern, path) in [
+            ("/health", "/health/"),
+            ("/{a}", "/"),
+            ("/{a}", "/x/y"),
+            ("/v{n}", "/v"),
+            ("/v{n}", "/x1"),
+            ("/{a:.*}", "/x"),
+            ("/{a}*", "/x"),
+        ] {
+            assert!(!fits(pattern, path), "{pattern} {path}");
+        }
     }
 }
