@@ -4,7 +4,7 @@ use std::{error::Error, fs, future::Future, time::Duration};
 
 use oauth2_actix::{
     Algorithm, BuildErrorKind, ErrorKind, KeyState, Keys, OAuth2, OAuth2Builder, Provider, Tenant,
-    TenantLookup, Tenants,
+    TenantLookup, Tenants, TokenCache,
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{keys::key, log, policy, wait::until};
@@ -294,6 +294,7 @@ async fn an_svid_is_cached_and_forgotten_with_its_key() {
         .provider("spire", provider)
         .key_refresh(HOUR)
         .clock(clock.clone())
+        .token_cache(TokenCache::new())
         .build()
         .unwrap();
     let token = svid().sign(es256());
