@@ -251,7 +251,7 @@ impl Budget {
     pub(crate) fn time(self) -> Duration {
         match self {
             Self::Provider => Duration::from_secs(2),
-            Self::Tenant => Duration::from_millis(250),
+            Self::Tenant => Duration::from_secs(1),
         }
     }
 }

@@ -516,7 +516,8 @@ mod tests {
             document + &spaces
         };
         let parse = |document: String, budget| {
-            KeyDocument::parse(document.as_bytes(), policy(Origin::Fetched, budget)).map(drop)
+            let policy = policy(Origin::Fetched, budget);
+            KeyDocument::parse_until(document.as_bytes(), policy, None).map(drop)
         };
         assert!(parse(padded(256 << 10), Budget::Tenant).is_ok());
         let error = parse(padded((256 << 10) + 1), Budget::Tenant).unwrap_err();
@@ -532,7 +533,8 @@ mod tests {
         for origin in [Origin::Inline, Origin::Fetched] {
             for (budget, limit) in [(Budget::Provider, 1024), (Budget::Tenant, 64)] {
                 let parse = |document: String| {
-                    KeyDocument::parse(document.as_bytes(), policy(origin, budget)).map(drop)
+                    let policy = policy(origin, budget);
+                    KeyDocument::parse_until(document.as_bytes(), policy, None).map(drop)
                 };
                 for (form, of) in [
                     ("set", &|count| json!({"keys": vec![&jwk; count]}).to_string()),
