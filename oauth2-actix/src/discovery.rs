@@ -111,7 +111,7 @@ impl Issuer {
             return Err(Problem::TooLong(document.len()));
         }
         let document = str::from_utf8(document).map_err(|_| Problem::NotUtf8)?;
-        // A document has some forty members, and the others are nobody's business here.
+        // A document has some forty members. The others are not read.
         let document = json::parse_members(document, &["issuer", "jwks_uri"])?;
         // RFC 8414 §3.3: identical, or the document must not be used.
         let issuer = document.get("issuer").and_then(|issuer| issuer.as_str());

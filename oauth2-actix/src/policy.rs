@@ -259,7 +259,7 @@ impl Policy {
         }
     }
 
-    /// Asks the keys at hand of the providers of the token's issuer or trust domain.
+    /// Checks a token with the cached keys of the providers of its issuer or trust domain.
     fn ask<'a>(
         &self,
         of_issuer: impl Iterator<Item = &'a Arc<ProviderPolicy>> + Clone,
