@@ -60,8 +60,8 @@ async fn sixteen_keys_without_kid_are_tried_and_more_are_named_in_the_log() {
         assert_eq!(verify(&oauth2, &Token::new(ISSUER, "api").sign(key)).await, Ok(()));
         assert_eq!(verify(&oauth2, &without_kid().sign(key)).await, Ok(()));
     }
-    let stranger = verify(&oauth2, &Token::new(ISSUER, "api").sign(&keys[16])).await;
-    assert_eq!(stranger, Err(ErrorKind::SignatureInvalid), "all keys were tried");
+    let unknown = verify(&oauth2, &Token::new(ISSUER, "api").sign(&keys[16])).await;
+    assert_eq!(unknown, Err(ErrorKind::SignatureInvalid), "all keys were tried");
     assert_eq!(log::lines_with(&["sixteen-keys", "some of the keys only"]).len(), 0);
 
     let oauth2 = policy("twenty-keys", bundle(&keys));
@@ -148,7 +148,7 @@ async fn the_thumbprint_of_a_certificate_selects_its_key() {
 
 #[tokio::test]
 async fn a_thumbprint_selects_among_the_keys_of_the_tokens_kid_and_provider() {
-    let [one, two, stranger] = [(); 3].map(|()| SigningKey::generate(Algorithm::ES256, "shared"));
+    let [one, two, attacker] = [(); 3].map(|()| SigningKey::generate(Algorithm::ES256, "shared"));
     let with_x5t = |key: &SigningKey, kid: &str| {
         let mut jwk = key.clone().with_kid(kid).public_jwk();
         jwk["x5t"] = json!(format!("thumbprint-of-{kid}"));
@@ -164,13 +164,13 @@ async fn a_thumbprint_selects_among_the_keys_of_the_tokens_kid_and_provider() {
     assert_eq!(other, Err(ErrorKind::SignatureInvalid));
     let unknown = verify(&oauth2, &token("three", "thumbprint-of-one").sign(&one)).await;
     assert_eq!(unknown, Err(ErrorKind::KeyUnknown));
-    // A certificate in the token itself is nobody's.
-    let certificate = stranger.certificate_pem();
+    // A certificate in the token itself is not a key of the provider.
+    let certificate = attacker.certificate_pem();
     let forged = Token::new(ISSUER, "api")
         .header("kid", Value::Null)
         .header("x5t", x5t(&certificate))
         .header("x5c", json!([STANDARD.encode(der(&certificate))]));
-    let forged = verify(&oauth2, &forged.sign(&stranger)).await;
+    let forged = verify(&oauth2, &forged.sign(&attacker)).await;
     assert_eq!(forged, Err(ErrorKind::SignatureInvalid));
 }
 
