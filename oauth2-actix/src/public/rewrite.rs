@@ -11,8 +11,7 @@ use std::{
 };
 
 use actix_web::{
-    HttpMessage,
-    dev::{ServiceRequest, Url},
+    dev::{Extensions, ServiceRequest, Url},
     http::Uri,
 };
 use bytes::Bytes;
@@ -21,7 +20,8 @@ use bytes::Bytes;
 #[derive(Debug)]
 pub(crate) struct PathWatch(RcWeak<Watched>);
 
-/// In the extensions of a request whose path is watched. It lives as long as the request.
+/// In the data containers of a request whose path is watched. It lives as long as the request: a middleware can
+/// clear the request's extensions, but cannot remove a container.
 #[derive(Debug)]
 struct Watched {
     /// Ends with the text of the router's path: with the request, or when the path is replaced.
@@ -32,7 +32,7 @@ impl PathWatch {
     /// Starts to watch. None if the path cannot be watched, or was replaced since another `OAuth2`
     /// further out started to.
     pub(crate) fn start(request: &mut ServiceRequest) -> Option<Self> {
-        let outer = request.extensions().get::<Rc<Watched>>().cloned();
+        let outer = request.app_data::<Rc<Watched>>().cloned();
         if let Some(watched) = outer {
             return watched.is_unchanged().then(|| Self(Rc::downgrade(&watched)));
         }
@@ -47,7 +47,9 @@ impl PathWatch {
         }
         *request.match_info_mut().get_mut() = same;
         let watch = Self(Rc::downgrade(&watched));
-        request.extensions_mut().insert(watched);
+        let mut container = Extensions::new();
+        container.insert(watched);
+        request.add_data_container(Rc::new(container));
         Some(watch)
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use actix_web::{
-    HttpRequest,
+    HttpMessage, HttpRequest,
     dev::{Service, ServiceRequest},
     get,
     http::Uri,
@@ -234,6 +234,9 @@ fn middleware_inside_that_rewrites_a_public_path_runs_no_private_handler() {
                 )
                 .route("/me", web::to(private))
                 .wrap_fn(|mut request: ServiceRequest, service| {
+                    if request.headers().contains_key("x-clear") {
+                        request.extensions_mut().clear();
+                    }
                     let target = request.headers().get("x-original-url");
                     let target = target.map(|path| path.to_str().unwrap().parse::<Uri>().unwrap());
                     if let Some(target) = target {
@@ -249,7 +252,9 @@ fn middleware_inside_that_rewrites_a_public_path_runs_no_private_handler() {
     let get = |path: &str, lines: &[&str]| raw(server.address(), &raw_get(path, lines));
     assert_eq!(get("/health", &[]).body, "up");
     assert_eq!(get("/caf%C3%A9?q=%C3%A9", &[]).body, "/caf%C3%A9?q=%C3%A9");
+    assert_eq!(get("/health", &["X-Clear: 1"]).body, "up");
     refused(&get("/health", &["X-Original-URL: /me"]), "rewritten");
+    refused(&get("/health", &["X-Original-URL: /me", "X-Clear: 1"]), "without its extensions");
     assert_eq!(runs.0.load(Ordering::SeqCst), 0);
 }
 
