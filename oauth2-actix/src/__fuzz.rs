@@ -4,17 +4,19 @@ use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde_json::{Map, Value};
 
 use crate::{
-    Algorithm, KeyInfo,
-    algorithm::AlgorithmSet,
-    bearer::Credentials,
-    challenge::Challenge,
-    discovery::Issuer,
+    error::challenge::Challenge,
+    jose::{
+        algorithm::{Algorithm, AlgorithmSet},
+        jwk::{Budget, Key, KeyPolicy, Origin},
+        jws::UnverifiedJws,
+        key_document::KeyDocument,
+        key_set::Verdict,
+        verifier::CryptoLibrary,
+    },
     json,
-    jwk::{Budget, Key, KeyPolicy, Origin},
-    jws::UnverifiedJws,
-    key_form::KeyDocument,
-    key_set::Verdict,
-    verifier::CryptoLibrary,
+    keys::discovery::Issuer,
+    request::bearer::Credentials,
+    status::KeyInfo,
 };
 
 /// The token of these `Authorization` headers.

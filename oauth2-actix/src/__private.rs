@@ -14,10 +14,9 @@ pub use crate::public::{PublicResource, PublicRoute, ROUTES};
 use actix_web::{FromRequest, dev::Payload};
 
 use crate::{
-    authorize::ClaimValue,
-    claims::Claims,
+    authorize::requirement::ClaimValue,
     error::{Error, ErrorKind},
-    scope::is_scope_token,
+    token::{claims::Claims, scope::is_scope_token},
 };
 
 /// A demand of an attribute.

@@ -86,66 +86,24 @@
 pub mod __fuzz;
 #[doc(hidden)]
 pub mod __private;
-mod accepted;
-mod algorithm;
 mod authorize;
-mod authorize_middleware;
-mod bearer;
-mod build_error;
 mod builder;
-mod challenge;
-mod claims;
-mod clock;
 mod config;
-mod content_coding;
-mod cooldown;
-mod discovery;
-mod document_readers;
-mod edwards;
 mod error;
-mod expiring_body;
-mod fetch;
-mod hmac;
-mod http_client;
-mod jose_header;
+mod jose;
 mod json;
-mod jwk;
-mod jws;
-mod key_engine;
-mod key_form;
-mod key_set;
-mod key_settings;
-mod key_snapshot;
-mod key_source;
-mod key_status;
-mod key_thread;
-mod key_url;
 mod keys;
-mod limits;
 mod middleware;
-mod oauth2;
-mod object;
-mod places;
 mod policy;
 mod provider;
-mod provider_policy;
 mod public;
-mod refusal;
-mod remote_keys;
-mod scope;
-mod spiffe;
-mod startup;
-mod telemetry;
-mod tenants;
+mod request;
+mod response;
+mod status;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod throttle;
-mod token_cache;
-mod token_places;
-mod validation;
-mod verifier;
-#[cfg(feature = "websocket")]
-mod websocket;
+mod token;
+mod util;
 #[cfg(feature = "websocket")]
 pub mod ws;
 
@@ -191,34 +149,42 @@ pub mod _docs {
 struct Readme;
 
 pub use crate::{
-    algorithm::{Algorithm, UnknownAlgorithm},
-    authorize::{
+    authorize::requirement::{
         ClaimValue, ClaimValues, Requirement, all, all_of, any, any_of, present, require,
         require_any_scope, require_claim, require_scope,
     },
-    build_error::{BuildError, BuildErrorKind, BuildFault},
-    builder::{MissingToken, OAuth2Builder},
-    claims::{Claims, OptionalClaims, TypedClaims},
+    builder::{
+        MissingToken, OAuth2Builder,
+        oauth2::{FetchErrors, OAuth2},
+    },
+    config::{
+        error::{BuildError, BuildErrorKind, BuildFault},
+        keys::Keys,
+        provider::Provider,
+        tenants::{Tenant, TenantLookup, Tenants},
+    },
     error::{Difference, Error, ErrorKind},
-    expiring_body::{ExpiringBody, until_expiry},
-    jose_header::JoseHeader,
-    key_source::KeySource,
-    key_status::{FetchCounts, FetchFailure, KeyInfo, KeyState, KeyStatus},
-    keys::Keys,
-    oauth2::{FetchErrors, OAuth2},
-    provider::Provider,
+    jose::{
+        algorithm::{Algorithm, UnknownAlgorithm},
+        header::JoseHeader,
+        verifier::CryptoLibrary,
+    },
+    keys::source::KeySource,
     public::{PublicAccess, PublicRoute, public_routes},
-    tenants::{Tenant, TenantLookup, Tenants},
-    token_cache::{TokenCache, TokenCacheStatus},
-    token_places::TokenRequests,
-    verifier::CryptoLibrary,
+    request::token_source::TokenRequests,
+    status::{FetchCounts, FetchFailure, KeyInfo, KeyState, KeyStatus},
+    token::{
+        cache::{TokenCache, TokenCacheStatus},
+        claims::{Claims, OptionalClaims, TypedClaims},
+        expiring_body::{ExpiringBody, until_expiry},
+    },
 };
 /// The HTTP client whose builder [`OAuth2Builder::http_client`] adjusts, in the version that is used.
 pub use reqwest;
 
 #[doc(hidden)]
 pub use crate::{
-    authorize_middleware::{RequirementFuture, RequirementMiddleware},
+    authorize::middleware::{RequirementFuture, RequirementMiddleware},
     middleware::{OAuth2Future, OAuth2Middleware},
 };
 #[doc(inline)]

@@ -26,14 +26,14 @@ use pin_project_lite::pin_project;
 use actix_web::http::{StatusCode, header::SEC_WEBSOCKET_PROTOCOL};
 
 use crate::{
-    OAuth2,
-    bearer::Place,
-    claims::{Anonymous, Claims},
+    builder::oauth2::OAuth2,
     error::Error,
     policy::{Decision, Pending},
     public::{Admission, KnownRoutes, Openness, PathWatch, has_access_by_value, must_be_routed},
-    refusal::Facts,
-    telemetry::Passed,
+    request::bearer::Place,
+    response::Facts,
+    token::claims::{Anonymous, Claims},
+    util::telemetry::Passed,
 };
 
 impl<S, B> Transform<S, ServiceRequest> for OAuth2
@@ -341,7 +341,7 @@ fn mark<B>(response: &mut ServiceResponse<B>, place: Place) {
             if response.status() == StatusCode::SWITCHING_PROTOCOLS
                 && !response.headers().contains_key(SEC_WEBSOCKET_PROTOCOL)
             {
-                let marker = HeaderValue::from_static(crate::token_places::MARKER);
+                let marker = HeaderValue::from_static(crate::request::token_source::MARKER);
                 response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, marker);
             }
         }

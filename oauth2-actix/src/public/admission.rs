@@ -26,7 +26,7 @@ use super::{
     hidden::remember_mounted, known::KnownRoutes, pattern::has_dot_segment, shapes::SHAPES,
     table::ROUTES,
 };
-use crate::claims::{Anonymous, Claims};
+use crate::token::claims::{Anonymous, Claims};
 
 /// In the extensions of a request that is routed without a valid token.
 #[derive(Clone, Debug)]

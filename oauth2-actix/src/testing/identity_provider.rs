@@ -22,7 +22,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{LocalServer, ManualClock, SigningKey, Token};
-use crate::{Algorithm, clock::Clock};
+use crate::{jose::algorithm::Algorithm, util::clock::Clock};
 
 /// A small identity provider for development: it signs with ES256, and gives a token with any
 /// claims to the client `quickstart` with the secret `quickstart`.

@@ -78,7 +78,7 @@ pub use self::{
 ///
 /// If `claims` is not a JSON object, or nested deeper than a token may be.
 #[must_use]
-pub fn claims(claims: serde_json::Value) -> crate::Claims {
+pub fn claims(claims: serde_json::Value) -> crate::token::claims::Claims {
     let mut claims = match claims {
         serde_json::Value::Object(claims) => claims,
         _ => panic!("claims are a JSON object"),
@@ -88,16 +88,18 @@ pub fn claims(claims: serde_json::Value) -> crate::Claims {
         claims.entry(name).or_insert(value);
     }
     let text = serde_json::Value::Object(claims).to_string();
-    let claims = crate::object::Object::parse(text.as_bytes()).expect("claims as in a token");
-    crate::Claims::new(crate::accepted::Accepted::of("test", claims))
+    let claims = crate::json::object::Object::parse(text.as_bytes()).expect("claims as in a token");
+    crate::token::claims::Claims::new(crate::token::verified::Accepted::of("test", claims))
 }
 
 /// A policy with one provider and a key that nobody has: for documentation.
 #[doc(hidden)]
 #[must_use]
-pub fn policy() -> crate::OAuth2 {
-    let key = SigningKey::generate(crate::Algorithm::ES256, "key-1");
-    let provider =
-        crate::Provider::new().issuer("https://idp.test").audience("api").keys(key.jwk_set());
-    crate::OAuth2::builder().provider("test", provider).build().expect("a policy")
+pub fn policy() -> crate::builder::oauth2::OAuth2 {
+    let key = SigningKey::generate(crate::jose::algorithm::Algorithm::ES256, "key-1");
+    let provider = crate::config::provider::Provider::new()
+        .issuer("https://idp.test")
+        .audience("api")
+        .keys(key.jwk_set());
+    crate::builder::oauth2::OAuth2::builder().provider("test", provider).build().expect("a policy")
 }

@@ -14,7 +14,7 @@ use openssl::{
 };
 use serde_json::{Value, json};
 
-use crate::Algorithm;
+use crate::jose::algorithm::Algorithm;
 
 /// A key that signs tokens for a test.
 ///

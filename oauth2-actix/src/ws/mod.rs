@@ -70,7 +70,10 @@ use self::{
     frames::MaxFrameSize,
     session::{Followed, Shared, State},
 };
-use crate::{Claims, OAuth2, Requirement, websocket::is_handshake};
+use crate::{
+    authorize::requirement::Requirement, builder::oauth2::OAuth2, request::upgrade::is_handshake,
+    token::claims::Claims,
+};
 
 /// Begins a session for a request that [`OAuth2`] let in with claims. Nothing happens before
 /// [`Upgrade::start`].

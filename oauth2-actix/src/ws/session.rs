@@ -17,7 +17,13 @@ use tokio::{
 };
 
 use super::Ended;
-use crate::{Claims, Error, ErrorKind, OAuth2, Requirement, bearer::Credentials};
+use crate::{
+    authorize::requirement::Requirement,
+    builder::oauth2::OAuth2,
+    error::{Error, ErrorKind},
+    request::bearer::Credentials,
+    token::claims::Claims,
+};
 
 /// A WebSocket session that ends with its token. A clone is of the same session, and can be sent to other
 /// threads.

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 const PAGE: &str = include_str!("../../../docs/operations.md");
-const TELEMETRY: &str = include_str!("../../../oauth2-actix/src/telemetry.rs");
+const TELEMETRY: &str = include_str!("../../../oauth2-actix/src/util/telemetry.rs");
 const RULES: &str = include_str!("../../../deploy/prometheus-rules.yaml");
 const DASHBOARD: &str = include_str!("../../../deploy/grafana-dashboard.json");
 

@@ -1,0 +1,102 @@
+//! A requirement around a scope or resource.
+
+use std::{
+    future::{Future, Ready, ready},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use actix_web::{
+    HttpResponse,
+    body::{EitherBody, MessageBody},
+    dev::{Service, ServiceRequest, ServiceResponse, Transform},
+};
+use pin_project_lite::pin_project;
+
+use crate::{authorize::requirement::Requirement, token::claims::Claims};
+
+impl<S, B> Transform<S, ServiceRequest> for Requirement
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = actix_web::Error>,
+    B: MessageBody,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = actix_web::Error;
+    type Transform = RequirementMiddleware<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, service: S) -> Self::Future {
+        ready(Ok(RequirementMiddleware { service, requirement: self.clone() }))
+    }
+}
+
+/// The service that a requirement makes of the one it wraps.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct RequirementMiddleware<S> {
+    service: S,
+    requirement: Requirement,
+}
+
+impl<S, B> Service<ServiceRequest> for RequirementMiddleware<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = actix_web::Error>,
+    B: MessageBody,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = actix_web::Error;
+    type Future = RequirementFuture<S::Future>;
+
+    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        let permitted = Claims::of_request(request.request())
+            .and_then(|claims| self.requirement.check(&claims));
+        match permitted {
+            Ok(()) => RequirementFuture::Inner { answer: self.service.call(request) },
+            Err(error) => {
+                // `OAuth2` outside writes this answer anew, for this very request.
+                let response = HttpResponse::from_error(error);
+                RequirementFuture::Refused { response: Some(request.into_response(response)) }
+            }
+        }
+    }
+}
+
+pin_project! {
+    #[doc(hidden)]
+    #[non_exhaustive]
+    #[project = Projection]
+    pub enum RequirementFuture<F> {
+        Inner {
+            #[pin]
+            answer: F,
+        },
+        Refused {
+            response: Option<ServiceResponse>,
+        },
+    }
+}
+
+impl<F, B> Future for RequirementFuture<F>
+where
+    F: Future<Output = Result<ServiceResponse<B>, actix_web::Error>>,
+    B: MessageBody,
+{
+    type Output = Result<ServiceResponse<EitherBody<B>>, actix_web::Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            Projection::Inner { answer } => {
+                answer.poll(context).map_ok(ServiceResponse::map_into_left_body)
+            }
+            Projection::Refused { response } => {
+                let response = response.take().expect("polled after completion");
+                Poll::Ready(Ok(response.map_into_right_body()))
+            }
+        }
+    }
+}

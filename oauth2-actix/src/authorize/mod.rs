@@ -1,0 +1,4 @@
+//! Requirements.
+
+pub(crate) mod middleware;
+pub(crate) mod requirement;

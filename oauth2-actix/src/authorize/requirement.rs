@@ -1,0 +1,517 @@
+//! What a token must permit: predicates on claims, as values. The attribute macros call these too.
+
+use std::{fmt, sync::Arc};
+
+use serde_json::Value;
+
+use crate::{
+    error::{Error, ErrorKind},
+    token::{claims::Claims, scope},
+};
+
+/// A demand on a token's claims, made by [`require_claim`], [`require_scope`], [`any`] and [`all`].
+///
+/// It wraps a scope or resource like any middleware, inside [`OAuth2`](crate::OAuth2), and
+/// [`Claims::satisfies`] asks it. Whatever is absent or of another type refuses, in every
+/// combination; there is no *not*.
+///
+/// ```
+/// use actix_web::{App, HttpResponse, web};
+/// use oauth2_actix::{all, any, any_of, require_claim, require_scope};
+/// # let oauth2 = oauth2_actix::testing::policy();
+///
+/// let staff = any([require_claim("role", any_of(["admin", "support"])), require_scope(["staff"])]);
+/// let app = App::new()
+///     .service(
+///         web::scope("/back-office")
+///             .wrap(all([staff, require_claim("email_verified", true)]))
+///             .route("/", web::get().to(HttpResponse::Ok)),
+///     )
+///     .wrap(oauth2);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a requirement does nothing until it wraps a service or is asked"]
+pub struct Requirement(Arc<Node>);
+
+enum Node {
+    Claim { name: String, values: ClaimValues },
+    Scopes { wanted: Vec<String>, all: bool },
+    Any(Vec<Requirement>),
+    All(Vec<Requirement>),
+    Custom { predicate: Box<dyn Fn(&Claims) -> bool + Send + Sync>, name: &'static str },
+}
+
+/// Demands a claim: that it equals `values`, or is a list that contains it. Never a part of a string,
+/// never another type.
+///
+/// `name` is a claim's name or, if it starts with `/`, a JSON pointer
+/// ([RFC 6901](https://www.rfc-editor.org/rfc/rfc6901)). For several values there are [`any_of`] and
+/// [`all_of`], and [`present`] asks only that it is there and not null.
+///
+/// ```
+/// use oauth2_actix::{all_of, present, require_claim};
+///
+/// let admin = require_claim("/realm_access/roles", "admin");
+/// let both = require_claim("groups", all_of(["ops", "on-call"]));
+/// let second_level = require_claim("level", 2);
+/// let somebody = require_claim("email", present());
+/// # drop((admin, both, second_level, somebody));
+/// ```
+pub fn require_claim(name: impl Into<String>, values: impl Into<ClaimValues>) -> Requirement {
+    Requirement::new(Node::Claim { name: name.into(), values: values.into() })
+}
+
+/// Demands all of these scopes, in `scope` or `scp` ([RFC 6749 §3.3](https://www.rfc-editor.org/rfc/rfc6749#section-3.3)).
+/// An empty list refuses everything.
+///
+/// ```
+/// let read_and_write = oauth2_actix::require_scope(["orders:read", "orders:write"]);
+/// # drop(read_and_write);
+/// ```
+pub fn require_scope<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> Requirement {
+    Requirement::new(Node::Scopes {
+        wanted: scopes.into_iter().map(Into::into).collect(),
+        all: true,
+    })
+}
+
+/// Demands one of these scopes. An empty list refuses everything.
+///
+/// ```
+/// let either = oauth2_actix::require_any_scope(["orders:read", "orders:admin"]);
+/// # drop(either);
+/// ```
+pub fn require_any_scope<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> Requirement {
+    Requirement::new(Node::Scopes {
+        wanted: scopes.into_iter().map(Into::into).collect(),
+        all: false,
+    })
+}
+
+/// Demands what a function of yours says. It must not block.
+///
+/// ```
+/// use oauth2_actix::{Claims, require};
+///
+/// fn of_our_domain(claims: &Claims) -> bool {
+///     claims.get("email").and_then(|email| email.as_str()).is_some_and(|email| email.ends_with("@example.com"))
+/// }
+/// let ours = require(of_our_domain);
+/// # drop(ours);
+/// ```
+pub fn require<F>(predicate: F) -> Requirement
+where
+    F: Fn(&Claims) -> bool + Send + Sync + 'static,
+{
+    let name = std::any::type_name::<F>();
+    Requirement::new(Node::Custom { predicate: Box::new(predicate), name })
+}
+
+/// Demands one of several. An empty list refuses everything.
+///
+/// ```
+/// use oauth2_actix::{any, require_claim, require_scope};
+///
+/// let either = any([require_claim("role", "admin"), require_scope(["admin"])]);
+/// # drop(either);
+/// ```
+pub fn any(requirements: impl IntoIterator<Item = Requirement>) -> Requirement {
+    Requirement::new(Node::Any(requirements.into_iter().collect()))
+}
+
+/// Demands all of several. An empty list refuses everything.
+///
+/// ```
+/// use oauth2_actix::{all, require_claim, require_scope};
+///
+/// let both = all([require_claim("role", "admin"), require_scope(["admin"])]);
+/// # drop(both);
+/// ```
+pub fn all(requirements: impl IntoIterator<Item = Requirement>) -> Requirement {
+    Requirement::new(Node::All(requirements.into_iter().collect()))
+}
+
+impl Requirement {
+    fn new(node: Node) -> Self {
+        Self(Arc::new(node))
+    }
+
+    /// Whether the claims satisfy this.
+    pub(crate) fn is_met(&self, claims: &Claims) -> bool {
+        match &*self.0 {
+            Node::Claim { name, values } => values.accept(claims.find(name)),
+            Node::Scopes { wanted, all } => {
+                let has = |scope: &String| claims.has_scope(scope);
+                !wanted.is_empty()
+                    && if *all { wanted.iter().all(has) } else { wanted.iter().any(has) }
+            }
+            Node::Any(parts) => parts.iter().any(|part| part.is_met(claims)),
+            Node::All(parts) => !parts.is_empty() && parts.iter().all(|part| part.is_met(claims)),
+            Node::Custom { predicate, .. } => predicate(claims),
+        }
+    }
+
+    /// Nothing, or the 403 that names what is required.
+    pub(crate) fn check(&self, claims: &Claims) -> Result<(), Error> {
+        if self.is_met(claims) {
+            return Ok(());
+        }
+        let mut scopes = Vec::new();
+        self.collect_scopes(&mut scopes);
+        // Challenges may contain only valid scope tokens (RFC 6750 §3); others can never be granted.
+        scopes.retain(|scope| scope::is_scope_token(scope));
+        let unmet = self.unmet(claims);
+        let error = Error::from(if scopes.is_empty() {
+            ErrorKind::ClaimInsufficient { required: unmet.clone().into() }
+        } else {
+            ErrorKind::ScopeInsufficient { required: scopes.join(" ") }
+        });
+        let error = error.with_provider(claims.accepted().by.shared_name()).with_expected(unmet);
+        Err(match self.pointer_hint(claims) {
+            None => error,
+            Some(hint) => error.with_hint(hint),
+        })
+    }
+
+    /// The parts that these claims do not meet, for the log.
+    fn unmet(&self, claims: &Claims) -> String {
+        match &*self.0 {
+            Node::All(parts) => {
+                let unmet: Vec<String> = parts
+                    .iter()
+                    .filter(|part| !part.is_met(claims))
+                    .map(|part| part.unmet(claims))
+                    .collect();
+                if unmet.is_empty() { self.to_string() } else { unmet.join(" and ") }
+            }
+            _ => self.to_string(),
+        }
+    }
+
+    /// Advice for a name that was written with dots, where the token has an object of that name.
+    fn pointer_hint(&self, claims: &Claims) -> Option<String> {
+        match &*self.0 {
+            Node::Claim { name, .. } => {
+                let (first, _) = name.split_once('.')?;
+                let is_path = !name.contains('/')
+                    && claims.get(name).is_none()
+                    && claims.get(first).is_some_and(Value::is_object);
+                is_path.then(|| {
+                    let pointer = name.replace('.', "/");
+                    format!("a nested claim is named by a JSON pointer: \"/{pointer}\"")
+                })
+            }
+            Node::Any(parts) | Node::All(parts) => {
+                parts.iter().find_map(|part| part.pointer_hint(claims))
+            }
+            Node::Scopes { .. } | Node::Custom { .. } => None,
+        }
+    }
+
+    fn collect_scopes<'a>(&'a self, into: &mut Vec<&'a str>) {
+        match &*self.0 {
+            Node::Scopes { wanted, .. } => {
+                for scope in wanted {
+                    if !into.contains(&scope.as_str()) {
+                        into.push(scope);
+                    }
+                }
+            }
+            Node::Any(parts) | Node::All(parts) => {
+                for part in parts {
+                    part.collect_scopes(into);
+                }
+            }
+            Node::Claim { .. } | Node::Custom { .. } => {}
+        }
+    }
+}
+
+/// A stable text in the developer's own terms, such as `claim role = "admin"`.
+impl fmt::Display for Requirement {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let joined = |formatter: &mut fmt::Formatter<'_>, parts: &[Self], word: &str| {
+            formatter.write_str("(")?;
+            for (index, part) in parts.iter().enumerate() {
+                if index > 0 {
+                    formatter.write_str(word)?;
+                }
+                part.fmt(formatter)?;
+            }
+            formatter.write_str(")")
+        };
+        match &*self.0 {
+            Node::Claim { name, values } => write!(formatter, "claim {name}{values}"),
+            Node::Scopes { wanted, all: true } => write!(formatter, "scope {}", wanted.join(" ")),
+            Node::Scopes { wanted, all: false } => {
+                write!(formatter, "any scope of {}", wanted.join(" "))
+            }
+            Node::Any(parts) => joined(formatter, parts, " or "),
+            Node::All(parts) => joined(formatter, parts, " and "),
+            Node::Custom { name, .. } => write!(formatter, "predicate {name}"),
+        }
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Claim { name, values } => {
+                formatter.debug_tuple("Claim").field(name).field(values).finish()
+            }
+            Self::Scopes { wanted, all } => {
+                let name = if *all { "AllScopes" } else { "AnyScope" };
+                formatter.debug_tuple(name).field(wanted).finish()
+            }
+            Self::Any(parts) => formatter.debug_tuple("Any").field(parts).finish(),
+            Self::All(parts) => formatter.debug_tuple("All").field(parts).finish(),
+            Self::Custom { name, .. } => formatter.debug_tuple("Custom").field(name).finish(),
+        }
+    }
+}
+
+/// The values that [`require_claim`] accepts: text, an integer or a bool, [`any_of`] or [`all_of`]
+/// several, or whatever is [`present`].
+///
+/// ```
+/// use oauth2_actix::ClaimValues;
+///
+/// let _: ClaimValues = "admin".into();
+/// let _: ClaimValues = true.into();
+/// let _: ClaimValues = 7.into();
+/// ```
+#[derive(Clone, Debug)]
+pub struct ClaimValues(Accepted);
+
+#[derive(Clone, Debug)]
+enum Accepted {
+    AnyOf(Vec<Value>),
+    AllOf(Vec<Value>),
+    Present,
+}
+
+/// One of these values. An empty list refuses everything.
+///
+/// ```
+/// use oauth2_actix::{any_of, require_claim};
+///
+/// let staff = require_claim("role", any_of(["admin", "support"]));
+/// # drop(staff);
+/// ```
+pub fn any_of<V: Into<ClaimValue>>(values: impl IntoIterator<Item = V>) -> ClaimValues {
+    ClaimValues(Accepted::AnyOf(values.into_iter().map(|value| value.into().0).collect()))
+}
+
+/// All of these values; for more than one, the claim must be a list. An empty list refuses everything.
+///
+/// ```
+/// use oauth2_actix::{all_of, require_claim};
+///
+/// let both = require_claim("groups", all_of(["ops", "on-call"]));
+/// # drop(both);
+/// ```
+pub fn all_of<V: Into<ClaimValue>>(values: impl IntoIterator<Item = V>) -> ClaimValues {
+    ClaimValues(Accepted::AllOf(values.into_iter().map(|value| value.into().0).collect()))
+}
+
+/// Any value but null.
+///
+/// ```
+/// use oauth2_actix::{present, require_claim};
+///
+/// let somebody = require_claim("email", present());
+/// # drop(somebody);
+/// ```
+#[must_use]
+pub fn present() -> ClaimValues {
+    ClaimValues(Accepted::Present)
+}
+
+impl ClaimValues {
+    pub(crate) fn accept(&self, claim: Option<&Value>) -> bool {
+        let Some(claim) = claim else { return false };
+        let has = |value: &Value| match claim {
+            Value::Array(list) => list.contains(value),
+            claim => claim == value,
+        };
+        match &self.0 {
+            Accepted::AnyOf(values) => values.iter().any(has),
+            Accepted::AllOf(values) => !values.is_empty() && values.iter().all(has),
+            Accepted::Present => !claim.is_null(),
+        }
+    }
+}
+
+/// What follows the name of a claim: ` = "admin"`, ` is any of "a", "b"`, or nothing.
+impl fmt::Display for ClaimValues {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |values: &[Value]| {
+            values.iter().map(Value::to_string).collect::<Vec<String>>().join(", ")
+        };
+        match &self.0 {
+            Accepted::AnyOf(values) if values.len() == 1 => {
+                write!(formatter, " = {}", list(values))
+            }
+            Accepted::AnyOf(values) => write!(formatter, " is any of {}", list(values)),
+            Accepted::AllOf(values) => write!(formatter, " has all of {}", list(values)),
+            Accepted::Present => Ok(()),
+        }
+    }
+}
+
+impl<V: Into<ClaimValue>> From<V> for ClaimValues {
+    fn from(value: V) -> Self {
+        any_of([value])
+    }
+}
+
+/// One value of a claim: text, an integer or a bool.
+///
+/// ```
+/// use oauth2_actix::{ClaimValue, any_of, require_claim};
+///
+/// let mixed = require_claim("level", any_of([ClaimValue::from(7), ClaimValue::from("7")]));
+/// # drop(mixed);
+/// ```
+#[derive(Clone, Debug)]
+pub struct ClaimValue(Value);
+
+macro_rules! claim_value_from {
+    ($($type:ty),*) => {
+        $(impl From<$type> for ClaimValue {
+            fn from(value: $type) -> Self {
+                Self(value.into())
+            }
+        })*
+    };
+}
+
+claim_value_from!(&str, String, bool, i8, i16, i32, i64, isize, u8, u16, u32, u64, usize);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn claims(value: Value) -> Claims {
+        Claims::new(crate::token::verified::Accepted::of(
+            "p",
+            crate::json::object::Object::of(value),
+        ))
+    }
+
+    #[test]
+    fn values_equal_or_are_contained_and_nothing_else() {
+        let claims = claims(json!({
+            "role": "administrator", "roles": ["user", "admin"], "level": 7, "ratio": 7.0,
+            "on": true, "null": null, "empty": [], "deep": {"roles": ["x"]}, "nested": [["admin"]],
+            "text": "7", "levels": [1, true, null, -3],
+        }));
+        let met = |name: &str, values: ClaimValues| require_claim(name, values).is_met(&claims);
+        for (name, values) in [
+            ("roles", "admin".into()),
+            ("role", "administrator".into()),
+            ("level", 7.into()),
+            ("on", true.into()),
+            ("/deep/roles", "x".into()),
+            ("roles", any_of(["x", "user"])),
+            ("roles", all_of(["admin", "user"])),
+            ("role", all_of(["administrator"])),
+            ("levels", 1.into()),
+            ("levels", true.into()),
+            ("levels", (-3).into()),
+            ("empty", present()),
+            ("roles", present()),
+        ] {
+            assert!(met(name, values.clone()), "{name} {values:?}");
+        }
+        for (name, values) in [
+            ("role", "admin".into()),
+            ("roles", "adm".into()),
+            ("roles", "user,admin".into()),
+            ("level", "7".into()),
+            ("text", 7.into()),
+            ("on", "true".into()),
+            ("on", 1.into()),
+            ("null", "null".into()),
+            ("levels", 7.into()),
+            ("levels", "1".into()),
+            ("levels", false.into()),
+            ("ratio", 7.into()),
+            ("nested", "admin".into()),
+            ("deep.roles", "x".into()),
+            ("missing", "x".into()),
+            ("roles", any_of(["x", "y"])),
+            ("roles", all_of(["admin", "x"])),
+            ("role", all_of(["administrator", "x"])),
+            ("roles", any_of(Vec::<&str>::new())),
+            ("roles", all_of(Vec::<&str>::new())),
+            ("null", present()),
+            ("missing", present()),
+        ] {
+            assert!(!met(name, values.clone()), "{name} {values:?}");
+        }
+    }
+
+    #[test]
+    fn every_nesting_has_its_truth_table() {
+        // All trees of two levels over three leaves, against plain boolean logic.
+        let leaf = |index: usize| require_claim(format!("c{index}"), true);
+        for bits in 0..8_u8 {
+            let truth: Vec<bool> = (0..3).map(|index| bits & (1 << index) != 0).collect();
+            let claims = claims(json!({"c0": truth[0], "c1": truth[1], "c2": truth[2]}));
+            let (a, b, c) = (truth[0], truth[1], truth[2]);
+            for (requirement, expected) in [
+                (any([leaf(0), leaf(1), leaf(2)]), a || b || c),
+                (all([leaf(0), leaf(1), leaf(2)]), a && b && c),
+                (any([leaf(0), all([leaf(1), leaf(2)])]), a || (b && c)),
+                (all([leaf(0), any([leaf(1), leaf(2)])]), a && (b || c)),
+                (any([any([leaf(0), leaf(1)]), leaf(2)]), (a || b) || c),
+                (all([all([leaf(0), leaf(1)]), leaf(2)]), (a && b) && c),
+                (all([any([leaf(0), leaf(1)]), leaf(2)]), (a || b) && c),
+                (any([all([leaf(0), leaf(1)]), leaf(2)]), (a && b) || c),
+                (all([any([leaf(0)]), all([leaf(1)])]), a && b),
+                (any([leaf(0), any([])]), a),
+                (any([leaf(0), all([])]), a),
+                (all([leaf(0), any([])]), false),
+                (all([leaf(0), all([])]), false),
+                (any([]), false),
+                (all([]), false),
+                (all([require(move |_| a), leaf(1)]), a && b),
+                (any([require(move |_| a), leaf(1)]), a || b),
+            ] {
+                assert_eq!(requirement.is_met(&claims), expected, "{requirement:?} of {truth:?}");
+                assert_eq!(requirement.check(&claims).is_ok(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn scopes_are_whole_words() {
+        let claims = claims(json!({"scope": "orders:read read:all", "scp": ["staff"]}));
+        assert!(require_scope(["orders:read", "staff"]).is_met(&claims));
+        assert!(require_any_scope(["x", "staff"]).is_met(&claims));
+        for scope in ["read", "orders", "all", "", "orders:read read:all"] {
+            assert!(!require_scope([scope]).is_met(&claims), "{scope}");
+        }
+        assert!(!require_scope(["orders:read", "x"]).is_met(&claims));
+        assert!(!require_scope(Vec::<String>::new()).is_met(&claims));
+        assert!(!require_any_scope(Vec::<String>::new()).is_met(&claims));
+    }
+
+    #[test]
+    fn the_error_names_the_scopes_asked_for() {
+        let claims = claims(json!({}));
+        let kind = |requirement: Requirement| {
+            requirement.check(&claims).expect_err("refused").kind().clone()
+        };
+        let scopes = |required: &str| ErrorKind::ScopeInsufficient { required: required.into() };
+        assert_eq!(kind(require_scope(["a", "b"])), scopes("a b"));
+        assert_eq!(kind(any([require_scope(["a"]), require_any_scope(["b", "a"])])), scopes("a b"));
+        let claim =
+            |required: &'static str| ErrorKind::ClaimInsufficient { required: required.into() };
+        assert_eq!(kind(require_scope(["a\" x", "\u{e4}"])), claim("scope a\" x \u{e4}"));
+        assert_eq!(kind(require_claim("a", 1)), claim("claim a = 1"));
+    }
+}

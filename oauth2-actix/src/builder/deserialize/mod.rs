@@ -1,0 +1,403 @@
+//! The configuration through serde: one table of settings for the policy, and one for a provider.
+//!
+//! A setting is one line in its table: its name, the methods that set it in code, and the type that
+//! its value is read as. Errors name the provider and the setting, whatever the format.
+
+mod input;
+mod nearest;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+use serde_json::{Map, Value};
+
+pub(crate) use self::nearest::nearest;
+use self::{input::Input, tree::Tree};
+use crate::{
+    builder::{MissingToken, OAuth2Builder},
+    config::{
+        error::{BuildError, BuildErrorKind, Faults, PROVIDERS},
+        keys::{Keys, is_list_of_sources},
+        provider::Provider,
+    },
+    jose::{algorithm::Algorithm, verifier::CryptoLibrary},
+    request::token_source::{CookieToken, TokenRequests},
+    token::cache::TokenCache,
+};
+
+/// The lines of a table as a list of [`Setting`].
+macro_rules! settings {
+    ($(
+        $(#[$attribute:meta])*
+        $name:ident: $method:ident $(| $other:ident)*
+            $(= $reader:ident($($argument:expr)?))? $(=> $read:expr)?;
+    )*) => {
+        &[$(
+            $(#[$attribute])*
+            Setting {
+                name: stringify!($name),
+                methods: &[stringify!($method) $(, stringify!($other))*],
+                read: settings!(@read $method $(= $reader($($argument)?))? $(=> $read)?),
+            },
+        )*]
+    };
+    (@read $method:ident = $reader:ident($($argument:expr)?)) => {
+        |target, input| set(target, Self::$method, input.$reader($($argument)?)?)
+    };
+    (@read $method:ident => $read:expr) => { $read };
+}
+
+/// A type that is configured by a table of settings. Each line has the name of the setting, the
+/// methods that set it in code, and the type of its value: a method of [`Input`], whose result goes
+/// to the first of the methods. After `=>` is a function for what does not fit that.
+trait Settings: Default + Sized + 'static {
+    const SETTINGS: &'static [Setting<Self>];
+
+    /// A hint for a name that is not in the table.
+    fn hint(_name: &str) -> Option<String> {
+        None
+    }
+}
+
+impl Settings for OAuth2Builder {
+    const SETTINGS: &'static [Setting<Self>] = settings! {
+        providers: provider => read_providers;
+        public_paths: public_paths = separated();
+        key_refresh_minutes: key_refresh | key_refresh_minutes => read_key_refresh;
+        leeway_seconds: leeway = seconds();
+        realm: realm = text();
+        missing_token: missing_token = choice(MISSING_TOKEN);
+        route_before_rejection: route_before_rejection = flag();
+        max_token_length: max_token_length = number();
+        max_token_age_seconds: max_token_age = seconds();
+        token_cache: token_cache = token_cache();
+        crypto_library: crypto_library = choice(CRYPTO_LIBRARY);
+        #[cfg(feature = "websocket")]
+        token_from_subprotocol: token_from_subprotocol => read_token_from_subprotocol;
+        token_from_query: token_from_query = choice(TOKEN_REQUESTS);
+        token_from_header: token_from_header = text();
+        token_from_cookie:
+            token_from_cookie | token_from_cookie_on_every_request => read_token_from_cookie;
+        stale_window_minutes: stale_window = minutes();
+        unknown_key_cooldown_seconds: unknown_key_cooldown = seconds();
+        fetch_timeout_seconds: fetch_timeout = seconds();
+        key_snapshot: key_snapshot = text();
+    };
+
+    fn hint(name: &str) -> Option<String> {
+        if NEEDS_WEBSOCKET.contains(&name) {
+            return Some("it needs the feature `websocket` of oauth2-actix".to_owned());
+        }
+        let belongs = || format!("it belongs inside a provider: `providers.NAME.{name}`");
+        Provider::SETTINGS.iter().any(|setting| setting.name == name).then(belongs)
+    }
+}
+
+impl Settings for Provider {
+    const SETTINGS: &'static [Setting<Self>] = settings! {
+        issuer: issuers | issuer = texts();
+        audience: audiences | audience = texts();
+        audience_claim: audience_claim = text();
+        keys: keys = keys();
+        initial_keys: initial_keys = keys();
+        algorithms: algorithms = algorithms();
+        require_at_jwt: require_at_jwt = flag();
+        spiffe_trust_domain: spiffe_trust_domain = text();
+        key_refresh_minutes: key_refresh | key_refresh_minutes = minutes();
+        stale_window_minutes: stale_window = minutes();
+        unknown_key_cooldown_seconds: unknown_key_cooldown = seconds();
+        fetch_timeout_seconds: fetch_timeout = seconds();
+        dangerous_allow_http: dangerous_allow_http = flag();
+        dangerous_accept_bound_tokens: dangerous_accept_bound_tokens = flag();
+    };
+
+    fn hint(name: &str) -> Option<String> {
+        let belongs = || "it is for all providers and belongs beside `providers`".to_owned();
+        OAuth2Builder::SETTINGS.iter().any(|setting| setting.name == name).then(belongs)
+    }
+}
+
+impl Settings for TokenCache {
+    const SETTINGS: &'static [Setting<Self>] = settings! {
+        max_entries: max_entries = number();
+        max_bytes: max_bytes = number();
+    };
+}
+
+impl Settings for CookieToken {
+    const SETTINGS: &'static [Setting<Self>] = settings! {
+        name: name => |cookie, input| input.text().map(|name| cookie.name = name);
+        origins: origins => |cookie, input| input.separated().map(|list| cookie.origins = list);
+        requests: requests => |cookie, input| {
+            input.choice(TOKEN_REQUESTS).map(|requests| cookie.requests = requests)
+        };
+    };
+}
+
+/// The names of values that are one of a list. The first name of each is the documented one.
+type Choices<T> = &'static [(&'static [&'static str], T)];
+
+const MISSING_TOKEN: Choices<MissingToken> = &[
+    (&["bad_request"], MissingToken::BadRequest),
+    (&["unauthorized"], MissingToken::Unauthorized),
+];
+const CRYPTO_LIBRARY: Choices<CryptoLibrary> =
+    &[(&["aws_lc"], CryptoLibrary::AwsLc), (&["openssl"], CryptoLibrary::OpenSsl)];
+const TOKEN_REQUESTS: Choices<TokenRequests> = &[
+    (&["websocket", "web_socket"], TokenRequests::WebSocket),
+    (&["every_request"], TokenRequests::EveryRequest),
+];
+
+/// One setting of `T`.
+struct Setting<T> {
+    name: &'static str,
+    /// The methods that set it in code.
+    methods: &'static [&'static str],
+    read: fn(&mut T, Input<'_>) -> Result<(), BuildError>,
+}
+
+/// Sets a value by the method that sets it in code.
+fn set<T: Default, V>(target: &mut T, method: fn(T, V) -> T, value: V) -> Result<(), BuildError> {
+    *target = method(std::mem::take(target), value);
+    Ok(())
+}
+
+/// From JSON, TOML, YAML, environment variables or any other format that describes itself: see
+/// `docs/configuration.md`.
+impl<'de> Deserialize<'de> for OAuth2Builder {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read_policy(Tree::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// As `Deserialize`, with an error whose faults a program can read.
+///
+/// ```
+/// use oauth2_actix::{BuildErrorKind, OAuth2Builder};
+/// use serde_json::json;
+///
+/// let error = OAuth2Builder::try_from(json!({"leeway": 30})).unwrap_err();
+/// assert_eq!((error.kind(), error.field()), (BuildErrorKind::Unknown, "leeway"));
+/// assert_eq!(error.to_string(), "leeway: unknown setting, did you mean `leeway_seconds`?");
+/// ```
+impl TryFrom<Value> for OAuth2Builder {
+    type Error = BuildError;
+
+    fn try_from(value: Value) -> Result<Self, BuildError> {
+        read_policy(Tree::from(value))
+    }
+}
+
+/// The settings of one provider, without a name: as a member of `providers`.
+impl<'de> Deserialize<'de> for Provider {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read_one_provider(Tree::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// As `Deserialize`, with an error whose faults a program can read.
+impl TryFrom<Value> for Provider {
+    type Error = BuildError;
+
+    fn try_from(value: Value) -> Result<Self, BuildError> {
+        read_one_provider(Tree::from(value))
+    }
+}
+
+fn read_policy(tree: Tree) -> Result<OAuth2Builder, BuildError> {
+    let mut builder = OAuth2Builder::default();
+    let mut faults = Faults::default();
+    for path in &tree.duplicates {
+        faults.push(match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [PROVIDERS, provider] => duplicate(Some(provider), &[]),
+            [PROVIDERS, provider, ref rest @ ..] => duplicate(Some(provider), rest),
+            ref path => duplicate(None, path),
+        });
+    }
+    let input = Input { provider: None, field: "".into(), value: tree.value };
+    faults.take(read_map(&mut builder, input));
+    if !faults.is_empty() {
+        // The other faults are found at once, not at the next try.
+        faults.push_uncovered(builder.faults());
+    }
+    faults.into_result().map(|()| builder)
+}
+
+fn read_one_provider(tree: Tree) -> Result<Provider, BuildError> {
+    let mut faults = Faults::default();
+    for path in &tree.duplicates {
+        faults.push(duplicate(None, &path.iter().map(String::as_str).collect::<Vec<_>>()));
+    }
+    let mut provider = Provider::new();
+    let input = Input { provider: None, field: "".into(), value: tree.value };
+    faults.take(read_map(&mut provider, input));
+    if !faults.is_empty() {
+        faults.push_uncovered(provider.faults(None));
+    }
+    faults.into_result().map(|()| provider)
+}
+
+fn read_providers(builder: &mut OAuth2Builder, input: Input<'_>) -> Result<(), BuildError> {
+    let mut faults = Faults::default();
+    for (name, value) in input.map()? {
+        let mut provider = Provider::new();
+        let input = Input { provider: Some(&name), field: PROVIDERS.into(), value };
+        faults.take(read_map(&mut provider, input));
+        builder.providers.push((name, provider));
+    }
+    faults.into_result()
+}
+
+/// Minutes for all providers, or for each by name.
+fn read_key_refresh(builder: &mut OAuth2Builder, mut input: Input<'_>) -> Result<(), BuildError> {
+    input.parse_text_that_begins_with('{')?;
+    let Value::Object(by_name) = input.value else {
+        return set(builder, OAuth2Builder::key_refresh, input.minutes()?);
+    };
+    let mut faults = Faults::default();
+    for (name, value) in by_name {
+        if !value.is_null() {
+            let input = Input { provider: Some(&name), field: input.field.clone(), value };
+            if let Some(interval) = faults.take(input.minutes()) {
+                builder.key_refresh_of.insert(name, interval);
+            }
+        }
+    }
+    faults.into_result()
+}
+
+#[cfg(feature = "websocket")]
+fn read_token_from_subprotocol(
+    builder: &mut OAuth2Builder,
+    input: Input<'_>,
+) -> Result<(), BuildError> {
+    builder.token_places.subprotocol = input.flag()?;
+    Ok(())
+}
+
+fn read_token_from_cookie(builder: &mut OAuth2Builder, input: Input<'_>) -> Result<(), BuildError> {
+    let mut cookie = CookieToken::default();
+    read_map(&mut cookie, input)?;
+    builder.token_places.cookie = Some(cookie);
+    Ok(())
+}
+
+impl Input<'_> {
+    /// `false`, `true` or the bounds.
+    fn token_cache(mut self) -> Result<TokenCache, BuildError> {
+        self.parse_text_that_begins_with('{')?;
+        if let Value::Object(_) = self.value {
+            let mut cache = TokenCache::new();
+            read_map(&mut cache, self)?;
+            return Ok(cache);
+        }
+        let expected = self.wrong_type("true, false or a map of bounds");
+        let is_on = self.flag().map_err(|_| expected)?;
+        Ok(if is_on { TokenCache::new() } else { TokenCache::off() })
+    }
+
+    fn algorithms(self) -> Result<Vec<Algorithm>, BuildError> {
+        let provider = self.provider;
+        let mut faults = Faults::default();
+        let mut algorithms = Vec::new();
+        for name in self.separated()? {
+            algorithms.extend(faults.take(Algorithm::named(&name, provider)));
+        }
+        faults.into_result().map(|()| algorithms)
+    }
+
+    fn keys(mut self) -> Result<Keys, BuildError> {
+        from_variables(&mut self);
+        let (provider, field) = (self.provider, self.field);
+        Keys::read(self.value).map_err(|problem| BuildError::new(provider, field, problem))
+    }
+}
+
+/// Turns a source of keys from texts, as environment variables hold it, into what it means.
+fn from_variables(input: &mut Input<'_>) {
+    // Where a reader makes a list of every text.
+    if let Value::Array(items) = &mut input.value
+        && let [Value::String(text)] = &mut items[..]
+    {
+        input.value = Value::String(std::mem::take(text));
+    }
+    if let Value::String(text) = &input.value
+        && text.trim_start().starts_with(['{', '['])
+        && let Ok(Tree { value, duplicates }) = Tree::from_json(text)
+        && duplicates.is_empty()
+        && (is_list_of_sources(&value) || KEY_SOURCES.iter().any(|name| value.get(*name).is_some()))
+    {
+        input.value = value;
+    }
+    if let Value::Object(members) = &mut input.value
+        && KEY_SOURCES.iter().any(|name| members.get(*name).is_some_and(|source| !source.is_null()))
+    {
+        members.retain(|_, value| !value.is_null());
+        if let Some(Value::String(text)) = members.get("discover") {
+            let text = text.trim().to_ascii_lowercase();
+            if let Ok(flag) = text.parse::<bool>() {
+                members.insert("discover".to_owned(), Value::Bool(flag));
+            }
+        }
+    }
+}
+
+/// Reads the settings of a map, all of them, so that all faults are found. Null is the default.
+fn read_map<T: Settings>(target: &mut T, mut input: Input<'_>) -> Result<(), BuildError> {
+    let mut faults = Faults::default();
+    let (provider, field) = (input.provider, input.field.clone());
+    // A section of YAML without anything in it is null.
+    if input.value.is_null() {
+        input.value = Value::Object(Map::new());
+    }
+    for (name, value) in input.map()? {
+        let path = match &*field {
+            "" | PROVIDERS => name.clone(),
+            field => format!("{field}.{name}"),
+        };
+        match T::SETTINGS.iter().find(|setting| setting.name == name) {
+            Some(_) if value.is_null() => {}
+            Some(setting) => {
+                let input = Input { provider, field: path.into(), value };
+                faults.take((setting.read)(target, input));
+            }
+            None => faults.push(unknown::<T>(&name, path, provider)),
+        }
+    }
+    faults.into_result()
+}
+
+/// The error for a name that the table of `T` does not have.
+fn unknown<T: Settings>(name: &str, path: String, provider: Option<&str>) -> BuildError {
+    let names = || T::SETTINGS.iter().map(|setting| setting.name);
+    let fault = |hint: &str| {
+        BuildError::new(provider, path.clone(), format_args!("unknown setting{hint}"))
+            .of_kind(BuildErrorKind::Unknown)
+    };
+    if let Some(hint) = T::hint(name) {
+        return fault(&format!(": {hint}"));
+    }
+    let by_method = T::SETTINGS.iter().find(|setting| setting.methods.contains(&name));
+    match by_method.map(|setting| setting.name).or_else(|| nearest(name, names())) {
+        Some(meant) => fault(&format!(", did you mean `{meant}`?")).meant(meant),
+        None => fault(&format!(": expected one of {}", names().collect::<Vec<_>>().join(", "))),
+    }
+}
+
+/// The error for a name that is there twice, at this path of the policy or of the provider.
+fn duplicate(provider: Option<&str>, path: &[&str]) -> BuildError {
+    let (field, error) = match (provider, path) {
+        (Some(_), []) => (PROVIDERS.to_owned(), "duplicate provider name, set twice"),
+        (_, path) => (path.join("."), "duplicate setting, set twice"),
+    };
+    BuildError::new(provider, field, error).of_kind(BuildErrorKind::Duplicate)
+}
+
+/// The members of a map that says where keys come from.
+const KEY_SOURCES: &[&str] = &["discover", "file", "inline", "url"];
+
+/// The settings that are not there without the feature `websocket`.
+const NEEDS_WEBSOCKET: &[&str] =
+    if cfg!(feature = "websocket") { &[] } else { &["token_from_subprotocol"] };

@@ -1,0 +1,309 @@
+//! Both forms of the configuration have the same settings.
+
+use std::{collections::BTreeSet, fmt::Debug, time::Duration};
+
+use serde_json::json;
+
+use super::*;
+use crate::{config::error::BuildFault, testing::SigningKey};
+
+fn builder() -> OAuth2Builder {
+    OAuth2Builder::default()
+}
+
+/// Each setting with a value, and the same in code.
+fn settings_of_the_policy() -> Vec<(&'static str, Value, OAuth2Builder)> {
+    let seconds = Duration::from_secs;
+    vec![
+        ("providers", json!({"p": {}}), builder().provider("p", Provider::new())),
+        ("public_paths", json!(["/a", "/b"]), builder().public_paths(["/a", "/b"])),
+        ("key_refresh_minutes", json!(30), builder().key_refresh_minutes(30)),
+        ("leeway_seconds", json!(0.5), builder().leeway(Duration::from_millis(500))),
+        ("realm", json!("orders"), builder().realm("orders")),
+        (
+            "missing_token",
+            json!("unauthorized"),
+            builder().missing_token(MissingToken::Unauthorized),
+        ),
+        ("route_before_rejection", json!(true), builder().route_before_rejection(true)),
+        ("max_token_length", json!(8192), builder().max_token_length(8192)),
+        ("max_token_age_seconds", json!(60), builder().max_token_age(seconds(60))),
+        (
+            "token_cache",
+            json!({"max_entries": 5, "max_bytes": 7}),
+            builder().token_cache(TokenCache::new().max_entries(5).max_bytes(7)),
+        ),
+        ("crypto_library", json!("openssl"), builder().crypto_library(CryptoLibrary::OpenSsl)),
+        #[cfg(feature = "websocket")]
+        ("token_from_subprotocol", json!(true), builder().token_from_subprotocol()),
+        (
+            "token_from_query",
+            json!("websocket"),
+            builder().token_from_query(TokenRequests::WebSocket),
+        ),
+        ("token_from_header", json!("X-Token"), builder().token_from_header("X-Token")),
+        (
+            "token_from_cookie",
+            json!({"name": "c", "origins": ["https://a", "https://b"]}),
+            builder().token_from_cookie("c", ["https://a", "https://b"]),
+        ),
+        ("stale_window_minutes", json!(90), builder().stale_window(seconds(90 * 60))),
+        ("unknown_key_cooldown_seconds", json!(20), builder().unknown_key_cooldown(seconds(20))),
+        ("fetch_timeout_seconds", json!(2), builder().fetch_timeout(seconds(2))),
+        ("key_snapshot", json!("/var/lib/keys"), builder().key_snapshot("/var/lib/keys")),
+    ]
+}
+
+fn settings_of_a_provider() -> Vec<(&'static str, Value, Provider)> {
+    let provider = Provider::new;
+    let seconds = Duration::from_secs;
+    vec![
+        ("issuer", json!(["a", "b"]), provider().issuer("a").issuer("b")),
+        ("audience", json!(["a", "b"]), provider().audiences(["a", "b"])),
+        ("audience_claim", json!("client_id"), provider().audience_claim("client_id")),
+        ("keys", json!({"discover": true}), provider().keys(Keys::discover())),
+        ("initial_keys", json!({"keys": []}), provider().initial_keys(json!({"keys": []}))),
+        ("algorithms", json!(["RS256"]), provider().algorithms([Algorithm::RS256])),
+        ("require_at_jwt", json!(true), provider().require_at_jwt(true)),
+        (
+            "spiffe_trust_domain",
+            json!("example.org"),
+            provider().spiffe_trust_domain("example.org"),
+        ),
+        ("key_refresh_minutes", json!(0.5), provider().key_refresh(seconds(30))),
+        ("stale_window_minutes", json!(90), provider().stale_window(seconds(90 * 60))),
+        ("unknown_key_cooldown_seconds", json!(20), provider().unknown_key_cooldown(seconds(20))),
+        ("fetch_timeout_seconds", json!(2), provider().fetch_timeout(seconds(2))),
+        ("dangerous_allow_http", json!(true), provider().dangerous_allow_http(true)),
+        (
+            "dangerous_accept_bound_tokens",
+            json!(true),
+            provider().dangerous_accept_bound_tokens(true),
+        ),
+    ]
+}
+
+fn assert_both_forms_are_equal<T>(cases: Vec<(&'static str, Value, T)>)
+where
+    T: Settings + Debug + TryFrom<Value, Error = BuildError>,
+{
+    let cases_of: Vec<_> = cases.iter().map(|(name, ..)| *name).collect();
+    let names: Vec<_> = T::SETTINGS.iter().map(|setting| setting.name).collect();
+    assert_eq!(cases_of, names, "a setting without a case, or a case without a setting");
+    let default = format!("{:?}", T::default());
+    for (name, value, in_code) in cases {
+        let in_code = format!("{in_code:?}");
+        assert_ne!(in_code, default, "{name} does not show");
+        let read = T::try_from(json!({name: value})).expect(name);
+        assert_eq!(format!("{read:?}"), in_code, "{name}");
+        let null = T::try_from(json!({name: null})).expect(name);
+        assert_eq!(format!("{null:?}"), default, "{name}");
+    }
+}
+
+#[test]
+fn every_setting_of_the_policy_does_what_its_method_does() {
+    assert_both_forms_are_equal(settings_of_the_policy());
+}
+
+#[test]
+fn every_setting_of_a_provider_does_what_its_method_does() {
+    assert_both_forms_are_equal(settings_of_a_provider());
+}
+
+/// The methods that return a changed `Self`.
+fn setters(source: &str) -> impl Iterator<Item = &str> {
+    let signatures =
+        source.split("\n    pub fn ").skip(1).filter_map(|rest| rest.split('{').next());
+    signatures
+        .filter(|signature| signature.contains("self") && signature.contains("-> Self"))
+        .filter_map(|signature| signature.split(['(', '<']).next())
+}
+
+fn assert_every_setter_has_a_setting<T: Settings>(sources: &[&str], in_code_only: &[&str]) {
+    let setters: BTreeSet<_> = sources.iter().flat_map(|source| setters(source)).collect();
+    let methods = T::SETTINGS.iter().flat_map(|setting| setting.methods);
+    let known: BTreeSet<_> = methods.chain(in_code_only).copied().collect();
+    assert_eq!(setters, known);
+}
+
+#[cfg(feature = "websocket")]
+#[test]
+fn every_method_of_the_builder_has_a_setting() {
+    // What these take is code.
+    let in_code_only = ["clock", "dangerous_client", "http_client", "on_refusal", "tenants"];
+    let sources = [include_str!("../mod.rs"), include_str!("../key_settings.rs")];
+    assert_every_setter_has_a_setting::<OAuth2Builder>(&sources, &in_code_only);
+}
+
+#[test]
+fn every_method_of_a_provider_has_a_setting() {
+    assert_every_setter_has_a_setting::<Provider>(&[include_str!("../../config/provider.rs")], &[]);
+}
+
+/// Whether some row of a table has the setting in its first column, and its methods in the second.
+#[cfg(feature = "websocket")]
+fn documents<T>(page: &str, setting: &Setting<T>) -> bool {
+    page.lines().filter(|line| line.starts_with("| ")).any(|line| {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        let [_, name, methods, ..] = cells[..] else { return false };
+        name.contains(&format!("`{}`", setting.name))
+            && setting.methods.iter().all(|method| methods.contains(&format!("`{method}(")))
+    })
+}
+
+#[cfg(feature = "websocket")]
+#[test]
+fn every_setting_is_documented_in_both_forms() {
+    fn undocumented<T: Settings>(page: &str) -> Vec<&'static str> {
+        let missing = T::SETTINGS.iter().filter(|setting| !documents(page, setting));
+        missing.map(|setting| setting.name).collect()
+    }
+    let page = include_str!("../../../docs/configuration.md");
+    assert_eq!(undocumented::<OAuth2Builder>(page), [""; 0]);
+    assert_eq!(undocumented::<Provider>(page), [""; 0]);
+}
+
+#[test]
+fn unknown_setting_suggests_what_was_meant() {
+    for (settings, message) in [
+        (json!({"public_path": []}), "public_path: unknown setting, did you mean `public_paths`?"),
+        (json!({"leeway": 30}), "leeway: unknown setting, did you mean `leeway_seconds`?"),
+        (
+            json!({"keyRefreshMinutes": 30}),
+            "keyRefreshMinutes: unknown setting, did you mean `key_refresh_minutes`?",
+        ),
+        (
+            json!({"issuer": "x"}),
+            "issuer: unknown setting: it belongs inside a provider: `providers.NAME.issuer`",
+        ),
+        (
+            json!({"providers": {"p": {"isuer": "x", "audience": "a", "keys": "https://x"}}}),
+            "provider \"p\": isuer: unknown setting, did you mean `issuer`?",
+        ),
+        (
+            json!({"providers": {"p": {
+                "leeway_seconds": 30, "issuer": "i", "audience": "a", "keys": "https://x",
+            }}}),
+            "provider \"p\": leeway_seconds: unknown setting: it is for all providers and belongs \
+             beside `providers`",
+        ),
+        (
+            json!({"token_cache": {"entries": 5}}),
+            "token_cache.entries: unknown setting: expected one of max_entries, max_bytes",
+        ),
+    ] {
+        let error = OAuth2Builder::try_from(settings).expect_err(message);
+        assert_eq!(error.faults().next().map(ToString::to_string).as_deref(), Some(message));
+        assert_eq!(error.kind(), BuildErrorKind::Unknown);
+    }
+    let error = Provider::try_from(json!({"uri": "https://x"})).expect_err("unknown");
+    assert!(
+        error.to_string().starts_with("uri: unknown setting: expected one of issuer, audience")
+    );
+}
+
+#[test]
+fn text_of_a_variable_is_understood_as_a_source_of_keys() {
+    let keys = |value: Value| {
+        let provider = Provider::try_from(json!({"keys": value})).expect("keys");
+        Some(Keys(provider.keys))
+    };
+    for value in [
+        json!({"discover": true}),
+        json!({"discover": "true"}),
+        json!({"discover": "TRUE\n"}),
+        json!({"discover": true, "file": null}),
+        json!(r#"{"discover": true}"#),
+    ] {
+        assert_eq!(keys(value.clone()), Some(Keys::discover()), "{value}");
+    }
+    assert_eq!(keys(json!(r#"{"file": "/k"}"#)), Some(Keys::file("/k")));
+    let sources = json!(["https://idp.example/jwks", {"file": "/k"}, {"inline": "x"}]);
+    let expected =
+        Keys::from([Keys::url("https://idp.example/jwks"), Keys::file("/k"), Keys::inline("x")]);
+    assert_eq!(keys(sources.clone()), Some(expected.clone()));
+    assert_eq!(keys(json!(sources.to_string())), Some(expected));
+    let initial = Provider::try_from(json!({"initial_keys": "[]"})).expect("initial keys");
+    assert_eq!(initial.initial_keys, Some(Keys::inline("[]")));
+    // Key documents stay as they are.
+    let document = SigningKey::generate(Algorithm::ES256, "1").jwk_set();
+    assert_eq!(keys(json!(document.to_string())), Some(Keys::from(document.to_string())));
+    for value in [json!({"discover": "yes"}), json!({"discover": false}), json!(7)] {
+        let error = Provider::try_from(json!({"keys": value})).expect_err("no keys");
+        assert_eq!((error.provider(), error.field()), (None, "keys"));
+    }
+}
+
+/// Values that no setting takes, or only some.
+fn odd_values() -> Vec<Value> {
+    vec![
+        json!(0),
+        json!(-1),
+        json!(u64::MAX),
+        json!(i64::MIN),
+        json!(1e308),
+        json!(1e-308),
+        json!(0.5),
+        json!(true),
+        json!(""),
+        json!(" "),
+        json!("text"),
+        json!("{"),
+        json!("{}"),
+        json!("["),
+        json!("[[]]"),
+        json!("18446744073709551616"),
+        json!("0.00000000000000000001"),
+        json!([]),
+        json!([null]),
+        json!([[]]),
+        json!([1.5, {}]),
+        json!({}),
+        json!({"a": null}),
+        json!({"a": {"a": {"a": [0]}}}),
+        json!({"discover": {}, "file": 7}),
+    ]
+}
+
+#[test]
+fn wrong_value_is_reported_under_its_setting() {
+    // With keys in the configuration: nothing is fetched.
+    let keys = SigningKey::generate(Algorithm::ES256, "k").jwk_set();
+    let full = || Provider::new().issuer("i").audience("a").keys(keys.clone());
+    let check = |name: &str, builder: OAuth2Builder| {
+        let builder = builder.provider("p", full());
+        // `build` would make the directory that the value names.
+        if name == "key_snapshot" {
+            builder.faults().into_result()
+        } else {
+            builder.build().map(drop)
+        }
+    };
+    for name in OAuth2Builder::SETTINGS.iter().map(|setting| setting.name) {
+        for value in odd_values() {
+            let read = OAuth2Builder::try_from(json!({name: value}));
+            match read.and_then(|builder| check(name, builder)) {
+                Ok(()) => {}
+                Err(error) if matches!(name, PROVIDERS | "key_refresh_minutes") => {
+                    let of_provider = |fault: &BuildFault| fault.provider().is_some();
+                    let of_setting = |fault: &BuildFault| fault.field() == name;
+                    assert!(error.faults().all(|f| of_provider(f) || of_setting(f)), "{error}");
+                }
+                Err(error) => {
+                    let of_setting = |fault: &BuildFault| fault.field().starts_with(name);
+                    assert!(error.faults().all(of_setting), "{name}: {value}: {error}");
+                }
+            }
+        }
+    }
+    for name in Provider::SETTINGS.iter().map(|setting| setting.name) {
+        for value in odd_values() {
+            let mut settings = json!({"issuer": "i", "audience": "a", "keys": {"discover": true}});
+            settings[name] = value;
+            if let Err(error) = Provider::try_from(settings) {
+                assert!(error.faults().all(|fault| fault.field() == name), "{name}: {error}");
+            }
+        }
+    }
+}

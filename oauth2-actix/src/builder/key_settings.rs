@@ -1,0 +1,217 @@
+//! The settings of how keys are fetched.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use reqwest::{Client, ClientBuilder};
+
+use crate::{
+    builder::OAuth2Builder,
+    config::error::{BuildError, BuildErrorKind, Faults},
+    keys::{http::client::Clients, snapshot::SnapshotDirectory},
+    provider::Defaults,
+    util::log_rate::Warnings,
+};
+
+/// How keys are fetched, and how long they serve.
+impl OAuth2Builder {
+    /// Sets how often keys are fetched again, in minutes, for every provider whose keys are not
+    /// given inline and that sets nothing itself. As [`OAuth2Builder::key_refresh`].
+    pub fn key_refresh_minutes(self, minutes: u32) -> Self {
+        self.key_refresh(Duration::from_secs(60 * u64::from(minutes)))
+    }
+
+    /// Sets how often keys are fetched again, for every provider whose keys are not given inline
+    /// and that sets nothing itself.
+    ///
+    /// Keys are fetched anew in the background at about 80 % of this interval, or earlier where the
+    /// provider's `Cache-Control: max-age` asks for a shorter one (no less than 60 s), and at once, while
+    /// the request waits, when a token names a key that is not there: see
+    /// [`OAuth2Builder::unknown_key_cooldown`]. If the provider fails, the keys at hand serve on: see
+    /// [`OAuth2Builder::stale_window`]. Failed attempts are repeated after 1 s, 2 s, 4 s and so on up to 60 s,
+    /// less up to a fifth by chance.
+    ///
+    /// With it, the first fetch begins when the policy is built. From 1 s to 365 days. Default: none. The
+    /// first fetch then begins when keys are needed, or by [`OAuth2::is_ready`](crate::OAuth2::is_ready) or
+    /// [`OAuth2::warm_up`](crate::OAuth2::warm_up), and the keys stay for good, so that a provider's next key
+    /// rotation ends all access until a restart; a warning says so. 5 to 60 minutes suit most.
+    ///
+    /// Short: more fetches, and more often a failed one. Long: a key that the provider withdraws serves
+    /// for that long. The keys of a new rotation are found by the first token that needs them either way.
+    ///
+    /// [`Duration::ZERO`] makes every request that carries a plausible token wait for fresh keys.
+    /// A stranger can make up plausible tokens, and so sets the pace at which your provider is asked, and
+    /// can fill the 1,024 places of requests that wait: the rest get 503.
+    ///
+    /// A provider that puts a new key under an old `kid` is understood at the next refresh only: a
+    /// bad signature under a known `kid` fetches nothing, since anybody can send one.
+    pub fn key_refresh(mut self, interval: Duration) -> Self {
+        self.key_refresh = Some(interval);
+        self
+    }
+
+    /// Sets for how long keys serve after the last successful fetch, when the provider fails.
+    ///
+    /// Past it, requests get 503 until a fetch succeeds. In serde `stale_window_minutes`. Monotonic
+    /// time. Default 24 hours, or twice the refresh interval if that is longer. From the refresh
+    /// interval to 365 days. Short: an outage of the provider becomes yours sooner. Long: a key that
+    /// the provider has withdrawn, because it was stolen, say, serves for as long as somebody keeps
+    /// the provider from being reached. Of no effect where nothing is refreshed: keys fetched once
+    /// for good never go stale.
+    pub fn stale_window(mut self, window: Duration) -> Self {
+        self.stale_window = Some(window);
+        self
+    }
+
+    /// Sets the least time between two fetches that tokens with unknown key ids can cause, for each
+    /// provider.
+    ///
+    /// Anybody can make up key ids. It counts from the last such attempt, whether or not it succeeded, so
+    /// a new key may go unseen for this long. Its tokens get 503 meanwhile, with the rest of this time in
+    /// `Retry-After`. A key id that was looked for before, and was not in what the provider published,
+    /// gets 401. Such tokens (of withdrawn keys, say) cause fetches at this pace too, but do not keep a new
+    /// key waiting. In serde `unknown_key_cooldown_seconds`. Monotonic time. Default 10 s, from 1 s to
+    /// 1 hour. Short: a client can make every process of yours ask the provider that often. Long: a
+    /// rotation without notice may delay genuine tokens for that long.
+    pub fn unknown_key_cooldown(mut self, cooldown: Duration) -> Self {
+        self.unknown_key_cooldown = Some(cooldown);
+        self
+    }
+
+    /// Sets the time limit for the whole of a fetch, from name resolution to the last byte,
+    /// discovery included; also for a [`KeySource`](crate::KeySource) and a lookup of [`Tenants`](crate::Tenants).
+    ///
+    /// In serde `fetch_timeout_seconds`. Default 5 s, from 100 ms to 60 s. Short: a provider that is
+    /// slow for a moment is taken for one that is down. Long: requests that need a key that is not
+    /// there wait for that long before they get 503, or twice that, if they come while a fetch is under
+    /// way that cannot bring it.
+    pub fn fetch_timeout(mut self, timeout: Duration) -> Self {
+        self.fetch_timeout = Some(timeout);
+        self
+    }
+
+    /// Keeps the keys of each successful fetch in a directory, so that a restart during an outage of the
+    /// provider does not need it. In serde `key_snapshot`.
+    ///
+    /// At start, the keys of each source are read from its file, and used until a fetch succeeds. Their age
+    /// counts against the stale window ([`OAuth2Builder::stale_window`]), also where no refresh is set: an
+    /// older snapshot is not used, nor one whose time lies in the future. That fetch begins when the policy
+    /// is built. [`OAuth2::status`](crate::OAuth2::status) reports such keys as
+    /// [`KeyState::Snapshot`](crate::KeyState::Snapshot).
+    ///
+    /// The directory is created if it is missing. It has one file for each source that is fetched: URLs,
+    /// discovery and custom sources, of tenants too; not [`Keys::file`](crate::Keys::file), nor where each
+    /// request fetches. A file is replaced in one step, has mode 0600, and holds public keys only. One that
+    /// is damaged, of another source, of another user or writable by other users is not used, and a warning
+    /// says so. An attacker who can write files as your user decides which keys are trusted. Files of
+    /// removed sources and tenants stay until you remove them.
+    ///
+    /// Default: none. A key that the provider has withdrawn is accepted after a restart for as long as it
+    /// would have been without one.
+    ///
+    /// ```
+    /// # let directory = std::env::temp_dir().join(format!("oauth2-actix-doc-snapshot-{}", std::process::id()));
+    /// use oauth2_actix::{OAuth2, Provider};
+    ///
+    /// let keycloak = Provider::new()
+    ///     .issuer("https://sso.example.com/realms/shop")
+    ///     .audience("orders")
+    ///     .keys("https://sso.example.com/realms/shop/protocol/openid-connect/certs");
+    /// let oauth2 = OAuth2::builder()
+    ///     .provider("keycloak", keycloak)
+    ///     .key_refresh_minutes(30)
+    ///     .key_snapshot(&directory) // such as /var/lib/orders/keys
+    ///     .build()?;
+    /// # std::fs::remove_dir_all(&directory).unwrap();
+    /// # Ok::<(), oauth2_actix::BuildError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `build()` reports a path that is not a directory and cannot become one.
+    pub fn key_snapshot(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.key_snapshot = Some(directory.into());
+        self
+    }
+
+    /// Adjusts the HTTP client that discovery documents and keys are fetched with: a private CA, a
+    /// proxy, a client certificate, additional headers.
+    ///
+    /// Without it, the platform's certificates are trusted, and proxies are those of the environment
+    /// (`HTTPS_PROXY`, `NO_PROXY`, …). Our own limits are applied after your closure: redirects are
+    /// not followed, and time and length of an answer are bounded. Plain http to this very host goes
+    /// through no proxy.
+    ///
+    /// The closure runs up to twice, for requests to this host and to others. What it weakens, such as
+    /// reqwest's `tls_danger_accept_invalid_certs`, is weakened.
+    ///
+    /// ```no_run
+    /// use oauth2_actix::{Keys, OAuth2, Provider};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ca = reqwest::Certificate::from_pem(&std::fs::read("/etc/ssl/our-ca.pem")?)?;
+    /// let oauth2 = OAuth2::builder()
+    ///     .provider(
+    ///         "internal",
+    ///         Provider::new()
+    ///             .issuer("https://sso.internal/realms/shop")
+    ///             .audience("orders")
+    ///             .keys(Keys::discover()),
+    ///     )
+    ///     .key_refresh_minutes(30)
+    ///     .http_client(move |client| client.tls_certs_merge([ca.clone()]))
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn http_client<F>(mut self, adjust: F) -> Self
+    where
+        F: Fn(ClientBuilder) -> ClientBuilder + Send + Sync + 'static,
+    {
+        self.adjust_client = Some(Arc::new(adjust));
+        self
+    }
+
+    /// Fetches discovery documents and keys with this very client.
+    ///
+    /// Dangerous, since its redirect policy cannot be changed: reqwest follows redirects by default,
+    /// and whoever can make the provider's host redirect then chooses where your keys come from. Set
+    /// `redirect::Policy::none()`. Prefer [`OAuth2Builder::http_client`]. The client must not have been
+    /// used before: connections are driven by the runtime that opened them.
+    pub fn dangerous_client(mut self, client: Client) -> Self {
+        self.ready_client = Some(client);
+        self
+    }
+
+    /// What the policy sets for all providers. Ranges are checked by `faults`.
+    pub(crate) fn defaults(&self, faults: &mut Faults) -> Defaults {
+        let clients = match (&self.adjust_client, &self.ready_client) {
+            (adjust, None) => Clients::new(adjust.clone()),
+            (None, Some(client)) => Clients::ready_made(client.clone()),
+            (Some(_), Some(client)) => {
+                let problem =
+                    "a ready-made client cannot be adjusted by `http_client`: use one of them";
+                let error = BuildError::of_policy("dangerous_client", problem);
+                faults.push(error.of_kind(BuildErrorKind::Conflict));
+                Clients::ready_made(client.clone())
+            }
+        };
+        let snapshots = self.key_snapshot.as_deref().and_then(|directory| {
+            let opened = SnapshotDirectory::open(directory, &self.clock);
+            faults.take(opened.map_err(|problem| BuildError::of_policy("key_snapshot", problem)))
+        });
+        Defaults {
+            key_refresh: self.key_refresh,
+            stale_window: self.stale_window,
+            cooldown: self.unknown_key_cooldown.unwrap_or(DEFAULT_COOLDOWN),
+            timeout: self.fetch_timeout.unwrap_or(DEFAULT_TIMEOUT),
+            clients: Arc::new(clients),
+            crypto: self.crypto_library.unwrap_or_default(),
+            clock: self.clock.clone(),
+            snapshots,
+            tenant_warnings: Arc::new(Warnings::new(&self.clock)),
+        }
+    }
+}
+
+const DEFAULT_COOLDOWN: Duration = Duration::from_secs(10);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,0 +1,7 @@
+//! Settings.
+
+pub(crate) mod error;
+pub(crate) mod keys;
+pub(crate) mod limits;
+pub(crate) mod provider;
+pub(crate) mod tenants;

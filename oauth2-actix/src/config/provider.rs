@@ -1,0 +1,433 @@
+//! One identity provider of the configuration: who issues, for whom, and with which keys.
+
+use std::{fmt, time::Duration};
+
+use crate::{
+    config::{
+        error::{BuildError, BuildErrorKind, Faults, PROVIDERS},
+        keys::{self, Keys},
+        limits::{COOLDOWN, FETCH_TIMEOUT, KEY_REFRESH, STALE_WINDOW},
+    },
+    jose::algorithm::{Algorithm, AlgorithmSet},
+    util::spiffe,
+};
+
+/// An identity provider: who issues, for whom, and with which keys.
+///
+/// ```
+/// use oauth2_actix::{OAuth2, Provider};
+///
+/// let google = Provider::new()
+///     .issuer("https://accounts.google.com")
+///     .issuer("accounts.google.com")
+///     .audience("1234.apps.googleusercontent.com")
+///     .keys("https://www.googleapis.com/oauth2/v3/certs")
+///     .key_refresh_minutes(60);
+/// let oauth2 = OAuth2::builder().provider("google", google).build()?;
+/// # Ok::<(), oauth2_actix::BuildError>(())
+/// ```
+///
+/// Through serde it is a member of `providers`, and also stands alone: as JSON in a row of a
+/// database, for example. An error names the setting. `Provider::try_from(serde_json::Value)` gives
+/// the faults as values.
+///
+/// ```
+/// # use oauth2_actix::Provider;
+/// let acme: Provider = serde_json::from_str(
+///     r#"{"issuer": "https://sso.acme.example", "audience": "orders", "keys": {"discover": true}}"#,
+/// )?;
+/// # drop(acme);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+#[must_use = "a provider does nothing until it is given to a builder"]
+pub struct Provider {
+    pub(crate) issuers: Vec<String>,
+    pub(crate) audiences: Vec<String>,
+    pub(crate) audience_claim: Option<String>,
+    pub(crate) keys: Vec<keys::Source>,
+    pub(crate) initial_keys: Option<Keys>,
+    pub(crate) algorithms: Option<Vec<Algorithm>>,
+    /// Names given to `algorithms` that are not those of an algorithm.
+    unknown_algorithms: Vec<String>,
+    pub(crate) require_at_jwt: bool,
+    pub(crate) spiffe_trust_domain: Option<String>,
+    pub(crate) key_refresh: Option<Duration>,
+    pub(crate) stale_window: Option<Duration>,
+    pub(crate) unknown_key_cooldown: Option<Duration>,
+    pub(crate) fetch_timeout: Option<Duration>,
+    pub(crate) dangerous_allow_http: bool,
+    pub(crate) dangerous_accept_bound_tokens: bool,
+}
+
+impl Provider {
+    /// A provider of which nothing is known yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an issuer: exactly the text of the `iss` claim, trailing slash included. Mandatory,
+    /// except with a [`spiffe_trust_domain`](Self::spiffe_trust_domain)
+    /// ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)).
+    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.issuers.push(issuer.into());
+        self
+    }
+
+    /// Adds several issuers, as [`issuer`](Self::issuer) adds one.
+    ///
+    /// ```
+    /// # use oauth2_actix::Provider;
+    /// let google = Provider::new().issuers(["https://accounts.google.com", "accounts.google.com"]);
+    /// # drop(google);
+    /// ```
+    pub fn issuers<I: Into<String>>(mut self, issuers: impl IntoIterator<Item = I>) -> Self {
+        self.issuers.extend(issuers.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds an audience: a token must name at least one, exactly; there is no wildcard. Mandatory:
+    /// without it, a token that the provider issued for any other API would be accepted here
+    /// ([RFC 8725 §3.9](https://www.rfc-editor.org/rfc/rfc8725#section-3.9)).
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audiences.push(audience.into());
+        self
+    }
+
+    /// Adds several audiences, as [`audience`](Self::audience) adds one.
+    ///
+    /// ```
+    /// # use oauth2_actix::Provider;
+    /// let provider = Provider::new().audiences(["orders", "orders-internal"]);
+    /// # drop(provider);
+    /// ```
+    pub fn audiences<A: Into<String>>(mut self, audiences: impl IntoIterator<Item = A>) -> Self {
+        self.audiences.extend(audiences.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets the claim that holds the audience, for providers whose tokens have no `aud`. Default `aud`.
+    ///
+    /// | Provider | Claim | Audience |
+    /// | --- | --- | --- |
+    /// | AWS Cognito, access tokens | `client_id` | the app client id |
+    /// | Clerk, session tokens | `azp` | the origin of your site, such as `https://app.example.com` |
+    /// | WorkOS without a JWT template | `iss` | the issuer, which names your client |
+    ///
+    /// With `iss`, *every* token of that issuer is accepted, also one that was issued for another API
+    /// ([RFC 8725 §3.9](https://www.rfc-editor.org/rfc/rfc8725#section-3.9)): use it only where the issuer
+    /// has no other audience.
+    ///
+    /// ```
+    /// use oauth2_actix::{Keys, Provider};
+    ///
+    /// let clerk = Provider::new()
+    ///     .issuer("https://clerk.example.com")
+    ///     .audience("https://app.example.com")
+    ///     .audience_claim("azp")
+    ///     .keys(Keys::discover());
+    /// # drop(clerk);
+    /// ```
+    pub fn audience_claim(mut self, claim: impl Into<String>) -> Self {
+        self.audience_claim = Some(claim.into());
+        self
+    }
+
+    /// Adds where the keys come from: one source, or an array of them. Mandatory. See [`Keys`] for the
+    /// forms, and for what several sources mean.
+    pub fn keys(mut self, keys: impl Into<Keys>) -> Self {
+        self.keys.extend(keys.into().0);
+        self
+    }
+
+    /// Sets keys that are used until the first fetch succeeds, so that a service can start while its
+    /// provider cannot be reached. In serde `initial_keys`.
+    ///
+    /// They are given inline, in any form that [`Keys::inline`] takes. The rules for fetched keys apply:
+    /// no HMAC secrets. Each source that is fetched starts with them, and its first successful fetch
+    /// replaces them, also if a key is missing from it. That fetch begins when the policy is built,
+    /// whether or not a refresh is set. With a refresh, they are trusted for the stale window
+    /// ([`OAuth2Builder::stale_window`](crate::OAuth2Builder::stale_window)) from the start of the process.
+    /// [`OAuth2::status`](crate::OAuth2::status) reports them as
+    /// [`KeyState::Initial`](crate::KeyState::Initial). A usable snapshot
+    /// ([`OAuth2Builder::key_snapshot`](crate::OAuth2Builder::key_snapshot)) has precedence.
+    ///
+    /// Default: none. A key that the provider has withdrawn since you deployed them is accepted until the
+    /// provider can be reached, so keep them up to date.
+    ///
+    /// ```
+    /// use oauth2_actix::{KeyState, OAuth2, Provider};
+    /// # use oauth2_actix::{Algorithm, testing::SigningKey};
+    ///
+    /// # let published = SigningKey::generate(Algorithm::ES256, "1").jwk_set();
+    /// let keycloak = Provider::new()
+    ///     .issuer("https://sso.example.com/realms/shop")
+    ///     .audience("orders")
+    ///     .keys("https://sso.example.com/realms/shop/protocol/openid-connect/certs")
+    ///     .initial_keys(published);
+    /// let oauth2 = OAuth2::builder().provider("keycloak", keycloak).key_refresh_minutes(30).build()?;
+    /// assert_eq!(oauth2.status()[0].state, KeyState::Initial);
+    /// # Ok::<(), oauth2_actix::BuildError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `build()` reports keys that are not inline or of which none is usable, and initial keys beside
+    /// keys that are all inline or fetched for every request.
+    pub fn initial_keys(mut self, keys: impl Into<Keys>) -> Self {
+        self.initial_keys = Some(keys.into());
+        self
+    }
+
+    /// Sets the algorithms that a token may be signed with, also by their names. Default: all
+    /// asymmetric ones; with a [`spiffe_trust_domain`](Self::spiffe_trust_domain), those of JWT-SVIDs.
+    ///
+    /// HMAC works only if it is named here and the secret is given inline, at least as long as the
+    /// hash ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)). Beside keys that are
+    /// fetched, name their algorithms too: those keys are never used with HMAC. `build()` fails
+    /// if a name is not that of an [`Algorithm`].
+    ///
+    /// ```
+    /// use oauth2_actix::{Algorithm, Provider};
+    ///
+    /// let provider = Provider::new().algorithms([Algorithm::RS256, Algorithm::ES256]);
+    /// assert_eq!(provider, Provider::new().algorithms(["RS256", "ES256"]));
+    /// ```
+    pub fn algorithms<A>(mut self, algorithms: impl IntoIterator<Item = A>) -> Self
+    where
+        A: TryInto<Algorithm> + fmt::Display + Clone,
+    {
+        let mut known = Vec::new();
+        self.unknown_algorithms.clear();
+        for algorithm in algorithms {
+            match algorithm.clone().try_into() {
+                Ok(algorithm) => known.push(algorithm),
+                Err(_) => self.unknown_algorithms.push(algorithm.to_string()),
+            }
+        }
+        self.algorithms = Some(known);
+        self
+    }
+
+    /// Accepts only tokens whose `typ` says that they are access tokens: `at+jwt`
+    /// ([RFC 9068 §2.1](https://www.rfc-editor.org/rfc/rfc9068#section-2.1)). In serde `require_at_jwt`.
+    ///
+    /// Default false: `JWT` and no `typ` are accepted too, since many providers write no other (Entra,
+    /// Keycloak, Cognito; Auth0 writes `at+jwt` for APIs with the RFC 9068 profile). Where it can be
+    /// set, no id_token or other JWT of the provider is ever taken for an access token.
+    pub fn require_at_jwt(mut self, require: bool) -> Self {
+        self.require_at_jwt = require;
+        self
+    }
+
+    /// Makes this the provider of a SPIFFE trust domain: its tokens are
+    /// [JWT-SVIDs](https://github.com/spiffe/spiffe/blob/main/standards/JWT-SVID.md). In serde
+    /// `spiffe_trust_domain`.
+    ///
+    /// For this provider alone,
+    ///
+    /// - `sub` must be a SPIFFE ID of exactly this trust domain with a path, `spiffe://example.org/…`;
+    /// - a token without `iss` is accepted, and an [`issuer`](Self::issuer) is no longer mandatory. A token
+    ///   with `iss` is accepted only if that is a configured issuer;
+    /// - of a SPIFFE bundle, keys with the `use` `jwt-svid` are used, and those with `x509-svid` never;
+    /// - the `typ` `JOSE` is accepted besides `JWT`, `at+jwt` and none (JWT-SVID §2.3);
+    /// - the algorithms are by default those of JWT-SVID §2.1: RS, ES and PS with 256, 384 and 512. HMAC is
+    ///   an error.
+    ///
+    /// `exp` and an [`audience`](Self::audience) in `aud` remain mandatory (JWT-SVID §3). Without `iss`, the
+    /// provider is selected by the trust domain of `sub`, so that each trust domain has one provider. A
+    /// [`Tenant`](crate::Tenant) is found by `iss`, so that its tokens need one. [`Keys::discover`] needs an
+    /// issuer.
+    ///
+    /// Default: none.
+    ///
+    /// ```
+    /// use oauth2_actix::{OAuth2, Provider};
+    ///
+    /// let spire = Provider::new()
+    ///     .spiffe_trust_domain("example.org")
+    ///     .audience("orders")
+    ///     .keys("https://spire.example.org/bundle");
+    /// let oauth2 = OAuth2::builder().provider("spire", spire).key_refresh_minutes(5).build()?;
+    /// # Ok::<(), oauth2_actix::BuildError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `build()` reports a text that is not the name of a trust domain (SPIFFE-ID §2.1: lower-case letters,
+    /// digits, dots, hyphens and underscores, at most 255 bytes), two providers with the same trust domain,
+    /// an [`audience_claim`](Self::audience_claim) other than `aud`, and HMAC among the algorithms.
+    pub fn spiffe_trust_domain(mut self, trust_domain: impl Into<String>) -> Self {
+        self.spiffe_trust_domain = Some(trust_domain.into());
+        self
+    }
+
+    /// Sets how often this provider's keys are fetched again, in minutes; as
+    /// [`OAuth2Builder::key_refresh`](crate::OAuth2Builder::key_refresh).
+    pub fn key_refresh_minutes(self, minutes: u32) -> Self {
+        self.key_refresh(Duration::from_secs(60 * u64::from(minutes)))
+    }
+
+    /// Sets how often this provider's keys are fetched again; as [`OAuth2Builder::key_refresh`](crate::OAuth2Builder::key_refresh).
+    pub fn key_refresh(mut self, interval: Duration) -> Self {
+        self.key_refresh = Some(interval);
+        self
+    }
+
+    /// Sets for how long this provider's keys serve after the last successful fetch; as
+    /// [`OAuth2Builder::stale_window`](crate::OAuth2Builder::stale_window).
+    pub fn stale_window(mut self, window: Duration) -> Self {
+        self.stale_window = Some(window);
+        self
+    }
+
+    /// Sets the least time between two fetches that unknown key ids cause at this provider; as
+    /// [`OAuth2Builder::unknown_key_cooldown`](crate::OAuth2Builder::unknown_key_cooldown).
+    pub fn unknown_key_cooldown(mut self, cooldown: Duration) -> Self {
+        self.unknown_key_cooldown = Some(cooldown);
+        self
+    }
+
+    /// Sets the time limit for a fetch from this provider; as
+    /// [`OAuth2Builder::fetch_timeout`](crate::OAuth2Builder::fetch_timeout).
+    pub fn fetch_timeout(mut self, timeout: Duration) -> Self {
+        self.fetch_timeout = Some(timeout);
+        self
+    }
+
+    /// Lets keys be fetched over http from a host that is not this one.
+    ///
+    /// Whoever can answer in the provider's place can then make tokens that are accepted here. For
+    /// a provider inside a private network that you trust, such as one of `docker compose`.
+    pub fn dangerous_allow_http(mut self, allow: bool) -> Self {
+        self.dangerous_allow_http = allow;
+        self
+    }
+
+    /// Accepts this provider's sender-constrained tokens as plain bearer tokens.
+    ///
+    /// Such a token has a `cnf` claim: it is bound to a DPoP key
+    /// ([RFC 9449 §7.2](https://www.rfc-editor.org/rfc/rfc9449#section-7.2)) or to a client certificate
+    /// ([RFC 8705 §3](https://www.rfc-editor.org/rfc/rfc8705#section-3)), so that it is useless to an
+    /// attacker who has stolen it. With this option the binding is ignored, and a stolen token is
+    /// accepted. It is for a service behind a gateway that has checked the proof of possession.
+    ///
+    /// In serde `dangerous_accept_bound_tokens`. Default false: a token with any `cnf`, also null or of
+    /// another type, is rejected with 401 `invalid_token`, in every position of a token and at the
+    /// renewal of a WebSocket session.
+    ///
+    /// ```
+    /// let behind_a_gateway = oauth2_actix::Provider::new().dangerous_accept_bound_tokens(true);
+    /// # drop(behind_a_gateway);
+    /// ```
+    pub fn dangerous_accept_bound_tokens(mut self, accept: bool) -> Self {
+        self.dangerous_accept_bound_tokens = accept;
+        self
+    }
+
+    pub(crate) fn audience_claim_name(&self) -> &str {
+        self.audience_claim.as_deref().unwrap_or("aud")
+    }
+
+    pub(crate) fn algorithm_set(&self) -> AlgorithmSet {
+        match &self.algorithms {
+            Some(algorithms) => algorithms.iter().copied().collect(),
+            None if self.spiffe_trust_domain.is_some() => AlgorithmSet::of_spiffe(),
+            None => AlgorithmSet::asymmetric(),
+        }
+    }
+
+    /// Every fault that shows without its keys and the rest of the configuration. Without a name,
+    /// those of a provider that is read alone.
+    pub(crate) fn faults(&self, name: Option<&str>) -> Faults {
+        use BuildErrorKind::{Conflict, Empty, Invalid, Missing};
+        let mut faults = Faults::default();
+        let mut fault = |field: &'static str, kind, message: &str| {
+            faults.push(BuildError::new(name, field, message).of_kind(kind));
+        };
+        if name == Some("") {
+            fault(PROVIDERS, Empty, "the name of a provider must not be empty");
+        }
+        for (field, values, missing) in [
+            ("issuer", &self.issuers, "missing: the `iss` of the provider's tokens is mandatory"),
+            ("audience", &self.audiences, "missing: the `aud` of tokens for this API is mandatory"),
+        ] {
+            // A JWT-SVID need not name its issuer.
+            let is_optional = field == "issuer" && self.spiffe_trust_domain.is_some();
+            if values.is_empty() && !is_optional {
+                fault(field, Missing, missing);
+            }
+            for value in values {
+                if value.is_empty() {
+                    fault(field, Empty, "must not be empty");
+                } else if value.trim() != value || value.contains(char::is_control) {
+                    let problem = "must not have white space around it or control characters";
+                    fault(field, Invalid, problem);
+                } else if value.contains('*') {
+                    let problem = if field == "issuer" {
+                        "has a `*`, and there is no wildcard: name each value as tokens have it, or look \
+                         up issuers with Tenants"
+                    } else {
+                        "has a `*`, and there is no wildcard: name each value as tokens have it"
+                    };
+                    fault(field, Invalid, problem);
+                } else if value.contains(['{', '}']) {
+                    let problem = if field == "issuer" {
+                        "has a placeholder in braces, but is compared with the token's `iss` as it is: \
+                         name the issuer of one tenant, or look up issuers with Tenants"
+                    } else {
+                        "has a placeholder in braces, but is compared with the token's audience as it \
+                         is: write the value that tokens have"
+                    };
+                    fault(field, Invalid, problem);
+                }
+            }
+        }
+        if self.audience_claim.as_deref() == Some("") {
+            fault("audience_claim", Empty, "must not be empty");
+        }
+        if let Some(trust_domain) = &self.spiffe_trust_domain {
+            if let Some(problem) = spiffe::problem_of_trust_domain(trust_domain) {
+                let kind = if trust_domain.is_empty() { Empty } else { Invalid };
+                fault("spiffe_trust_domain", kind, problem);
+            }
+            if !matches!(self.audience_claim_name(), "aud" | "") {
+                let problem = "must be `aud`, or left out, with a `spiffe_trust_domain`: a JWT-SVID has its \
+                               audience there";
+                fault("audience_claim", Conflict, problem);
+            }
+        }
+        if self.keys.is_empty() {
+            fault("keys", Missing, "missing: where the provider's keys come from is mandatory");
+        }
+        if self.algorithms.as_ref().is_some_and(Vec::is_empty) && self.unknown_algorithms.is_empty()
+        {
+            let problem = "the list is empty, so no token could be accepted: name at least one";
+            fault("algorithms", Empty, problem);
+        }
+        for unknown in &self.unknown_algorithms {
+            faults.take(Algorithm::named(unknown, name));
+        }
+        for (limit, value) in [
+            (KEY_REFRESH, self.key_refresh),
+            (STALE_WINDOW, self.stale_window),
+            (COOLDOWN, self.unknown_key_cooldown),
+            (FETCH_TIMEOUT, self.fetch_timeout),
+        ] {
+            faults.take(limit.check_if_set(name, value));
+        }
+        faults
+    }
+}
+
+impl Algorithm {
+    /// The algorithm of this name, of the setting `algorithms` of a provider.
+    pub(crate) fn named(name: &str, provider: Option<&str>) -> Result<Self, BuildError> {
+        name.parse().map_err(|_| {
+            let known: Vec<_> = Self::all().map(Self::name).collect();
+            let problem =
+                format_args!("{name:?} is not supported: expected one of {}", known.join(", "));
+            BuildError::new(provider, "algorithms", problem).of_kind(BuildErrorKind::Unknown)
+        })
+    }
+}

@@ -1,0 +1,524 @@
+//! Why a request was refused, and the one map from that to status, challenge code and text.
+
+pub(crate) mod challenge;
+
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+
+use actix_web::{HttpResponse, ResponseError, http::StatusCode};
+
+use crate::response;
+
+/// Why a request was refused.
+///
+/// The client learns a status, a code and a fixed sentence. [`Error::kind`] says exactly what was
+/// wrong, for your logs; neither it nor `Debug` or `Display` ever holds any part of a token.
+///
+/// The error of a refused request is in the response's extensions, so that middleware outside this
+/// one can count or log it:
+///
+/// ```
+/// use actix_web::{App, HttpResponse, dev::Service, web};
+/// use oauth2_actix::{Error, ErrorKind, testing};
+///
+/// # #[actix_web::main]
+/// # async fn main() {
+/// # let oauth2 = testing::policy();
+/// let app = App::new().wrap(oauth2).wrap_fn(|request, service| {
+///     let answer = service.call(request);
+///     async move {
+///         let response = answer.await?;
+///         if let Some(error) = response.response().extensions().get::<Error>() {
+///             println!("refused: {error}");
+/// #           assert!(matches!(error.kind(), ErrorKind::TokenAbsent));
+///         }
+///         Ok(response)
+///     }
+/// });
+/// # let app = actix_web::test::init_service(app.route("/", web::get().to(HttpResponse::Ok))).await;
+/// # let request = actix_web::test::TestRequest::get().uri("/").to_request();
+/// # assert_eq!(actix_web::test::call_service(&app, request).await.status(), 400);
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Error {
+    kind: ErrorKind,
+    details: Option<Arc<Details>>,
+}
+
+/// What the log shows beside the kind. Only settings, never the content of a token.
+#[derive(Clone, Default)]
+struct Details {
+    provider: Option<Arc<str>>,
+    expected: Option<Arc<str>>,
+    hint: Option<Cow<'static, str>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// What exactly was wrong.
+    #[must_use]
+    pub fn kind(&self) -> &ErrorKind {
+        &self.kind
+    }
+
+    /// The status of the plain HTTP answer, unless the missing-token option changes it.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.answer().status
+    }
+
+    /// The `error` code of the answer's body: of RFC 6750 §3.1, or `temporarily_unavailable`.
+    /// None where the answer has no body.
+    #[must_use]
+    pub fn code(&self) -> Option<&'static str> {
+        Some(self.answer().code).filter(|code| !code.is_empty())
+    }
+
+    /// The fixed sentence of the answer's body.
+    #[must_use]
+    pub fn description(&self) -> &'static str {
+        self.answer().description
+    }
+
+    /// The configured name of the provider that rejected the token, where one was selected.
+    #[must_use]
+    pub fn provider(&self) -> Option<&str> {
+        self.details.as_ref()?.provider.as_deref()
+    }
+
+    /// What would have been accepted: the configured issuers, audiences or algorithms, or the claim
+    /// or scope that the route requires. Settings only, never the content of a token.
+    #[must_use]
+    pub fn expected(&self) -> Option<&str> {
+        self.details.as_ref()?.expected.as_deref()
+    }
+
+    /// What the developer or operator probably has to change. Holds nothing of a token.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.details.as_ref()?.hint.as_deref()
+    }
+
+    /// The name of its kind, such as `key_unknown`: a label for metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        use ErrorKind as Kind;
+        match &self.kind {
+            Kind::AlgorithmNotAllowed => "algorithm_not_allowed",
+            Kind::AudienceMismatch { .. } => "audience_mismatch",
+            Kind::ClaimInsufficient { .. } => "claim_insufficient",
+            Kind::ClaimInvalid { .. } => "claim_invalid",
+            Kind::Expired { .. } => "expired",
+            Kind::IssuerUnknown { .. } => "issuer_unknown",
+            Kind::KeyUnknown => "key_unknown",
+            Kind::KeysUnavailable { .. } => "keys_unavailable",
+            Kind::KeysUntried { .. } => "keys_untried",
+            Kind::NotConfigured => "not_configured",
+            Kind::NotYetValid { .. } => "not_yet_valid",
+            Kind::RequestMalformed { .. } => "request_malformed",
+            Kind::OriginNotAllowed => "origin_not_allowed",
+            Kind::ScopeInsufficient { .. } => "scope_insufficient",
+            Kind::SenderConstrained => "sender_constrained",
+            Kind::SignatureInvalid => "signature_invalid",
+            Kind::SubjectMismatch => "subject_mismatch",
+            Kind::TokenAbsent => "token_absent",
+            Kind::TokenMalformed { .. } => "token_malformed",
+            Kind::TokenTooLong { .. } => "token_too_long",
+            Kind::TooOld { .. } => "too_old",
+            Kind::TypeNotAllowed => "type_not_allowed",
+        }
+    }
+
+    pub(crate) fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.details_mut().source = Some(Arc::from(source.into()));
+        self
+    }
+
+    pub(crate) fn with_provider(mut self, provider: &Arc<str>) -> Self {
+        self.details_mut().provider = Some(Arc::clone(provider));
+        self
+    }
+
+    pub(crate) fn with_expected(mut self, expected: impl Into<Arc<str>>) -> Self {
+        self.details_mut().expected = Some(expected.into());
+        self
+    }
+
+    pub(crate) fn with_hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
+        self.details_mut().hint = Some(hint.into());
+        self
+    }
+
+    fn details_mut(&mut self) -> &mut Details {
+        Arc::make_mut(self.details.get_or_insert_default())
+    }
+
+    /// The one place that decides what a client is told.
+    pub(crate) fn answer(&self) -> Answer {
+        use ErrorKind as Kind;
+        let invalid_token = |description, close| Answer {
+            status: StatusCode::UNAUTHORIZED,
+            code: "invalid_token",
+            description,
+            close,
+        };
+        match &self.kind {
+            Kind::TokenAbsent => Answer {
+                status: StatusCode::BAD_REQUEST,
+                code: "invalid_request",
+                description: "A bearer token is needed.",
+                close: (POLICY, "token missing"),
+            },
+            Kind::RequestMalformed { .. } => Answer {
+                status: StatusCode::BAD_REQUEST,
+                code: "invalid_request",
+                description: "Send one access token, as Authorization: Bearer TOKEN.",
+                close: (POLICY, "invalid request"),
+            },
+            Kind::OriginNotAllowed => Answer {
+                status: StatusCode::FORBIDDEN,
+                code: "invalid_request",
+                description: "This origin may not use the cookie.",
+                close: (POLICY, "origin not allowed"),
+            },
+            Kind::Expired { .. } | Kind::TooOld { .. } => {
+                invalid_token("The token has expired.", (POLICY, "token expired"))
+            }
+            Kind::NotYetValid { .. } => {
+                invalid_token("The token is not valid yet.", (POLICY, "invalid token"))
+            }
+            Kind::IssuerUnknown { .. } | Kind::AudienceMismatch { .. } => invalid_token(
+                "The token is not meant for this resource.",
+                (POLICY, "invalid token"),
+            ),
+            Kind::AlgorithmNotAllowed
+            | Kind::KeyUnknown
+            | Kind::KeysUntried { .. }
+            | Kind::SignatureInvalid => {
+                invalid_token("The token's signature is not accepted.", (POLICY, "invalid token"))
+            }
+            Kind::SubjectMismatch => invalid_token(
+                "The token belongs to a different subject.",
+                (POLICY, "invalid token"),
+            ),
+            Kind::SenderConstrained => invalid_token(
+                "The token is sender-constrained and cannot be used as a bearer token.",
+                (POLICY, "invalid token"),
+            ),
+            Kind::ClaimInvalid { .. }
+            | Kind::TokenMalformed { .. }
+            | Kind::TokenTooLong { .. }
+            | Kind::TypeNotAllowed => {
+                invalid_token("The token is not an acceptable JWT.", (POLICY, "invalid token"))
+            }
+            Kind::ClaimInsufficient { .. } | Kind::ScopeInsufficient { .. } => Answer {
+                status: StatusCode::FORBIDDEN,
+                code: "insufficient_scope",
+                description: "The token does not permit this.",
+                close: (POLICY, "insufficient scope"),
+            },
+            Kind::KeysUnavailable { .. } => Answer {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                code: "temporarily_unavailable",
+                description: "Tokens cannot be checked at the moment.",
+                close: (TRY_AGAIN_LATER, "try again later"),
+            },
+            Kind::NotConfigured => Answer {
+                status: StatusCode::INTERNAL_SERVER_ERROR,
+                code: "",
+                description: "",
+                close: (POLICY, ""),
+            },
+        }
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Self { kind, details: None }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = std::error::Error::source(self).map(ToString::to_string);
+        formatter
+            .debug_struct("Error")
+            .field("kind", &self.kind)
+            .field("provider", &self.provider())
+            .field("expected", &self.expected())
+            .field("hint", &self.hint())
+            .field("source", &source)
+            .finish()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(formatter)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.details.as_ref()?.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// The middleware writes the answer anew with the realm, the hook and the WebSocket close of its
+/// policy; this is what leaves where none is mounted.
+impl ResponseError for Error {
+    fn status_code(&self) -> StatusCode {
+        self.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        response::plain(self, response::DEFAULT_REALM, self.status())
+    }
+}
+
+/// What exactly was wrong with a request or its token.
+///
+/// ```
+/// use oauth2_actix::ErrorKind;
+///
+/// fn worth_a_metric(kind: &ErrorKind) -> bool {
+///     matches!(kind, ErrorKind::KeysUnavailable { .. } | ErrorKind::SignatureInvalid)
+/// }
+/// # assert!(worth_a_metric(&ErrorKind::SignatureInvalid));
+/// ```
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The token's `alg` is not one that the provider allows, or does not fit the key
+    /// ([RFC 8725 §3.1](https://www.rfc-editor.org/rfc/rfc8725#section-3.1)).
+    #[error("the token's algorithm is not allowed for this provider or key")]
+    AlgorithmNotAllowed,
+    /// No provider of the token's issuer has an audience that the token names
+    /// ([RFC 7519 §4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3)).
+    #[error("the token is for another audience{}", difference_hint(*.difference))]
+    AudienceMismatch {
+        /// The only difference to a configured audience, where it is a small one.
+        difference: Option<Difference>,
+    },
+    /// A claim that the route requires is missing or has another value.
+    #[error("the token does not satisfy the requirement: {required}")]
+    ClaimInsufficient {
+        /// The requirement that is not met, in the developer's own terms, such as
+        /// `claim role = "admin"`.
+        required: Cow<'static, str>,
+    },
+    /// A registered claim is missing, or of a type, form or range that it cannot have.
+    #[error("the token's claim `{claim}` is missing, of the wrong type or out of range")]
+    ClaimInvalid {
+        /// The name of the claim: one of those that this crate reads.
+        claim: &'static str,
+    },
+    /// The token's `exp` has passed ([RFC 7519 §4.1.4](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4)).
+    #[error("the token expired {:.0} s ago{}", now - exp, leeway_hint(now - exp, *.leeway))]
+    Expired {
+        /// The claim, in seconds since the epoch.
+        exp: f64,
+        /// The time of the check, in seconds since the epoch.
+        now: f64,
+        /// The configured leeway, in seconds.
+        leeway: f64,
+    },
+    /// No configured provider has the token's `iss`
+    /// ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)).
+    #[error("the token's issuer is not that of a configured provider{}", difference_hint(*.difference))]
+    IssuerUnknown {
+        /// The only difference to a configured issuer, where it is a small one.
+        difference: Option<Difference>,
+    },
+    /// The provider's keys do not hold one that the token names.
+    #[error("the provider has no key for the token")]
+    KeyUnknown,
+    /// The provider's keys were never obtained, or are too old to be trusted still.
+    #[error("the provider's keys are not available; the next fetch may begin in {} s", whole_seconds(*.retry_after))]
+    KeysUnavailable {
+        /// When a new attempt may have succeeded.
+        retry_after: Duration,
+    },
+    /// More keys fit the token than are tried for one token, and none of those that were tried verifies
+    /// its signature. Give each key a `kid` of its own, and have tokens name it
+    /// ([RFC 7515 §4.1.4](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.4)).
+    #[error(
+        "only {tried} of the {fitting} keys that fit the token were tried, and none of these verifies its \
+         signature: keys and tokens need a `kid`"
+    )]
+    KeysUntried {
+        /// How many keys were tried.
+        tried: usize,
+        /// How many fit.
+        fitting: usize,
+    },
+    /// Claims were asked for on a route that no `OAuth2` middleware is mounted around.
+    #[error(
+        "claims were asked for, but no OAuth2 middleware is mounted here: add `.wrap(oauth2)` to the App"
+    )]
+    NotConfigured,
+    /// The token's `nbf` lies ahead ([RFC 7519 §4.1.5](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.5)).
+    #[error("the token is not valid for another {:.0} s{}", nbf - now, leeway_hint(nbf - now, *.leeway))]
+    NotYetValid {
+        /// The claim, in seconds since the epoch.
+        nbf: f64,
+        /// The time of the check, in seconds since the epoch.
+        now: f64,
+        /// The configured leeway, in seconds.
+        leeway: f64,
+    },
+    /// The token is in a cookie, and the request's `Origin` is none of those that may use it
+    /// ([RFC 6455 §10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2)).
+    #[error("the request's origin may not use the cookie")]
+    OriginNotAllowed,
+    /// A token that was to renew a session is of another provider, issuer or subject, or has none.
+    #[error("the token's provider, issuer or subject is not that of the session")]
+    SubjectMismatch,
+    /// There are several `Authorization` headers, the one is not `Bearer` and a token, or there is more
+    /// than one token ([RFC 6750 §2](https://www.rfc-editor.org/rfc/rfc6750#section-2)).
+    #[error("the request's token is malformed: {problem}")]
+    RequestMalformed {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The token lacks a scope that the route requires.
+    #[error("the token lacks a required scope: {required}")]
+    ScopeInsufficient {
+        /// The required scopes, separated by spaces: the challenge names them.
+        required: String,
+    },
+    /// The token has a `cnf` claim: it is bound to a DPoP key
+    /// ([RFC 9449 §7.2](https://www.rfc-editor.org/rfc/rfc9449#section-7.2)) or to a client certificate
+    /// ([RFC 8705 §3](https://www.rfc-editor.org/rfc/rfc8705#section-3)), and no proof of possession
+    /// was checked.
+    #[error(
+        "the token has a `cnf` claim, so it is sender-constrained (RFC 9449, RFC 8705), and no proof of \
+         possession was checked"
+    )]
+    SenderConstrained,
+    /// No key that fits verifies the signature.
+    #[error("the token's signature does not verify")]
+    SignatureInvalid,
+    /// There is no `Authorization` header.
+    #[error("there is no bearer token")]
+    TokenAbsent,
+    /// The token is not a JWT in JWS compact form
+    /// ([RFC 7515 §7.1](https://www.rfc-editor.org/rfc/rfc7515#section-7.1)).
+    #[error("the token is malformed: {problem}")]
+    TokenMalformed {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The token is longer than the policy's limit, and was not looked at.
+    #[error("the token has {length} bytes, more than the limit of {limit}")]
+    TokenTooLong {
+        /// The token's length in bytes.
+        length: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The token was issued longer ago than [`OAuth2Builder::max_token_age`](crate::OAuth2Builder::max_token_age) allows.
+    #[error("the token was issued {:.0} s ago, more than the maximum age of {max_age:.0} s", now - iat)]
+    TooOld {
+        /// The claim, in seconds since the epoch.
+        iat: f64,
+        /// The time of the check, in seconds since the epoch.
+        now: f64,
+        /// The configured maximum age, in seconds.
+        max_age: f64,
+    },
+    /// The header's `typ` is not that of a JWT or an access token (nor `JOSE`, which JWT-SVIDs may have),
+    /// or not that of an access token where the provider's must say so
+    /// ([RFC 8725 §3.11](https://www.rfc-editor.org/rfc/rfc8725#section-3.11)).
+    #[error("the token's `typ` is not one that is accepted here")]
+    TypeNotAllowed,
+}
+
+/// What a client is told.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) description: &'static str,
+    /// Close code and reason for a WebSocket.
+    #[cfg_attr(not(feature = "websocket"), allow(dead_code))]
+    pub(crate) close: (u16, &'static str),
+}
+
+/// The only difference between an issuer or audience of a token and a configured one. The log names
+/// it, since each of them is a common mistake of configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Difference {
+    /// The scheme, such as http for https.
+    Scheme,
+    /// The host, or its port.
+    Host,
+    /// Upper or lower case.
+    LetterCase,
+    /// A slash at the end.
+    TrailingSlash,
+}
+
+impl Difference {
+    /// The difference between two texts, if it is one of these.
+    pub(crate) fn between(one: &str, other: &str) -> Option<Self> {
+        if one.trim_end_matches('/') == other.trim_end_matches('/') {
+            return Some(Self::TrailingSlash);
+        }
+        if one.eq_ignore_ascii_case(other) {
+            return Some(Self::LetterCase);
+        }
+        let (scheme, rest) = one.split_once("://")?;
+        let (other_scheme, other_rest) = other.split_once("://")?;
+        if rest == other_rest {
+            return Some(Self::Scheme);
+        }
+        let path = |rest: &str| rest.find('/').unwrap_or(rest.len());
+        let same_path = rest[path(rest)..] == other_rest[path(other_rest)..];
+        // Without a path, two URLs of different hosts have nothing in common.
+        (scheme == other_scheme && same_path && rest[path(rest)..].len() > 1).then_some(Self::Host)
+    }
+
+    /// The first small difference to one of a few configured values. Bounded, since any client can
+    /// cause it.
+    pub(crate) fn to_any<'a>(
+        text: &str,
+        configured: impl IntoIterator<Item = &'a str>,
+    ) -> Option<Self> {
+        const COMPARED: usize = 16;
+        configured.into_iter().take(COMPARED).find_map(|value| Self::between(text, value))
+    }
+}
+
+fn difference_hint(difference: Option<Difference>) -> &'static str {
+    match difference {
+        None => "",
+        Some(Difference::Scheme) => ": only the scheme differs",
+        Some(Difference::Host) => ": only the host differs",
+        Some(Difference::LetterCase) => ": only upper and lower case differ",
+        Some(Difference::TrailingSlash) => ": only a trailing slash differs",
+    }
+}
+
+/// Rounded up, so that a client that waits for them does not come too early.
+pub(crate) fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+/// Clocks that differ by seconds are common.
+fn leeway_hint(missed_by: f64, leeway: f64) -> String {
+    const CLOCK_SKEW: f64 = 60.0;
+    if missed_by <= CLOCK_SKEW {
+        format!(" (the leeway is {leeway:.0} s; see leeway_seconds)")
+    } else {
+        String::new()
+    }
+}
+
+/// Close codes of RFC 6455 §7.4.1 and of the IANA registry.
+const POLICY: u16 = 1008;
+const TRY_AGAIN_LATER: u16 = 1013;

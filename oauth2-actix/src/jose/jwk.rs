@@ -1,0 +1,650 @@
+//! One verification key: read from a JWK, a PEM or a certificate, checked, normalised, and only
+//! then given to a verifier (RFC 7517, RFC 7518 §6, RFC 8037).
+
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+
+use base64::{
+    Engine, alphabet,
+    engine::{
+        DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig,
+        general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+    },
+};
+use openssl::{
+    bn::{BigNum, BigNumContext},
+    ec::{EcGroup, EcKey, EcPoint},
+    error::ErrorStack,
+    nid::Nid,
+    pkey::{Id, PKey, Public},
+    rsa::Rsa,
+    sha::{sha1, sha256},
+    x509::X509,
+};
+use serde_json::{Map, Value};
+
+use crate::{
+    jose::{
+        algorithm::{Algorithm, AlgorithmSet, KeyKind},
+        edwards,
+        verifier::{CryptoLibrary, Verifier, Verifiers},
+    },
+    keys::http::fetch::MAX_BODY,
+};
+
+/// A key that verifies signatures, with one verifier for each algorithm that it may be used with.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// The key id that tokens name. A key without one matches every key id.
+    pub(crate) kid: Option<Arc<str>>,
+    /// Hashes of its certificate, written as `x5t` and `x5t#S256` are (RFC 7517 §4.8 and §4.9).
+    thumbprints: Box<[Box<str>]>,
+    /// The hash of the key material.
+    digest: [u8; 32],
+    verifiers: Verifiers,
+}
+
+impl Key {
+    /// The verifier for `algorithm`, if this key may be used with it.
+    pub(crate) fn verifier(&self, algorithm: Algorithm) -> Option<&Verifier> {
+        self.verifiers.get(algorithm)
+    }
+
+    /// Whether this key may be used with `algorithm`.
+    pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
+        self.verifiers.algorithms().any(|candidate| candidate == algorithm)
+    }
+
+    /// Whether its certificate has this thumbprint.
+    pub(crate) fn has_thumbprint(&self, thumbprint: &str) -> bool {
+        self.thumbprints.iter().any(|own| **own == *thumbprint)
+    }
+
+    /// The names of the algorithms that it may be used with.
+    pub(crate) fn algorithms(&self) -> impl Iterator<Item = &'static str> {
+        self.verifiers.algorithms().map(Algorithm::name)
+    }
+
+    /// Two keys with the same identity verify the same tokens.
+    pub(crate) fn identity(&self) -> impl Ord + '_ {
+        let algorithms = self.verifiers.algorithms().collect::<AlgorithmSet>();
+        (&self.kid, self.digest, algorithms, &self.thumbprints)
+    }
+
+    /// Reads a JWK (RFC 7517 §4).
+    pub(crate) fn from_jwk(jwk: &Map<String, Value>, policy: KeyPolicy) -> Result<Self, Unusable> {
+        let jwk = Jwk(jwk);
+        let kid = jwk.text("kid")?;
+        if let Some(private) = private_member(jwk.0) {
+            return Err(Unusable::new(format!(
+                "its member `{private}` makes it a private key: publish the public members only"
+            )));
+        }
+        match jwk.text("use")? {
+            None | Some("sig") => {}
+            Some("jwt-svid") if policy.spiffe => {}
+            Some("x509-svid") if policy.spiffe => {
+                return Err(Unusable::expected("its `use` is `x509-svid`: it verifies no tokens"));
+            }
+            Some("jwt-svid" | "x509-svid") => {
+                return Err(Unusable::new(
+                    "its `use` is for SPIFFE, and SPIFFE is not enabled for this provider",
+                ));
+            }
+            Some("enc") => return Err(Unusable::expected("its `use` is `enc`, not `sig`")),
+            Some(_) => return Err(Unusable::new("its `use` is not `sig`")),
+        }
+        match jwk.get("key_ops") {
+            None => {}
+            Some(Value::Array(operations)) if operations.iter().any(|op| op == "verify") => {}
+            Some(Value::Array(operations)) if operations.iter().all(is_encryption_operation) => {
+                return Err(Unusable::expected("its `key_ops` are for encryption, not `verify`"));
+            }
+            Some(_) => return Err(Unusable::new("its `key_ops` does not list `verify`")),
+        }
+        let only = match jwk.text("alg")? {
+            None => None,
+            Some(alg) if is_encryption_algorithm(alg) => {
+                return Err(Unusable::expected("its `alg` is for encryption, not signatures"));
+            }
+            Some(alg) => Some(
+                alg.parse::<Algorithm>()
+                    .map_err(|_| Unusable::new("its `alg` is not one that verifies signatures"))?,
+            ),
+        };
+        let material = match (jwk.required("kty")?, jwk.text("crv")?) {
+            ("RSA", _) => Material::rsa(&jwk.public("n")?, &jwk.public("e")?)?,
+            ("EC", Some(curve)) => Material::ec(curve, &jwk.public("x")?, &jwk.public("y")?)?,
+            ("OKP", Some("X25519" | "X448")) => {
+                return Err(Unusable::expected("its curve is for key agreement, not signatures"));
+            }
+            ("OKP", Some(curve)) => Material::edwards(curve, &jwk.public("x")?)?,
+            ("EC" | "OKP", None) => return Err(Unusable::new("it has no `crv`")),
+            ("oct", _) if policy.origin == Origin::Inline => Material::Secret(jwk.secret("k")?),
+            ("oct", _) => {
+                return Err(Unusable::new(
+                    "it is a symmetric key, and those are only used if the configuration itself \
+                     holds them",
+                ));
+            }
+            _ => return Err(Unusable::new("its `kty` is not RSA, EC, OKP or oct")),
+        };
+        Self::build(kid, jwk.thumbprints(), &material, only, policy)
+    }
+
+    /// Reads one PEM block: a public key or a certificate.
+    pub(crate) fn from_pem(
+        pem: &str,
+        kid: Option<&str>,
+        policy: KeyPolicy,
+    ) -> Result<Self, Unusable> {
+        let pem = with_real_line_ends(pem);
+        let (label, body) = pem_block(&pem).ok_or_else(|| Unusable::new("it is not PEM text"))?;
+        // OpenSSL's PEM reader would ask at the terminal for the pass phrase that a header of the
+        // block may call for. This one decodes base64, which has no place for headers.
+        let body: String = body.split_ascii_whitespace().collect();
+        let unreadable = || Unusable::new("its PEM text cannot be read");
+        let der = STANDARD.decode(&body);
+        let read = |parse: fn(&[u8]) -> Result<PKey<Public>, ErrorStack>| {
+            let der = der.as_ref().map_err(|_| unreadable())?;
+            parse(der).map_err(|_| unreadable())
+        };
+        let mut thumbprints = Vec::new();
+        let pkey = match label {
+            "PUBLIC KEY" => read(PKey::public_key_from_der)?,
+            "RSA PUBLIC KEY" => {
+                read(|der| Rsa::public_key_from_der_pkcs1(der).and_then(PKey::from_rsa))?
+            }
+            // Only the key is used: neither dates nor chain are checked.
+            "CERTIFICATE" => {
+                let pkey = read(|der| X509::from_der(der)?.public_key())?;
+                thumbprints.extend(der.iter().flat_map(|der| thumbprints_of(der)));
+                pkey
+            }
+            label if label.ends_with("PRIVATE KEY") => {
+                return Err(Unusable::new("it is a private key: give the public one"));
+            }
+            _ => return Err(Unusable::new("it is neither a PUBLIC KEY nor a CERTIFICATE")),
+        };
+        Self::build(kid, thumbprints, &Material::from_pkey(&pkey)?, None, policy)
+    }
+
+    fn build(
+        kid: Option<&str>,
+        thumbprints: Vec<Box<str>>,
+        material: &Material,
+        only: Option<Algorithm>,
+        policy: KeyPolicy,
+    ) -> Result<Self, Unusable> {
+        if let Some(kid) = kid.filter(|kid| kid.len() > MAX_KID) {
+            return Err(Unusable::new(format!(
+                "its `kid` has {} bytes, more than {MAX_KID}",
+                kid.len()
+            )));
+        }
+        let kind = material.kind();
+        if only.is_some_and(|algorithm| !algorithm.fits(kind)) {
+            return Err(Unusable::new("its `alg` does not fit its type"));
+        }
+        let algorithms = policy
+            .allowed
+            .iter()
+            .filter(|algorithm| algorithm.fits(kind) && only.is_none_or(|only| only == *algorithm));
+        let verifiers = match material {
+            Material::Secret(secret) => Verifiers::hmac(algorithms, secret)?,
+            Material::Public { spki, .. } => Verifiers::public(algorithms, spki, policy.crypto)?,
+        };
+        Ok(Self {
+            kid: kid.map(Arc::from),
+            thumbprints: thumbprints.into(),
+            digest: material.digest(),
+            verifiers,
+        })
+    }
+}
+
+/// What a provider's keys may be, and what reading them may cost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyPolicy {
+    pub(crate) allowed: AlgorithmSet,
+    pub(crate) origin: Origin,
+    pub(crate) crypto: CryptoLibrary,
+    /// Whether keys with the `use` `jwt-svid` verify tokens (SPIFFE Trust Domain and Bundle §4.2).
+    pub(crate) spiffe: bool,
+    pub(crate) budget: Budget,
+}
+
+/// Where a key document came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The configuration holds it.
+    Inline,
+    /// From a URL, a file or a custom source.
+    Fetched,
+}
+
+/// What one key document may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Budget {
+    /// The document of a provider known at build time.
+    Provider,
+    /// The document of a tenant, whose owner may be an attacker.
+    Tenant,
+}
+
+impl Budget {
+    /// How many keys a document may hold. Real sets have 1 to 20.
+    pub(crate) fn keys(self) -> usize {
+        match self {
+            Self::Provider => 1024,
+            Self::Tenant => 64,
+        }
+    }
+
+    /// How many bytes a document may have. Real sets have 1 to 20 KiB.
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::Provider => MAX_BODY,
+            Self::Tenant => 256 * 1024,
+        }
+    }
+
+    /// How long it may take to read a fetched document. The allowed number of keys takes some
+    /// milliseconds; this is for what a later version of the cryptographic libraries may take.
+    pub(crate) fn time(self) -> Duration {
+        match self {
+            Self::Provider => Duration::from_secs(2),
+            Self::Tenant => Duration::from_secs(1),
+        }
+    }
+}
+
+/// Why a key is not used. Holds no key material.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub(crate) struct Unusable {
+    reason: Cow<'static, str>,
+    is_expected: bool,
+}
+
+impl Unusable {
+    /// A fault in the key set, which is reported as a warning.
+    pub(crate) fn new(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason: reason.into(), is_expected: false }
+    }
+
+    /// A key that sound providers publish beside their signature keys, such as one for encryption.
+    pub(crate) fn expected(reason: &'static str) -> Self {
+        Self { reason: reason.into(), is_expected: true }
+    }
+
+    pub(crate) fn is_expected(&self) -> bool {
+        self.is_expected
+    }
+}
+
+/// The members of a JWK that are read.
+pub(crate) const MEMBERS: [&str; 21] = [
+    "kty", "use", "key_ops", "alg", "kid", "x5c", "x5t", "x5t#S256", "n", "e", "crv", "x", "y",
+    "k", "d", "p", "q", "dp", "dq", "qi", "oth",
+];
+
+/// A member of a JWK. `null`, and an empty `oth`, `key_ops` or `x5c`, count as absent: serialisers
+/// write them for members that are not set. An empty string is a value.
+pub(crate) fn member<'a>(jwk: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    jwk.get(name).filter(|value| match value {
+        Value::Null => false,
+        Value::Array(list) => !(list.is_empty() && matches!(name, "oth" | "key_ops" | "x5c")),
+        _ => true,
+    })
+}
+
+/// The name of a private member that a JWK has (RFC 7518 §6.2.2 and §6.3.2, RFC 8037 §2).
+pub(crate) fn private_member(jwk: &Map<String, Value>) -> Option<&'static str> {
+    PRIVATE_MEMBERS.into_iter().find(|name| member(jwk, name).is_some())
+}
+
+/// The DER of the first certificate of a JWK's `x5c` (RFC 7517 §4.7). None for anything else there, and
+/// for a certificate with something after it.
+pub(crate) fn certificate(jwk: &Map<String, Value>) -> Option<Vec<u8>> {
+    let text = member(jwk, "x5c")?.get(0)?.as_str()?;
+    let der = LENIENT.decode(&*url_safe(text)).ok()?;
+    let certificate = X509::from_der(&der).ok()?;
+    (certificate.to_der().ok()? == der).then_some(der)
+}
+
+/// The members of a JWK, except those that say nothing.
+struct Jwk<'a>(&'a Map<String, Value>);
+
+impl<'a> Jwk<'a> {
+    fn get(&self, name: &str) -> Option<&'a Value> {
+        member(self.0, name)
+    }
+
+    fn text(&self, name: &'static str) -> Result<Option<&'a str>, Unusable> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(Unusable::new(format!("its `{name}` is not a string"))),
+        }
+    }
+
+    fn required(&self, name: &'static str) -> Result<&'a str, Unusable> {
+        self.text(name)?.ok_or_else(|| Unusable::new(format!("it has no `{name}`")))
+    }
+
+    /// A public value: the standard alphabet and padding are accepted too, since providers publish
+    /// them and nothing is gained by refusing.
+    fn public(&self, name: &'static str) -> Result<Vec<u8>, Unusable> {
+        LENIENT
+            .decode(&*url_safe(self.required(name)?))
+            .map_err(|_| Unusable::new(format!("its `{name}` is not base64url")))
+    }
+
+    /// A secret value, in strict base64url (RFC 7515 §2).
+    fn secret(&self, name: &'static str) -> Result<Vec<u8>, Unusable> {
+        URL_SAFE_NO_PAD
+            .decode(self.required(name)?)
+            .map_err(|_| Unusable::new(format!("its `{name}` is not base64url")))
+    }
+
+    /// The thumbprints that it names, and those of its first certificate (RFC 7517 §4.7 to §4.9).
+    /// They only select a key, so unreadable ones are left out.
+    fn thumbprints(&self) -> Vec<Box<str>> {
+        let named = ["x5t", "x5t#S256"]
+            .into_iter()
+            .filter_map(|name| self.get(name)?.as_str())
+            .filter(|text| text.len() <= MAX_THUMBPRINT)
+            .map(|text| url_safe(text).trim_end_matches('=').into());
+        let certificate = certificate(self.0);
+        let mut thumbprints: Vec<Box<str>> = named.collect();
+        for thumbprint in certificate.iter().flat_map(|der| thumbprints_of(der)) {
+            if !thumbprints.contains(&thumbprint) {
+                thumbprints.push(thumbprint);
+            }
+        }
+        thumbprints
+    }
+}
+
+/// The SHA-1 and SHA-256 thumbprints of a certificate in DER (RFC 7515 §4.1.7 and §4.1.8).
+fn thumbprints_of(der: &[u8]) -> [Box<str>; 2] {
+    [URL_SAFE_NO_PAD.encode(sha1(der)).into(), URL_SAFE_NO_PAD.encode(sha256(der)).into()]
+}
+
+/// Base64 of either alphabet, in that of base64url.
+fn url_safe(text: &str) -> Cow<'_, str> {
+    if text.contains(['+', '/']) {
+        text.replace('+', "-").replace('/', "_").into()
+    } else {
+        text.into()
+    }
+}
+
+/// Whether a JWK with this `alg` is for encryption (RFC 7518 §4.1).
+fn is_encryption_algorithm(alg: &str) -> bool {
+    const FAMILIES: [&str; 6] = ["RSA-OAEP", "ECDH-ES", "PBES2-", "A128", "A192", "A256"];
+    alg == "RSA1_5" || alg == "dir" || FAMILIES.iter().any(|family| alg.starts_with(family))
+}
+
+/// Whether a `key_ops` entry is for encryption (RFC 7517 §4.3).
+fn is_encryption_operation(operation: &Value) -> bool {
+    matches!(
+        operation.as_str(),
+        Some("encrypt" | "decrypt" | "wrapKey" | "unwrapKey" | "deriveKey" | "deriveBits")
+    )
+}
+
+/// Key material that passed every check.
+enum Material {
+    Public { kind: KeyKind, spki: Vec<u8> },
+    Secret(Vec<u8>),
+}
+
+impl Material {
+    fn kind(&self) -> KeyKind {
+        match self {
+            Self::Public { kind, .. } => *kind,
+            Self::Secret(_) => KeyKind::Secret,
+        }
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        match self {
+            Self::Public { spki, .. } => sha256(spki),
+            Self::Secret(secret) => sha256(secret),
+        }
+    }
+
+    /// RSA (RFC 7518 §6.3.1). A leading zero byte in the modulus is common, and harmless.
+    fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<Self, Unusable> {
+        let number = |bytes: &[u8]| {
+            BigNum::from_slice(bytes).map_err(|_| Unusable::new("a number of it is too large"))
+        };
+        let (n, e) = (number(modulus)?, number(exponent)?);
+        if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&n.num_bits()) {
+            return Err(Unusable::new(format!(
+                "its RSA modulus has {} bits, not {MIN_RSA_BITS} to {MAX_RSA_BITS}",
+                n.num_bits()
+            )));
+        }
+        // An exponent of 1 makes every signature its own forgery, an even one cannot work, and a
+        // huge one makes each verification slow.
+        if !n.is_bit_set(0) || !e.is_bit_set(0) || !(2..=MAX_EXPONENT_BITS).contains(&e.num_bits())
+        {
+            return Err(Unusable::new("its RSA modulus or exponent cannot be one"));
+        }
+        let key = Rsa::from_public_components(n, e).and_then(PKey::from_rsa);
+        Self::public(KeyKind::Rsa, key)
+    }
+
+    /// Elliptic curves (RFC 7518 §6.2.1). Coordinates have the curve's full length.
+    fn ec(curve: &str, x: &[u8], y: &[u8]) -> Result<Self, Unusable> {
+        let (kind, nid, length) = match curve {
+            "P-256" => (KeyKind::P256, Nid::X9_62_PRIME256V1, 32),
+            "P-384" => (KeyKind::P384, Nid::SECP384R1, 48),
+            "P-521" => (KeyKind::P521, Nid::SECP521R1, 66),
+            "secp256k1" => (KeyKind::Secp256k1, Nid::SECP256K1, 32),
+            _ => return Err(Unusable::new("its curve is not one for signatures")),
+        };
+        if x.len() != length || y.len() != length {
+            return Err(Unusable::new("its coordinates do not have the length of its curve"));
+        }
+        let key = EcGroup::from_curve_name(nid).and_then(|group| {
+            // An uncompressed point (SEC 1 §2.3.4). Reading it checks that both coordinates are less
+            // than the field's prime and that the point is on the curve. These curves have a prime
+            // order, so no such point has a small order. OpenSSL's check of a whole key would
+            // multiply the point by that order, which proves nothing more and takes a millisecond.
+            let point = [&[4], x, y].concat();
+            let mut context = BigNumContext::new()?;
+            let point = EcPoint::from_bytes(&group, &point, &mut context)?;
+            EcKey::from_public_key(&group, &point).and_then(PKey::from_ec_key)
+        });
+        Self::public(kind, key)
+    }
+
+    /// Edwards curves (RFC 8037 §2).
+    fn edwards(curve: &str, x: &[u8]) -> Result<Self, Unusable> {
+        // What precedes the key in X.509 `SubjectPublicKeyInfo` (RFC 8410 §4).
+        const ED25519: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
+        const ED448: &[u8] = b"\x30\x43\x30\x05\x06\x03\x2b\x65\x71\x03\x3a\x00";
+        let (kind, prefix, curve) = match curve {
+            "Ed25519" => (KeyKind::Ed25519, ED25519, edwards::Curve::Ed25519),
+            "Ed448" => (KeyKind::Ed448, ED448, edwards::Curve::Ed448),
+            _ => return Err(Unusable::new("its curve is not one for signatures")),
+        };
+        // OpenSSL accepts any bytes as a public key of these curves.
+        if !curve.is_sound_public_key(x) {
+            return Err(Unusable::new("its point is not on its curve, or of small order"));
+        }
+        Ok(Self::Public { kind, spki: [prefix, x].concat() })
+    }
+
+    /// A key that OpenSSL has read goes through the same checks as one from a JWK.
+    fn from_pkey(pkey: &PKey<Public>) -> Result<Self, Unusable> {
+        let unreadable = |_| Unusable::new("its parts cannot be read");
+        match pkey.id() {
+            Id::RSA => {
+                let rsa = pkey.rsa().map_err(unreadable)?;
+                Self::rsa(&rsa.n().to_vec(), &rsa.e().to_vec())
+            }
+            Id::EC => {
+                let key = pkey.ec_key().map_err(unreadable)?;
+                let (curve, length) = match key.group().curve_name() {
+                    Some(Nid::X9_62_PRIME256V1) => ("P-256", 32),
+                    Some(Nid::SECP384R1) => ("P-384", 48),
+                    Some(Nid::SECP521R1) => ("P-521", 66),
+                    Some(Nid::SECP256K1) => ("secp256k1", 32),
+                    _ => return Err(Unusable::new("its curve is not one for signatures")),
+                };
+                let coordinates = || {
+                    let (mut x, mut y) = (BigNum::new()?, BigNum::new()?);
+                    let mut context = BigNumContext::new()?;
+                    key.public_key().affine_coordinates(
+                        key.group(),
+                        &mut x,
+                        &mut y,
+                        &mut context,
+                    )?;
+                    Ok((x.to_vec_padded(length)?, y.to_vec_padded(length)?))
+                };
+                let (x, y) = coordinates().map_err(unreadable)?;
+                Self::ec(curve, &x, &y)
+            }
+            Id::ED25519 => Self::edwards("Ed25519", &pkey.raw_public_key().map_err(unreadable)?),
+            Id::ED448 => Self::edwards("Ed448", &pkey.raw_public_key().map_err(unreadable)?),
+            _ => Err(Unusable::new("it is neither RSA nor on a curve for signatures")),
+        }
+    }
+
+    fn public(kind: KeyKind, key: Result<PKey<Public>, ErrorStack>) -> Result<Self, Unusable> {
+        key.and_then(|key| key.public_key_to_der())
+            .map(|spki| Self::Public { kind, spki })
+            .map_err(|_| Unusable::new("its numbers do not make a key of its type"))
+    }
+}
+
+impl fmt::Debug for Material {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Material({:?})", self.kind())
+    }
+}
+
+/// The label of a PEM block (RFC 7468 §2), and what stands between its two lines.
+fn pem_block(pem: &str) -> Option<(&str, &str)> {
+    let (label, rest) = pem.trim().strip_prefix("-----BEGIN ")?.split_once("-----")?;
+    let body = rest.strip_suffix("-----")?.strip_suffix(label)?.strip_suffix("-----END ")?;
+    Some((label, body))
+}
+
+/// PEM text as environment variables and JSON-like formats often carry it: with the two characters
+/// `\n` in the place of each line end. PEM itself has no backslash.
+fn with_real_line_ends(pem: &str) -> Cow<'_, str> {
+    if pem.contains('\\') {
+        pem.replace("\\r", "\n").replace("\\n", "\n").into()
+    } else {
+        pem.into()
+    }
+}
+
+/// base64url with or without padding.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The private members of RSA, EC and OKP keys (RFC 7518 §6.2.2 and §6.3.2, RFC 8037 §2).
+const PRIVATE_MEMBERS: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
+
+/// Bytes of a key id. No token can name a much longer one.
+const MAX_KID: usize = 1024;
+
+/// Characters of a thumbprint. Some providers write them in hexadecimal before they encode them.
+const MAX_THUMBPRINT: usize = 128;
+
+/// RFC 7518 §3.3 wants 2048 bits or more; beyond 8192 a verification takes milliseconds.
+const MIN_RSA_BITS: i32 = 2048;
+const MAX_RSA_BITS: i32 = 8192;
+
+/// 65537 has 17 bits. The bound is that of other libraries.
+const MAX_EXPONENT_BITS: i32 = 33;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_fetched_secret_is_no_key_even_where_hmac_is_allowed() {
+        let jwk = json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode([7; 32])});
+        let jwk = jwk.as_object().expect("an object");
+        let allowed = AlgorithmSet::from_iter([Algorithm::HS256]);
+        let crypto = CryptoLibrary::default();
+        let read = |origin| {
+            let budget = Budget::Provider;
+            Key::from_jwk(jwk, KeyPolicy { allowed, origin, crypto, spiffe: false, budget })
+        };
+        assert!(read(Origin::Inline).is_ok());
+        assert!(read(Origin::Fetched).is_err());
+    }
+
+    fn policy(spiffe: bool) -> KeyPolicy {
+        KeyPolicy {
+            allowed: AlgorithmSet::asymmetric(),
+            origin: Origin::Fetched,
+            crypto: CryptoLibrary::default(),
+            spiffe,
+            budget: Budget::Provider,
+        }
+    }
+
+    #[test]
+    fn keys_of_a_spiffe_bundle_are_used_by_option_only() {
+        let jwk = |usage: &str| {
+            let mut jwk = crate::testing::SigningKey::generate(Algorithm::ES256, "1").public_jwk();
+            jwk["use"] = json!(usage);
+            jwk.as_object().expect("an object").clone()
+        };
+        let read = |usage, spiffe| Key::from_jwk(&jwk(usage), policy(spiffe));
+        assert!(read("jwt-svid", true).is_ok());
+        assert!(read("sig", true).is_ok());
+        // Every bundle has keys for X.509 beside those for tokens.
+        assert!(read("x509-svid", true).unwrap_err().is_expected());
+        for usage in ["jwt-svid", "x509-svid"] {
+            assert!(!read(usage, false).unwrap_err().is_expected());
+        }
+        for usage in ["JWT-SVID", "jwt-svid ", "svid", ""] {
+            assert!(read(usage, true).is_err(), "{usage}");
+        }
+    }
+
+    /// OpenSSL checks both when it reads a point.
+    #[test]
+    fn points_off_the_curve_and_coordinates_beyond_the_field_are_no_keys() {
+        let prime = BigNum::from_hex_str(
+            "ffffffff00000001000000000000000000000000ffffffffffffffffffffffff",
+        )
+        .expect("a number");
+        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("a curve");
+        let mut context = BigNumContext::new().expect("a context");
+        let (mut x, mut y) = (BigNum::new().expect("x"), BigNum::new().expect("y"));
+        // The smallest x with a point: x + p still has 32 bytes.
+        let found = (0..100).any(|candidate: u8| {
+            let encoded = [[2].as_slice(), &[0; 31], &[candidate]].concat();
+            let point = EcPoint::from_bytes(&group, &encoded, &mut context);
+            point.is_ok_and(|point| {
+                point.affine_coordinates(&group, &mut x, &mut y, &mut context).is_ok()
+            })
+        });
+        assert!(found);
+        let bytes = |number: &BigNum| number.to_vec_padded(32).expect("32 bytes");
+        assert!(Material::ec("P-256", &bytes(&x), &bytes(&y)).is_ok());
+        let mut beyond = BigNum::new().expect("a number");
+        beyond.checked_add(&x, &prime).expect("a sum");
+        assert!(Material::ec("P-256", &bytes(&beyond), &bytes(&y)).is_err());
+        let mut off = bytes(&y);
+        off[31] ^= 1;
+        assert!(Material::ec("P-256", &bytes(&x), &off).is_err());
+        assert!(Material::ec("P-256", &[0; 32], &[0; 32]).is_err());
+    }
+}

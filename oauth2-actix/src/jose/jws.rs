@@ -1,0 +1,296 @@
+//! The compact form of a signed token, taken apart without trusting any of it (RFC 7515 §7.1).
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::Value;
+
+use crate::{
+    error::{Error, ErrorKind},
+    jose::algorithm::Algorithm,
+    json::object::Object,
+};
+
+/// A token that has the right shape. Nothing in it is verified.
+pub(crate) struct UnverifiedJws {
+    pub(crate) header: Header,
+    pub(crate) claims: Object,
+    pub(crate) signature: Vec<u8>,
+    /// How much of the token the signature covers: header, dot and payload.
+    pub(crate) signed_len: usize,
+}
+
+/// The header members that decide anything (RFC 7515 §4.1). Keys, URLs and certificates in a header
+/// are not read.
+#[derive(Debug)]
+pub(crate) struct Header {
+    pub(crate) alg: Algorithm,
+    pub(crate) kid: Option<String>,
+    /// `x5t` and `x5t#S256`. They select among the provider's keys, and do nothing else.
+    thumbprints: Vec<String>,
+    pub(crate) typ: TokenType,
+}
+
+/// What the `typ` of a token's header says (RFC 7515 §4.1.9). Other types are rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenType {
+    /// `JWT` (RFC 7519 §5.1), or no `typ`.
+    Jwt,
+    /// `at+jwt`: an access token (RFC 9068 §2.1).
+    AccessToken,
+    /// `JOSE`: a JWS in compact form, whatever is in it. JWT-SVIDs may have it (JWT-SVID §2.3).
+    Jose,
+}
+
+impl UnverifiedJws {
+    /// Takes apart what `token` says, with no more work than its length asks for. The caller has
+    /// bounded that length.
+    pub(crate) fn parse(token: &str) -> Result<Self, Error> {
+        let mut parts = token.splitn(4, '.');
+        let (Some(header), Some(payload), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(malformed(wrong_parts(token)));
+        };
+        if signature.is_empty() {
+            return Err(malformed("the signature is empty, so the token is not signed"));
+        }
+        let longest = header.len().max(payload.len()).max(signature.len());
+        let mut decoded = Vec::with_capacity(base64::decoded_len_estimate(longest));
+        decode(header, &mut decoded, "the header is not canonical base64url")?;
+        let header_json = Object::parse(&decoded).map_err(|error| {
+            malformed("the header is not a strict JSON object").with_source(error)
+        })?;
+        let signed_len = header.len() + 1 + payload.len();
+        let header = Header::read(header_json)?;
+        decode(payload, &mut decoded, "the payload is not canonical base64url")?;
+        let claims = Object::parse(&decoded).map_err(|error| {
+            malformed("the payload is not a strict JSON object").with_source(error)
+        })?;
+        decode(signature, &mut decoded, "the signature is not canonical base64url")?;
+        Ok(Self { header, claims, signature: decoded, signed_len })
+    }
+}
+
+impl Header {
+    fn read(mut members: Object) -> Result<Self, Error> {
+        // Extensions that must be understood: there is none that we do (RFC 7515 §4.1.11).
+        if members.contains("crit") {
+            return Err(malformed("the header has `crit`"));
+        }
+        // An unencoded payload (RFC 7797) is for detached content, never for a JWT.
+        if members.contains("b64") {
+            return Err(malformed("the header has `b64`"));
+        }
+        let typ = match members.get("typ") {
+            None => TokenType::Jwt,
+            Some(Value::String(typ)) => TokenType::read(typ)?,
+            Some(_) => return Err(malformed("the header's `typ` is not a string")),
+        };
+        let alg = match members.get("alg") {
+            Some(Value::String(alg)) => {
+                alg.parse().map_err(|_| Error::from(ErrorKind::AlgorithmNotAllowed))?
+            }
+            _ => return Err(malformed("the header's `alg` is missing or not a string")),
+        };
+        let kid = match members.take("kid") {
+            None => None,
+            Some(Value::String(kid)) => Some(kid),
+            Some(_) => return Err(malformed("the header's `kid` is not a string")),
+        };
+        // One that is not a string selects nothing.
+        let thumbprints = members
+            .iter()
+            .filter(|(name, _)| matches!(*name, "x5t" | "x5t#S256"))
+            .filter_map(|(_, value)| value.as_str().map(str::to_owned))
+            .collect();
+        Ok(Self { alg, kid, thumbprints, typ })
+    }
+
+    /// The thumbprints of the certificate that it names (RFC 7515 §4.1.7 and §4.1.8).
+    pub(crate) fn thumbprints(&self) -> impl Iterator<Item = &str> {
+        self.thumbprints.iter().map(String::as_str)
+    }
+}
+
+impl std::fmt::Debug for UnverifiedJws {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Nothing of the token but its algorithm.
+        formatter.debug_tuple("UnverifiedJws").field(&self.header.alg).finish()
+    }
+}
+
+impl TokenType {
+    /// In any case, with or without `application/`.
+    fn read(typ: &str) -> Result<Self, Error> {
+        const PREFIX: &str = "application/";
+        let name = match typ.get(..PREFIX.len()) {
+            Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => &typ[PREFIX.len()..],
+            _ => typ,
+        };
+        if name.eq_ignore_ascii_case("at+jwt") {
+            Ok(Self::AccessToken)
+        } else if name.eq_ignore_ascii_case("JWT") {
+            Ok(Self::Jwt)
+        } else if name.eq_ignore_ascii_case("JOSE") {
+            Ok(Self::Jose)
+        } else {
+            Err(Error::from(ErrorKind::TypeNotAllowed).with_expected(TYPES))
+        }
+    }
+}
+
+/// The types that every provider accepts, for the log.
+pub(crate) const TYPES: &str = "JWT, at+jwt or none";
+
+/// Base64url without padding, white space or set trailing bits (RFC 7515 §2), in the place of whatever
+/// was decoded before.
+fn decode(part: &str, decoded: &mut Vec<u8>, problem: &'static str) -> Result<(), Error> {
+    decoded.clear();
+    // The decoder's own message would name a byte of the token, so it is not kept.
+    URL_SAFE_NO_PAD.decode_vec(part, decoded).map_err(|_| {
+        malformed(if part.ends_with('=') {
+            "a part is padded with `=`, where RFC 7515 §2 requires base64url without padding"
+        } else {
+            problem
+        })
+    })
+}
+
+/// What a token that does not have three parts probably is.
+fn wrong_parts(token: &str) -> &'static str {
+    match token.bytes().filter(|byte| *byte == b'.').take(6).count() {
+        0 => "it is opaque, not a JWT: without dots it has no parts to read",
+        1 => "it has two parts, so it is neither a signed JWT nor an encrypted one",
+        4 => {
+            "it is an encrypted JWT (JWE, five parts); a signed one is required. Auth0 issues encrypted \
+             tokens where the client requests no audience"
+        }
+        _ => "it does not have the three parts of a signed JWT",
+    }
+}
+
+fn malformed(problem: &'static str) -> Error {
+    ErrorKind::TokenMalformed { problem }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encode(text: &str) -> String {
+        URL_SAFE_NO_PAD.encode(text)
+    }
+
+    fn parse(header: &str, payload: &str) -> Result<UnverifiedJws, ErrorKind> {
+        UnverifiedJws::parse(&format!("{}.{}.c2ln", encode(header), encode(payload)))
+            .map_err(|error| error.kind().clone())
+    }
+
+    #[test]
+    fn a_plain_token() {
+        let jws = parse(r#"{"alg":"ES256","kid":"k","jku":"https://x.example"}"#, r#"{"a":1}"#)
+            .expect("parses");
+        assert_eq!(jws.header.alg, Algorithm::ES256);
+        assert_eq!(jws.header.kid.as_deref(), Some("k"));
+        assert_eq!(jws.claims.get("a"), Some(&1.into()));
+        assert_eq!(jws.signature, b"sig");
+    }
+
+    #[test]
+    fn types() {
+        use TokenType::{AccessToken, Jose, Jwt};
+        for (typ, expected) in [
+            ("JWT", Jwt),
+            ("jwt", Jwt),
+            ("Application/JWT", Jwt),
+            ("at+jwt", AccessToken),
+            ("AT+JWT", AccessToken),
+            ("application/at+jwt", AccessToken),
+            ("JOSE", Jose),
+            ("application/jose", Jose),
+        ] {
+            let header = format!(r#"{{"alg":"RS256","typ":"{typ}"}}"#);
+            let read = parse(&header, "{}").map(|jws| jws.header.typ);
+            assert_eq!(read, Ok(expected), "{typ}");
+        }
+        let without = parse(r#"{"alg":"RS256"}"#, "{}").map(|jws| jws.header.typ);
+        assert_eq!(without, Ok(Jwt));
+        for typ in [
+            "",
+            "JOSE+JSON",
+            "JOSE ",
+            "id_token+jwt",
+            "dpop+jwt",
+            "application/",
+            "JWT ",
+            "application/application/jwt",
+        ] {
+            let header = format!(r#"{{"alg":"RS256","typ":"{typ}"}}"#);
+            assert_eq!(parse(&header, "{}").unwrap_err(), ErrorKind::TypeNotAllowed, "{typ}");
+        }
+    }
+
+    #[test]
+    fn refused_headers() {
+        for header in [
+            r#"{}"#,
+            r#"{"alg":1}"#,
+            r#"{"alg":["RS256"]}"#,
+            r#"{"alg":null}"#,
+            r#"{"alg":"RS256","alg":"RS256"}"#,
+            r#"{"alg":"RS256","kid":1}"#,
+            r#"{"alg":"RS256","kid":null}"#,
+            r#"{"alg":"RS256","typ":1}"#,
+            r#"{"alg":"RS256","crit":["exp"],"exp":1}"#,
+            r#"{"alg":"RS256","crit":[]}"#,
+            r#"{"alg":"RS256","crit":"x"}"#,
+            r#"{"alg":"RS256","b64":false}"#,
+            r#"{"alg":"RS256","b64":true}"#,
+            r#"["RS256"]"#,
+            "",
+        ] {
+            assert!(
+                matches!(parse(header, "{}"), Err(ErrorKind::TokenMalformed { .. })),
+                "{header}"
+            );
+        }
+        for alg in ["none", "None", "NONE", "nOnE", "", "RSA-OAEP", "dir", "rs256"] {
+            let header = format!(r#"{{"alg":"{alg}"}}"#);
+            assert_eq!(parse(&header, "{}").unwrap_err(), ErrorKind::AlgorithmNotAllowed, "{alg}");
+        }
+    }
+
+    #[test]
+    fn refused_shapes() {
+        let (header, payload) = (encode(r#"{"alg":"RS256"}"#), encode("{}"));
+        let dots = ".".repeat(10_000);
+        for token in [
+            String::new(),
+            ".".to_owned(),
+            "..".to_owned(),
+            dots,
+            header.clone(),
+            format!("{header}.{payload}"),
+            format!("{header}.{payload}."),
+            format!("{header}.{payload}.c2ln.c2ln"),
+            format!("{header}.{payload}.c2ln.c2ln.c2ln"),
+            format!("{header}..c2ln"),
+            format!(".{payload}.c2ln"),
+            format!("{header}=.{payload}.c2ln"),
+            format!("{header}.{payload}==.c2ln"),
+            format!("{header}.{payload}.c2ln="),
+            format!("{header}.{payload}.c2l+"),
+            format!("{header}.{payload}.c2l/"),
+            format!("{header}.{payload}.c"),
+            // `YR` and `YQ` decode to the same byte; only the second is canonical.
+            format!("{header}.{payload}.YR"),
+        ] {
+            assert!(
+                matches!(
+                    UnverifiedJws::parse(&token).map_err(|error| error.kind().clone()),
+                    Err(ErrorKind::TokenMalformed { .. })
+                ),
+                "{token}"
+            );
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! An immutable set of keys, and which of them a token's header selects (RFC 7517 §5, RFC 7515 §6).
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::{
+    jose::{algorithm::Algorithm, jwk::Key, jws::Header},
+    status::KeyInfo,
+};
+
+/// The usable keys of one provider at one time.
+#[derive(Debug)]
+pub(crate) struct KeySet {
+    generation: Generation,
+    keys: Vec<Key>,
+    by_kid: HashMap<Arc<str>, Vec<usize>>,
+    without_kid: Vec<usize>,
+}
+
+impl KeySet {
+    pub(crate) fn new(keys: Vec<Key>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let generation = Generation(NEXT.fetch_add(1, Ordering::Relaxed));
+        let (by_kid, without_kid) = (HashMap::new(), Vec::new());
+        let mut set = Self { generation, keys, by_kid, without_kid };
+        for (index, key) in set.keys.iter().enumerate() {
+            match &key.kid {
+                Some(kid) => set.by_kid.entry(Arc::clone(kid)).or_default().push(index),
+                None => set.without_kid.push(index),
+            }
+        }
+        set
+    }
+
+    /// By which a token that these keys verified knows them.
+    pub(crate) fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Whether the keys are the same, in whatever order, unless the order says which are tried.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.identities() == other.identities()
+    }
+
+    fn identities(&self) -> Vec<impl Ord + '_> {
+        let mut identities: Vec<_> = self.keys.iter().map(Key::identity).collect();
+        if identities.len() <= MAX_TRIED {
+            identities.sort_unstable();
+        }
+        identities
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(crate) fn kids(&self) -> impl Iterator<Item = &str> {
+        self.by_kid.keys().map(|kid| &**kid)
+    }
+
+    pub(crate) fn has(&self, kid: &str) -> bool {
+        self.by_kid.contains_key(kid)
+    }
+
+    /// What an operator may know of them.
+    pub(crate) fn info(&self) -> Vec<KeyInfo> {
+        self.keys
+            .iter()
+            .map(|key| KeyInfo::new(key.kid.as_deref(), key.algorithms().collect()))
+            .collect()
+    }
+
+    /// Tries the keys that the header selects, at most [`MAX_TRIED`] of them.
+    pub(crate) fn verify(&self, header: &Header, signed: &[u8], signature: &[u8]) -> Verdict {
+        let named = header.kid.as_ref().and_then(|kid| self.by_kid.get(kid.as_str()));
+        // A token without a kid may be signed by any key, and a key without one may sign any token.
+        let (without_kid, any) = match header.kid {
+            Some(_) => (self.without_kid.as_slice(), 0..0),
+            None => ([].as_slice(), 0..self.keys.len()),
+        };
+        let fitting = named
+            .into_iter()
+            .flatten()
+            .chain(without_kid)
+            .copied()
+            .chain(any)
+            .map(|index| &self.keys[index])
+            .filter(|key| key.fits(header.alg));
+        // The thumbprint of a certificate selects further, if one of these keys has it.
+        let has_thumbprint = |key: &&Key| header.thumbprints().any(|text| key.has_thumbprint(text));
+        let by_thumbprint = header.thumbprints().next().is_some()
+            && fitting.clone().any(|key| has_thumbprint(&key));
+        let selected = fitting.filter(|key| !by_thumbprint || has_thumbprint(key));
+        let mut tried = 0;
+        let verified = selected
+            .clone()
+            .take(MAX_TRIED)
+            .inspect(|_| tried += 1)
+            .filter_map(|key| key.verifier(header.alg))
+            .any(|verifier| verifier.accepts(signed, signature));
+        if verified {
+            return Verdict::Verified(self.generation);
+        }
+        let fitting = if tried < MAX_TRIED { tried } else { selected.count() };
+        let tried = Tried { tried, fitting };
+        if named.is_none() && !by_thumbprint {
+            // These keys do not tell: the provider may have a newer one.
+            Verdict::KeyUnknown(tried)
+        } else if fitting == 0 {
+            Verdict::AlgorithmNotAllowed
+        } else {
+            Verdict::SignatureInvalid(tried)
+        }
+    }
+
+    /// The algorithms with more keys than are tried for one token.
+    pub(crate) fn crowded_algorithms(&self) -> impl Iterator<Item = Crowd> + '_ {
+        Algorithm::all().filter_map(|algorithm| {
+            let count = |indices: &[usize]| {
+                indices.iter().filter(|index| self.keys[**index].fits(algorithm)).count()
+            };
+            let of_one_kid = self.by_kid.values().map(|indices| count(indices)).max();
+            let with_kid = of_one_kid.unwrap_or_default() + count(&self.without_kid);
+            let all = self.keys.iter().filter(|key| key.fits(algorithm)).count();
+            // Where some keys have no kid, the provider's tokens may have none either.
+            let without_kid = self.without_kid.is_empty();
+            let (keys, only_without_kid) =
+                if with_kid > MAX_TRIED { (with_kid, false) } else { (all, without_kid) };
+            (keys > MAX_TRIED).then_some(Crowd { algorithm, keys, only_without_kid })
+        })
+    }
+}
+
+/// An algorithm with more keys than are tried for one token.
+pub(crate) struct Crowd {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) keys: usize,
+    /// Whether that only concerns tokens without a kid, and all keys have one.
+    pub(crate) only_without_kid: bool,
+}
+
+/// Tells sets of keys apart: no two in a process have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generation(u64);
+
+/// What a set of keys says of a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Verified(Generation),
+    /// No key of the token's kid or thumbprint, and none of the keys without a kid verifies it.
+    KeyUnknown(Tried),
+    /// Keys of the token's kid, none of which may be used with its algorithm.
+    AlgorithmNotAllowed,
+    SignatureInvalid(Tried),
+}
+
+/// How many keys were tried in vain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tried {
+    pub(crate) tried: usize,
+    /// How many the token's header selects: more than were tried, if there is a limit.
+    pub(crate) fitting: usize,
+}
+
+/// How many keys of one set are tried for one token.
+pub(crate) const MAX_TRIED: usize = 16;

@@ -1,0 +1,287 @@
+//! Checks of signatures: by AWS-LC where it has the algorithm, otherwise by OpenSSL through josekit.
+
+use std::sync::OnceLock;
+
+use aws_lc_rs::signature::{self as aws_lc, ParsedPublicKey, VerificationAlgorithm};
+use josekit::{
+    JoseError,
+    jws::{self, JwsVerifier},
+};
+use openssl::pkey::PKey;
+use serde::Deserialize;
+
+use crate::jose::{
+    algorithm::{Algorithm, KeyKind},
+    hmac::HmacVerifier,
+    jwk::Unusable,
+};
+
+/// What checks signatures.
+///
+/// ```
+/// use oauth2_actix::{CryptoLibrary, OAuth2};
+///
+/// let builder = OAuth2::builder().crypto_library(CryptoLibrary::OpenSsl);
+/// # drop(builder);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+#[serde(rename_all = "snake_case")]
+pub enum CryptoLibrary {
+    /// AWS-LC for RS, PS and ES algorithms and Ed25519, which it does faster; OpenSSL for HMAC, ES256K and
+    /// Ed448.
+    #[default]
+    AwsLc,
+    /// OpenSSL for all: where a policy of yours asks for the system's own.
+    #[serde(rename = "openssl")]
+    OpenSsl,
+}
+
+/// The verifiers of one key: one for each algorithm that it may be used with.
+///
+/// Most are made when they are first needed: an RSA key without `alg` may be used with six algorithms, of
+/// which tokens use one, and OpenSSL takes a quarter of a millisecond to read a key.
+#[derive(Debug)]
+pub(crate) struct Verifiers {
+    by_algorithm: Box<[(Algorithm, OnceLock<Option<Verifier>>)]>,
+    /// The key's `SubjectPublicKeyInfo`, from which missing verifiers are made. Empty if none is missing.
+    spki: Box<[u8]>,
+    library: CryptoLibrary,
+}
+
+impl Verifiers {
+    /// For a public key that passed every check, as X.509 `SubjectPublicKeyInfo` of its plain type.
+    pub(crate) fn public(
+        algorithms: impl Iterator<Item = Algorithm>,
+        spki: &[u8],
+        library: CryptoLibrary,
+    ) -> Result<Self, Unusable> {
+        let by_algorithm: Box<[_]> =
+            algorithms.map(|algorithm| (algorithm, OnceLock::new())).collect();
+        let [(algorithm, verifier), others @ ..] = &*by_algorithm else {
+            return Err(Unusable::new(NO_ALGORITHM));
+        };
+        let mut kept: Box<[u8]> = spki.into();
+        // Shows that AWS-LC takes the key. OpenSSL has checked it already.
+        if library == CryptoLibrary::AwsLc && of_aws_lc(*algorithm, spki).is_some() {
+            let first = Verifier::public(*algorithm, spki, library)?;
+            if others.is_empty() {
+                let _ = verifier.set(Some(first));
+                kept = Box::default();
+            }
+        }
+        Ok(Self { by_algorithm, spki: kept, library })
+    }
+
+    /// For a secret.
+    pub(crate) fn hmac(
+        algorithms: impl Iterator<Item = Algorithm>,
+        secret: &[u8],
+    ) -> Result<Self, Unusable> {
+        let mut by_algorithm = Vec::new();
+        let mut problem = Unusable::new(NO_ALGORITHM);
+        for algorithm in algorithms {
+            match HmacVerifier::new(algorithm, secret) {
+                Ok(verifier) => {
+                    by_algorithm.push((algorithm, OnceLock::from(Some(Verifier::Hmac(verifier)))))
+                }
+                Err(unusable) => problem = unusable,
+            }
+        }
+        if by_algorithm.is_empty() {
+            return Err(problem);
+        }
+        let library = CryptoLibrary::OpenSsl;
+        Ok(Self { by_algorithm: by_algorithm.into(), spki: Box::default(), library })
+    }
+
+    /// The verifier for `algorithm`, if the key may be used with it.
+    pub(crate) fn get(&self, algorithm: Algorithm) -> Option<&Verifier> {
+        let (_, verifier) =
+            self.by_algorithm.iter().find(|(candidate, _)| *candidate == algorithm)?;
+        // A verifier that cannot be made accepts nothing.
+        let make = || Verifier::public(algorithm, &self.spki, self.library).ok();
+        verifier.get_or_init(make).as_ref()
+    }
+
+    pub(crate) fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
+        self.by_algorithm.iter().map(|(algorithm, _)| *algorithm)
+    }
+}
+
+const NO_ALGORITHM: &str = "none of the provider's algorithms can use it";
+
+/// A key, parsed, with one algorithm.
+#[derive(Debug)]
+pub(crate) enum Verifier {
+    AwsLc(ParsedPublicKey),
+    OpenSsl {
+        verifier: Box<dyn JwsVerifier>,
+        /// The length of a signature, where OpenSSL does not see to it.
+        length: Option<usize>,
+    },
+    Hmac(HmacVerifier),
+}
+
+impl Verifier {
+    /// From a public key that passed every check, as X.509 `SubjectPublicKeyInfo` of its plain type.
+    pub(crate) fn public(
+        algorithm: Algorithm,
+        spki: &[u8],
+        library: CryptoLibrary,
+    ) -> Result<Self, Unusable> {
+        let verifier = match (library, of_aws_lc(algorithm, spki)) {
+            (CryptoLibrary::AwsLc, Some(algorithm)) => {
+                ParsedPublicKey::new(algorithm, spki).ok().map(Self::AwsLc)
+            }
+            _ => {
+                let length = rsa_length(algorithm, spki)?;
+                of_openssl(algorithm, spki)?.ok().map(|verifier| Self::OpenSsl { verifier, length })
+            }
+        };
+        verifier.ok_or_else(|| Unusable::new("no verifier can be made of it"))
+    }
+
+    /// Whether it is a signature of this message. The one answer there is: errors of josekit would
+    /// capture a backtrace where `RUST_BACKTRACE` is set, at a stranger's will.
+    pub(crate) fn accepts(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Self::AwsLc(key) => key.verify_sig(message, signature).is_ok(),
+            Self::OpenSsl { verifier, length } => {
+                length.is_none_or(|length| length == signature.len())
+                    && verifier.verify(message, signature).is_ok()
+            }
+            Self::Hmac(verifier) => verifier.accepts(message, signature),
+        }
+    }
+}
+
+/// None: it has none for that.
+fn of_aws_lc(algorithm: Algorithm, spki: &[u8]) -> Option<&'static dyn VerificationAlgorithm> {
+    Some(match algorithm {
+        Algorithm::ES256 => &aws_lc::ECDSA_P256_SHA256_FIXED,
+        Algorithm::ES384 => &aws_lc::ECDSA_P384_SHA384_FIXED,
+        Algorithm::ES512 => &aws_lc::ECDSA_P521_SHA512_FIXED,
+        Algorithm::EdDSA | Algorithm::Ed25519 if spki.len() == ED25519_SPKI => &aws_lc::ED25519,
+        Algorithm::PS256 => &aws_lc::RSA_PSS_2048_8192_SHA256,
+        Algorithm::PS384 => &aws_lc::RSA_PSS_2048_8192_SHA384,
+        Algorithm::PS512 => &aws_lc::RSA_PSS_2048_8192_SHA512,
+        Algorithm::RS256 => &aws_lc::RSA_PKCS1_2048_8192_SHA256,
+        Algorithm::RS384 => &aws_lc::RSA_PKCS1_2048_8192_SHA384,
+        Algorithm::RS512 => &aws_lc::RSA_PKCS1_2048_8192_SHA512,
+        _ => return None,
+    })
+}
+
+fn of_openssl(
+    algorithm: Algorithm,
+    spki: &[u8],
+) -> Result<Result<Box<dyn JwsVerifier>, JoseError>, Unusable> {
+    fn boxed<V: JwsVerifier + 'static>(
+        verifier: Result<V, JoseError>,
+    ) -> Result<Box<dyn JwsVerifier>, JoseError> {
+        verifier.map(|verifier| Box::new(verifier) as Box<dyn JwsVerifier>)
+    }
+    Ok(match algorithm {
+        Algorithm::ES256 => boxed(jws::ES256.verifier_from_der(spki)),
+        Algorithm::ES256K => boxed(jws::ES256K.verifier_from_der(spki)),
+        Algorithm::ES384 => boxed(jws::ES384.verifier_from_der(spki)),
+        Algorithm::ES512 => boxed(jws::ES512.verifier_from_der(spki)),
+        Algorithm::Ed25519 | Algorithm::Ed448 | Algorithm::EdDSA => {
+            boxed(jws::EdDSA.verifier_from_der(spki))
+        }
+        Algorithm::PS256 => boxed(jws::PS256.verifier_from_der(spki)),
+        Algorithm::PS384 => boxed(jws::PS384.verifier_from_der(spki)),
+        Algorithm::PS512 => boxed(jws::PS512.verifier_from_der(spki)),
+        Algorithm::RS256 => boxed(jws::RS256.verifier_from_der(spki)),
+        Algorithm::RS384 => boxed(jws::RS384.verifier_from_der(spki)),
+        Algorithm::RS512 => boxed(jws::RS512.verifier_from_der(spki)),
+        Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
+            return Err(Unusable::new("a public key is no HMAC secret"));
+        }
+    })
+}
+
+/// An RSA signature is as long as the modulus (RFC 8017 §8.1.2 and §8.2.2, step 1). OpenSSL takes one of PSS
+/// without its leading zeros, too. None for other keys.
+fn rsa_length(algorithm: Algorithm, spki: &[u8]) -> Result<Option<usize>, Unusable> {
+    if !algorithm.fits(KeyKind::Rsa) {
+        return Ok(None);
+    }
+    let key = PKey::public_key_from_der(spki);
+    key.map(|key| Some(key.size())).map_err(|_| Unusable::new("its length cannot be read"))
+}
+
+/// The length of an Ed25519 key in that form (RFC 8410 §4); one of Ed448 has 69 bytes.
+const ED25519_SPKI: usize = 44;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tests that compare the two libraries would pass if one of them did all the work.
+    #[test]
+    fn who_checks_what() {
+        use crate::testing::SigningKey;
+        use Algorithm as A;
+        for (algorithm, by_aws_lc) in [
+            (A::ES256, true),
+            (A::ES256K, false),
+            (A::ES384, true),
+            (A::ES512, true),
+            (A::Ed25519, true),
+            (A::Ed448, false),
+            (A::EdDSA, true),
+            (A::PS256, true),
+            (A::PS384, true),
+            (A::PS512, true),
+            (A::RS256, true),
+            (A::RS384, true),
+            (A::RS512, true),
+        ] {
+            let pem = SigningKey::generate(algorithm, "1").public_pem();
+            let key = PKey::public_key_from_pem(pem.as_bytes()).expect("a key");
+            let spki = key.public_key_to_der().expect("DER");
+            let by = |library| Verifier::public(algorithm, &spki, library).expect("a verifier");
+            assert_eq!(matches!(by(CryptoLibrary::AwsLc), Verifier::AwsLc(_)), by_aws_lc);
+            assert!(matches!(by(CryptoLibrary::OpenSsl), Verifier::OpenSsl { .. }));
+        }
+    }
+
+    #[test]
+    fn verifiers_of_a_key_for_several_algorithms_are_made_when_needed() {
+        use crate::{jose::algorithm::AlgorithmSet, testing::SigningKey};
+
+        let pem = SigningKey::generate(Algorithm::PS256, "1").public_pem();
+        let spki = PKey::public_key_from_pem(pem.as_bytes())
+            .and_then(|key| key.public_key_to_der())
+            .expect("DER");
+        let made = |verifiers: &Verifiers| {
+            verifiers.by_algorithm.iter().filter(|(_, verifier)| verifier.get().is_some()).count()
+        };
+        for library in [CryptoLibrary::AwsLc, CryptoLibrary::OpenSsl] {
+            let all = || {
+                let all = AlgorithmSet::asymmetric();
+                Algorithm::all().filter(move |one| all.contains(*one) && one.fits(KeyKind::Rsa))
+            };
+            let verifiers = Verifiers::public(all(), &spki, library).expect("verifiers");
+            assert_eq!((verifiers.algorithms().count(), made(&verifiers)), (6, 0));
+            for (index, algorithm) in all().enumerate() {
+                assert!(verifiers.get(algorithm).is_some());
+                assert_eq!(made(&verifiers), index + 1);
+            }
+            assert!(verifiers.get(Algorithm::ES256).is_none());
+            assert!(Verifiers::public(std::iter::empty(), &spki, library).is_err());
+            let one = [Algorithm::RS256].into_iter();
+            let one = Verifiers::public(one, &spki, library).expect("verifiers");
+            let is_made = usize::from(library == CryptoLibrary::AwsLc);
+            assert_eq!((made(&one), one.spki.is_empty()), (is_made, is_made == 1));
+            // What is no key verifies nothing, at the latest when it is needed.
+            let broken = Verifiers::public(all(), &spki[1..], library);
+            assert!(broken.is_err() == (library == CryptoLibrary::AwsLc));
+            assert!(
+                broken.is_ok_and(|broken| broken.get(Algorithm::RS256).is_none()) == (is_made == 0)
+            );
+        }
+    }
+}

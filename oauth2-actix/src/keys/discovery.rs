@@ -1,0 +1,373 @@
+//! Where an issuer says that its keys are: OpenID Connect Discovery 1.0 §4 and RFC 8414 §3.
+
+use reqwest::{Client, header::HeaderValue};
+
+use crate::{
+    json,
+    keys::{
+        document_readers,
+        http::{
+            fetch::{self, FetchError},
+            url::{KeyUrl, UrlError},
+        },
+    },
+};
+
+/// An issuer that publishes a document about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Issuer {
+    /// Exactly as tokens name it.
+    text: String,
+    place: Place,
+    dangerous_allow_http: bool,
+}
+
+/// Where an issuer's document is fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// Below the issuer's own URL.
+    Issuer(KeyUrl),
+    /// Below another URL.
+    Below(KeyUrl),
+    /// At this very URL.
+    Document(KeyUrl),
+}
+
+impl Issuer {
+    /// An issuer whose document is at its own URL.
+    pub(crate) fn parse(text: &str, dangerous_allow_http: bool) -> Result<Self, IssuerError> {
+        let url = base(text, dangerous_allow_http)?;
+        Ok(Self { text: text.to_owned(), place: Place::Issuer(url), dangerous_allow_http })
+    }
+
+    /// An issuer whose document is at another URL.
+    pub(crate) fn at(
+        text: &str,
+        url: &str,
+        dangerous_allow_http: bool,
+    ) -> Result<Self, IssuerError> {
+        let document = KeyUrl::parse(url, dangerous_allow_http).map_err(IssuerError::Url)?;
+        let place = if document.url().path().contains("/.well-known/") {
+            Place::Document(document)
+        } else {
+            Place::Below(base(url, dangerous_allow_http)?)
+        };
+        Ok(Self { text: text.to_owned(), place, dangerous_allow_http })
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// For logs.
+    pub(crate) fn shown(&self) -> String {
+        match &self.place {
+            Place::Issuer(_) => format!("discovery of {}", self.text),
+            Place::Below(url) | Place::Document(url) => {
+                format!("discovery of {} at {}", self.text, url.shown())
+            }
+        }
+    }
+
+    /// What is asked.
+    pub(crate) fn url(&self) -> &KeyUrl {
+        let (Place::Issuer(url) | Place::Below(url) | Place::Document(url)) = &self.place;
+        url
+    }
+
+    /// Asks where the issuer's keys are. The header goes to the host of [`Issuer::url`] alone.
+    pub(crate) async fn discover(
+        &self,
+        client: &Client,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<KeyUrl, FetchError> {
+        let [openid, oauth] = match &self.place {
+            Place::Document(url) => return self.ask(client, url, authorization).await,
+            Place::Issuer(url) | Place::Below(url) => metadata_urls(url),
+        };
+        match self.ask(client, &openid, authorization).await {
+            // The other form is worth a try if something answers there that is not the document.
+            Err(
+                first
+                @ (FetchError::Status(_) | FetchError::Redirect(_) | FetchError::Discovery(_)),
+            ) => self.ask(client, &oauth, authorization).await.map_err(|_| first),
+            answer => answer,
+        }
+    }
+
+    async fn ask(
+        &self,
+        client: &Client,
+        at: &KeyUrl,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<KeyUrl, FetchError> {
+        let body = fetch::get(client, at, None, authorization).await?.body.unwrap_or_default();
+        let issuer = self.clone();
+        document_readers::DISCOVERY
+            .run(move || issuer.read(&body))
+            .await?
+            .map_err(|problem| DiscoveryError { problem, at: at.shown().to_owned() }.into())
+    }
+
+    /// The document's `jwks_uri`, if it is this issuer's document.
+    pub(crate) fn read(&self, document: &[u8]) -> Result<KeyUrl, Problem> {
+        if document.len() > MAX_DOCUMENT {
+            return Err(Problem::TooLong(document.len()));
+        }
+        let document = str::from_utf8(document).map_err(|_| Problem::NotUtf8)?;
+        // A document has some forty members. The others are not read.
+        let document = json::parse_members(document, &["issuer", "jwks_uri"])?;
+        // RFC 8414 §3.3: identical, or the document must not be used.
+        let issuer = document.get("issuer").and_then(|issuer| issuer.as_str());
+        if issuer != Some(&self.text) {
+            let found = issuer.map(|issuer| issuer.chars().take(MAX_SHOWN).collect());
+            return Err(Problem::OtherIssuer { found });
+        }
+        let jwks_uri = document.get("jwks_uri").and_then(|uri| uri.as_str());
+        let jwks_uri = jwks_uri.ok_or(Problem::NoJwksUri)?;
+        self.url().names(jwks_uri, self.dangerous_allow_http).map_err(|error| match error {
+            UrlError::Plaintext => Problem::PlaintextJwksUri,
+            UrlError::Loopback => Problem::LoopbackJwksUri,
+            error => Problem::JwksUri(error),
+        })
+    }
+}
+
+/// A URL to which paths can be added (OpenID Connect Discovery §3, RFC 8414 §2).
+fn base(text: &str, dangerous_allow_http: bool) -> Result<KeyUrl, IssuerError> {
+    let url = KeyUrl::parse(text, dangerous_allow_http).map_err(IssuerError::Url)?;
+    if url.url().query().is_some() || url.url().fragment().is_some() {
+        return Err(IssuerError::Query);
+    }
+    Ok(url)
+}
+
+/// Appended to the URL's path, and inserted before it.
+fn metadata_urls(url: &KeyUrl) -> [KeyUrl; 2] {
+    let path = url.url().path().trim_end_matches('/');
+    [
+        url.with_path(&format!("{path}/.well-known/openid-configuration")),
+        url.with_path(&format!("/.well-known/oauth-authorization-server{path}")),
+    ]
+}
+
+/// Why nothing can be discovered from an issuer, whatever it answers.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IssuerError {
+    #[error("{0}")]
+    Url(UrlError),
+    #[error("it has a query or fragment")]
+    Query,
+}
+
+/// Why an issuer's document is not used.
+#[derive(Debug, thiserror::Error)]
+#[error("the document at {at} {problem}")]
+pub(crate) struct DiscoveryError {
+    problem: Problem,
+    at: String,
+}
+
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub(crate) enum Problem {
+    #[error("has {0} bytes, more than {MAX_DOCUMENT}")]
+    TooLong(usize),
+    #[error("is not UTF-8 text")]
+    NotUtf8,
+    #[error("cannot be read: {0}")]
+    Unreadable(#[from] json::Unreadable),
+    #[error(
+        "is that of {}, not of the configured issuer: they must be equal, trailing slash included",
+        match found { Some(found) => format!("issuer {found:?}"), None => "no issuer".to_owned() }
+    )]
+    OtherIssuer { found: Option<String> },
+    #[error("has no `jwks_uri`")]
+    NoJwksUri,
+    #[error(
+        "has an http `jwks_uri`, and keys fetched over http can be replaced on the way: configure the \
+         https URL of the keys instead of discovery, or, inside a private network, set \
+         dangerous_allow_http for the provider"
+    )]
+    PlaintextJwksUri,
+    #[error(
+        "has a `jwks_uri` at a loopback host, and is not at one itself: configure the URL of the keys \
+         instead of discovery"
+    )]
+    LoopbackJwksUri,
+    #[error("has a `jwks_uri` that may not be used: {0}")]
+    JwksUri(UrlError),
+}
+
+/// Bytes of an issuer's document. Real ones have 1 to 20 KiB.
+const MAX_DOCUMENT: usize = 128 * 1024;
+
+/// Characters of what a document says that the log shows.
+const MAX_SHOWN: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn issuer(text: &str) -> Issuer {
+        Issuer::parse(text, false).unwrap()
+    }
+
+    #[test]
+    fn where_the_documents_are() {
+        for (text, openid, oauth) in [
+            (
+                "https://idp.example",
+                "https://idp.example/.well-known/openid-configuration",
+                "https://idp.example/.well-known/oauth-authorization-server",
+            ),
+            (
+                "https://tenant.auth0.com/",
+                "https://tenant.auth0.com/.well-known/openid-configuration",
+                "https://tenant.auth0.com/.well-known/oauth-authorization-server",
+            ),
+            (
+                "https://sso.example:8443/realms/shop",
+                "https://sso.example:8443/realms/shop/.well-known/openid-configuration",
+                "https://sso.example:8443/.well-known/oauth-authorization-server/realms/shop",
+            ),
+        ] {
+            let urls = metadata_urls(issuer(text).url());
+            assert_eq!(urls.each_ref().map(|url| url.url().as_str()), [openid, oauth]);
+        }
+    }
+
+    #[test]
+    fn issuers_that_cannot_be_asked() {
+        for text in [
+            "accounts.google.com",
+            "http://idp.example",
+            "https://a.example/?x",
+            "https://a.example/#x",
+        ] {
+            assert!(Issuer::parse(text, false).is_err(), "{text}");
+        }
+        assert!(Issuer::parse("http://keycloak:8080/realms/x", true).is_ok());
+        for url in ["keycloak:8080", "http://keycloak:8080", "https://keycloak/?x", ""] {
+            assert!(Issuer::at("https://idp.example", url, false).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_document_apart_from_its_issuer() {
+        let at = |url: &str| Issuer::at("accounts.example", url, false).expect("a URL");
+        for url in [
+            "https://internal.example/.well-known/openid-configuration",
+            "https://internal.example/x/.well-known/openid-configuration?p=b2c_1_sign_in",
+            "https://internal.example/.well-known/oauth-authorization-server/x",
+        ] {
+            assert!(matches!(at(url).place, Place::Document(_)), "{url}");
+            assert_eq!(at(url).url().url().as_str(), url);
+        }
+        let issuer = at("https://internal.example/realms/x");
+        assert!(matches!(issuer.place, Place::Below(_)));
+        assert_eq!(
+            issuer.shown(),
+            "discovery of accounts.example at https://internal.example/realms/x"
+        );
+        let document = |issuer: &str| {
+            serde_json::json!({"issuer": issuer, "jwks_uri": "https://keys.example/k"}).to_string()
+        };
+        assert!(issuer.read(document("accounts.example").as_bytes()).is_ok());
+        for other in ["https://internal.example/realms/x", "https://accounts.example"] {
+            let found = Some(other.to_owned());
+            let read = issuer.read(document(other).as_bytes());
+            assert_eq!(read, Err(Problem::OtherIssuer { found }));
+        }
+    }
+
+    #[test]
+    fn documents() {
+        let issuer = issuer("https://idp.example/x");
+        let read = |text: &str| issuer.read(text.as_bytes()).map(|url| url.url().to_string());
+        assert_eq!(
+            read(
+                r#"{"issuer": "https://idp.example/x", "jwks_uri": "https://keys.example/k", "x": [1]}"#
+            ),
+            Ok("https://keys.example/k".to_owned())
+        );
+        let other = |found: &str| Err(Problem::OtherIssuer { found: Some(found.to_owned()) });
+        for near in [
+            "https://idp.example/x/",
+            "https://IDP.example/x",
+            "https://idp.example:443/x",
+            "https://idp.example/%78",
+            "https://idp.example/x ",
+            "",
+        ] {
+            let document =
+                serde_json::json!({"issuer": near, "jwks_uri": "https://keys.example/k"});
+            assert_eq!(read(&document.to_string()), other(near));
+        }
+        let long = format!("{{}}{}", " ".repeat(MAX_DOCUMENT - 1));
+        for (text, problem) in [
+            (long.as_str(), Problem::TooLong(MAX_DOCUMENT + 1)),
+            ("", Problem::Unreadable(json::Unreadable::NotAnObject)),
+            ("<html>", Problem::Unreadable(json::Unreadable::NotAnObject)),
+            ("[]", Problem::Unreadable(json::Unreadable::NotAnObject)),
+            ("{}", Problem::OtherIssuer { found: None }),
+            (r#"{"issuer": ["https://idp.example/x"]}"#, Problem::OtherIssuer { found: None }),
+            (r#"{"issuer": "https://idp.example/x"}"#, Problem::NoJwksUri),
+            (r#"{"issuer": "https://idp.example/x", "jwks_uri": 1}"#, Problem::NoJwksUri),
+            (
+                r#"{"issuer": "https://idp.example/x", "jwks_uri": "http://keys.example/k"}"#,
+                Problem::PlaintextJwksUri,
+            ),
+            (
+                r#"{"issuer": "https://idp.example/x", "jwks_uri": "https://localhost/k"}"#,
+                Problem::LoopbackJwksUri,
+            ),
+        ] {
+            assert_eq!(read(text), Err(problem), "{text}");
+        }
+        for twice in [
+            r#"{"issuer": "https://evil.example", "issuer": "https://idp.example/x", "jwks_uri": "https://keys.example/k"}"#,
+            r#"{"issuer": "https://idp.example/x", "jwks_uri": "https://evil.example/k", "jwks_uri": "https://keys.example/k"}"#,
+        ] {
+            let Err(Problem::Unreadable(reason)) = read(twice) else { panic!("{twice} is read") };
+            assert!(reason.to_string().contains("same member twice"), "{reason}");
+        }
+        assert_eq!(issuer.read(b"{\"issuer\": \"\xff\"}"), Err(Problem::NotUtf8));
+        // What is not read cannot be in the way.
+        for unread in [r#""\ud800""#, r#"{"y": 1, "y": 2}"#, "1e999"] {
+            let document = format!(
+                r#"{{"issuer": "https://idp.example/x", "jwks_uri": "https://keys.example/k", "x": {unread}}}"#
+            );
+            assert!(read(&document).is_ok(), "{unread}");
+        }
+    }
+
+    /// inputs/03: Keycloak behind a TLS proxy, or reached by the name that it has in Docker.
+    #[test]
+    fn an_http_jwks_uri_is_used_where_http_is_allowed() {
+        let document = |issuer: &str, jwks_uri: &str| {
+            serde_json::json!({"issuer": issuer, "jwks_uri": jwks_uri}).to_string()
+        };
+        for (name, jwks_uri) in [
+            ("http://localhost:8080/realms/x", "http://keycloak:8080/realms/x/certs"),
+            ("https://idp.example", "http://keys.example/jwks"),
+        ] {
+            let document = document(name, jwks_uri);
+            let read = |allow_http| {
+                let issuer = Issuer::parse(name, allow_http).unwrap();
+                issuer.read(document.as_bytes()).map(|url| url.url().to_string())
+            };
+            assert_eq!(read(true), Ok(jwks_uri.to_owned()));
+            assert_eq!(read(false), Err(Problem::PlaintextJwksUri));
+            let at = |allow_http| {
+                let issuer = Issuer::at(name, "https://internal.example", allow_http).unwrap();
+                issuer.read(document.as_bytes()).map(|url| url.url().to_string())
+            };
+            assert_eq!(at(true), Ok(jwks_uri.to_owned()));
+            assert_eq!(at(false), Err(Problem::PlaintextJwksUri));
+        }
+        // That allows http, and no loopback.
+        let elsewhere = Issuer::parse("http://keycloak:8080", true).unwrap();
+        let document = document("http://keycloak:8080", "http://localhost/certs");
+        assert_eq!(elsewhere.read(document.as_bytes()), Err(Problem::LoopbackJwksUri));
+    }
+}

@@ -1,0 +1,78 @@
+//! Reads fetched documents apart from the thread that fetches the keys of all providers. An attacker who
+//! controls one document decides how long it takes to read, within its limits, and must not delay others.
+
+use tokio::sync::Semaphore;
+
+use crate::keys::http::fetch::FetchError;
+
+/// How many documents of one kind are read at once in this process.
+#[derive(Debug)]
+pub(crate) struct Readers(Semaphore);
+
+/// For the keys of providers known at build time.
+pub(crate) static PROVIDER_KEYS: Readers = Readers(Semaphore::const_new(2));
+
+/// For the keys of tenants, so that no number of tenants delays the providers known at build time.
+pub(crate) static TENANT_KEYS: Readers = Readers(Semaphore::const_new(1));
+
+/// For what issuers publish about themselves.
+pub(crate) static DISCOVERY: Readers = Readers(Semaphore::const_new(1));
+
+impl Readers {
+    /// Runs `read` on a thread that may block, as soon as one of these readers is free. What is running
+    /// goes on if this future is dropped.
+    pub(crate) async fn run<T: Send + 'static>(
+        &'static self,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, FetchError> {
+        let reader = self.0.acquire().await.map_err(|_| FetchError::Lost)?;
+        let read = tokio::task::spawn_blocking(move || {
+            let read = read();
+            drop(reader);
+            read
+        });
+        read.await.map_err(|_| FetchError::Lost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    /// On a runtime of one thread, as that of the keys is.
+    #[tokio::test]
+    async fn a_slow_document_delays_neither_the_thread_nor_other_readers() {
+        static ONE: Readers = Readers(Semaphore::const_new(1));
+        static OTHER: Readers = Readers(Semaphore::const_new(1));
+        let (release, released) = mpsc::channel();
+        let slow = tokio::spawn(ONE.run(move || released.recv().is_ok()));
+        let (ran, has_run) = mpsc::channel();
+        let mut next = Box::pin(ONE.run(move || ran.send(())));
+        // The first one has taken the only reader of its kind as soon as it was polled.
+        tokio::task::yield_now().await;
+        assert_eq!(OTHER.run(|| 7).await.expect("read"), 7);
+        assert!(next.as_mut().now_or_never().is_none());
+        assert!(has_run.try_recv().is_err());
+        release.send(()).expect("it waits");
+        assert!(slow.await.expect("ended").expect("read"));
+        next.await.expect("read").expect("sent");
+    }
+
+    #[tokio::test]
+    async fn a_panic_and_a_dropped_wait_free_their_reader() {
+        static ONE: Readers = Readers(Semaphore::const_new(1));
+        let panicked = ONE.run(|| panic!("a defect")).await;
+        assert!(matches!(panicked, Err::<(), _>(FetchError::Lost)));
+        let (release, released) = mpsc::channel::<()>();
+        let mut dropped = Box::pin(ONE.run(move || released.recv().is_ok()));
+        assert!(dropped.as_mut().now_or_never().is_none());
+        drop(dropped);
+        // What was begun goes on.
+        release.send(()).expect("it waits");
+        assert!(ONE.run(|| true).await.expect("read"));
+    }
+}

@@ -1,0 +1,190 @@
+//! One attempt to obtain a provider's keys.
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::header::HeaderValue;
+use tokio::sync::Mutex;
+
+use crate::{
+    jose::{jwk::Budget, key_document::KeyDocument},
+    keys::{
+        discovery::Issuer,
+        document_readers,
+        http::{
+            client::Clients,
+            fetch::{self, FetchError, Fetched},
+            url::KeyUrl,
+        },
+        remote::{RemoteKeys, Source},
+    },
+    util::clock::Clock,
+};
+
+/// What an attempt leaves to the next.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// Where the issuer's document said that the keys are, and when it did. None: too long ago, or
+    /// before something failed, so that the document is asked first.
+    pub(super) discovered: Option<(KeyUrl, Option<Duration>)>,
+    /// The entity tag of the present keys at their URL.
+    etag: Option<(KeyUrl, HeaderValue)>,
+    /// Held while a document is read, also if the attempt ends before.
+    reading: Arc<Mutex<()>>,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(super) struct Landing {
+    pub(super) memory: Memory,
+    pub(super) outcome: Result<Obtained, FetchError>,
+}
+
+#[derive(Debug)]
+pub(super) struct Obtained {
+    /// None: the keys are still those that the last attempt brought.
+    pub(super) document: Option<KeyDocument>,
+    /// The document as it came, where it is kept on disk.
+    pub(super) text: Option<Vec<u8>>,
+    /// How long the provider says that they are fresh.
+    pub(super) max_age: Option<Duration>,
+}
+
+pub(super) struct Attempt {
+    pub(super) remote: Arc<RemoteKeys>,
+    pub(super) clients: Arc<Clients>,
+    pub(super) clock: Clock,
+    pub(super) memory: Memory,
+    pub(super) began_at: Duration,
+    /// Whether the answer may be that nothing has changed.
+    pub(super) conditional: bool,
+}
+
+impl Attempt {
+    pub(super) async fn run(mut self) -> Landing {
+        let clock = self.clock.clone();
+        let timeout = self.remote.timing.timeout;
+        let deadline = self.began_at + timeout;
+        let outcome = tokio::select! {
+            outcome = self.obtain() => outcome,
+            () = clock.sleep_until(deadline) => Err(FetchError::Timeout(timeout)),
+        };
+        let mut memory = self.memory;
+        if outcome.is_err() {
+            // Nothing of what was learned is relied on: the keys may have moved.
+            memory.etag = None;
+            memory.discovered = memory.discovered.map(|(url, _)| (url, None));
+        }
+        Landing { memory, outcome }
+    }
+
+    async fn obtain(&mut self) -> Result<Obtained, FetchError> {
+        let remote = Arc::clone(&self.remote);
+        match &remote.source {
+            Source::Url(url) => self.fetch(url).await,
+            Source::Issuer(issuer) => self.discover_and_fetch(issuer).await,
+            Source::Custom(source) => {
+                let text = source.keys().await;
+                // The text is made here, in a task of its own: our user's code makes it.
+                let text = text.map_err(|error| FetchError::Source(error.to_string()))?;
+                if text.len() > fetch::MAX_BODY {
+                    return Err(FetchError::TooLarge);
+                }
+                let (document, text) = self.read(text.into_bytes()).await?;
+                let text = remote.snapshot_file.is_some().then_some(text);
+                Ok(Obtained { document: Some(document), text, max_age: None })
+            }
+        }
+    }
+
+    async fn discover_and_fetch(&mut self, issuer: &Issuer) -> Result<Obtained, FetchError> {
+        let Some((known, learned_at)) = self.memory.discovered.clone() else {
+            let url = self.discover(issuer).await?;
+            return self.fetch(&url).await;
+        };
+        // Now and then the document is asked again. If it is not there, the keys may still be: they
+        // have half of the time.
+        if learned_at.is_none_or(|moment| self.began_at >= moment + DISCOVERY_AGE) {
+            let timeout = self.remote.timing.timeout / 2;
+            let (clock, deadline) = (self.clock.clone(), self.began_at + timeout);
+            let discovery = tokio::select! {
+                discovery = self.discover(issuer) => discovery,
+                () = clock.sleep_until(deadline) => Err(FetchError::Timeout(timeout)),
+            };
+            return match discovery {
+                Ok(url) => self.fetch(&url).await,
+                Err(discovery) => self.fetch(&known).await.map_err(|keys| {
+                    FetchError::Rediscovery { keys: keys.into(), discovery: discovery.into() }
+                }),
+            };
+        }
+        match self.fetch(&known).await {
+            Ok(obtained) => Ok(obtained),
+            // They may have moved.
+            Err(keys) => match self.discover(issuer).await {
+                Ok(url) if url == known => Err(keys),
+                Ok(url) => self.fetch(&url).await,
+                Err(discovery) => {
+                    Err(FetchError::Rediscovery { keys: keys.into(), discovery: discovery.into() })
+                }
+            },
+        }
+    }
+
+    async fn discover(&mut self, issuer: &Issuer) -> Result<KeyUrl, FetchError> {
+        let client = self.clients.client(issuer.url()).map_err(FetchError::Client)?;
+        let authorization = self.authorization(issuer.url()).await?;
+        let url = issuer.discover(&client, authorization.as_ref()).await?;
+        self.memory.discovered = Some((url.clone(), Some(self.began_at)));
+        Ok(url)
+    }
+
+    async fn fetch(&mut self, url: &KeyUrl) -> Result<Obtained, FetchError> {
+        let client = self.clients.client(url).map_err(FetchError::Client)?;
+        let authorization = self.authorization(url).await?;
+        let etag = match &self.memory.etag {
+            Some((at, etag)) if self.conditional && at == url => Some(etag),
+            _ => None,
+        };
+        let Fetched { body, max_age, etag } =
+            fetch::get(&client, url, etag, authorization.as_ref()).await?;
+        let (document, body) = match body {
+            Some(body) => {
+                let (document, body) = self.read(body).await?;
+                (Some(document), Some(body))
+            }
+            None => (None, None),
+        };
+        self.memory.etag = etag.map(|etag| (url.clone(), etag));
+        let text = body.filter(|_| self.remote.snapshot_file.is_some());
+        Ok(Obtained { document, text, max_age })
+    }
+
+    /// What is sent to this URL: a token only to the host of the configured one.
+    async fn authorization(&self, url: &KeyUrl) -> Result<Option<HeaderValue>, FetchError> {
+        let Some(file) = &self.remote.token_file else { return Ok(None) };
+        let configured = self.remote.source.url();
+        if !url.is_confidential() || !configured.is_some_and(|own| own.has_origin_of(url)) {
+            return Ok(None);
+        }
+        file.authorization().await.map(Some).map_err(FetchError::TokenFile)
+    }
+
+    /// Reads a key document on another thread, and gives its text back.
+    async fn read(&self, document: Vec<u8>) -> Result<(KeyDocument, Vec<u8>), FetchError> {
+        let one_at_a_time = Arc::clone(&self.memory.reading).lock_owned().await;
+        let policy = self.remote.policy;
+        let readers = match policy.budget {
+            Budget::Provider => &document_readers::PROVIDER_KEYS,
+            Budget::Tenant => &document_readers::TENANT_KEYS,
+        };
+        let read = readers.run(move || {
+            let read = KeyDocument::parse(&document, policy);
+            drop(one_at_a_time);
+            read.map(|read| (read, document))
+        });
+        Ok(read.await??)
+    }
+}
+
+/// How long a `jwks_uri` is used before the issuer's document is read again.
+const DISCOVERY_AGE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,0 +1,279 @@
+//! One bounded GET: no redirects, a limit on bytes, and asking whether there is anything new.
+
+use std::{
+    collections::HashMap,
+    error::Error,
+    io,
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use reqwest::{
+    Client, RequestBuilder, Response, StatusCode, Version,
+    header::{
+        ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, ETAG, HeaderMap,
+        HeaderValue, IF_NONE_MATCH,
+    },
+};
+
+use crate::{
+    config::limits::Unit,
+    jose::key_document::{DocumentError, without_bom},
+    keys::{
+        discovery::DiscoveryError,
+        http::{
+            content_coding::{self, CodingError},
+            url::KeyUrl,
+        },
+    },
+};
+
+/// What a URL returned.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    /// None: what was there under the given entity tag is there still.
+    pub(crate) body: Option<Vec<u8>>,
+    /// `Cache-Control: max-age` (RFC 9111 §5.2.2.1), where there is one.
+    pub(crate) max_age: Option<Duration>,
+    /// `ETag` (RFC 9110 §8.8.3), where there is one.
+    pub(crate) etag: Option<HeaderValue>,
+}
+
+/// Why a fetch gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchError {
+    #[error("no answer: {}", causes(.0))]
+    Transport(reqwest::Error),
+    #[error("the answer's body broke off: {}", causes(.0))]
+    Body(reqwest::Error),
+    #[error("{0}")]
+    Coding(#[from] CodingError),
+    #[error(
+        "it redirects (status {0}), and redirects are not followed: configure the URL it leads to"
+    )]
+    Redirect(StatusCode),
+    #[error("the status is {0}, not 200")]
+    Status(StatusCode),
+    #[error("the document is larger than {MAX_BODY} bytes")]
+    TooLarge,
+    #[error("no complete answer within {}", Unit(*.0))]
+    Timeout(Duration),
+    #[error("{0}")]
+    Document(#[from] DocumentError),
+    #[error("{0}")]
+    Discovery(#[from] DiscoveryError),
+    #[error("{keys}; and discovering them anew: {discovery}")]
+    Rediscovery { keys: Box<FetchError>, discovery: Box<FetchError> },
+    #[error("no HTTP client: {}", causes(.0))]
+    Client(reqwest::Error),
+    #[error("the source of keys says: {0}")]
+    Source(String),
+    #[error("{0}")]
+    TokenFile(String),
+    #[error("the fetch panicked")]
+    Lost,
+}
+
+/// Gets a document, unless it is still the one of this entity tag (RFC 9110 §13.1.2). The caller
+/// bounds the time.
+pub(crate) async fn get(
+    client: &Client,
+    url: &KeyUrl,
+    etag: Option<&HeaderValue>,
+    authorization: Option<&HeaderValue>,
+) -> Result<Fetched, FetchError> {
+    let mut request = client
+        .get(url.url().clone())
+        .header(ACCEPT, "application/jwk-set+json, application/json, */*;q=0.1")
+        .header(ACCEPT_ENCODING, content_coding::ACCEPTED);
+    if let Some(etag) = etag {
+        request = request.header(IF_NONE_MATCH, etag);
+    }
+    if let Some(authorization) = authorization {
+        request = request.header(AUTHORIZATION, authorization);
+    }
+    let response =
+        send(request, url).await.map_err(|error| FetchError::Transport(error.without_url()))?;
+    let headers = response.headers();
+    let max_age = max_age(headers);
+    let new_etag = headers.get(ETAG).filter(|etag| etag.len() <= MAX_ETAG).cloned();
+    match response.status() {
+        StatusCode::OK => {
+            Ok(Fetched { body: Some(document(response).await?), max_age, etag: new_etag })
+        }
+        StatusCode::NOT_MODIFIED if etag.is_some() => {
+            Ok(Fetched { body: None, max_age, etag: new_etag.or(etag.cloned()) })
+        }
+        // 304 leads nowhere.
+        status if status.is_redirection() && status != StatusCode::NOT_MODIFIED => {
+            Err(FetchError::Redirect(status))
+        }
+        status => Err(FetchError::Status(status)),
+    }
+}
+
+/// Sends a request, and once more if the server closed the connection that it was sent on and that had
+/// been kept open until then: the server's idle timeout and the request crossed. A GET may be repeated
+/// (RFC 9110 §9.2.2).
+async fn send(request: RequestBuilder, url: &KeyUrl) -> Result<Response, reqwest::Error> {
+    let origin = url.url().origin().ascii_serialization();
+    let again = if KeptAlive::may_be_open(&origin) { request.try_clone() } else { None };
+    let response = match (request.send().await, again) {
+        (Err(error), Some(again)) if is_closed(&error) => {
+            KeptAlive::forget(&origin);
+            again.send().await?
+        }
+        (response, _) => response?,
+    };
+    let closes = response.headers().get_all(CONNECTION).iter().any(|value| {
+        value.to_str().is_ok_and(|value| value.to_ascii_lowercase().contains("close"))
+    });
+    if response.version() >= Version::HTTP_11 && !closes {
+        KeptAlive::note(origin);
+    } else {
+        KeptAlive::forget(&origin);
+    }
+    Ok(response)
+}
+
+/// The origins that have answered lately and kept the connection open. reqwest does not tell whether a
+/// request that failed was sent on such a connection.
+struct KeptAlive(HashMap<String, Instant>);
+
+impl KeptAlive {
+    fn lock() -> MutexGuard<'static, Self> {
+        static KEPT_ALIVE: LazyLock<Mutex<KeptAlive>> =
+            LazyLock::new(|| Mutex::new(KeptAlive(HashMap::new())));
+        KEPT_ALIVE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(origin: String) {
+        let mut kept = Self::lock();
+        if kept.0.len() >= MAX_KEPT_ALIVE {
+            kept.0.retain(|_, answered| answered.elapsed() < POOL_IDLE_TIMEOUT);
+        }
+        if kept.0.len() >= MAX_KEPT_ALIVE {
+            // Requests to these origins are not repeated until they have answered again.
+            kept.0.clear();
+        }
+        kept.0.insert(origin, Instant::now());
+    }
+
+    fn may_be_open(origin: &str) -> bool {
+        let kept = Self::lock();
+        kept.0.get(origin).is_some_and(|answered| answered.elapsed() < POOL_IDLE_TIMEOUT)
+    }
+
+    fn forget(origin: &str) {
+        Self::lock().0.remove(origin);
+    }
+}
+
+/// Whether the connection was closed before the first byte of an answer.
+fn is_closed(error: &reqwest::Error) -> bool {
+    use io::ErrorKind as Kind;
+    // hyper's own error for it has no source, and its type is not reachable through reqwest.
+    const BY_HYPER: &str = "connection closed before message completed";
+    !error.is_connect()
+        && !error.is_timeout()
+        && chain(error).any(|cause| match cause.downcast_ref::<io::Error>() {
+            Some(error) => matches!(
+                error.kind(),
+                Kind::BrokenPipe
+                    | Kind::ConnectionAborted
+                    | Kind::ConnectionReset
+                    | Kind::UnexpectedEof
+            ),
+            None => cause.to_string() == BY_HYPER,
+        })
+}
+
+/// The decoded document.
+async fn document(response: Response) -> Result<Vec<u8>, FetchError> {
+    let codings = content_coding::read(response.headers())?;
+    let encoded = bounded_body(response).await?;
+    let mut body = content_coding::decode(&codings, encoded, MAX_BODY)?;
+    let bom = body.len() - without_bom(&body).len();
+    body.drain(..bom);
+    Ok(body)
+}
+
+async fn bounded_body(mut response: Response) -> Result<Vec<u8>, FetchError> {
+    if response.content_length().is_some_and(|length| length > MAX_BODY as u64) {
+        return Err(FetchError::TooLarge);
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) =
+        response.chunk().await.map_err(|error| FetchError::Body(error.without_url()))?
+    {
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(FetchError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    headers
+        .get_all(CACHE_CONTROL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .find_map(|directive| {
+            let (name, seconds) = directive.trim().split_once('=')?;
+            name.eq_ignore_ascii_case("max-age").then(|| seconds.trim_matches('"').parse().ok())?
+        })
+        .map(Duration::from_secs)
+}
+
+/// The text of the whole chain, since reqwest's own text does not name the cause, and what may help.
+pub(crate) fn causes(error: &reqwest::Error) -> String {
+    let texts: Vec<String> = chain(error).map(ToString::to_string).collect();
+    let text = texts.join(": ");
+    // rustls is not reachable through reqwest either.
+    let hint = if text.contains("InvalidContentType") {
+        " (the server may speak plain http at this port)"
+    } else if text.contains("HandshakeFailure") || text.contains("alert: ProtocolVersion") {
+        " (the server may support neither TLS 1.2 with ECDHE nor TLS 1.3)"
+    } else {
+        ""
+    };
+    text + hint
+}
+
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// Bytes of a key document, as it is sent and after each decoding. Real ones have 1 to 20 KiB.
+pub(crate) const MAX_BODY: usize = 1024 * 1024;
+
+/// A longer entity tag is not sent back.
+const MAX_ETAG: usize = 256;
+
+/// How many origins are noted.
+const MAX_KEPT_ALIVE: usize = 1024;
+
+/// For how long reqwest keeps a connection that nothing uses, if it is not told otherwise.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn max_ages() {
+        let read = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static(value));
+            max_age(&headers).map(|age| age.as_secs())
+        };
+        assert_eq!(read("public, max-age=3600, must-revalidate"), Some(3600));
+        assert_eq!(read("Max-Age=\"60\""), Some(60));
+        assert_eq!(read("s-maxage=60"), None);
+        assert_eq!(read("max-age=-1"), None);
+        assert_eq!(read("max-age=99999999999999999999999"), None);
+        assert_eq!(read("no-store"), None);
+    }
+}

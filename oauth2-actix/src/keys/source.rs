@@ -1,0 +1,271 @@
+//! Keys from where our user says: a vault, a database, a file.
+
+use std::{
+    error::Error,
+    fmt,
+    fs::Metadata,
+    future::Future,
+    io::Read,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use reqwest::header::HeaderValue;
+
+use crate::{keys::http::fetch::MAX_BODY, util::clock::Clock};
+
+/// A source of keys that is neither a URL nor text: a vault, a database, a message bus.
+///
+/// A provider gets it by [`Keys::source`]. It is asked when keys are first needed, and again under
+/// the same rules as a URL: [`OAuth2Builder::key_refresh`], cooldown, backoff, stale window and a
+/// time limit for each attempt ([`OAuth2Builder::fetch_timeout`]). If it fails, or what it gives
+/// holds no usable key, the keys at hand stay.
+///
+/// It runs on the thread that fetches the keys of all providers, on a tokio runtime of one thread:
+/// blocking work belongs into `tokio::task::spawn_blocking`, or it holds up every provider. If it
+/// panics, that attempt has failed. An attempt that is out of time is dropped.
+///
+/// ```
+/// use std::error::Error;
+/// use oauth2_actix::{KeySource, Keys, OAuth2, Provider};
+///
+/// struct Vault;
+///
+/// impl KeySource for Vault {
+///     async fn keys(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
+///         // Ask the vault here.
+///         Ok(r#"{"keys": [{"kty": "OKP", "crv": "Ed25519",
+///             "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#.to_owned())
+///     }
+/// }
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn Error>> {
+/// let internal =
+///     Provider::new().issuer("https://internal").audience("api").keys(Keys::source(Vault));
+/// let oauth2 = OAuth2::builder().provider("internal", internal).key_refresh_minutes(5).build()?;
+/// oauth2.warm_up().await?;
+/// assert_eq!(oauth2.status()[0].keys.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// [`Keys::source`]: crate::Keys::source
+/// [`OAuth2Builder::key_refresh`]: crate::OAuth2Builder::key_refresh
+/// [`OAuth2Builder::fetch_timeout`]: crate::OAuth2Builder::fetch_timeout
+pub trait KeySource: Send + Sync + 'static {
+    /// The keys, in any of the forms that [`Keys`](crate::Keys) has: a JWK set, PEM text, …, at
+    /// most 1 MiB. Public keys only: symmetric ones are passed over, as from a URL.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the keys from being there. The log and [`OAuth2::status`] show its text.
+    ///
+    /// [`OAuth2::status`]: crate::OAuth2::status
+    fn keys(&self) -> impl Future<Output = Result<String, Box<dyn Error + Send + Sync>>> + Send;
+
+    /// Completes when the keys have changed since [`KeySource::keys`] was last called, so that they
+    /// are asked for at once, or a second after the last attempt. Called after each attempt, and
+    /// dropped when the next one begins. Default: never.
+    ///
+    /// It works whatever the refresh interval: a source that says that its keys have changed is
+    /// asked also where [`OAuth2Builder::key_refresh`](crate::OAuth2Builder::key_refresh) is not set.
+    fn changed(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+}
+
+/// [`KeySource`] as a value of one type.
+pub(crate) trait AnySource: Send + Sync {
+    fn keys(&self) -> SourceFuture<'_, Result<String, Box<dyn Error + Send + Sync>>>;
+    fn changed<'a>(&'a self, clock: &'a Clock) -> SourceFuture<'a, ()>;
+    /// For logs.
+    fn shown(&self) -> String;
+}
+
+pub(crate) type SourceFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+impl<S: KeySource> AnySource for S {
+    fn keys(&self) -> SourceFuture<'_, Result<String, Box<dyn Error + Send + Sync>>> {
+        Box::pin(KeySource::keys(self))
+    }
+
+    fn changed<'a>(&'a self, _clock: &'a Clock) -> SourceFuture<'a, ()> {
+        Box::pin(KeySource::changed(self))
+    }
+
+    fn shown(&self) -> String {
+        "custom source".to_owned()
+    }
+}
+
+impl fmt::Debug for dyn AnySource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.shown())
+    }
+}
+
+/// A file that is accessed on a thread that may block, never twice at once: on a file system that
+/// hangs, an access may take long.
+struct BlockingFile {
+    path: PathBuf,
+    busy: Arc<AtomicBool>,
+}
+
+impl BlockingFile {
+    fn new(path: PathBuf) -> Self {
+        Self { path, busy: Arc::default() }
+    }
+
+    async fn access<T: Send + 'static>(
+        &self,
+        how: fn(&Path) -> std::io::Result<T>,
+    ) -> Result<T, Box<dyn Error + Send + Sync>> {
+        if self.busy.swap(true, Ordering::SeqCst) {
+            return Err("the last attempt to read it has not ended".into());
+        }
+        let (path, busy) = (self.path.clone(), Arc::clone(&self.busy));
+        let accessed = tokio::task::spawn_blocking(move || {
+            let accessed = how(&path);
+            busy.store(false, Ordering::SeqCst);
+            accessed
+        });
+        Ok(accessed.await??)
+    }
+}
+
+/// A file of keys, read again when it changes.
+pub(crate) struct KeyFile {
+    file: BlockingFile,
+    /// What was last read.
+    seen: Mutex<Option<Seen>>,
+}
+
+impl KeyFile {
+    pub(crate) fn new(path: PathBuf) -> Arc<Self> {
+        Arc::new(Self { file: BlockingFile::new(path), seen: Mutex::default() })
+    }
+
+    fn seen(&self) -> Option<Seen> {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file that holds a bearer token, read anew for each use.
+pub(crate) struct TokenFile(BlockingFile);
+
+impl TokenFile {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self(BlockingFile::new(path))
+    }
+
+    /// The value of an `Authorization` header (RFC 6750 §2.1), marked as sensitive. The error names the
+    /// file, and nothing of its content.
+    pub(crate) async fn authorization(&self) -> Result<HeaderValue, String> {
+        let fault = |problem: &dyn fmt::Display| {
+            format!("the bearer token file {}: {problem}", self.0.path.display())
+        };
+        let text = self.0.access(read_token).await.map_err(|error| fault(&error))?;
+        let token = text.trim();
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(fault(&"it does not hold one token of printable ASCII without spaces"));
+        }
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
+            .map_err(|_| fault(&"it does not hold one token"))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+impl fmt::Debug for TokenFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "TokenFile({})", self.0.path.display())
+    }
+}
+
+impl AnySource for KeyFile {
+    fn keys(&self) -> SourceFuture<'_, Result<String, Box<dyn Error + Send + Sync>>> {
+        Box::pin(async move {
+            let (text, seen) = self.file.access(read_keys).await?;
+            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+            Ok(text)
+        })
+    }
+
+    fn changed<'a>(&'a self, clock: &'a Clock) -> SourceFuture<'a, ()> {
+        Box::pin(async move {
+            let before = self.seen();
+            loop {
+                clock.sleep_until(clock.monotonic() + LOOK_INTERVAL).await;
+                // A file that is gone for the moment is being replaced.
+                if let Ok(metadata) = self.file.access(|path| std::fs::metadata(path)).await
+                    && before != Some(Seen::of(&metadata))
+                {
+                    return;
+                }
+            }
+        })
+    }
+
+    fn shown(&self) -> String {
+        format!("file {}", self.file.path.display())
+    }
+}
+
+/// Reads a file, and what tells whether it has changed since. Looked at before it is read: a
+/// change in between is seen as one later.
+fn read_keys(path: &Path) -> std::io::Result<(String, Seen)> {
+    let metadata = std::fs::metadata(path)?;
+    let seen = Seen::of(&metadata);
+    // One byte more than may be: the caller refuses it.
+    Ok((read_regular(path, &metadata, MAX_BODY as u64 + 1)?, seen))
+}
+
+fn read_token(path: &Path) -> std::io::Result<String> {
+    let text = read_regular(path, &std::fs::metadata(path)?, MAX_TOKEN_FILE + 1)?;
+    if text.len() as u64 > MAX_TOKEN_FILE {
+        return Err(std::io::Error::other("it is larger than 64 KiB"));
+    }
+    Ok(text)
+}
+
+fn read_regular(path: &Path, metadata: &Metadata, limit: u64) -> std::io::Result<String> {
+    // To open a pipe would wait for its other end.
+    if !metadata.is_file() {
+        return Err(std::io::Error::other("it is not a regular file"));
+    }
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(limit).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// What tells two states of a file apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    length: u64,
+    modified: Option<SystemTime>,
+    #[cfg(unix)]
+    inode: u64,
+}
+
+impl Seen {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            length: metadata.len(),
+            modified: metadata.modified().ok(),
+            #[cfg(unix)]
+            inode: std::os::unix::fs::MetadataExt::ino(metadata),
+        }
+    }
+}
+
+/// How often a file is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Bytes of a file that holds a bearer token. Real ones have 1 to 2 KiB.
+const MAX_TOKEN_FILE: u64 = 64 * 1024;

@@ -1,0 +1,674 @@
+//! The finished policy, and its decision on one token: the path of a request.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use actix_web::{HttpRequest, HttpResponse, dev::RequestHead};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+
+use crate::{
+    error::{Difference, Error, ErrorKind},
+    jose::{
+        algorithm::Algorithm,
+        jws::UnverifiedJws,
+        key_set::{Generation, Tried, Verdict},
+    },
+    json::object::Object,
+    keys::{
+        fetcher::EngineHandle,
+        remote::{Cause, Refresh, RemoteKeys, Snapshot, Waited, unavailable},
+    },
+    provider::{ProviderKeys, ProviderPolicy, background::KeyThread, tenants::Found},
+    public::{HiddenRoutes, PublicPaths},
+    request::{
+        bearer::{Credentials, Place},
+        token_source::TokenPlaces,
+    },
+    token::{
+        cache::VerifiedTokens,
+        claims::Claims,
+        validation::{self, Lifetime, TimeLimits},
+        verified::{Accepted, By},
+    },
+    util::{clock::Clock, telemetry},
+};
+
+/// Everything that was configured, checked and resolved. What changes in it are keys, and the notes of
+/// what the log has said already.
+pub(crate) struct Policy {
+    pub(crate) providers: Vec<Arc<ProviderPolicy>>,
+    /// Which providers may accept a token of an issuer, in the order of their configuration.
+    pub(crate) by_issuer: HashMap<String, Vec<usize>>,
+    /// Which provider accepts tokens without an issuer, by the trust domain of their subject.
+    pub(crate) by_trust_domain: HashMap<String, usize>,
+    /// The keys of `by_issuer`, in the order of their configuration.
+    pub(crate) issuers: Vec<String>,
+    pub(crate) time_limits: TimeLimits,
+    pub(crate) max_token_length: usize,
+    /// Where a token may be sent besides the `Authorization` header. None: nowhere.
+    pub(crate) token_places: Option<TokenPlaces>,
+    pub(crate) realm: String,
+    pub(crate) missing_token: crate::builder::MissingToken,
+    pub(crate) public: PublicPaths,
+    /// None: every token is verified at every request.
+    pub(crate) verified: Option<VerifiedTokens>,
+    pub(crate) on_refusal: Option<RefusalHook>,
+    pub(crate) clock: Clock,
+    /// None if there is nothing to fetch or look up.
+    pub(crate) keys: Option<KeyThread>,
+    pub(crate) preflight_explained: AtomicBool,
+    pub(crate) hidden_routes: HiddenRoutes,
+    /// Whether each request without a valid token is routed before it is rejected.
+    pub(crate) routes_all: bool,
+}
+
+pub(crate) type RefusalHook =
+    Arc<dyn Fn(&HttpRequest, &Error, HttpResponse) -> HttpResponse + Send + Sync>;
+
+/// What is known of a token without waiting for anything.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    Accepted(Claims),
+    Refused(Error),
+    /// Keys that are not at hand may decide otherwise.
+    Waiting(Box<Pending>),
+}
+
+/// A token that passed every cheap check and waits for keys, or for its issuer to be looked up.
+pub(crate) struct Pending {
+    token: Box<[u8]>,
+    jws: UnverifiedJws,
+    /// The keys that may decide. None: nothing is known of the issuer yet.
+    wanted: Option<Vec<Wanted>>,
+    /// What the keys at hand say.
+    verdict: Error,
+    arrived: u64,
+}
+
+/// Keys of a provider that may decide, and why they must be waited for.
+struct Wanted {
+    provider: Arc<ProviderPolicy>,
+    remote: Arc<RemoteKeys>,
+    cause: Cause,
+}
+
+/// What the keys at hand say of a token.
+enum Asked {
+    Accepted(Grounds),
+    Undecided {
+        wanted: Vec<Wanted>,
+        verdict: Error,
+    },
+    /// The issuer must be looked up.
+    IssuerUnknown,
+}
+
+/// Whose keys verified a token, which of them, and when its times are good.
+struct Grounds {
+    provider: Arc<ProviderPolicy>,
+    generation: Generation,
+    lifetime: Lifetime,
+}
+
+impl Policy {
+    /// What a request has where a token should be, and where that is.
+    #[inline]
+    pub(crate) fn credentials<'a>(
+        &self,
+        head: &'a RequestHead,
+    ) -> Result<(Credentials<'a>, Place), Error> {
+        if let Some(places) = &self.token_places {
+            return places.credentials(head, self.max_token_length);
+        }
+        Ok((Credentials::from_headers(head.headers(), self.max_token_length)?, Place::Header))
+    }
+
+    /// Decides on a token with the keys at hand. Synchronous, and bounded in work by the length
+    /// of the token and 16 signature checks for each source of keys of its issuer and audience.
+    #[inline]
+    pub(crate) fn decide(&self, credentials: &Credentials<'_>) -> Decision {
+        match self.recall(credentials.as_bytes()) {
+            Some(claims) => Decision::Accepted(claims),
+            None => self.verify(credentials).unwrap_or_else(Decision::Refused),
+        }
+    }
+
+    /// The claims of a token that was verified before, if all that could have changed has not.
+    fn recall(&self, token: &[u8]) -> Option<Claims> {
+        let verified = self.verified.as_ref()?;
+        let claims = verified.find(token).filter(|claims| self.still_accepts(claims.accepted()));
+        telemetry::token_recalled(claims.is_some());
+        claims
+    }
+
+    pub(crate) fn still_accepts(&self, accepted: &Accepted) -> bool {
+        let Accepted { by, generation, lifetime, claims, .. } = accepted;
+        lifetime.contains(self.clock.unix_time())
+            && match by {
+                By::Configured(provider) => provider.verifies_with(*generation, &self.clock),
+                By::Tenant { policy, .. } => self.tenant_of(claims).is_some_and(|tenant| {
+                    // Not another's by now.
+                    Arc::as_ptr(&tenant) == policy.as_ptr()
+                        && tenant.verifies_with(*generation, &self.clock)
+                }),
+            }
+    }
+
+    /// The tenant whose issuer the token has, if that is known.
+    fn tenant_of(&self, claims: &Object) -> Option<Arc<ProviderPolicy>> {
+        let tenants = self.keys.as_ref()?.tenants.as_ref()?;
+        match tenants.find(validation::issuer(claims).ok()?) {
+            Found::Tenant(tenant) => Some(tenant),
+            _ => None,
+        }
+    }
+
+    fn verify(&self, credentials: &Credentials<'_>) -> Result<Decision, Error> {
+        let token = credentials.token()?.as_str();
+        let jws = UnverifiedJws::parse(token)?;
+        let token = token.as_bytes();
+        let (wanted, verdict) = match self.ask_keys_at_hand(&jws, &token[..jws.signed_len])? {
+            Asked::Accepted(grounds) => {
+                return Ok(Decision::Accepted(self.accept(grounds, jws.claims, token)));
+            }
+            Asked::Undecided { wanted, verdict } if wanted.is_empty() => return Err(verdict),
+            Asked::Undecided { wanted, verdict } => (Some(wanted), verdict),
+            Asked::IssuerUnknown => (None, unavailable(Duration::ZERO)),
+        };
+        Ok(Decision::Waiting(Box::new(Pending {
+            token: token.into(),
+            jws,
+            wanted,
+            verdict,
+            arrived: self.keys.as_ref().map_or(0, |keys| keys.engine.ticket()),
+        })))
+    }
+
+    /// The claims of a token that was just verified. It is remembered, if there is a place for it.
+    fn accept(&self, grounds: Grounds, claims: Object, token: &[u8]) -> Claims {
+        let Grounds { provider, generation, lifetime } = grounds;
+        let now = self.clock.unix_time();
+        // Where every request wants fresh keys, it would never be asked for.
+        let remembers =
+            provider.verifies_with(generation, &self.clock) && self.is_first(&provider, &claims);
+        let place = self.verified.as_ref().filter(|_| remembers).and_then(|verified| {
+            let place = verified.place_for(token, now)?;
+            Some((verified, place))
+        });
+        let (by, clock, token) = (By::from(provider), self.clock.clone(), token.into());
+        let claims = Claims::new(Accepted { by, generation, lifetime, claims, token, clock });
+        if let Some((verified, place)) = place {
+            verified.insert(&claims, place, now);
+        }
+        claims
+    }
+
+    /// Whether no keys that another provider may get can make the token that one's.
+    fn is_first(&self, provider: &Arc<ProviderPolicy>, claims: &Object) -> bool {
+        let of_issuer = validation::issuer(claims).ok().and_then(|iss| self.by_issuer.get(iss));
+        of_issuer
+            .into_iter()
+            .flatten()
+            .map(|index| &self.providers[*index])
+            .take_while(|before| !Arc::ptr_eq(before, provider))
+            .all(|before| before.remotes().next().is_none() || !before.names_audience(claims))
+    }
+
+    /// The cheap checks, then the signature under the keys of each provider that may accept it.
+    fn ask_keys_at_hand(&self, jws: &UnverifiedJws, signed: &[u8]) -> Result<Asked, Error> {
+        let issuer = match validation::issuer(&jws.claims) {
+            Ok(issuer) => issuer,
+            Err(error) => return self.ask_trust_domain(error, jws, signed),
+        };
+        if let Some(indices) = self.by_issuer.get(issuer) {
+            let candidates = indices.iter().map(|index| &self.providers[*index]);
+            return self.ask(candidates, jws, signed);
+        }
+        let Some(tenants) = self.keys.as_ref().and_then(|keys| keys.tenants.as_ref()) else {
+            return Err(self.issuer_unknown(issuer));
+        };
+        // Before a lookup, which costs more.
+        validation::check_types(&jws.claims)?;
+        validation::check_times(&jws.claims, self.clock.unix_time(), self.time_limits)?;
+        match tenants.find(issuer) {
+            Found::Tenant(provider) => self.ask([&provider].into_iter(), jws, signed),
+            Found::Nobody => Err(self.issuer_unknown(issuer)),
+            Found::Unavailable(retry_after) => Err(unavailable(retry_after)),
+            Found::Unknown => Ok(Asked::IssuerUnknown),
+        }
+    }
+
+    /// Asks the provider of the SPIFFE trust domain that a token without `iss` names in its `sub`
+    /// (JWT-SVID §3.1). `error` says what is wrong with the `iss`.
+    #[cold]
+    fn ask_trust_domain(
+        &self,
+        error: Error,
+        jws: &UnverifiedJws,
+        signed: &[u8],
+    ) -> Result<Asked, Error> {
+        let claims = &jws.claims;
+        // One that is null or of another type is not absent.
+        if claims.contains("iss") || self.by_trust_domain.is_empty() {
+            return Err(error);
+        }
+        let named = validation::trust_domain(claims);
+        match named.and_then(|trust_domain| self.by_trust_domain.get(trust_domain)) {
+            Some(index) => self.ask([&self.providers[*index]].into_iter(), jws, signed),
+            None => Err(error
+                .with_expected("an `iss`, or as `sub` a SPIFFE ID of a configured trust domain")),
+        }
+    }
+
+    /// Checks a token with the cached keys of the providers of its issuer or trust domain.
+    fn ask<'a>(
+        &self,
+        of_issuer: impl Iterator<Item = &'a Arc<ProviderPolicy>> + Clone,
+        jws: &UnverifiedJws,
+        signed: &[u8],
+    ) -> Result<Asked, Error> {
+        let claims = &jws.claims;
+        validation::check_types(claims)?;
+        let candidates = of_issuer.clone().filter(|provider| provider.names_audience(claims));
+        let Some(first) = candidates.clone().next() else {
+            return Err(audience_mismatch(of_issuer, claims));
+        };
+        let lifetime = validation::check_times(claims, self.clock.unix_time(), self.time_limits)
+            .map_err(|error| error.with_provider(&first.name))?;
+        let is_sender_constrained = validation::is_sender_constrained(claims);
+        let mut verdict: Option<Error> = None;
+        let mut wanted = Vec::new();
+        for provider in candidates {
+            let mut refuse = |error: Error| {
+                let error = error.with_provider(&provider.name);
+                verdict = Some(match verdict.take() {
+                    None => error,
+                    Some(earlier) => more_telling(earlier, error),
+                });
+            };
+            // A profile that checks the proof of possession will be asked here.
+            if is_sender_constrained && !provider.dangerous_accept_bound_tokens {
+                refuse(ErrorKind::SenderConstrained.into());
+                continue;
+            }
+            if !provider.algorithms.contains(jws.header.alg) {
+                let allowed = provider.algorithms.iter().map(Algorithm::name);
+                let error = Error::from(ErrorKind::AlgorithmNotAllowed);
+                refuse(error.with_expected(listed(allowed)));
+                continue;
+            }
+            if let Err(error) = provider.check_type(jws.header.typ) {
+                refuse(error);
+                continue;
+            }
+            if let Err(error) = provider.check_subject(claims) {
+                refuse(error);
+                continue;
+            }
+            match self.ask_provider(provider, jws, signed, &mut wanted) {
+                None => {}
+                Some(Verdict::Verified(generation)) => {
+                    let provider = Arc::clone(provider);
+                    return Ok(Asked::Accepted(Grounds { provider, generation, lifetime }));
+                }
+                Some(found) => refuse(found.into()),
+            }
+        }
+        // Without a verdict, keys are waited for, and what they say ranks higher than this.
+        let verdict = verdict.unwrap_or_else(|| ErrorKind::AlgorithmNotAllowed.into());
+        Ok(Asked::Undecided { wanted, verdict })
+    }
+
+    /// Asks the keys in memory of each source of a provider. Adds those that must be waited for. None: no
+    /// source has any keys.
+    fn ask_provider(
+        &self,
+        provider: &Arc<ProviderPolicy>,
+        jws: &UnverifiedJws,
+        signed: &[u8],
+        wanted: &mut Vec<Wanted>,
+    ) -> Option<Verdict> {
+        let (header, before) = (&jws.header, wanted.len());
+        let mut verdict = None;
+        let mut want = |remote: &Arc<RemoteKeys>, cause| {
+            let (provider, remote) = (Arc::clone(provider), Arc::clone(remote));
+            wanted.push(Wanted { provider, remote, cause });
+        };
+        for keys in &provider.keys {
+            let found = match keys {
+                ProviderKeys::Inline(keys) => keys.verify(header, signed, &jws.signature),
+                // HMAC is for inline keys alone.
+                ProviderKeys::Remote(remote) if !remote.policy.allowed.contains(header.alg) => {
+                    continue;
+                }
+                ProviderKeys::Remote(remote) => match remote.usable(&self.clock).as_deref() {
+                    Some(Some(snapshot)) => {
+                        let found = snapshot.keys.verify(header, signed, &jws.signature);
+                        if matches!(found, Verdict::KeyUnknown { .. })
+                            && remote.looks_for_unknown_keys()
+                        {
+                            telemetry::keys_looked_up("unknown");
+                            let token = (signed, &*jws.signature);
+                            want(remote, remote.unknown(header.kid.as_deref(), token));
+                        } else {
+                            telemetry::keys_looked_up("hit");
+                        }
+                        found
+                    }
+                    _ => {
+                        telemetry::keys_looked_up("missing");
+                        let is_per_request = remote.timing.refresh == Refresh::Always;
+                        want(remote, if is_per_request { Cause::Fresh } else { Cause::Missing });
+                        continue;
+                    }
+                },
+            };
+            match (found, verdict) {
+                (Verdict::Verified(_), _) => return Some(found),
+                // The more telling one.
+                (Verdict::SignatureInvalid(_), _)
+                | (_, None | Some(Verdict::KeyUnknown(Tried { tried: 0, .. }))) => {
+                    verdict = Some(found);
+                }
+                _ => {}
+            }
+        }
+        if matches!(verdict, Some(Verdict::SignatureInvalid(_))) {
+            // A source has the key that the token names, so it is not unknown: a bad signature causes no
+            // fetch at the others.
+            let mut index = 0;
+            wanted.retain(|wanted| {
+                index += 1;
+                index <= before || !matches!(wanted.cause, Cause::UnknownKey { .. })
+            });
+        }
+        verdict
+    }
+
+    fn issuer_unknown(&self, issuer: &str) -> Error {
+        // A trailing slash is the most common mistake, with Auth0 and Microsoft Entra above all.
+        let slash_differs = match issuer.strip_suffix('/') {
+            Some(without) => self.by_issuer.contains_key(without),
+            None => self.by_issuer.contains_key(&format!("{issuer}/")),
+        };
+        let configured = self.issuers.iter().map(String::as_str);
+        let difference = if slash_differs {
+            Some(Difference::TrailingSlash)
+        } else {
+            Difference::to_any(issuer, configured.clone())
+        };
+        let error = Error::from(ErrorKind::IssuerUnknown { difference });
+        if self.issuers.is_empty() && !self.by_trust_domain.is_empty() {
+            return error.with_expected("no `iss`").with_hint(
+                "the token has an `iss`, which is optional for a JWT-SVID: set it as `issuer` of the \
+                 provider of its trust domain",
+            );
+        }
+        error.with_expected(listed(configured))
+    }
+
+    /// Why a public request with this token has no claims. It never waits, but the next one may find
+    /// the keys: they are asked for, under the same bounds as by requests that wait.
+    pub(crate) fn not_now(&self, pending: &Pending) -> Error {
+        let Some(keys) = &self.keys else { return pending.verdict.clone() };
+        let mut why = pending.verdict.clone();
+        let Some(wanted) = &pending.wanted else {
+            if let (Some(tenants), Ok(issuer)) =
+                (&keys.tenants, validation::issuer(&pending.jws.claims))
+            {
+                tenants.poke(issuer);
+            }
+            return why;
+        };
+        for Wanted { remote, cause, .. } in wanted {
+            remote.poke(&keys.engine, *cause);
+            if !matches!(cause, Cause::UnknownKey { .. }) {
+                why = unavailable(Duration::ZERO);
+            }
+        }
+        why
+    }
+
+    /// Why a request with a token that is not decided is rejected without waiting.
+    pub(crate) fn undecided(&self) -> Error {
+        unavailable(Duration::ZERO)
+    }
+
+    /// Waits for what a token needs, and decides.
+    pub(crate) async fn resolve(&self, mut pending: Box<Pending>) -> Result<Claims, Error> {
+        let Some(keys) = &self.keys else { return Err(pending.verdict) };
+        let wanted = match pending.wanted.take() {
+            Some(wanted) => wanted,
+            None => match self.look_up(keys, &pending).await? {
+                // The wait may have taken seconds, but the times were checked after it.
+                Asked::Accepted(grounds) => {
+                    return Ok(self.accept(grounds, pending.jws.claims, &pending.token));
+                }
+                Asked::Undecided { wanted, verdict } => {
+                    pending.verdict = verdict;
+                    wanted
+                }
+                // Never: the issuer was just looked up. A refusal whatever happens.
+                Asked::IssuerUnknown => return Err(pending.verdict),
+            },
+        };
+        let mut verdict = pending.verdict.clone();
+        // Side by side: several providers of one issuer may all be slow.
+        let mut waits: FuturesUnordered<_> =
+            wanted.iter().map(|wanted| pending.wait_for(&keys.engine, wanted)).collect();
+        while let Some((provider, found)) = waits.next().await {
+            match found {
+                Ok(Verdict::Verified(generation)) => {
+                    drop(waits);
+                    let provider = Arc::clone(provider);
+                    // The wait may have taken seconds.
+                    let lifetime = validation::check_times(
+                        &pending.jws.claims,
+                        self.clock.unix_time(),
+                        self.time_limits,
+                    )?;
+                    let grounds = Grounds { provider, generation, lifetime };
+                    return Ok(self.accept(grounds, pending.jws.claims, &pending.token));
+                }
+                Ok(found) => {
+                    let error = Error::from(found).with_provider(&provider.name);
+                    verdict = more_telling(verdict, error);
+                }
+                Err(error) => {
+                    verdict = more_telling(verdict, error.with_provider(&provider.name));
+                }
+            }
+        }
+        Err(verdict)
+    }
+
+    /// Waits for a token's issuer to be looked up, and asks the keys at hand.
+    async fn look_up(&self, keys: &KeyThread, pending: &Pending) -> Result<Asked, Error> {
+        let Some(tenants) = &keys.tenants else { return Err(pending.verdict.clone()) };
+        let issuer = validation::issuer(&pending.jws.claims)?;
+        match tenants.look_up(issuer).await {
+            Found::Tenant(provider) => {
+                self.ask([&provider].into_iter(), &pending.jws, pending.signed())
+            }
+            Found::Nobody => Err(self.issuer_unknown(issuer)),
+            Found::Unavailable(retry_after) => Err(unavailable(retry_after)),
+            Found::Unknown => Err(unavailable(Duration::ZERO)),
+        }
+    }
+}
+
+impl Pending {
+    /// Waits for keys and tries them.
+    async fn wait_for<'a>(
+        &self,
+        engine: &EngineHandle,
+        Wanted { provider, remote, cause }: &'a Wanted,
+    ) -> (&'a Arc<ProviderPolicy>, Result<Verdict, Error>) {
+        (provider, self.ask_again(engine, remote, *cause).await)
+    }
+
+    /// What the signature covers.
+    fn signed(&self) -> &[u8] {
+        &self.token[..self.jws.signed_len]
+    }
+
+    fn verify(&self, snapshot: &Snapshot) -> Verdict {
+        snapshot.keys.verify(&self.jws.header, self.signed(), &self.jws.signature)
+    }
+
+    /// A flight that began before the request arrived may have missed the token's key, so it earns one
+    /// more.
+    async fn ask_again(
+        &self,
+        engine: &EngineHandle,
+        remote: &Arc<RemoteKeys>,
+        mut cause: Cause,
+    ) -> Result<Verdict, Error> {
+        let kid = self.jws.header.kid.as_deref();
+        let token = (self.signed(), &*self.jws.signature);
+        let mut joined_early = false;
+        loop {
+            let (snapshot, last) = match remote.wait(engine, cause, self.arrived).await? {
+                Waited::Fetched { snapshot, after_request } => (
+                    snapshot,
+                    after_request || joined_early || remote.timing.refresh == Refresh::Never,
+                ),
+                Waited::NotNow { retry_after } => {
+                    // Between our look at the keys and now, others' fetch may have brought new ones.
+                    let found = match remote.snapshot() {
+                        Some(snapshot) => self.verify(&snapshot),
+                        None => Verdict::KeyUnknown(Tried::default()),
+                    };
+                    return match (found, retry_after) {
+                        (Verdict::KeyUnknown(_), Some(wait)) => Err(unavailable(wait)),
+                        _ => Ok(found),
+                    };
+                }
+            };
+            let found = self.verify(&snapshot);
+            if !matches!(found, Verdict::KeyUnknown { .. }) {
+                return Ok(found);
+            }
+            if last {
+                // A fetch for want of any keys did not look for this one.
+                if matches!(cause, Cause::UnknownKey { .. }) {
+                    remote.sought().insert(kid, token);
+                }
+                return Ok(found);
+            }
+            joined_early = true;
+            cause = remote.unknown(kid, token);
+        }
+    }
+}
+
+/// The issuers in the order of the providers that have them.
+pub(crate) fn in_order(by_issuer: &HashMap<String, Vec<usize>>) -> Vec<String> {
+    let mut issuers: Vec<(&Vec<usize>, &String)> =
+        by_issuer.iter().map(|(issuer, indices)| (indices, issuer)).collect();
+    issuers.sort();
+    issuers.into_iter().map(|(_, issuer)| issuer.clone()).collect()
+}
+
+/// None of the issuer's providers has an audience that the token names.
+fn audience_mismatch<'a>(
+    of_issuer: impl Iterator<Item = &'a Arc<ProviderPolicy>> + Clone,
+    claims: &Object,
+) -> Error {
+    let configured =
+        of_issuer.clone().flat_map(|provider| provider.audiences.iter().map(String::as_str));
+    let difference = of_issuer.clone().find_map(|provider| {
+        let audiences = provider.audiences.iter().map(String::as_str);
+        validation::audiences(claims, &provider.audience_claim)
+            .take(MAX_COMPARED)
+            .find_map(|audience| Difference::to_any(audience, audiences.clone()))
+    });
+    let error =
+        Error::from(ErrorKind::AudienceMismatch { difference }).with_expected(listed(configured));
+    let mut providers = of_issuer;
+    match (providers.next(), providers.next()) {
+        (Some(only), None) => error.with_provider(&only.name),
+        _ => error,
+    }
+}
+
+/// Settings for a log line: at most the first eight.
+fn listed<'a>(values: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 8;
+    let mut text = String::new();
+    let mut more = 0;
+    for (index, value) in values.enumerate() {
+        if index >= SHOWN {
+            more += 1;
+            continue;
+        }
+        if index > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(value);
+    }
+    if more > 0 {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}
+
+/// Audiences of a token that are compared with configured ones to explain a rejection.
+const MAX_COMPARED: usize = 4;
+
+/// Of two reasons to refuse, the one that tells more of why.
+fn more_telling(one: Error, other: Error) -> Error {
+    fn rank(error: &Error) -> u8 {
+        match error.kind() {
+            // Whatever else is wrong, these keys might have accepted the token.
+            ErrorKind::KeysUnavailable { .. } => 4,
+            ErrorKind::KeysUntried { .. } => 3,
+            ErrorKind::SignatureInvalid => 2,
+            ErrorKind::KeyUnknown | ErrorKind::TypeNotAllowed | ErrorKind::SenderConstrained => 1,
+            _ => 0,
+        }
+    }
+    if rank(&other) > rank(&one) { other } else { one }
+}
+
+impl From<Verdict> for Error {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::AlgorithmNotAllowed => ErrorKind::AlgorithmNotAllowed,
+            Verdict::KeyUnknown(Tried { tried: 0, .. }) => ErrorKind::KeyUnknown,
+            Verdict::KeyUnknown(Tried { tried, fitting })
+            | Verdict::SignatureInvalid(Tried { tried, fitting })
+                if tried < fitting =>
+            {
+                ErrorKind::KeysUntried { tried, fitting }
+            }
+            // Never reached for a verified token; a refusal whatever happens.
+            Verdict::KeyUnknown(_) | Verdict::SignatureInvalid(_) | Verdict::Verified(_) => {
+                ErrorKind::SignatureInvalid
+            }
+        }
+        .into()
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Nothing of the token.
+        formatter.debug_struct("Pending").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Policy")
+            .field("providers", &self.providers)
+            .field("time_limits", &self.time_limits)
+            .field("public", &self.public)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,116 @@
+//! The one thread on which keys are fetched and tenants are looked up.
+
+use std::{
+    collections::HashSet,
+    io, panic,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use crate::{
+    config::tenants::Tenants,
+    keys::{
+        fetcher::EngineHandle,
+        remote::{Cause, Refresh},
+    },
+    provider::{Defaults, ProviderPolicy, tenants::Directory},
+    util::clock::Clock,
+};
+
+/// The policy's hold on the thread: it ends when this is dropped, whatever is under way.
+#[derive(Debug)]
+pub(crate) struct KeyThread {
+    pub(crate) engine: EngineHandle,
+    pub(crate) tenants: Option<Directory>,
+}
+
+impl KeyThread {
+    /// The tenants come with the names that they may not have.
+    pub(crate) fn start(
+        defaults: Defaults,
+        tenants: Option<(Tenants, HashSet<String>)>,
+        clock: Clock,
+    ) -> io::Result<Self> {
+        let (engine, run_engine) = EngineHandle::new(Arc::clone(&defaults.clients), clock);
+        let (tenants, run_lookups) = match tenants {
+            None => (None, None),
+            Some((tenants, taken)) => {
+                let (directory, run) = Directory::new(tenants, defaults, taken, engine.clone());
+                (Some(directory), Some(run))
+            }
+        };
+        let (started, start) = std::sync::mpsc::channel();
+        thread::Builder::new().name("oauth2-keys".into()).spawn(move || {
+            match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => {
+                    let _ = started.send(Ok(()));
+                    let run = async move {
+                        // Each ends with the handles to it; the lookups hold one to the engine.
+                        if let Some(run_lookups) = run_lookups {
+                            tokio::join!(run_engine, run_lookups);
+                        } else {
+                            run_engine.await;
+                        }
+                    };
+                    let run = panic::AssertUnwindSafe(|| runtime.block_on(run));
+                    if panic::catch_unwind(run).is_err() {
+                        tracing::error!(
+                            target: "oauth2_actix",
+                            "the thread that fetches keys has panicked: the keys at hand serve until \
+                             they are stale, and none are fetched until a restart"
+                        );
+                    }
+                    // Not to wait for a name that is still being resolved.
+                    runtime.shutdown_background();
+                }
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                }
+            }
+        })?;
+        start.recv().map_err(io::Error::other)??;
+        Ok(Self { engine, tenants })
+    }
+
+    /// Starts the first fetches of a new policy's provider: to refresh its keys, or to replace those that it
+    /// begins with.
+    pub(crate) fn start_fetching(&self, provider: &ProviderPolicy) {
+        for remote in provider.remotes() {
+            let is_refreshed = matches!(remote.timing.refresh, Refresh::Every(_));
+            if is_refreshed || remote.snapshot().is_some() {
+                remote.poke(&self.engine, Cause::Missing);
+            }
+        }
+    }
+
+    /// Starts the first fetch of each source that has not been fetched, without waiting.
+    pub(crate) fn fetch_first(&self, provider: &ProviderPolicy) {
+        for remote in provider.remotes() {
+            if !remote.is_always_fetched() && !remote.was_fetched() {
+                remote.poke(&self.engine, Cause::Missing);
+            }
+        }
+    }
+}
+
+/// Warns once of a policy that is built on a worker of actix-server.
+pub(crate) fn warn_on_worker() {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    let current = thread::current();
+    // actix-server's workers are arbiters of actix-rt, or threads of its own under tokio alone.
+    let is_worker = current.name().is_some_and(|name| {
+        name.starts_with("actix-server worker")
+            || (name.starts_with("actix-rt|") && name.contains("arbiter"))
+    });
+    if is_worker && !WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            target: "oauth2_actix",
+            "a policy was built on a worker of actix-server, as in the closure of HttpServer::new: each \
+             worker then has its own keys and token cache, and fetches for itself; build it once before, \
+             and clone it in the closure (this is said once)"
+        );
+    }
+}

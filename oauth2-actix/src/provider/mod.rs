@@ -1,0 +1,571 @@
+//! One provider of the finished policy: what was configured, checked, and its keys.
+
+pub(crate) mod background;
+pub(crate) mod tenants;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use crate::{
+    config::{
+        error::{BuildError, BuildErrorKind},
+        keys::{self, Form, Keys},
+        provider::Provider,
+    },
+    error::{Error, ErrorKind},
+    jose::{
+        algorithm::AlgorithmSet,
+        jwk::{Budget, KeyPolicy, Origin},
+        jws::{self, TokenType},
+        key_document::{KeyDocument, Skipped},
+        key_set::{Generation, KeySet},
+        verifier::CryptoLibrary,
+    },
+    json::object::Object,
+    keys::{
+        discovery::Issuer,
+        http::{client::Clients, fetch::FetchError, url::KeyUrl},
+        remote::{Refresh, RemoteKeys, Settings, Source, Timing},
+        snapshot::SnapshotDirectory,
+        source::{KeyFile, TokenFile},
+    },
+    token::validation,
+    util::{
+        clock::Clock,
+        log_rate::Warnings,
+        telemetry::{AcceptedRequests, SourceMetrics},
+    },
+};
+
+/// One provider of the policy.
+#[derive(Debug)]
+pub(crate) struct ProviderPolicy {
+    pub(crate) name: Arc<str>,
+    pub(crate) audiences: Vec<String>,
+    pub(crate) audience_claim: String,
+    pub(crate) algorithms: AlgorithmSet,
+    require_at_jwt: bool,
+    /// The SPIFFE trust domain of all its tokens, if they are JWT-SVIDs.
+    trust_domain: Option<String>,
+    pub(crate) dangerous_accept_bound_tokens: bool,
+    /// Whether it was looked up.
+    pub(crate) is_tenant: bool,
+    /// One for each source, in the order of the configuration.
+    pub(crate) keys: Vec<ProviderKeys>,
+    pub(crate) accepted_requests: AcceptedRequests,
+    /// Notified when any of its fetched keys change.
+    changes: Arc<watch::Sender<()>>,
+}
+
+/// The keys of one source.
+#[derive(Debug)]
+pub(crate) enum ProviderKeys {
+    /// Given inline.
+    Inline(KeySet),
+    Remote(Arc<RemoteKeys>),
+}
+
+/// What a policy sets for the keys of all its providers.
+#[derive(Clone, Debug)]
+pub(crate) struct Defaults {
+    pub(crate) key_refresh: Option<Duration>,
+    pub(crate) stale_window: Option<Duration>,
+    pub(crate) cooldown: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) clients: Arc<Clients>,
+    pub(crate) crypto: CryptoLibrary,
+    pub(crate) clock: Clock,
+    pub(crate) snapshots: Option<Arc<SnapshotDirectory>>,
+    /// Clients cause lookups, and providers that come and go would each have a rate of their own.
+    pub(crate) tenant_warnings: Arc<Warnings>,
+}
+
+impl Defaults {
+    /// What tenants will need is seen when the policy is built, not when they come.
+    pub(crate) fn check_for_tenants(&self) -> Result<(), BuildError> {
+        let timing = timing("tenants", &Provider::new(), self)?;
+        if timing.refresh == Refresh::Never {
+            tracing::warn!(target: "oauth2_actix", provider = "tenants", "{NO_REFRESH}");
+        }
+        self.clients
+            .prepare()
+            .map_err(|error| BuildError::of_policy("tenants", FetchError::Client(error)))
+    }
+}
+
+impl ProviderPolicy {
+    /// Checks the keys of a provider that is known from the start: the builder has checked all else.
+    /// Reads its snapshots. Nothing is fetched yet.
+    pub(crate) fn new(
+        name: &str,
+        provider: &Provider,
+        defaults: &Defaults,
+    ) -> Result<Self, BuildError> {
+        let warnings = Arc::new(Warnings::new(&defaults.clock));
+        let policy = Self::build(name, provider, defaults, warnings, false)?;
+        // The other sources say themselves when their keys change, or may.
+        if policy.remotes().any(|remote| {
+            remote.timing.refresh == Refresh::Never && !matches!(remote.source, Source::Custom(_))
+        }) {
+            tracing::warn!(target: "oauth2_actix", provider = name, "{NO_REFRESH}");
+        }
+        policy.restore(&defaults.clock);
+        for keys in &policy.keys {
+            match keys {
+                ProviderKeys::Inline(_) => {
+                    SourceMetrics::of(&policy.name, &INLINE.into(), false).inline();
+                }
+                ProviderKeys::Remote(remote) => {
+                    remote.metrics.announce();
+                    if let Some(snapshot) = remote.snapshot() {
+                        let stale_at = snapshot.stale_at;
+                        remote.metrics.usable(stale_at.map(|at| defaults.clock.unix_time_of(at)));
+                    }
+                }
+            }
+        }
+        Ok(policy)
+    }
+
+    /// Checks a provider that was looked up. Its snapshots are yet to be read.
+    pub(crate) fn of_tenant(
+        name: &str,
+        provider: &Provider,
+        defaults: &Defaults,
+    ) -> Result<Self, BuildError> {
+        provider.faults(Some(name)).into_result()?;
+        Self::build(name, provider, defaults, Arc::clone(&defaults.tenant_warnings), true)
+    }
+
+    fn build(
+        name: &str,
+        provider: &Provider,
+        defaults: &Defaults,
+        warnings: Arc<Warnings>,
+        is_tenant: bool,
+    ) -> Result<Self, BuildError> {
+        let fault = |problem: &dyn fmt::Display| BuildError::of_provider(name, "keys", problem);
+        let sources = &provider.keys;
+        if sources.is_empty() {
+            return Err(fault(&"missing").of_kind(BuildErrorKind::Missing));
+        }
+        for source in sources {
+            if let Form::Unreadable(problem) = &source.form {
+                return Err(fault(problem));
+            }
+        }
+        if sources.len() > MAX_SOURCES {
+            let count = sources.len();
+            let problem = format_args!("there are {count} sources, more than {MAX_SOURCES}");
+            return Err(fault(&problem).of_kind(BuildErrorKind::OutOfRange));
+        }
+        let name: Arc<str> = name.into();
+        let allowed = Allowed::check(&name, provider)?;
+        let mut policy = Self {
+            audiences: provider.audiences.clone(),
+            audience_claim: provider.audience_claim_name().to_owned(),
+            algorithms: provider.algorithm_set(),
+            require_at_jwt: provider.require_at_jwt,
+            trust_domain: provider.spiffe_trust_domain.clone(),
+            dangerous_accept_bound_tokens: provider.dangerous_accept_bound_tokens,
+            is_tenant,
+            keys: Vec::new(),
+            accepted_requests: AcceptedRequests::of(&name),
+            changes: Arc::new(watch::Sender::new(())),
+            name,
+        };
+        let budget = if is_tenant { Budget::Tenant } else { Budget::Provider };
+        let key_policy = |allowed, origin| KeyPolicy {
+            allowed,
+            origin,
+            crypto: defaults.crypto,
+            spiffe: provider.spiffe_trust_domain.is_some(),
+            budget,
+        };
+        let inline = key_policy(allowed.inline, Origin::Inline);
+        let fetched = key_policy(allowed.fetched, Origin::Fetched);
+        for (index, source) in sources.iter().enumerate() {
+            if sources[..index].contains(source) {
+                let problem = format_args!("the source {:?} is there twice", source.form);
+                return Err(fault(&problem).of_kind(BuildErrorKind::Duplicate));
+            }
+            let keys = match &source.form {
+                Form::Inline(_) if source.bearer_token_file.is_some() => {
+                    return Err(fault(&NO_TOKEN_FILE));
+                }
+                Form::Inline(document) => {
+                    let keys = parse_inline(document, &policy.name, inline, &warnings);
+                    ProviderKeys::Inline(keys.map_err(|problem| fault(&problem))?)
+                }
+                _ => {
+                    let remote = policy
+                        .remote_keys(source, index, provider, fetched, defaults, &warnings)?;
+                    ProviderKeys::Remote(Arc::new(remote))
+                }
+            };
+            policy.keys.push(keys);
+        }
+        if provider.key_refresh.is_some() && policy.remotes().next().is_none() {
+            return Err(BuildError::of_provider(
+                &policy.name,
+                "key_refresh_minutes",
+                "the keys are given inline, so there is nothing to refresh",
+            )
+            .of_kind(BuildErrorKind::Conflict));
+        }
+        policy.set_initial_keys(provider, fetched, defaults, &warnings)?;
+        Ok(policy)
+    }
+
+    fn remote_keys(
+        &self,
+        source: &keys::Source,
+        index: usize,
+        provider: &Provider,
+        policy: KeyPolicy,
+        defaults: &Defaults,
+        warnings: &Arc<Warnings>,
+    ) -> Result<RemoteKeys, BuildError> {
+        let fault =
+            |problem: &dyn fmt::Display| BuildError::of_provider(&self.name, "keys", problem);
+        let token_file = source.bearer_token_file.clone().map(TokenFile::new);
+        let (source, identity) =
+            resolve(&source.form, index, provider).map_err(|problem| fault(&problem))?;
+        match source.url() {
+            // Not at the first request: what is wrong with a client is seen at once.
+            Some(url) => {
+                let client = defaults.clients.client(url);
+                client.map_err(|error| fault(&FetchError::Client(error)))?;
+                if token_file.is_some() && !url.is_confidential() {
+                    return Err(fault(
+                        &"a bearer token is sent by https only, or to a loopback host",
+                    ));
+                }
+            }
+            None if token_file.is_some() => return Err(fault(&NO_TOKEN_FILE)),
+            None => {}
+        }
+        let timing = timing(&self.name, provider, defaults)?;
+        // Queries are not shown, and custom sources have no names.
+        let shown = source.shown();
+        let is_namesake = |remote: &&Arc<RemoteKeys>| {
+            remote
+                .shown
+                .strip_prefix(&*shown)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(" ("))
+        };
+        let shown: Arc<str> = match self.remotes().filter(is_namesake).count() {
+            0 => shown.into(),
+            namesakes => format!("{shown} ({})", namesakes + 1).into(),
+        };
+        // A file is on disk itself, and where each request fetches, no other keys are ever used.
+        let snapshot_file = match (&defaults.snapshots, identity) {
+            (Some(directory), Some(identity)) if timing.refresh != Refresh::Always => {
+                let identity: Vec<&str> = identity.iter().map(String::as_str).collect();
+                Some(directory.file(&self.name, &shown, &identity))
+            }
+            _ => None,
+        };
+        Ok(RemoteKeys::new(Settings {
+            metrics: SourceMetrics::of(&self.name, &shown, self.is_tenant),
+            provider: Arc::clone(&self.name),
+            is_tenant: self.is_tenant,
+            source,
+            token_file,
+            policy,
+            timing,
+            shown,
+            warnings: Arc::clone(warnings),
+            changes: Arc::clone(&self.changes),
+            snapshot_file,
+        }))
+    }
+
+    /// Keys of the configuration that are used until a fetch succeeds. They take the place of fetched
+    /// ones, and are held to the same rules.
+    fn set_initial_keys(
+        &self,
+        provider: &Provider,
+        policy: KeyPolicy,
+        defaults: &Defaults,
+        warnings: &Warnings,
+    ) -> Result<(), BuildError> {
+        let Some(Keys(initial)) = &provider.initial_keys else { return Ok(()) };
+        let fault = |problem: &dyn fmt::Display| {
+            Err(BuildError::of_provider(&self.name, "initial_keys", problem))
+        };
+        let conflict = |problem: &str| {
+            let error = BuildError::of_provider(&self.name, "initial_keys", problem);
+            Err(error.of_kind(BuildErrorKind::Conflict))
+        };
+        let [keys::Source { form: Form::Inline(document), bearer_token_file: None }] =
+            initial.as_slice()
+        else {
+            return fault(
+                &"they are not given inline, as keys in one of the forms of text or JSON",
+            );
+        };
+        if self.remotes().next().is_none() {
+            return conflict("all keys are given inline, so there is nothing to wait for");
+        }
+        if self.remotes().any(|remote| remote.is_always_fetched()) {
+            return conflict(
+                "with a refresh of 0 every request fetches keys, so they are never used",
+            );
+        }
+        let keys = match parse_inline(document, &self.name, policy, warnings) {
+            Ok(keys) => Arc::new(keys),
+            Err(problem) => return fault(&problem),
+        };
+        for remote in self.remotes() {
+            remote.begin_with(Arc::clone(&keys), &defaults.clock);
+        }
+        Ok(())
+    }
+
+    /// Uses the keys of earlier processes, where there are some. Blocks.
+    pub(crate) fn restore(&self, clock: &Clock) {
+        self.remotes().for_each(|remote| remote.restore(clock));
+    }
+
+    /// Whether [`ProviderPolicy::restore`] has anything to read.
+    pub(crate) fn has_snapshots(&self) -> bool {
+        self.remotes().any(|remote| remote.snapshot_file.is_some())
+    }
+
+    /// The keys that are fetched, by source.
+    pub(crate) fn remotes(&self) -> impl Iterator<Item = &Arc<RemoteKeys>> {
+        self.keys.iter().filter_map(|keys| match keys {
+            ProviderKeys::Inline(_) => None,
+            ProviderKeys::Remote(remote) => Some(remote),
+        })
+    }
+
+    /// Tells when there are other keys. None: they do not change, or are fetched for every request, so
+    /// that each look would be a change.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn changes(&self) -> Option<watch::Receiver<()>> {
+        let changes = self.remotes().any(|remote| !remote.is_always_fetched());
+        changes.then(|| self.changes.subscribe())
+    }
+
+    /// Whether the token is for one of its audiences.
+    pub(crate) fn names_audience(&self, claims: &Object) -> bool {
+        validation::names_audience(claims, &self.audience_claim, &self.audiences)
+    }
+
+    /// Whether its tokens may have this type.
+    pub(crate) fn check_type(&self, typ: TokenType) -> Result<(), Error> {
+        let expected = match typ {
+            TokenType::AccessToken => return Ok(()),
+            _ if self.require_at_jwt => "at+jwt",
+            TokenType::Jwt => return Ok(()),
+            TokenType::Jose if self.trust_domain.is_some() => return Ok(()),
+            TokenType::Jose => jws::TYPES,
+        };
+        Err(Error::from(ErrorKind::TypeNotAllowed).with_expected(expected))
+    }
+
+    /// Whether its tokens may have this subject: a JWT-SVID is verified by the keys of the trust domain
+    /// that its subject is in, and by no others (SPIFFE Trust Domain and Bundle §3).
+    pub(crate) fn check_subject(&self, claims: &Object) -> Result<(), Error> {
+        let Some(own) = &self.trust_domain else { return Ok(()) };
+        if validation::trust_domain(claims) == Some(own) {
+            return Ok(());
+        }
+        let error = Error::from(ErrorKind::ClaimInvalid { claim: "sub" });
+        Err(error.with_expected(format!("a SPIFFE ID of the trust domain {own}")))
+    }
+
+    /// Whether one of its sources has these keys, and they may be used now.
+    pub(crate) fn verifies_with(&self, generation: Generation, clock: &Clock) -> bool {
+        self.keys.iter().any(|keys| match keys {
+            ProviderKeys::Inline(keys) => keys.generation() == generation,
+            ProviderKeys::Remote(remote) => match remote.usable(clock).as_deref() {
+                Some(Some(snapshot)) => snapshot.keys.generation() == generation,
+                _ => false,
+            },
+        })
+    }
+
+    /// Whether its tokens can be checked now without a fetch: every source has been asked, and at least
+    /// one has keys.
+    pub(crate) fn is_ready(&self, clock: &Clock) -> bool {
+        let mut has_keys = false;
+        let mut were_asked = true;
+        for keys in &self.keys {
+            let (is_usable, was_asked) = match keys {
+                ProviderKeys::Inline(_) => (true, true),
+                ProviderKeys::Remote(remote) if remote.is_always_fetched() => (false, false),
+                ProviderKeys::Remote(remote) => {
+                    let is_usable = remote.usable(clock).is_some();
+                    (is_usable, is_usable || remote.gate().failing)
+                }
+            };
+            has_keys |= is_usable;
+            were_asked &= was_asked;
+        }
+        has_keys && were_asked
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl ProviderPolicy {
+    /// One with these keys and nothing else.
+    pub(crate) fn of_keys(name: &str, keys: KeySet) -> Self {
+        let name = name.into();
+        Self {
+            accepted_requests: AcceptedRequests::of(&name),
+            name,
+            audiences: Vec::new(),
+            audience_claim: "aud".to_owned(),
+            algorithms: AlgorithmSet::asymmetric(),
+            require_at_jwt: false,
+            trust_domain: None,
+            dangerous_accept_bound_tokens: false,
+            is_tenant: false,
+            keys: vec![ProviderKeys::Inline(keys)],
+            changes: Arc::new(watch::Sender::new(())),
+        }
+    }
+}
+
+/// The algorithms that keys may be used with, by where they come from.
+struct Allowed {
+    inline: AlgorithmSet,
+    /// No HMAC: any client could read a published secret and sign with it.
+    fetched: AlgorithmSet,
+}
+
+impl Allowed {
+    fn check(name: &str, provider: &Provider) -> Result<Self, BuildError> {
+        let inline = provider.algorithm_set();
+        let is_spiffe = provider.spiffe_trust_domain.is_some();
+        let (hmac, fetched): (Vec<_>, Vec<_>) =
+            inline.iter().partition(|algorithm| algorithm.is_symmetric());
+        let is_inline = |source: &keys::Source| matches!(source.form, Form::Inline(_));
+        let fault = |problem: &dyn fmt::Display| {
+            let error = BuildError::of_provider(name, "algorithms", problem);
+            Err(error.of_kind(BuildErrorKind::Conflict))
+        };
+        match hmac.first() {
+            Some(hmac) if is_spiffe => fault(&format_args!(
+                "{hmac} is symmetric, and a trust domain signs with asymmetric keys only: name \
+                 asymmetric algorithms, or none for those of JWT-SVIDs"
+            )),
+            Some(hmac) if !provider.keys.iter().any(is_inline) => {
+                fault(&format_args!("{hmac} needs an inline secret, not keys from elsewhere"))
+            }
+            Some(_) if fetched.is_empty() && !provider.keys.iter().all(is_inline) => fault(
+                &"only HMAC is named, and fetched keys are never used with it: name their algorithms \
+                  too",
+            ),
+            _ => Ok(Self { inline, fetched: fetched.into_iter().collect() }),
+        }
+    }
+}
+
+fn parse_inline(
+    document: &str,
+    provider: &str,
+    policy: KeyPolicy,
+    warnings: &Warnings,
+) -> Result<KeySet, String> {
+    let KeyDocument { keys, skipped } = KeyDocument::parse(document.as_bytes(), policy)
+        .map_err(|error| error.with_hint_for(document).to_string())?;
+    Skipped::log(&skipped, provider, &warnings.skipped);
+    Ok(keys)
+}
+
+/// What is fetched, and what tells it from any other source of its provider on disk. None: it is not
+/// kept there.
+fn resolve(
+    form: &Form,
+    index: usize,
+    provider: &Provider,
+) -> Result<(Source, Option<Vec<String>>), String> {
+    let allow_http = provider.dangerous_allow_http;
+    let issuer = provider.issuers.first().map(String::as_str);
+    Ok(match form {
+        Form::Url(url) => {
+            let url = KeyUrl::parse(url, allow_http).map_err(|error| error.to_string())?;
+            let identity = vec!["url".to_owned(), url.url().to_string()];
+            (Source::Url(url), Some(identity))
+        }
+        Form::Discover(at) => {
+            // A provider of a SPIFFE trust domain may have none.
+            let issuer = issuer.ok_or(
+                "discovery needs an `issuer`, which the document must name: set it, or give the URL of \
+                 the trust domain's bundle",
+            )?;
+            let issuer = match at {
+                None => Issuer::parse(issuer, allow_http).map_err(|error| {
+                    format!(
+                        "discovery is not possible at the issuer (see Keys::discover_at): {error}"
+                    )
+                }),
+                Some(at) => Issuer::at(issuer, at, allow_http)
+                    .map_err(|error| format!("discovery is not possible at this URL: {error}")),
+            }?;
+            let identity = vec![
+                "discovery".to_owned(),
+                issuer.as_str().to_owned(),
+                issuer.url().url().to_string(),
+            ];
+            (Source::Issuer(issuer), Some(identity))
+        }
+        Form::File(path) => (Source::Custom(KeyFile::new(path.clone())), None),
+        Form::Custom(source) => {
+            let identity = vec!["custom".to_owned(), index.to_string()];
+            (Source::Custom(Arc::clone(source)), Some(identity))
+        }
+        Form::Unreadable(problem) => return Err(problem.clone()),
+        Form::Inline(_) => return Err("they are given inline".to_owned()),
+    })
+}
+
+/// How keys are fetched. A value outside its range is refused by the builder.
+fn timing(name: &str, provider: &Provider, defaults: &Defaults) -> Result<Timing, BuildError> {
+    let refresh = match provider.key_refresh.or(defaults.key_refresh) {
+        None => Refresh::Never,
+        Some(Duration::ZERO) => Refresh::Always,
+        Some(interval) => Refresh::Every(interval),
+    };
+    let interval = match refresh {
+        Refresh::Every(interval) => interval,
+        Refresh::Never | Refresh::Always => Duration::ZERO,
+    };
+    let stale_window = match provider.stale_window.or(defaults.stale_window) {
+        None => DEFAULT_STALE_WINDOW.max(interval.saturating_mul(2)),
+        Some(window) if window >= interval => window,
+        Some(_) => {
+            return Err(BuildError::of_provider(
+                name,
+                "stale_window_minutes",
+                "must not be shorter than the refresh interval, or keys go stale before they are \
+                 fetched again",
+            )
+            .of_kind(BuildErrorKind::Conflict));
+        }
+    };
+    Ok(Timing {
+        refresh,
+        stale_window,
+        cooldown: provider.unknown_key_cooldown.unwrap_or(defaults.cooldown),
+        timeout: provider.fetch_timeout.unwrap_or(defaults.timeout),
+    })
+}
+
+const NO_REFRESH: &str = "no key refresh is set: the keys fetched first stay for good, and the \
+                          provider's next rotation ends all access until a restart";
+const DEFAULT_STALE_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Sources of one provider. Each may cost a token some signature checks.
+const MAX_SOURCES: usize = 16;
+
+const NO_TOKEN_FILE: &str =
+    "a bearer token file belongs to keys that are fetched by URL or discovery";
+
+/// The name of keys that are given inline, in status and metrics.
+pub(crate) const INLINE: &str = "inline";

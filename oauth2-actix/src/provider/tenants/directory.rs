@@ -1,0 +1,100 @@
+//! The policy's end of the tenants: what is known of an issuer, and a way to wait for more.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    lookups::{Ask, Lookups},
+    table::Table,
+};
+use crate::{
+    config::tenants::Tenants,
+    keys::fetcher::EngineHandle,
+    provider::{Defaults, ProviderPolicy},
+    util::places::Place,
+};
+
+#[derive(Debug)]
+pub(crate) struct Directory {
+    table: Arc<Table>,
+    asks: mpsc::UnboundedSender<Ask>,
+    /// Of requests whose issuer nothing is known of.
+    strangers: Arc<AtomicUsize>,
+}
+
+/// What is known of an issuer.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    Tenant(Arc<ProviderPolicy>),
+    /// It is not that of a tenant.
+    Nobody,
+    /// Whose it is cannot be known now. When to ask again.
+    Unavailable(Duration),
+    /// It must be looked up.
+    Unknown,
+}
+
+impl Directory {
+    /// The directory, and what makes its lookups, to be run.
+    pub(crate) fn new(
+        tenants: Tenants,
+        defaults: Defaults,
+        taken: HashSet<String>,
+        engine: EngineHandle,
+    ) -> (Self, impl Future<Output = ()>) {
+        let (asks, inbox) = mpsc::unbounded_channel();
+        let table = Arc::new(Table::new(&tenants, defaults.timeout, engine.clock().clone()));
+        let lookups = Lookups::new(tenants.lookup, Arc::clone(&table), defaults, taken, engine);
+        (Self { table, asks, strangers: Arc::default() }, lookups.run(inbox))
+    }
+
+    /// What is known of an issuer now. Asks for more in the background, where that is due.
+    pub(crate) fn find(&self, issuer: &str) -> Found {
+        if issuer.len() > MAX_ISSUER {
+            return Found::Nobody;
+        }
+        let (found, is_due) = self.table.find(issuer);
+        if is_due {
+            // One at a time for each tenant, so that it needs no place.
+            let issuer = issuer.to_owned();
+            let _ = self.asks.send(Ask { issuer, again: true, reply: None, place: None });
+        }
+        found
+    }
+
+    /// Has an issuer looked up, without waiting for it.
+    pub(crate) fn poke(&self, issuer: &str) {
+        self.ask(issuer, None);
+    }
+
+    /// Waits for an issuer to be looked up.
+    pub(crate) async fn look_up(&self, issuer: &str) -> Found {
+        let (reply, answer) = oneshot::channel();
+        self.ask(issuer, Some(reply));
+        answer.await.unwrap_or(Found::Unavailable(Duration::ZERO))
+    }
+
+    /// Drops the reply if too many wait already: for this tenant, or for strangers together.
+    fn ask(&self, issuer: &str, reply: Option<oneshot::Sender<Found>>) {
+        let waiters = self.table.waiters(issuer);
+        let Some(place) = Place::take(waiters.as_ref().unwrap_or(&self.strangers)) else {
+            tracing::debug!(target: "oauth2_actix", "too many requests wait for lookups of tenants");
+            return;
+        };
+        let (issuer, place) = (issuer.to_owned(), Some(place));
+        let _ = self.asks.send(Ask { issuer, again: false, reply, place });
+    }
+
+    /// The tenants at hand.
+    pub(crate) fn tenants(&self) -> Vec<Arc<ProviderPolicy>> {
+        self.table.tenants()
+    }
+}
+
+/// Bytes of an issuer that is looked up.
+const MAX_ISSUER: usize = 512;

@@ -1,0 +1,7 @@
+//! Tenants at run time.
+
+mod directory;
+mod lookups;
+mod table;
+
+pub(crate) use self::directory::{Directory, Found};

@@ -1,0 +1,6 @@
+//! What arrives.
+
+pub(crate) mod bearer;
+pub(crate) mod token_source;
+#[cfg(feature = "websocket")]
+pub(crate) mod upgrade;

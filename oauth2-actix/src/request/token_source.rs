@@ -1,0 +1,265 @@
+//! Where a token may be sent besides the `Authorization` header, each only by option: a header of
+//! another name, a WebSocket's subprotocols, the query, a cookie.
+
+use std::borrow::Cow;
+
+use actix_web::{
+    dev::RequestHead,
+    http::{
+        Method,
+        header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, ORIGIN},
+    },
+};
+use url::{Url, form_urlencoded};
+
+#[cfg(feature = "websocket")]
+use actix_web::http::header::SEC_WEBSOCKET_PROTOCOL;
+
+#[cfg(feature = "websocket")]
+use crate::request::upgrade;
+use crate::{
+    config::error::BuildError,
+    error::{Error, ErrorKind},
+    request::bearer::{Credentials, Place, is_http_token},
+};
+
+/// For which requests a token is taken from the query or from a cookie.
+///
+/// ```
+/// use oauth2_actix::{OAuth2, TokenRequests};
+///
+/// let builder = OAuth2::builder().token_from_query(TokenRequests::WebSocket);
+/// # drop(builder);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TokenRequests {
+    /// For WebSocket upgrades only. In serde `"websocket"`.
+    #[default]
+    WebSocket,
+    /// For every request. In serde `"every_request"`.
+    EveryRequest,
+}
+
+/// The options that the developer has set.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TokenPlaces {
+    pub(crate) header: Option<String>,
+    #[cfg(feature = "websocket")]
+    pub(crate) subprotocol: bool,
+    pub(crate) query: Option<TokenRequests>,
+    pub(crate) cookie: Option<CookieToken>,
+}
+
+/// A cookie that holds a token, and which requests may use it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CookieToken {
+    pub(crate) name: String,
+    /// Browsers send a cookie with the requests of any page: these origins may use it (RFC 6455 §10.2).
+    pub(crate) origins: Vec<String>,
+    pub(crate) requests: TokenRequests,
+}
+
+impl TokenPlaces {
+    /// The one token of a request, and where it was sent.
+    pub(crate) fn credentials<'a>(
+        &self,
+        head: &'a RequestHead,
+        limit: usize,
+    ) -> Result<(Credentials<'a>, Place), Error> {
+        let is_upgrade = is_upgrade(head);
+        let is_covered = |requests| is_upgrade || requests == TokenRequests::EveryRequest;
+        let mut found = None;
+        let mut take = |token: Cow<'a, [u8]>, place| match found.replace((token, place)) {
+            None => Ok(()),
+            // A request has one token (RFC 6750 §2).
+            Some(_) => Err(malformed("more than one token")),
+        };
+        if let Some(name) = &self.header {
+            for value in head.headers().get_all(name.as_str()) {
+                if let Some(token) = without_scheme(value.as_bytes()) {
+                    take(Cow::Borrowed(token), Place::NamedHeader)?;
+                }
+            }
+        }
+        #[cfg(feature = "websocket")]
+        if is_upgrade && self.subprotocol {
+            for token in offered_tokens(head.headers())? {
+                take(Cow::Borrowed(token?.as_bytes()), Place::Subprotocol)?;
+            }
+        }
+        if self.query.is_some_and(is_covered)
+            && let Some(query) = head.uri.query()
+        {
+            for (_, value) in
+                form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "access_token")
+            {
+                take(bytes(value), Place::Query)?;
+            }
+        }
+        if let Some(cookie) = self.cookie.as_ref().filter(|cookie| is_covered(cookie.requests)) {
+            for value in cookie.values(head.headers()) {
+                take(Cow::Borrowed(value), Place::Cookie)?;
+            }
+        }
+        let authorization = Credentials::from_headers(head.headers(), limit);
+        let Some((token, place)) = found else {
+            return Ok((authorization?, Place::Header));
+        };
+        // Credentials of another scheme, such as a gateway's own `Basic`, are not a second token.
+        if !matches!(&authorization, Err(error) if *error.kind() == ErrorKind::TokenAbsent) {
+            return Err(malformed("a token besides the Authorization header"));
+        }
+        if let (Place::Cookie, Some(cookie)) = (place, &self.cookie) {
+            cookie.check_origin(head, is_upgrade)?;
+        }
+        Ok((Credentials::found(token, limit)?, place))
+    }
+
+    pub(crate) fn if_any(self) -> Option<Self> {
+        let any = self.header.is_some() || self.query.is_some() || self.cookie.is_some();
+        #[cfg(feature = "websocket")]
+        let any = any || self.subprotocol;
+        any.then_some(self)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
+        if let Some(name) = &self.header {
+            let fault = |problem: String| Err(BuildError::of_policy("token_from_header", problem));
+            let header = HeaderName::from_bytes(name.as_bytes()).ok();
+            match header.filter(|_| is_http_token(name)) {
+                None => return fault(format!("{name:?} is not a valid header name")),
+                Some(AUTHORIZATION) => {
+                    return fault("the Authorization header is always read; omit this".to_owned());
+                }
+                Some(COOKIE) => {
+                    return fault("for a cookie there is token_from_cookie".to_owned());
+                }
+                Some(_) => {}
+            }
+        }
+        let fault = |problem: String| BuildError::of_policy("token_from_cookie", problem);
+        let Some(CookieToken { name, origins, requests }) = &self.cookie else { return Ok(()) };
+        if !is_http_token(name) {
+            return Err(fault(format!("{name:?} is not a valid cookie name")));
+        }
+        if origins.is_empty() && *requests == TokenRequests::WebSocket {
+            return Err(fault(
+                "at least one origin that may use the cookie is required".to_owned(),
+            ));
+        }
+        match origins.iter().find(|origin| !is_origin(origin)) {
+            None => Ok(()),
+            Some(origin) => Err(fault(format!(
+                "{origin:?} is not an origin as browsers send it; expected scheme, host and port, such \
+                 as https://app.example.com, without a wildcard or a dot at the end"
+            ))),
+        }
+    }
+}
+
+impl CookieToken {
+    /// The values of this cookie: several if another site has set one too. An empty one is what a
+    /// logout leaves.
+    fn values<'a>(&self, headers: &'a HeaderMap) -> impl Iterator<Item = &'a [u8]> {
+        headers
+            .get_all(COOKIE)
+            .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
+            .map(<[u8]>::trim_ascii)
+            .filter_map(|pair| pair.strip_prefix(self.name.as_bytes())?.strip_prefix(b"="))
+            // Browsers send an empty cookie after a logout.
+            .filter(|value| !matches!(*value, b"" | b"\"\""))
+    }
+
+    /// Whether a page that may use the cookie has sent the request. A WebSocket upgrade has an `Origin`.
+    /// Other requests have the browser's own statement about the page, which a script cannot set
+    /// (Fetch Metadata, `Sec-Fetch-Site`).
+    fn check_origin(&self, head: &RequestHead, is_upgrade: bool) -> Result<(), Error> {
+        let one = |name: &HeaderName| {
+            let mut values = head.headers().get_all(name);
+            match (values.next(), values.next()) {
+                (None, _) => Ok(None),
+                (Some(one), None) => Ok(Some(one.as_bytes())),
+                (Some(_), Some(_)) => Err(Error::from(ErrorKind::OriginNotAllowed)),
+            }
+        };
+        let origin = one(&ORIGIN)?;
+        let is_listed =
+            origin.is_some_and(|one| self.origins.iter().any(|origin| origin.as_bytes() == one));
+        let site = if is_upgrade { None } else { one(&SEC_FETCH_SITE)? };
+        let is_allowed = match site {
+            None | Some(b"same-site") => is_listed,
+            Some(b"same-origin") => true,
+            // An address that the user has typed, or a bookmark.
+            Some(b"none") => matches!(head.method, Method::GET | Method::HEAD),
+            Some(_) => false,
+        };
+        if is_allowed { Ok(()) } else { Err(ErrorKind::OriginNotAllowed.into()) }
+    }
+}
+
+fn is_upgrade(head: &RequestHead) -> bool {
+    #[cfg(feature = "websocket")]
+    return upgrade::is_handshake(head);
+    #[cfg(not(feature = "websocket"))]
+    {
+        let _ = head;
+        false
+    }
+}
+
+/// The token of a header that holds one, with the scheme `Bearer` or without a scheme. None for
+/// another scheme, and for an empty value.
+fn without_scheme(value: &[u8]) -> Option<&[u8]> {
+    let value = value.trim_ascii();
+    let token = match value.iter().position(|byte| *byte == b' ') {
+        None => value,
+        Some(space) if value[..space].eq_ignore_ascii_case(b"Bearer") => {
+            value[space..].trim_ascii_start()
+        }
+        Some(_) => return None,
+    };
+    (!token.is_empty()).then_some(token)
+}
+
+/// The tokens among the offered protocols: each follows a marker.
+#[cfg(feature = "websocket")]
+fn offered_tokens(headers: &HeaderMap) -> Result<impl Iterator<Item = Result<&str, Error>>, Error> {
+    // A line that is skipped could hold a second token.
+    if headers.get_all(SEC_WEBSOCKET_PROTOCOL).any(|line| line.to_str().is_err()) {
+        return Err(malformed("Sec-WebSocket-Protocol is not ASCII"));
+    }
+    let mut offered = upgrade::offered(headers);
+    Ok(std::iter::from_fn(move || {
+        offered.by_ref().find(|protocol| *protocol == MARKER)?;
+        Some(offered.next().ok_or_else(|| malformed("no token follows the protocol `bearer`")))
+    }))
+}
+
+/// As browsers send it: scheme, host, and the port if it is not the scheme's default.
+fn is_origin(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        let host = url.host_str().unwrap_or_default();
+        matches!(url.scheme(), "http" | "https")
+            && url.origin().ascii_serialization() == text
+            && !host.contains('*')
+            && !host.ends_with('.')
+    })
+}
+
+fn bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
+}
+
+fn malformed(problem: &'static str) -> Error {
+    ErrorKind::RequestMalformed { problem }.into()
+}
+
+static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The protocol before the one that is a token.
+#[cfg(feature = "websocket")]
+pub(crate) const MARKER: &str = "bearer";

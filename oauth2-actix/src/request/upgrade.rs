@@ -1,0 +1,193 @@
+//! Refusal of a WebSocket upgrade: the handshake is completed, and one close frame says why.
+//!
+//! A browser's script sees neither status nor headers of a failed handshake, only 1006. It does
+//! see the code and reason of a close frame (RFC 6455 §7.4).
+
+use actix_http::ws;
+use actix_web::{
+    HttpResponse,
+    dev::RequestHead,
+    http::{
+        StatusCode, Version,
+        header::{
+            HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+            SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, UPGRADE,
+        },
+    },
+};
+
+use crate::{
+    error::{Error, ErrorKind},
+    request::{bearer::is_http_token, token_source::MARKER},
+};
+
+/// What completes the handshake of a request.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    accept: HeaderValue,
+    protocol: Option<HeaderValue>,
+}
+
+impl Handshake {
+    /// If the request is a real handshake (RFC 6455 §4.2.1); anything else gets the plain answer.
+    // Inline, as are the other steps of every request: the middleware is generic, so that it is compiled in
+    // the user's crate, where nothing else of this crate is inlined.
+    #[inline]
+    pub(crate) fn of(head: &RequestHead) -> Option<Self> {
+        if is_handshake(head) { Self::read(head) } else { None }
+    }
+
+    fn read(head: &RequestHead) -> Option<Self> {
+        let key = head.headers().get(SEC_WEBSOCKET_KEY)?;
+        Some(Self {
+            accept: HeaderValue::from_bytes(&ws::hash_key(key.as_bytes())).ok()?,
+            // A browser that offered protocols fails a handshake that picks none.
+            protocol: echoed_protocol(head.headers())
+                .and_then(|protocol| HeaderValue::from_str(protocol).ok()),
+        })
+    }
+
+    /// The handshake, and the close frame that says why.
+    pub(crate) fn close(&self, error: &Error) -> Option<HttpResponse> {
+        if matches!(error.kind(), ErrorKind::NotConfigured) {
+            return None;
+        }
+        let mut response = HttpResponse::build(StatusCode::SWITCHING_PROTOCOLS);
+        response.upgrade("websocket").insert_header((SEC_WEBSOCKET_ACCEPT, self.accept.clone()));
+        if let Some(protocol) = &self.protocol {
+            response.insert_header((SEC_WEBSOCKET_PROTOCOL, protocol.clone()));
+        }
+        let (code, reason) = error.answer().close;
+        Some(response.body(close_frame(code, reason)))
+    }
+}
+
+/// An unmasked close frame (RFC 6455 §5.5.1). Reasons are short constants: a control frame holds
+/// at most 125 bytes.
+fn close_frame(code: u16, reason: &'static str) -> Vec<u8> {
+    let length = (2 + reason.len()).min(125);
+    let mut frame = vec![0x88, length as u8];
+    frame.extend(code.to_be_bytes());
+    frame.extend(&reason.as_bytes()[..length - 2]);
+    frame
+}
+
+/// Whether it is a real one (RFC 6455 §4.2.1).
+pub(crate) fn is_handshake(head: &RequestHead) -> bool {
+    // Where actix sees no upgrade, it would read what follows as the next request: if there is a body, which
+    // has no place in one, or more than one protocol to choose from. HTTP/1.0 knows none (RFC 9110 §7.8), and
+    // HTTP/2 another way (RFC 8441).
+    head.version == Version::HTTP_11
+        // Before the rest, since every request is asked and few have the header.
+        && is_to_websocket(head.headers())
+        && head.upgrade()
+        && !head.headers().contains_key(TRANSFER_ENCODING)
+        && ws::verify_handshake(head).is_ok()
+}
+
+fn is_to_websocket(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(&UPGRADE);
+    let is_websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
+    values.next().is_some_and(is_websocket) && values.next().is_none()
+}
+
+/// The protocols on offer, in the client's order (RFC 6455 §4.1).
+pub(crate) fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+}
+
+/// The first protocol on offer that does not stand where a token does, nor looks like one: it is not to
+/// be seen in an answer. The token's marker, if there is no other.
+fn echoed_protocol(headers: &HeaderMap) -> Option<&str> {
+    let mut marker = None;
+    let mut offered = offered(headers);
+    while let Some(protocol) = offered.next() {
+        if protocol == MARKER {
+            marker = Some(protocol);
+            offered.next();
+        } else if is_http_token(protocol) && !looks_like_token(protocol) {
+            return Some(protocol);
+        }
+    }
+    marker
+}
+
+/// `eyJ` is how the JSON of a JOSE header begins in base64url.
+fn looks_like_token(protocol: &str) -> bool {
+    protocol.contains("eyJ") || (protocol.len() > 40 && protocol.matches('.').count() >= 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_close_frame_holds_code_and_reason() {
+        assert_eq!(close_frame(1008, "token expired"), b"\x88\x0f\x03\xf0token expired");
+    }
+
+    #[test]
+    fn the_first_protocol_that_is_no_token_is_echoed() {
+        let token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl";
+        let opaque = "0123456789.0123456789.01234567890123456789";
+        for (offer, echoed) in [
+            ("chat", Some("chat")),
+            ("v12.stomp, v11.stomp", Some("v12.stomp")),
+            ("bearer, TOKEN", Some("bearer")),
+            ("bearer, TOKEN, chat", Some("chat")),
+            ("chat, bearer, TOKEN", Some("chat")),
+            ("bearer, opaque-and-short, chat", Some("chat")),
+            ("bearer", Some("bearer")),
+            ("bearer, x, bearer, y", Some("bearer")),
+            ("TOKEN, chat.v2", Some("chat.v2")),
+            ("TOKEN", None),
+            ("base64url.bearer.authorization.k8s.io.TOKEN", None),
+            (opaque, None),
+            ("", None),
+            (" , \"x\"", None),
+        ] {
+            let offer = offer.replace("TOKEN", token);
+            let request = TestRequest::get()
+                .insert_header((SEC_WEBSOCKET_PROTOCOL, offer.as_str()))
+                .to_http_request();
+            assert_eq!(echoed_protocol(request.headers()), echoed, "{offer}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_handshake_gets_a_plain_answer() {
+        let handshake = || {
+            TestRequest::get()
+                .insert_header(("connection", "Upgrade"))
+                .insert_header(("upgrade", "websocket"))
+                .insert_header(("sec-websocket-version", "13"))
+                .insert_header(("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="))
+        };
+        assert!(Handshake::of(handshake().to_http_request().head()).is_some());
+        for request in [
+            TestRequest::get(),
+            handshake().method(actix_web::http::Method::POST),
+            handshake().insert_header(("sec-websocket-version", "8")),
+            handshake().insert_header(("sec-websocket-key", "short")),
+            handshake().insert_header(("upgrade", "h2c")),
+            handshake().insert_header(("upgrade", "websocket, other")),
+            handshake().insert_header(("upgrade", "websockets")),
+            handshake().append_header(("upgrade", "other")),
+            handshake().insert_header(("transfer-encoding", "chunked")),
+            handshake().version(Version::HTTP_10),
+            handshake().version(Version::HTTP_2),
+            TestRequest::get().insert_header(("upgrade", "websocket")),
+        ] {
+            assert!(Handshake::of(request.to_http_request().head()).is_none());
+        }
+        let unmounted = Error::from(ErrorKind::NotConfigured);
+        let handshake = Handshake::of(handshake().to_http_request().head()).expect("a handshake");
+        assert!(handshake.close(&unmounted).is_none());
+    }
+}

@@ -1,0 +1,192 @@
+//! From an error to the answer that leaves: plain HTTP with challenge and JSON body, or a
+//! WebSocket close.
+
+use std::sync::atomic::Ordering;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    dev::{RequestHead, ServiceRequest},
+    error::InternalError,
+    http::{
+        Method, StatusCode,
+        header::{self, HeaderValue},
+    },
+};
+
+use crate::{
+    builder::MissingToken,
+    error::{Error, ErrorKind, challenge::Challenge, whole_seconds},
+    policy::Policy,
+    public::ScopeHint,
+    util::telemetry,
+};
+
+/// What a response depends on in a request that may be gone when it is written.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    /// Boxed: few requests have one, and all carry this along.
+    #[cfg(feature = "websocket")]
+    handshake: Option<Box<crate::request::upgrade::Handshake>>,
+    /// For the log. None where it would not be written.
+    line: Option<Box<RequestLine>>,
+}
+
+/// What the log calls a request. Without the query, which may hold a token.
+#[derive(Debug)]
+struct RequestLine {
+    method: Method,
+    path: String,
+}
+
+impl RequestLine {
+    fn of(head: &RequestHead) -> Self {
+        const SHOWN: usize = 256;
+        let path = head.uri.path();
+        let end = path.char_indices().nth(SHOWN).map_or(path.len(), |(at, _)| at);
+        Self { method: head.method.clone(), path: path[..end].to_owned() }
+    }
+}
+
+impl Facts {
+    #[inline]
+    pub(crate) fn of(head: &RequestHead) -> Self {
+        let is_logged = tracing::enabled!(target: "oauth2_actix", tracing::Level::DEBUG);
+        Self {
+            #[cfg(feature = "websocket")]
+            handshake: crate::request::upgrade::Handshake::of(head).map(Box::new),
+            line: is_logged.then(|| Box::new(RequestLine::of(head))),
+        }
+    }
+
+    fn log(&self, error: &Error) {
+        // For a missing middleware there is an error in the log already.
+        if matches!(error.kind(), ErrorKind::NotConfigured) {
+            return;
+        }
+        let line = self.line.as_deref();
+        tracing::debug!(
+            target: "oauth2_actix",
+            method = line.map(|line| line.method.as_str()),
+            path = line.map(|line| line.path.as_str()),
+            provider = error.provider(),
+            reason = %error,
+            expected = error.expected(),
+            hint = error.hint(),
+            source = std::error::Error::source(error).map(tracing::field::display),
+            "refused"
+        );
+    }
+
+    /// The answer, if the request was a WebSocket's handshake.
+    #[cfg_attr(not(feature = "websocket"), allow(clippy::unused_self, unused_variables))]
+    fn close(&self, error: &Error) -> Option<HttpResponse> {
+        #[cfg(feature = "websocket")]
+        return self.handshake.as_ref()?.close(error);
+        #[cfg(not(feature = "websocket"))]
+        None
+    }
+}
+
+impl Policy {
+    /// The answer to a refused request. The typed reason is in its extensions, whatever the
+    /// user's hook made of the rest.
+    pub(crate) fn refuse(&self, request: &HttpRequest, error: &Error) -> HttpResponse {
+        self.explain_preflight(request);
+        self.answer(&Facts::of(request.head()), Some(request), error)
+    }
+
+    /// The same where the request is gone: an error that renders as the answer. The hook, which
+    /// wants the request, is not called.
+    pub(crate) fn refuse_late(&self, facts: &Facts, error: &Error) -> actix_web::Error {
+        InternalError::from_response(error.clone(), self.answer(facts, None, error)).into()
+    }
+
+    fn answer(&self, facts: &Facts, request: Option<&HttpRequest>, error: &Error) -> HttpResponse {
+        telemetry::request_refused(error);
+        facts.log(error);
+        if let Some(mut response) = facts.close(error) {
+            response.extensions_mut().insert(error.clone());
+            return response;
+        }
+        let status = match (error.kind(), self.missing_token) {
+            (ErrorKind::TokenAbsent, MissingToken::Unauthorized) => StatusCode::UNAUTHORIZED,
+            _ => error.status(),
+        };
+        let mut response = plain(error, &self.realm, status);
+        // It does no harm where the request is gone.
+        if request.is_none_or(|request| request.headers().contains_key(header::ORIGIN)) {
+            // actix-cors outside replaces this only where it exposes headers itself.
+            response.headers_mut().insert(
+                header::ACCESS_CONTROL_EXPOSE_HEADERS,
+                HeaderValue::from_static("WWW-Authenticate, Retry-After"),
+            );
+        }
+        if let (Some(hook), Some(request)) = (&self.on_refusal, request) {
+            response = hook(request, error, response);
+        }
+        response.extensions_mut().insert(error.clone());
+        response
+    }
+
+    /// Why a path that `public_paths` seems to name needs a token, if it does.
+    #[inline(never)]
+    pub(crate) fn scope_hint(
+        &self,
+        request: &ServiceRequest,
+        error: &Error,
+    ) -> Option<ScopeHint<'_>> {
+        if !matches!(error.kind(), ErrorKind::TokenAbsent) {
+            return None;
+        }
+        let path = request.match_info().as_str();
+        self.public.scope_hint(path, |path| request.resource_map().match_pattern(path))
+    }
+
+    /// A preflight that needs a token can never succeed: browsers send none with it.
+    fn explain_preflight(&self, request: &HttpRequest) {
+        let is_preflight = *request.method() == Method::OPTIONS
+            && request.headers().contains_key(header::ORIGIN)
+            && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        if is_preflight && !self.preflight_explained.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                target: "oauth2_actix",
+                "a CORS preflight was refused, since it reached OAuth2 before any CORS middleware; \
+                 wrap CORS after OAuth2, which puts it outside: `.wrap(oauth2).wrap(cors)` \
+                 (this is said once)"
+            );
+        }
+    }
+}
+
+/// Status, challenge and body, without regard to any request.
+pub(crate) fn plain(error: &Error, realm: &str, status: StatusCode) -> HttpResponse {
+    let mut response = HttpResponse::build(status);
+    let answer = error.answer();
+    if matches!(error.kind(), ErrorKind::NotConfigured) {
+        return response.finish();
+    }
+    match error.kind() {
+        ErrorKind::KeysUnavailable { retry_after } => {
+            let seconds = whole_seconds(*retry_after);
+            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
+        kind => {
+            let mut challenge = Challenge::new(realm);
+            // A client that sent no token learns only that one is needed (RFC 6750 §3.1).
+            if !matches!(kind, ErrorKind::TokenAbsent) {
+                challenge = challenge.error(answer.code, answer.description);
+            }
+            if let ErrorKind::ScopeInsufficient { required } = kind {
+                challenge = challenge.scope(required);
+            }
+            response.insert_header((header::WWW_AUTHENTICATE, challenge.finish()));
+        }
+    }
+    response.json(serde_json::json!({
+        "error": answer.code,
+        "error_description": answer.description,
+    }))
+}
+
+/// What a challenge names where no policy is at hand, or names no realm.
+pub(crate) const DEFAULT_REALM: &str = "api";

@@ -1,0 +1,217 @@
+//! What an operator may know of each provider's keys.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::{
+    jose::key_set::KeySet,
+    keys::{
+        fetcher::EngineHandle,
+        remote::{Refresh, RemoteKeys, SnapshotOrigin},
+    },
+    provider::{INLINE, ProviderKeys, ProviderPolicy},
+    util::clock::Clock,
+};
+
+/// What is known of the keys of one source, for health checks and dashboards: see
+/// [`OAuth2::status`](crate::OAuth2::status). A provider with several sources has one for each. Holds
+/// nothing secret, but is not for the public: it says when which provider fails.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct KeyStatus {
+    /// The provider's name.
+    pub provider: String,
+    /// Whether it was looked up, by [`Tenants`](crate::Tenants).
+    pub tenant: bool,
+    /// Where its keys come from: a URL without its query, a file, `inline`, …
+    pub source: String,
+    /// Where the issuer's own document said that they are, if it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discovered: Option<String>,
+    /// Whether tokens can be checked now.
+    pub state: KeyState,
+    /// The keys that are used.
+    pub keys: Vec<KeyInfo>,
+    /// Seconds since the last successful fetch began, of a snapshot too. None before the first fetch.
+    pub age_seconds: Option<u64>,
+    /// When the last successful fetch of this process ended, in seconds since the Unix epoch.
+    pub last_success: Option<u64>,
+    /// The last failed fetch. It may be older than the last success.
+    pub last_error: Option<FetchFailure>,
+    /// Seconds until the next fetch in the background. None where none is planned, or one is under way.
+    pub next_refresh_seconds: Option<u64>,
+    /// Seconds until the keys may no longer be used, if no fetch succeeds. None: never, or there are none.
+    pub stale_in_seconds: Option<u64>,
+    /// How many fetches there were.
+    pub fetches: FetchCounts,
+}
+
+impl KeyStatus {
+    /// Whether this source has keys that tokens can be checked with now, without a fetch. Not before the
+    /// first fetch, unless there are initial keys or a snapshot, and never with a refresh of zero.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        matches!(
+            self.state,
+            KeyState::Inline
+                | KeyState::Initial
+                | KeyState::Snapshot
+                | KeyState::Fresh
+                | KeyState::Failing
+        )
+    }
+
+    /// That of each source of a provider.
+    pub(crate) fn of(
+        provider: &ProviderPolicy,
+        engine: Option<&EngineHandle>,
+        clock: &Clock,
+    ) -> Vec<Self> {
+        let is_alive = engine.is_some_and(EngineHandle::is_alive);
+        let of_source = |keys: &ProviderKeys| match keys {
+            ProviderKeys::Inline(keys) => Self::of_inline(provider, keys),
+            ProviderKeys::Remote(remote) => Self::of_remote(remote, is_alive, clock),
+        };
+        provider.keys.iter().map(of_source).collect()
+    }
+
+    fn of_inline(provider: &ProviderPolicy, keys: &KeySet) -> Self {
+        Self {
+            provider: provider.name.as_ref().to_owned(),
+            tenant: provider.is_tenant,
+            source: INLINE.to_owned(),
+            discovered: None,
+            state: KeyState::Inline,
+            keys: keys.info(),
+            age_seconds: None,
+            last_success: None,
+            last_error: None,
+            next_refresh_seconds: None,
+            stale_in_seconds: None,
+            fetches: FetchCounts::default(),
+        }
+    }
+
+    fn of_remote(remote: &RemoteKeys, is_alive: bool, clock: &Clock) -> Self {
+        let mut status = Self::of_living(remote, clock);
+        if !is_alive {
+            if status.state == KeyState::Fresh {
+                status.state = KeyState::Failing;
+            }
+            status.next_refresh_seconds = None;
+            let cause = "the thread that fetches keys has ended".to_owned();
+            status.last_error = Some(FetchFailure { at: clock.unix_time().as_secs(), cause });
+        }
+        status
+    }
+
+    fn of_living(remote: &RemoteKeys, clock: &Clock) -> Self {
+        let now = clock.monotonic();
+        let until = |moment: Duration| moment.saturating_sub(now).as_secs();
+        let gate = *remote.gate();
+        let report = remote.report().clone();
+        let snapshot = remote.snapshot();
+        let state = match &snapshot {
+            _ if remote.timing.refresh == Refresh::Always => KeyState::PerRequest,
+            None if gate.failing => KeyState::Unavailable,
+            None => KeyState::NotFetched,
+            Some(snapshot) if snapshot.stale_at.is_some_and(|moment| now >= moment) => {
+                KeyState::Unavailable
+            }
+            Some(snapshot) => match snapshot.origin {
+                SnapshotOrigin::Configuration => KeyState::Initial,
+                SnapshotOrigin::Disk { .. } => KeyState::Snapshot,
+                SnapshotOrigin::Fetch { .. } if gate.failing => KeyState::Failing,
+                SnapshotOrigin::Fetch { .. } => KeyState::Fresh,
+            },
+        };
+        let last_error =
+            report.last_failure.map(|(at, cause)| FetchFailure { at: at.as_secs(), cause });
+        Self {
+            provider: remote.provider.as_ref().to_owned(),
+            tenant: remote.is_tenant,
+            source: remote.shown.as_ref().to_owned(),
+            discovered: report.discovered,
+            state,
+            keys: snapshot.as_ref().map(|snapshot| snapshot.keys.info()).unwrap_or_default(),
+            age_seconds: snapshot
+                .as_ref()
+                .and_then(|snapshot| snapshot.age(clock))
+                .map(|age| age.as_secs()),
+            last_success: report.last_success.map(|at| at.as_secs()),
+            last_error,
+            next_refresh_seconds: report.due.map(until),
+            stale_in_seconds: snapshot.and_then(|snapshot| snapshot.stale_at).map(until),
+            fetches: FetchCounts {
+                fetched: report.fetched,
+                unchanged: report.unchanged,
+                failed: report.failed,
+            },
+        }
+    }
+}
+
+/// Whether a provider's tokens can be checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum KeyState {
+    /// The keys were given inline: always.
+    Inline,
+    /// The [initial keys](crate::Provider::initial_keys) of the configuration: no fetch has succeeded yet.
+    Initial,
+    /// The keys of a [snapshot](crate::OAuth2Builder::key_snapshot) that an earlier process wrote: no fetch
+    /// has succeeded yet.
+    Snapshot,
+    /// There are keys, and the last fetch succeeded.
+    Fresh,
+    /// There are keys, but the last fetch failed: they serve until they are stale.
+    Failing,
+    /// There are no keys that may be used, since fetches fail: requests get 503.
+    Unavailable,
+    /// No fetch has ended yet: none was needed so far, or the first one is under way.
+    NotFetched,
+    /// A refresh of zero: each request fetches.
+    PerRequest,
+}
+
+/// A key that is used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct KeyInfo {
+    /// Its id, if it has one: of long ones, the beginning.
+    pub kid: Option<String>,
+    /// The algorithms that it is used with.
+    pub algorithms: Vec<&'static str>,
+}
+
+impl KeyInfo {
+    pub(crate) fn new(kid: Option<&str>, algorithms: Vec<&'static str>) -> Self {
+        // The provider chose it.
+        let kid = kid.map(|kid| kid.chars().take(64).collect());
+        Self { kid, algorithms }
+    }
+}
+
+/// A fetch that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FetchFailure {
+    /// When it ended, in seconds since the Unix epoch.
+    pub at: u64,
+    /// Why, as in the log.
+    pub cause: String,
+}
+
+/// How many fetches there were, by how they ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FetchCounts {
+    /// Brought keys.
+    pub fetched: u64,
+    /// The provider said that nothing has changed (304).
+    pub unchanged: u64,
+    /// Brought nothing.
+    pub failed: u64,
+}

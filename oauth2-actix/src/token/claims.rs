@@ -1,0 +1,562 @@
+//! The claims of a verified token, and how handlers get at them (RFC 7519 §4).
+
+use std::{
+    fmt,
+    future::{Ready, ready},
+    ops::Deref,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
+use serde::{Serialize, Serializer, de::DeserializeOwned};
+use serde_json::{Map, Value};
+use serde_path_to_error::Segment;
+
+use crate::{
+    authorize::requirement::{ClaimValues, Requirement},
+    error::{Error, ErrorKind},
+    jose::header::JoseHeader,
+    token::{scope, validation, verified::Accepted},
+    util::{clock::Clock, log_rate::Throttle},
+};
+
+/// The claims of a token that was accepted, and the name of the provider that accepted it.
+///
+/// There is no way to make one but to verify a token. It is an extractor; it is also in the
+/// request's extensions, for middleware inside `OAuth2`. A clone costs one reference count.
+///
+/// ```
+/// use actix_web::{HttpResponse, get};
+/// use oauth2_actix::{Claims, Error};
+///
+/// #[get("/orders")]
+/// async fn orders(claims: Claims) -> Result<HttpResponse, Error> {
+///     claims.require_scope("orders:read")?;
+///     let user = claims.subject().unwrap_or("somebody");
+///     Ok(HttpResponse::Ok().body(format!("orders of {user}, says {}", claims.provider())))
+/// }
+/// ```
+///
+/// # Errors
+///
+/// As an extractor: on a public request without a valid token, the same answer as on a private
+/// route; without the middleware, 500 and an error in the log.
+///
+/// `Option<Claims>` extracts too, but actix gives `None` for every failure, a missing middleware
+/// included: use [`OptionalClaims`] instead.
+#[derive(Clone)]
+pub struct Claims(Arc<Accepted>);
+
+impl Claims {
+    pub(crate) fn new(accepted: Accepted) -> Self {
+        Self(Arc::new(accepted))
+    }
+
+    pub(crate) fn of(accepted: Arc<Accepted>) -> Self {
+        Self(accepted)
+    }
+
+    pub(crate) fn accepted(&self) -> &Accepted {
+        &self.0
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Accepted> {
+        &self.0
+    }
+
+    /// The configured name of the provider that accepted the token.
+    #[must_use]
+    pub fn provider(&self) -> &str {
+        self.0.by.name()
+    }
+
+    /// `iss`: the issuer, which is the provider's ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)).
+    /// Empty for a JWT-SVID without one ([`spiffe_trust_domain`](crate::Provider::spiffe_trust_domain)), whose
+    /// subject names its trust domain.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        // Checked before there were claims, unless its provider's tokens need none.
+        self.text("iss").unwrap_or_default()
+    }
+
+    /// `sub`: whom the token is about ([RFC 7519 §4.1.2](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.2)).
+    /// Unique within one issuer only: use it together with [`Claims::issuer`].
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.text("sub")
+    }
+
+    /// The client that the token was issued to: `client_id`
+    /// ([RFC 9068 §2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)), or the claim that a provider
+    /// has instead: `azp` (OpenID Connect; Keycloak, Auth0, Entra v2), `appid` (Entra v1, ADFS) or `cid`
+    /// (Okta, XSUAA), in this order.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        ["client_id", "azp", "appid", "cid"].into_iter().find_map(|name| self.text(name))
+    }
+
+    /// `jti`: the id of the token, if it has one ([RFC 7519 §4.1.7](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.7)).
+    /// Unique within one issuer.
+    #[must_use]
+    pub fn jwt_id(&self) -> Option<&str> {
+        self.text("jti")
+    }
+
+    /// `aud`: for whom the token is ([RFC 7519 §4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3)).
+    pub fn audience(&self) -> impl Iterator<Item = &str> {
+        validation::audiences(&self.0.claims, "aud")
+    }
+
+    /// `exp`: when the token ends, without leeway ([RFC 7519 §4.1.4](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4)).
+    #[must_use]
+    pub fn expires_at(&self) -> SystemTime {
+        // Mandatory, and checked to be sane before there were claims.
+        self.time("exp").unwrap_or(UNIX_EPOCH)
+    }
+
+    /// How much longer the token is accepted: until `exp`, or until the token reaches
+    /// [`max_token_age`](crate::OAuth2Builder::max_token_age) if that is earlier, plus the leeway. Zero
+    /// once it has expired. A WebSocket session that is not renewed ends after this time.
+    ///
+    /// ```
+    /// use actix_web::get;
+    /// use oauth2_actix::Claims;
+    ///
+    /// #[get("/session")]
+    /// async fn session(claims: Claims) -> String {
+    ///     format!("signed in for another {} s", claims.time_left().as_secs())
+    /// }
+    /// # fn main() {}
+    /// ```
+    #[must_use]
+    pub fn time_left(&self) -> Duration {
+        self.0.lifetime.remaining(self.0.clock.unix_time())
+    }
+
+    /// `iat`: when the token was issued, if it says so ([RFC 7519 §4.1.6](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.6)).
+    #[must_use]
+    pub fn issued_at(&self) -> Option<SystemTime> {
+        self.time("iat")
+    }
+
+    /// `nbf`: when the token begins to be valid, without leeway, if it says so
+    /// ([RFC 7519 §4.1.5](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.5)).
+    #[must_use]
+    pub fn not_before(&self) -> Option<SystemTime> {
+        self.time("nbf")
+    }
+
+    /// The token's `alg`, `kid` and `typ` ([RFC 7515 §4.1](https://www.rfc-editor.org/rfc/rfc7515#section-4.1)).
+    /// Read anew at each call, which costs a microsecond.
+    ///
+    /// ```
+    /// # use oauth2_actix::Claims;
+    /// fn audit(claims: &Claims) -> String {
+    ///     let header = claims.jose_header();
+    ///     format!("signed with key {:?}", header.key_id)
+    /// }
+    /// ```
+    #[must_use]
+    pub fn jose_header(&self) -> JoseHeader {
+        JoseHeader::of(&self.0.token)
+    }
+
+    /// The token itself. It is a secret: anyone who has it can act as its subject until it expires. Keep it
+    /// out of logs and responses.
+    ///
+    /// Do not forward it to another API: a token is for the audience that it names, and an API that
+    /// accepts tokens of another audience is open to confusion. Exchange it instead
+    /// ([RFC 8693](https://www.rfc-editor.org/rfc/rfc8693)). Empty for
+    /// [`testing::claims`](crate::testing).
+    ///
+    /// ```
+    /// # use oauth2_actix::Claims;
+    /// fn subject_token(claims: &Claims) -> [(&str, &str); 2] {
+    ///     [
+    ///         ("subject_token", claims.expose_token()),
+    ///         ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+    ///     ]
+    /// }
+    /// ```
+    #[must_use]
+    pub fn expose_token(&self) -> &str {
+        // It was read as ASCII before it was verified.
+        std::str::from_utf8(&self.0.token).unwrap_or_default()
+    }
+
+    /// A claim by its name at the top level.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.claims.get(name)
+    }
+
+    /// A claim by a name or, if it starts with `/`, by a JSON pointer
+    /// ([RFC 6901](https://www.rfc-editor.org/rfc/rfc6901)) such as `/realm_access/roles`.
+    #[must_use]
+    pub fn find(&self, name_or_pointer: &str) -> Option<&Value> {
+        let Some(pointer) = name_or_pointer.strip_prefix('/') else {
+            return self.get(name_or_pointer);
+        };
+        let (first, rest) = match pointer.split_once('/') {
+            Some((first, _)) => (first, &pointer[first.len()..]),
+            None => (pointer, ""),
+        };
+        let value = if first.contains('~') {
+            self.get(&first.replace("~1", "/").replace("~0", "~"))
+        } else {
+            self.get(first)
+        };
+        if rest.is_empty() { value } else { value?.pointer(rest) }
+    }
+
+    /// All claims, in no particular order.
+    ///
+    /// ```
+    /// # use oauth2_actix::Claims;
+    /// fn namespaced(claims: &Claims) -> Vec<&str> {
+    ///     claims.iter().map(|(name, _)| name).filter(|name| name.starts_with("https://")).collect()
+    /// }
+    /// ```
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
+        self.0.claims.iter()
+    }
+
+    /// A copy of all claims, as `serde_json` has them.
+    ///
+    /// ```
+    /// # use oauth2_actix::Claims;
+    /// fn answer(claims: &Claims) -> actix_web::HttpResponse {
+    ///     actix_web::HttpResponse::Ok().json(claims.to_map())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn to_map(&self) -> Map<String, Value> {
+        self.0.claims.to_map()
+    }
+
+    /// All claims as a struct of yours. [`TypedClaims`] does this as an extractor.
+    ///
+    /// # Errors
+    ///
+    /// `serde_json::Error` if they do not fit; its text may hold a claim's value.
+    pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        T::deserialize(&self.0.claims)
+    }
+
+    /// The scopes in `scope` and `scp`, each a string of words or a list ([RFC 6749 §3.3](https://www.rfc-editor.org/rfc/rfc6749#section-3.3)).
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        scope::of(&self.0.claims)
+    }
+
+    /// Whether the token has this scope: the whole word, in the same case.
+    #[must_use]
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.scopes().any(|candidate| candidate == scope)
+    }
+
+    /// Whether the claim equals one of `values` or is a list that contains it; never a part of a
+    /// string, never of another type. `name` as in [`Claims::find`], `values` as in
+    /// [`require_claim`](crate::require_claim()).
+    #[must_use]
+    pub fn has_claim(&self, name: &str, values: impl Into<ClaimValues>) -> bool {
+        values.into().accept(self.find(name))
+    }
+
+    /// Whether the claims satisfy a requirement.
+    ///
+    /// ```
+    /// use oauth2_actix::{Claims, any, require_claim, require_scope};
+    ///
+    /// fn may_refund(claims: &Claims) -> bool {
+    ///     claims.satisfies(&any([require_claim("role", "admin"), require_scope(["refunds"])]))
+    /// }
+    /// # let _ = may_refund;
+    /// ```
+    #[must_use]
+    pub fn satisfies(&self, requirement: &Requirement) -> bool {
+        requirement.is_met(self)
+    }
+
+    /// Demands what a requirement says.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ScopeInsufficient`] if it asks for scopes, otherwise
+    /// [`ErrorKind::ClaimInsufficient`]: 403, and close 1008 for a WebSocket.
+    pub fn require(&self, requirement: &Requirement) -> Result<(), Error> {
+        requirement.check(self)
+    }
+
+    /// Demands a scope.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ScopeInsufficient`], which is 403 `insufficient_scope` with the scope in the
+    /// challenge ([RFC 6750 §3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1)), and close
+    /// 1008 for a WebSocket.
+    pub fn require_scope(&self, scope: &str) -> Result<(), Error> {
+        if self.has_scope(scope) { Ok(()) } else { crate::require_scope([scope]).check(self) }
+    }
+
+    /// Demands a claim, as [`Claims::has_claim`] understands it.
+    ///
+    /// ```
+    /// # use oauth2_actix::{Claims, Error};
+    /// fn only_admins(claims: &Claims) -> Result<(), Error> {
+    ///     claims.require_claim("/realm_access/roles", "admin")
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ClaimInsufficient`], which is 403 `insufficient_scope`, and close 1008 for a
+    /// WebSocket.
+    pub fn require_claim(&self, name: &str, values: impl Into<ClaimValues>) -> Result<(), Error> {
+        let values = values.into();
+        if values.accept(self.find(name)) {
+            Ok(())
+        } else {
+            crate::require_claim(name, values).check(self)
+        }
+    }
+
+    /// Which claim does not fit `T`, and what `T` expects of it. serde's own message may quote a
+    /// claim's value, so only the parts of it that come from `T` are kept.
+    fn misfit<T: DeserializeOwned>(&self) -> String {
+        let Err(error) = serde_path_to_error::deserialize::<_, T>(&self.0.claims) else {
+            return "the claims do not fit".to_owned();
+        };
+        // Names below the first level may be data, such as the keys of a map.
+        let claim = match error.path().iter().next() {
+            Some(Segment::Map { key }) if key.len() <= MAX_SHOWN_NAME => Some(key.clone()),
+            _ => None,
+        };
+        let message = error.into_inner().to_string();
+        // The name of a missing or duplicate field is written in the source of `T`.
+        if message.starts_with("missing field `") || message.starts_with("duplicate field `") {
+            return message;
+        }
+        let is_type_error = ["invalid type: ", "invalid value: ", "invalid length "]
+            .iter()
+            .any(|start| message.starts_with(start));
+        let expected = message.rsplit_once(", expected ").filter(|_| is_type_error);
+        match (claim, expected) {
+            (Some(claim), Some((_, expected))) => format!("claim `{claim}`: expected {expected}"),
+            (Some(claim), None) => format!("claim `{claim}` does not fit"),
+            (None, Some((_, expected))) => format!("expected {expected}"),
+            (None, None) => "the claims do not fit".to_owned(),
+        }
+    }
+
+    /// Those of `request`, or why there are none.
+    pub(crate) fn of_request(request: &HttpRequest) -> Result<Self, Error> {
+        let extensions = request.extensions();
+        if let Some(claims) = extensions.get::<Self>() {
+            return Ok(claims.clone());
+        }
+        if let Some(Anonymous(why)) = extensions.get::<Anonymous>() {
+            return Err(why.clone());
+        }
+        static LOGGED: Throttle = Throttle::new(Clock::System);
+        let error = Error::from(ErrorKind::NotConfigured);
+        if LOGGED.allows() {
+            tracing::error!(target: "oauth2_actix", "{error}");
+        }
+        Err(error)
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(Value::as_str)
+    }
+
+    fn time(&self, name: &str) -> Option<SystemTime> {
+        let seconds = self.get(name).and_then(Value::as_f64)?;
+        UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
+    }
+}
+
+/// Names the claims, and keeps their values to itself: they are personal data.
+impl fmt::Debug for Claims {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Claims")
+            .field("provider", &self.provider())
+            .field("names", &self.0.claims)
+            .finish()
+    }
+}
+
+/// All claims as one JSON object, without the token and the provider's name.
+impl Serialize for Claims {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl FromRequest for Claims {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::of_request(request))
+    }
+}
+
+/// The claims, or `None` on a public request without a valid token.
+///
+/// ```
+/// use actix_web::get;
+/// use oauth2_actix::OptionalClaims;
+///
+/// #[get("/")]
+/// async fn index(OptionalClaims(claims): OptionalClaims) -> String {
+///     match claims.as_ref().and_then(|claims| claims.subject()) {
+///         Some(subject) => format!("hello {subject}"),
+///         None => "hello stranger".into(),
+///     }
+/// }
+/// ```
+///
+/// # Errors
+///
+/// Without the middleware, 500 and an error in the log; `Option<Claims>` would be `None` then.
+#[derive(Clone, Debug)]
+#[allow(clippy::exhaustive_structs)] // A pattern for handlers' arguments.
+pub struct OptionalClaims(pub Option<Claims>);
+
+impl FromRequest for OptionalClaims {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(match Claims::of_request(request) {
+            Ok(claims) => Ok(Self(Some(claims))),
+            Err(error) if *error.kind() == ErrorKind::NotConfigured => Err(error),
+            Err(_) => Ok(Self(None)),
+        })
+    }
+}
+
+/// The claims as a struct of yours.
+///
+/// ```
+/// use actix_web::get;
+/// use oauth2_actix::TypedClaims;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Employee {
+///     sub: String,
+///     department: String,
+/// }
+///
+/// #[get("/desk")]
+/// async fn desk(TypedClaims(employee): TypedClaims<Employee>) -> String {
+///     format!("{} sits in {}", employee.sub, employee.department)
+/// }
+/// ```
+///
+/// # Errors
+///
+/// Those of [`Claims`]. Claims that do not fit the struct are rejected with 403, as any required claim
+/// that is missing: [`ErrorKind::ClaimInsufficient`]. The source of the error, which the log shows,
+/// names the claim and what the struct expects, and never a claim's value.
+#[derive(Clone, Debug)]
+#[allow(clippy::exhaustive_structs)] // A pattern for handlers' arguments.
+pub struct TypedClaims<T>(pub T);
+
+impl<T> Deref for TypedClaims<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest for TypedClaims<T> {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Claims::of_request(request).and_then(|claims| {
+            claims.deserialize().map(Self).map_err(|_| {
+                let expected = format!("claims that fit {}", std::any::type_name::<T>());
+                Error::from(ErrorKind::ClaimInsufficient { required: expected.clone().into() })
+                    .with_provider(claims.0.by.shared_name())
+                    .with_expected(expected)
+                    .with_source(claims.misfit::<T>())
+            })
+        }))
+    }
+}
+
+/// Longer names of claims stay out of the log.
+const MAX_SHOWN_NAME: usize = 64;
+
+/// In the extensions of a public request without a valid token: why there are no claims.
+pub(crate) struct Anonymous(pub(crate) Error);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn claims(value: Value) -> Claims {
+        Claims::new(Accepted::of("p", crate::json::object::Object::of(value)))
+    }
+
+    #[test]
+    fn registered_claims() {
+        let claims = claims(json!({
+            "iss": "i", "sub": "s", "aud": ["a", "b"], "exp": 2, "iat": 1.5, "azp": "c",
+        }));
+        assert_eq!(claims.issuer(), "i");
+        assert_eq!(claims.subject(), Some("s"));
+        assert_eq!(claims.audience().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(claims.expires_at(), UNIX_EPOCH + Duration::from_secs(2));
+        assert_eq!(claims.issued_at(), Some(UNIX_EPOCH + Duration::from_millis(1500)));
+        assert_eq!(claims.client_id(), Some("c"));
+    }
+
+    #[test]
+    fn claims_by_name_and_pointer() {
+        let claims = claims(json!({
+            "a": {"b": ["x", {"c": 1}]}, "https://x.example/roles": ["r"], "t~/": 2, "": 3,
+        }));
+        assert_eq!(claims.find("/a/b/0"), Some(&json!("x")));
+        assert_eq!(claims.find("/a/b/1/c"), Some(&json!(1)));
+        assert_eq!(claims.find("https://x.example/roles"), Some(&json!(["r"])));
+        assert_eq!(claims.find("/https:~1~1x.example~1roles/0"), Some(&json!("r")));
+        assert_eq!(claims.find("/t~0~1"), Some(&json!(2)));
+        assert_eq!(claims.find("/"), Some(&json!(3)));
+        for missing in ["a.b", "/a/c", "/a/b/2", "/b", "b", "a/b"] {
+            assert_eq!(claims.find(missing), None, "{missing}");
+        }
+    }
+
+    #[test]
+    fn claims_and_scopes_are_whole() {
+        let claims = claims(json!({
+            "role": "administrator", "roles": ["user", "admin"], "level": 7, "on": true,
+            "deep": [["admin"]], "null": null, "scope": "orders:read read:all",
+        }));
+        assert!(claims.has_claim("roles", "admin"));
+        assert!(!claims.has_claim("role", "admin"));
+        assert_eq!(
+            claims.require_claim("role", "admin").expect_err("refused").kind(),
+            &ErrorKind::ClaimInsufficient { required: "claim role = \"admin\"".into() }
+        );
+        assert!(claims.has_scope("read:all"));
+        for scope in ["read", "all", "orders", "ORDERS:READ", "", "orders:read read:all"] {
+            assert!(!claims.has_scope(scope), "{scope}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_values() {
+        let shown = format!("{:?}", claims(json!({"email": "a@b.example"})));
+        assert_eq!(shown, r#"Claims { provider: "p", names: ["email"] }"#);
+    }
+}

@@ -1,0 +1,347 @@
+//! What the claims must say, whatever the signature (RFC 7519 §4.1, RFC 9068 §4).
+//!
+//! These checks run before the signature: they are cheaper, and tell a client nothing that it
+//! could not read in its own token.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::{
+    error::{Error, ErrorKind},
+    json::object::Object,
+    util::spiffe,
+};
+
+/// Checks `exp`, which is mandatory, `nbf`, which is not, and `iat`, which is where there is a
+/// greatest age. An `iat` ahead of our clock refuses nothing.
+pub(crate) fn check_times(
+    claims: &Object,
+    now: Duration,
+    limits: TimeLimits,
+) -> Result<Lifetime, Error> {
+    let now = now.as_secs_f64();
+    let leeway = limits.leeway.as_secs_f64();
+    let exp = numeric_date(claims, "exp")?.ok_or(ErrorKind::ClaimInvalid { claim: "exp" })?;
+    // "on or after which the JWT MUST NOT be accepted". All of these are finite.
+    let mut ends = exp + leeway;
+    if now >= ends {
+        return Err(ErrorKind::Expired { exp, now, leeway }.into());
+    }
+    let nbf = numeric_date(claims, "nbf")?.unwrap_or(0.0);
+    if nbf > now + leeway {
+        return Err(ErrorKind::NotYetValid { nbf, now, leeway }.into());
+    }
+    let iat = numeric_date(claims, "iat")?;
+    if let Some(max_age) = limits.max_age {
+        let iat = iat.ok_or(ErrorKind::ClaimInvalid { claim: "iat" })?;
+        let max_age = max_age.as_secs_f64();
+        let too_old = iat + max_age + leeway;
+        if now >= too_old {
+            return Err(ErrorKind::TooOld { iat, now, max_age }.into());
+        }
+        ends = ends.min(too_old);
+    }
+    Ok(Lifetime { nbf, leeway, ends })
+}
+
+/// When the times of a token are good, in seconds since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Lifetime {
+    nbf: f64,
+    leeway: f64,
+    /// The first moment at which it is over, leeway included.
+    ends: f64,
+}
+
+impl Lifetime {
+    /// What [`check_times`] would say again.
+    pub(crate) fn contains(self, now: Duration) -> bool {
+        let now = now.as_secs_f64();
+        now < self.ends && self.nbf <= now + self.leeway
+    }
+
+    /// Why the token is not accepted at `now`, where [`Lifetime::contains`] is false.
+    pub(crate) fn reason(self, claims: &Object, now: Duration) -> ErrorKind {
+        let Self { nbf, leeway, ends } = self;
+        let now = now.as_secs_f64();
+        let date = |name| numeric_date(claims, name).ok().flatten().unwrap_or_default();
+        let (exp, iat) = (date("exp"), date("iat"));
+        if now >= exp + leeway {
+            ErrorKind::Expired { exp, now, leeway }
+        } else if nbf > now + leeway {
+            // The clock was set back.
+            ErrorKind::NotYetValid { nbf, now, leeway }
+        } else {
+            ErrorKind::TooOld { iat, now, max_age: ends - leeway - iat }
+        }
+    }
+
+    /// Up to the last time that a token may have.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn without_end() -> Self {
+        Self { nbf: 0.0, leeway: 0.0, ends: LAST_SECOND }
+    }
+
+    /// How long until it is over.
+    pub(crate) fn remaining(self, now: Duration) -> Duration {
+        Duration::try_from_secs_f64(self.ends - now.as_secs_f64()).unwrap_or_default()
+    }
+
+    /// The first whole second at which it is over.
+    pub(crate) fn last_second(self) -> u64 {
+        self.ends.ceil() as u64
+    }
+}
+
+/// How the times of a token are judged.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TimeLimits {
+    /// By how much a time may be missed.
+    pub(crate) leeway: Duration,
+    /// How long after its `iat` a token is accepted.
+    pub(crate) max_age: Option<Duration>,
+}
+
+/// The token's `iss`. It may only choose among configured providers.
+pub(crate) fn issuer(claims: &Object) -> Result<&str, Error> {
+    string(claims, "iss")?.ok_or_else(|| ErrorKind::ClaimInvalid { claim: "iss" }.into())
+}
+
+/// The SPIFFE trust domain of the token's `sub`, if that is a well-formed SPIFFE ID.
+pub(crate) fn trust_domain(claims: &Object) -> Option<&str> {
+    spiffe::trust_domain(claims.get("sub")?.as_str()?)
+}
+
+/// The claims that have one type by the standard have it, when they are there.
+pub(crate) fn check_types(claims: &Object) -> Result<(), Error> {
+    string(claims, "sub")?;
+    string(claims, "jti")?;
+    if !claims.get("aud").is_none_or(is_string_or_strings) {
+        return Err(ErrorKind::ClaimInvalid { claim: "aud" }.into());
+    }
+    Ok(())
+}
+
+/// Whether the token is bound to a key or a certificate (RFC 7800 §3.1). Any `cnf` counts, whatever
+/// its type: the issuer meant to bind the token.
+pub(crate) fn is_sender_constrained(claims: &Object) -> bool {
+    claims.contains("cnf")
+}
+
+/// The audiences that a claim names.
+pub(crate) fn audiences<'a>(claims: &'a Object, name: &str) -> impl Iterator<Item = &'a str> {
+    let (one, list) = match claims.get(name) {
+        Some(Value::String(one)) => (Some(one.as_str()), [].as_slice()),
+        Some(Value::Array(list)) => (None, list.as_slice()),
+        _ => (None, [].as_slice()),
+    };
+    one.into_iter().chain(list.iter().filter_map(Value::as_str))
+}
+
+/// Whether the claim `name` is, or contains, one of `audiences`.
+pub(crate) fn names_audience(claims: &Object, name: &str, audiences: &[String]) -> bool {
+    match claims.get(name) {
+        Some(Value::String(one)) => audiences.contains(one),
+        Some(list @ Value::Array(items)) if is_string_or_strings(list) => {
+            items.iter().filter_map(Value::as_str).any(|item| audiences.iter().any(|a| a == item))
+        }
+        _ => false,
+    }
+}
+
+fn is_string_or_strings(value: &Value) -> bool {
+    match value {
+        Value::String(_) => true,
+        Value::Array(items) => items.iter().all(Value::is_string),
+        _ => false,
+    }
+}
+
+fn string<'a>(claims: &'a Object, name: &'static str) -> Result<Option<&'a str>, Error> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(ErrorKind::ClaimInvalid { claim: name }.into()),
+    }
+}
+
+/// A NumericDate (RFC 7519 §2): a JSON number of seconds since the epoch, with or without decimals.
+fn numeric_date(claims: &Object, name: &'static str) -> Result<Option<f64>, Error> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(Value::Number(number)) => match number.as_f64() {
+            Some(seconds) if (0.0..=LAST_SECOND).contains(&seconds) => Ok(Some(seconds)),
+            _ => Err(ErrorKind::ClaimInvalid { claim: name }.into()),
+        },
+        Some(_) => Err(ErrorKind::ClaimInvalid { claim: name }.into()),
+    }
+}
+
+/// 9999-12-31T23:59:59Z. Later times are rejected.
+const LAST_SECOND: f64 = 253_402_300_799.0;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn times(claims: &str, leeway: u64) -> Result<(), ErrorKind> {
+        let claims = Object::parse(claims.as_bytes()).expect("an object");
+        let limits = TimeLimits { leeway: Duration::from_secs(leeway), max_age: None };
+        check_times(&claims, Duration::from_secs(NOW), limits)
+            .map(drop)
+            .map_err(|error| error.kind().clone())
+    }
+
+    #[test]
+    fn expiry_is_exclusive_and_has_leeway() {
+        assert!(times(r#"{"exp":1800000001}"#, 0).is_ok());
+        assert!(times(r#"{"exp":1800000000.5}"#, 0).is_ok());
+        assert!(matches!(times(r#"{"exp":1800000000}"#, 0), Err(ErrorKind::Expired { .. })));
+        assert!(matches!(times(r#"{"exp":0}"#, 0), Err(ErrorKind::Expired { .. })));
+        assert!(times(r#"{"exp":1799999971}"#, 30).is_ok());
+        assert!(matches!(times(r#"{"exp":1799999970}"#, 30), Err(ErrorKind::Expired { .. })));
+    }
+
+    #[test]
+    fn not_before_is_inclusive_and_has_leeway() {
+        assert!(times(r#"{"exp":1800000100,"nbf":1800000000}"#, 0).is_ok());
+        let early = r#"{"exp":1800000100,"nbf":1800000001}"#;
+        assert!(matches!(times(early, 0), Err(ErrorKind::NotYetValid { .. })));
+        assert!(times(early, 1).is_ok());
+    }
+
+    #[test]
+    fn an_issue_time_ahead_refuses_nothing() {
+        assert!(times(r#"{"exp":1800000100,"iat":1800000050}"#, 0).is_ok());
+    }
+
+    #[test]
+    fn only_sane_numbers_are_times() {
+        assert_eq!(times("{}", 0), Err(ErrorKind::ClaimInvalid { claim: "exp" }));
+        for value in [
+            "\"1800000100\"",
+            "null",
+            "true",
+            "[1800000100]",
+            "{}",
+            "-1",
+            "-1e300",
+            "1e300",
+            "1e18",
+            "253402300800",
+            "18446744073709551615",
+            "1.7976931348623157e308",
+            "\"NaN\"",
+        ] {
+            assert_eq!(
+                times(&format!(r#"{{"exp":{value}}}"#), 0),
+                Err(ErrorKind::ClaimInvalid { claim: "exp" }),
+                "{value}"
+            );
+            for claim in ["nbf", "iat"] {
+                assert_eq!(
+                    times(&format!(r#"{{"exp":1800000100,"{claim}":{value}}}"#), 0),
+                    Err(ErrorKind::ClaimInvalid { claim }),
+                    "{claim} {value}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_huge_leeway_or_a_broken_clock_does_not_panic() {
+        let claims = Object::parse(br#"{"exp":1800000100}"#).expect("an object");
+        assert!(check_times(&claims, Duration::MAX, TimeLimits::default()).is_err());
+        let limits = TimeLimits { leeway: Duration::MAX, max_age: None };
+        assert!(check_times(&claims, Duration::ZERO, limits).is_ok());
+    }
+
+    #[test]
+    fn the_greatest_age_counts_from_the_issue_time() {
+        let limits =
+            TimeLimits { leeway: Duration::from_secs(5), max_age: Some(Duration::from_secs(60)) };
+        let check = |claims: &str| {
+            let claims = Object::parse(claims.as_bytes()).expect("an object");
+            check_times(&claims, Duration::from_secs(NOW), limits)
+                .map(drop)
+                .map_err(|error| error.kind().clone())
+        };
+        assert_eq!(check(r#"{"exp":1800000100,"iat":1799999936}"#), Ok(()));
+        assert_eq!(check(r#"{"exp":1800000100,"iat":1800000050}"#), Ok(()));
+        assert!(matches!(
+            check(r#"{"exp":1800000100,"iat":1799999935}"#),
+            Err(ErrorKind::TooOld { .. })
+        ));
+        let missing = check(r#"{"exp":1800000100}"#);
+        assert_eq!(missing, Err(ErrorKind::ClaimInvalid { claim: "iat" }));
+    }
+
+    #[test]
+    fn a_lifetime_says_what_the_check_would_say_again() {
+        let seconds = Duration::from_secs;
+        let limits = TimeLimits { leeway: seconds(5), max_age: Some(seconds(60)) };
+        for claims in [
+            r#"{"exp":1800000010,"iat":1800000000}"#,
+            r#"{"exp":1800000010.25,"iat":1800000000,"nbf":1799999998.5}"#,
+            r#"{"exp":1800000900,"iat":1799999950}"#,
+            r#"{"exp":1800000900,"iat":1800000000,"nbf":1800000003}"#,
+            r#"{"exp":253402300799,"iat":253402300799}"#,
+        ] {
+            let claims = Object::parse(claims.as_bytes()).expect("an object");
+            let lifetime = check_times(&claims, seconds(NOW), limits).expect("good now");
+            for quarter in 0..2000 {
+                let now = Duration::from_millis((NOW - 100) * 1000 + quarter * 250);
+                let again = check_times(&claims, now, limits);
+                assert_eq!(lifetime.contains(now), again.is_ok(), "{claims:?} {now:?} {again:?}");
+                if let Err(again) = again {
+                    // The maximum age is what is left of the sum, so it may differ in its last bits.
+                    let shown =
+                        |kind: &ErrorKind| format!("{} {kind}", Error::from(kind.clone()).reason());
+                    assert_eq!(shown(&lifetime.reason(&claims, now)), shown(again.kind()));
+                }
+            }
+            let last = lifetime.last_second();
+            assert!(!lifetime.contains(seconds(last)) && lifetime.contains(seconds(last - 1)));
+        }
+        assert!(!Lifetime { nbf: 0.0, leeway: 0.0, ends: 1.0 }.contains(Duration::MAX));
+    }
+
+    #[test]
+    fn audiences() {
+        let audiences = ["a".to_owned(), "b".to_owned()];
+        let named = |claims: Value| names_audience(&Object::of(claims), "aud", &audiences);
+        assert!(named(json!({"aud": "b"})));
+        assert!(named(json!({"aud": ["x", "a"]})));
+        for refused in [
+            json!({}),
+            json!({"aud": ""}),
+            json!({"aud": "ab"}),
+            json!({"aud": "A"}),
+            json!({"aud": []}),
+            json!({"aud": ["x"]}),
+            json!({"aud": ["a", 1]}),
+            json!({"aud": {"a": true}}),
+            json!({"aud": null}),
+            json!({"aud": [["a"]]}),
+        ] {
+            assert!(!named(refused.clone()), "{refused}");
+        }
+    }
+
+    #[test]
+    fn types_of_registered_claims() {
+        let check =
+            |claims: Value| check_types(&Object::of(claims)).map_err(|error| error.kind().clone());
+        assert_eq!(check(json!({"sub": "s", "jti": "j", "aud": ["a"]})), Ok(()));
+        assert_eq!(check(json!({})), Ok(()));
+        assert_eq!(check(json!({"sub": 1})), Err(ErrorKind::ClaimInvalid { claim: "sub" }));
+        assert_eq!(check(json!({"jti": []})), Err(ErrorKind::ClaimInvalid { claim: "jti" }));
+        assert_eq!(check(json!({"aud": 1})), Err(ErrorKind::ClaimInvalid { claim: "aud" }));
+        assert_eq!(check(json!({"aud": ["a", 1]})), Err(ErrorKind::ClaimInvalid { claim: "aud" }));
+    }
+}

@@ -1,0 +1,233 @@
+//! What is counted and measured, where the feature `metrics` is on.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::error::Error;
+
+/// Says what the names mean, to a recorder that is installed before a policy is built.
+pub(crate) fn describe() {
+    #[cfg(feature = "metrics")]
+    {
+        use metrics::Unit;
+        metrics::describe_counter!(
+            REQUESTS,
+            "Requests by outcome and provider, and refused ones by reason"
+        );
+        metrics::describe_counter!(RECALLS, "Tokens by whether the cache knew them");
+        metrics::describe_counter!(LOOKUPS, "Other tokens by how the keys in memory answered");
+        metrics::describe_counter!(FETCHES, "Fetches of keys by provider, source and outcome");
+        metrics::describe_gauge!(
+            FETCHED_AT,
+            Unit::Seconds,
+            "Unix time of the last successful fetch, 0 before the first"
+        );
+        metrics::describe_gauge!(USABLE, "1 while the source has keys that may be used, else 0");
+        metrics::describe_gauge!(
+            STALE_AT,
+            Unit::Seconds,
+            "Unix time at which the keys become stale unless a fetch succeeds, 0 without keys"
+        );
+        metrics::describe_histogram!(DURATION, Unit::Seconds, "How long fetches of keys took");
+    }
+}
+
+/// The counter of the requests that tokens of one provider were accepted for. Nothing without metrics.
+#[derive(Clone, Debug)]
+pub(crate) struct AcceptedRequests {
+    #[cfg(feature = "metrics")]
+    key: Arc<metrics::Key>,
+}
+
+impl AcceptedRequests {
+    #[cfg_attr(not(feature = "metrics"), allow(unused_variables))]
+    pub(crate) fn of(provider: &Arc<str>) -> Self {
+        Self {
+            // Once, so that a request allocates nothing for it.
+            #[cfg(feature = "metrics")]
+            key: Arc::new(metrics::Key::from_parts(
+                REQUESTS,
+                vec![
+                    metrics::Label::new("outcome", "accepted"),
+                    metrics::Label::new("reason", ""),
+                    metrics::Label::new("provider", Arc::clone(provider)),
+                ],
+            )),
+        }
+    }
+}
+
+/// How a request was let in.
+#[derive(Clone, Debug)]
+pub(crate) enum Passed {
+    /// With claims.
+    Accepted(AcceptedRequests),
+    /// As one that needs none.
+    Public,
+}
+
+impl Passed {
+    pub(crate) fn count(&self) {
+        #[cfg(feature = "metrics")]
+        match self {
+            Self::Accepted(AcceptedRequests { key }) => {
+                static METADATA: metrics::Metadata<'static> =
+                    metrics::Metadata::new("oauth2_actix", metrics::Level::INFO, None);
+                metrics::with_recorder(|recorder| recorder.register_counter(key, &METADATA))
+                    .increment(1);
+            }
+            // Literal labels are laid out at compile time, others are allocated each time.
+            Self::Public => {
+                metrics::counter!(REQUESTS, "outcome" => "public", "reason" => "", "provider" => "")
+                    .increment(1);
+            }
+        }
+    }
+}
+
+pub(crate) fn request_refused(why: &Error) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!(
+        REQUESTS, "outcome" => "refused", "reason" => why.reason(),
+        "provider" => why.provider().unwrap_or_default().to_owned()
+    )
+    .increment(1);
+    #[cfg(not(feature = "metrics"))]
+    let _ = why;
+}
+
+/// Whether a token was remembered, and still good.
+pub(crate) fn token_recalled(hit: bool) {
+    #[cfg(feature = "metrics")]
+    if hit {
+        metrics::counter!(RECALLS, "result" => "hit").increment(1);
+    } else {
+        metrics::counter!(RECALLS, "result" => "miss").increment(1);
+    }
+    #[cfg(not(feature = "metrics"))]
+    let _ = hit;
+}
+
+/// How the keys at hand answered a token.
+pub(crate) fn keys_looked_up(result: &'static str) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!(LOOKUPS, "result" => result).increment(1);
+    #[cfg(not(feature = "metrics"))]
+    let _ = result;
+}
+
+/// What is measured of one source of keys. Nothing without metrics.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceMetrics {
+    #[cfg(feature = "metrics")]
+    provider: Arc<str>,
+    #[cfg(feature = "metrics")]
+    source: Arc<str>,
+    /// Tenants have none: the gauges of a removed tenant would keep their last values.
+    #[cfg(feature = "metrics")]
+    has_gauges: bool,
+}
+
+#[cfg_attr(not(feature = "metrics"), allow(unused_variables, clippy::unused_self))]
+impl SourceMetrics {
+    pub(crate) fn of(provider: &Arc<str>, source: &Arc<str>, is_tenant: bool) -> Self {
+        Self {
+            #[cfg(feature = "metrics")]
+            provider: Arc::clone(provider),
+            #[cfg(feature = "metrics")]
+            source: Arc::clone(source),
+            #[cfg(feature = "metrics")]
+            has_gauges: !is_tenant,
+        }
+    }
+
+    /// Creates the series of a source that is fetched.
+    pub(crate) fn announce(&self) {
+        #[cfg(feature = "metrics")]
+        {
+            for outcome in ["fetched", "unchanged", "failed"] {
+                self.count(outcome, 0);
+            }
+            self.gauge(FETCHED_AT, 0.0);
+            self.gauge(STALE_AT, 0.0);
+            self.unusable();
+        }
+    }
+
+    /// There are keys that may be used; until this time since the Unix epoch, if they become stale.
+    pub(crate) fn usable(&self, stale_at: Option<Duration>) {
+        #[cfg(feature = "metrics")]
+        if self.has_gauges {
+            self.gauge(USABLE, 1.0);
+            self.gauge(STALE_AT, stale_at.map_or(f64::INFINITY, |at| at.as_secs_f64()));
+        }
+    }
+
+    /// The same of keys that are always usable.
+    pub(crate) fn inline(&self) {
+        #[cfg(feature = "metrics")]
+        if self.has_gauges {
+            self.gauge(USABLE, 1.0);
+        }
+    }
+
+    pub(crate) fn unusable(&self) {
+        #[cfg(feature = "metrics")]
+        if self.has_gauges {
+            self.gauge(USABLE, 0.0);
+        }
+    }
+
+    pub(crate) fn fetched(&self, at: Duration, unchanged: bool, stale_at: Option<Duration>) {
+        #[cfg(feature = "metrics")]
+        {
+            self.count(if unchanged { "unchanged" } else { "fetched" }, 1);
+            self.gauge(FETCHED_AT, at.as_secs_f64());
+            self.usable(stale_at);
+        }
+    }
+
+    pub(crate) fn not_fetched(&self) {
+        #[cfg(feature = "metrics")]
+        self.count("failed", 1);
+    }
+
+    pub(crate) fn fetch_took(&self, duration: Duration) {
+        #[cfg(feature = "metrics")]
+        metrics::histogram!(
+            DURATION, "provider" => Arc::clone(&self.provider), "source" => Arc::clone(&self.source)
+        )
+        .record(duration.as_secs_f64());
+    }
+
+    #[cfg(feature = "metrics")]
+    fn count(&self, outcome: &'static str, count: u64) {
+        metrics::counter!(
+            FETCHES, "provider" => Arc::clone(&self.provider), "source" => Arc::clone(&self.source),
+            "outcome" => outcome
+        )
+        .increment(count);
+    }
+
+    #[cfg(feature = "metrics")]
+    fn gauge(&self, name: &'static str, value: f64) {
+        metrics::gauge!(
+            name, "provider" => Arc::clone(&self.provider), "source" => Arc::clone(&self.source)
+        )
+        .set(value);
+    }
+}
+
+#[cfg(feature = "metrics")]
+use names::*;
+
+#[cfg(feature = "metrics")]
+mod names {
+    pub(super) const REQUESTS: &str = "oauth2_requests_total";
+    pub(super) const RECALLS: &str = "oauth2_token_cache_lookups_total";
+    pub(super) const LOOKUPS: &str = "oauth2_key_lookups_total";
+    pub(super) const FETCHES: &str = "oauth2_key_fetches_total";
+    pub(super) const FETCHED_AT: &str = "oauth2_keys_fetched_timestamp_seconds";
+    pub(super) const USABLE: &str = "oauth2_keys_usable";
+    pub(super) const STALE_AT: &str = "oauth2_keys_stale_timestamp_seconds";
+    pub(super) const DURATION: &str = "oauth2_key_fetch_duration_seconds";
+}
