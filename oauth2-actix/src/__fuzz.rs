@@ -7,11 +7,11 @@ use crate::{
     error::challenge::Challenge,
     jose::{
         algorithm::{Algorithm, AlgorithmSet},
-        jwk::{Budget, Key, KeyPolicy, Origin},
+        jwk::Key,
         jws::UnverifiedJws,
         key_document::KeyDocument,
+        key_policy::{Budget, CryptoLibrary, KeyPolicy, Origin},
         key_set::Verdict,
-        verifier::CryptoLibrary,
     },
     json,
     keys::discovery::Issuer,
@@ -70,7 +70,7 @@ pub fn key_document(document: &[u8], inline: bool, token: &str) -> Option<Vec<Ke
             "a forged signature was accepted"
         );
     }
-    Some(document.keys.info())
+    Some(KeyInfo::of(&document.keys))
 }
 
 /// One key with one algorithm, as each of the two libraries has it.

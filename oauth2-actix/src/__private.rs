@@ -50,7 +50,7 @@ pub fn ask<F: Predicate<Marker>, Marker>(
 ) -> Result<(), Error> {
     function.ask(claims, request).map_err(|error| {
         error
-            .with_provider(claims.accepted().by.shared_name())
+            .with_provider(&claims.accepted().by.name)
             .with_expected(format!("predicate {}", std::any::type_name::<F>()))
     })
 }

@@ -154,12 +154,13 @@ pub use crate::{
         require_any_scope, require_claim, require_scope,
     },
     builder::{
-        MissingToken, OAuth2Builder,
+        OAuth2Builder,
         oauth2::{FetchErrors, OAuth2},
     },
     config::{
         error::{BuildError, BuildErrorKind, BuildFault},
         keys::Keys,
+        missing_token::MissingToken,
         provider::Provider,
         tenants::{Tenant, TenantLookup, Tenants},
     },
@@ -167,7 +168,7 @@ pub use crate::{
     jose::{
         algorithm::{Algorithm, UnknownAlgorithm},
         header::JoseHeader,
-        verifier::CryptoLibrary,
+        key_policy::CryptoLibrary,
     },
     keys::source::KeySource,
     public::{PublicAccess, PublicRoute, public_routes},

@@ -170,7 +170,7 @@ impl<F> State<F> {
         let mut extensions = request.extensions_mut();
         let passed = match claims {
             Ok(claims) => {
-                let passed = Passed::Accepted(claims.accepted().by.accepted_requests());
+                let passed = Passed::Accepted(claims.accepted().by.requests.clone());
                 extensions.insert(claims);
                 passed
             }
@@ -341,7 +341,7 @@ fn mark<B>(response: &mut ServiceResponse<B>, place: Place) {
             if response.status() == StatusCode::SWITCHING_PROTOCOLS
                 && !response.headers().contains_key(SEC_WEBSOCKET_PROTOCOL)
             {
-                let marker = HeaderValue::from_static(crate::request::token_source::MARKER);
+                let marker = HeaderValue::from_static(crate::request::upgrade::MARKER);
                 response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, marker);
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    jose::key_set::KeySet,
+    jose::{jwk::Key, key_set::KeySet},
     keys::{
         fetcher::EngineHandle,
         remote::{Refresh, RemoteKeys, SnapshotOrigin},
@@ -79,11 +79,11 @@ impl KeyStatus {
     fn of_inline(provider: &ProviderPolicy, keys: &KeySet) -> Self {
         Self {
             provider: provider.name.as_ref().to_owned(),
-            tenant: provider.is_tenant,
+            tenant: provider.is_tenant(),
             source: INLINE.to_owned(),
             discovered: None,
             state: KeyState::Inline,
-            keys: keys.info(),
+            keys: KeyInfo::of(keys),
             age_seconds: None,
             last_success: None,
             last_error: None,
@@ -134,7 +134,7 @@ impl KeyStatus {
             source: remote.shown.as_ref().to_owned(),
             discovered: report.discovered,
             state,
-            keys: snapshot.as_ref().map(|snapshot| snapshot.keys.info()).unwrap_or_default(),
+            keys: snapshot.as_ref().map(|snapshot| KeyInfo::of(&snapshot.keys)).unwrap_or_default(),
             age_seconds: snapshot
                 .as_ref()
                 .and_then(|snapshot| snapshot.age(clock))
@@ -187,10 +187,14 @@ pub struct KeyInfo {
 }
 
 impl KeyInfo {
-    pub(crate) fn new(kid: Option<&str>, algorithms: Vec<&'static str>) -> Self {
-        // The provider chose it.
-        let kid = kid.map(|kid| kid.chars().take(64).collect());
-        Self { kid, algorithms }
+    /// The keys of a set.
+    pub(crate) fn of(keys: &KeySet) -> Vec<Self> {
+        let of_key = |key: &Key| Self {
+            // The provider chose its length.
+            kid: key.kid.as_deref().map(|kid| kid.chars().take(64).collect()),
+            algorithms: key.algorithms().collect(),
+        };
+        keys.iter().map(of_key).collect()
     }
 }
 

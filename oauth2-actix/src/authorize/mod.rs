@@ -1,4 +1,5 @@
 //! Requirements.
 
+mod claims;
 pub(crate) mod middleware;
 pub(crate) mod requirement;

@@ -166,7 +166,7 @@ impl Requirement {
         } else {
             ErrorKind::ScopeInsufficient { required: scopes.join(" ") }
         });
-        let error = error.with_provider(claims.accepted().by.shared_name()).with_expected(unmet);
+        let error = error.with_provider(&claims.accepted().by.name).with_expected(unmet);
         Err(match self.pointer_hint(claims) {
             None => error,
             Some(hint) => error.with_hint(hint),

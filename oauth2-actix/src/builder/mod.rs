@@ -22,11 +22,12 @@ use crate::{
     config::{
         error::{BuildError, BuildErrorKind, Faults, PROVIDERS},
         limits::{COOLDOWN, FETCH_TIMEOUT, KEY_REFRESH, LEEWAY, STALE_WINDOW, TOKEN_AGE},
+        missing_token::MissingToken,
         provider::Provider,
         tenants::Tenants,
     },
-    error::Error,
-    jose::verifier::CryptoLibrary,
+    error::{Error, response::DEFAULT_REALM},
+    jose::key_policy::CryptoLibrary,
     keys::http::client::AdjustClient,
     policy::{Policy, RefusalHook, in_order},
     provider::{
@@ -35,7 +36,6 @@ use crate::{
     },
     public::{HiddenRoutes, PublicPaths},
     request::token_source::{CookieToken, TokenPlaces, TokenRequests},
-    response::DEFAULT_REALM,
     token::{cache::TokenCache, validation::TimeLimits},
     util::{clock::Clock, telemetry},
 };
@@ -377,7 +377,7 @@ impl OAuth2Builder {
 
     /// Makes the policy read its time from a clock that a test moves.
     #[cfg(feature = "testing")]
-    pub fn clock(mut self, clock: crate::testing::ManualClock) -> Self {
+    pub fn clock(mut self, clock: crate::util::manual_clock::ManualClock) -> Self {
         self.clock = Clock::Manual(clock);
         self
     }
@@ -603,7 +603,7 @@ impl OAuth2Builder {
                 provider.key_refresh.or_else(|| self.key_refresh_of.get(name).copied());
             // Where keys are discovered depends on the issuer.
             if !faults.concern(name, "issuer") {
-                match ProviderPolicy::new(name, &provider, defaults) {
+                match ProviderPolicy::new(index, name, &provider, defaults) {
                     Ok(policy) => providers.push(Arc::new(policy)),
                     Err(error) => faults.push_uncovered(error.into()),
                 }
@@ -640,25 +640,6 @@ impl fmt::Debug for OAuth2Builder {
             .field("token_places", &self.token_places)
             .finish_non_exhaustive()
     }
-}
-
-/// The status for a request without any `Authorization` header.
-///
-/// ```
-/// use oauth2_actix::{MissingToken, OAuth2};
-///
-/// let builder = OAuth2::builder().missing_token(MissingToken::Unauthorized);
-/// # drop(builder);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum MissingToken {
-    /// 400: the request is incomplete.
-    #[default]
-    BadRequest,
-    /// 401 ([RFC 6750 §3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1)), which some
-    /// clients wait for before they send a token.
-    Unauthorized,
 }
 
 const DEFAULT_MAX_TOKEN_LENGTH: usize = 16 * 1024;

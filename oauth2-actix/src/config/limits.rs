@@ -2,7 +2,10 @@
 
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
-use crate::config::error::{BuildError, BuildErrorKind};
+use crate::{
+    config::error::{BuildError, BuildErrorKind},
+    util::units::Unit,
+};
 
 /// The range of a setting.
 #[derive(Debug)]
@@ -45,24 +48,7 @@ impl fmt::Display for Limit {
     }
 }
 
-/// A duration as a number with its unit.
-pub(crate) struct Unit(pub(crate) Duration);
-
-impl fmt::Display for Unit {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (seconds, millis) = (self.0.as_secs(), self.0.as_millis());
-        if seconds >= DAY && seconds % DAY == 0 {
-            write!(formatter, "{} days", seconds / DAY)
-        } else if millis % 1000 == 0 {
-            write!(formatter, "{seconds} s")
-        } else {
-            write!(formatter, "{millis} ms")
-        }
-    }
-}
-
-const DAY: u64 = 24 * 60 * 60;
-const YEAR: Duration = Duration::from_secs(365 * DAY);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 pub(crate) const LEEWAY: Limit =
     Limit { field: "leeway_seconds", range: Duration::ZERO..=Duration::from_secs(600), zero: None };

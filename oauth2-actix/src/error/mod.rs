@@ -1,12 +1,11 @@
 //! Why a request was refused, and the one map from that to status, challenge code and text.
 
 pub(crate) mod challenge;
+pub(crate) mod response;
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode};
-
-use crate::response;
 
 /// Why a request was refused.
 ///

@@ -9,7 +9,7 @@ use openssl::{
     sign::Signer,
 };
 
-use crate::jose::{algorithm::Algorithm, jwk::Unusable};
+use crate::jose::{algorithm::Algorithm, unusable::Unusable};
 
 pub(crate) struct HmacVerifier {
     algorithm: Algorithm,

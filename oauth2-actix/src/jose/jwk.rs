@@ -1,7 +1,7 @@
 //! One verification key: read from a JWK, a PEM or a certificate, checked, normalised, and only
 //! then given to a verifier (RFC 7517, RFC 7518 §6, RFC 8037).
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use base64::{
     Engine, alphabet,
@@ -22,13 +22,12 @@ use openssl::{
 };
 use serde_json::{Map, Value};
 
-use crate::{
-    jose::{
-        algorithm::{Algorithm, AlgorithmSet, KeyKind},
-        edwards,
-        verifier::{CryptoLibrary, Verifier, Verifiers},
-    },
-    keys::http::fetch::MAX_BODY,
+use crate::jose::{
+    algorithm::{Algorithm, AlgorithmSet, KeyKind},
+    edwards,
+    key_policy::{KeyPolicy, Origin},
+    unusable::Unusable,
+    verifier::{Verifier, Verifiers},
 };
 
 /// A key that verifies signatures, with one verifier for each algorithm that it may be used with.
@@ -199,86 +198,6 @@ impl Key {
             digest: material.digest(),
             verifiers,
         })
-    }
-}
-
-/// What a provider's keys may be, and what reading them may cost.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct KeyPolicy {
-    pub(crate) allowed: AlgorithmSet,
-    pub(crate) origin: Origin,
-    pub(crate) crypto: CryptoLibrary,
-    /// Whether keys with the `use` `jwt-svid` verify tokens (SPIFFE Trust Domain and Bundle §4.2).
-    pub(crate) spiffe: bool,
-    pub(crate) budget: Budget,
-}
-
-/// Where a key document came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// The configuration holds it.
-    Inline,
-    /// From a URL, a file or a custom source.
-    Fetched,
-}
-
-/// What one key document may cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Budget {
-    /// The document of a provider known at build time.
-    Provider,
-    /// The document of a tenant, whose owner may be an attacker.
-    Tenant,
-}
-
-impl Budget {
-    /// How many keys a document may hold. Real sets have 1 to 20.
-    pub(crate) fn keys(self) -> usize {
-        match self {
-            Self::Provider => 1024,
-            Self::Tenant => 64,
-        }
-    }
-
-    /// How many bytes a document may have. Real sets have 1 to 20 KiB.
-    pub(crate) fn bytes(self) -> usize {
-        match self {
-            Self::Provider => MAX_BODY,
-            Self::Tenant => 256 * 1024,
-        }
-    }
-
-    /// How long it may take to read a fetched document. The allowed number of keys takes some
-    /// milliseconds; this is for what a later version of the cryptographic libraries may take.
-    pub(crate) fn time(self) -> Duration {
-        match self {
-            Self::Provider => Duration::from_secs(2),
-            Self::Tenant => Duration::from_secs(1),
-        }
-    }
-}
-
-/// Why a key is not used. Holds no key material.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub(crate) struct Unusable {
-    reason: Cow<'static, str>,
-    is_expected: bool,
-}
-
-impl Unusable {
-    /// A fault in the key set, which is reported as a warning.
-    pub(crate) fn new(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason: reason.into(), is_expected: false }
-    }
-
-    /// A key that sound providers publish beside their signature keys, such as one for encryption.
-    pub(crate) fn expected(reason: &'static str) -> Self {
-        Self { reason: reason.into(), is_expected: true }
-    }
-
-    pub(crate) fn is_expected(&self) -> bool {
-        self.is_expected
     }
 }
 
@@ -573,6 +492,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::jose::key_policy::{Budget, CryptoLibrary};
 
     #[test]
     fn a_fetched_secret_is_no_key_even_where_hmac_is_allowed() {

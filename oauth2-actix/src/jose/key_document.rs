@@ -9,8 +9,10 @@ use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
     jose::{
-        jwk::{self, Budget, Key, KeyPolicy, Origin, Unusable},
+        jwk::{self, Key},
+        key_policy::{Budget, KeyPolicy, Origin},
         key_set::{KeySet, MAX_TRIED},
+        unusable::Unusable,
     },
     json,
     util::log_rate::Throttle,
@@ -483,7 +485,7 @@ mod tests {
     use crate::{
         jose::{
             algorithm::{Algorithm, AlgorithmSet},
-            verifier::CryptoLibrary,
+            key_policy::CryptoLibrary,
         },
         testing::SigningKey,
     };

@@ -8,10 +8,7 @@ use std::{
     },
 };
 
-use crate::{
-    jose::{algorithm::Algorithm, jwk::Key, jws::Header},
-    status::KeyInfo,
-};
+use crate::jose::{algorithm::Algorithm, jwk::Key, jws::Header};
 
 /// The usable keys of one provider at one time.
 #[derive(Debug)]
@@ -67,12 +64,8 @@ impl KeySet {
         self.by_kid.contains_key(kid)
     }
 
-    /// What an operator may know of them.
-    pub(crate) fn info(&self) -> Vec<KeyInfo> {
-        self.keys
-            .iter()
-            .map(|key| KeyInfo::new(key.kid.as_deref(), key.algorithms().collect()))
-            .collect()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Key> {
+        self.keys.iter()
     }
 
     /// Tries the keys that the header selects, at most [`MAX_TRIED`] of them.

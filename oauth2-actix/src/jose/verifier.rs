@@ -8,34 +8,13 @@ use josekit::{
     jws::{self, JwsVerifier},
 };
 use openssl::pkey::PKey;
-use serde::Deserialize;
 
 use crate::jose::{
     algorithm::{Algorithm, KeyKind},
     hmac::HmacVerifier,
-    jwk::Unusable,
+    key_policy::CryptoLibrary,
+    unusable::Unusable,
 };
-
-/// What checks signatures.
-///
-/// ```
-/// use oauth2_actix::{CryptoLibrary, OAuth2};
-///
-/// let builder = OAuth2::builder().crypto_library(CryptoLibrary::OpenSsl);
-/// # drop(builder);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[non_exhaustive]
-#[serde(rename_all = "snake_case")]
-pub enum CryptoLibrary {
-    /// AWS-LC for RS, PS and ES algorithms and Ed25519, which it does faster; OpenSSL for HMAC, ES256K and
-    /// Ed448.
-    #[default]
-    AwsLc,
-    /// OpenSSL for all: where a policy of yours asks for the system's own.
-    #[serde(rename = "openssl")]
-    OpenSsl,
-}
 
 /// The verifiers of one key: one for each algorithm that it may be used with.
 ///

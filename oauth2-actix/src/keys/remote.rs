@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     error::{Error, ErrorKind},
-    jose::{jwk::KeyPolicy, key_set::KeySet},
+    jose::{key_policy::KeyPolicy, key_set::KeySet},
     keys::{
         cooldown::{Cooldown, Parts, SoughtTokens},
         discovery::Issuer,

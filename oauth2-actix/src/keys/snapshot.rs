@@ -20,11 +20,7 @@ use openssl::sha::Sha256;
 use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
-    jose::{
-        jwk::{self, KeyPolicy},
-        key_document::KeyDocument,
-        key_set::KeySet,
-    },
+    jose::{jwk, key_document::KeyDocument, key_policy::KeyPolicy, key_set::KeySet},
     json,
     keys::http::fetch::MAX_BODY,
     util::{clock::Clock, log_rate::Throttle},

@@ -9,6 +9,8 @@ use std::{
 
 use actix_web::{HttpRequest, HttpResponse, dev::RequestHead};
 use futures_util::{StreamExt, stream::FuturesUnordered};
+#[cfg(feature = "websocket")]
+use tokio::sync::watch;
 
 use crate::{
     error::{Difference, Error, ErrorKind},
@@ -32,7 +34,7 @@ use crate::{
         cache::VerifiedTokens,
         claims::Claims,
         validation::{self, Lifetime, TimeLimits},
-        verified::{Accepted, By},
+        verified::{Accepted, ProviderId},
     },
     util::{clock::Clock, telemetry},
 };
@@ -52,7 +54,7 @@ pub(crate) struct Policy {
     /// Where a token may be sent besides the `Authorization` header. None: nowhere.
     pub(crate) token_places: Option<TokenPlaces>,
     pub(crate) realm: String,
-    pub(crate) missing_token: crate::builder::MissingToken,
+    pub(crate) missing_token: crate::config::missing_token::MissingToken,
     pub(crate) public: PublicPaths,
     /// None: every token is verified at every request.
     pub(crate) verified: Option<VerifiedTokens>,
@@ -148,14 +150,28 @@ impl Policy {
     pub(crate) fn still_accepts(&self, accepted: &Accepted) -> bool {
         let Accepted { by, generation, lifetime, claims, .. } = accepted;
         lifetime.contains(self.clock.unix_time())
-            && match by {
-                By::Configured(provider) => provider.verifies_with(*generation, &self.clock),
-                By::Tenant { policy, .. } => self.tenant_of(claims).is_some_and(|tenant| {
-                    // Not another's by now.
-                    Arc::as_ptr(&tenant) == policy.as_ptr()
-                        && tenant.verifies_with(*generation, &self.clock)
+            && match by.provider {
+                ProviderId::Configured(index) => self
+                    .providers
+                    .get(index)
+                    .is_some_and(|provider| provider.verifies_with(*generation, &self.clock)),
+                // The issuer may belong to another tenant by now.
+                tenant_id => self.tenant_of(claims).is_some_and(|tenant| {
+                    tenant.id == tenant_id && tenant.verifies_with(*generation, &self.clock)
                 }),
             }
+    }
+
+    /// Notifies of changes of the keys of the provider that accepted a token. None: its keys do not change,
+    /// or are fetched for every request, or the provider is gone.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn key_changes(&self, accepted: &Accepted) -> Option<watch::Receiver<()>> {
+        match accepted.by.provider {
+            ProviderId::Configured(index) => self.providers.get(index)?.changes(),
+            tenant_id => {
+                self.tenant_of(&accepted.claims).filter(|tenant| tenant.id == tenant_id)?.changes()
+            }
+        }
     }
 
     /// The tenant whose issuer the token has, if that is known.
@@ -199,7 +215,7 @@ impl Policy {
             let place = verified.place_for(token, now)?;
             Some((verified, place))
         });
-        let (by, clock, token) = (By::from(provider), self.clock.clone(), token.into());
+        let (by, clock, token) = (provider.accepted_by(), self.clock.clone(), token.into());
         let claims = Claims::new(Accepted { by, generation, lifetime, claims, token, clock });
         if let Some((verified, place)) = place {
             verified.insert(&claims, place, now);

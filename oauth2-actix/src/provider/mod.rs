@@ -3,7 +3,14 @@
 pub(crate) mod background;
 pub(crate) mod tenants;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::sync::watch;
 
@@ -16,11 +23,10 @@ use crate::{
     error::{Error, ErrorKind},
     jose::{
         algorithm::AlgorithmSet,
-        jwk::{Budget, KeyPolicy, Origin},
         jws::{self, TokenType},
         key_document::{KeyDocument, Skipped},
+        key_policy::{Budget, CryptoLibrary, KeyPolicy, Origin},
         key_set::{Generation, KeySet},
-        verifier::CryptoLibrary,
     },
     json::object::Object,
     keys::{
@@ -30,7 +36,10 @@ use crate::{
         snapshot::SnapshotDirectory,
         source::{KeyFile, TokenFile},
     },
-    token::validation,
+    token::{
+        validation,
+        verified::{AcceptedBy, ProviderId},
+    },
     util::{
         clock::Clock,
         log_rate::Warnings,
@@ -49,8 +58,7 @@ pub(crate) struct ProviderPolicy {
     /// The SPIFFE trust domain of all its tokens, if they are JWT-SVIDs.
     trust_domain: Option<String>,
     pub(crate) dangerous_accept_bound_tokens: bool,
-    /// Whether it was looked up.
-    pub(crate) is_tenant: bool,
+    pub(crate) id: ProviderId,
     /// One for each source, in the order of the configuration.
     pub(crate) keys: Vec<ProviderKeys>,
     pub(crate) accepted_requests: AcceptedRequests,
@@ -98,12 +106,14 @@ impl ProviderPolicy {
     /// Checks the keys of a provider that is known from the start: the builder has checked all else.
     /// Reads its snapshots. Nothing is fetched yet.
     pub(crate) fn new(
+        index: usize,
         name: &str,
         provider: &Provider,
         defaults: &Defaults,
     ) -> Result<Self, BuildError> {
         let warnings = Arc::new(Warnings::new(&defaults.clock));
-        let policy = Self::build(name, provider, defaults, warnings, false)?;
+        let id = ProviderId::Configured(index);
+        let policy = Self::build(id, name, provider, defaults, warnings)?;
         // The other sources say themselves when their keys change, or may.
         if policy.remotes().any(|remote| {
             remote.timing.refresh == Refresh::Never && !matches!(remote.source, Source::Custom(_))
@@ -135,15 +145,17 @@ impl ProviderPolicy {
         defaults: &Defaults,
     ) -> Result<Self, BuildError> {
         provider.faults(Some(name)).into_result()?;
-        Self::build(name, provider, defaults, Arc::clone(&defaults.tenant_warnings), true)
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        let id = ProviderId::Tenant(NEXT_ID.fetch_add(1, Ordering::Relaxed));
+        Self::build(id, name, provider, defaults, Arc::clone(&defaults.tenant_warnings))
     }
 
     fn build(
+        id: ProviderId,
         name: &str,
         provider: &Provider,
         defaults: &Defaults,
         warnings: Arc<Warnings>,
-        is_tenant: bool,
     ) -> Result<Self, BuildError> {
         let fault = |problem: &dyn fmt::Display| BuildError::of_provider(name, "keys", problem);
         let sources = &provider.keys;
@@ -169,13 +181,13 @@ impl ProviderPolicy {
             require_at_jwt: provider.require_at_jwt,
             trust_domain: provider.spiffe_trust_domain.clone(),
             dangerous_accept_bound_tokens: provider.dangerous_accept_bound_tokens,
-            is_tenant,
+            id,
             keys: Vec::new(),
             accepted_requests: AcceptedRequests::of(&name),
             changes: Arc::new(watch::Sender::new(())),
             name,
         };
-        let budget = if is_tenant { Budget::Tenant } else { Budget::Provider };
+        let budget = if policy.is_tenant() { Budget::Tenant } else { Budget::Provider };
         let key_policy = |allowed, origin| KeyPolicy {
             allowed,
             origin,
@@ -268,9 +280,9 @@ impl ProviderPolicy {
             _ => None,
         };
         Ok(RemoteKeys::new(Settings {
-            metrics: SourceMetrics::of(&self.name, &shown, self.is_tenant),
+            metrics: SourceMetrics::of(&self.name, &shown, self.is_tenant()),
             provider: Arc::clone(&self.name),
-            is_tenant: self.is_tenant,
+            is_tenant: self.is_tenant(),
             source,
             token_file,
             policy,
@@ -322,6 +334,20 @@ impl ProviderPolicy {
             remote.begin_with(Arc::clone(&keys), &defaults.clock);
         }
         Ok(())
+    }
+
+    /// Whether it was looked up.
+    pub(crate) fn is_tenant(&self) -> bool {
+        matches!(self.id, ProviderId::Tenant(_))
+    }
+
+    /// What the claims of its tokens keep of it. They own neither its settings nor its keys.
+    pub(crate) fn accepted_by(&self) -> AcceptedBy {
+        AcceptedBy {
+            provider: self.id,
+            name: Arc::clone(&self.name),
+            requests: self.accepted_requests.clone(),
+        }
     }
 
     /// Uses the keys of earlier processes, where there are some. Blocks.
@@ -407,27 +433,6 @@ impl ProviderPolicy {
             were_asked &= was_asked;
         }
         has_keys && were_asked
-    }
-}
-
-#[cfg(any(test, feature = "testing"))]
-impl ProviderPolicy {
-    /// One with these keys and nothing else.
-    pub(crate) fn of_keys(name: &str, keys: KeySet) -> Self {
-        let name = name.into();
-        Self {
-            accepted_requests: AcceptedRequests::of(&name),
-            name,
-            audiences: Vec::new(),
-            audience_claim: "aud".to_owned(),
-            algorithms: AlgorithmSet::asymmetric(),
-            require_at_jwt: false,
-            trust_domain: None,
-            dangerous_accept_bound_tokens: false,
-            is_tenant: false,
-            keys: vec![ProviderKeys::Inline(keys)],
-            changes: Arc::new(watch::Sender::new(())),
-        }
     }
 }
 

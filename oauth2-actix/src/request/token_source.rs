@@ -16,7 +16,7 @@ use url::{Url, form_urlencoded};
 use actix_web::http::header::SEC_WEBSOCKET_PROTOCOL;
 
 #[cfg(feature = "websocket")]
-use crate::request::upgrade;
+use crate::request::upgrade::{self, MARKER};
 use crate::{
     config::error::BuildError,
     error::{Error, ErrorKind},
@@ -259,7 +259,3 @@ fn malformed(problem: &'static str) -> Error {
 }
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-
-/// The protocol before the one that is a token.
-#[cfg(feature = "websocket")]
-pub(crate) const MARKER: &str = "bearer";

@@ -18,7 +18,7 @@ use actix_web::{
 
 use crate::{
     error::{Error, ErrorKind},
-    request::{bearer::is_http_token, token_source::MARKER},
+    request::bearer::is_http_token,
 };
 
 /// What completes the handshake of a request.
@@ -120,6 +120,9 @@ fn echoed_protocol(headers: &HeaderMap) -> Option<&str> {
 fn looks_like_token(protocol: &str) -> bool {
     protocol.contains("eyJ") || (protocol.len() > 40 && protocol.matches('.').count() >= 2)
 }
+
+/// The protocol that a client offers before the one that is a token.
+pub(crate) const MARKER: &str = "bearer";
 
 #[cfg(test)]
 mod tests {

@@ -30,7 +30,6 @@
 // A kit for tests says so when its own assumptions fail.
 #![allow(clippy::missing_panics_doc)]
 
-mod clock;
 mod identity_provider;
 mod key_server;
 mod local_server;
@@ -38,13 +37,13 @@ mod signing_key;
 mod token;
 
 pub use self::{
-    clock::ManualClock,
     identity_provider::{IdentityProvider, RunningIdentityProvider},
     key_server::{Answer, KeyServer, Release},
     local_server::LocalServer,
     signing_key::SigningKey,
     token::Token,
 };
+pub use crate::util::manual_clock::ManualClock;
 
 /// Claims for a unit test of a handler or of a function of `&Claims`, without a key, a token or a
 /// policy. Their provider is `test`; `iss`, `aud`, `sub`, `iat` and `exp` are added where they are

@@ -14,7 +14,6 @@ use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
 use crate::{
-    authorize::requirement::{ClaimValues, Requirement},
     error::{Error, ErrorKind},
     jose::header::JoseHeader,
     token::{scope, validation, verified::Accepted},
@@ -68,7 +67,7 @@ impl Claims {
     /// The configured name of the provider that accepted the token.
     #[must_use]
     pub fn provider(&self) -> &str {
-        self.0.by.name()
+        &self.0.by.name
     }
 
     /// `iss`: the issuer, which is the provider's ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)).
@@ -255,72 +254,6 @@ impl Claims {
         self.scopes().any(|candidate| candidate == scope)
     }
 
-    /// Whether the claim equals one of `values` or is a list that contains it; never a part of a
-    /// string, never of another type. `name` as in [`Claims::find`], `values` as in
-    /// [`require_claim`](crate::require_claim()).
-    #[must_use]
-    pub fn has_claim(&self, name: &str, values: impl Into<ClaimValues>) -> bool {
-        values.into().accept(self.find(name))
-    }
-
-    /// Whether the claims satisfy a requirement.
-    ///
-    /// ```
-    /// use oauth2_actix::{Claims, any, require_claim, require_scope};
-    ///
-    /// fn may_refund(claims: &Claims) -> bool {
-    ///     claims.satisfies(&any([require_claim("role", "admin"), require_scope(["refunds"])]))
-    /// }
-    /// # let _ = may_refund;
-    /// ```
-    #[must_use]
-    pub fn satisfies(&self, requirement: &Requirement) -> bool {
-        requirement.is_met(self)
-    }
-
-    /// Demands what a requirement says.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::ScopeInsufficient`] if it asks for scopes, otherwise
-    /// [`ErrorKind::ClaimInsufficient`]: 403, and close 1008 for a WebSocket.
-    pub fn require(&self, requirement: &Requirement) -> Result<(), Error> {
-        requirement.check(self)
-    }
-
-    /// Demands a scope.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::ScopeInsufficient`], which is 403 `insufficient_scope` with the scope in the
-    /// challenge ([RFC 6750 §3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1)), and close
-    /// 1008 for a WebSocket.
-    pub fn require_scope(&self, scope: &str) -> Result<(), Error> {
-        if self.has_scope(scope) { Ok(()) } else { crate::require_scope([scope]).check(self) }
-    }
-
-    /// Demands a claim, as [`Claims::has_claim`] understands it.
-    ///
-    /// ```
-    /// # use oauth2_actix::{Claims, Error};
-    /// fn only_admins(claims: &Claims) -> Result<(), Error> {
-    ///     claims.require_claim("/realm_access/roles", "admin")
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::ClaimInsufficient`], which is 403 `insufficient_scope`, and close 1008 for a
-    /// WebSocket.
-    pub fn require_claim(&self, name: &str, values: impl Into<ClaimValues>) -> Result<(), Error> {
-        let values = values.into();
-        if values.accept(self.find(name)) {
-            Ok(())
-        } else {
-            crate::require_claim(name, values).check(self)
-        }
-    }
-
     /// Which claim does not fit `T`, and what `T` expects of it. serde's own message may quote a
     /// claim's value, so only the parts of it that come from `T` are kept.
     fn misfit<T: DeserializeOwned>(&self) -> String {
@@ -483,7 +416,7 @@ impl<T: DeserializeOwned> FromRequest for TypedClaims<T> {
             claims.deserialize().map(Self).map_err(|_| {
                 let expected = format!("claims that fit {}", std::any::type_name::<T>());
                 Error::from(ErrorKind::ClaimInsufficient { required: expected.clone().into() })
-                    .with_provider(claims.0.by.shared_name())
+                    .with_provider(&claims.0.by.name)
                     .with_expected(expected)
                     .with_source(claims.misfit::<T>())
             })

@@ -1,23 +1,18 @@
 //! A token that was accepted: what it says, and on what grounds and for how long that counts.
 
-use std::{
-    fmt,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     error::ErrorKind,
     jose::key_set::Generation,
     json::object::{Object, block},
-    provider::ProviderPolicy,
     token::validation::Lifetime,
     util::{clock::Clock, telemetry::AcceptedRequests},
 };
 
 /// What [`Claims`](crate::Claims) share.
 pub(crate) struct Accepted {
-    pub(crate) by: By,
+    pub(crate) by: AcceptedBy,
     /// Of the keys that verified it.
     pub(crate) generation: Generation,
     pub(crate) lifetime: Lifetime,
@@ -28,61 +23,22 @@ pub(crate) struct Accepted {
     pub(crate) clock: Clock,
 }
 
-/// The provider that accepts a token.
-pub(crate) enum By {
-    Configured(Arc<ProviderPolicy>),
-    /// A tenant that goes is not kept by its tokens, nor are its keys.
-    Tenant {
-        name: Arc<str>,
-        policy: Weak<ProviderPolicy>,
-        requests: AcceptedRequests,
-    },
-}
-
-impl By {
-    pub(crate) fn name(&self) -> &str {
-        self.shared_name()
-    }
-
-    pub(crate) fn shared_name(&self) -> &Arc<str> {
-        match self {
-            Self::Configured(provider) => &provider.name,
-            Self::Tenant { name, .. } => name,
-        }
-    }
-
+/// The provider that accepted a token.
+#[derive(Clone, Debug)]
+pub(crate) struct AcceptedBy {
+    pub(crate) provider: ProviderId,
+    pub(crate) name: Arc<str>,
     /// Counts requests with its tokens.
-    pub(crate) fn accepted_requests(&self) -> AcceptedRequests {
-        match self {
-            Self::Configured(provider) => provider.accepted_requests.clone(),
-            Self::Tenant { requests, .. } => requests.clone(),
-        }
-    }
-
-    /// Tells when there are other keys. None: they do not change, or are fetched for every request, so
-    /// that each look would be a change.
-    #[cfg(feature = "websocket")]
-    pub(crate) fn changes_of_keys(&self) -> Option<tokio::sync::watch::Receiver<()>> {
-        let provider = match self {
-            Self::Configured(provider) => Arc::clone(provider),
-            Self::Tenant { policy, .. } => policy.upgrade()?,
-        };
-        provider.changes()
-    }
+    pub(crate) requests: AcceptedRequests,
 }
 
-impl From<Arc<ProviderPolicy>> for By {
-    fn from(provider: Arc<ProviderPolicy>) -> Self {
-        if provider.is_tenant {
-            Self::Tenant {
-                name: Arc::clone(&provider.name),
-                policy: Arc::downgrade(&provider),
-                requests: provider.accepted_requests.clone(),
-            }
-        } else {
-            Self::Configured(provider)
-        }
-    }
+/// Names a provider of a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProviderId {
+    /// The index among the providers known at build time.
+    Configured(usize),
+    /// A tenant. A tenant that is removed and found again has another number.
+    Tenant(u64),
 }
 
 impl Accepted {
@@ -124,10 +80,14 @@ impl Accepted {
     pub(crate) fn of(provider: &str, claims: Object) -> Self {
         use crate::jose::key_set::KeySet;
 
-        let keys = KeySet::new(Vec::new());
+        let name: Arc<str> = provider.into();
         Self {
-            generation: keys.generation(),
-            by: By::Configured(Arc::new(ProviderPolicy::of_keys(provider, keys))),
+            generation: KeySet::new(Vec::new()).generation(),
+            by: AcceptedBy {
+                provider: ProviderId::Configured(0),
+                requests: AcceptedRequests::of(&name),
+                name,
+            },
             lifetime: Lifetime::without_end(),
             claims,
             token: Box::default(),

@@ -11,7 +11,7 @@ pub(crate) enum Clock {
     #[default]
     System,
     #[cfg(feature = "testing")]
-    Manual(crate::testing::ManualClock),
+    Manual(super::manual_clock::ManualClock),
 }
 
 impl Clock {

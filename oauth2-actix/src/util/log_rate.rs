@@ -49,7 +49,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 #[cfg(all(test, feature = "testing"))]
 mod tests {
     use super::*;
-    use crate::testing::ManualClock;
+    use crate::util::manual_clock::ManualClock;
 
     #[test]
     fn throttle_allows_once_in_ten_seconds_of_its_clock() {

@@ -2,6 +2,9 @@
 
 pub(crate) mod clock;
 pub(crate) mod log_rate;
+#[cfg(feature = "testing")]
+pub(crate) mod manual_clock;
 pub(crate) mod places;
 pub(crate) mod spiffe;
 pub(crate) mod telemetry;
+pub(crate) mod units;

@@ -11,7 +11,7 @@ use actix_web::{
 };
 use tokio::task::AbortHandle;
 
-use super::Ended;
+use super::session::Ended;
 
 /// Ends the watch over a session whose connection has gone. That the client sends no more, or nonsense, is
 /// no such sign: it may hear for as long as it likes.

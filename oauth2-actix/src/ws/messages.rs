@@ -11,7 +11,10 @@ use std::{
 use actix_ws::{AggregatedMessageStream, MessageStream};
 use futures_util::{Stream, future::BoxFuture};
 
-use super::{Ended, frames::MaxFrameSize, session::Shared};
+use super::{
+    frames::MaxFrameSize,
+    session::{Ended, Shared},
+};
 
 /// The messages of a session. It ends when the client sends no more, and when the session ends: nothing that
 /// comes after is handed on. It also ends after an error, which a client that breaks the protocol causes: what

@@ -57,7 +57,6 @@ mod session;
 
 use actix_http::ws::{HandshakeError, verify_handshake};
 use actix_web::{HttpRequest, HttpResponse, rt, web::Payload};
-use tokio::sync::watch;
 
 pub use self::{messages::Messages, session::Session};
 /// Of [`actix_ws`].
@@ -159,6 +158,3 @@ impl std::fmt::Debug for Upgrade<'_> {
             .finish_non_exhaustive()
     }
 }
-
-/// Says true once the session has ended.
-type Ended = watch::Receiver<bool>;

@@ -16,7 +16,6 @@ use tokio::{
     time::timeout,
 };
 
-use super::Ended;
 use crate::{
     authorize::requirement::Requirement,
     builder::oauth2::OAuth2,
@@ -256,8 +255,9 @@ impl State {
 
     /// Whose time is over when it ends, and why.
     async fn end(&self, follows: &mut Option<Followed>) -> (Claims, Error) {
-        let mut changes =
-            follows.as_ref().and_then(|_| self.lock().claims.accepted().by.changes_of_keys());
+        let mut changes = follows
+            .as_ref()
+            .and_then(|follows| follows.oauth2.0.key_changes(self.claims().accepted()));
         loop {
             let (claims, fresh) = {
                 let mut current = self.lock();
@@ -324,3 +324,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Between two checks of a followed token whose keys report no change: a tenant may have another provider.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Says true once the session has ended.
+pub(super) type Ended = watch::Receiver<bool>;

@@ -16,13 +16,14 @@ use serde_json::{Map, Value};
 pub(crate) use self::nearest::nearest;
 use self::{input::Input, tree::Tree};
 use crate::{
-    builder::{MissingToken, OAuth2Builder},
+    builder::OAuth2Builder,
     config::{
         error::{BuildError, BuildErrorKind, Faults, PROVIDERS},
         keys::{Keys, is_list_of_sources},
+        missing_token::MissingToken,
         provider::Provider,
     },
-    jose::{algorithm::Algorithm, verifier::CryptoLibrary},
+    jose::{algorithm::Algorithm, key_policy::CryptoLibrary},
     request::token_source::{CookieToken, TokenRequests},
     token::cache::TokenCache,
 };

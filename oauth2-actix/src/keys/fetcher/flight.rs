@@ -6,7 +6,7 @@ use reqwest::header::HeaderValue;
 use tokio::sync::Mutex;
 
 use crate::{
-    jose::{jwk::Budget, key_document::KeyDocument},
+    jose::{key_document::KeyDocument, key_policy::Budget},
     keys::{
         discovery::Issuer,
         document_readers,

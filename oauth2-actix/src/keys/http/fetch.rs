@@ -17,8 +17,10 @@ use reqwest::{
 };
 
 use crate::{
-    config::limits::Unit,
-    jose::key_document::{DocumentError, without_bom},
+    jose::{
+        key_document::{DocumentError, without_bom},
+        key_policy::MAX_DOCUMENT_LENGTH,
+    },
     keys::{
         discovery::DiscoveryError,
         http::{
@@ -26,6 +28,7 @@ use crate::{
             url::KeyUrl,
         },
     },
+    util::units::Unit,
 };
 
 /// What a URL returned.
@@ -246,8 +249,8 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// Bytes of a key document, as it is sent and after each decoding. Real ones have 1 to 20 KiB.
-pub(crate) const MAX_BODY: usize = 1024 * 1024;
+/// Bytes of a document, as it is sent and after each decoding.
+pub(crate) const MAX_BODY: usize = MAX_DOCUMENT_LENGTH;
 
 /// A longer entity tag is not sent back.
 const MAX_ETAG: usize = 256;

@@ -15,12 +15,11 @@ use super::{directory::Found, table::Table};
 use crate::{
     config::{
         error::BuildError,
-        limits::Unit,
         tenants::{AnyLookup, Tenant},
     },
     keys::{fetcher::EngineHandle, remote::Cause},
     provider::{Defaults, ProviderPolicy},
-    util::{clock::Clock, log_rate::Throttle, places::Place},
+    util::{clock::Clock, log_rate::Throttle, places::Place, units::Unit},
 };
 
 /// A wish to have an issuer looked up.

@@ -1,0 +1,75 @@
+//! What handlers ask of [`Claims`] in code, beside the attributes.
+
+use crate::{
+    authorize::requirement::{self, ClaimValues, Requirement},
+    error::Error,
+    token::claims::Claims,
+};
+
+impl Claims {
+    /// Whether the claim equals one of `values` or is a list that contains it; never a part of a
+    /// string, never of another type. `name` as in [`Claims::find`], `values` as in
+    /// [`require_claim`](crate::require_claim()).
+    #[must_use]
+    pub fn has_claim(&self, name: &str, values: impl Into<ClaimValues>) -> bool {
+        values.into().accept(self.find(name))
+    }
+
+    /// Whether the claims satisfy a requirement.
+    ///
+    /// ```
+    /// use oauth2_actix::{Claims, any, require_claim, require_scope};
+    ///
+    /// fn may_refund(claims: &Claims) -> bool {
+    ///     claims.satisfies(&any([require_claim("role", "admin"), require_scope(["refunds"])]))
+    /// }
+    /// # let _ = may_refund;
+    /// ```
+    #[must_use]
+    pub fn satisfies(&self, requirement: &Requirement) -> bool {
+        requirement.is_met(self)
+    }
+
+    /// Demands what a requirement says.
+    ///
+    /// # Errors
+    ///
+    /// [`ScopeInsufficient`](crate::ErrorKind::ScopeInsufficient) if it asks for scopes, otherwise
+    /// [`ClaimInsufficient`](crate::ErrorKind::ClaimInsufficient): 403, and close 1008 for a WebSocket.
+    pub fn require(&self, requirement: &Requirement) -> Result<(), Error> {
+        requirement.check(self)
+    }
+
+    /// Demands a scope.
+    ///
+    /// # Errors
+    ///
+    /// [`ScopeInsufficient`](crate::ErrorKind::ScopeInsufficient), which is 403 `insufficient_scope` with the scope in the
+    /// challenge ([RFC 6750 §3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1)), and close
+    /// 1008 for a WebSocket.
+    pub fn require_scope(&self, scope: &str) -> Result<(), Error> {
+        if self.has_scope(scope) { Ok(()) } else { requirement::require_scope([scope]).check(self) }
+    }
+
+    /// Demands a claim, as [`Claims::has_claim`] understands it.
+    ///
+    /// ```
+    /// # use oauth2_actix::{Claims, Error};
+    /// fn only_admins(claims: &Claims) -> Result<(), Error> {
+    ///     claims.require_claim("/realm_access/roles", "admin")
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ClaimInsufficient`](crate::ErrorKind::ClaimInsufficient), which is 403 `insufficient_scope`, and close 1008 for a
+    /// WebSocket.
+    pub fn require_claim(&self, name: &str, values: impl Into<ClaimValues>) -> Result<(), Error> {
+        let values = values.into();
+        if values.accept(self.find(name)) {
+            Ok(())
+        } else {
+            requirement::require_claim(name, values).check(self)
+        }
+    }
+}

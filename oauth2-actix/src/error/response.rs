@@ -1,0 +1,41 @@
+//! The plain HTTP response to an error: status, challenge and JSON body.
+
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+};
+
+use super::{Error, ErrorKind, challenge::Challenge, whole_seconds};
+
+/// Status, challenge and body, without regard to any request.
+pub(crate) fn plain(error: &Error, realm: &str, status: StatusCode) -> HttpResponse {
+    let mut response = HttpResponse::build(status);
+    let answer = error.answer();
+    if matches!(error.kind(), ErrorKind::NotConfigured) {
+        return response.finish();
+    }
+    match error.kind() {
+        ErrorKind::KeysUnavailable { retry_after } => {
+            let seconds = whole_seconds(*retry_after);
+            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
+        kind => {
+            let mut challenge = Challenge::new(realm);
+            // A client that sent no token learns only that one is needed (RFC 6750 §3.1).
+            if !matches!(kind, ErrorKind::TokenAbsent) {
+                challenge = challenge.error(answer.code, answer.description);
+            }
+            if let ErrorKind::ScopeInsufficient { required } = kind {
+                challenge = challenge.scope(required);
+            }
+            response.insert_header((header::WWW_AUTHENTICATE, challenge.finish()));
+        }
+    }
+    response.json(serde_json::json!({
+        "error": answer.code,
+        "error_description": answer.description,
+    }))
+}
+
+/// What a challenge names where no policy is at hand, or names no realm.
+pub(crate) const DEFAULT_REALM: &str = "api";
