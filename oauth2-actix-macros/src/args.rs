@@ -180,10 +180,9 @@ fn arguments(input: ParseStream<'_>, how: &str) -> Result<Punctuated<Expr, Token
 
 /// `any_of(…)` or `all_of(…)`, not empty, with values or one array of them.
 fn combined(call: ExprCall) -> Result<(Combine, Punctuated<Expr, Token![,]>)> {
-    let is = |path: &Path, names: [&str; 2]| names.iter().any(|name| path.is_ident(name));
     let combine = match &*call.func {
-        Expr::Path(ExprPath { path, .. }) if is(path, ["any", "any_of"]) => Combine::Any,
-        Expr::Path(ExprPath { path, .. }) if is(path, ["all", "all_of"]) => Combine::All,
+        Expr::Path(ExprPath { path, .. }) if path.is_ident("any_of") => Combine::Any,
+        Expr::Path(ExprPath { path, .. }) if path.is_ident("all_of") => Combine::All,
         other => return Err(Error::new_spanned(other, "expected any_of(…) or all_of(…)")),
     };
     let span = call.span();

@@ -10,11 +10,11 @@ use crate::{
 };
 
 /// The function with one argument more: an extractor that is ready at once and whose error is the
-/// refusal. It comes first, so no other extractor's future is polled before it.
-pub(crate) fn with_demand(mut function: ItemFn, check: &TokenStream) -> TokenStream {
+/// rejection. It comes first, so no other extractor's future is polled before it.
+pub(crate) fn with_check(mut function: ItemFn, check: &TokenStream) -> TokenStream {
     // Each attribute adds an argument, so the count tells stacked ones apart.
-    let demand = format_ident!(
-        "__oauth2_actix_demand_{}_{}",
+    let name = format_ident!(
+        "__oauth2_actix_check_{}_{}",
         function.sig.inputs.len(),
         function.sig.ident,
         span = Span::mixed_site(),
@@ -22,7 +22,7 @@ pub(crate) fn with_demand(mut function: ItemFn, check: &TokenStream) -> TokenStr
     function
         .sig
         .inputs
-        .insert(0, syn::parse_quote! { _: ::oauth2_actix::__private::Demanded<#demand> });
+        .insert(0, syn::parse_quote! { _: ::oauth2_actix::__private::Checked<#name> });
     let visibility = &function.vis;
     let (claims, request) = (claims(), request());
     let conditions: Vec<_> = item::conditions(&function).collect();
@@ -30,11 +30,11 @@ pub(crate) fn with_demand(mut function: ItemFn, check: &TokenStream) -> TokenStr
         #(#conditions)*
         #[doc(hidden)]
         #[allow(non_camel_case_types, missing_debug_implementations)]
-        #visibility struct #demand;
+        #visibility struct #name;
 
         #(#conditions)*
         #[automatically_derived]
-        impl ::oauth2_actix::__private::Demand for #demand {
+        impl ::oauth2_actix::__private::Check for #name {
             fn check(
                 #claims: &::oauth2_actix::Claims,
                 #request: &::oauth2_actix::__private::HttpRequest,
@@ -48,33 +48,33 @@ pub(crate) fn with_demand(mut function: ItemFn, check: &TokenStream) -> TokenStr
     }
 }
 
-/// `::oauth2_actix::require_claim(…)`
+/// `::oauth2_actix::requirement::claim(…)`
 pub(crate) fn claim(ClaimArgs { name, values }: &ClaimArgs) -> TokenStream {
     let name = text(name, "claim_name");
     let values = match values {
-        Values::Present => quote! { ::oauth2_actix::present() },
+        Values::Present => quote! { ::oauth2_actix::requirement::ClaimValues::present() },
         Values::One(value) => claim_value(value),
         Values::Any(values) => {
             let values = values.iter().map(claim_value);
-            quote! { ::oauth2_actix::any_of([#(#values),*]) }
+            quote! { ::oauth2_actix::requirement::ClaimValues::any_of([#(#values),*]) }
         }
         Values::All(values) => {
             let values = values.iter().map(claim_value);
-            quote! { ::oauth2_actix::all_of([#(#values),*]) }
+            quote! { ::oauth2_actix::requirement::ClaimValues::all_of([#(#values),*]) }
         }
     };
-    check_requirement(&quote! { ::oauth2_actix::require_claim((#name), (#values)) })
+    check_requirement(&quote! { ::oauth2_actix::requirement::claim((#name), (#values)) })
 }
 
-/// `::oauth2_actix::require_scope(…)`
+/// `::oauth2_actix::requirement::scopes(…)`, or `any_scope`
 pub(crate) fn scope(ScopeArgs { combine, scopes }: &ScopeArgs) -> TokenStream {
     let name = match combine {
-        Combine::Any => "require_any_scope",
-        Combine::All => "require_scope",
+        Combine::Any => "any_scope",
+        Combine::All => "scopes",
     };
     let name = Ident::new(name, Span::mixed_site());
     let scopes = scopes.iter().map(|scope| text(scope, "scope"));
-    check_requirement(&quote! { ::oauth2_actix::#name([#((#scopes)),*]) })
+    check_requirement(&quote! { ::oauth2_actix::requirement::#name([#((#scopes)),*]) })
 }
 
 /// A literal as it is; a constant with a check, when the program is compiled, by a `const fn` of
@@ -99,7 +99,7 @@ pub(crate) fn function(FunctionArgs { function }: &FunctionArgs) -> TokenStream 
     let (claims, request) = (claims(), request());
     // rustc's own error about a function of another form lands on its path.
     quote_spanned! { function.span() =>
-        ::oauth2_actix::__private::ask(#function, #claims, #request)
+        ::oauth2_actix::__private::call_predicate(#function, #claims, #request)
     }
 }
 
@@ -108,7 +108,7 @@ pub(crate) fn function(FunctionArgs { function }: &FunctionArgs) -> TokenStream 
 fn check_requirement(requirement: &TokenStream) -> TokenStream {
     let (claims, request) = (claims(), request());
     quote! {
-        static __OAUTH2_ACTIX_REQUIREMENT: ::oauth2_actix::__private::LazyLock<::oauth2_actix::Requirement> =
+        static __OAUTH2_ACTIX_REQUIREMENT: ::oauth2_actix::__private::LazyLock<::oauth2_actix::requirement::Requirement> =
             ::oauth2_actix::__private::LazyLock::new(|| (#requirement));
         let _ = #request;
         ::oauth2_actix::Claims::require(#claims, &__OAUTH2_ACTIX_REQUIREMENT)
@@ -139,5 +139,5 @@ fn claim_value(value: &ClaimValue) -> TokenStream {
             };
         }
     };
-    quote! { ::oauth2_actix::ClaimValue::from(#value) }
+    quote! { ::oauth2_actix::requirement::ClaimValue::from(#value) }
 }

@@ -13,9 +13,8 @@ pub(crate) fn parse(item: proc_macro::TokenStream) -> Result<ItemFn> {
     }
 }
 
-/// Checks that `function` can be a handler with one argument more, which the attribute named `demand`
-/// adds.
-pub(crate) fn check_handler(function: &ItemFn, demand: &str) -> Result<()> {
+/// Checks that `function` can be a handler with one more argument, which the attribute named `attribute` adds.
+pub(crate) fn check_handler(function: &ItemFn, attribute: &str) -> Result<()> {
     let signature = &function.sig;
     if let Some(FnArg::Receiver(receiver)) = signature.inputs.first() {
         return Err(Error::new_spanned(
@@ -30,7 +29,7 @@ pub(crate) fn check_handler(function: &ItemFn, demand: &str) -> Result<()> {
         ));
     }
     if let Some(public) = function.attrs.iter().find(|attribute| is_named(attribute, &["public"])) {
-        return Err(public_with_demand(public, demand));
+        return Err(public_and_required(public, attribute));
     }
     if signature.inputs.len() >= MAX_ARGUMENTS {
         return Err(Error::new_spanned(
@@ -42,18 +41,18 @@ pub(crate) fn check_handler(function: &ItemFn, demand: &str) -> Result<()> {
     Ok(())
 }
 
-/// The name of a require attribute.
-pub(crate) fn demand(attribute: &Attribute) -> Option<&'static str> {
+/// The name of a `require` attribute.
+pub(crate) fn require_attribute(attribute: &Attribute) -> Option<&'static str> {
     ["require", "require_claim", "require_scope"]
         .into_iter()
         .find(|name| is_named(attribute, &[name]))
 }
 
 /// An attribute that cannot stand beside another.
-pub(crate) fn public_with_demand(attribute: &Attribute, demand: &str) -> Error {
+pub(crate) fn public_and_required(attribute: &Attribute, other: &str) -> Error {
     Error::new_spanned(
         attribute,
-        format!("`#[public]` cannot be combined with `#[{demand}]`; remove one of them"),
+        format!("`#[public]` cannot be combined with `#[{other}]`; remove one of them"),
     )
 }
 

@@ -49,7 +49,7 @@ use syn::parse::{Parse, Parser};
 /// registered first and matches too keeps the request for itself.
 ///
 /// A request with a valid token has its claims; an invalid token counts as a missing one.
-/// `public_routes()` lists all public routes of a program.
+/// `public::routes()` lists all public routes of a program.
 ///
 /// A public route is rejected, and the log says why, where a middleware inside `OAuth2` waits before it
 /// calls the next service (`from_fn`, sessions) or responds itself: wrap those around the App, after
@@ -89,15 +89,15 @@ pub fn public(args: TokenStream, function: TokenStream) -> TokenStream {
 /// A name that starts with `/` is a JSON pointer (RFC 6901): `"/realm_access/roles"`. A part of a string
 /// or a value of another type never matches. Several attributes mean *and*. The attribute may stand
 /// above or below the routing macro and other crates' attributes, or on a plain function for
-/// `web::get().to(…)`, and takes one of the 16 arguments that actix allows. `any_of` and `all_of` may be
-/// written `any` and `all`, and take an array too.
+/// `web::get().to(…)`, and takes one of the 16 arguments that actix allows. `any_of` and `all_of`
+/// take an array too.
 ///
 /// A constant is a `&'static str`, an integer or a `bool`; as a value also of a type of yours that a
 /// `ClaimValue` can be made from:
 ///
 /// ```
 /// use actix_web::{get, HttpResponse};
-/// use oauth2_actix::{require_claim, ClaimValue};
+/// use oauth2_actix::{require_claim, requirement::ClaimValue};
 ///
 /// const ROLES: &str = "/realm_access/roles";
 ///
@@ -163,7 +163,7 @@ pub fn require_scope(args: TokenStream, function: TokenStream) -> TokenStream {
 ///
 /// ```
 /// use actix_web::{get, HttpRequest, HttpResponse};
-/// use oauth2_actix::{require, Claims};
+/// use oauth2_actix::{Claims, require};
 ///
 /// fn verified(claims: &Claims) -> bool {
 ///     claims.has_claim("email_verified", true)
@@ -198,7 +198,7 @@ fn demand<A: Parse>(
     let item = item::parse(function.clone())
         .and_then(|item| item::check_handler(&item, name).map(|()| item));
     match args::both(args, item) {
-        Ok((args, item)) => expand::with_demand(item, &check(&args)).into(),
+        Ok((args, item)) => expand::with_check(item, &check(&args)).into(),
         Err(errors) => with_errors(function, &errors),
     }
 }

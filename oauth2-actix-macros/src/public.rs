@@ -56,8 +56,8 @@ fn check(args: &TokenStream, function: &ItemFn, span: Span) -> Result<()> {
         ));
     }
     for attribute in &function.attrs {
-        if let Some(demand) = item::demand(attribute) {
-            errors.push(item::public_with_demand(attribute, demand));
+        if let Some(other) = item::require_attribute(attribute) {
+            errors.push(item::public_and_required(attribute, other));
         } else if attribute.path().is_ident("public") {
             errors.push(Error::new_spanned(attribute, "`#[public]` is repeated; remove one"));
         }
@@ -106,7 +106,7 @@ fn row(Route { pattern, methods }: &Route, function: &ItemFn, span: Span) -> Tok
                 ::oauth2_actix::__private::ROUTES
             )]
             #[linkme(crate = ::oauth2_actix::__private::linkme)]
-            static ROUTE: ::oauth2_actix::PublicRoute = ::oauth2_actix::PublicRoute::new(
+            static ROUTE: ::oauth2_actix::public::PublicRoute = ::oauth2_actix::public::PublicRoute::new(
                 &[#(#methods),*],
                 #pattern,
                 ::core::concat!(::core::module_path!(), "::", #handler),

@@ -10,7 +10,7 @@ use crate::{
         jwk::Key,
         jws::UnverifiedJws,
         key_document::KeyDocument,
-        key_policy::{Budget, CryptoLibrary, KeyPolicy, Origin},
+        key_policy::{Budget, CryptoBackend, KeyPolicy, Origin},
         key_set::Verdict,
     },
     json,
@@ -53,7 +53,7 @@ pub fn key_document(document: &[u8], inline: bool, token: &str) -> Option<Vec<Ke
     } else {
         (AlgorithmSet::asymmetric(), Origin::Fetched)
     };
-    let [document, other] = [CryptoLibrary::AwsLc, CryptoLibrary::OpenSsl].map(|crypto| {
+    let [document, other] = [CryptoBackend::AwsLc, CryptoBackend::OpenSsl].map(|crypto| {
         let budget = Budget::Provider;
         let policy = KeyPolicy { allowed, origin, crypto, spiffe: false, budget };
         KeyDocument::parse(document, policy).ok()
@@ -87,7 +87,7 @@ impl BothLibraries {
     pub fn new(jwk: &Map<String, Value>, algorithm: Algorithm) -> Option<Self> {
         let allowed = AlgorithmSet::from_iter([algorithm]);
         let origin = Origin::Inline;
-        let [aws_lc, openssl] = [CryptoLibrary::AwsLc, CryptoLibrary::OpenSsl].map(|crypto| {
+        let [aws_lc, openssl] = [CryptoBackend::AwsLc, CryptoBackend::OpenSsl].map(|crypto| {
             let budget = Budget::Provider;
             let policy = KeyPolicy { allowed, origin, crypto, spiffe: false, budget };
             Key::from_jwk(jwk, policy).ok()

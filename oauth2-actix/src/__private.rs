@@ -1,4 +1,4 @@
-//! What the attribute macros' output needs. Not for anybody else: it may change at any time.
+//! What the output of the attribute macros uses. Not public API: it may change at any time.
 
 pub use std::sync::LazyLock;
 use std::{
@@ -19,36 +19,36 @@ use crate::{
     token::{claims::Claims, scope::is_scope_token},
 };
 
-/// A demand of an attribute.
-pub trait Demand {
-    /// Nothing, or why the request is refused.
+/// What an attribute checks.
+pub trait Check {
+    /// Returns an error if the request is rejected.
     fn check(claims: &Claims, request: &HttpRequest) -> Result<(), Error>;
 }
 
-/// The hidden argument of a handler: there only if the demand is met.
+/// The hidden argument of a handler, whose extraction performs the check.
 #[derive(Debug)]
-pub struct Demanded<D>(PhantomData<D>);
+pub struct Checked<C>(PhantomData<C>);
 
-impl<D: Demand> FromRequest for Demanded<D> {
+impl<C: Check> FromRequest for Checked<C> {
     type Error = Error;
     type Future = Ready<Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(
             Claims::of_request(request)
-                .and_then(|claims| D::check(&claims, request))
+                .and_then(|claims| C::check(&claims, request))
                 .map(|()| Self(PhantomData)),
         )
     }
 }
 
-/// Asks a user's function.
-pub fn ask<F: Predicate<Marker>, Marker>(
+/// Calls the developer's function.
+pub fn call_predicate<F: Predicate<Marker>, Marker>(
     function: F,
     claims: &Claims,
     request: &HttpRequest,
 ) -> Result<(), Error> {
-    function.ask(claims, request).map_err(|error| {
+    function.call(claims, request).map_err(|error| {
         error
             .with_provider(&claims.accepted().by.name)
             .with_expected(format!("predicate {}", std::any::type_name::<F>()))
@@ -63,43 +63,43 @@ pub fn ask<F: Predicate<Marker>, Marker>(
             may return a Result whose error is written to the log"
 )]
 pub trait Predicate<Marker> {
-    /// Asks it.
-    fn ask(self, claims: &Claims, request: &HttpRequest) -> Result<(), Error>;
+    /// Calls it.
+    fn call(self, claims: &Claims, request: &HttpRequest) -> Result<(), Error>;
 }
 
-impl<F: FnOnce(&Claims) -> V, V: Answer> Predicate<(V,)> for F {
-    fn ask(self, claims: &Claims, _: &HttpRequest) -> Result<(), Error> {
+impl<F: FnOnce(&Claims) -> V, V: Outcome> Predicate<(V,)> for F {
+    fn call(self, claims: &Claims, _: &HttpRequest) -> Result<(), Error> {
         self(claims).into_result()
     }
 }
 
-impl<F: FnOnce(&Claims, &HttpRequest) -> V, V: Answer> Predicate<(V, ())> for F {
-    fn ask(self, claims: &Claims, request: &HttpRequest) -> Result<(), Error> {
+impl<F: FnOnce(&Claims, &HttpRequest) -> V, V: Outcome> Predicate<(V, ())> for F {
+    fn call(self, claims: &Claims, request: &HttpRequest) -> Result<(), Error> {
         self(claims, request).into_result()
     }
 }
 
-/// What such a function answers.
-pub trait Answer {
-    /// Nothing, or the refusal.
+/// What such a function returns.
+pub trait Outcome {
+    /// Returns an error if the request is rejected.
     fn into_result(self) -> Result<(), Error>;
 }
 
-impl Answer for bool {
+impl Outcome for bool {
     fn into_result(self) -> Result<(), Error> {
         if self { Ok(()) } else { Err(predicate_failed()) }
     }
 }
 
-impl<E: std::fmt::Display> Answer for Result<(), E> {
+impl<E: std::fmt::Display> Outcome for Result<(), E> {
     fn into_result(self) -> Result<(), Error> {
-        // The text is our user's, and goes to the log.
+        // The developer's text goes to the log.
         self.map_err(|why| predicate_failed().with_source(why.to_string()))
     }
 }
 
 fn predicate_failed() -> Error {
-    ErrorKind::ClaimInsufficient { required: "a predicate of the application".into() }.into()
+    ErrorKind::InsufficientClaims { required: "a predicate of the application".into() }.into()
 }
 
 /// The name of a claim, or a JSON pointer (RFC 6901 §3), given as a constant. Checked when the program

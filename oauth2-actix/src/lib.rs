@@ -54,7 +54,7 @@
 //!
 //! Not checked: whether the token was revoked, and who sends it. What it permits is asked by
 //! [`require_claim`](macro@require_claim), [`require_scope`](macro@require_scope) and
-//! [`require`](macro@require) on a handler, by a [`Requirement`] around a scope, or through [`Claims`].
+//! [`require`](macro@require) on a handler, by a [`Requirement`](requirement::Requirement) around a scope, or through [`Claims`].
 //!
 //! # Answers
 //!
@@ -96,10 +96,10 @@ mod keys;
 mod middleware;
 mod policy;
 mod provider;
-mod public;
+pub mod public;
 mod request;
 mod response;
-mod status;
+pub mod status;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod token;
@@ -149,38 +149,33 @@ pub mod _docs {
 struct Readme;
 
 pub use crate::{
-    authorize::requirement::{
-        ClaimValue, ClaimValues, Requirement, all, all_of, any, any_of, present, require,
-        require_any_scope, require_claim, require_scope,
-    },
+    authorize::requirement,
     builder::{
         OAuth2Builder,
-        oauth2::{FetchErrors, OAuth2},
+        oauth2::{KeyFetchError, OAuth2},
     },
     config::{
-        error::{BuildError, BuildErrorKind, BuildFault},
+        error::{ConfigError, ConfigErrorKind, ConfigFault},
         keys::Keys,
         missing_token::MissingToken,
         provider::Provider,
-        tenants::{Tenant, TenantLookup, Tenants},
+        tenants,
     },
     error::{Difference, Error, ErrorKind},
     jose::{
         algorithm::{Algorithm, UnknownAlgorithm},
         header::JoseHeader,
-        key_policy::CryptoLibrary,
+        key_policy::CryptoBackend,
     },
     keys::source::KeySource,
-    public::{PublicAccess, PublicRoute, public_routes},
     request::token_source::TokenRequests,
-    status::{FetchCounts, FetchFailure, KeyInfo, KeyState, KeyStatus},
     token::{
-        cache::{TokenCache, TokenCacheStatus},
+        cache::TokenCacheConfig,
         claims::{Claims, OptionalClaims, TypedClaims},
         expiring_body::{ExpiringBody, until_expiry},
     },
 };
-/// The HTTP client whose builder [`OAuth2Builder::http_client`] adjusts, in the version that is used.
+/// The HTTP client whose builder [`OAuth2Builder::configure_http_client`] adjusts, in the version that is used.
 pub use reqwest;
 
 #[doc(hidden)]

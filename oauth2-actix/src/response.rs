@@ -109,7 +109,7 @@ impl Policy {
             return response;
         }
         let status = match (error.kind(), self.missing_token) {
-            (ErrorKind::TokenAbsent, MissingToken::Unauthorized) => StatusCode::UNAUTHORIZED,
+            (ErrorKind::TokenMissing, MissingToken::Unauthorized) => StatusCode::UNAUTHORIZED,
             _ => error.status(),
         };
         let mut response = plain(error, &self.realm, status);
@@ -121,7 +121,7 @@ impl Policy {
                 HeaderValue::from_static("WWW-Authenticate, Retry-After"),
             );
         }
-        if let (Some(hook), Some(request)) = (&self.on_refusal, request) {
+        if let (Some(hook), Some(request)) = (&self.on_rejection, request) {
             response = hook(request, error, response);
         }
         response.extensions_mut().insert(error.clone());
@@ -135,7 +135,7 @@ impl Policy {
         request: &ServiceRequest,
         error: &Error,
     ) -> Option<ScopeHint<'_>> {
-        if !matches!(error.kind(), ErrorKind::TokenAbsent) {
+        if !matches!(error.kind(), ErrorKind::TokenMissing) {
             return None;
         }
         let path = request.match_info().as_str();

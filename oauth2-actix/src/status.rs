@@ -14,15 +14,17 @@ use crate::{
     util::clock::Clock,
 };
 
+pub use crate::token::cache::TokenCacheStatus;
+
 /// What is known of the keys of one source, for health checks and dashboards: see
-/// [`OAuth2::status`](crate::OAuth2::status). A provider with several sources has one for each. Holds
+/// [`OAuth2::key_status`](crate::OAuth2::key_status). A provider with several sources has one for each. Holds
 /// nothing secret, but is not for the public: it says when which provider fails.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct KeyStatus {
     /// The provider's name.
     pub provider: String,
-    /// Whether it was looked up, by [`Tenants`](crate::Tenants).
+    /// Whether it was looked up, by [`Tenants`](crate::tenants::Tenants).
     pub tenant: bool,
     /// Where its keys come from: a URL without its query, a file, `inline`, …
     pub source: String,
@@ -144,8 +146,8 @@ impl KeyStatus {
             next_refresh_seconds: report.due.map(until),
             stale_in_seconds: snapshot.and_then(|snapshot| snapshot.stale_at).map(until),
             fetches: FetchCounts {
-                fetched: report.fetched,
-                unchanged: report.unchanged,
+                succeeded: report.succeeded,
+                not_modified: report.not_modified,
                 failed: report.failed,
             },
         }
@@ -213,9 +215,9 @@ pub struct FetchFailure {
 #[non_exhaustive]
 pub struct FetchCounts {
     /// Brought keys.
-    pub fetched: u64,
+    pub succeeded: u64,
     /// The provider said that nothing has changed (304).
-    pub unchanged: u64,
+    pub not_modified: u64,
     /// Brought nothing.
     pub failed: u64,
 }

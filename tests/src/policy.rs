@@ -2,12 +2,12 @@
 //! OpenSSL for every signature. Suites do not call `OAuth2::builder()`.
 //!
 //! With `OAUTH2_ACTIX_TOKEN_CACHE=off` in the environment, policies for which a test sets no cache have
-//! none. With `OAUTH2_ACTIX_CRYPTO_LIBRARY=openssl`, OpenSSL checks signatures where a test sets no
+//! none. With `OAUTH2_ACTIX_CRYPTO_BACKEND=openssl`, OpenSSL checks signatures where a test sets no
 //! library. The library itself reads neither.
 
 use std::env;
 
-use oauth2_actix::{CryptoLibrary, OAuth2, OAuth2Builder, TokenCache};
+use oauth2_actix::{CryptoBackend, OAuth2, OAuth2Builder, TokenCacheConfig};
 use reqwest::Proxy;
 use serde_json::Value;
 
@@ -15,16 +15,16 @@ use serde_json::Value;
 pub const TOKEN_CACHE: &str = "OAUTH2_ACTIX_TOKEN_CACHE";
 
 /// Chooses the library for signatures: `openssl`.
-pub const CRYPTO_LIBRARY: &str = "OAUTH2_ACTIX_CRYPTO_LIBRARY";
+pub const CRYPTO_BACKEND: &str = "OAUTH2_ACTIX_CRYPTO_BACKEND";
 
 /// A builder with what the environment sets. A test overrides it by the same methods.
 pub fn builder() -> OAuth2Builder {
     let mut builder = OAuth2::builder();
     if says(TOKEN_CACHE, "off") {
-        builder = builder.token_cache(TokenCache::off());
+        builder = builder.token_cache(TokenCacheConfig::disabled());
     }
-    if says(CRYPTO_LIBRARY, "openssl") {
-        builder = builder.crypto_library(CryptoLibrary::OpenSsl);
+    if says(CRYPTO_BACKEND, "openssl") {
+        builder = builder.crypto_backend(CryptoBackend::OpenSsl);
     }
     builder
 }
@@ -35,8 +35,8 @@ pub fn from_json(mut settings: Value) -> Result<OAuth2Builder, serde_json::Error
         if says(TOKEN_CACHE, "off") {
             settings.entry("token_cache").or_insert(false.into());
         }
-        if says(CRYPTO_LIBRARY, "openssl") {
-            settings.entry("crypto_library").or_insert("openssl".into());
+        if says(CRYPTO_BACKEND, "openssl") {
+            settings.entry("crypto_backend").or_insert("openssl".into());
         }
     }
     serde_json::from_value(settings)
@@ -44,7 +44,7 @@ pub fn from_json(mut settings: Value) -> Result<OAuth2Builder, serde_json::Error
 
 /// The builder, whose fetches from other machines end at this one.
 pub fn offline(builder: OAuth2Builder) -> OAuth2Builder {
-    builder.http_client(|client| client.proxy(Proxy::all("http://127.0.0.1:9").unwrap()))
+    builder.configure_http_client(|client| client.proxy(Proxy::all("http://127.0.0.1:9").unwrap()))
 }
 
 /// A value that means nothing would let a suite pass that did not run as asked.

@@ -12,7 +12,7 @@ use actix_web::{
 };
 use dhat::{Alloc, HeapStats, Profiler};
 use oauth2_actix::{
-    Algorithm, CryptoLibrary, OAuth2, Provider, TokenCache,
+    Algorithm, CryptoBackend, OAuth2, Provider, TokenCacheConfig,
     testing::{SigningKey, Token},
 };
 use serde_json::json;
@@ -30,7 +30,7 @@ async fn a_hit_allocates_the_extension_entry_and_nothing_else() {
         OAuth2::builder()
             .provider("test", provider)
             .token_cache(cache)
-            .crypto_library(CryptoLibrary::AwsLc)
+            .crypto_backend(CryptoBackend::AwsLc)
             .build()
             .unwrap()
     };
@@ -40,9 +40,9 @@ async fn a_hit_allocates_the_extension_entry_and_nothing_else() {
         .sign(&key);
     let app = || App::new().route("/", web::get().to(HttpResponse::Ok));
     let bare = blocks(&init_service(app()).await, &token).await;
-    let hit = policy(TokenCache::new());
+    let hit = policy(TokenCacheConfig::new());
     let hit = blocks(&init_service(app().wrap(hit)).await, &token).await;
-    let miss = policy(TokenCache::off());
+    let miss = policy(TokenCacheConfig::disabled());
     let miss = blocks(&init_service(app().wrap(miss)).await, &token).await;
     println!("blocks per request: {bare} bare, {hit} for a hit, {miss} for a miss");
     // The box in the request's extensions.

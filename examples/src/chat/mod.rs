@@ -4,7 +4,7 @@
 mod visit;
 
 use actix_web::{HttpRequest, HttpResponse, get, rt, web};
-use oauth2_actix::{OAuth2, public, require_scope, ws};
+use oauth2_actix::{OAuth2, public, requirement, ws};
 use tokio::sync::broadcast;
 
 use crate::pages::{self, Issuer};
@@ -26,9 +26,9 @@ async fn room(
     let (response, session, messages) = ws::upgrade(&request, body)
         .protocols(["chat"])
         // Of this token, and of every one that renews the session.
-        .require(require_scope([format!("chat:{name}")]))
+        .require(requirement::scopes([format!("chat:{name}")]))
         // Also end it when the key that signed the token is withdrawn.
-        .end_with_key(&oauth2)
+        .revalidate_on_key_change(&oauth2)
         .start()?;
     rt::spawn(visit::visit(oauth2, session, messages.max_frame_size(LONGEST_FRAME), line));
     Ok(response)

@@ -8,7 +8,7 @@ use actix_web::{
 };
 use oauth2_actix::{
     Claims, OAuth2,
-    ws::{CloseCode, Closed, Message, Messages, Session},
+    ws::{CloseCode, Closed, Message, MessageStream, Session},
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::{Sender, error::RecvError};
@@ -53,7 +53,7 @@ pub(super) struct Said {
 pub(super) async fn visit(
     oauth2: Data<OAuth2>,
     mut session: Session,
-    mut messages: Messages,
+    mut messages: MessageStream,
     room: Sender<Said>,
 ) {
     let mut lines = room.subscribe();

@@ -123,7 +123,7 @@ mod tests {
         let settings: Settings = serde_json::from_str(text).expect("valid settings");
         let nowhere =
             |client: ClientBuilder| client.proxy(Proxy::all("http://127.0.0.1:9").expect("a URL"));
-        settings.oauth2.http_client(nowhere).build().expect("a valid policy");
+        settings.oauth2.configure_http_client(nowhere).build().expect("a valid policy");
     }
 
     #[test]

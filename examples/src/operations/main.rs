@@ -8,7 +8,8 @@ use std::{
 use actix_cors::Cors;
 use actix_web::{App, HttpResponse, HttpServer, get, http::header::AUTHORIZATION, post, web};
 use oauth2_actix::{
-    Claims, Keys, OAuth2, Provider, Tenant, TenantLookup, Tenants, public, require,
+    Claims, Keys, OAuth2, Provider, public, require,
+    tenants::{Tenant, TenantLookup, Tenants},
     testing::IdentityProvider,
 };
 use oauth2_actix_examples::{pages::Issuer, program};
@@ -47,14 +48,14 @@ fn is_operator(claims: &Claims) -> bool {
 #[get("/status")]
 #[require(is_operator)]
 async fn status(oauth2: web::Data<OAuth2>) -> HttpResponse {
-    HttpResponse::Ok().json(oauth2.status())
+    HttpResponse::Ok().json(oauth2.key_status())
 }
 
 /// After a provider has said that a key was stolen.
 #[post("/refresh")]
 #[require(is_operator)]
 async fn refresh(oauth2: web::Data<OAuth2>) -> HttpResponse {
-    match oauth2.refresh_now().await {
+    match oauth2.refresh_keys().await {
         Ok(()) => HttpResponse::NoContent().finish(),
         Err(error) => HttpResponse::BadGateway().json(json!({"error": error.to_string()})),
     }
@@ -69,7 +70,10 @@ async fn me(claims: Claims) -> HttpResponse {
 struct Customers(HashMap<String, &'static str>);
 
 impl TenantLookup for Customers {
-    async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
+    async fn find_by_issuer(
+        &self,
+        issuer: &str,
+    ) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
         // Only issuers that are known exactly: anybody can put any issuer into a token.
         Ok(self.0.get(issuer).map(|name| {
             let provider = Provider::new().issuer(issuer).audience(AUDIENCE).keys(Keys::discover());

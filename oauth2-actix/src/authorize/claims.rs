@@ -8,8 +8,8 @@ use crate::{
 
 impl Claims {
     /// Whether the claim equals one of `values` or is a list that contains it; never a part of a
-    /// string, never of another type. `name` as in [`Claims::find`], `values` as in
-    /// [`require_claim`](crate::require_claim()).
+    /// string, never of another type. `name` is a name or a JSON pointer, `values` as in
+    /// [`requirement::claim`](crate::requirement::claim).
     #[must_use]
     pub fn has_claim(&self, name: &str, values: impl Into<ClaimValues>) -> bool {
         values.into().accept(self.find(name))
@@ -18,10 +18,10 @@ impl Claims {
     /// Whether the claims satisfy a requirement.
     ///
     /// ```
-    /// use oauth2_actix::{Claims, any, require_claim, require_scope};
+    /// use oauth2_actix::{Claims, requirement};
     ///
     /// fn may_refund(claims: &Claims) -> bool {
-    ///     claims.satisfies(&any([require_claim("role", "admin"), require_scope(["refunds"])]))
+    ///     claims.satisfies(&requirement::any([requirement::claim("role", "admin"), requirement::scopes(["refunds"])]))
     /// }
     /// # let _ = may_refund;
     /// ```
@@ -34,8 +34,8 @@ impl Claims {
     ///
     /// # Errors
     ///
-    /// [`ScopeInsufficient`](crate::ErrorKind::ScopeInsufficient) if it asks for scopes, otherwise
-    /// [`ClaimInsufficient`](crate::ErrorKind::ClaimInsufficient): 403, and close 1008 for a WebSocket.
+    /// [`InsufficientScope`](crate::ErrorKind::InsufficientScope) if it asks for scopes, otherwise
+    /// [`InsufficientClaims`](crate::ErrorKind::InsufficientClaims): 403, and close 1008 for a WebSocket.
     pub fn require(&self, requirement: &Requirement) -> Result<(), Error> {
         requirement.check(self)
     }
@@ -44,11 +44,11 @@ impl Claims {
     ///
     /// # Errors
     ///
-    /// [`ScopeInsufficient`](crate::ErrorKind::ScopeInsufficient), which is 403 `insufficient_scope` with the scope in the
+    /// [`InsufficientScope`](crate::ErrorKind::InsufficientScope), which is 403 `insufficient_scope` with the scope in the
     /// challenge ([RFC 6750 §3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1)), and close
     /// 1008 for a WebSocket.
     pub fn require_scope(&self, scope: &str) -> Result<(), Error> {
-        if self.has_scope(scope) { Ok(()) } else { requirement::require_scope([scope]).check(self) }
+        if self.has_scope(scope) { Ok(()) } else { requirement::scopes([scope]).check(self) }
     }
 
     /// Demands a claim, as [`Claims::has_claim`] understands it.
@@ -62,14 +62,14 @@ impl Claims {
     ///
     /// # Errors
     ///
-    /// [`ClaimInsufficient`](crate::ErrorKind::ClaimInsufficient), which is 403 `insufficient_scope`, and close 1008 for a
+    /// [`InsufficientClaims`](crate::ErrorKind::InsufficientClaims), which is 403 `insufficient_scope`, and close 1008 for a
     /// WebSocket.
     pub fn require_claim(&self, name: &str, values: impl Into<ClaimValues>) -> Result<(), Error> {
         let values = values.into();
         if values.accept(self.find(name)) {
             Ok(())
         } else {
-            requirement::require_claim(name, values).check(self)
+            requirement::claim(name, values).check(self)
         }
     }
 }

@@ -2,4 +2,5 @@
 
 mod claims;
 pub(crate) mod middleware;
-pub(crate) mod requirement;
+pub mod requirement;
+mod values;

@@ -4,12 +4,13 @@ use std::{fmt, sync::Arc};
 
 use serde_json::Value;
 
+pub use super::values::{ClaimValue, ClaimValues};
 use crate::{
     error::{Error, ErrorKind},
     token::{claims::Claims, scope},
 };
 
-/// A demand on a token's claims, made by [`require_claim`], [`require_scope`], [`any`] and [`all`].
+/// A demand on a token's claims, made by [`claim`], [`scopes`], [`any_scope`], [`predicate`], [`any`] and [`all`].
 ///
 /// It wraps a scope or resource like any middleware, inside [`OAuth2`](crate::OAuth2), and
 /// [`Claims::satisfies`] asks it. Whatever is absent or of another type refuses, in every
@@ -17,14 +18,14 @@ use crate::{
 ///
 /// ```
 /// use actix_web::{App, HttpResponse, web};
-/// use oauth2_actix::{all, any, any_of, require_claim, require_scope};
+/// use oauth2_actix::requirement::{self, ClaimValues};
 /// # let oauth2 = oauth2_actix::testing::policy();
 ///
-/// let staff = any([require_claim("role", any_of(["admin", "support"])), require_scope(["staff"])]);
+/// let staff = requirement::any([requirement::claim("role", ClaimValues::any_of(["admin", "support"])), requirement::scopes(["staff"])]);
 /// let app = App::new()
 ///     .service(
 ///         web::scope("/back-office")
-///             .wrap(all([staff, require_claim("email_verified", true)]))
+///             .wrap(requirement::all([staff, requirement::claim("email_verified", true)]))
 ///             .route("/", web::get().to(HttpResponse::Ok)),
 ///     )
 ///     .wrap(oauth2);
@@ -45,19 +46,19 @@ enum Node {
 /// never another type.
 ///
 /// `name` is a claim's name or, if it starts with `/`, a JSON pointer
-/// ([RFC 6901](https://www.rfc-editor.org/rfc/rfc6901)). For several values there are [`any_of`] and
-/// [`all_of`], and [`present`] asks only that it is there and not null.
+/// ([RFC 6901](https://www.rfc-editor.org/rfc/rfc6901)). For several values there are [`ClaimValues::any_of`] and
+/// [`ClaimValues::all_of`]; [`ClaimValues::present`] requires only that it is there and not null.
 ///
 /// ```
-/// use oauth2_actix::{all_of, present, require_claim};
+/// use oauth2_actix::requirement::{self, ClaimValues};
 ///
-/// let admin = require_claim("/realm_access/roles", "admin");
-/// let both = require_claim("groups", all_of(["ops", "on-call"]));
-/// let second_level = require_claim("level", 2);
-/// let somebody = require_claim("email", present());
-/// # drop((admin, both, second_level, somebody));
+/// let admin = requirement::claim("/realm_access/roles", "admin");
+/// let both = requirement::claim("groups", ClaimValues::all_of(["ops", "on-call"]));
+/// let second_level = requirement::claim("level", 2);
+/// let with_email = requirement::claim("email", ClaimValues::present());
+/// # drop((admin, both, second_level, with_email));
 /// ```
-pub fn require_claim(name: impl Into<String>, values: impl Into<ClaimValues>) -> Requirement {
+pub fn claim(name: impl Into<String>, values: impl Into<ClaimValues>) -> Requirement {
     Requirement::new(Node::Claim { name: name.into(), values: values.into() })
 }
 
@@ -65,10 +66,10 @@ pub fn require_claim(name: impl Into<String>, values: impl Into<ClaimValues>) ->
 /// An empty list refuses everything.
 ///
 /// ```
-/// let read_and_write = oauth2_actix::require_scope(["orders:read", "orders:write"]);
+/// let read_and_write = oauth2_actix::requirement::scopes(["orders:read", "orders:write"]);
 /// # drop(read_and_write);
 /// ```
-pub fn require_scope<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> Requirement {
+pub fn scopes<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> Requirement {
     Requirement::new(Node::Scopes {
         wanted: scopes.into_iter().map(Into::into).collect(),
         all: true,
@@ -78,10 +79,10 @@ pub fn require_scope<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> Re
 /// Demands one of these scopes. An empty list refuses everything.
 ///
 /// ```
-/// let either = oauth2_actix::require_any_scope(["orders:read", "orders:admin"]);
+/// let either = oauth2_actix::requirement::any_scope(["orders:read", "orders:admin"]);
 /// # drop(either);
 /// ```
-pub fn require_any_scope<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> Requirement {
+pub fn any_scope<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> Requirement {
     Requirement::new(Node::Scopes {
         wanted: scopes.into_iter().map(Into::into).collect(),
         all: false,
@@ -91,15 +92,15 @@ pub fn require_any_scope<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -
 /// Demands what a function of yours says. It must not block.
 ///
 /// ```
-/// use oauth2_actix::{Claims, require};
+/// use oauth2_actix::{Claims, requirement};
 ///
 /// fn of_our_domain(claims: &Claims) -> bool {
 ///     claims.get("email").and_then(|email| email.as_str()).is_some_and(|email| email.ends_with("@example.com"))
 /// }
-/// let ours = require(of_our_domain);
+/// let ours = requirement::predicate(of_our_domain);
 /// # drop(ours);
 /// ```
-pub fn require<F>(predicate: F) -> Requirement
+pub fn predicate<F>(predicate: F) -> Requirement
 where
     F: Fn(&Claims) -> bool + Send + Sync + 'static,
 {
@@ -110,9 +111,9 @@ where
 /// Demands one of several. An empty list refuses everything.
 ///
 /// ```
-/// use oauth2_actix::{any, require_claim, require_scope};
+/// use oauth2_actix::requirement::{self, ClaimValues};
 ///
-/// let either = any([require_claim("role", "admin"), require_scope(["admin"])]);
+/// let either = requirement::any([requirement::claim("role", "admin"), requirement::scopes(["admin"])]);
 /// # drop(either);
 /// ```
 pub fn any(requirements: impl IntoIterator<Item = Requirement>) -> Requirement {
@@ -122,9 +123,9 @@ pub fn any(requirements: impl IntoIterator<Item = Requirement>) -> Requirement {
 /// Demands all of several. An empty list refuses everything.
 ///
 /// ```
-/// use oauth2_actix::{all, require_claim, require_scope};
+/// use oauth2_actix::requirement::{self, ClaimValues};
 ///
-/// let both = all([require_claim("role", "admin"), require_scope(["admin"])]);
+/// let both = requirement::all([requirement::claim("role", "admin"), requirement::scopes(["admin"])]);
 /// # drop(both);
 /// ```
 pub fn all(requirements: impl IntoIterator<Item = Requirement>) -> Requirement {
@@ -162,9 +163,9 @@ impl Requirement {
         scopes.retain(|scope| scope::is_scope_token(scope));
         let unmet = self.unmet(claims);
         let error = Error::from(if scopes.is_empty() {
-            ErrorKind::ClaimInsufficient { required: unmet.clone().into() }
+            ErrorKind::InsufficientClaims { required: unmet.clone().into() }
         } else {
-            ErrorKind::ScopeInsufficient { required: scopes.join(" ") }
+            ErrorKind::InsufficientScope { required: scopes.join(" ") }
         });
         let error = error.with_provider(&claims.accepted().by.name).with_expected(unmet);
         Err(match self.pointer_hint(claims) {
@@ -270,124 +271,6 @@ impl fmt::Debug for Node {
     }
 }
 
-/// The values that [`require_claim`] accepts: text, an integer or a bool, [`any_of`] or [`all_of`]
-/// several, or whatever is [`present`].
-///
-/// ```
-/// use oauth2_actix::ClaimValues;
-///
-/// let _: ClaimValues = "admin".into();
-/// let _: ClaimValues = true.into();
-/// let _: ClaimValues = 7.into();
-/// ```
-#[derive(Clone, Debug)]
-pub struct ClaimValues(Accepted);
-
-#[derive(Clone, Debug)]
-enum Accepted {
-    AnyOf(Vec<Value>),
-    AllOf(Vec<Value>),
-    Present,
-}
-
-/// One of these values. An empty list refuses everything.
-///
-/// ```
-/// use oauth2_actix::{any_of, require_claim};
-///
-/// let staff = require_claim("role", any_of(["admin", "support"]));
-/// # drop(staff);
-/// ```
-pub fn any_of<V: Into<ClaimValue>>(values: impl IntoIterator<Item = V>) -> ClaimValues {
-    ClaimValues(Accepted::AnyOf(values.into_iter().map(|value| value.into().0).collect()))
-}
-
-/// All of these values; for more than one, the claim must be a list. An empty list refuses everything.
-///
-/// ```
-/// use oauth2_actix::{all_of, require_claim};
-///
-/// let both = require_claim("groups", all_of(["ops", "on-call"]));
-/// # drop(both);
-/// ```
-pub fn all_of<V: Into<ClaimValue>>(values: impl IntoIterator<Item = V>) -> ClaimValues {
-    ClaimValues(Accepted::AllOf(values.into_iter().map(|value| value.into().0).collect()))
-}
-
-/// Any value but null.
-///
-/// ```
-/// use oauth2_actix::{present, require_claim};
-///
-/// let somebody = require_claim("email", present());
-/// # drop(somebody);
-/// ```
-#[must_use]
-pub fn present() -> ClaimValues {
-    ClaimValues(Accepted::Present)
-}
-
-impl ClaimValues {
-    pub(crate) fn accept(&self, claim: Option<&Value>) -> bool {
-        let Some(claim) = claim else { return false };
-        let has = |value: &Value| match claim {
-            Value::Array(list) => list.contains(value),
-            claim => claim == value,
-        };
-        match &self.0 {
-            Accepted::AnyOf(values) => values.iter().any(has),
-            Accepted::AllOf(values) => !values.is_empty() && values.iter().all(has),
-            Accepted::Present => !claim.is_null(),
-        }
-    }
-}
-
-/// What follows the name of a claim: ` = "admin"`, ` is any of "a", "b"`, or nothing.
-impl fmt::Display for ClaimValues {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |values: &[Value]| {
-            values.iter().map(Value::to_string).collect::<Vec<String>>().join(", ")
-        };
-        match &self.0 {
-            Accepted::AnyOf(values) if values.len() == 1 => {
-                write!(formatter, " = {}", list(values))
-            }
-            Accepted::AnyOf(values) => write!(formatter, " is any of {}", list(values)),
-            Accepted::AllOf(values) => write!(formatter, " has all of {}", list(values)),
-            Accepted::Present => Ok(()),
-        }
-    }
-}
-
-impl<V: Into<ClaimValue>> From<V> for ClaimValues {
-    fn from(value: V) -> Self {
-        any_of([value])
-    }
-}
-
-/// One value of a claim: text, an integer or a bool.
-///
-/// ```
-/// use oauth2_actix::{ClaimValue, any_of, require_claim};
-///
-/// let mixed = require_claim("level", any_of([ClaimValue::from(7), ClaimValue::from("7")]));
-/// # drop(mixed);
-/// ```
-#[derive(Clone, Debug)]
-pub struct ClaimValue(Value);
-
-macro_rules! claim_value_from {
-    ($($type:ty),*) => {
-        $(impl From<$type> for ClaimValue {
-            fn from(value: $type) -> Self {
-                Self(value.into())
-            }
-        })*
-    };
-}
-
-claim_value_from!(&str, String, bool, i8, i16, i32, i64, isize, u8, u16, u32, u64, usize);
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -408,21 +291,21 @@ mod tests {
             "on": true, "null": null, "empty": [], "deep": {"roles": ["x"]}, "nested": [["admin"]],
             "text": "7", "levels": [1, true, null, -3],
         }));
-        let met = |name: &str, values: ClaimValues| require_claim(name, values).is_met(&claims);
+        let met = |name: &str, values: ClaimValues| claim(name, values).is_met(&claims);
         for (name, values) in [
             ("roles", "admin".into()),
             ("role", "administrator".into()),
             ("level", 7.into()),
             ("on", true.into()),
             ("/deep/roles", "x".into()),
-            ("roles", any_of(["x", "user"])),
-            ("roles", all_of(["admin", "user"])),
-            ("role", all_of(["administrator"])),
+            ("roles", ClaimValues::any_of(["x", "user"])),
+            ("roles", ClaimValues::all_of(["admin", "user"])),
+            ("role", ClaimValues::all_of(["administrator"])),
             ("levels", 1.into()),
             ("levels", true.into()),
             ("levels", (-3).into()),
-            ("empty", present()),
-            ("roles", present()),
+            ("empty", ClaimValues::present()),
+            ("roles", ClaimValues::present()),
         ] {
             assert!(met(name, values.clone()), "{name} {values:?}");
         }
@@ -442,13 +325,13 @@ mod tests {
             ("nested", "admin".into()),
             ("deep.roles", "x".into()),
             ("missing", "x".into()),
-            ("roles", any_of(["x", "y"])),
-            ("roles", all_of(["admin", "x"])),
-            ("role", all_of(["administrator", "x"])),
-            ("roles", any_of(Vec::<&str>::new())),
-            ("roles", all_of(Vec::<&str>::new())),
-            ("null", present()),
-            ("missing", present()),
+            ("roles", ClaimValues::any_of(["x", "y"])),
+            ("roles", ClaimValues::all_of(["admin", "x"])),
+            ("role", ClaimValues::all_of(["administrator", "x"])),
+            ("roles", ClaimValues::any_of(Vec::<&str>::new())),
+            ("roles", ClaimValues::all_of(Vec::<&str>::new())),
+            ("null", ClaimValues::present()),
+            ("missing", ClaimValues::present()),
         ] {
             assert!(!met(name, values.clone()), "{name} {values:?}");
         }
@@ -457,7 +340,7 @@ mod tests {
     #[test]
     fn every_nesting_has_its_truth_table() {
         // All trees of two levels over three leaves, against plain boolean logic.
-        let leaf = |index: usize| require_claim(format!("c{index}"), true);
+        let leaf = |index: usize| claim(format!("c{index}"), true);
         for bits in 0..8_u8 {
             let truth: Vec<bool> = (0..3).map(|index| bits & (1 << index) != 0).collect();
             let claims = claims(json!({"c0": truth[0], "c1": truth[1], "c2": truth[2]}));
@@ -478,8 +361,8 @@ mod tests {
                 (all([leaf(0), all([])]), false),
                 (any([]), false),
                 (all([]), false),
-                (all([require(move |_| a), leaf(1)]), a && b),
-                (any([require(move |_| a), leaf(1)]), a || b),
+                (all([predicate(move |_| a), leaf(1)]), a && b),
+                (any([predicate(move |_| a), leaf(1)]), a || b),
             ] {
                 assert_eq!(requirement.is_met(&claims), expected, "{requirement:?} of {truth:?}");
                 assert_eq!(requirement.check(&claims).is_ok(), expected);
@@ -490,14 +373,14 @@ mod tests {
     #[test]
     fn scopes_are_whole_words() {
         let claims = claims(json!({"scope": "orders:read read:all", "scp": ["staff"]}));
-        assert!(require_scope(["orders:read", "staff"]).is_met(&claims));
-        assert!(require_any_scope(["x", "staff"]).is_met(&claims));
+        assert!(scopes(["orders:read", "staff"]).is_met(&claims));
+        assert!(any_scope(["x", "staff"]).is_met(&claims));
         for scope in ["read", "orders", "all", "", "orders:read read:all"] {
-            assert!(!require_scope([scope]).is_met(&claims), "{scope}");
+            assert!(!scopes([scope]).is_met(&claims), "{scope}");
         }
-        assert!(!require_scope(["orders:read", "x"]).is_met(&claims));
-        assert!(!require_scope(Vec::<String>::new()).is_met(&claims));
-        assert!(!require_any_scope(Vec::<String>::new()).is_met(&claims));
+        assert!(!scopes(["orders:read", "x"]).is_met(&claims));
+        assert!(!scopes(Vec::<String>::new()).is_met(&claims));
+        assert!(!any_scope(Vec::<String>::new()).is_met(&claims));
     }
 
     #[test]
@@ -506,12 +389,12 @@ mod tests {
         let kind = |requirement: Requirement| {
             requirement.check(&claims).expect_err("refused").kind().clone()
         };
-        let scopes = |required: &str| ErrorKind::ScopeInsufficient { required: required.into() };
-        assert_eq!(kind(require_scope(["a", "b"])), scopes("a b"));
-        assert_eq!(kind(any([require_scope(["a"]), require_any_scope(["b", "a"])])), scopes("a b"));
-        let claim =
-            |required: &'static str| ErrorKind::ClaimInsufficient { required: required.into() };
-        assert_eq!(kind(require_scope(["a\" x", "\u{e4}"])), claim("scope a\" x \u{e4}"));
-        assert_eq!(kind(require_claim("a", 1)), claim("claim a = 1"));
+        let of_scopes = |required: &str| ErrorKind::InsufficientScope { required: required.into() };
+        assert_eq!(kind(scopes(["a", "b"])), of_scopes("a b"));
+        assert_eq!(kind(any([scopes(["a"]), any_scope(["b", "a"])])), of_scopes("a b"));
+        let of_claim =
+            |required: &'static str| ErrorKind::InsufficientClaims { required: required.into() };
+        assert_eq!(kind(scopes(["a\" x", "\u{e4}"])), of_claim("scope a\" x \u{e4}"));
+        assert_eq!(kind(claim("a", 1)), of_claim("claim a = 1"));
     }
 }

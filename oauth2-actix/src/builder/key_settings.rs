@@ -6,7 +6,7 @@ use reqwest::{Client, ClientBuilder};
 
 use crate::{
     builder::OAuth2Builder,
-    config::error::{BuildError, BuildErrorKind, Faults},
+    config::error::{ConfigError, ConfigErrorKind, Faults},
     keys::{http::client::Clients, snapshot::SnapshotDirectory},
     provider::Defaults,
     util::log_rate::Warnings,
@@ -78,7 +78,7 @@ impl OAuth2Builder {
     }
 
     /// Sets the time limit for the whole of a fetch, from name resolution to the last byte,
-    /// discovery included; also for a [`KeySource`](crate::KeySource) and a lookup of [`Tenants`](crate::Tenants).
+    /// discovery included; also for a [`KeySource`](crate::KeySource) and a lookup of [`Tenants`](crate::tenants::Tenants).
     ///
     /// In serde `fetch_timeout_seconds`. Default 5 s, from 100 ms to 60 s. Short: a provider that is
     /// slow for a moment is taken for one that is down. Long: requests that need a key that is not
@@ -95,8 +95,8 @@ impl OAuth2Builder {
     /// At start, the keys of each source are read from its file, and used until a fetch succeeds. Their age
     /// counts against the stale window ([`OAuth2Builder::stale_window`]), also where no refresh is set: an
     /// older snapshot is not used, nor one whose time lies in the future. That fetch begins when the policy
-    /// is built. [`OAuth2::status`](crate::OAuth2::status) reports such keys as
-    /// [`KeyState::Snapshot`](crate::KeyState::Snapshot).
+    /// is built. [`OAuth2::key_status`](crate::OAuth2::key_status) reports such keys as
+    /// [`KeyState::Snapshot`](crate::status::KeyState::Snapshot).
     ///
     /// The directory is created if it is missing. It has one file for each source that is fetched: URLs,
     /// discovery and custom sources, of tenants too; not [`Keys::file`](crate::Keys::file), nor where each
@@ -122,7 +122,7 @@ impl OAuth2Builder {
     ///     .key_snapshot(&directory) // such as /var/lib/orders/keys
     ///     .build()?;
     /// # std::fs::remove_dir_all(&directory).unwrap();
-    /// # Ok::<(), oauth2_actix::BuildError>(())
+    /// # Ok::<(), oauth2_actix::ConfigError>(())
     /// ```
     ///
     /// # Errors
@@ -158,12 +158,12 @@ impl OAuth2Builder {
     ///             .keys(Keys::discover()),
     ///     )
     ///     .key_refresh_minutes(30)
-    ///     .http_client(move |client| client.tls_certs_merge([ca.clone()]))
+    ///     .configure_http_client(move |client| client.tls_certs_merge([ca.clone()]))
     ///     .build()?;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn http_client<F>(mut self, adjust: F) -> Self
+    pub fn configure_http_client<F>(mut self, adjust: F) -> Self
     where
         F: Fn(ClientBuilder) -> ClientBuilder + Send + Sync + 'static,
     {
@@ -175,9 +175,9 @@ impl OAuth2Builder {
     ///
     /// Dangerous, since its redirect policy cannot be changed: reqwest follows redirects by default,
     /// and whoever can make the provider's host redirect then chooses where your keys come from. Set
-    /// `redirect::Policy::none()`. Prefer [`OAuth2Builder::http_client`]. The client must not have been
+    /// `redirect::Policy::none()`. Prefer [`OAuth2Builder::configure_http_client`]. The client must not have been
     /// used before: connections are driven by the runtime that opened them.
-    pub fn dangerous_client(mut self, client: Client) -> Self {
+    pub fn dangerous_http_client(mut self, client: Client) -> Self {
         self.ready_client = Some(client);
         self
     }
@@ -188,16 +188,15 @@ impl OAuth2Builder {
             (adjust, None) => Clients::new(adjust.clone()),
             (None, Some(client)) => Clients::ready_made(client.clone()),
             (Some(_), Some(client)) => {
-                let problem =
-                    "a ready-made client cannot be adjusted by `http_client`: use one of them";
-                let error = BuildError::of_policy("dangerous_client", problem);
-                faults.push(error.of_kind(BuildErrorKind::Conflict));
+                let problem = "a ready-made client cannot be adjusted by `configure_http_client`: use one of them";
+                let error = ConfigError::of_policy("dangerous_http_client", problem);
+                faults.push(error.of_kind(ConfigErrorKind::Conflict));
                 Clients::ready_made(client.clone())
             }
         };
         let snapshots = self.key_snapshot.as_deref().and_then(|directory| {
             let opened = SnapshotDirectory::open(directory, &self.clock);
-            faults.take(opened.map_err(|problem| BuildError::of_policy("key_snapshot", problem)))
+            faults.take(opened.map_err(|problem| ConfigError::of_policy("key_snapshot", problem)))
         });
         Defaults {
             key_refresh: self.key_refresh,
@@ -205,7 +204,7 @@ impl OAuth2Builder {
             cooldown: self.unknown_key_cooldown.unwrap_or(DEFAULT_COOLDOWN),
             timeout: self.fetch_timeout.unwrap_or(DEFAULT_TIMEOUT),
             clients: Arc::new(clients),
-            crypto: self.crypto_library.unwrap_or_default(),
+            crypto: self.crypto_backend.unwrap_or_default(),
             clock: self.clock.clone(),
             snapshots,
             tenant_warnings: Arc::new(Warnings::new(&self.clock)),

@@ -20,23 +20,23 @@ use reqwest::Client;
 use crate::{
     builder::{deserialize::nearest, oauth2::OAuth2},
     config::{
-        error::{BuildError, BuildErrorKind, Faults, PROVIDERS},
+        error::{ConfigError, ConfigErrorKind, Faults, PROVIDERS},
         limits::{COOLDOWN, FETCH_TIMEOUT, KEY_REFRESH, LEEWAY, STALE_WINDOW, TOKEN_AGE},
         missing_token::MissingToken,
         provider::Provider,
         tenants::Tenants,
     },
     error::{Error, response::DEFAULT_REALM},
-    jose::key_policy::CryptoLibrary,
+    jose::key_policy::CryptoBackend,
     keys::http::client::AdjustClient,
-    policy::{Policy, RefusalHook, in_order},
+    policy::{Policy, RejectionHook, in_order},
     provider::{
         Defaults, ProviderPolicy,
         background::{self, KeyThread},
     },
     public::{HiddenRoutes, PublicPaths},
     request::token_source::{CookieToken, TokenPlaces, TokenRequests},
-    token::{cache::TokenCache, validation::TimeLimits},
+    token::{cache::TokenCacheConfig, validation::TimeLimits},
     util::{clock::Clock, telemetry},
 };
 
@@ -62,8 +62,8 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Both forms have the same settings, except for what is code (`http_client`, `tenants`,
-/// `on_refusal` and the like). `docs/configuration.md` in the repository lists them, and shows how
+/// Both forms have the same settings, except for what is code (`configure_http_client`, `tenants`,
+/// `on_rejection` and the like). `docs/configuration.md` in the repository lists them, and shows how
 /// to take them from environment variables. Unknown and duplicate names are errors, and null stands
 /// for the default. `OAuth2Builder::try_from` reads a [`serde_json::Value`], with an error whose
 /// faults a program can read.
@@ -81,8 +81,8 @@ pub struct OAuth2Builder {
     pub(crate) missing_token: MissingToken,
     pub(crate) route_before_rejection: bool,
     pub(crate) max_token_length: Option<usize>,
-    pub(crate) token_cache: Option<TokenCache>,
-    pub(crate) crypto_library: Option<CryptoLibrary>,
+    pub(crate) token_cache: Option<TokenCacheConfig>,
+    pub(crate) crypto_backend: Option<CryptoBackend>,
     pub(crate) token_places: TokenPlaces,
     pub(crate) stale_window: Option<Duration>,
     pub(crate) unknown_key_cooldown: Option<Duration>,
@@ -91,7 +91,7 @@ pub struct OAuth2Builder {
     pub(crate) adjust_client: Option<AdjustClient>,
     pub(crate) ready_client: Option<Client>,
     tenants: Option<Tenants>,
-    on_refusal: Option<RefusalHook>,
+    on_rejection: Option<RejectionHook>,
     pub(crate) clock: Clock,
 }
 
@@ -173,7 +173,7 @@ impl OAuth2Builder {
     }
 
     /// Sets the status for a request without any `Authorization` header. Default 400.
-    pub fn missing_token(mut self, status: MissingToken) -> Self {
+    pub fn missing_token_status(mut self, status: MissingToken) -> Self {
         self.missing_token = status;
         self
     }
@@ -184,7 +184,7 @@ impl OAuth2Builder {
     /// where a middleware inside `OAuth2` rewrites methods or paths in another way than `NormalizePath`
     /// does (method override, path prefixes), so that a request may be for a public route that it does
     /// not look like. Each rejection then costs routing, and its response has a copy of the request: see
-    /// [`on_refusal`](Self::on_refusal).
+    /// [`on_rejection`](Self::on_rejection).
     pub fn route_before_rejection(mut self, all: bool) -> Self {
         self.route_before_rejection = all;
         self
@@ -327,15 +327,15 @@ impl OAuth2Builder {
         self
     }
 
-    /// Bounds the cache of verified tokens, or switches it off. See [`TokenCache`].
-    pub fn token_cache(mut self, cache: TokenCache) -> Self {
+    /// Bounds the cache of verified tokens, or switches it off. See [`TokenCacheConfig`].
+    pub fn token_cache(mut self, cache: TokenCacheConfig) -> Self {
         self.token_cache = Some(cache);
         self
     }
 
-    /// Sets what checks signatures. In serde `crypto_library`: `"aws_lc"`, the default, or `"openssl"`.
-    pub fn crypto_library(mut self, library: CryptoLibrary) -> Self {
-        self.crypto_library = Some(library);
+    /// Sets what checks signatures. In serde `crypto_backend`: `"aws_lc"`, the default, or `"openssl"`.
+    pub fn crypto_backend(mut self, library: CryptoBackend) -> Self {
+        self.crypto_backend = Some(library);
         self
     }
 
@@ -355,7 +355,7 @@ impl OAuth2Builder {
     /// use actix_web::HttpResponse;
     /// use oauth2_actix::OAuth2;
     ///
-    /// let builder = OAuth2::builder().on_refusal(|_request, error, answer| {
+    /// let builder = OAuth2::builder().on_rejection(|_request, error, answer| {
     ///     // problem+json (RFC 9457) with the status and challenge of the default answer.
     ///     let mut problem = HttpResponse::build(answer.status());
     ///     for header in answer.headers() {
@@ -367,11 +367,11 @@ impl OAuth2Builder {
     /// });
     /// # drop(builder);
     /// ```
-    pub fn on_refusal<F>(mut self, hook: F) -> Self
+    pub fn on_rejection<F>(mut self, hook: F) -> Self
     where
         F: Fn(&HttpRequest, &Error, HttpResponse) -> HttpResponse + Send + Sync + 'static,
     {
-        self.on_refusal = Some(Arc::new(hook));
+        self.on_rejection = Some(Arc::new(hook));
         self
     }
 
@@ -398,15 +398,16 @@ impl OAuth2Builder {
     ///
     /// # Errors
     ///
-    /// [`BuildError`] with every fault, each with the provider and the setting: something missing,
+    /// [`ConfigError`] with every fault, each with the provider and the setting: something missing,
     /// empty, contradictory or given twice; a value outside its range; a key URL that is not https;
     /// keys of which none is usable; a public path that can never match; no system resources for
     /// the thread or the HTTP client.
-    pub fn build(self) -> Result<OAuth2, BuildError> {
+    pub fn build(self) -> Result<OAuth2, ConfigError> {
         let mut faults = Faults::default();
         if self.providers.is_empty() && self.tenants.is_none() {
             let problem = "at least one provider is required";
-            faults.push(BuildError::of_policy(PROVIDERS, problem).of_kind(BuildErrorKind::Missing));
+            faults
+                .push(ConfigError::of_policy(PROVIDERS, problem).of_kind(ConfigErrorKind::Missing));
         }
         faults.push_all(self.faults());
         telemetry::describe();
@@ -427,7 +428,7 @@ impl OAuth2Builder {
             let tenants = self.tenants.clone().map(|tenants| (tenants, names));
             Some(KeyThread::start(defaults, tenants, self.clock.clone()).map_err(|error| {
                 let problem = format_args!("the thread that fetches keys cannot start: {error}");
-                BuildError::of_policy(PROVIDERS, problem).of_kind(BuildErrorKind::System)
+                ConfigError::of_policy(PROVIDERS, problem).of_kind(ConfigErrorKind::System)
             })?)
         } else {
             None
@@ -448,7 +449,7 @@ impl OAuth2Builder {
             missing_token: self.missing_token,
             public,
             verified: verified.flatten(),
-            on_refusal: self.on_refusal,
+            on_rejection: self.on_rejection,
             clock: self.clock,
             keys,
             preflight_explained: AtomicBool::new(false),
@@ -460,12 +461,12 @@ impl OAuth2Builder {
     /// Every fault of the settings so far that shows without the keys and without the system: first
     /// of the policy, then of the providers in turn.
     pub(crate) fn faults(&self) -> Faults {
-        use BuildErrorKind::{Conflict, Duplicate, Empty, OutOfRange, Unknown};
+        use ConfigErrorKind::{Conflict, Duplicate, Empty, OutOfRange, Unknown};
         let mut faults = Faults::default();
         if let Err(unusable) = self.public() {
             for (path, problem) in unusable {
                 let problem = format_args!("{path:?}: {problem}");
-                faults.push(BuildError::of_policy("public_paths", problem));
+                faults.push(ConfigError::of_policy("public_paths", problem));
             }
         }
         for (limit, value) in [
@@ -480,16 +481,16 @@ impl OAuth2Builder {
         }
         match self.realm.as_deref() {
             Some("") => {
-                faults.push(BuildError::of_policy("realm", "must not be empty").of_kind(Empty));
+                faults.push(ConfigError::of_policy("realm", "must not be empty").of_kind(Empty));
             }
             Some(realm) if !realm.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
-                faults.push(BuildError::of_policy("realm", "must be printable ASCII"));
+                faults.push(ConfigError::of_policy("realm", "must be printable ASCII"));
             }
             _ => {}
         }
         if self.max_token_length == Some(0) {
             let problem = "must be greater than zero";
-            faults.push(BuildError::of_policy("max_token_length", problem).of_kind(OutOfRange));
+            faults.push(ConfigError::of_policy("max_token_length", problem).of_kind(OutOfRange));
         }
         faults.take(self.token_places.check());
         if let Some(tenants) = &self.tenants {
@@ -497,7 +498,7 @@ impl OAuth2Builder {
         }
         for (name, interval) in &self.key_refresh_of {
             let of_provider = |problem: &dyn fmt::Display| {
-                BuildError::of_provider(name, "key_refresh_minutes", problem)
+                ConfigError::of_provider(name, "key_refresh_minutes", problem)
             };
             match self.providers.iter().find(|(known, _)| known == name) {
                 Some((_, provider)) if provider.key_refresh.is_some() => {
@@ -522,7 +523,7 @@ impl OAuth2Builder {
         let mut trust_domains = HashMap::new();
         for (name, provider) in &self.providers {
             if !names.insert(name) {
-                let error = BuildError::of_provider(name, PROVIDERS, "duplicate provider name");
+                let error = ConfigError::of_provider(name, PROVIDERS, "duplicate provider name");
                 faults.push(error.of_kind(Duplicate));
                 continue;
             }
@@ -546,7 +547,7 @@ impl OAuth2Builder {
                     "{trust_domain:?} is the trust domain of provider {earlier:?} already: give one \
                      provider both audiences, and both sources as a list in `keys`"
                 );
-                let error = BuildError::of_provider(name, "spiffe_trust_domain", problem);
+                let error = ConfigError::of_provider(name, "spiffe_trust_domain", problem);
                 faults.push(error.of_kind(Conflict));
             }
             let pairs = provider.issuers.iter().flat_map(|issuer| {
@@ -557,8 +558,9 @@ impl OAuth2Builder {
                 let Some(earlier) = accepted.insert((issuer, audience, claim), name) else {
                     continue;
                 };
-                let error =
-                    |problem: &dyn fmt::Display| BuildError::of_provider(name, "audience", problem);
+                let error = |problem: &dyn fmt::Display| {
+                    ConfigError::of_provider(name, "audience", problem)
+                };
                 faults.push(if earlier == name {
                     let problem =
                         format_args!("{audience:?} or the issuer {issuer:?} is there twice");
@@ -627,11 +629,11 @@ impl fmt::Debug for OAuth2Builder {
             .field("leeway", &self.leeway)
             .field("max_token_age", &self.max_token_age)
             .field("realm", &self.realm)
-            .field("missing_token", &self.missing_token)
+            .field("missing_token_status", &self.missing_token)
             .field("route_before_rejection", &self.route_before_rejection)
             .field("max_token_length", &self.max_token_length)
             .field("token_cache", &self.token_cache)
-            .field("crypto_library", &self.crypto_library)
+            .field("crypto_backend", &self.crypto_backend)
             .field("stale_window", &self.stale_window)
             .field("unknown_key_cooldown", &self.unknown_key_cooldown)
             .field("fetch_timeout", &self.fetch_timeout)

@@ -46,7 +46,7 @@ use crate::{
 ///     .build()?;
 ///
 /// let app = App::new().wrap(oauth2.clone()).route("/me", web::get().to(me));
-/// # Ok::<(), oauth2_actix::BuildError>(())
+/// # Ok::<(), oauth2_actix::ConfigError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct OAuth2(pub(crate) Arc<Policy>);
@@ -93,7 +93,7 @@ impl OAuth2 {
     /// will do. Without it, keys are fetched in the background where a refresh is set, and otherwise when
     /// they are first needed. [Initial keys](crate::Provider::initial_keys) and a
     /// [snapshot](OAuth2Builder::key_snapshot) are keys: what they stand in for is not waited for.
-    /// [Tenants](crate::Tenants) are looked up when they come.
+    /// [Tenants](crate::tenants::Tenants) are looked up when they come.
     ///
     /// ```
     /// # use oauth2_actix::{OAuth2, Provider, testing::IdentityProvider};
@@ -106,7 +106,7 @@ impl OAuth2 {
     ///     // Start all the same, or not: this says which providers failed, and why.
     ///     eprintln!("{error}");
     /// }
-    /// assert!(oauth2.status().iter().all(|provider| provider.is_ready()));
+    /// assert!(oauth2.key_status().iter().all(|provider| provider.is_ready()));
     /// # Ok(())
     /// # }
     /// ```
@@ -115,7 +115,7 @@ impl OAuth2 {
     ///
     /// The providers whose keys could not be fetched, each with the cause. The others have theirs. Failed
     /// ones are tried again in the background until they succeed, also where no refresh is set.
-    pub async fn warm_up(&self) -> Result<(), FetchErrors> {
+    pub async fn warm_up(&self) -> Result<(), KeyFetchError> {
         self.fetch_all(Cause::Start, |remote, clock| remote.usable(clock).is_none()).await
     }
 
@@ -133,7 +133,7 @@ impl OAuth2 {
     /// oauth2.warm_up().await?;
     /// let withdrawn = idp.token().sign(&idp.key());
     /// idp.rotate_key();
-    /// oauth2.refresh_now().await?;
+    /// oauth2.refresh_keys().await?;
     /// assert!(oauth2.verify(&withdrawn).await.is_err());
     /// # Ok(())
     /// # }
@@ -142,7 +142,7 @@ impl OAuth2 {
     /// # Errors
     ///
     /// The providers whose keys could not be fetched, each with the cause.
-    pub async fn refresh_now(&self) -> Result<(), FetchErrors> {
+    pub async fn refresh_keys(&self) -> Result<(), KeyFetchError> {
         self.fetch_all(Cause::Fresh, |_, _| true).await
     }
 
@@ -169,7 +169,7 @@ impl OAuth2 {
     /// Only [`OAuth2::is_ready`] and a set refresh start the first fetch: a readiness probe that asks
     /// `status` alone stays red where no refresh is set.
     #[must_use]
-    pub fn status(&self) -> Vec<KeyStatus> {
+    pub fn key_status(&self) -> Vec<KeyStatus> {
         let engine = self.0.keys.as_ref().map(|keys| &keys.engine);
         self.providers()
             .iter()
@@ -234,7 +234,7 @@ impl OAuth2 {
         &self,
         cause: Cause,
         wanted: fn(&RemoteKeys, &Clock) -> bool,
-    ) -> Result<(), FetchErrors> {
+    ) -> Result<(), KeyFetchError> {
         let Some(keys) = &self.0.keys else { return Ok(()) };
         let remotes: Vec<(Arc<RemoteKeys>, bool)> = self
             .providers()
@@ -258,24 +258,24 @@ impl OAuth2 {
             .filter_map(std::future::ready)
             .collect()
             .await;
-        if failures.is_empty() { Ok(()) } else { Err(FetchErrors { failures }) }
+        if failures.is_empty() { Ok(()) } else { Err(KeyFetchError { failures }) }
     }
 }
 
 /// The providers whose keys could not be fetched, each with the cause.
 #[derive(Clone, PartialEq, Eq)]
-pub struct FetchErrors {
+pub struct KeyFetchError {
     failures: Vec<(String, String)>,
 }
 
-impl FetchErrors {
+impl KeyFetchError {
     /// Each provider's name, and why its keys could not be fetched.
     pub fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
         self.failures.iter().map(|(provider, cause)| (provider.as_str(), cause.as_str()))
     }
 }
 
-impl fmt::Display for FetchErrors {
+impl fmt::Display for KeyFetchError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("keys could not be fetched")?;
         for (index, (provider, cause)) in self.failures().enumerate() {
@@ -287,16 +287,16 @@ impl fmt::Display for FetchErrors {
 }
 
 /// As `Display`: a `main` that returns an error prints its `Debug`.
-impl fmt::Debug for FetchErrors {
+impl fmt::Debug for KeyFetchError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)
     }
 }
 
-impl std::error::Error for FetchErrors {}
+impl std::error::Error for KeyFetchError {}
 
-impl From<FetchErrors> for io::Error {
-    fn from(errors: FetchErrors) -> Self {
+impl From<KeyFetchError> for io::Error {
+    fn from(errors: KeyFetchError) -> Self {
         Self::other(errors)
     }
 }

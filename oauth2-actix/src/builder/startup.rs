@@ -1,6 +1,6 @@
 //! What the log says once, when a policy is built.
 
-use crate::{config::provider::Provider, public::public_routes};
+use crate::{config::provider::Provider, public};
 
 /// One line for the policy, and one for each provider whose id_tokens would be accepted as access tokens.
 pub(crate) fn log(providers: &[(String, Provider)], public_paths: &[String], has_tenants: bool) {
@@ -10,7 +10,7 @@ pub(crate) fn log(providers: &[(String, Provider)], public_paths: &[String], has
         providers = names.join(", "),
         tenants = has_tenants,
         public_paths = public_paths.len(),
-        public_routes = public_routes().count(),
+        public_routes = public::routes().count(),
         "OAuth2 is configured"
     );
     for (name, provider) in providers {

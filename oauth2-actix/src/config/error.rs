@@ -8,7 +8,7 @@ use std::{borrow::Cow, fmt, io};
 /// `{error:#}` and `{error:#?}`, print one fault per line.
 ///
 /// ```
-/// use oauth2_actix::{BuildErrorKind, OAuth2, Provider};
+/// use oauth2_actix::{ConfigErrorKind, OAuth2, Provider};
 ///
 /// let error = OAuth2::builder()
 ///     .provider("google", Provider::new().issuer("https://accounts.google.com"))
@@ -19,9 +19,9 @@ use std::{borrow::Cow, fmt, io};
 /// assert_eq!(
 ///     faults,
 ///     [
-///         (BuildErrorKind::Empty, "realm"),
-///         (BuildErrorKind::Missing, "audience"),
-///         (BuildErrorKind::Missing, "keys"),
+///         (ConfigErrorKind::Empty, "realm"),
+///         (ConfigErrorKind::Missing, "audience"),
+///         (ConfigErrorKind::Missing, "keys"),
 ///     ]
 /// );
 /// assert!(error.to_string().contains("provider \"google\": audience: missing"));
@@ -30,26 +30,26 @@ use std::{borrow::Cow, fmt, io};
 /// In a `main` that returns `std::io::Result`, `?` turns it into an [`io::Error`] of the kind
 /// [`InvalidInput`](io::ErrorKind::InvalidInput).
 #[derive(Clone, PartialEq, Eq)]
-pub struct BuildError(
+pub struct ConfigError(
     /// At least one.
-    Vec<BuildFault>,
+    Vec<ConfigFault>,
 );
 
-/// One fault of a configuration: see [`BuildError::faults`].
+/// One fault of a configuration: see [`ConfigError::faults`].
 #[derive(Clone, PartialEq, Eq)]
-pub struct BuildFault {
+pub struct ConfigFault {
     provider: Option<String>,
     field: Cow<'static, str>,
-    kind: BuildErrorKind,
+    kind: ConfigErrorKind,
     message: String,
     /// The setting that an unknown name was probably meant to be.
     meant: Option<&'static str>,
 }
 
-/// What kind of fault a configuration has: see [`BuildError::kind`].
+/// What kind of fault a configuration has: see [`ConfigError::kind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum BuildErrorKind {
+pub enum ConfigErrorKind {
     /// A mandatory setting is missing.
     Missing,
     /// A text or a list is empty.
@@ -70,8 +70,8 @@ pub enum BuildErrorKind {
     System,
 }
 
-impl BuildError {
-    /// A fault of no single provider. Its kind is [`BuildErrorKind::Invalid`] unless `of_kind` sets
+impl ConfigError {
+    /// A fault of no single provider. Its kind is [`ConfigErrorKind::Invalid`] unless `of_kind` sets
     /// another.
     pub(crate) fn of_policy(
         field: impl Into<Cow<'static, str>>,
@@ -80,7 +80,7 @@ impl BuildError {
         Self::new(None, field, message)
     }
 
-    /// A fault of a provider. Its kind is [`BuildErrorKind::Invalid`] unless `of_kind` sets
+    /// A fault of a provider. Its kind is [`ConfigErrorKind::Invalid`] unless `of_kind` sets
     /// another.
     pub(crate) fn of_provider(
         provider: &str,
@@ -95,17 +95,17 @@ impl BuildError {
         field: impl Into<Cow<'static, str>>,
         message: impl fmt::Display,
     ) -> Self {
-        Self(vec![BuildFault {
+        Self(vec![ConfigFault {
             provider: provider.map(str::to_owned),
             field: field.into(),
-            kind: BuildErrorKind::Invalid,
+            kind: ConfigErrorKind::Invalid,
             message: message.to_string(),
             meant: None,
         }])
     }
 
     /// Sets the kind of its faults.
-    pub(crate) fn of_kind(mut self, kind: BuildErrorKind) -> Self {
+    pub(crate) fn of_kind(mut self, kind: ConfigErrorKind) -> Self {
         self.0.iter_mut().for_each(|fault| fault.kind = kind);
         self
     }
@@ -118,37 +118,37 @@ impl BuildError {
 
     /// Every fault; there is at least one. First those of values that could not be read, in the
     /// order of the configuration.
-    pub fn faults(&self) -> impl ExactSizeIterator<Item = &BuildFault> {
+    pub fn faults(&self) -> impl ExactSizeIterator<Item = &ConfigFault> {
         self.0.iter()
     }
 
     /// The kind of the first fault.
     #[must_use]
-    pub fn kind(&self) -> BuildErrorKind {
-        self.first().map_or(BuildErrorKind::Invalid, BuildFault::kind)
+    pub fn kind(&self) -> ConfigErrorKind {
+        self.first().map_or(ConfigErrorKind::Invalid, ConfigFault::kind)
     }
 
     /// The provider of the first fault; `None` if that fault is not a provider's.
     #[must_use]
     pub fn provider(&self) -> Option<&str> {
-        self.first().and_then(BuildFault::provider)
+        self.first().and_then(ConfigFault::provider)
     }
 
-    /// The setting of the first fault: see [`BuildFault::field`].
+    /// The setting of the first fault: see [`ConfigFault::field`].
     #[must_use]
     pub fn field(&self) -> &str {
-        self.first().map_or("", BuildFault::field)
+        self.first().map_or("", ConfigFault::field)
     }
 
-    fn first(&self) -> Option<&BuildFault> {
+    fn first(&self) -> Option<&ConfigFault> {
         self.0.first()
     }
 }
 
-impl BuildFault {
+impl ConfigFault {
     /// What kind of fault it is.
     #[must_use]
-    pub fn kind(&self) -> BuildErrorKind {
+    pub fn kind(&self) -> ConfigErrorKind {
         self.kind
     }
 
@@ -174,7 +174,7 @@ impl BuildFault {
     }
 }
 
-impl fmt::Display for BuildFault {
+impl fmt::Display for ConfigFault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.provider {
             // The provider itself, or a setting of it.
@@ -190,13 +190,13 @@ impl fmt::Display for BuildFault {
     }
 }
 
-impl fmt::Debug for BuildFault {
+impl fmt::Debug for ConfigFault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)
     }
 }
 
-impl fmt::Display for BuildError {
+impl fmt::Display for ConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let separator = if formatter.alternate() { "\n" } else { "; " };
         for (index, fault) in self.0.iter().enumerate() {
@@ -210,32 +210,32 @@ impl fmt::Display for BuildError {
 }
 
 /// As `Display`: a `main` that returns an error prints its `Debug`.
-impl fmt::Debug for BuildError {
+impl fmt::Debug for ConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)
     }
 }
 
-impl std::error::Error for BuildError {}
+impl std::error::Error for ConfigError {}
 
-impl From<BuildError> for io::Error {
-    fn from(error: BuildError) -> Self {
+impl From<ConfigError> for io::Error {
+    fn from(error: ConfigError) -> Self {
         Self::new(io::ErrorKind::InvalidInput, error)
     }
 }
 
 /// The faults found so far.
 #[derive(Debug, Default)]
-pub(crate) struct Faults(Vec<BuildFault>);
+pub(crate) struct Faults(Vec<ConfigFault>);
 
 impl Faults {
-    pub(crate) fn push(&mut self, error: BuildError) {
+    pub(crate) fn push(&mut self, error: ConfigError) {
         self.0.extend(error.0);
     }
 
     /// Adds a hint to the first fault of a missing setting.
     pub(crate) fn explain_missing(&mut self, hint: impl fmt::Display) {
-        let missing = self.0.iter_mut().find(|fault| fault.kind == BuildErrorKind::Missing);
+        let missing = self.0.iter_mut().find(|fault| fault.kind == ConfigErrorKind::Missing);
         if let Some(fault) = missing {
             fault.message.push_str(&format!(" ({hint})"));
         }
@@ -246,14 +246,14 @@ impl Faults {
     }
 
     /// The value, or `None` after its faults were added.
-    pub(crate) fn take<T>(&mut self, result: Result<T, BuildError>) -> Option<T> {
+    pub(crate) fn take<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
         result.map_err(|error| self.push(error)).ok()
     }
 
     /// Adds those faults of `others` that do not follow from the ones found so far: of settings, or
     /// whole providers, that could not be read, or were written under another name.
     pub(crate) fn push_uncovered(&mut self, others: Self) {
-        let follows = |other: &BuildFault| {
+        let follows = |other: &ConfigFault| {
             self.0.iter().any(|known| {
                 known.provider == other.provider
                     && (known.field == other.field
@@ -274,13 +274,13 @@ impl Faults {
         self.0.is_empty()
     }
 
-    pub(crate) fn into_result(self) -> Result<(), BuildError> {
-        if self.0.is_empty() { Ok(()) } else { Err(BuildError(self.0)) }
+    pub(crate) fn into_result(self) -> Result<(), ConfigError> {
+        if self.0.is_empty() { Ok(()) } else { Err(ConfigError(self.0)) }
     }
 }
 
-impl From<BuildError> for Faults {
-    fn from(error: BuildError) -> Self {
+impl From<ConfigError> for Faults {
+    fn from(error: ConfigError) -> Self {
         Self(error.0)
     }
 }
@@ -292,10 +292,10 @@ pub(crate) const PROVIDERS: &str = "providers";
 mod tests {
     use super::*;
 
-    fn two_faults() -> BuildError {
+    fn two_faults() -> ConfigError {
         let mut faults = Faults::default();
-        faults.push(BuildError::of_policy("realm", "must not be empty"));
-        faults.push(BuildError::of_provider("p", PROVIDERS, "duplicate provider name"));
+        faults.push(ConfigError::of_policy("realm", "must not be empty"));
+        faults.push(ConfigError::of_provider("p", PROVIDERS, "duplicate provider name"));
         faults.into_result().expect_err("two faults")
     }
 

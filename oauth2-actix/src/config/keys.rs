@@ -45,9 +45,9 @@ use crate::keys::source::{AnySource, KeySource};
 ///         Keys::inline(json!({"kty": "oct", "k": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"})),
 ///     ]);
 /// let oauth2 = OAuth2::builder().provider("project", issuer).key_refresh_minutes(30).build()?;
-/// let sources: Vec<String> = oauth2.status().into_iter().map(|status| status.source).collect();
+/// let sources: Vec<String> = oauth2.key_status().into_iter().map(|status| status.source).collect();
 /// assert_eq!(sources, ["https://project.example.com/auth/v1/.well-known/jwks.json", "inline"]);
-/// # Ok::<(), oauth2_actix::BuildError>(())
+/// # Ok::<(), oauth2_actix::ConfigError>(())
 /// ```
 ///
 /// # Serde
@@ -151,7 +151,7 @@ impl Keys {
     ///     .audience("orders")
     ///     .keys(Keys::discover());
     /// let oauth2 = OAuth2::builder().provider("keycloak", keycloak).key_refresh_minutes(30).build()?;
-    /// # Ok::<(), oauth2_actix::BuildError>(())
+    /// # Ok::<(), oauth2_actix::ConfigError>(())
     /// ```
     ///
     /// [`Provider::dangerous_allow_http`]: crate::Provider::dangerous_allow_http
@@ -178,7 +178,7 @@ impl Keys {
     ///     .audience("orders")
     ///     .keys(Keys::discover_at("https://keycloak.internal:8443/realms/shop"));
     /// let oauth2 = OAuth2::builder().provider("keycloak", keycloak).key_refresh_minutes(30).build()?;
-    /// # Ok::<(), oauth2_actix::BuildError>(())
+    /// # Ok::<(), oauth2_actix::ConfigError>(())
     /// ```
     pub fn discover_at(url: impl Into<String>) -> Self {
         Form::Discover(Some(url.into().trim().to_owned())).into()
@@ -243,7 +243,7 @@ impl Keys {
     /// let oauth2 = OAuth2::builder()
     ///     .provider("kubernetes", service_accounts)
     ///     .key_refresh_minutes(5)
-    ///     .http_client(move |client| client.tls_certs_merge([ca.clone()]))
+    ///     .configure_http_client(move |client| client.tls_certs_merge([ca.clone()]))
     ///     .build()?;
     /// # Ok(())
     /// # }

@@ -3,7 +3,7 @@
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use crate::{
-    config::error::{BuildError, BuildErrorKind},
+    config::error::{ConfigError, ConfigErrorKind},
     util::units::Unit,
 };
 
@@ -19,18 +19,18 @@ pub(crate) struct Limit {
 
 impl Limit {
     /// Checks a value of the policy, or of the provider of this name.
-    pub(crate) fn check(&self, provider: Option<&str>, value: Duration) -> Result<(), BuildError> {
+    pub(crate) fn check(&self, provider: Option<&str>, value: Duration) -> Result<(), ConfigError> {
         if self.range.contains(&value) || (self.zero.is_some() && value.is_zero()) {
             return Ok(());
         }
-        Err(BuildError::new(provider, self.field, self).of_kind(BuildErrorKind::OutOfRange))
+        Err(ConfigError::new(provider, self.field, self).of_kind(ConfigErrorKind::OutOfRange))
     }
 
     pub(crate) fn check_if_set(
         &self,
         provider: Option<&str>,
         value: Option<Duration>,
-    ) -> Result<(), BuildError> {
+    ) -> Result<(), ConfigError> {
         value.map_or(Ok(()), |value| self.check(provider, value))
     }
 }
@@ -97,7 +97,7 @@ mod tests {
         assert!(KEY_REFRESH.check(None, Duration::ZERO).is_ok());
         assert!(COOLDOWN.check(None, Duration::ZERO).is_err());
         let error = LEEWAY.check(Some("p"), seconds(601)).expect_err("too long");
-        assert_eq!(error.kind(), BuildErrorKind::OutOfRange);
+        assert_eq!(error.kind(), ConfigErrorKind::OutOfRange);
         assert_eq!((error.provider(), error.field()), (Some("p"), "leeway_seconds"));
     }
 }

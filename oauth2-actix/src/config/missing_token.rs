@@ -5,7 +5,7 @@
 /// ```
 /// use oauth2_actix::{MissingToken, OAuth2};
 ///
-/// let builder = OAuth2::builder().missing_token(MissingToken::Unauthorized);
+/// let builder = OAuth2::builder().missing_token_status(MissingToken::Unauthorized);
 /// # drop(builder);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

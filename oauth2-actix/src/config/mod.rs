@@ -5,4 +5,4 @@ pub(crate) mod keys;
 pub(crate) mod limits;
 pub(crate) mod missing_token;
 pub(crate) mod provider;
-pub(crate) mod tenants;
+pub mod tenants;

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use crate::{
     config::{
-        error::{BuildError, BuildErrorKind, Faults, PROVIDERS},
+        error::{ConfigError, ConfigErrorKind, Faults, PROVIDERS},
         keys::{self, Keys},
         limits::{COOLDOWN, FETCH_TIMEOUT, KEY_REFRESH, STALE_WINDOW},
     },
@@ -24,7 +24,7 @@ use crate::{
 ///     .keys("https://www.googleapis.com/oauth2/v3/certs")
 ///     .key_refresh_minutes(60);
 /// let oauth2 = OAuth2::builder().provider("google", google).build()?;
-/// # Ok::<(), oauth2_actix::BuildError>(())
+/// # Ok::<(), oauth2_actix::ConfigError>(())
 /// ```
 ///
 /// Through serde it is a member of `providers`, and also stands alone: as JSON in a row of a
@@ -148,15 +148,15 @@ impl Provider {
     /// replaces them, also if a key is missing from it. That fetch begins when the policy is built,
     /// whether or not a refresh is set. With a refresh, they are trusted for the stale window
     /// ([`OAuth2Builder::stale_window`](crate::OAuth2Builder::stale_window)) from the start of the process.
-    /// [`OAuth2::status`](crate::OAuth2::status) reports them as
-    /// [`KeyState::Initial`](crate::KeyState::Initial). A usable snapshot
+    /// [`OAuth2::key_status`](crate::OAuth2::key_status) reports them as
+    /// [`KeyState::Initial`](crate::status::KeyState::Initial). A usable snapshot
     /// ([`OAuth2Builder::key_snapshot`](crate::OAuth2Builder::key_snapshot)) has precedence.
     ///
     /// Default: none. A key that the provider has withdrawn since you deployed them is accepted until the
     /// provider can be reached, so keep them up to date.
     ///
     /// ```
-    /// use oauth2_actix::{KeyState, OAuth2, Provider};
+    /// use oauth2_actix::{OAuth2, Provider, status::KeyState};
     /// # use oauth2_actix::{Algorithm, testing::SigningKey};
     ///
     /// # let published = SigningKey::generate(Algorithm::ES256, "1").jwk_set();
@@ -166,8 +166,8 @@ impl Provider {
     ///     .keys("https://sso.example.com/realms/shop/protocol/openid-connect/certs")
     ///     .initial_keys(published);
     /// let oauth2 = OAuth2::builder().provider("keycloak", keycloak).key_refresh_minutes(30).build()?;
-    /// assert_eq!(oauth2.status()[0].state, KeyState::Initial);
-    /// # Ok::<(), oauth2_actix::BuildError>(())
+    /// assert_eq!(oauth2.key_status()[0].state, KeyState::Initial);
+    /// # Ok::<(), oauth2_actix::ConfigError>(())
     /// ```
     ///
     /// # Errors
@@ -236,7 +236,7 @@ impl Provider {
     ///
     /// `exp` and an [`audience`](Self::audience) in `aud` remain mandatory (JWT-SVID §3). Without `iss`, the
     /// provider is selected by the trust domain of `sub`, so that each trust domain has one provider. A
-    /// [`Tenant`](crate::Tenant) is found by `iss`, so that its tokens need one. [`Keys::discover`] needs an
+    /// [`Tenant`](crate::tenants::Tenant) is found by `iss`, so that its tokens need one. [`Keys::discover`] needs an
     /// issuer.
     ///
     /// Default: none.
@@ -249,7 +249,7 @@ impl Provider {
     ///     .audience("orders")
     ///     .keys("https://spire.example.org/bundle");
     /// let oauth2 = OAuth2::builder().provider("spire", spire).key_refresh_minutes(5).build()?;
-    /// # Ok::<(), oauth2_actix::BuildError>(())
+    /// # Ok::<(), oauth2_actix::ConfigError>(())
     /// ```
     ///
     /// # Errors
@@ -340,10 +340,10 @@ impl Provider {
     /// Every fault that shows without its keys and the rest of the configuration. Without a name,
     /// those of a provider that is read alone.
     pub(crate) fn faults(&self, name: Option<&str>) -> Faults {
-        use BuildErrorKind::{Conflict, Empty, Invalid, Missing};
+        use ConfigErrorKind::{Conflict, Empty, Invalid, Missing};
         let mut faults = Faults::default();
         let mut fault = |field: &'static str, kind, message: &str| {
-            faults.push(BuildError::new(name, field, message).of_kind(kind));
+            faults.push(ConfigError::new(name, field, message).of_kind(kind));
         };
         if name == Some("") {
             fault(PROVIDERS, Empty, "the name of a provider must not be empty");
@@ -422,12 +422,12 @@ impl Provider {
 
 impl Algorithm {
     /// The algorithm of this name, of the setting `algorithms` of a provider.
-    pub(crate) fn named(name: &str, provider: Option<&str>) -> Result<Self, BuildError> {
+    pub(crate) fn named(name: &str, provider: Option<&str>) -> Result<Self, ConfigError> {
         name.parse().map_err(|_| {
             let known: Vec<_> = Self::all().map(Self::name).collect();
             let problem =
                 format_args!("{name:?} is not supported: expected one of {}", known.join(", "));
-            BuildError::new(provider, "algorithms", problem).of_kind(BuildErrorKind::Unknown)
+            ConfigError::new(provider, "algorithms", problem).of_kind(ConfigErrorKind::Unknown)
         })
     }
 }

@@ -4,7 +4,7 @@ use std::{error::Error, fmt, future::Future, ops::RangeInclusive, sync::Arc, tim
 
 use crate::{
     config::{
-        error::{BuildError, BuildErrorKind},
+        error::{ConfigError, ConfigErrorKind},
         provider::Provider,
     },
     keys::source::SourceFuture,
@@ -41,17 +41,17 @@ use crate::{
 /// in the same order. Sources of your own ([`Keys::source`](crate::Keys::source)) are the same only as clones of one
 /// [`Keys`](crate::Keys): make them once, and clone them.
 ///
-/// Headers and client certificates that [`OAuth2Builder::http_client`](crate::OAuth2Builder::http_client) sets go to
+/// Headers and client certificates that [`OAuth2Builder::configure_http_client`](crate::OAuth2Builder::configure_http_client) sets go to
 /// the hosts of all tenants.
 ///
 /// ```
 /// use std::error::Error;
-/// use oauth2_actix::{Keys, OAuth2, Provider, Tenant, TenantLookup, Tenants};
+/// use oauth2_actix::{Keys, OAuth2, Provider, tenants::{Tenant, TenantLookup, Tenants}};
 ///
 /// struct Customers;
 ///
 /// impl TenantLookup for Customers {
-///     async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
+///     async fn find_by_issuer(&self, issuer: &str) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
 ///         let Some(tenant_id) = issuer
 ///             .strip_prefix("https://login.microsoftonline.com/")
 ///             .and_then(|rest| rest.strip_suffix("/v2.0"))
@@ -71,7 +71,7 @@ use crate::{
 /// }
 ///
 /// let oauth2 = OAuth2::builder().tenants(Tenants::new(Customers)).key_refresh_minutes(60).build()?;
-/// # Ok::<(), oauth2_actix::BuildError>(())
+/// # Ok::<(), oauth2_actix::ConfigError>(())
 /// ```
 #[derive(Clone)]
 #[must_use = "tenants do nothing until they are given to a builder"]
@@ -121,7 +121,7 @@ impl Tenants {
         self
     }
 
-    pub(crate) fn check(&self) -> Result<(), BuildError> {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let problem = if self.capacity == 0 {
             "the capacity must be greater than zero"
         } else if !LIFETIMES.contains(&self.lifetime) {
@@ -131,7 +131,7 @@ impl Tenants {
         } else {
             return Ok(());
         };
-        Err(BuildError::of_policy("tenants", problem).of_kind(BuildErrorKind::OutOfRange))
+        Err(ConfigError::of_policy("tenants", problem).of_kind(ConfigErrorKind::OutOfRange))
     }
 }
 
@@ -174,7 +174,7 @@ pub trait TenantLookup: Send + Sync + 'static {
     /// # Errors
     ///
     /// Whatever keeps the answer from being known. The log shows its text. Not for an unknown issuer.
-    fn tenant(
+    fn find_by_issuer(
         &self,
         issuer: &str,
     ) -> impl Future<Output = Result<Option<Tenant>, Box<dyn Error + Send + Sync>>> + Send;
@@ -182,14 +182,14 @@ pub trait TenantLookup: Send + Sync + 'static {
 
 /// [`TenantLookup`] as a value of one type.
 pub(crate) trait AnyLookup: Send + Sync {
-    fn tenant<'a>(&'a self, issuer: &'a str) -> SourceFuture<'a, LookupResult>;
+    fn find_by_issuer<'a>(&'a self, issuer: &'a str) -> SourceFuture<'a, LookupResult>;
 }
 
 pub(crate) type LookupResult = Result<Option<Tenant>, Box<dyn Error + Send + Sync>>;
 
 impl<L: TenantLookup> AnyLookup for L {
-    fn tenant<'a>(&'a self, issuer: &'a str) -> SourceFuture<'a, LookupResult> {
-        Box::pin(TenantLookup::tenant(self, issuer))
+    fn find_by_issuer<'a>(&'a self, issuer: &'a str) -> SourceFuture<'a, LookupResult> {
+        Box::pin(TenantLookup::find_by_issuer(self, issuer))
     }
 }
 

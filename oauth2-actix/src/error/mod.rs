@@ -28,7 +28,7 @@ use actix_web::{HttpResponse, ResponseError, http::StatusCode};
 ///         let response = answer.await?;
 ///         if let Some(error) = response.response().extensions().get::<Error>() {
 ///             println!("refused: {error}");
-/// #           assert!(matches!(error.kind(), ErrorKind::TokenAbsent));
+/// #           assert!(matches!(error.kind(), ErrorKind::TokenMissing));
 ///         }
 ///         Ok(response)
 ///     }
@@ -98,32 +98,32 @@ impl Error {
         self.details.as_ref()?.hint.as_deref()
     }
 
-    /// The name of its kind, such as `key_unknown`: a label for metrics.
+    /// The name of its kind, such as `unknown_key`: a label for metrics.
     #[must_use]
-    pub fn reason(&self) -> &'static str {
+    pub fn kind_name(&self) -> &'static str {
         use ErrorKind as Kind;
         match &self.kind {
             Kind::AlgorithmNotAllowed => "algorithm_not_allowed",
             Kind::AudienceMismatch { .. } => "audience_mismatch",
-            Kind::ClaimInsufficient { .. } => "claim_insufficient",
+            Kind::InsufficientClaims { .. } => "insufficient_claims",
             Kind::ClaimInvalid { .. } => "claim_invalid",
             Kind::Expired { .. } => "expired",
-            Kind::IssuerUnknown { .. } => "issuer_unknown",
-            Kind::KeyUnknown => "key_unknown",
+            Kind::UnknownIssuer { .. } => "unknown_issuer",
+            Kind::UnknownKey => "unknown_key",
             Kind::KeysUnavailable { .. } => "keys_unavailable",
             Kind::KeysUntried { .. } => "keys_untried",
             Kind::NotConfigured => "not_configured",
             Kind::NotYetValid { .. } => "not_yet_valid",
             Kind::RequestMalformed { .. } => "request_malformed",
             Kind::OriginNotAllowed => "origin_not_allowed",
-            Kind::ScopeInsufficient { .. } => "scope_insufficient",
+            Kind::InsufficientScope { .. } => "insufficient_scope",
             Kind::SenderConstrained => "sender_constrained",
             Kind::SignatureInvalid => "signature_invalid",
             Kind::SubjectMismatch => "subject_mismatch",
-            Kind::TokenAbsent => "token_absent",
+            Kind::TokenMissing => "token_missing",
             Kind::TokenMalformed { .. } => "token_malformed",
             Kind::TokenTooLong { .. } => "token_too_long",
-            Kind::TooOld { .. } => "too_old",
+            Kind::TokenTooOld { .. } => "token_too_old",
             Kind::TypeNotAllowed => "type_not_allowed",
         }
     }
@@ -165,7 +165,7 @@ impl Error {
             close,
         };
         match &self.kind {
-            Kind::TokenAbsent => Answer {
+            Kind::TokenMissing => Answer {
                 status: StatusCode::BAD_REQUEST,
                 code: "invalid_request",
                 description: "A bearer token is needed.",
@@ -183,18 +183,18 @@ impl Error {
                 description: "This origin may not use the cookie.",
                 close: (POLICY, "origin not allowed"),
             },
-            Kind::Expired { .. } | Kind::TooOld { .. } => {
+            Kind::Expired { .. } | Kind::TokenTooOld { .. } => {
                 invalid_token("The token has expired.", (POLICY, "token expired"))
             }
             Kind::NotYetValid { .. } => {
                 invalid_token("The token is not valid yet.", (POLICY, "invalid token"))
             }
-            Kind::IssuerUnknown { .. } | Kind::AudienceMismatch { .. } => invalid_token(
+            Kind::UnknownIssuer { .. } | Kind::AudienceMismatch { .. } => invalid_token(
                 "The token is not meant for this resource.",
                 (POLICY, "invalid token"),
             ),
             Kind::AlgorithmNotAllowed
-            | Kind::KeyUnknown
+            | Kind::UnknownKey
             | Kind::KeysUntried { .. }
             | Kind::SignatureInvalid => {
                 invalid_token("The token's signature is not accepted.", (POLICY, "invalid token"))
@@ -213,7 +213,7 @@ impl Error {
             | Kind::TypeNotAllowed => {
                 invalid_token("The token is not an acceptable JWT.", (POLICY, "invalid token"))
             }
-            Kind::ClaimInsufficient { .. } | Kind::ScopeInsufficient { .. } => Answer {
+            Kind::InsufficientClaims { .. } | Kind::InsufficientScope { .. } => Answer {
                 status: StatusCode::FORBIDDEN,
                 code: "insufficient_scope",
                 description: "The token does not permit this.",
@@ -305,7 +305,7 @@ pub enum ErrorKind {
     },
     /// A claim that the route requires is missing or has another value.
     #[error("the token does not satisfy the requirement: {required}")]
-    ClaimInsufficient {
+    InsufficientClaims {
         /// The requirement that is not met, in the developer's own terms, such as
         /// `claim role = "admin"`.
         required: Cow<'static, str>,
@@ -329,13 +329,13 @@ pub enum ErrorKind {
     /// No configured provider has the token's `iss`
     /// ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)).
     #[error("the token's issuer is not that of a configured provider{}", difference_hint(*.difference))]
-    IssuerUnknown {
+    UnknownIssuer {
         /// The only difference to a configured issuer, where it is a small one.
         difference: Option<Difference>,
     },
     /// The provider's keys do not hold one that the token names.
     #[error("the provider has no key for the token")]
-    KeyUnknown,
+    UnknownKey,
     /// The provider's keys were never obtained, or are too old to be trusted still.
     #[error("the provider's keys are not available; the next fetch may begin in {} s", whole_seconds(*.retry_after))]
     KeysUnavailable {
@@ -386,7 +386,7 @@ pub enum ErrorKind {
     },
     /// The token lacks a scope that the route requires.
     #[error("the token lacks a required scope: {required}")]
-    ScopeInsufficient {
+    InsufficientScope {
         /// The required scopes, separated by spaces: the challenge names them.
         required: String,
     },
@@ -404,7 +404,7 @@ pub enum ErrorKind {
     SignatureInvalid,
     /// There is no `Authorization` header.
     #[error("there is no bearer token")]
-    TokenAbsent,
+    TokenMissing,
     /// The token is not a JWT in JWS compact form
     /// ([RFC 7515 §7.1](https://www.rfc-editor.org/rfc/rfc7515#section-7.1)).
     #[error("the token is malformed: {problem}")]
@@ -422,7 +422,7 @@ pub enum ErrorKind {
     },
     /// The token was issued longer ago than [`OAuth2Builder::max_token_age`](crate::OAuth2Builder::max_token_age) allows.
     #[error("the token was issued {:.0} s ago, more than the maximum age of {max_age:.0} s", now - iat)]
-    TooOld {
+    TokenTooOld {
         /// The claim, in seconds since the epoch.
         iat: f64,
         /// The time of the check, in seconds since the epoch.

@@ -22,10 +22,10 @@ pub(crate) fn plain(error: &Error, realm: &str, status: StatusCode) -> HttpRespo
         kind => {
             let mut challenge = Challenge::new(realm);
             // A client that sent no token learns only that one is needed (RFC 6750 §3.1).
-            if !matches!(kind, ErrorKind::TokenAbsent) {
+            if !matches!(kind, ErrorKind::TokenMissing) {
                 challenge = challenge.error(answer.code, answer.description);
             }
-            if let ErrorKind::ScopeInsufficient { required } = kind {
+            if let ErrorKind::InsufficientScope { required } = kind {
                 challenge = challenge.scope(required);
             }
             response.insert_header((header::WWW_AUTHENTICATE, challenge.finish()));

@@ -492,14 +492,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::jose::key_policy::{Budget, CryptoLibrary};
+    use crate::jose::key_policy::{Budget, CryptoBackend};
 
     #[test]
     fn a_fetched_secret_is_no_key_even_where_hmac_is_allowed() {
         let jwk = json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode([7; 32])});
         let jwk = jwk.as_object().expect("an object");
         let allowed = AlgorithmSet::from_iter([Algorithm::HS256]);
-        let crypto = CryptoLibrary::default();
+        let crypto = CryptoBackend::default();
         let read = |origin| {
             let budget = Budget::Provider;
             Key::from_jwk(jwk, KeyPolicy { allowed, origin, crypto, spiffe: false, budget })
@@ -512,7 +512,7 @@ mod tests {
         KeyPolicy {
             allowed: AlgorithmSet::asymmetric(),
             origin: Origin::Fetched,
-            crypto: CryptoLibrary::default(),
+            crypto: CryptoBackend::default(),
             spiffe,
             budget: Budget::Provider,
         }

@@ -485,13 +485,13 @@ mod tests {
     use crate::{
         jose::{
             algorithm::{Algorithm, AlgorithmSet},
-            key_policy::CryptoLibrary,
+            key_policy::CryptoBackend,
         },
         testing::SigningKey,
     };
 
     fn policy(origin: Origin, budget: Budget) -> KeyPolicy {
-        let (allowed, crypto) = (AlgorithmSet::asymmetric(), CryptoLibrary::default());
+        let (allowed, crypto) = (AlgorithmSet::asymmetric(), CryptoBackend::default());
         KeyPolicy { allowed, origin, crypto, spiffe: false, budget }
     }
 

@@ -9,15 +9,15 @@ use super::algorithm::AlgorithmSet;
 /// What checks signatures.
 ///
 /// ```
-/// use oauth2_actix::{CryptoLibrary, OAuth2};
+/// use oauth2_actix::{CryptoBackend, OAuth2};
 ///
-/// let builder = OAuth2::builder().crypto_library(CryptoLibrary::OpenSsl);
+/// let builder = OAuth2::builder().crypto_backend(CryptoBackend::OpenSsl);
 /// # drop(builder);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 #[serde(rename_all = "snake_case")]
-pub enum CryptoLibrary {
+pub enum CryptoBackend {
     /// AWS-LC for RS, PS and ES algorithms and Ed25519, which it does faster; OpenSSL for HMAC, ES256K and
     /// Ed448.
     #[default]
@@ -32,7 +32,7 @@ pub enum CryptoLibrary {
 pub(crate) struct KeyPolicy {
     pub(crate) allowed: AlgorithmSet,
     pub(crate) origin: Origin,
-    pub(crate) crypto: CryptoLibrary,
+    pub(crate) crypto: CryptoBackend,
     /// Whether keys with the `use` `jwt-svid` verify tokens (SPIFFE Trust Domain and Bundle §4.2).
     pub(crate) spiffe: bool,
     pub(crate) budget: Budget,

@@ -103,7 +103,7 @@ impl KeySet {
         let tried = Tried { tried, fitting };
         if named.is_none() && !by_thumbprint {
             // These keys do not tell: the provider may have a newer one.
-            Verdict::KeyUnknown(tried)
+            Verdict::UnknownKey(tried)
         } else if fitting == 0 {
             Verdict::AlgorithmNotAllowed
         } else {
@@ -146,7 +146,7 @@ pub(crate) struct Generation(u64);
 pub(crate) enum Verdict {
     Verified(Generation),
     /// No key of the token's kid or thumbprint, and none of the keys without a kid verifies it.
-    KeyUnknown(Tried),
+    UnknownKey(Tried),
     /// Keys of the token's kid, none of which may be used with its algorithm.
     AlgorithmNotAllowed,
     SignatureInvalid(Tried),

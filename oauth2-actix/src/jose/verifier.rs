@@ -12,7 +12,7 @@ use openssl::pkey::PKey;
 use crate::jose::{
     algorithm::{Algorithm, KeyKind},
     hmac::HmacVerifier,
-    key_policy::CryptoLibrary,
+    key_policy::CryptoBackend,
     unusable::Unusable,
 };
 
@@ -25,7 +25,7 @@ pub(crate) struct Verifiers {
     by_algorithm: Box<[(Algorithm, OnceLock<Option<Verifier>>)]>,
     /// The key's `SubjectPublicKeyInfo`, from which missing verifiers are made. Empty if none is missing.
     spki: Box<[u8]>,
-    library: CryptoLibrary,
+    library: CryptoBackend,
 }
 
 impl Verifiers {
@@ -33,7 +33,7 @@ impl Verifiers {
     pub(crate) fn public(
         algorithms: impl Iterator<Item = Algorithm>,
         spki: &[u8],
-        library: CryptoLibrary,
+        library: CryptoBackend,
     ) -> Result<Self, Unusable> {
         let by_algorithm: Box<[_]> =
             algorithms.map(|algorithm| (algorithm, OnceLock::new())).collect();
@@ -42,7 +42,7 @@ impl Verifiers {
         };
         let mut kept: Box<[u8]> = spki.into();
         // Shows that AWS-LC takes the key. OpenSSL has checked it already.
-        if library == CryptoLibrary::AwsLc && of_aws_lc(*algorithm, spki).is_some() {
+        if library == CryptoBackend::AwsLc && of_aws_lc(*algorithm, spki).is_some() {
             let first = Verifier::public(*algorithm, spki, library)?;
             if others.is_empty() {
                 let _ = verifier.set(Some(first));
@@ -70,7 +70,7 @@ impl Verifiers {
         if by_algorithm.is_empty() {
             return Err(problem);
         }
-        let library = CryptoLibrary::OpenSsl;
+        let library = CryptoBackend::OpenSsl;
         Ok(Self { by_algorithm: by_algorithm.into(), spki: Box::default(), library })
     }
 
@@ -107,10 +107,10 @@ impl Verifier {
     pub(crate) fn public(
         algorithm: Algorithm,
         spki: &[u8],
-        library: CryptoLibrary,
+        library: CryptoBackend,
     ) -> Result<Self, Unusable> {
         let verifier = match (library, of_aws_lc(algorithm, spki)) {
-            (CryptoLibrary::AwsLc, Some(algorithm)) => {
+            (CryptoBackend::AwsLc, Some(algorithm)) => {
                 ParsedPublicKey::new(algorithm, spki).ok().map(Self::AwsLc)
             }
             _ => {
@@ -222,8 +222,8 @@ mod tests {
             let key = PKey::public_key_from_pem(pem.as_bytes()).expect("a key");
             let spki = key.public_key_to_der().expect("DER");
             let by = |library| Verifier::public(algorithm, &spki, library).expect("a verifier");
-            assert_eq!(matches!(by(CryptoLibrary::AwsLc), Verifier::AwsLc(_)), by_aws_lc);
-            assert!(matches!(by(CryptoLibrary::OpenSsl), Verifier::OpenSsl { .. }));
+            assert_eq!(matches!(by(CryptoBackend::AwsLc), Verifier::AwsLc(_)), by_aws_lc);
+            assert!(matches!(by(CryptoBackend::OpenSsl), Verifier::OpenSsl { .. }));
         }
     }
 
@@ -238,7 +238,7 @@ mod tests {
         let made = |verifiers: &Verifiers| {
             verifiers.by_algorithm.iter().filter(|(_, verifier)| verifier.get().is_some()).count()
         };
-        for library in [CryptoLibrary::AwsLc, CryptoLibrary::OpenSsl] {
+        for library in [CryptoBackend::AwsLc, CryptoBackend::OpenSsl] {
             let all = || {
                 let all = AlgorithmSet::asymmetric();
                 Algorithm::all().filter(move |one| all.contains(*one) && one.fits(KeyKind::Rsa))
@@ -253,11 +253,11 @@ mod tests {
             assert!(Verifiers::public(std::iter::empty(), &spki, library).is_err());
             let one = [Algorithm::RS256].into_iter();
             let one = Verifiers::public(one, &spki, library).expect("verifiers");
-            let is_made = usize::from(library == CryptoLibrary::AwsLc);
+            let is_made = usize::from(library == CryptoBackend::AwsLc);
             assert_eq!((made(&one), one.spki.is_empty()), (is_made, is_made == 1));
             // What is no key verifies nothing, at the latest when it is needed.
             let broken = Verifiers::public(all(), &spki[1..], library);
-            assert!(broken.is_err() == (library == CryptoLibrary::AwsLc));
+            assert!(broken.is_err() == (library == CryptoBackend::AwsLc));
             assert!(
                 broken.is_ok_and(|broken| broken.get(Algorithm::RS256).is_none()) == (is_made == 0)
             );

@@ -163,7 +163,7 @@ impl Snapshot {
     }
 }
 
-/// What has become of the attempts, for [`OAuth2::status`](crate::OAuth2::status). Written by the
+/// What has become of the attempts, for [`OAuth2::key_status`](crate::OAuth2::key_status). Written by the
 /// engine.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Report {
@@ -175,8 +175,8 @@ pub(crate) struct Report {
     /// When the next background attempt is due, on the monotonic clock.
     pub(crate) due: Option<Duration>,
     /// Attempts by their outcome.
-    pub(crate) fetched: u64,
-    pub(crate) unchanged: u64,
+    pub(crate) succeeded: u64,
+    pub(crate) not_modified: u64,
     pub(crate) failed: u64,
 }
 

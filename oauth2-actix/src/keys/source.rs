@@ -37,7 +37,7 @@ use crate::{keys::http::fetch::MAX_BODY, util::clock::Clock};
 /// struct Vault;
 ///
 /// impl KeySource for Vault {
-///     async fn keys(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
+///     async fn load(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
 ///         // Ask the vault here.
 ///         Ok(r#"{"keys": [{"kty": "OKP", "crv": "Ed25519",
 ///             "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#.to_owned())
@@ -50,7 +50,7 @@ use crate::{keys::http::fetch::MAX_BODY, util::clock::Clock};
 ///     Provider::new().issuer("https://internal").audience("api").keys(Keys::source(Vault));
 /// let oauth2 = OAuth2::builder().provider("internal", internal).key_refresh_minutes(5).build()?;
 /// oauth2.warm_up().await?;
-/// assert_eq!(oauth2.status()[0].keys.len(), 1);
+/// assert_eq!(oauth2.key_status()[0].keys.len(), 1);
 /// # Ok(())
 /// # }
 /// ```
@@ -64,12 +64,12 @@ pub trait KeySource: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Whatever keeps the keys from being there. The log and [`OAuth2::status`] show its text.
+    /// Whatever keeps the keys from being there. The log and [`OAuth2::key_status`] show its text.
     ///
-    /// [`OAuth2::status`]: crate::OAuth2::status
-    fn keys(&self) -> impl Future<Output = Result<String, Box<dyn Error + Send + Sync>>> + Send;
+    /// [`OAuth2::key_status`]: crate::OAuth2::key_status
+    fn load(&self) -> impl Future<Output = Result<String, Box<dyn Error + Send + Sync>>> + Send;
 
-    /// Completes when the keys have changed since [`KeySource::keys`] was last called, so that they
+    /// Completes when the keys have changed since [`KeySource::load`] was last called, so that they
     /// are asked for at once, or a second after the last attempt. Called after each attempt, and
     /// dropped when the next one begins. Default: never.
     ///
@@ -82,7 +82,7 @@ pub trait KeySource: Send + Sync + 'static {
 
 /// [`KeySource`] as a value of one type.
 pub(crate) trait AnySource: Send + Sync {
-    fn keys(&self) -> SourceFuture<'_, Result<String, Box<dyn Error + Send + Sync>>>;
+    fn load(&self) -> SourceFuture<'_, Result<String, Box<dyn Error + Send + Sync>>>;
     fn changed<'a>(&'a self, clock: &'a Clock) -> SourceFuture<'a, ()>;
     /// For logs.
     fn shown(&self) -> String;
@@ -91,8 +91,8 @@ pub(crate) trait AnySource: Send + Sync {
 pub(crate) type SourceFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 impl<S: KeySource> AnySource for S {
-    fn keys(&self) -> SourceFuture<'_, Result<String, Box<dyn Error + Send + Sync>>> {
-        Box::pin(KeySource::keys(self))
+    fn load(&self) -> SourceFuture<'_, Result<String, Box<dyn Error + Send + Sync>>> {
+        Box::pin(KeySource::load(self))
     }
 
     fn changed<'a>(&'a self, _clock: &'a Clock) -> SourceFuture<'a, ()> {
@@ -189,7 +189,7 @@ impl fmt::Debug for TokenFile {
 }
 
 impl AnySource for KeyFile {
-    fn keys(&self) -> SourceFuture<'_, Result<String, Box<dyn Error + Send + Sync>>> {
+    fn load(&self) -> SourceFuture<'_, Result<String, Box<dyn Error + Send + Sync>>> {
         Box::pin(async move {
             let (text, seen) = self.file.access(read_keys).await?;
             *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);

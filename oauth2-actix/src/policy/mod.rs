@@ -58,7 +58,7 @@ pub(crate) struct Policy {
     pub(crate) public: PublicPaths,
     /// None: every token is verified at every request.
     pub(crate) verified: Option<VerifiedTokens>,
-    pub(crate) on_refusal: Option<RefusalHook>,
+    pub(crate) on_rejection: Option<RejectionHook>,
     pub(crate) clock: Clock,
     /// None if there is nothing to fetch or look up.
     pub(crate) keys: Option<KeyThread>,
@@ -68,7 +68,7 @@ pub(crate) struct Policy {
     pub(crate) routes_all: bool,
 }
 
-pub(crate) type RefusalHook =
+pub(crate) type RejectionHook =
     Arc<dyn Fn(&HttpRequest, &Error, HttpResponse) -> HttpResponse + Send + Sync>;
 
 /// What is known of a token without waiting for anything.
@@ -106,7 +106,7 @@ enum Asked {
         verdict: Error,
     },
     /// The issuer must be looked up.
-    IssuerUnknown,
+    UnknownIssuer,
 }
 
 /// Whose keys verified a token, which of them, and when its times are good.
@@ -193,7 +193,7 @@ impl Policy {
             }
             Asked::Undecided { wanted, verdict } if wanted.is_empty() => return Err(verdict),
             Asked::Undecided { wanted, verdict } => (Some(wanted), verdict),
-            Asked::IssuerUnknown => (None, unavailable(Duration::ZERO)),
+            Asked::UnknownIssuer => (None, unavailable(Duration::ZERO)),
         };
         Ok(Decision::Waiting(Box::new(Pending {
             token: token.into(),
@@ -245,16 +245,16 @@ impl Policy {
             return self.ask(candidates, jws, signed);
         }
         let Some(tenants) = self.keys.as_ref().and_then(|keys| keys.tenants.as_ref()) else {
-            return Err(self.issuer_unknown(issuer));
+            return Err(self.unknown_issuer(issuer));
         };
         // Before a lookup, which costs more.
         validation::check_types(&jws.claims)?;
         validation::check_times(&jws.claims, self.clock.unix_time(), self.time_limits)?;
         match tenants.find(issuer) {
             Found::Tenant(provider) => self.ask([&provider].into_iter(), jws, signed),
-            Found::Nobody => Err(self.issuer_unknown(issuer)),
+            Found::Nobody => Err(self.unknown_issuer(issuer)),
             Found::Unavailable(retry_after) => Err(unavailable(retry_after)),
-            Found::Unknown => Ok(Asked::IssuerUnknown),
+            Found::Unknown => Ok(Asked::UnknownIssuer),
         }
     }
 
@@ -364,7 +364,7 @@ impl Policy {
                 ProviderKeys::Remote(remote) => match remote.usable(&self.clock).as_deref() {
                     Some(Some(snapshot)) => {
                         let found = snapshot.keys.verify(header, signed, &jws.signature);
-                        if matches!(found, Verdict::KeyUnknown { .. })
+                        if matches!(found, Verdict::UnknownKey { .. })
                             && remote.looks_for_unknown_keys()
                         {
                             telemetry::keys_looked_up("unknown");
@@ -387,7 +387,7 @@ impl Policy {
                 (Verdict::Verified(_), _) => return Some(found),
                 // The more telling one.
                 (Verdict::SignatureInvalid(_), _)
-                | (_, None | Some(Verdict::KeyUnknown(Tried { tried: 0, .. }))) => {
+                | (_, None | Some(Verdict::UnknownKey(Tried { tried: 0, .. }))) => {
                     verdict = Some(found);
                 }
                 _ => {}
@@ -405,7 +405,7 @@ impl Policy {
         verdict
     }
 
-    fn issuer_unknown(&self, issuer: &str) -> Error {
+    fn unknown_issuer(&self, issuer: &str) -> Error {
         // A trailing slash is the most common mistake, with Auth0 and Microsoft Entra above all.
         let slash_differs = match issuer.strip_suffix('/') {
             Some(without) => self.by_issuer.contains_key(without),
@@ -417,7 +417,7 @@ impl Policy {
         } else {
             Difference::to_any(issuer, configured.clone())
         };
-        let error = Error::from(ErrorKind::IssuerUnknown { difference });
+        let error = Error::from(ErrorKind::UnknownIssuer { difference });
         if self.issuers.is_empty() && !self.by_trust_domain.is_empty() {
             return error.with_expected("no `iss`").with_hint(
                 "the token has an `iss`, which is optional for a JWT-SVID: set it as `issuer` of the \
@@ -469,7 +469,7 @@ impl Policy {
                     wanted
                 }
                 // Never: the issuer was just looked up. A refusal whatever happens.
-                Asked::IssuerUnknown => return Err(pending.verdict),
+                Asked::UnknownIssuer => return Err(pending.verdict),
             },
         };
         let mut verdict = pending.verdict.clone();
@@ -510,7 +510,7 @@ impl Policy {
             Found::Tenant(provider) => {
                 self.ask([&provider].into_iter(), &pending.jws, pending.signed())
             }
-            Found::Nobody => Err(self.issuer_unknown(issuer)),
+            Found::Nobody => Err(self.unknown_issuer(issuer)),
             Found::Unavailable(retry_after) => Err(unavailable(retry_after)),
             Found::Unknown => Err(unavailable(Duration::ZERO)),
         }
@@ -557,16 +557,16 @@ impl Pending {
                     // Between our look at the keys and now, others' fetch may have brought new ones.
                     let found = match remote.snapshot() {
                         Some(snapshot) => self.verify(&snapshot),
-                        None => Verdict::KeyUnknown(Tried::default()),
+                        None => Verdict::UnknownKey(Tried::default()),
                     };
                     return match (found, retry_after) {
-                        (Verdict::KeyUnknown(_), Some(wait)) => Err(unavailable(wait)),
+                        (Verdict::UnknownKey(_), Some(wait)) => Err(unavailable(wait)),
                         _ => Ok(found),
                     };
                 }
             };
             let found = self.verify(&snapshot);
-            if !matches!(found, Verdict::KeyUnknown { .. }) {
+            if !matches!(found, Verdict::UnknownKey { .. }) {
                 return Ok(found);
             }
             if last {
@@ -644,7 +644,7 @@ fn more_telling(one: Error, other: Error) -> Error {
             ErrorKind::KeysUnavailable { .. } => 4,
             ErrorKind::KeysUntried { .. } => 3,
             ErrorKind::SignatureInvalid => 2,
-            ErrorKind::KeyUnknown | ErrorKind::TypeNotAllowed | ErrorKind::SenderConstrained => 1,
+            ErrorKind::UnknownKey | ErrorKind::TypeNotAllowed | ErrorKind::SenderConstrained => 1,
             _ => 0,
         }
     }
@@ -655,15 +655,15 @@ impl From<Verdict> for Error {
     fn from(verdict: Verdict) -> Self {
         match verdict {
             Verdict::AlgorithmNotAllowed => ErrorKind::AlgorithmNotAllowed,
-            Verdict::KeyUnknown(Tried { tried: 0, .. }) => ErrorKind::KeyUnknown,
-            Verdict::KeyUnknown(Tried { tried, fitting })
+            Verdict::UnknownKey(Tried { tried: 0, .. }) => ErrorKind::UnknownKey,
+            Verdict::UnknownKey(Tried { tried, fitting })
             | Verdict::SignatureInvalid(Tried { tried, fitting })
                 if tried < fitting =>
             {
                 ErrorKind::KeysUntried { tried, fitting }
             }
             // Never reached for a verified token; a refusal whatever happens.
-            Verdict::KeyUnknown(_) | Verdict::SignatureInvalid(_) | Verdict::Verified(_) => {
+            Verdict::UnknownKey(_) | Verdict::SignatureInvalid(_) | Verdict::Verified(_) => {
                 ErrorKind::SignatureInvalid
             }
         }

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::{
     config::{
-        error::{BuildError, BuildErrorKind},
+        error::{ConfigError, ConfigErrorKind},
         keys::{self, Form, Keys},
         provider::Provider,
     },
@@ -25,7 +25,7 @@ use crate::{
         algorithm::AlgorithmSet,
         jws::{self, TokenType},
         key_document::{KeyDocument, Skipped},
-        key_policy::{Budget, CryptoLibrary, KeyPolicy, Origin},
+        key_policy::{Budget, CryptoBackend, KeyPolicy, Origin},
         key_set::{Generation, KeySet},
     },
     json::object::Object,
@@ -82,7 +82,7 @@ pub(crate) struct Defaults {
     pub(crate) cooldown: Duration,
     pub(crate) timeout: Duration,
     pub(crate) clients: Arc<Clients>,
-    pub(crate) crypto: CryptoLibrary,
+    pub(crate) crypto: CryptoBackend,
     pub(crate) clock: Clock,
     pub(crate) snapshots: Option<Arc<SnapshotDirectory>>,
     /// Clients cause lookups, and providers that come and go would each have a rate of their own.
@@ -91,14 +91,14 @@ pub(crate) struct Defaults {
 
 impl Defaults {
     /// What tenants will need is seen when the policy is built, not when they come.
-    pub(crate) fn check_for_tenants(&self) -> Result<(), BuildError> {
+    pub(crate) fn check_for_tenants(&self) -> Result<(), ConfigError> {
         let timing = timing("tenants", &Provider::new(), self)?;
         if timing.refresh == Refresh::Never {
             tracing::warn!(target: "oauth2_actix", provider = "tenants", "{NO_REFRESH}");
         }
         self.clients
             .prepare()
-            .map_err(|error| BuildError::of_policy("tenants", FetchError::Client(error)))
+            .map_err(|error| ConfigError::of_policy("tenants", FetchError::Client(error)))
     }
 }
 
@@ -110,7 +110,7 @@ impl ProviderPolicy {
         name: &str,
         provider: &Provider,
         defaults: &Defaults,
-    ) -> Result<Self, BuildError> {
+    ) -> Result<Self, ConfigError> {
         let warnings = Arc::new(Warnings::new(&defaults.clock));
         let id = ProviderId::Configured(index);
         let policy = Self::build(id, name, provider, defaults, warnings)?;
@@ -143,7 +143,7 @@ impl ProviderPolicy {
         name: &str,
         provider: &Provider,
         defaults: &Defaults,
-    ) -> Result<Self, BuildError> {
+    ) -> Result<Self, ConfigError> {
         provider.faults(Some(name)).into_result()?;
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let id = ProviderId::Tenant(NEXT_ID.fetch_add(1, Ordering::Relaxed));
@@ -156,11 +156,11 @@ impl ProviderPolicy {
         provider: &Provider,
         defaults: &Defaults,
         warnings: Arc<Warnings>,
-    ) -> Result<Self, BuildError> {
-        let fault = |problem: &dyn fmt::Display| BuildError::of_provider(name, "keys", problem);
+    ) -> Result<Self, ConfigError> {
+        let fault = |problem: &dyn fmt::Display| ConfigError::of_provider(name, "keys", problem);
         let sources = &provider.keys;
         if sources.is_empty() {
-            return Err(fault(&"missing").of_kind(BuildErrorKind::Missing));
+            return Err(fault(&"missing").of_kind(ConfigErrorKind::Missing));
         }
         for source in sources {
             if let Form::Unreadable(problem) = &source.form {
@@ -170,7 +170,7 @@ impl ProviderPolicy {
         if sources.len() > MAX_SOURCES {
             let count = sources.len();
             let problem = format_args!("there are {count} sources, more than {MAX_SOURCES}");
-            return Err(fault(&problem).of_kind(BuildErrorKind::OutOfRange));
+            return Err(fault(&problem).of_kind(ConfigErrorKind::OutOfRange));
         }
         let name: Arc<str> = name.into();
         let allowed = Allowed::check(&name, provider)?;
@@ -200,7 +200,7 @@ impl ProviderPolicy {
         for (index, source) in sources.iter().enumerate() {
             if sources[..index].contains(source) {
                 let problem = format_args!("the source {:?} is there twice", source.form);
-                return Err(fault(&problem).of_kind(BuildErrorKind::Duplicate));
+                return Err(fault(&problem).of_kind(ConfigErrorKind::Duplicate));
             }
             let keys = match &source.form {
                 Form::Inline(_) if source.bearer_token_file.is_some() => {
@@ -219,12 +219,12 @@ impl ProviderPolicy {
             policy.keys.push(keys);
         }
         if provider.key_refresh.is_some() && policy.remotes().next().is_none() {
-            return Err(BuildError::of_provider(
+            return Err(ConfigError::of_provider(
                 &policy.name,
                 "key_refresh_minutes",
                 "the keys are given inline, so there is nothing to refresh",
             )
-            .of_kind(BuildErrorKind::Conflict));
+            .of_kind(ConfigErrorKind::Conflict));
         }
         policy.set_initial_keys(provider, fetched, defaults, &warnings)?;
         Ok(policy)
@@ -238,9 +238,9 @@ impl ProviderPolicy {
         policy: KeyPolicy,
         defaults: &Defaults,
         warnings: &Arc<Warnings>,
-    ) -> Result<RemoteKeys, BuildError> {
+    ) -> Result<RemoteKeys, ConfigError> {
         let fault =
-            |problem: &dyn fmt::Display| BuildError::of_provider(&self.name, "keys", problem);
+            |problem: &dyn fmt::Display| ConfigError::of_provider(&self.name, "keys", problem);
         let token_file = source.bearer_token_file.clone().map(TokenFile::new);
         let (source, identity) =
             resolve(&source.form, index, provider).map_err(|problem| fault(&problem))?;
@@ -302,14 +302,14 @@ impl ProviderPolicy {
         policy: KeyPolicy,
         defaults: &Defaults,
         warnings: &Warnings,
-    ) -> Result<(), BuildError> {
+    ) -> Result<(), ConfigError> {
         let Some(Keys(initial)) = &provider.initial_keys else { return Ok(()) };
         let fault = |problem: &dyn fmt::Display| {
-            Err(BuildError::of_provider(&self.name, "initial_keys", problem))
+            Err(ConfigError::of_provider(&self.name, "initial_keys", problem))
         };
         let conflict = |problem: &str| {
-            let error = BuildError::of_provider(&self.name, "initial_keys", problem);
-            Err(error.of_kind(BuildErrorKind::Conflict))
+            let error = ConfigError::of_provider(&self.name, "initial_keys", problem);
+            Err(error.of_kind(ConfigErrorKind::Conflict))
         };
         let [keys::Source { form: Form::Inline(document), bearer_token_file: None }] =
             initial.as_slice()
@@ -444,15 +444,15 @@ struct Allowed {
 }
 
 impl Allowed {
-    fn check(name: &str, provider: &Provider) -> Result<Self, BuildError> {
+    fn check(name: &str, provider: &Provider) -> Result<Self, ConfigError> {
         let inline = provider.algorithm_set();
         let is_spiffe = provider.spiffe_trust_domain.is_some();
         let (hmac, fetched): (Vec<_>, Vec<_>) =
             inline.iter().partition(|algorithm| algorithm.is_symmetric());
         let is_inline = |source: &keys::Source| matches!(source.form, Form::Inline(_));
         let fault = |problem: &dyn fmt::Display| {
-            let error = BuildError::of_provider(name, "algorithms", problem);
-            Err(error.of_kind(BuildErrorKind::Conflict))
+            let error = ConfigError::of_provider(name, "algorithms", problem);
+            Err(error.of_kind(ConfigErrorKind::Conflict))
         };
         match hmac.first() {
             Some(hmac) if is_spiffe => fault(&format_args!(
@@ -531,7 +531,7 @@ fn resolve(
 }
 
 /// How keys are fetched. A value outside its range is refused by the builder.
-fn timing(name: &str, provider: &Provider, defaults: &Defaults) -> Result<Timing, BuildError> {
+fn timing(name: &str, provider: &Provider, defaults: &Defaults) -> Result<Timing, ConfigError> {
     let refresh = match provider.key_refresh.or(defaults.key_refresh) {
         None => Refresh::Never,
         Some(Duration::ZERO) => Refresh::Always,
@@ -545,13 +545,13 @@ fn timing(name: &str, provider: &Provider, defaults: &Defaults) -> Result<Timing
         None => DEFAULT_STALE_WINDOW.max(interval.saturating_mul(2)),
         Some(window) if window >= interval => window,
         Some(_) => {
-            return Err(BuildError::of_provider(
+            return Err(ConfigError::of_provider(
                 name,
                 "stale_window_minutes",
                 "must not be shorter than the refresh interval, or keys go stale before they are \
                  fetched again",
             )
-            .of_kind(BuildErrorKind::Conflict));
+            .of_kind(ConfigErrorKind::Conflict));
         }
     };
     Ok(Timing {

@@ -99,11 +99,11 @@ pub(crate) fn has_access_by_value() -> bool {
 ///
 /// For handlers that are registered by `.route(…)`, for scopes, and for services such as
 /// `actix_files::Files`. For a handler with a routing macro, use [`public`](macro@crate::public), which
-/// is limited to the macro's methods and listed by [`public_routes`](crate::public_routes).
+/// is limited to the macro's methods and listed by [`routes`](crate::public::routes).
 ///
 /// ```
 /// use actix_web::{App, HttpResponse, web};
-/// use oauth2_actix::PublicAccess;
+/// use oauth2_actix::public::PublicAccess;
 ///
 /// let app = App::new()
 ///     .service(web::resource("/status").wrap(PublicAccess).route(web::get().to(HttpResponse::Ok)))

@@ -9,14 +9,16 @@ mod rewrite;
 mod shapes;
 mod table;
 
+pub use self::{
+    admission::PublicAccess,
+    table::{PublicRoute, routes},
+};
+#[doc(hidden)]
+pub use self::{admission::PublicResource, table::ROUTES};
 pub(crate) use self::{
     admission::{Admission, has_access_by_value, must_be_routed},
     hidden::HiddenRoutes,
     known::KnownRoutes,
     paths::{Openness, PublicPaths, ScopeHint},
     rewrite::PathWatch,
-};
-pub use self::{
-    admission::{PublicAccess, PublicResource},
-    table::{PublicRoute, ROUTES, public_routes},
 };

@@ -16,9 +16,9 @@ pub static ROUTES: [PublicRoute];
 /// Snapshot it in a test, and no route becomes public without somebody seeing it in review:
 ///
 /// ```standalone_crate
-/// use oauth2_actix::public_routes;
+/// use oauth2_actix::public;
 ///
-/// let surface: Vec<String> = public_routes()
+/// let surface: Vec<String> = public::routes()
 ///     .map(|route| format!("{} {} {}", route.methods().join(","), route.pattern(), route.handler()))
 ///     .collect();
 /// assert_eq!(surface, Vec::<String>::new());
@@ -26,7 +26,7 @@ pub static ROUTES: [PublicRoute];
 ///
 /// Routes of a crate that is not linked into the program are not there. File and line are, for
 /// people; they change with every edit, so leave them out of a snapshot.
-pub fn public_routes() -> impl Iterator<Item = &'static PublicRoute> {
+pub fn routes() -> impl Iterator<Item = &'static PublicRoute> {
     SORTED.iter().copied()
 }
 
@@ -36,7 +36,7 @@ static SORTED: LazyLock<Vec<&'static PublicRoute>> = LazyLock::new(|| {
     routes
 });
 
-/// One route of a handler with `#[public]`. See [`public_routes`].
+/// One route of a handler with `#[public]`. See [`routes`].
 #[derive(Clone, Copy)]
 pub struct PublicRoute {
     methods: &'static [&'static str],

@@ -33,7 +33,7 @@ impl<'a> Credentials<'a> {
     pub(crate) fn from_headers(headers: &'a HeaderMap, limit: usize) -> Result<Self, Error> {
         let mut values = headers.get_all(&AUTHORIZATION);
         let Some(value) = values.next() else {
-            return Err(ErrorKind::TokenAbsent.into());
+            return Err(ErrorKind::TokenMissing.into());
         };
         if values.next().is_some() {
             return Err(malformed("more than one Authorization header"));
@@ -117,7 +117,7 @@ fn other_scheme(scheme: &[u8], rest: &[u8]) -> Error {
         return malformed("it does not begin with the scheme Bearer and a space");
     }
     let looks_like_token = rest.is_empty() && scheme.contains(&b'.');
-    Error::from(ErrorKind::TokenAbsent).with_hint(if looks_like_token {
+    Error::from(ErrorKind::TokenMissing).with_hint(if looks_like_token {
         "the Authorization header has no scheme; expected `Bearer`, a space and the token"
     } else {
         "the Authorization header has a scheme other than Bearer"
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn absent_is_not_malformed() {
-        assert_eq!(read(&[]), Err(ErrorKind::TokenAbsent));
+        assert_eq!(read(&[]), Err(ErrorKind::TokenMissing));
     }
 
     #[test]
@@ -237,7 +237,7 @@ mod tests {
             b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl-c2lnbmF0dXJl",
         ] {
             assert!(
-                matches!(read(&[header]), Err(ErrorKind::TokenAbsent)),
+                matches!(read(&[header]), Err(ErrorKind::TokenMissing)),
                 "{}",
                 header.escape_ascii()
             );

@@ -18,7 +18,7 @@ use actix_web::http::header::SEC_WEBSOCKET_PROTOCOL;
 #[cfg(feature = "websocket")]
 use crate::request::upgrade::{self, MARKER};
 use crate::{
-    config::error::BuildError,
+    config::error::ConfigError,
     error::{Error, ErrorKind},
     request::bearer::{Credentials, Place, is_http_token},
 };
@@ -107,7 +107,7 @@ impl TokenPlaces {
             return Ok((authorization?, Place::Header));
         };
         // Credentials of another scheme, such as a gateway's own `Basic`, are not a second token.
-        if !matches!(&authorization, Err(error) if *error.kind() == ErrorKind::TokenAbsent) {
+        if !matches!(&authorization, Err(error) if *error.kind() == ErrorKind::TokenMissing) {
             return Err(malformed("a token besides the Authorization header"));
         }
         if let (Place::Cookie, Some(cookie)) = (place, &self.cookie) {
@@ -123,9 +123,9 @@ impl TokenPlaces {
         any.then_some(self)
     }
 
-    pub(crate) fn check(&self) -> Result<(), BuildError> {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if let Some(name) = &self.header {
-            let fault = |problem: String| Err(BuildError::of_policy("token_from_header", problem));
+            let fault = |problem: String| Err(ConfigError::of_policy("token_from_header", problem));
             let header = HeaderName::from_bytes(name.as_bytes()).ok();
             match header.filter(|_| is_http_token(name)) {
                 None => return fault(format!("{name:?} is not a valid header name")),
@@ -138,7 +138,7 @@ impl TokenPlaces {
                 Some(_) => {}
             }
         }
-        let fault = |problem: String| BuildError::of_policy("token_from_cookie", problem);
+        let fault = |problem: String| ConfigError::of_policy("token_from_cookie", problem);
         let Some(CookieToken { name, origins, requests }) = &self.cookie else { return Ok(()) };
         if !is_http_token(name) {
             return Err(fault(format!("{name:?} is not a valid cookie name")));

@@ -190,10 +190,22 @@ impl Claims {
         self.0.claims.get(name)
     }
 
-    /// A claim by a name or, if it starts with `/`, by a JSON pointer
-    /// ([RFC 6901](https://www.rfc-editor.org/rfc/rfc6901)) such as `/realm_access/roles`.
+    /// The value at a JSON pointer ([RFC 6901](https://www.rfc-editor.org/rfc/rfc6901)) such as
+    /// `/realm_access/roles`. None for a text that does not start with `/`.
+    ///
+    /// ```
+    /// # use oauth2_actix::Claims;
+    /// fn roles(claims: &Claims) -> Option<&Vec<serde_json::Value>> {
+    ///     claims.pointer("/realm_access/roles")?.as_array()
+    /// }
+    /// ```
     #[must_use]
-    pub fn find(&self, name_or_pointer: &str) -> Option<&Value> {
+    pub fn pointer(&self, pointer: &str) -> Option<&Value> {
+        pointer.starts_with('/').then(|| self.find(pointer))?
+    }
+
+    /// A claim by a name or, if it starts with `/`, by a JSON pointer.
+    pub(crate) fn find(&self, name_or_pointer: &str) -> Option<&Value> {
         let Some(pointer) = name_or_pointer.strip_prefix('/') else {
             return self.get(name_or_pointer);
         };
@@ -239,7 +251,7 @@ impl Claims {
     /// # Errors
     ///
     /// `serde_json::Error` if they do not fit; its text may hold a claim's value.
-    pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         T::deserialize(&self.0.claims)
     }
 
@@ -393,7 +405,7 @@ impl FromRequest for OptionalClaims {
 /// # Errors
 ///
 /// Those of [`Claims`]. Claims that do not fit the struct are rejected with 403, as any required claim
-/// that is missing: [`ErrorKind::ClaimInsufficient`]. The source of the error, which the log shows,
+/// that is missing: [`ErrorKind::InsufficientClaims`]. The source of the error, which the log shows,
 /// names the claim and what the struct expects, and never a claim's value.
 #[derive(Clone, Debug)]
 #[allow(clippy::exhaustive_structs)] // A pattern for handlers' arguments.
@@ -413,9 +425,9 @@ impl<T: DeserializeOwned> FromRequest for TypedClaims<T> {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(Claims::of_request(request).and_then(|claims| {
-            claims.deserialize().map(Self).map_err(|_| {
+            claims.parse().map(Self).map_err(|_| {
                 let expected = format!("claims that fit {}", std::any::type_name::<T>());
-                Error::from(ErrorKind::ClaimInsufficient { required: expected.clone().into() })
+                Error::from(ErrorKind::InsufficientClaims { required: expected.clone().into() })
                     .with_provider(&claims.0.by.name)
                     .with_expected(expected)
                     .with_source(claims.misfit::<T>())
@@ -464,6 +476,9 @@ mod tests {
         assert_eq!(claims.find("/https:~1~1x.example~1roles/0"), Some(&json!("r")));
         assert_eq!(claims.find("/t~0~1"), Some(&json!(2)));
         assert_eq!(claims.find("/"), Some(&json!(3)));
+        assert_eq!(claims.pointer("/a/b/0"), Some(&json!("x")));
+        assert_eq!(claims.pointer("a"), None);
+        assert_eq!(claims.pointer(""), None);
         for missing in ["a.b", "/a/c", "/a/b/2", "/b", "b", "a/b"] {
             assert_eq!(claims.find(missing), None, "{missing}");
         }
@@ -479,7 +494,7 @@ mod tests {
         assert!(!claims.has_claim("role", "admin"));
         assert_eq!(
             claims.require_claim("role", "admin").expect_err("refused").kind(),
-            &ErrorKind::ClaimInsufficient { required: "claim role = \"admin\"".into() }
+            &ErrorKind::InsufficientClaims { required: "claim role = \"admin\"".into() }
         );
         assert!(claims.has_scope("read:all"));
         for scope in ["read", "all", "orders", "ORDERS:READ", "", "orders:read read:all"] {

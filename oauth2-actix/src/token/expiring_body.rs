@@ -19,7 +19,7 @@ use crate::{error::Error, token::claims::Claims};
 ///
 /// A response that has begun goes on whatever becomes of the token. This breaks it off at `exp` plus the
 /// leeway, with an error, so that nobody takes a part of a download for all of it; an `EventSource` connects
-/// again, and is refused without a fresh token. [`ExpiringBody::quietly`] ends it as if it were complete.
+/// again, and is refused without a fresh token. [`ExpiringBody::truncate_silently`] ends it as if it were complete.
 ///
 /// ```
 /// use actix_web::{HttpResponse, body::BodyStream, get, web::Bytes};
@@ -56,7 +56,7 @@ impl<B> ExpiringBody<B> {
     /// Ends it as if it were complete: where a client would take an error for a failure of yours, and can do
     /// with a part.
     #[must_use]
-    pub fn quietly(mut self) -> Self {
+    pub fn truncate_silently(mut self) -> Self {
         self.is_quiet = true;
         self
     }

@@ -38,7 +38,7 @@ pub(crate) fn check_times(
         let max_age = max_age.as_secs_f64();
         let too_old = iat + max_age + leeway;
         if now >= too_old {
-            return Err(ErrorKind::TooOld { iat, now, max_age }.into());
+            return Err(ErrorKind::TokenTooOld { iat, now, max_age }.into());
         }
         ends = ends.min(too_old);
     }
@@ -73,7 +73,7 @@ impl Lifetime {
             // The clock was set back.
             ErrorKind::NotYetValid { nbf, now, leeway }
         } else {
-            ErrorKind::TooOld { iat, now, max_age: ends - leeway - iat }
+            ErrorKind::TokenTooOld { iat, now, max_age: ends - leeway - iat }
         }
     }
 
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(check(r#"{"exp":1800000100,"iat":1800000050}"#), Ok(()));
         assert!(matches!(
             check(r#"{"exp":1800000100,"iat":1799999935}"#),
-            Err(ErrorKind::TooOld { .. })
+            Err(ErrorKind::TokenTooOld { .. })
         ));
         let missing = check(r#"{"exp":1800000100}"#);
         assert_eq!(missing, Err(ErrorKind::ClaimInvalid { claim: "iat" }));
@@ -300,8 +300,9 @@ mod tests {
                 assert_eq!(lifetime.contains(now), again.is_ok(), "{claims:?} {now:?} {again:?}");
                 if let Err(again) = again {
                     // The maximum age is what is left of the sum, so it may differ in its last bits.
-                    let shown =
-                        |kind: &ErrorKind| format!("{} {kind}", Error::from(kind.clone()).reason());
+                    let shown = |kind: &ErrorKind| {
+                        format!("{} {kind}", Error::from(kind.clone()).kind_name())
+                    };
                     assert_eq!(shown(&lifetime.reason(&claims, now)), shown(again.kind()));
                 }
             }

@@ -87,7 +87,7 @@ impl Passed {
 pub(crate) fn request_refused(why: &Error) {
     #[cfg(feature = "metrics")]
     metrics::counter!(
-        REQUESTS, "outcome" => "refused", "reason" => why.reason(),
+        REQUESTS, "outcome" => "refused", "reason" => why.kind_name(),
         "provider" => why.provider().unwrap_or_default().to_owned()
     )
     .increment(1);

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use actix_ws::{AggregatedMessageStream, MessageStream};
+use actix_ws::AggregatedMessageStream;
 use futures_util::{Stream, future::BoxFuture};
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
 /// The messages of a session. It ends when the client sends no more, and when the session ends: nothing that
 /// comes after is handed on. It also ends after an error, which a client that breaks the protocol causes: what
 /// follows it means nothing any more ([RFC 6455 §7.1.7](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.7)).
-pub struct Messages<S = MessageStream> {
+pub struct MessageStream<S = actix_ws::MessageStream> {
     stream: S,
     ended: BoxFuture<'static, ()>,
     is_over: bool,
@@ -28,9 +28,9 @@ pub struct Messages<S = MessageStream> {
     _shared: Arc<Shared>,
 }
 
-impl Messages {
+impl MessageStream {
     pub(super) fn new(
-        stream: MessageStream,
+        stream: actix_ws::MessageStream,
         max_frame_size: MaxFrameSize,
         shared: Arc<Shared>,
         mut ended: Ended,
@@ -51,26 +51,26 @@ impl Messages {
 
     /// Puts messages together that come in several frames, up to 1 MiB.
     #[must_use]
-    pub fn aggregate_continuations(self) -> Messages<AggregatedMessageStream> {
-        self.map(MessageStream::aggregate_continuations)
+    pub fn aggregate_continuations(self) -> MessageStream<AggregatedMessageStream> {
+        self.map(actix_ws::MessageStream::aggregate_continuations)
     }
 }
 
-impl<S> Messages<S> {
-    fn map<T>(self, map: impl FnOnce(S) -> T) -> Messages<T> {
+impl<S> MessageStream<S> {
+    fn map<T>(self, map: impl FnOnce(S) -> T) -> MessageStream<T> {
         let Self { stream, ended, is_over, max_frame_size, _shared } = self;
-        Messages { stream: map(stream), ended, is_over, max_frame_size, _shared }
+        MessageStream { stream: map(stream), ended, is_over, max_frame_size, _shared }
     }
 }
 
-impl<S: Stream<Item = Result<M, E>> + Unpin, M, E> Messages<S> {
+impl<S: Stream<Item = Result<M, E>> + Unpin, M, E> MessageStream<S> {
     /// The next message. `None`: the client sends no more, or the session has ended.
     pub async fn recv(&mut self) -> Option<Result<M, E>> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 }
 
-impl<S: Stream<Item = Result<M, E>> + Unpin, M, E> Stream for Messages<S> {
+impl<S: Stream<Item = Result<M, E>> + Unpin, M, E> Stream for MessageStream<S> {
     type Item = Result<M, E>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -87,8 +87,11 @@ impl<S: Stream<Item = Result<M, E>> + Unpin, M, E> Stream for Messages<S> {
     }
 }
 
-impl<S> fmt::Debug for Messages<S> {
+impl<S> fmt::Debug for MessageStream<S> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Messages").field("is_over", &self.is_over).finish_non_exhaustive()
+        formatter
+            .debug_struct("MessageStream")
+            .field("is_over", &self.is_over)
+            .finish_non_exhaustive()
     }
 }

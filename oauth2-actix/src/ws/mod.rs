@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use actix_web::{Error, HttpRequest, HttpResponse, get, rt, web};
-//! use oauth2_actix::{OAuth2, require_scope, ws::{self, Message}};
+//! use oauth2_actix::{OAuth2, requirement, ws::{self, Message}};
 //!
 //! #[get("/chat")]
 //! async fn chat(
@@ -17,7 +17,7 @@
 //! ) -> Result<HttpResponse, Error> {
 //!     let (response, mut session, mut messages) = ws::upgrade(&request, body)
 //!         .protocols(["chat"])
-//!         .require(require_scope(["chat"]))
+//!         .require(requirement::scopes(["chat"]))
 //!         .start()?;
 //!     rt::spawn(async move {
 //!         // Ends when the client leaves, and when the token ends.
@@ -46,7 +46,7 @@
 //! | --- | --- | --- |
 //! | 1008 `token expired` | at the upgrade, or at `exp` during the session | connect again with a fresh token |
 //! | 1008 `token missing`, `invalid request`, `origin not allowed` | at the upgrade | a mistake of the client: stop |
-//! | 1008 `invalid token` | at the upgrade, or when the key is withdrawn ([`Upgrade::end_with_key`]) | a fresh token once, then stop |
+//! | 1008 `invalid token` | at the upgrade, or when the key is withdrawn ([`Upgrade::revalidate_on_key_change`]) | a fresh token once, then stop |
 //! | 1008 `insufficient scope` | at the upgrade | stop, and ask for more scopes |
 //! | 1013 `try again later` | the provider's keys cannot be had | connect again after a while |
 
@@ -58,7 +58,7 @@ mod session;
 use actix_http::ws::{HandshakeError, verify_handshake};
 use actix_web::{HttpRequest, HttpResponse, rt, web::Payload};
 
-pub use self::{messages::Messages, session::Session};
+pub use self::{messages::MessageStream, session::Session};
 /// Of [`actix_ws`].
 pub use actix_ws::{
     AggregatedMessage, CloseCode, CloseReason, Closed, Item, Message, ProtocolError,
@@ -110,7 +110,7 @@ impl<'a> Upgrade<'a> {
     ///
     /// A change of keys is seen at once, the others within a minute. Default: once open, a session
     /// lasts until the token ends.
-    pub fn end_with_key(mut self, oauth2: &OAuth2) -> Self {
+    pub fn revalidate_on_key_change(mut self, oauth2: &OAuth2) -> Self {
         self.follow = Some(oauth2.clone());
         self
     }
@@ -122,7 +122,7 @@ impl<'a> Upgrade<'a> {
     ///
     /// Why there are no claims, or that they do not meet the requirement, as [`Error`](crate::Error): return it, and
     /// the client sees close 1008. Or actix's own, if the request is no handshake.
-    pub fn start(self) -> Result<(HttpResponse, Session, Messages), actix_web::Error> {
+    pub fn start(self) -> Result<(HttpResponse, Session, MessageStream), actix_web::Error> {
         let claims = Claims::of_request(self.request)?;
         if let Some(requirement) = &self.requirement {
             claims.require(requirement)?;
@@ -145,7 +145,7 @@ impl<'a> Upgrade<'a> {
             .map_body(|_, body| Body::new(body, watcher.abort_handle(), ended.clone()))
             .map_into_boxed_body();
         let shared = Shared::new(state, watcher);
-        let messages = Messages::new(messages, max_frame_size, shared.clone(), ended);
+        let messages = MessageStream::new(messages, max_frame_size, shared.clone(), ended);
         Ok((response, Session::new(session, shared), messages))
     }
 }

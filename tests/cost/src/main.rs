@@ -11,7 +11,7 @@ use actix_web::{
     web,
 };
 use oauth2_actix::{
-    Algorithm, OAuth2, Provider, TokenCache, public, require_claim,
+    Algorithm, OAuth2, Provider, TokenCacheConfig, public, require_claim,
     testing::{SigningKey, Token},
 };
 
@@ -58,7 +58,7 @@ async fn main() {
         .audience("api")
         .algorithms([Algorithm::HS256])
         .keys(key.jwk_set());
-    let cache = if kind == "miss" { TokenCache::off() } else { TokenCache::new() };
+    let cache = if kind == "miss" { TokenCacheConfig::disabled() } else { TokenCacheConfig::new() };
     let oauth2 =
         OAuth2::builder().provider("test", provider).token_cache(cache).build().expect("a policy");
     let token = sample().sign(&key);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use oauth2_actix::{
-    Algorithm, OAuth2, TokenCache,
+    Algorithm, OAuth2, TokenCacheConfig,
     testing::{SigningKey, Token},
 };
 use oauth2_actix_tests_bench as kit;
@@ -90,9 +90,9 @@ pub(crate) fn child(arguments: &[String]) {
     };
     let tokens = signed(&kit::padded(token, &key, 800), &key);
     // Whatever is laid out once is laid out now.
-    round(&policy(&key, TokenCache::off()), &tokens);
+    round(&policy(&key, TokenCacheConfig::disabled()), &tokens);
     let before = resident();
-    let cache = TokenCache::new().max_entries(120_000).max_bytes(400 << 20);
+    let cache = TokenCacheConfig::new().max_entries(120_000).max_bytes(400 << 20);
     let oauth2 = policy(&key, cache);
     let built = resident();
     let verified = median(round(&oauth2, &tokens));

@@ -149,7 +149,7 @@ impl Outage {
             }
             // An attempt that is due is over when this is answered: the request waits for it.
             let status = Connection::open(api.address()).ask(request).unwrap_or(0);
-            let failures = oauth2.status()[0].fetches.failed;
+            let failures = oauth2.key_status()[0].fetches.failed;
             if failures > outage.failures {
                 (outage.failures, outage.last_failure) = (failures, now);
             }

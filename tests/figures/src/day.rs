@@ -12,7 +12,8 @@ use std::{
 
 use futures_util::FutureExt;
 use oauth2_actix::{
-    Algorithm, ErrorKind, KeyState, KeyStatus, OAuth2, Provider,
+    Algorithm, ErrorKind, OAuth2, Provider,
+    status::{KeyState, KeyStatus},
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
 use tokio::task::JoinHandle;
@@ -223,7 +224,7 @@ impl Day {
 
     /// Waits until one fetch more has ended, and notes what it brought.
     async fn until_landed(&mut self, before: &KeyStatus) {
-        let ended = |status: &KeyStatus| status.fetches.fetched + status.fetches.failed;
+        let ended = |status: &KeyStatus| status.fetches.succeeded + status.fetches.failed;
         let last = ended(before);
         self.until("a fetch ends", |day| {
             let status = day.status();
@@ -232,7 +233,7 @@ impl Day {
         .await;
         let after = self.status();
         assert_eq!(ended(&after), last + 1, "fetches in one step");
-        if after.fetches.fetched > before.fetches.fetched {
+        if after.fetches.succeeded > before.fetches.succeeded {
             assert_eq!(self.mode, Mode::Good, "keys came from a fault");
             assert_eq!(after.state, KeyState::Fresh);
             if kids(&self.obtained) != kids(&self.published) {
@@ -322,20 +323,20 @@ impl Day {
     fn count_unknown(&mut self, outcome: Result<(), ErrorKind>) {
         match outcome {
             Ok(()) => self.counts.unknown_accepted += 1,
-            Err(ErrorKind::KeyUnknown) => self.counts.unknown_refused += 1,
+            Err(ErrorKind::UnknownKey) => self.counts.unknown_refused += 1,
             Err(ErrorKind::KeysUnavailable { .. }) => self.counts.unknown_unavailable += 1,
             Err(other) => panic!("{other:?}"),
         }
     }
 
     fn status(&self) -> KeyStatus {
-        self.oauth2.status().remove(0)
+        self.oauth2.key_status().remove(0)
     }
 
     fn report(&self, report: &mut Report) {
         let counts = &self.counts;
         let fetches = self.status().fetches;
-        let total = fetches.fetched + fetches.failed;
+        let total = fetches.succeeded + fetches.failed;
         report.figure("steps of 30 s", STEPS);
         // They are panics, not figures.
         report.bound("tokens of the last set, refused or made to wait", 0, "0", true);
@@ -365,7 +366,7 @@ impl Day {
         self.server.answer(jwk_set(self.published.iter().map(|signer| &signer.key)));
         // A fetch that hangs ends first.
         self.clock.advance(STEP);
-        within(self.oauth2.refresh_now()).await.unwrap();
+        within(self.oauth2.refresh_keys()).await.unwrap();
         self.obtained = self.published.clone();
         self.server.answer(Answer::status(500));
         let left = self.status().stale_in_seconds.unwrap();

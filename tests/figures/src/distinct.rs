@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use oauth2_actix::{Algorithm, OAuth2, TokenCache, testing::SigningKey};
+use oauth2_actix::{Algorithm, OAuth2, TokenCacheConfig, testing::SigningKey};
 use oauth2_actix_tests_bench as kit;
 
 use crate::{
@@ -23,9 +23,9 @@ pub(crate) fn run(report: &mut Report, _: &[String]) {
     report.heading("10,000 tokens, RS256, 800 bytes, 12 claims");
     let key = SigningKey::generate(Algorithm::RS256, "key-1");
     let tokens = on_two_threads(10_000, |numbers| distinct(&key, numbers));
-    compare(report, "all of them fit", &key, TokenCache::new(), &tokens, None);
+    compare(report, "all of them fit", &key, TokenCacheConfig::new(), &tokens, None);
     for entries in [5000, 1000] {
-        let cache = TokenCache::new().max_entries(entries);
+        let cache = TokenCacheConfig::new().max_entries(entries);
         compare(report, &format!("{entries} of them fit"), &key, cache, &tokens, Some(1.05));
     }
 }
@@ -38,7 +38,7 @@ fn a_million(report: &mut Report) {
         numbers.map(|number| kit::numbered(&token, number).sign(&key)).collect()
     });
     let before = resident();
-    let cache = TokenCache::new();
+    let cache = TokenCacheConfig::new();
     let on = compare(report, "as many fit as by default", &key, cache, &tokens, Some(1.05));
     let taken = resident().saturating_sub(before) / 1024;
     report.figure("the cache says that it holds", on.token_cache_status());
@@ -55,11 +55,11 @@ fn compare(
     report: &mut Report,
     what: &str,
     key: &SigningKey,
-    cache: TokenCache,
+    cache: TokenCacheConfig,
     tokens: &[String],
     bound: Option<f64>,
 ) -> OAuth2 {
-    let policies = [policy(key, TokenCache::off()), policy(key, cache)];
+    let policies = [policy(key, TokenCacheConfig::disabled()), policy(key, cache)];
     for token in tokens {
         verify(&policies[1], token).unwrap();
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::FutureExt;
 use oauth2_actix::{
-    Algorithm, OAuth2, Provider, TokenCache,
+    Algorithm, OAuth2, Provider, TokenCacheConfig,
     testing::{SigningKey, Token},
 };
 use serde_json::{Map, Value, json};
@@ -121,7 +121,11 @@ fn times(arms: &[(&OAuth2, &str)], good: usize) -> Vec<Duration> {
 fn policy(keys: Value) -> OAuth2 {
     let provider = Provider::new().issuer(ISSUER).audience("api").keys(keys);
     // So that the good token costs what it cost when it first came.
-    OAuth2::builder().provider("idp", provider).token_cache(TokenCache::off()).build().unwrap()
+    OAuth2::builder()
+        .provider("idp", provider)
+        .token_cache(TokenCacheConfig::disabled())
+        .build()
+        .unwrap()
 }
 
 fn token() -> Token {

@@ -188,7 +188,7 @@ impl Subject {
     fn hang(&self, key: &SigningKey, start: Instant) -> Hang {
         // None is under way that would be answered as before.
         let deadline = Instant::now() + Duration::from_secs(10);
-        while self.oauth2.status()[0].next_refresh_seconds.is_none_or(|seconds| seconds < 1) {
+        while self.oauth2.key_status()[0].next_refresh_seconds.is_none_or(|seconds| seconds < 1) {
             assert!(Instant::now() < deadline, "no refresh is planned");
             thread::sleep(Duration::from_millis(2));
         }
@@ -207,14 +207,14 @@ impl Subject {
         let fetches = self.server.requests() - before;
         self.server.answer(jwk_set([key]));
         drop(release);
-        wait(self.oauth2.refresh_now()).unwrap();
+        wait(self.oauth2.refresh_keys()).unwrap();
         let recovered = start.elapsed();
         Hang { set, began, ended, recovered, fetches, one_fetch_all_along }
     }
 
     fn ended_fetches(&self) -> u64 {
-        let counts = self.oauth2.status()[0].fetches;
-        counts.fetched + counts.failed
+        let counts = self.oauth2.key_status()[0].fetches;
+        counts.succeeded + counts.failed
     }
 }
 

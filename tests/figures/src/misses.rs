@@ -6,7 +6,7 @@ use aws_lc_rs::signature::{
     RsaPublicKeyComponents,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use oauth2_actix::{Algorithm, CryptoLibrary, TokenCache, testing::SigningKey};
+use oauth2_actix::{Algorithm, CryptoBackend, TokenCacheConfig, testing::SigningKey};
 
 use crate::{
     policies::{builder, distinct, policy, verify},
@@ -21,11 +21,14 @@ pub(crate) fn run(report: &mut Report, _: &[String]) {
         let tokens = distinct(&key, 0..TOKENS);
         let parsed = parsed(&key);
         let signed: Vec<(&str, Vec<u8>)> = tokens.iter().map(|token| split(token)).collect();
-        let caches =
-            [TokenCache::off(), TokenCache::new(), TokenCache::new().max_entries(TOKENS / 8)];
+        let caches = [
+            TokenCacheConfig::disabled(),
+            TokenCacheConfig::new(),
+            TokenCacheConfig::new().max_entries(TOKENS / 8),
+        ];
         let policies = caches.map(|cache| policy(&key, cache));
-        let openssl = builder(&key).crypto_library(CryptoLibrary::OpenSsl);
-        let openssl = openssl.token_cache(TokenCache::off()).build().unwrap();
+        let openssl = builder(&key).crypto_backend(CryptoBackend::OpenSsl);
+        let openssl = openssl.token_cache(TokenCacheConfig::disabled()).build().unwrap();
         let mut arms: Vec<Arm<'_>> = vec![Box::new(|index| {
             let (message, signature) = &signed[index];
             parsed.verify_sig(message.as_bytes(), signature).unwrap();

@@ -19,7 +19,8 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use flate2::{Compression, write::GzEncoder};
 use oauth2_actix::{
-    Algorithm, Keys, OAuth2, Provider, Tenant, TenantLookup, Tenants,
+    Algorithm, Keys, OAuth2, Provider,
+    tenants::{Tenant, TenantLookup, Tenants},
     testing::{Answer, KeyServer, SigningKey, Token},
 };
 use serde_json::{Value, json};
@@ -204,7 +205,10 @@ impl Setup {
 struct Known(HashMap<String, Tenant>);
 
 impl TenantLookup for Known {
-    async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
+    async fn find_by_issuer(
+        &self,
+        issuer: &str,
+    ) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
         Ok(self.0.get(issuer).cloned())
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use futures_util::FutureExt;
-use oauth2_actix::{Claims, Error, OAuth2, OAuth2Builder, TokenCache, testing::SigningKey};
+use oauth2_actix::{Claims, Error, OAuth2, OAuth2Builder, TokenCacheConfig, testing::SigningKey};
 use oauth2_actix_tests_bench as kit;
 
 /// One provider, which has this key.
@@ -11,7 +11,7 @@ pub(crate) fn builder(key: &SigningKey) -> OAuth2Builder {
     OAuth2::builder().provider("idp", kit::provider(key.jwk_set()))
 }
 
-pub(crate) fn policy(key: &SigningKey, cache: TokenCache) -> OAuth2 {
+pub(crate) fn policy(key: &SigningKey, cache: TokenCacheConfig) -> OAuth2 {
     builder(key).token_cache(cache).build().unwrap()
 }
 

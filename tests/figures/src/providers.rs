@@ -9,7 +9,7 @@ use std::{
 use actix_web::{App, HttpResponse, HttpServer, web};
 use futures_util::FutureExt;
 use oauth2_actix::{
-    Algorithm, OAuth2, Provider, TokenCache,
+    Algorithm, OAuth2, Provider, TokenCacheConfig,
     testing::{LocalServer, SigningKey, Token},
 };
 use serde_json::{Value, json};
@@ -133,7 +133,7 @@ pub(crate) fn policy(server: &str, providers: Range<usize>) -> OAuth2 {
             builder.provider(format!("provider-{index}"), provider)
         })
         // What comes again would ask no provider's keys.
-        .token_cache(TokenCache::off())
+        .token_cache(TokenCacheConfig::disabled())
         .build()
         .unwrap()
 }

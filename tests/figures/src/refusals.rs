@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::{App, HttpResponse, test::init_service, web};
 use oauth2_actix::{
-    Algorithm, TokenCache,
+    Algorithm, TokenCacheConfig,
     testing::{SigningKey, Token},
 };
 use oauth2_actix_tests_bench::{self as kit, InProcess};
@@ -29,7 +29,7 @@ pub(crate) fn run(report: &mut Report, _: &[String]) {
         ("wrong audience", Some(signed(token.clone().claim("aud", "other"))), 401),
         ("expired", Some(signed(token.expires_in(-60))), 401),
     ];
-    let oauth2 = policy(&key, TokenCache::new());
+    let oauth2 = policy(&key, TokenCacheConfig::new());
     let app = App::new().route("/", web::get().to(HttpResponse::Ok)).wrap(oauth2);
     let (app, bare) = (InProcess::new(init_service(app)), kit::bare());
     report.heading("tokens of 800 bytes with 12 claims, where there are any");

@@ -18,7 +18,7 @@ use std::{
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, rt, web};
 use futures_util::future::join_all;
 use oauth2_actix::{
-    Algorithm, Claims, OAuth2, Provider, TokenCache, require,
+    Algorithm, Claims, OAuth2, Provider, TokenCacheConfig, requirement,
     testing::{LocalServer, SigningKey, Token},
     ws,
 };
@@ -377,7 +377,7 @@ async fn session(
     // A session's state owns what it demands of tokens.
     let end = Counted::new(&counts.ends);
     let (response, session, mut messages) = ws::upgrade(&request, body)
-        .require(require(move |_: &Claims| {
+        .require(requirement::predicate(move |_: &Claims| {
             let _ = &end;
             true
         }))
@@ -416,7 +416,7 @@ pub(crate) fn child(arguments: &[String]) {
         .provider("idp", provider)
         .leeway(Duration::ZERO)
         // Each token comes once, and what a cache keeps is no session's.
-        .token_cache(TokenCache::off())
+        .token_cache(TokenCacheConfig::disabled())
         .build()
         .unwrap();
     let counts = Counts::default();

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use oauth2_actix::{Algorithm, OAuth2, TokenCache, testing::SigningKey};
+use oauth2_actix::{Algorithm, OAuth2, TokenCacheConfig, testing::SigningKey};
 
 use crate::{
     policies::{distinct, policy, verify},
@@ -17,7 +17,7 @@ use crate::{
 
 pub(crate) fn run(report: &mut Report, _: &[String]) {
     let key = SigningKey::generate(Algorithm::ES256, "key-1");
-    let oauth2 = policy(&key, TokenCache::new());
+    let oauth2 = policy(&key, TokenCacheConfig::new());
     let tokens = distinct(&key, 0..TOKENS);
     for token in &tokens {
         verify(&oauth2, token).unwrap();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use actix_web::{App, HttpServer, get, rt::System};
-use oauth2_actix::{OAuth2, Provider, TokenCache};
+use oauth2_actix::{OAuth2, Provider, TokenCacheConfig};
 
 use crate::{
     by_hand::Bearer,
@@ -117,7 +117,11 @@ pub(crate) fn child(arguments: &[String]) {
                 }
                 Contender::Ours | Contender::OursWithoutCache => {
                     let remembers = contender.remembers();
-                    let cache = if remembers { TokenCache::new() } else { TokenCache::off() };
+                    let cache = if remembers {
+                        TokenCacheConfig::new()
+                    } else {
+                        TokenCacheConfig::disabled()
+                    };
                     let oauth2 = policy(jwk_set, cache);
                     let app = move || App::new().service(answer).wrap(oauth2.clone());
                     HttpServer::new(app).workers(1).listen(listener).unwrap().run()
@@ -128,7 +132,7 @@ pub(crate) fn child(arguments: &[String]) {
         .unwrap();
 }
 
-fn policy(jwk_set: &str, cache: TokenCache) -> OAuth2 {
+fn policy(jwk_set: &str, cache: TokenCacheConfig) -> OAuth2 {
     let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(jwk_set);
     OAuth2::builder().provider("idp", provider).token_cache(cache).build().unwrap()
 }

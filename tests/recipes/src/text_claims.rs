@@ -1,5 +1,8 @@
 use actix_web::get;
-use oauth2_actix::{ClaimValue, Requirement, any_of, require_claim};
+use oauth2_actix::{
+    require_claim,
+    requirement::{self, ClaimValue, ClaimValues, Requirement},
+};
 use serde::{Deserialize, Deserializer, de::Error};
 
 #[get("/newsletter")]
@@ -10,7 +13,10 @@ async fn newsletter() -> &'static str {
 
 /// The same as a value.
 fn verified() -> Requirement {
-    require_claim("email_verified", any_of([ClaimValue::from(true), ClaimValue::from("true")]))
+    requirement::claim(
+        "email_verified",
+        ClaimValues::any_of([ClaimValue::from(true), ClaimValue::from("true")]),
+    )
 }
 
 /// The same in a struct.
@@ -58,10 +64,10 @@ mod tests {
             assert_eq!(test::call_service(&app, request).await.status(), status, "{value}");
             let claims = testing::claims(claims);
             assert_eq!(claims.satisfies(&verified()), is_verified, "{value}");
-            let contact = claims.deserialize::<Contact>();
+            let contact = claims.parse::<Contact>();
             assert_eq!(contact.is_ok_and(|contact| contact.email_verified), is_verified, "{value}");
         }
         let contact = testing::claims(json!({"email": "a@b.example", "email_verified": "true"}));
-        assert_eq!(contact.deserialize::<Contact>().expect("it fits").email, "a@b.example");
+        assert_eq!(contact.parse::<Contact>().expect("it fits").email, "a@b.example");
     }
 }

@@ -11,7 +11,8 @@ use std::{
 
 use actix_web::{App, HttpMessage, HttpServer, dev::Service};
 use oauth2_actix::{
-    Algorithm, OAuth2, Provider, Tenant, TenantLookup, Tenants, TokenCache,
+    Algorithm, OAuth2, Provider, TokenCacheConfig,
+    tenants::{Tenant, TenantLookup, Tenants},
     testing::{Answer, KeyServer, LocalServer, SigningKey},
 };
 use oauth2_actix_tests::{api, client::Connection, forge, keys::key, wait::PATIENCE};
@@ -30,7 +31,10 @@ fn memory_under_a_flood_of_tokens_kids_and_issuers() {
 struct Nobody;
 
 impl TenantLookup for Nobody {
-    async fn tenant(&self, _: &str) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
+    async fn find_by_issuer(
+        &self,
+        _: &str,
+    ) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
         Ok(None)
     }
 }
@@ -60,7 +64,7 @@ fn alone_memory_under_a_flood_of_tokens_kids_and_issuers() {
         .provider("hmac", hmac)
         .tenants(Tenants::new(Nobody))
         .key_refresh_minutes(60)
-        .token_cache(TokenCache::new().max_bytes(8 << 20))
+        .token_cache(TokenCacheConfig::new().max_bytes(8 << 20))
         .build()
         .unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -145,7 +145,7 @@ fn fetch_that_fails_opens_nothing_cve_2026_31837() {
             is_refusal(&format!("{attack} {alg}"), &answer, told);
         }
         target.refuses(attack, &of_fetched(&forger), Told::Later);
-        assert_eq!(oauth2.status()[1].keys.len(), 0, "{attack}");
+        assert_eq!(oauth2.key_status()[1].keys.len(), 0, "{attack}");
     }
     assert_eq!(elsewhere.requests(), 0);
     // A drip, and a server that says nothing: until the time is up, and others are served meanwhile.
@@ -371,7 +371,7 @@ fn published_keys_as_hmac_secrets_beside_an_inline_secret() {
         let token = forge(header, claims_of_fetched(), forge::by(by));
         target.refuses_lines(alg, &[bearer(&token)], Told::Signature);
     }
-    assert_eq!(oauth2.status()[1].keys.len(), 2, "without the secret");
+    assert_eq!(oauth2.key_status()[1].keys.len(), 2, "without the secret");
 }
 
 /// Entries of a set that are no keys to trust: RSA of 1024 bits, an exponent of 1, a symmetric key in a
@@ -447,7 +447,7 @@ fn entries_of_a_key_set_that_are_no_keys() {
         let (target, oauth2) = beside(&server, &ManualClock::new());
         target.refuses(attack, &token, Told::Signature);
         target.accepts("the good one beside it", &of_fetched(key(Algorithm::PS256)));
-        assert_eq!(oauth2.status()[1].keys.len(), 1, "{attack}");
+        assert_eq!(oauth2.key_status()[1].keys.len(), 1, "{attack}");
         // Inline, where an empty policy would be an error.
         if attack != "symmetric" {
             let alone = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(jwk);

@@ -10,7 +10,8 @@ use std::{
 
 use actix_web::{App, HttpServer, dev::Service};
 use oauth2_actix::{
-    Algorithm, Claims, Error, Keys, Provider, Tenant, TenantLookup, Tenants, TypedClaims,
+    Algorithm, Claims, Error, Keys, Provider, TypedClaims,
+    tenants::{Tenant, TenantLookup, Tenants},
     testing::{Answer, IdentityProvider, KeyServer, LocalServer, SigningKey},
 };
 use oauth2_actix_tests::{
@@ -51,7 +52,7 @@ struct Customers {
 }
 
 impl TenantLookup for Customers {
-    async fn tenant(
+    async fn find_by_issuer(
         &self,
         issuer: &str,
     ) -> Result<Option<Tenant>, Box<dyn StdError + Send + Sync>> {
@@ -250,11 +251,11 @@ fn alone_nothing_of_a_token_is_in_any_log_or_debug_text() {
     writeln!(
         shown,
         "{oauth2:?} {:?} {:?}",
-        oauth2.status(),
+        oauth2.key_status(),
         std::any::type_name::<TypedClaims<()>>()
     )
     .unwrap();
-    writeln!(shown, "{}", serde_json::to_string(&oauth2.status()).unwrap()).unwrap();
+    writeln!(shown, "{}", serde_json::to_string(&oauth2.key_status()).unwrap()).unwrap();
     drop(server);
     shown.extend(errors);
     assert!(accepted >= 4, "{accepted} tokens were accepted: too few to mean anything");

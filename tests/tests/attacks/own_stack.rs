@@ -334,7 +334,7 @@ fn actix_request_clones_are_not_held_across_the_call() {
         .provider("fetched", provider)
         .public_paths(api::PUBLIC_PATHS)
         .key_refresh(Duration::ZERO)
-        .on_refusal(|request, _, answer| {
+        .on_rejection(|request, _, answer| {
             let _held = request.clone();
             answer
         })

@@ -422,7 +422,7 @@ fn authorization_twice_joined_or_of_another_scheme_cve_2026_26308_cve_2026_31838
 #[test]
 fn missing_allowed_is_not_invalid_allowed_cve_2021_21378() {
     for missing in [MissingToken::BadRequest, MissingToken::Unauthorized] {
-        let target = Target::behind(builder().missing_token(missing).build().unwrap());
+        let target = Target::behind(builder().missing_token_status(missing).build().unwrap());
         let stranger = SigningKey::generate(Algorithm::ES256, "ES256");
         for (attack, token, told) in [
             ("a stranger's", good().sign(&stranger), Told::Signature),

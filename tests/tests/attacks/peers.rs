@@ -34,7 +34,7 @@ fn is_nobody(claims: &Claims) -> bool {
 
 #[get("/and-any")]
 #[require_claim("a", "x")]
-#[require_claim("b", any("x", "y"))]
+#[require_claim("b", any_of("x", "y"))]
 async fn and_any() -> &'static str {
     "permitted"
 }
@@ -47,9 +47,9 @@ async fn and_function() -> &'static str {
 }
 
 #[get("/three")]
-#[require_claim("a", any("x", "y"))]
-#[require_claim("b", all("x", "y"))]
-#[require_scope(any("s", "t"))]
+#[require_claim("a", any_of("x", "y"))]
+#[require_claim("b", all_of("x", "y"))]
+#[require_scope(any_of("s", "t"))]
 #[require(is_nobody)]
 async fn three() -> &'static str {
     "permitted"

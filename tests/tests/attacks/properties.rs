@@ -9,8 +9,9 @@ use actix_web::{
     web,
 };
 use oauth2_actix::{
-    Algorithm, ClaimValue, Provider, Requirement, all, all_of, any, any_of, present,
-    require_any_scope, require_claim, require_scope, testing::ManualClock,
+    Algorithm, Provider,
+    requirement::{self, ClaimValue, ClaimValues, Requirement},
+    testing::ManualClock,
 };
 use oauth2_actix_tests::{forge, keys::key, policy};
 use proptest::{
@@ -179,14 +180,18 @@ impl Demand {
         let values = |all: &[Wanted]| all.iter().map(Wanted::value).collect::<Vec<_>>();
         let parts = |all: &[Self]| all.iter().map(Self::requirement).collect::<Vec<_>>();
         match self {
-            Self::One(name, wanted) => require_claim(name.as_str(), wanted.value()),
-            Self::AnyOf(name, wanted) => require_claim(name.as_str(), any_of(values(wanted))),
-            Self::AllOf(name, wanted) => require_claim(name.as_str(), all_of(values(wanted))),
-            Self::Present(name) => require_claim(name.as_str(), present()),
-            Self::Scopes(wanted) => require_scope(wanted.iter().map(String::as_str)),
-            Self::AnyScope(wanted) => require_any_scope(wanted.iter().map(String::as_str)),
-            Self::Any(demands) => any(parts(demands)),
-            Self::All(demands) => all(parts(demands)),
+            Self::One(name, wanted) => requirement::claim(name.as_str(), wanted.value()),
+            Self::AnyOf(name, wanted) => {
+                requirement::claim(name.as_str(), ClaimValues::any_of(values(wanted)))
+            }
+            Self::AllOf(name, wanted) => {
+                requirement::claim(name.as_str(), ClaimValues::all_of(values(wanted)))
+            }
+            Self::Present(name) => requirement::claim(name.as_str(), ClaimValues::present()),
+            Self::Scopes(wanted) => requirement::scopes(wanted.iter().map(String::as_str)),
+            Self::AnyScope(wanted) => requirement::any_scope(wanted.iter().map(String::as_str)),
+            Self::Any(demands) => requirement::any(parts(demands)),
+            Self::All(demands) => requirement::all(parts(demands)),
         }
     }
 

@@ -3,8 +3,9 @@
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use oauth2_actix::{
-    Claims, OAuth2, Requirement, all, all_of, any, any_of, require, require_any_scope,
-    require_claim, require_scope, testing::LocalServer,
+    Claims, OAuth2,
+    requirement::{self, ClaimValues, Requirement},
+    testing::LocalServer,
 };
 use oauth2_actix_tests::client::raw;
 use serde_json::{Value, json};
@@ -26,8 +27,8 @@ impl Tree {
         };
         match self {
             Self::Leaf(index) => leaf(*index),
-            Self::Any(trees) => any(parts(trees)),
-            Self::All(trees) => all(parts(trees)),
+            Self::Any(trees) => requirement::any(parts(trees)),
+            Self::All(trees) => requirement::all(parts(trees)),
         }
     }
 
@@ -93,7 +94,7 @@ async fn with_claims(oauth2: &OAuth2, claims: &[Option<Value>]) -> Claims {
 #[tokio::test]
 async fn every_nesting_of_two_claims_in_every_state() {
     let oauth2 = builder().build().unwrap();
-    let leaf = |index: usize| require_claim(format!("c{index}"), "yes");
+    let leaf = |index: usize| requirement::claim(format!("c{index}"), "yes");
     let flat = Tree::flat(2);
     let trees = Tree::nest(&flat, 3);
     assert!(trees.len() > 2_000, "{}", trees.len());
@@ -115,13 +116,13 @@ async fn every_nesting_of_three_claims() {
     let oauth2 = builder().build().unwrap();
     // One leaf of each kind: by value, by several, by a function or a scope.
     let leaves: [fn(usize) -> Requirement; 4] = [
-        |index| require_claim(format!("c{index}"), "yes"),
-        |index| require_claim(format!("/c{index}"), any_of(["yes", "never"])),
-        |index| require(move |claims| claims.has_claim(&format!("c{index}"), "yes")),
+        |index| requirement::claim(format!("c{index}"), "yes"),
+        |index| requirement::claim(format!("/c{index}"), ClaimValues::any_of(["yes", "never"])),
+        |index| requirement::predicate(move |claims| claims.has_claim(&format!("c{index}"), "yes")),
         |index| match index {
-            0 => require_claim("c0", all_of(["yes"])),
-            1 => require_scope(["one"]),
-            _ => require_any_scope(["two", "never"]),
+            0 => requirement::claim("c0", ClaimValues::all_of(["yes"])),
+            1 => requirement::scopes(["one"]),
+            _ => requirement::any_scope(["two", "never"]),
         },
     ];
     let trees = Tree::nest(&Tree::flat(3), 2);
@@ -149,7 +150,7 @@ async fn every_nesting_of_three_claims() {
 
 #[test]
 fn nestings_around_a_service() {
-    let leaf = |index: usize| require_claim(format!("c{index}"), "yes");
+    let leaf = |index: usize| requirement::claim(format!("c{index}"), "yes");
     let pick = |index| Tree::Leaf(index);
     let trees = vec![
         Tree::Any(vec![pick(0), Tree::All(vec![pick(1), pick(2)])]),

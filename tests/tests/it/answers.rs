@@ -90,7 +90,8 @@ async fn a_missing_token_is_400_with_a_bare_challenge() {
 
 #[tokio::test]
 async fn a_missing_token_is_401_by_option_and_nothing_else_is() {
-    let api = Api::start(builder().missing_token(MissingToken::Unauthorized).build().unwrap());
+    let api =
+        Api::start(builder().missing_token_status(MissingToken::Unauthorized).build().unwrap());
     let answer = get(&api.url("/me"), None).await;
     assert_eq!(answer.status, 401);
     assert_eq!(answer.challenge(), r#"Bearer realm="orders""#);
@@ -247,7 +248,7 @@ async fn claims_without_the_middleware_are_500_and_an_error_in_the_log() {
 async fn a_hook_writes_the_answer_and_the_reason_stays_readable_outside() {
     let (sender, reasons) = std::sync::mpsc::channel();
     let oauth2 = builder()
-        .on_refusal(|request, error, answer| {
+        .on_rejection(|request, error, answer| {
             assert!(answer.headers().contains_key("www-authenticate"));
             HttpResponse::build(answer.status()).body(format!(
                 "{} {}",
@@ -280,7 +281,7 @@ async fn a_hook_writes_the_answer_and_the_reason_stays_readable_outside() {
     .unwrap();
     let answer = get(&server.url("/me"), None).await;
     assert_eq!((answer.status, answer.body.as_str()), (400, "/me A bearer token is needed."));
-    assert_eq!(reasons.recv().unwrap(), ErrorKind::TokenAbsent);
+    assert_eq!(reasons.recv().unwrap(), ErrorKind::TokenMissing);
     // An extractor's refusal goes the same way.
     let answer = get(&server.url("/scope"), Some(&sign(&good()))).await;
     assert_eq!(
@@ -289,7 +290,7 @@ async fn a_hook_writes_the_answer_and_the_reason_stays_readable_outside() {
     );
     assert_eq!(
         reasons.recv().unwrap(),
-        ErrorKind::ScopeInsufficient { required: "orders:read".into() }
+        ErrorKind::InsufficientScope { required: "orders:read".into() }
     );
     assert_eq!(get(&server.url("/me"), Some(&sign(&good()))).await.status, 200);
     assert!(reasons.try_recv().is_err(), "an accepted request has no reason");
@@ -359,7 +360,7 @@ async fn nothing_of_a_token_is_in_answers_or_logs() {
 
 #[tokio::test]
 async fn an_error_that_middleware_inside_returns_is_answered_as_from_a_handler() {
-    let oauth2 = builder().missing_token(MissingToken::Unauthorized).build().unwrap();
+    let oauth2 = builder().missing_token_status(MissingToken::Unauthorized).build().unwrap();
     let server = LocalServer::start(move |listener| {
         let app = move || {
             App::new()

@@ -375,9 +375,8 @@ fn public_beside_other_attributes_in_any_order_is_public_and_has_their_effects()
         }
     }
     assert_eq!(setup.get("/absent", None).status, 400);
-    let listed = oauth2_actix::public_routes()
-        .filter(|route| route.handler().contains("::attribute_order::"))
-        .count();
+    let listed =
+        public::routes().filter(|route| route.handler().contains("::attribute_order::")).count();
     assert_eq!(listed, PUBLIC.len());
 }
 

@@ -54,7 +54,7 @@ fn authorization(server: &KeyServer) -> Option<String> {
 }
 
 async fn fault(oauth2: &OAuth2) -> String {
-    let error = oauth2.refresh_now().await.expect_err("no token");
+    let error = oauth2.refresh_keys().await.expect_err("no token");
     error.failures().next().unwrap().1.to_owned()
 }
 
@@ -75,9 +75,9 @@ async fn the_token_is_read_again_for_each_fetch() {
         let token = Token::new(ISSUER, "api").sign(key(Algorithm::ES256));
         assert!(oauth2.verify(&token).await.is_ok());
         file.write("canary-second");
-        oauth2.refresh_now().await.unwrap();
+        oauth2.refresh_keys().await.unwrap();
         assert_eq!(authorization(&server).as_deref(), Some("Bearer canary-second"));
-        let shown = format!("{oauth2:?} {:?}", oauth2.status());
+        let shown = format!("{oauth2:?} {:?}", oauth2.key_status());
         assert!(!shown.contains("canary-"), "{shown}");
     }
     assert!(log::lines_with(&["canary-"]).is_empty());
@@ -106,7 +106,7 @@ async fn discovery_sends_it_to_the_documents_host_alone() {
     // The same host, and another port: another server.
     document(&other.url());
     own.answer_at("/jwks", Answer::status(404));
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     assert_eq!(other.requests(), 1);
     assert_eq!(authorization(&other), None);
 }
@@ -168,7 +168,7 @@ async fn a_file_without_a_token_is_a_failed_fetch_that_names_the_file() {
     fs::remove_dir(&file.0).unwrap();
     assert_eq!(server.requests(), 0, "without its token nothing is asked");
     file.write("the-token");
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     assert!(log::lines_with(&["canary-"]).is_empty());
 }
 

@@ -3,8 +3,8 @@
 use std::{io, time::Duration};
 
 use oauth2_actix::{
-    Algorithm, BuildError, BuildErrorKind, Keys, MissingToken, OAuth2, OAuth2Builder, Provider,
-    TokenCache,
+    Algorithm, ConfigError, ConfigErrorKind, Keys, MissingToken, OAuth2, OAuth2Builder, Provider,
+    TokenCacheConfig,
     testing::{Answer, KeyServer, ManualClock, Token},
 };
 use oauth2_actix_tests::{keys::key, log, policy};
@@ -36,7 +36,7 @@ fn valid() -> Value {
         "key_refresh_minutes": {"local": 30},
         "leeway_seconds": 30,
         "realm": "orders",
-        "missing_token": "unauthorized",
+        "missing_token_status": "unauthorized",
         "max_token_length": 8192,
     })
 }
@@ -195,7 +195,10 @@ fn a_serde_error_names_provider_and_field() {
         (with("/leeway_seconds", json!(601)), vec!["leeway_seconds", "600"]),
         (with("/realm", json!("")), vec!["realm"]),
         (with("/realm", json!("a\nb")), vec!["realm", "ASCII"]),
-        (with("/missing_token", json!(401)), vec!["missing_token", "unauthorized", "not 401"]),
+        (
+            with("/missing_token_status", json!(401)),
+            vec!["missing_token_status", "unauthorized", "not 401"],
+        ),
         (with("/max_token_length", json!(0)), vec!["max_token_length: must be greater than zero"]),
         (with("/max_token_age_seconds", json!(0)), vec!["max_token_age_seconds", "365 days"]),
         (with("/token_cache", json!("maybe")), vec!["token_cache", "true, false or a map"]),
@@ -204,8 +207,8 @@ fn a_serde_error_names_provider_and_field() {
             vec!["token_cache.max_entries: must be at most 10000000"],
         ),
         (
-            with("/crypto_library", json!("ring")),
-            vec!["crypto_library", "\"aws_lc\" or \"openssl\""],
+            with("/crypto_backend", json!("ring")),
+            vec!["crypto_backend", "\"aws_lc\" or \"openssl\""],
         ),
         (json!([]), vec!["settings"]),
     ] {
@@ -240,17 +243,17 @@ fn duplicate_names_are_named_in_the_error() {
     // As the value of an environment variable.
     let text = r#"{"issuer": "x", "issuer": "y"}"#;
     let error = OAuth2Builder::try_from(json!({"providers": {"a": text}})).unwrap_err();
-    assert_eq!((error.kind(), error.provider()), (BuildErrorKind::Duplicate, Some("a")));
+    assert_eq!((error.kind(), error.provider()), (ConfigErrorKind::Duplicate, Some("a")));
 }
 
 /// The kind, the provider and the field of each fault.
-fn faults(error: &BuildError) -> Vec<(BuildErrorKind, Option<&str>, &str)> {
+fn faults(error: &ConfigError) -> Vec<(ConfigErrorKind, Option<&str>, &str)> {
     error.faults().map(|fault| (fault.kind(), fault.provider(), fault.field())).collect()
 }
 
 #[test]
 fn all_faults_of_settings_are_in_one_error() {
-    use BuildErrorKind::{Conflict, Empty, Missing, OutOfRange, Unknown, WrongType};
+    use ConfigErrorKind::{Conflict, Empty, Missing, OutOfRange, Unknown, WrongType};
     let error = OAuth2Builder::try_from(json!({
         "providers": {
             "a": {"isuer": "https://a.test", "audience": "", "keys": "https://a.test/jwks"},
@@ -299,14 +302,14 @@ fn all_faults_of_settings_are_in_one_error() {
     assert_eq!(
         faults(&error),
         [
-            (BuildErrorKind::Invalid, None, "public_paths"),
-            (BuildErrorKind::Invalid, None, "public_paths"),
+            (ConfigErrorKind::Invalid, None, "public_paths"),
+            (ConfigErrorKind::Invalid, None, "public_paths"),
             (OutOfRange, None, "leeway_seconds"),
             (Empty, None, "realm"),
             (Missing, Some("a"), "issuer"),
-            (BuildErrorKind::Duplicate, Some("c"), "providers"),
+            (ConfigErrorKind::Duplicate, Some("c"), "providers"),
             (Conflict, Some("e"), "audience"),
-            (BuildErrorKind::Invalid, Some("b"), "keys"),
+            (ConfigErrorKind::Invalid, Some("b"), "keys"),
         ],
         "{error:#}"
     );
@@ -380,9 +383,9 @@ fn unknown_name_of_an_algorithm_is_a_build_error() {
     };
     assert!(with(["ES256", "RS256"]).is_ok());
     let error = with(["ES256", "none"]).unwrap_err();
-    assert_eq!(faults(&error), [(BuildErrorKind::Unknown, Some("p"), "algorithms")]);
+    assert_eq!(faults(&error), [(ConfigErrorKind::Unknown, Some("p"), "algorithms")]);
     let oauth2 = policy::builder().provider("p", provider.algorithms([] as [&str; 0])).build();
-    assert_eq!(oauth2.unwrap_err().kind(), BuildErrorKind::Empty);
+    assert_eq!(oauth2.unwrap_err().kind(), ConfigErrorKind::Empty);
 }
 
 #[tokio::test]
@@ -405,7 +408,7 @@ async fn settings_of_a_provider_take_precedence_over_those_for_all() {
     let oauth2 = builder.clock(clock.clone()).build().unwrap();
     oauth2.warm_up().await.unwrap();
     let stale_in = |provider: usize| {
-        serde_json::to_value(oauth2.status()).unwrap()[provider]["stale_in_seconds"].as_u64()
+        serde_json::to_value(oauth2.key_status()).unwrap()[provider]["stale_in_seconds"].as_u64()
     };
     assert_eq!((stale_in(0), stale_in(1)), (Some(60 * 60), Some(240 * 60)));
     let token = |issuer: &str, kid: &str| {
@@ -453,7 +456,7 @@ fn one_line_at_build_names_providers_and_counts_what_is_public() {
         .build()
         .unwrap();
     let lines = log::lines_with(&["summary-a"]);
-    let routes = format!("public_routes={} ", oauth2_actix::public_routes().count());
+    let routes = format!("public_routes={} ", oauth2_actix::public::routes().count());
     let [line] = &lines[..] else { panic!("{lines:?}") };
     for part in [
         "INFO oauth2_actix: OAuth2 is configured ",
@@ -511,7 +514,7 @@ fn a_builder_error_names_provider_and_field() {
         (url(good_url).key_refresh_minutes(u32::MAX), None, "key_refresh_minutes"),
         (of(full().stale_window(Duration::MAX)), Some("p"), "stale_window_minutes"),
         (
-            of(full()).token_cache(TokenCache::new().max_entries(usize::MAX)),
+            of(full()).token_cache(TokenCacheConfig::new().max_entries(usize::MAX)),
             None,
             "token_cache.max_entries",
         ),
@@ -528,7 +531,7 @@ fn a_builder_error_names_provider_and_field() {
     assert!(
         of(full())
             .provider("q", Provider::new().issuer("https://idp.test").audience("b").keys(keys()))
-            .missing_token(MissingToken::Unauthorized)
+            .missing_token_status(MissingToken::Unauthorized)
             .build()
             .is_ok()
     );

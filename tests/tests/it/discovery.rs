@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use oauth2_actix::{
-    Algorithm, ErrorKind, KeyState, KeyStatus, Keys, OAuth2, OAuth2Builder, Provider,
+    Algorithm, ErrorKind, Keys, OAuth2, OAuth2Builder, Provider,
+    status::{KeyState, KeyStatus},
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{
@@ -94,7 +95,7 @@ fn good_keys() -> Answer {
 }
 
 fn status(oauth2: &OAuth2) -> KeyStatus {
-    oauth2.status().remove(0)
+    oauth2.key_status().remove(0)
 }
 
 #[tokio::test]
@@ -392,7 +393,7 @@ async fn an_http_jwks_uri_is_asked_only_where_http_is_allowed() {
     assert_eq!(issuer.server.requests_at(JWKS), 0);
     let oauth2 = policy::builder()
         .provider("p", issuer.provider().dangerous_allow_http(true))
-        .http_client(|client| client.resolve("keycloak", ([127, 0, 0, 1], 0).into()))
+        .configure_http_client(|client| client.resolve("keycloak", ([127, 0, 0, 1], 0).into()))
         .build()
         .unwrap();
     assert_eq!(issuer.verify(&oauth2, key(Algorithm::ES256)).await, Ok(()));
@@ -442,12 +443,12 @@ async fn one_refresh_is_one_request() {
     assert_eq!(issuer.verify(&oauth2, key(Algorithm::ES256)).await, Ok(()));
     for refreshes in 1..=10 {
         issuer.clock.advance(HOUR);
-        until("a refresh", || status(&oauth2).fetches.fetched == refreshes + 1).await;
+        until("a refresh", || status(&oauth2).fetches.succeeded == refreshes + 1).await;
         assert_eq!(issuer.asked(), [1, 0, refreshes + 1]);
     }
     // An unknown key too.
     let unknown = SigningKey::generate(Algorithm::ES256, "unknown");
-    assert_eq!(issuer.verify(&oauth2, &unknown).await, Err(ErrorKind::KeyUnknown));
+    assert_eq!(issuer.verify(&oauth2, &unknown).await, Err(ErrorKind::UnknownKey));
     assert_eq!(issuer.asked(), [1, 0, 12]);
 }
 
@@ -474,7 +475,7 @@ async fn a_provider_that_moves_its_keys_is_followed_within_one_attempt() {
         assert_eq!(issuer.asked(), [2, 0, 2]);
         assert_eq!(status(&oauth2).discovered.as_ref(), Some(&elsewhere_url));
         // From now on only there.
-        oauth2.refresh_now().await.unwrap();
+        oauth2.refresh_keys().await.unwrap();
         assert_eq!(issuer.asked(), [2, 0, 2]);
         assert_eq!(elsewhere.requests(), before + 2);
         assert_eq!(status(&oauth2).fetches.failed, 0);
@@ -487,7 +488,7 @@ async fn keys_that_fail_where_they_still_should_be_are_asked_once() {
     let oauth2 = issuer.policy(Some(HOUR));
     oauth2.warm_up().await.unwrap();
     issuer.server.answer_at(JWKS, Answer::status(503));
-    let error = oauth2.refresh_now().await.unwrap_err().to_string();
+    let error = oauth2.refresh_keys().await.unwrap_err().to_string();
     assert!(error.contains("status is 503"), "{error}");
     assert_eq!(issuer.asked(), [2, 0, 2], "the document names the same place");
     let status = status(&oauth2);
@@ -503,7 +504,7 @@ async fn both_faults_are_told_when_neither_keys_nor_document_are_there() {
     oauth2.warm_up().await.unwrap();
     issuer.server.answer_at(JWKS, Answer::status(503));
     issuer.server.answer_at(&issuer.openid(), Answer::status(502));
-    let error = oauth2.refresh_now().await.unwrap_err().to_string();
+    let error = oauth2.refresh_keys().await.unwrap_err().to_string();
     assert!(error.contains("status is 503") && error.contains("status is 502"), "{error}");
 }
 
@@ -516,18 +517,18 @@ async fn the_document_is_read_again_after_a_day() {
     // The keys have moved, and the old ones are still there.
     issuer.publish(&elsewhere.url());
     issuer.clock.advance(24 * HOUR - Duration::from_millis(1));
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     assert_eq!((issuer.asked(), elsewhere.requests()), ([1, 0, 2], 0));
     issuer.clock.advance(Duration::from_millis(1));
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     assert_eq!((issuer.asked(), elsewhere.requests()), ([2, 0, 2], 1));
     assert_eq!(status(&oauth2).discovered, Some(elsewhere.url()));
     // And not again for a day.
     issuer.clock.advance(24 * HOUR - Duration::from_millis(1));
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     assert_eq!((issuer.asked(), elsewhere.requests()), ([2, 0, 2], 2));
     issuer.clock.advance(Duration::from_millis(1));
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     assert_eq!((issuer.asked(), elsewhere.requests()), ([3, 0, 2], 3));
 }
 
@@ -548,9 +549,9 @@ async fn keys_are_refreshed_though_the_document_is_gone() {
     {
         issuer.server.answer_at(&issuer.openid(), gone);
         for _ in 0..4 {
-            let before = status(&oauth2).fetches.fetched;
+            let before = status(&oauth2).fetches.succeeded;
             issuer.clock.advance(8 * HOUR);
-            until("a refresh", || status(&oauth2).fetches.fetched == before + 1).await;
+            until("a refresh", || status(&oauth2).fetches.succeeded == before + 1).await;
         }
         assert!(issuer.asked()[0] > index as u64 + 1, "it is looked for");
     }
@@ -588,14 +589,14 @@ async fn after_a_failure_the_document_is_asked_first() {
     issuer.server.answer_at(JWKS, Answer::hang());
     let refreshing = tokio::spawn({
         let oauth2 = oauth2.clone();
-        async move { oauth2.refresh_now().await }
+        async move { oauth2.refresh_keys().await }
     });
     until("the keys are asked", || issuer.asked()[2] == 2).await;
     issuer.clock.advance(Duration::from_secs(5));
     assert!(refreshing.await.unwrap().is_err());
     let elsewhere = KeyServer::start(good_keys()).unwrap();
     issuer.publish(&elsewhere.url());
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     assert_eq!((issuer.asked(), elsewhere.requests()), ([2, 0, 2], 1));
 }
 
@@ -611,7 +612,7 @@ async fn a_document_that_hangs_takes_no_keys_away() {
         issuer.clock.advance(24 * HOUR);
         let refreshing = tokio::spawn({
             let oauth2 = oauth2.clone();
-            async move { oauth2.refresh_now().await }
+            async move { oauth2.refresh_keys().await }
         });
         until("the document is asked", || issuer.asked()[0] == asked).await;
         // It has half of the time.
@@ -631,19 +632,19 @@ async fn one_failure_while_the_document_is_gone_is_not_the_end() {
     issuer.server.answer_at(&issuer.openid(), Answer::status(404));
     issuer.server.answer_at(JWKS, Answer::status(503));
     for _ in 0..2 {
-        let error = oauth2.refresh_now().await.unwrap_err().to_string();
+        let error = oauth2.refresh_keys().await.unwrap_err().to_string();
         assert!(error.contains("status is 503") && error.contains("status is 404"), "{error}");
     }
     // The keys are back before the document is.
     let next = SigningKey::generate(Algorithm::ES256, "next");
     issuer.server.answer_at(JWKS, Answer::json(&next.jwk_set()));
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     assert_eq!(issuer.verify(&oauth2, &next).await, Ok(()));
     assert_eq!(status(&oauth2).discovered, Some(issuer.server.url()));
     // And the document's word counts as soon as it is there.
     let elsewhere = KeyServer::start(good_keys()).unwrap();
     issuer.publish(&elsewhere.url());
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     assert_eq!(elsewhere.requests(), 1);
 }
 
@@ -692,7 +693,7 @@ async fn a_document_may_be_fetched_at_another_address_than_its_issuers() {
             for other in [&address, &format!("{issuer}/"), "https://evil.example"] {
                 publish(other);
                 server.answer_at(JWKS, Answer::status(404));
-                let error = oauth2.refresh_now().await.unwrap_err().to_string();
+                let error = oauth2.refresh_keys().await.unwrap_err().to_string();
                 // Of two documents, the first one's fault is told.
                 let is_first = !document.contains("oauth-authorization-server");
                 assert!(!is_first || error.contains(&format!("issuer {other:?}")), "{error}");

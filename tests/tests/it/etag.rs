@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use oauth2_actix::{
-    Algorithm, ErrorKind, FetchCounts, KeyState, KeyStatus, Keys, OAuth2, Provider,
+    Algorithm, ErrorKind, Keys, OAuth2, Provider,
+    status::{FetchCounts, KeyState, KeyStatus},
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{policy, wait::until};
@@ -42,12 +43,13 @@ impl Setup {
     }
 
     fn status(&self) -> KeyStatus {
-        self.oauth2.status().remove(0)
+        self.oauth2.key_status().remove(0)
     }
 
     /// Fetched, unchanged, failed.
     fn counts(&self) -> [u64; 3] {
-        let FetchCounts { fetched, unchanged, failed, .. } = self.status().fetches;
+        let FetchCounts { succeeded: fetched, not_modified: unchanged, failed, .. } =
+            self.status().fetches;
         [fetched, unchanged, failed]
     }
 
@@ -64,7 +66,8 @@ async fn refresh(oauth2: &OAuth2, clock: &ManualClock) {
 /// One refresh, however far the clock is moved.
 async fn refresh_after(oauth2: &OAuth2, clock: &ManualClock, time: Duration) {
     let ended = || {
-        let FetchCounts { fetched, unchanged, failed, .. } = oauth2.status()[0].fetches;
+        let FetchCounts { succeeded: fetched, not_modified: unchanged, failed, .. } =
+            oauth2.key_status()[0].fetches;
         fetched + unchanged + failed
     };
     let before = ended();
@@ -117,7 +120,7 @@ async fn where_there_is_no_tag_none_is_sent() {
     let key = new_key("1");
     let setup = Setup::new(Answer::json(&key.jwk_set()), None);
     for fetches in 1..=3 {
-        setup.oauth2.refresh_now().await.unwrap();
+        setup.oauth2.refresh_keys().await.unwrap();
         assert_eq!((setup.asked_about(), setup.counts()), (None, [fetches, 0, 0]));
     }
 }
@@ -151,7 +154,7 @@ async fn new_keys_come_with_a_new_tag() {
     setup.refresh().await;
     assert_eq!(setup.asked_about().as_deref(), Some("\"v1\""));
     assert_eq!(setup.verify(&second).await, Ok(()));
-    assert_eq!(setup.verify(&first).await, Err(ErrorKind::KeyUnknown));
+    assert_eq!(setup.verify(&first).await, Err(ErrorKind::UnknownKey));
     // A 304 may name a tag of its own, or none.
     setup.server.answer(Answer::body(304, &[("etag", "\"v2-b\"")], b""));
     setup.refresh().await;
@@ -179,9 +182,9 @@ async fn a_304_that_nobody_asked_for_is_a_failure() {
     assert!(cause.contains("status is 304"), "{cause}");
     // Also where there are keys, but no tag of them.
     setup.server.answer(Answer::json(&key.jwk_set()));
-    setup.oauth2.refresh_now().await.unwrap();
+    setup.oauth2.refresh_keys().await.unwrap();
     setup.server.answer(Answer::body(304, &[("etag", "\"v1\"")], b""));
-    assert!(setup.oauth2.refresh_now().await.is_err());
+    assert!(setup.oauth2.refresh_keys().await.is_err());
     assert_eq!((setup.status().state, setup.counts()), (KeyState::Failing, [1, 0, 2]));
     assert_eq!(setup.verify(&key).await, Ok(()));
 }
@@ -216,7 +219,7 @@ async fn after_a_failure_the_whole_is_asked_for() {
         let setup = Setup::new(tagged(&first, "\"v1\""), Some(HOUR));
         assert_eq!(setup.verify(&first).await, Ok(()));
         setup.server.answer(failure);
-        assert!(setup.oauth2.refresh_now().await.is_err());
+        assert!(setup.oauth2.refresh_keys().await.is_err());
         setup.server.answer(tagged(&second, "\"v1\""));
         // The backoff of a first failure.
         setup.clock.advance(Duration::from_secs(1));
@@ -278,7 +281,7 @@ async fn where_every_request_fetches_each_asks_whether_there_is_anything_new() {
         assert_eq!(setup.counts(), [1, unchanged, 0]);
     }
     setup.server.answer(tagged(&second, "\"v2\""));
-    assert_eq!(setup.verify(&first).await, Err(ErrorKind::KeyUnknown));
+    assert_eq!(setup.verify(&first).await, Err(ErrorKind::UnknownKey));
     assert_eq!(setup.verify(&second).await, Ok(()));
 }
 

@@ -12,7 +12,8 @@ use flate2::{
     write::{GzEncoder, ZlibEncoder},
 };
 use oauth2_actix::{
-    Algorithm, ErrorKind, KeyState, Keys, OAuth2, Provider,
+    Algorithm, ErrorKind, Keys, OAuth2, Provider,
+    status::KeyState,
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{keys::key, policy, wait::PATIENCE};
@@ -53,17 +54,17 @@ async fn assert_refused(name: &str, answer: Answer, cause: &str) {
     let (server, oauth2) = answering(answer.clone());
     let refused = verify(&oauth2, &token(good())).await;
     assert!(matches!(refused, Err(ErrorKind::KeysUnavailable { .. })), "{name}: {refused:?}");
-    let status = oauth2.status().remove(0);
+    let status = oauth2.key_status().remove(0);
     assert_eq!((status.state, status.keys.len()), (KeyState::Unavailable, 0), "{name}");
     let told = status.last_error.unwrap().cause;
     assert!(told.contains(cause), "{name}: {told:?} does not say {cause:?}");
     assert_eq!(server.requests(), 1, "{name}");
 
     server.answer(Answer::body(200, &[], &document()));
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     server.answer(answer);
-    assert!(oauth2.refresh_now().await.is_err(), "{name}");
-    assert_eq!(oauth2.status()[0].state, KeyState::Failing, "{name}");
+    assert!(oauth2.refresh_keys().await.is_err(), "{name}");
+    assert_eq!(oauth2.key_status()[0].state, KeyState::Failing, "{name}");
     assert_eq!(verify(&oauth2, &token(good())).await, Ok(()), "{name}: the keys stay");
     assert_eq!(server.requests(), 3, "{name}");
 }
@@ -290,7 +291,7 @@ async fn an_answer_without_end_is_left() {
             clock.advance(Duration::from_secs(5));
         }
         assert!(waiting.await.unwrap().is_err());
-        let told = oauth2.status()[0].last_error.clone().unwrap().cause;
+        let told = oauth2.key_status()[0].last_error.clone().unwrap().cause;
         assert!(told.contains(cause), "{told}");
         let taken = taken.recv_timeout(2 * PATIENCE).expect("the client leaves");
         // The limit, and what the two sockets and buffers between hold.
@@ -477,7 +478,7 @@ async fn rotations_with_and_without_overlap() {
             if next > 1 {
                 assert_eq!(
                     verify(&oauth2, &token(&keys[next - 2])).await,
-                    Err(ErrorKind::KeyUnknown)
+                    Err(ErrorKind::UnknownKey)
                 );
             }
             assert_eq!(server.requests(), next as u64 + 1);

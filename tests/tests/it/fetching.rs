@@ -9,7 +9,8 @@ use std::{
 
 use actix_web::{App, HttpServer, web};
 use oauth2_actix::{
-    Algorithm, ErrorKind, Keys, OAuth2, Provider, Tenant, TenantLookup, Tenants,
+    Algorithm, ErrorKind, Keys, OAuth2, Provider,
+    tenants::{Tenant, TenantLookup, Tenants},
     testing::{Answer, KeyServer, LocalServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{
@@ -402,7 +403,10 @@ fn a_policy_that_ends_in_mid_flight_ends_its_waiters() {
 struct SetOf(String, serde_json::Value);
 
 impl TenantLookup for SetOf {
-    async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
+    async fn find_by_issuer(
+        &self,
+        issuer: &str,
+    ) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
         let keys = match issuer {
             "https://fetched.test" => Keys::from(self.0.clone()),
             _ => Keys::from(self.1.clone()),

@@ -12,12 +12,13 @@ use std::{
 };
 
 use oauth2_actix::{
-    Algorithm, Keys, OAuth2Builder, Provider, Tenant, TenantLookup, Tenants,
+    Algorithm, Keys, OAuth2Builder, Provider,
     reqwest::{
         self, Certificate, ClientBuilder, Identity, Proxy,
         header::{HeaderMap, HeaderValue},
         redirect::Policy,
     },
+    tenants::{Tenant, TenantLookup, Tenants},
     testing::{Answer, KeyServer, Token},
 };
 use oauth2_actix_tests::{
@@ -45,7 +46,7 @@ async fn fault(builder: OAuth2Builder) -> Option<String> {
     let oauth2 = builder.build().unwrap();
     let error = oauth2.warm_up().await.err()?;
     let cause = error.failures().next().unwrap().1.to_owned();
-    assert_eq!(oauth2.status()[0].last_error.as_ref().unwrap().cause, cause);
+    assert_eq!(oauth2.key_status()[0].last_error.as_ref().unwrap().cause, cause);
     Some(cause)
 }
 
@@ -87,17 +88,19 @@ async fn a_private_authority_is_trusted_when_it_is_named() {
         assert!(cause.contains("certificate") && cause.contains("UnknownIssuer"), "{cause}");
     }
     for builder in tls.both() {
-        let cause = fault(builder.http_client(trusting(&other))).await.expect("not trusted");
+        let cause =
+            fault(builder.configure_http_client(trusting(&other))).await.expect("not trusted");
         assert!(cause.contains("certificate"), "{cause}");
     }
     for builder in tls.both() {
         let only = Certificate::from_pem(&other.pem()).unwrap();
-        let builder = builder.http_client(move |client| client.tls_certs_only([only.clone()]));
+        let builder =
+            builder.configure_http_client(move |client| client.tls_certs_only([only.clone()]));
         assert!(fault(builder).await.expect("not trusted").contains("certificate"));
     }
     assert_eq!(tls.server.requests(), 0, "nothing is asked of a stranger");
     for builder in tls.both() {
-        assert_eq!(fault(builder.http_client(trusting(&authority))).await, None);
+        assert_eq!(fault(builder.configure_http_client(trusting(&authority))).await, None);
     }
     assert_eq!((tls.server.requests_at(OPENID), tls.server.requests_at("/jwks.json")), (1, 2));
 
@@ -108,7 +111,8 @@ async fn a_private_authority_is_trusted_when_it_is_named() {
     ] {
         let tls = Tls::new(&identity, None);
         for builder in tls.both() {
-            let cause = fault(builder.http_client(trusting(&authority))).await.expect(word);
+            let cause =
+                fault(builder.configure_http_client(trusting(&authority))).await.expect(word);
             assert!(cause.contains("certificate") && cause.contains(word), "{cause}");
         }
         assert_eq!(tls.server.requests(), 0);
@@ -121,7 +125,7 @@ async fn tokens_are_checked_with_keys_that_came_over_tls() {
     let tls = Tls::new(&authority.issue("localhost", 30), None);
     let [by_url, by_discovery] = tls.both();
     for (issuer, builder) in [(ISSUER, by_url), (&tls.front.url_of(""), by_discovery)] {
-        let oauth2 = builder.http_client(trusting(&authority)).build().unwrap();
+        let oauth2 = builder.configure_http_client(trusting(&authority)).build().unwrap();
         let token = Token::new(issuer, "api").sign(key(Algorithm::ES256));
         assert!(oauth2.verify(&token).await.is_ok(), "{issuer}");
     }
@@ -138,17 +142,22 @@ async fn a_client_certificate_is_shown_where_one_is_demanded() {
         move |client| trusting(client).identity(identity.clone())
     };
     for builder in tls.both() {
-        let cause = fault(builder.http_client(trusting(&authority))).await.expect("no certificate");
+        let cause = fault(builder.configure_http_client(trusting(&authority)))
+            .await
+            .expect("no certificate");
         assert!(cause.contains("no answer"), "{cause}");
     }
     for builder in tls.both() {
         let of_strangers = with(&strangers.issue("client", 30));
-        let cause = fault(builder.http_client(of_strangers)).await.expect("a stranger's");
+        let cause = fault(builder.configure_http_client(of_strangers)).await.expect("a stranger's");
         assert!(cause.contains("no answer"), "{cause}");
     }
     assert_eq!(tls.server.requests(), 0);
     for builder in tls.both() {
-        assert_eq!(fault(builder.http_client(with(&clients.issue("client", 30)))).await, None);
+        assert_eq!(
+            fault(builder.configure_http_client(with(&clients.issue("client", 30)))).await,
+            None
+        );
     }
     assert_eq!(tls.server.requests(), 3);
 }
@@ -163,8 +172,9 @@ async fn no_closure_makes_redirects_followed() {
         let [by_url, by_discovery] = tls.both();
         for builder in [keys_at(&tls.server.url()), by_url, by_discovery] {
             let trusting = trusting(&authority);
-            let builder =
-                builder.http_client(move |client| trusting(client).redirect(Policy::limited(10)));
+            let builder = builder.configure_http_client(move |client| {
+                trusting(client).redirect(Policy::limited(10))
+            });
             let cause = fault(builder).await.expect("refused");
             assert!(cause.contains("redirects"), "{cause}");
         }
@@ -180,19 +190,19 @@ async fn a_client_of_the_users_own_follows_if_it_does() {
     let client = |policy: Policy| {
         reqwest::Client::builder().redirect(policy).no_proxy().tls_certs_only([]).build().unwrap()
     };
-    let builder = keys_at(&server.url()).dangerous_client(client(Policy::none()));
+    let builder = keys_at(&server.url()).dangerous_http_client(client(Policy::none()));
     assert!(fault(builder).await.expect("refused").contains("redirects"));
     assert_eq!((server.requests(), target.requests()), (1, 0));
-    let builder = keys_at(&server.url()).dangerous_client(client(Policy::limited(10)));
+    let builder = keys_at(&server.url()).dangerous_http_client(client(Policy::limited(10)));
     assert_eq!(fault(builder).await, None);
     assert_eq!((server.requests(), target.requests()), (2, 1));
 
     let both = keys_at(&server.url())
-        .dangerous_client(client(Policy::none()))
-        .http_client(|client| client)
+        .dangerous_http_client(client(Policy::none()))
+        .configure_http_client(|client| client)
         .build()
         .unwrap_err();
-    assert_eq!((both.provider(), both.field()), (None, "dangerous_client"));
+    assert_eq!((both.provider(), both.field()), (None, "dangerous_http_client"));
 }
 
 #[tokio::test]
@@ -205,7 +215,7 @@ async fn what_a_closure_adds_is_sent() {
     assert!(request.contains("accept-encoding: gzip\r\n"), "{request}");
     assert!(!request.contains("cookie"), "{request}");
 
-    let builder = keys_at(&server.url()).http_client(|client| {
+    let builder = keys_at(&server.url()).configure_http_client(|client| {
         let mut headers = HeaderMap::new();
         headers.insert("x-api-key", HeaderValue::from_static("abc"));
         client.default_headers(headers).user_agent("ours/1")
@@ -220,7 +230,7 @@ async fn the_closure_runs_once_for_this_host_and_once_for_others() {
     let calls = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&calls);
     let server = KeyServer::start(good_keys()).unwrap();
-    let mut builder = policy::builder().http_client(move |client| {
+    let mut builder = policy::builder().configure_http_client(move |client| {
         count.fetch_add(1, Ordering::SeqCst);
         client
     });
@@ -242,7 +252,7 @@ async fn a_closure_that_makes_no_client_is_an_error_when_the_policy_is_built() {
     let broken = |client: ClientBuilder| client.user_agent("two\nlines");
     let of = |keys: Keys| {
         let provider = Provider::new().issuer("https://idp.test").audience("api").keys(keys);
-        policy::builder().provider("broken-client", provider).http_client(broken)
+        policy::builder().provider("broken-client", provider).configure_http_client(broken)
     };
     for keys in
         [Keys::from("https://idp.test/jwks"), Keys::from("http://[::1]/jwks"), Keys::discover()]
@@ -254,14 +264,15 @@ async fn a_closure_that_makes_no_client_is_an_error_when_the_policy_is_built() {
     }
     struct NoTenants;
     impl TenantLookup for NoTenants {
-        async fn tenant(
+        async fn find_by_issuer(
             &self,
             _: &str,
         ) -> Result<Option<Tenant>, Box<dyn std::error::Error + Send + Sync>> {
             Ok(None)
         }
     }
-    let error = policy::builder().tenants(Tenants::new(NoTenants)).http_client(broken).build();
+    let error =
+        policy::builder().tenants(Tenants::new(NoTenants)).configure_http_client(broken).build();
     let error = error.expect_err("no client").to_string();
     assert!(error.contains("HTTP client"), "{error}");
     assert_is_no_debug_output(&error);
@@ -277,7 +288,7 @@ async fn a_closure_that_makes_no_client_is_an_error_when_the_policy_is_built() {
     let builder = policy::builder()
         .provider("p", provider)
         // Refused by reqwest where other certificates are trusted.
-        .http_client(|client| client.tls_danger_accept_invalid_hostnames(true));
+        .configure_http_client(|client| client.tls_danger_accept_invalid_hostnames(true));
     let cause = fault(builder).await.expect("no client");
     assert!(cause.contains("no HTTP client"), "{cause}");
     assert_is_no_debug_output(&cause);
@@ -297,7 +308,7 @@ async fn a_proxy_is_asked_for_other_hosts_only() {
     let proxy = KeyServer::start(Answer::status(502)).unwrap();
     let through = |builder: OAuth2Builder| {
         let url = proxy.url_of("");
-        builder.http_client(move |client| client.proxy(Proxy::all(&url).unwrap()))
+        builder.configure_http_client(move |client| client.proxy(Proxy::all(&url).unwrap()))
     };
     let cause = fault(through(keys_at("https://idp.example/jwks.json"))).await.expect("502");
     assert!(cause.contains("no answer"), "{cause}");
@@ -460,8 +471,8 @@ async fn a_request_on_a_connection_that_the_server_closes_is_repeated_once() {
     let (url, asked) = closes_on_reuse();
     let oauth2 = keys_at(&url).build().unwrap();
     for fetch in 1..=3 {
-        oauth2.refresh_now().await.unwrap();
-        assert_eq!(oauth2.status()[0].fetches.fetched, fetch);
+        oauth2.refresh_keys().await.unwrap();
+        assert_eq!(oauth2.key_status()[0].fetches.succeeded, fetch);
     }
     // The second fetch finds the first connection closed, and the third the second one.
     assert_eq!(asked.try_iter().collect::<Vec<_>>(), [0, 0, 1, 1, 2]);
@@ -471,10 +482,10 @@ async fn a_request_on_a_connection_that_the_server_closes_is_repeated_once() {
 async fn a_request_on_a_new_connection_is_not_repeated() {
     let server = KeyServer::start(good_keys()).unwrap();
     let oauth2 = keys_at(&server.url()).build().unwrap();
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     for (number, answer) in [Answer::reset(), Answer::raw("")].into_iter().enumerate() {
         server.answer(answer);
-        assert!(oauth2.refresh_now().await.is_err());
+        assert!(oauth2.refresh_keys().await.is_err());
         assert_eq!(server.requests(), 2 + number as u64);
     }
 }

@@ -227,7 +227,7 @@ async fn members_of_a_jwk_that_are_not_read_may_hold_anything() {
 async fn a_symmetric_key_from_elsewhere_is_refused_with_a_true_reason() {
     struct Fixed(String);
     impl KeySource for Fixed {
-        async fn keys(&self) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        async fn load(&self) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
             Ok(self.0.clone())
         }
     }
@@ -675,7 +675,7 @@ async fn a_discovery_document_in_the_place_of_keys_is_recognised() {
     let server = KeyServer::start(Answer::json(&document)).unwrap();
     let oauth2 = build(server.url()).unwrap();
     assert!(!accepts(&oauth2, key(Algorithm::ES256)).await);
-    let cause = oauth2.status()[0].last_error.clone().unwrap().cause;
+    let cause = oauth2.key_status()[0].last_error.clone().unwrap().cause;
     assert!(cause.contains("discovery document"), "{cause}");
     // One that holds keys, too, is a key set.
     let mut document = key(Algorithm::ES256).jwk_set();
@@ -729,7 +729,7 @@ async fn a_document_may_have_a_byte_order_mark_and_white_space() {
             let server = KeyServer::start(Answer::body(200, &[], &document)).unwrap();
             let oauth2 = build(server.url()).unwrap();
             assert!(!accepts(&oauth2, key).await);
-            let cause = oauth2.status()[0].last_error.clone().unwrap().cause;
+            let cause = oauth2.key_status()[0].last_error.clone().unwrap().cause;
             assert!(cause.contains("UTF-16: save it as UTF-8"), "{cause}");
         }
     }

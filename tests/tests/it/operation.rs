@@ -17,7 +17,8 @@ use actix_web::{
 };
 use futures_util::poll;
 use oauth2_actix::{
-    Algorithm, ErrorKind, KeyState, KeyStatus, OAuth2, OAuth2Builder, Provider, public,
+    Algorithm, ErrorKind, OAuth2, OAuth2Builder, Provider, public,
+    status::{KeyState, KeyStatus},
     testing::{Answer, KeyServer, LocalServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{client, keys::key, log, policy, wait::PATIENCE};
@@ -57,7 +58,7 @@ async fn kind(oauth2: &OAuth2, token: &str) -> Option<ErrorKind> {
 }
 
 fn status(oauth2: &OAuth2) -> KeyStatus {
-    oauth2.status().remove(0)
+    oauth2.key_status().remove(0)
 }
 
 /// Until the engine's thread has come so far.
@@ -99,7 +100,7 @@ async fn warming_up_fetches_what_is_not_there_and_says_what_failed() {
         .build()
         .unwrap();
     let ready = |oauth2: &OAuth2| -> Vec<bool> {
-        oauth2.status().iter().map(KeyStatus::is_ready).collect()
+        oauth2.key_status().iter().map(KeyStatus::is_ready).collect()
     };
     assert_eq!(ready(&oauth2), [false, false, true]);
     let error = oauth2.warm_up().await.unwrap_err();
@@ -153,19 +154,19 @@ async fn refreshing_by_hand_waits_for_nothing_else() {
         assert_eq!(kind(&oauth2, &old_token).await, None);
         // A failed attempt changes nothing, and holds the next back from nothing.
         server.answer(Answer::status(503));
-        assert!(oauth2.refresh_now().await.is_err());
-        assert!(oauth2.refresh_now().await.is_err());
+        assert!(oauth2.refresh_keys().await.is_err());
+        assert!(oauth2.refresh_keys().await.is_err());
         assert_eq!(server.requests(), 3);
         assert_eq!(kind(&oauth2, &old_token).await, None);
         server.answer(keys());
-        oauth2.refresh_now().await.unwrap();
-        assert_eq!(kind(&oauth2, &old_token).await, Some(ErrorKind::KeyUnknown));
+        oauth2.refresh_keys().await.unwrap();
+        assert_eq!(kind(&oauth2, &old_token).await, Some(ErrorKind::UnknownKey));
         assert_eq!(kind(&oauth2, &token()).await, None);
         // Whoever calls at once shares what began after the calls.
         let (answer, release) = keys().held();
         server.answer(answer);
         let asked = server.requests();
-        let mut calls: Vec<_> = (0..5).map(|_| Box::pin(oauth2.refresh_now())).collect();
+        let mut calls: Vec<_> = (0..5).map(|_| Box::pin(oauth2.refresh_keys())).collect();
         for call in &mut calls {
             assert!(poll!(call.as_mut()).is_pending());
         }
@@ -189,14 +190,14 @@ async fn the_state_tells_all_and_serialises() {
         .keys(format!("{}?secret=hunter2", server.url()));
     let state = |oauth2: &OAuth2| status(oauth2).state;
     let without = policy::builder().provider("idp", provider.clone()).build().unwrap();
-    let shown = serde_json::to_value(without.status()).unwrap();
+    let shown = serde_json::to_value(without.key_status()).unwrap();
     assert_eq!(
         shown,
         json!([{
             "provider": "idp", "tenant": false, "source": server.url(), "state": "not_fetched", "keys": [],
             "age_seconds": null, "last_success": null, "last_error": null,
             "next_refresh_seconds": null, "stale_in_seconds": null,
-            "fetches": {"fetched": 0, "unchanged": 0, "failed": 0},
+            "fetches": {"succeeded": 0, "not_modified": 0, "failed": 0},
         }])
     );
     let (answer, release) = Answer::status(404).held();
@@ -223,7 +224,7 @@ async fn the_state_tells_all_and_serialises() {
     oauth2.warm_up().await.unwrap();
     let fetched_at = clock.unix_seconds();
     clock.advance(10 * MINUTE);
-    let mut shown = serde_json::to_value(oauth2.status()).unwrap();
+    let mut shown = serde_json::to_value(oauth2.key_status()).unwrap();
     let next = shown[0]["next_refresh_seconds"].take().as_u64().unwrap();
     assert!((43 * 60 - 600..=48 * 60 - 600).contains(&next), "{next}");
     assert_eq!(
@@ -237,7 +238,7 @@ async fn the_state_tells_all_and_serialises() {
             "age_seconds": 600, "last_success": fetched_at,
             "last_error": {"at": failed_at, "cause": "the status is 404 Not Found, not 200"},
             "next_refresh_seconds": Value::Null, "stale_in_seconds": 24 * 3600 - 600,
-            "fetches": {"fetched": 1, "unchanged": 0, "failed": 1},
+            "fetches": {"succeeded": 1, "not_modified": 0, "failed": 1},
         }])
     );
     server.answer(Answer::reset());
@@ -249,7 +250,7 @@ async fn the_state_tells_all_and_serialises() {
     assert_eq!(state(&oauth2), KeyState::Unavailable);
     assert!(!status(&oauth2).is_ready());
     // What may be a secret in the URL is in neither.
-    assert!(!format!("{:?}", oauth2.status()).contains("hunter2"));
+    assert!(!format!("{:?}", oauth2.key_status()).contains("hunter2"));
     assert!(!log::lines_with(&["keys cannot be fetched", &server.url(), "404"]).is_empty());
     assert!(log::lines_with(&["hunter2"]).is_empty());
 }
@@ -269,8 +270,8 @@ async fn the_other_states() {
         .build()
         .unwrap();
     inline.warm_up().await.unwrap();
-    inline.refresh_now().await.unwrap();
-    let shown = serde_json::to_value(inline.status()).unwrap();
+    inline.refresh_keys().await.unwrap();
+    let shown = serde_json::to_value(inline.key_status()).unwrap();
     assert_eq!((&shown[0]["state"], &shown[0]["source"]), (&json!("inline"), &json!("inline")));
     assert_eq!(shown[0]["keys"][0]["kid"], "ES256");
 }
@@ -323,13 +324,13 @@ async fn a_set_refresh_starts_the_first_fetch_and_nothing_else_does() {
         .provider("hour", at("/hour").key_refresh(HOUR))
         .build()
         .unwrap();
-    until(|| oauth2.status()[2].state == KeyState::Fresh).await;
-    assert_eq!(oauth2.status()[0].state, KeyState::NotFetched);
+    until(|| oauth2.key_status()[2].state == KeyState::Fresh).await;
+    assert_eq!(oauth2.key_status()[0].state, KeyState::NotFetched);
     let asked = ["/none", "/zero", "/hour"].map(|path| server.requests_at(path));
     assert_eq!(asked, [0, 0, 1]);
     // Where each request fetches, a probe does not.
     assert!(!oauth2.is_ready());
-    until(|| oauth2.status()[0].state == KeyState::Fresh).await;
+    until(|| oauth2.key_status()[0].state == KeyState::Fresh).await;
     assert!(!oauth2.is_ready());
     let asked = ["/none", "/zero", "/hour"].map(|path| server.requests_at(path));
     assert_eq!(asked, [1, 0, 1]);
@@ -388,7 +389,7 @@ async fn keys_that_become_stale_are_an_error_in_the_log_once() {
         .unwrap();
     let lines = || log::lines_with(&["ERROR", "past their stale window", "provider=stale-once"]);
     for outage in 1..=2 {
-        oauth2.refresh_now().await.unwrap();
+        oauth2.refresh_keys().await.unwrap();
         let failed = status(&oauth2).fetches.failed;
         server.answer(Answer::status(503));
         clock.advance(HOUR);
@@ -439,10 +440,10 @@ async fn the_cooldown_is_a_setting() {
     assert_eq!(kind(&oauth2, &token()).await, None);
     for fetches in 2..5 {
         for _ in 0..20 {
-            assert_eq!(kind(&oauth2, &unknown_token()).await, Some(ErrorKind::KeyUnknown));
+            assert_eq!(kind(&oauth2, &unknown_token()).await, Some(ErrorKind::UnknownKey));
         }
         clock.advance(Duration::from_millis(59_999));
-        assert_eq!(kind(&oauth2, &unknown_token()).await, Some(ErrorKind::KeyUnknown));
+        assert_eq!(kind(&oauth2, &unknown_token()).await, Some(ErrorKind::UnknownKey));
         assert_eq!(server.requests(), fetches);
         clock.advance(Duration::from_millis(1));
     }
@@ -510,7 +511,7 @@ async fn the_settings_in_serde() {
     assert!(kind(&oauth2, &unknown_token()).await.is_some());
     assert_eq!(server.requests(), 2);
     server.answer(Answer::hang());
-    let mut refresh = Box::pin(oauth2.refresh_now());
+    let mut refresh = Box::pin(oauth2.refresh_keys());
     assert!(poll!(refresh.as_mut()).is_pending());
     server.wait_for_requests(3);
     clock.advance(Duration::from_secs(2));
@@ -672,7 +673,7 @@ fn alone_nothing_is_left_behind() {
         // The flight goes on without them until its time is over, and the next one succeeds.
         server.answer(keys());
         runtime().block_on(async {
-            let mut refresh = Box::pin(oauth2.refresh_now());
+            let mut refresh = Box::pin(oauth2.refresh_keys());
             assert!(poll!(refresh.as_mut()).is_pending());
             clock.advance(Duration::from_secs(5));
             tokio::time::timeout(PATIENCE, refresh).await.expect("an end").unwrap();
@@ -682,7 +683,7 @@ fn alone_nothing_is_left_behind() {
         // And the last clone goes in mid-flight.
         let last = runtime();
         let clone = oauth2.clone();
-        let waiting = last.spawn(async move { clone.refresh_now().await });
+        let waiting = last.spawn(async move { clone.refresh_keys().await });
         last.block_on(tokio::task::yield_now());
         server.wait_for_requests(3 * round + 3);
         drop((oauth2, last, waiting));

@@ -52,7 +52,7 @@ impl Setup {
     /// fetch is under way, so that none runs out of time on a slow machine.
     async fn advance_to_request(&self, count: u64) {
         until("a request", || {
-            let is_planned = self.oauth2.status()[0].next_refresh_seconds.is_some();
+            let is_planned = self.oauth2.key_status()[0].next_refresh_seconds.is_some();
             let is_so = self.server.requests() >= count;
             if !is_so && is_planned {
                 self.clock.advance(Duration::from_secs(1));
@@ -66,7 +66,7 @@ impl Setup {
     /// earlier could ask for keys itself.
     async fn until_accepted(&self, key: &SigningKey) {
         until("the key", || {
-            let keys = &self.oauth2.status()[0].keys;
+            let keys = &self.oauth2.key_status()[0].keys;
             keys.iter().any(|known| known.kid.as_deref() == Some(key.kid()))
         })
         .await;
@@ -100,7 +100,7 @@ async fn without_refresh_the_first_keys_stay_for_good() {
     for _ in 0..10 {
         setup.clock.advance(24 * HOUR);
         assert_eq!(setup.verify(&first).await, Ok(()));
-        assert_eq!(setup.verify(&second).await, Err(ErrorKind::KeyUnknown));
+        assert_eq!(setup.verify(&second).await, Err(ErrorKind::UnknownKey));
     }
     assert_eq!(setup.server.requests(), 1);
 }
@@ -156,7 +156,7 @@ async fn an_unknown_key_is_fetched_in_the_same_request() {
     assert_eq!(setup.verify(&second).await, Ok(()));
     assert_eq!(setup.server.requests(), 2);
     // The provider has withdrawn the first one.
-    assert_eq!(setup.verify(&first).await, Err(ErrorKind::KeyUnknown));
+    assert_eq!(setup.verify(&first).await, Err(ErrorKind::UnknownKey));
 }
 
 #[tokio::test]
@@ -165,15 +165,15 @@ async fn unknown_keys_cause_one_fetch_in_ten_seconds() {
     let setup = Setup::new(&[&known], Some(HOUR));
     assert_eq!(setup.verify(&known).await, Ok(()));
     for _ in 0..100 {
-        assert_eq!(setup.verify(&unknown).await, Err(ErrorKind::KeyUnknown));
+        assert_eq!(setup.verify(&unknown).await, Err(ErrorKind::UnknownKey));
     }
     assert_eq!(setup.server.requests(), 2);
     setup.clock.advance(Duration::from_millis(9_999));
-    assert_eq!(setup.verify(&unknown).await, Err(ErrorKind::KeyUnknown));
+    assert_eq!(setup.verify(&unknown).await, Err(ErrorKind::UnknownKey));
     assert_eq!(setup.server.requests(), 2);
     setup.clock.advance(Duration::from_millis(1));
     for _ in 0..100 {
-        assert_eq!(setup.verify(&unknown).await, Err(ErrorKind::KeyUnknown));
+        assert_eq!(setup.verify(&unknown).await, Err(ErrorKind::UnknownKey));
     }
     assert_eq!(setup.server.requests(), 3);
 }
@@ -258,7 +258,7 @@ async fn an_unknown_key_within_the_cooldown_is_401_only_if_it_was_looked_for() {
     let setup = Setup::new(&[&keys[0]], Some(HOUR));
     assert_eq!(setup.verify(&keys[0]).await, Ok(()));
     // One made-up key id starts the cooldown, and the provider rotates.
-    assert_eq!(setup.verify(&keys[3]).await, Err(ErrorKind::KeyUnknown));
+    assert_eq!(setup.verify(&keys[3]).await, Err(ErrorKind::UnknownKey));
     setup.server.answer(jwk_set(&[&keys[1]]));
     setup.clock.advance(Duration::from_secs(3));
     let retry_after = Duration::from_secs(7);
@@ -267,19 +267,19 @@ async fn an_unknown_key_within_the_cooldown_is_401_only_if_it_was_looked_for() {
         Err(ErrorKind::KeysUnavailable { retry_after }),
         "a genuine token is not called invalid"
     );
-    assert_eq!(setup.verify(&keys[3]).await, Err(ErrorKind::KeyUnknown), "looked for before");
+    assert_eq!(setup.verify(&keys[3]).await, Err(ErrorKind::UnknownKey), "looked for before");
     assert_eq!(setup.server.requests(), 2);
     setup.clock.advance(retry_after);
     assert_eq!(setup.verify(&keys[1]).await, Ok(()));
     assert_eq!(setup.server.requests(), 3);
     // A withdrawn key was there, and is known to be missing now.
-    assert_eq!(setup.verify(&keys[0]).await, Err(ErrorKind::KeyUnknown));
+    assert_eq!(setup.verify(&keys[0]).await, Err(ErrorKind::UnknownKey));
     // A refresh in the background that does not bring it changes nothing.
-    setup.oauth2.refresh_now().await.unwrap();
-    assert_eq!(setup.verify(&keys[3]).await, Err(ErrorKind::KeyUnknown));
+    setup.oauth2.refresh_keys().await.unwrap();
+    assert_eq!(setup.verify(&keys[3]).await, Err(ErrorKind::UnknownKey));
     // While attempts fail, nothing newer is known of any unknown key.
     setup.server.answer(Answer::status(500));
-    assert!(setup.oauth2.refresh_now().await.is_err());
+    assert!(setup.oauth2.refresh_keys().await.is_err());
     for unknown in [&keys[2], &keys[3], &keys[0]] {
         assert!(unavailable(&setup.verify(unknown).await));
     }
@@ -356,7 +356,7 @@ async fn refresh_zero_shows_fresh_keys_to_every_request() {
     assert_eq!(setup.verify(&first).await, Ok(()));
     assert_eq!(setup.server.requests(), 2);
     setup.server.answer(jwk_set(&[&second]));
-    assert_eq!(setup.verify(&first).await, Err(ErrorKind::KeyUnknown), "withdrawn at once");
+    assert_eq!(setup.verify(&first).await, Err(ErrorKind::UnknownKey), "withdrawn at once");
     assert_eq!(setup.verify(&second).await, Ok(()));
     assert_eq!(setup.server.requests(), 4);
     // A failed fetch is 503 though there were keys, and holds the next request back from nothing.
@@ -488,7 +488,7 @@ async fn what_fetches_may_be_spawned() {
     let setup = Setup::new(&[&key], None);
     let (one, other) = (setup.oauth2.clone(), setup.oauth2.clone());
     tokio::spawn(async move { one.warm_up().await }).await.unwrap().unwrap();
-    tokio::spawn(async move { other.refresh_now().await }).await.unwrap().unwrap();
+    tokio::spawn(async move { other.refresh_keys().await }).await.unwrap().unwrap();
     assert_eq!(setup.server.requests(), 2);
 }
 
@@ -503,7 +503,7 @@ async fn tokens_of_a_withdrawn_key_hide_no_new_one() {
     let before = setup.server.requests();
     for _ in 0..25 {
         for _ in 0..10 {
-            assert_eq!(setup.verify(&keys[0]).await, Err(ErrorKind::KeyUnknown));
+            assert_eq!(setup.verify(&keys[0]).await, Err(ErrorKind::UnknownKey));
         }
         setup.clock.advance(Duration::from_secs(1));
     }
@@ -516,7 +516,7 @@ async fn tokens_of_a_withdrawn_key_hide_no_new_one() {
     let before = setup.server.requests();
     for _ in 0..20 {
         assert!(unavailable(&setup.verify(&new_key("made-up")).await));
-        assert_eq!(setup.verify(&keys[0]).await, Err(ErrorKind::KeyUnknown));
+        assert_eq!(setup.verify(&keys[0]).await, Err(ErrorKind::UnknownKey));
     }
     assert_eq!(setup.server.requests(), before);
 }
@@ -530,7 +530,7 @@ async fn the_first_token_of_a_withdrawn_key_hides_no_new_one_either() {
     setup.advance_to_request(2).await;
     setup.until_accepted(&keys[1]).await;
     // Withdrawn by a refresh in the background: no token has asked for it yet.
-    assert_eq!(setup.verify(&keys[0]).await, Err(ErrorKind::KeyUnknown));
+    assert_eq!(setup.verify(&keys[0]).await, Err(ErrorKind::UnknownKey));
     setup.server.answer(jwk_set(&[&keys[2]]));
     assert_eq!(setup.verify(&keys[2]).await, Ok(()));
 }

@@ -167,7 +167,7 @@ async fn role() -> HttpResponse {
 }
 
 #[get("/log/roles")]
-#[require_claim("/realm_access/roles", any("manager", "owner"))]
+#[require_claim("/realm_access/roles", any_of("manager", "owner"))]
 async fn roles() -> HttpResponse {
     HttpResponse::Ok().finish()
 }
@@ -263,6 +263,6 @@ async fn error_carries_what_the_log_shows() {
     assert_eq!(error.expected(), Some("orders, billing"));
     let error = oauth2.verify(&signed(&Token::new("https://B.test", "x"))).await.unwrap_err();
     let difference = Some(Difference::LetterCase);
-    assert_eq!(error.kind(), &ErrorKind::IssuerUnknown { difference });
+    assert_eq!(error.kind(), &ErrorKind::UnknownIssuer { difference });
     assert_eq!(error.expected(), Some("https://idp.test/realms/shop, https://b.test"));
 }

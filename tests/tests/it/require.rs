@@ -12,8 +12,8 @@ use std::sync::{
 use actix_web::{App, FromRequest, HttpRequest, HttpResponse, HttpServer, get, post, web};
 use futures_util::StreamExt;
 use oauth2_actix::{
-    Algorithm, ClaimValue, Claims, Provider, all, any, any_of, require, require_claim,
-    require_scope,
+    Algorithm, Claims, Provider, require, require_claim, require_scope,
+    requirement::{self, ClaimValue, ClaimValues},
     testing::{LocalServer, Token},
 };
 use oauth2_actix_tests::{
@@ -58,20 +58,20 @@ async fn present(runs: Runs) -> HttpResponse {
 }
 
 #[get("/numbers")]
-#[require_claim("level", any(7, -8, -9223372036854775808))]
+#[require_claim("level", any_of(7, -8, -9223372036854775808))]
 #[require_claim("active", true)]
 async fn numbers(runs: Runs) -> HttpResponse {
     run(&runs)
 }
 
 #[get("/any")]
-#[require_claim("role", any("admin", "support"))]
+#[require_claim("role", any_of("admin", "support"))]
 async fn one_of(runs: Runs) -> HttpResponse {
     run(&runs)
 }
 
 #[get("/all")]
-#[require_claim("/realm_access/roles", all("a", "b"))]
+#[require_claim("/realm_access/roles", all_of("a", "b"))]
 async fn all_of(runs: Runs) -> HttpResponse {
     run(&runs)
 }
@@ -167,7 +167,7 @@ async fn scopes(runs: Runs) -> HttpResponse {
 }
 
 #[get("/any-scope")]
-#[require_scope(any("orders:read", "orders:admin"))]
+#[require_scope(any_of("orders:read", "orders:admin"))]
 async fn any_scope(runs: Runs) -> HttpResponse {
     run(&runs)
 }
@@ -298,7 +298,7 @@ mod shadowed {
     pub mod core {}
 
     #[super::get("/shadowed")]
-    #[super::require_claim("role", any("admin", "x"))]
+    #[super::require_claim("role", any_of("admin", "x"))]
     #[super::require_scope("a")]
     #[super::require_claim("level", 7)]
     pub async fn shadowed(runs: Runs) -> super::HttpResponse {
@@ -366,18 +366,18 @@ fn configure(config: &mut web::ServiceConfig) {
         .route("/constants-scopes", web::get().to(constants::scopes))
         .service(
             web::scope("/wrapped")
-                .wrap(all([
-                    any([
-                        require_claim("role", any_of(["admin", "support"])),
-                        require_scope(["staff"]),
+                .wrap(requirement::all([
+                    requirement::any([
+                        requirement::claim("role", ClaimValues::any_of(["admin", "support"])),
+                        requirement::scopes(["staff"]),
                     ]),
-                    require_claim("active", true),
+                    requirement::claim("active", true),
                 ]))
                 .route("", web::get().to(|runs: Runs| async move { run(&runs) })),
         )
         .service(
             web::resource("/wrapped-resource")
-                .wrap(require(ours))
+                .wrap(requirement::predicate(ours))
                 .route(web::get().to(|runs: Runs| async move { run(&runs) })),
         );
 }

@@ -3,8 +3,8 @@
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use oauth2_actix::{
-    Algorithm, ErrorKind, OAuth2, OAuth2Builder, Provider, Tenant, TenantLookup, Tenants,
-    TokenRequests,
+    Algorithm, ErrorKind, OAuth2, OAuth2Builder, Provider, TokenRequests,
+    tenants::{Tenant, TenantLookup, Tenants},
     testing::{LocalServer, Token},
     ws,
 };
@@ -93,7 +93,7 @@ async fn token_with_any_cnf_is_rejected_in_every_position() {
 async fn verify_and_tenants_reject_a_token_with_cnf() {
     struct Lookup;
     impl TenantLookup for Lookup {
-        async fn tenant(
+        async fn find_by_issuer(
             &self,
             issuer: &str,
         ) -> Result<Option<Tenant>, Box<dyn std::error::Error + Send + Sync>> {
@@ -106,7 +106,7 @@ async fn verify_and_tenants_reject_a_token_with_cnf() {
         for confirmation in confirmations() {
             let error = oauth2.verify(&bound(confirmation)).await.unwrap_err();
             assert_eq!(error.kind(), &ErrorKind::SenderConstrained);
-            assert_eq!(error.reason(), "sender_constrained");
+            assert_eq!(error.kind_name(), "sender_constrained");
         }
     }
 }
@@ -123,7 +123,7 @@ async fn token_with_cnf_renews_no_session() {
             while let Some(Ok(ws::Message::Text(token))) = messages.recv().await {
                 let answer = match session.renew(&oauth2, &token).await {
                     Ok(_) => "renewed".to_owned(),
-                    Err(error) => error.reason().to_owned(),
+                    Err(error) => error.kind_name().to_owned(),
                 };
                 if session.text(answer).await.is_err() {
                     return;

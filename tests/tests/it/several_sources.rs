@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futures_util::poll;
 use oauth2_actix::{
-    Algorithm, ErrorKind, KeyState, Keys, OAuth2, Provider,
+    Algorithm, ErrorKind, Keys, OAuth2, Provider,
+    status::KeyState,
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{
@@ -44,7 +45,7 @@ fn server(answer: Answer) -> KeyServer {
 
 /// Each source with its state.
 fn states(oauth2: &OAuth2) -> Vec<(String, KeyState)> {
-    oauth2.status().into_iter().map(|status| (status.source, status.state)).collect()
+    oauth2.key_status().into_iter().map(|status| (status.source, status.state)).collect()
 }
 
 fn build(keys: &Value, algorithms: &Value) -> Result<OAuth2, String> {
@@ -112,9 +113,9 @@ async fn every_kind_of_source_beside_the_others() {
         assert_eq!(verify(&oauth2, &token(key)).await, Ok(()), "{}", key.kid());
     }
     std::fs::remove_file(path).unwrap();
-    assert!(matches!(verify(&oauth2, &token(&new_key("none"))).await, Err(ErrorKind::KeyUnknown)));
+    assert!(matches!(verify(&oauth2, &token(&new_key("none"))).await, Err(ErrorKind::UnknownKey)));
     let kids: Vec<_> =
-        oauth2.status().into_iter().map(|status| status.keys[0].kid.clone()).collect();
+        oauth2.key_status().into_iter().map(|status| status.keys[0].kid.clone()).collect();
     assert_eq!(kids, keys.iter().map(|key| Some(key.kid().to_owned())).collect::<Vec<_>>());
 }
 
@@ -129,7 +130,7 @@ async fn a_source_that_fails_does_not_affect_the_others() {
         .clock(clock.clone())
         .build()
         .unwrap();
-    until("the good one is fetched", || oauth2.status()[1].state == KeyState::Fresh).await;
+    until("the good one is fetched", || oauth2.key_status()[1].state == KeyState::Fresh).await;
     down.wait_for_requests(1);
     for _ in 0..3 {
         assert_eq!(verify(&oauth2, &token(&good)).await, Ok(()), "waits for nothing");
@@ -139,17 +140,17 @@ async fn a_source_that_fails_does_not_affect_the_others() {
     let unknown = token(&other);
     let mut waiting = Box::pin(oauth2.verify(&unknown));
     assert!(poll!(waiting.as_mut()).is_pending());
-    until("the good one was asked", || oauth2.status()[1].fetches.fetched == 2).await;
+    until("the good one was asked", || oauth2.key_status()[1].fetches.succeeded == 2).await;
     clock.advance(Duration::from_secs(5));
     assert!(matches!(waiting.await.unwrap_err().kind(), ErrorKind::KeysUnavailable { .. }));
-    until("it has failed", || oauth2.status()[0].state == KeyState::Unavailable).await;
+    until("it has failed", || oauth2.key_status()[0].state == KeyState::Unavailable).await;
     assert!(oauth2.is_ready(), "one source has keys, and the other was asked");
-    let status = oauth2.status();
+    let status = oauth2.key_status();
     assert_eq!(status[0].last_error.as_ref().unwrap().cause, "no complete answer within 5 s");
     assert_eq!((status[1].fetches.failed, &status[1].last_error), (0, &None));
-    let mut refresh = Box::pin(oauth2.refresh_now());
+    let mut refresh = Box::pin(oauth2.refresh_keys());
     assert!(poll!(refresh.as_mut()).is_pending());
-    until("the good one is refreshed", || oauth2.status()[1].fetches.fetched == 3).await;
+    until("the good one is refreshed", || oauth2.key_status()[1].fetches.succeeded == 3).await;
     down.wait_for_requests(2);
     clock.advance(Duration::from_secs(5));
     let error = refresh.await.unwrap_err();
@@ -159,7 +160,7 @@ async fn a_source_that_fails_does_not_affect_the_others() {
     // And it comes back without a restart.
     down.answer(jwk_set(&[&other]));
     advance_until(&clock, Duration::from_millis(100), "the other is fetched", || {
-        oauth2.status()[0].state == KeyState::Fresh
+        oauth2.key_status()[0].state == KeyState::Fresh
     })
     .await;
     assert_eq!(verify(&oauth2, &unknown).await, Ok(()));
@@ -204,7 +205,7 @@ async fn a_bad_signature_under_a_key_of_one_source_fetches_nothing_at_another() 
     assert_eq!((one.requests(), other.requests()), (1, 1));
     // A made-up key id is looked for at both, once.
     for _ in 0..3 {
-        assert_eq!(verify(&oauth2, &token(&new_key("made-up"))).await, Err(ErrorKind::KeyUnknown));
+        assert_eq!(verify(&oauth2, &token(&new_key("made-up"))).await, Err(ErrorKind::UnknownKey));
     }
     assert_eq!((one.requests(), other.requests()), (2, 2));
 }
@@ -226,22 +227,22 @@ async fn a_key_withdrawn_at_one_source_ends_its_tokens_and_no_others() {
         assert_eq!(verify(&oauth2, token).await, Ok(()));
     }
     one.answer(jwk_set(&[&keys[2]]));
-    oauth2.refresh_now().await.unwrap();
-    assert_eq!(verify(&oauth2, &tokens[0]).await, Err(ErrorKind::KeyUnknown));
+    oauth2.refresh_keys().await.unwrap();
+    assert_eq!(verify(&oauth2, &tokens[0]).await, Err(ErrorKind::UnknownKey));
     assert_eq!(verify(&oauth2, &tokens[1]).await, Ok(()));
     // A key that two sources have is good as long as one of them has it.
     other.answer(jwk_set(&[&keys[1], &keys[2]]));
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     let shared = token(&keys[2]);
     for _ in 0..2 {
         assert_eq!(verify(&oauth2, &shared).await, Ok(()));
     }
     one.answer(jwk_set(&[&keys[0]]));
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     assert_eq!(verify(&oauth2, &shared).await, Ok(()));
     other.answer(jwk_set(&[&keys[1]]));
-    oauth2.refresh_now().await.unwrap();
-    assert_eq!(verify(&oauth2, &shared).await, Err(ErrorKind::KeyUnknown));
+    oauth2.refresh_keys().await.unwrap();
+    assert_eq!(verify(&oauth2, &shared).await, Err(ErrorKind::UnknownKey));
 }
 
 #[tokio::test]
@@ -270,8 +271,9 @@ async fn lists_of_keys_and_lists_of_sources() {
     let (es256, rs256) = (key(Algorithm::ES256), key(Algorithm::RS256));
     let (jwk, url) = (es256.public_jwk(), published.url());
     let set = rs256.jwk_set();
-    let sources =
-        |keys: Value| build(&keys, &json!(["ES256", "RS256"])).map(|oauth2| oauth2.status().len());
+    let sources = |keys: Value| {
+        build(&keys, &json!(["ES256", "RS256"])).map(|oauth2| oauth2.key_status().len())
+    };
     // Of keys: one source.
     assert_eq!(sources(json!([jwk, rs256.public_jwk()])), Ok(1));
     assert_eq!(sources(json!([jwk, {}, 1])), Ok(1));
@@ -359,10 +361,10 @@ async fn sources_with_one_name_are_told_apart() {
     let several = provider().keys([url("one"), url("two")]);
     let oauth2 = policy::builder().provider("namesakes", several).build().unwrap();
     oauth2.warm_up().await.unwrap();
-    let sources: Vec<_> = oauth2.status().into_iter().map(|status| status.source).collect();
+    let sources: Vec<_> = oauth2.key_status().into_iter().map(|status| status.source).collect();
     assert_eq!(sources, [at.url(), format!("{} (2)", at.url())]);
     // One info line at the first successful fetch of each, and no more.
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     let lines = log::lines_with(&["INFO", "keys fetched", "provider=namesakes", "keys=1"]);
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert_eq!(lines.iter().filter(|line| line.contains("(2)")).count(), 1);

@@ -13,8 +13,9 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use oauth2_actix::{
-    Algorithm, ErrorKind, KeySource, KeyState, KeyStatus, Keys, OAuth2, OAuth2Builder, Provider,
-    Tenant, TenantLookup, Tenants,
+    Algorithm, ErrorKind, KeySource, Keys, OAuth2, OAuth2Builder, Provider,
+    status::{KeyState, KeyStatus},
+    tenants::{Tenant, TenantLookup, Tenants},
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{
@@ -48,7 +49,7 @@ fn unavailable(result: &Result<(), ErrorKind>) -> bool {
 }
 
 fn status(oauth2: &OAuth2) -> KeyStatus {
-    oauth2.status().remove(0)
+    oauth2.key_status().remove(0)
 }
 
 /// A directory, a provider and a clock that outlive the processes of the service: each policy is one.
@@ -163,7 +164,7 @@ async fn a_restart_during_an_outage_serves() {
     })
     .await;
     assert_eq!(verify(&oauth2, &next).await, Ok(()));
-    assert_eq!(verify(&oauth2, &known).await, Err(ErrorKind::KeyUnknown));
+    assert_eq!(verify(&oauth2, &known).await, Err(ErrorKind::UnknownKey));
 }
 
 #[tokio::test]
@@ -603,7 +604,7 @@ async fn no_name_of_a_provider_leads_out_of_the_directory() {
 async fn tenants_have_snapshots_too() {
     struct One(Provider);
     impl TenantLookup for One {
-        async fn tenant(
+        async fn find_by_issuer(
             &self,
             issuer: &str,
         ) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
@@ -637,14 +638,14 @@ async fn tenants_have_snapshots_too() {
         status(&oauth2).state == KeyState::Fresh
     })
     .await;
-    assert_eq!(verify(&oauth2, &known).await, Err(ErrorKind::KeyUnknown));
+    assert_eq!(verify(&oauth2, &known).await, Err(ErrorKind::UnknownKey));
 }
 
 #[tokio::test]
 async fn sources_of_your_own_are_kept_and_files_are_not() {
     struct Vault(Option<String>);
     impl KeySource for Vault {
-        async fn keys(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
+        async fn load(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
             self.0.clone().ok_or_else(|| "sealed".into())
         }
     }
@@ -678,7 +679,7 @@ async fn a_directory_that_goes_away_harms_nothing() {
     let setup = Setup::new("gone", jwk_set(&[&known]));
     let oauth2 = setup.start();
     fs::remove_dir_all(&setup.directory).unwrap();
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     assert_eq!(verify(&oauth2, &known).await, Ok(()));
     until("it is said", || {
         log::lines_with(&["WARN", "the key snapshot was not written", "provider=gone"]).len() == 1
@@ -731,7 +732,7 @@ async fn initial_keys_serve_until_the_first_successful_fetch() {
         // The provider was never asked with success: of other keys nothing is known.
         assert!(unavailable(&verify(&oauth2, &next).await));
         setup.server.wait_for_requests(1);
-        let shown = serde_json::to_value(oauth2.status()).unwrap();
+        let shown = serde_json::to_value(oauth2.key_status()).unwrap();
         assert_eq!(
             (&shown[0]["state"], &shown[0]["age_seconds"]),
             (&json!("initial"), &json!(null))
@@ -743,7 +744,7 @@ async fn initial_keys_serve_until_the_first_successful_fetch() {
         })
         .await;
         for (key, expected) in
-            [(&shared, Ok(())), (&next, Ok(())), (&initial, Err(ErrorKind::KeyUnknown))]
+            [(&shared, Ok(())), (&next, Ok(())), (&initial, Err(ErrorKind::UnknownKey))]
         {
             assert_eq!(verify(&oauth2, key).await, expected, "{name} {}", key.kid());
         }
@@ -758,7 +759,7 @@ async fn a_new_key_is_found_in_the_first_fetch_by_the_request_that_needs_it() {
     let provider = setup.provider().initial_keys(initial.jwk_set());
     let oauth2 = policy::builder().provider("p", provider).build().unwrap();
     assert_eq!(verify(&oauth2, &next).await, Ok(()));
-    assert_eq!(verify(&oauth2, &initial).await, Err(ErrorKind::KeyUnknown));
+    assert_eq!(verify(&oauth2, &initial).await, Err(ErrorKind::UnknownKey));
 }
 
 #[tokio::test]

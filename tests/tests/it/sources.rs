@@ -13,7 +13,8 @@ use std::{
 };
 
 use oauth2_actix::{
-    Algorithm, ErrorKind, KeySource, KeyState, KeyStatus, Keys, OAuth2, Provider,
+    Algorithm, ErrorKind, KeySource, Keys, OAuth2, Provider,
+    status::{KeyState, KeyStatus},
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{
@@ -48,7 +49,7 @@ fn set(keys: &[&SigningKey]) -> String {
 }
 
 fn status(oauth2: &OAuth2) -> KeyStatus {
-    oauth2.status().remove(0)
+    oauth2.key_status().remove(0)
 }
 
 fn kids(oauth2: &OAuth2) -> Vec<String> {
@@ -162,7 +163,7 @@ async fn a_file_is_read_when_it_is_first_needed() {
     setup.replace(set(&[&key]));
     assert_eq!(setup.verify(&key).await, Ok(()));
     assert_eq!(setup.verify(&new_key("1")).await, Err(ErrorKind::SignatureInvalid));
-    assert_eq!(status(&setup.oauth2).fetches.fetched, 1);
+    assert_eq!(status(&setup.oauth2).fetches.succeeded, 1);
     // A file says itself when it changes.
     assert!(log::lines_with(&["no key refresh", "first-need"]).is_empty());
 }
@@ -202,7 +203,7 @@ async fn a_file_that_changes_is_read_again() {
         // A key that is taken out ends its tokens.
         setup.replace(set(&[&second]));
         setup.until_keys_are(&[&second]).await;
-        assert_eq!(setup.verify(&first).await, Err(ErrorKind::KeyUnknown));
+        assert_eq!(setup.verify(&first).await, Err(ErrorKind::UnknownKey));
         assert_eq!(setup.verify(&second).await, Ok(()));
         // Written in place: another length.
         fs::write(setup.file(), set(&[&second, &third])).unwrap();
@@ -217,13 +218,13 @@ async fn a_file_is_looked_at_once_a_second_and_read_only_when_it_changed() {
     assert_eq!(setup.verify(&first).await, Ok(()));
     for changes in 1..=5 {
         setup.pass_time().await;
-        assert_eq!(status(&setup.oauth2).fetches.fetched, changes, "nothing has changed");
+        assert_eq!(status(&setup.oauth2).fetches.succeeded, changes, "nothing has changed");
         let key = if changes % 2 == 0 { &first } else { &second };
         setup.replace(set(&[key]));
         setup.until_keys_are(&[key]).await;
     }
     let fetches = status(&setup.oauth2).fetches;
-    assert_eq!((fetches.fetched, fetches.failed), (6, 0));
+    assert_eq!((fetches.succeeded, fetches.failed), (6, 0));
 }
 
 #[tokio::test]
@@ -241,7 +242,7 @@ async fn a_file_behind_links_that_are_switched_as_kubernetes_does() {
     symlink("..data/keys.json", setup.file()).unwrap();
     assert_eq!(setup.verify(&first).await, Ok(()));
     setup.pass_time().await;
-    assert_eq!(status(&setup.oauth2).fetches.fetched, 1, "nothing has changed");
+    assert_eq!(status(&setup.oauth2).fetches.succeeded, 1, "nothing has changed");
 
     version("..2", &second);
     // The same length, and the same time of modification: it is another file all the same.
@@ -252,7 +253,7 @@ async fn a_file_behind_links_that_are_switched_as_kubernetes_does() {
     fs::rename(setup.directory.join("..data_tmp"), setup.directory.join("..data")).unwrap();
     fs::remove_dir_all(setup.directory.join("..1")).unwrap();
     setup.until_keys_are(&[&second]).await;
-    assert_eq!(setup.verify(&first).await, Err(ErrorKind::KeyUnknown));
+    assert_eq!(setup.verify(&first).await, Err(ErrorKind::UnknownKey));
     assert_eq!(setup.verify(&second).await, Ok(()));
 }
 
@@ -437,7 +438,7 @@ impl Shared {
 }
 
 impl KeySource for Source {
-    async fn keys(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
+    async fn load(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
         self.0.calls.fetch_add(1, Ordering::SeqCst);
         let reply = self.0.reply.lock().unwrap().clone();
         match reply {
@@ -503,7 +504,7 @@ async fn a_source_is_asked_when_needed_and_at_each_refresh() {
     assert_eq!(source.calls(), 2);
     for refreshes in 3..6 {
         clock.advance(HOUR);
-        until("a refresh", || status(&oauth2).fetches.fetched == refreshes).await;
+        until("a refresh", || status(&oauth2).fetches.succeeded == refreshes).await;
         assert_eq!(source.calls() as u64, refreshes);
     }
     // Without a refresh it is asked once, and nobody is warned: it can say itself when its keys change.
@@ -513,7 +514,7 @@ async fn a_source_is_asked_when_needed_and_at_each_refresh() {
     for _ in 0..3 {
         clock.advance(24 * HOUR);
         assert_eq!(verify(&oauth2, ISSUER, &first).await, Ok(()));
-        assert_eq!(verify(&oauth2, ISSUER, &second).await, Err(ErrorKind::KeyUnknown));
+        assert_eq!(verify(&oauth2, ISSUER, &second).await, Err(ErrorKind::UnknownKey));
     }
     assert_eq!(source.calls(), 1);
     assert!(log::lines_with(&["no key refresh", "asked-once"]).is_empty());
@@ -543,7 +544,7 @@ async fn what_a_source_says_of_its_failure_is_told() {
     advance_until(&clock, STEP, "keys", || status(&oauth2).state == KeyState::Fresh).await;
     // And a failure after that takes no key away.
     source.reply(Reply::Fault("the vault is sealed again"));
-    assert!(oauth2.refresh_now().await.is_err());
+    assert!(oauth2.refresh_keys().await.is_err());
     assert_eq!(status(&oauth2).state, KeyState::Failing);
     assert_eq!(verify(&oauth2, ISSUER, &key).await, Ok(()));
 }
@@ -611,7 +612,7 @@ async fn a_source_that_says_that_its_keys_changed_is_asked() {
         source.change.notify_one();
         until("the new keys", || kids(&oauth2) == ["2"]).await;
         assert_eq!(source.calls(), 2);
-        assert_eq!(verify(&oauth2, ISSUER, &first).await, Err(ErrorKind::KeyUnknown));
+        assert_eq!(verify(&oauth2, ISSUER, &first).await, Err(ErrorKind::UnknownKey));
         // Within a second of that attempt it has to wait.
         source.reply(Reply::Text(set(&[&first])));
         source.change.notify_one();
@@ -715,7 +716,7 @@ async fn what_a_source_gives_is_held_to_the_same_rules() {
 async fn a_source_may_block_on_threads_of_tokios() {
     struct Blocking(String);
     impl KeySource for Blocking {
-        async fn keys(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
+        async fn load(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
             let text = self.0.clone();
             tokio::time::sleep(Duration::from_millis(1)).await;
             Ok(tokio::task::spawn_blocking(move || text).await?)

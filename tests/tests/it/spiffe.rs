@@ -3,8 +3,9 @@
 use std::{error::Error, fs, future::Future, time::Duration};
 
 use oauth2_actix::{
-    Algorithm, BuildErrorKind, ErrorKind, KeyState, Keys, OAuth2, OAuth2Builder, Provider, Tenant,
-    TenantLookup, Tenants, TokenCache,
+    Algorithm, ConfigErrorKind, ErrorKind, Keys, OAuth2, OAuth2Builder, Provider, TokenCacheConfig,
+    status::KeyState,
+    tenants::{Tenant, TenantLookup, Tenants},
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{keys::key, log, policy, wait::until};
@@ -75,7 +76,7 @@ async fn the_keys_of_a_published_bundle_are_read() {
     let provider = Provider::new().spiffe_trust_domain(DOMAIN).audience("api");
     let oauth2 =
         policy::builder().provider("bundle-15", provider.keys(published.clone())).build().unwrap();
-    let kids: Vec<_> = oauth2.status()[0].keys.iter().map(|key| key.kid.clone()).collect();
+    let kids: Vec<_> = oauth2.key_status()[0].keys.iter().map(|key| key.kid.clone()).collect();
     assert_eq!(kids, [Some("k1".to_owned())]);
     // Every bundle has keys for X.509, so that they are no warning.
     assert!(log::lines_with(&["WARN", "bundle-15", "a key is not used"]).is_empty());
@@ -144,7 +145,7 @@ async fn audience_and_expiry_stay_mandatory() {
 async fn an_issuer_is_optional_and_binding() {
     let with_issuer = svid().claim("iss", ISSUER);
     let without = built(provider());
-    let unknown = Some(ErrorKind::IssuerUnknown { difference: None });
+    let unknown = Some(ErrorKind::UnknownIssuer { difference: None });
     assert_eq!(kind(&without, &with_issuer, es256()).await, unknown);
     let error = without.verify(&with_issuer.sign(es256())).await.unwrap_err();
     assert_eq!(error.expected(), Some("no `iss`"));
@@ -210,7 +211,7 @@ async fn algorithms_are_those_of_svids_unless_others_are_named() {
 
 #[test]
 fn settings_that_contradict_are_build_errors() {
-    use BuildErrorKind::{Conflict, Empty, Invalid, Missing};
+    use ConfigErrorKind::{Conflict, Empty, Invalid, Missing};
     let of = |provider: Provider| policy::builder().provider("p", provider);
     let named = |name: &str| of(provider().spiffe_trust_domain(name));
     let bare = || Provider::new().spiffe_trust_domain(DOMAIN).audience("api");
@@ -294,7 +295,7 @@ async fn an_svid_is_cached_and_forgotten_with_its_key() {
         .provider("spire", provider)
         .key_refresh(HOUR)
         .clock(clock.clone())
-        .token_cache(TokenCache::new())
+        .token_cache(TokenCacheConfig::new())
         .build()
         .unwrap();
     let token = svid().sign(es256());
@@ -307,7 +308,7 @@ async fn an_svid_is_cached_and_forgotten_with_its_key() {
     revoked["keys"][0]["use"] = json!("x509-svid");
     revoked["keys"].as_array_mut().unwrap().push(bundle(key(Algorithm::RS256))["keys"][0].clone());
     server.answer(Answer::json(&revoked));
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     assert!(oauth2.verify(&token).await.is_err());
     assert_eq!(kind(&oauth2, &svid(), key(Algorithm::RS256)).await, None);
     // And a cached one ends with its time.
@@ -342,7 +343,7 @@ async fn a_bundle_is_kept_on_disk_and_used_by_a_trust_domain_only() {
     drop(oauth2);
     server.answer(Answer::status(503));
     let restarted = start(spiffe());
-    assert_eq!(restarted.status()[0].state, KeyState::Snapshot);
+    assert_eq!(restarted.key_status()[0].state, KeyState::Snapshot);
     assert_eq!(kind(&restarted, &svid(), es256()).await, None);
     assert!(kind(&restarted, &svid(), key(Algorithm::ES384)).await.is_some());
     // The same source without the option: the keys are not for its tokens.
@@ -357,7 +358,7 @@ async fn a_bundle_is_kept_on_disk_and_used_by_a_trust_domain_only() {
 async fn a_tenant_may_be_a_trust_domain_with_an_issuer() {
     struct One;
     impl TenantLookup for One {
-        fn tenant(
+        fn find_by_issuer(
             &self,
             issuer: &str,
         ) -> impl Future<Output = Result<Option<Tenant>, Box<dyn Error + Send + Sync>>> + Send

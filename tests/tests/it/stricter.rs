@@ -74,7 +74,7 @@ async fn a_token_may_be_too_old_before_it_expires() {
     clock.advance(Duration::from_secs(64));
     assert_eq!(kind(&oauth2, &token).await, None);
     clock.advance(Duration::from_secs(1));
-    assert!(matches!(kind(&oauth2, &token).await, Some(ErrorKind::TooOld { .. })));
+    assert!(matches!(kind(&oauth2, &token).await, Some(ErrorKind::TokenTooOld { .. })));
     let without = token.clone().without("iat");
     assert_eq!(kind(&oauth2, &without).await, Some(ErrorKind::ClaimInvalid { claim: "iat" }));
     let api = Api::start(oauth2);

@@ -9,7 +9,7 @@ use oauth2_actix::{
 };
 use oauth2_actix_tests::{
     keys::key,
-    policy::{self, CRYPTO_LIBRARY, TOKEN_CACHE},
+    policy::{self, CRYPTO_BACKEND, TOKEN_CACHE},
 };
 use serde_json::json;
 
@@ -52,7 +52,7 @@ fn of_a_child(variable: &[(&str, &str)]) -> Result<Vec<String>, String> {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "suites::a_child_describes_its_policies", "--ignored", "--nocapture"])
         .env_remove(TOKEN_CACHE)
-        .env_remove(CRYPTO_LIBRARY)
+        .env_remove(CRYPTO_BACKEND)
         .envs(variable.iter().copied())
         .output()
         .unwrap();
@@ -69,7 +69,7 @@ fn the_variables_change_the_suites_policies_only() {
     for (variable, of_suites) in [
         (None, default),
         (Some((TOKEN_CACHE, "off")), "no cache, [\"AwsLc\"]"),
-        (Some((CRYPTO_LIBRARY, "openssl")), "cache, [\"OpenSsl\"]"),
+        (Some((CRYPTO_BACKEND, "openssl")), "cache, [\"OpenSsl\"]"),
     ] {
         let expected = [
             format!("library: {default}"),
@@ -79,7 +79,7 @@ fn the_variables_change_the_suites_policies_only() {
         ];
         assert_eq!(of_a_child(variable.as_slice()).unwrap(), expected, "{variable:?}");
     }
-    for variable in [(TOKEN_CACHE, "on"), (CRYPTO_LIBRARY, "OpenSSL")] {
+    for variable in [(TOKEN_CACHE, "on"), (CRYPTO_BACKEND, "OpenSSL")] {
         let error = of_a_child(&[variable]).unwrap_err();
         assert!(error.contains(variable.0) && error.contains("expected"), "{error}");
     }

@@ -13,7 +13,7 @@ use metrics_util::{
     debugging::{DebugValue, DebuggingRecorder},
 };
 use oauth2_actix::{
-    Algorithm, Keys, Provider, TokenCache,
+    Algorithm, Keys, Provider, TokenCacheConfig,
     testing::{Answer, KeyServer, ManualClock, Token},
 };
 use oauth2_actix_tests::{api::Api, client, keys::key, log, policy, wait::until};
@@ -60,7 +60,7 @@ async fn alone_what_is_counted_and_measured() {
         .provider("unused", unused.keys([Keys::url(&unused_url), Keys::inline(es256.jwk_set())]))
         .public_paths(["/public"])
         .clock(clock.clone())
-        .token_cache(TokenCache::new())
+        .token_cache(TokenCacheConfig::new())
         .build()
         .unwrap();
     let read = || -> Vec<(String, DebugValue)> {
@@ -103,7 +103,7 @@ async fn alone_what_is_counted_and_measured() {
     assert_eq!(get("/me", Some(token().sign(es256))).await, 503);
     clock.advance(Duration::from_secs(2));
     server.answer(tagged);
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     for _ in 0..3 {
         assert_eq!(get("/me", Some(token().sign(es256))).await, 200);
     }
@@ -136,7 +136,7 @@ async fn alone_what_is_counted_and_measured() {
     let asked = server.requests();
     clock.advance(Duration::from_secs(480));
     server.wait_for_requests(asked + 1);
-    until("the refresh ends", || oauth2.status()[0].fetches.unchanged > 0).await;
+    until("the refresh ends", || oauth2.key_status()[0].fetches.not_modified > 0).await;
 
     let seen = read();
     assert!(seen.iter().all(|(key, _)| !key.contains("hunter2")), "{seen:?}");
@@ -148,11 +148,11 @@ async fn alone_what_is_counted_and_measured() {
     assert_eq!(counter("oauth2_requests_total outcome=public reason= provider="), 2);
     for (reason, provider) in [
         ("keys_unavailable", "idp"),
-        ("token_absent", ""),
+        ("token_missing", ""),
         ("expired", "idp"),
-        ("scope_insufficient", "idp"),
-        ("key_unknown", "idp"),
-        ("issuer_unknown", ""),
+        ("insufficient_scope", "idp"),
+        ("unknown_key", "idp"),
+        ("unknown_issuer", ""),
     ] {
         let labels = format!("outcome=refused reason={reason} provider={provider}");
         assert_eq!(counter(&format!("oauth2_requests_total {labels}")), 1, "{labels}");
@@ -179,7 +179,7 @@ async fn alone_what_is_counted_and_measured() {
     }
     // Past the stale window, the keys are not usable. Reading has reset the gauges too.
     server.answer(Answer::json(&es256.jwk_set()));
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     let stale_at = (clock.unix_seconds() + 24 * 3600) as f64;
     server.answer(Answer::status(500));
     clock.advance(Duration::from_secs(24 * 3600));

@@ -12,7 +12,8 @@ use std::{
 
 use futures_util::poll;
 use oauth2_actix::{
-    Algorithm, Difference, ErrorKind, Keys, OAuth2, Provider, Tenant, TenantLookup, Tenants,
+    Algorithm, Difference, ErrorKind, Keys, OAuth2, Provider,
+    tenants::{Tenant, TenantLookup, Tenants},
     testing::{Answer, IdentityProvider, KeyServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{api::Api, client, log, policy, wait::PATIENCE};
@@ -69,7 +70,10 @@ impl Customers {
 }
 
 impl TenantLookup for Customers {
-    async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
+    async fn find_by_issuer(
+        &self,
+        issuer: &str,
+    ) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
         let at_once = self.0.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         self.0.most_at_once.fetch_max(at_once, Ordering::SeqCst);
         let held = self.0.held.lock().unwrap().clone();
@@ -136,7 +140,7 @@ fn new_key() -> SigningKey {
 }
 
 fn nobodys() -> Option<ErrorKind> {
-    Some(ErrorKind::IssuerUnknown { difference: None })
+    Some(ErrorKind::UnknownIssuer { difference: None })
 }
 
 fn is_unavailable(kind: &Option<ErrorKind>) -> bool {
@@ -164,7 +168,7 @@ async fn a_tenant_is_looked_up_once_and_its_keys_fetched_once() {
     let forged = two.token().sign(&one.key());
     assert!(setup.oauth2.verify(&forged).await.is_err());
     let mut names: Vec<String> =
-        setup.oauth2.status().into_iter().map(|status| status.provider).collect();
+        setup.oauth2.key_status().into_iter().map(|status| status.provider).collect();
     names.sort();
     assert_eq!(names, ["one", "two"]);
 }
@@ -264,7 +268,7 @@ async fn a_provider_known_from_the_start_is_never_looked_up() {
         let error = oauth2.verify(&slash).await.unwrap_err();
         assert_eq!(
             error.kind(),
-            &ErrorKind::IssuerUnknown { difference: Some(Difference::TrailingSlash) }
+            &ErrorKind::UnknownIssuer { difference: Some(Difference::TrailingSlash) }
         );
     }
     assert_eq!(customers.lookups(), 1);
@@ -272,7 +276,7 @@ async fn a_provider_known_from_the_start_is_never_looked_up() {
     customers.add("https://a.test", tenant("own", "https://a.test", &key));
     let usurper = Token::new("https://a.test", "api").sign(&key);
     let error = oauth2.verify(&usurper).await.unwrap_err();
-    assert_eq!(error.kind(), &ErrorKind::IssuerUnknown { difference: None });
+    assert_eq!(error.kind(), &ErrorKind::UnknownIssuer { difference: None });
 }
 
 #[tokio::test]
@@ -303,7 +307,7 @@ async fn a_removed_tenant_loses_access_and_one_in_use_never_waits() {
     setup.clock.advance(10 * MINUTE);
     assert_eq!(setup.kind("https://a.test", &key).await, nobodys());
     assert_eq!(setup.customers.lookups(), 3);
-    assert!(setup.oauth2.status().is_empty());
+    assert!(setup.oauth2.key_status().is_empty());
 }
 
 #[tokio::test]
@@ -462,7 +466,7 @@ async fn a_flood_of_made_up_issuers_is_bounded_and_pushes_no_tenant_out() {
         assert_eq!(setup.kind(&issuer(index), &key).await, nobodys());
     }
     assert_eq!(setup.kind("https://a.test", &key).await, None);
-    assert_eq!(setup.oauth2.status().len(), 1);
+    assert_eq!(setup.oauth2.key_status().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -516,7 +520,7 @@ async fn of_too_many_tenants_the_one_unused_for_longest_goes() {
     assert_eq!(setup.customers.lookups(), 10);
     assert_eq!(setup.kind(&issuer(10), &key).await, None);
     let names: Vec<String> =
-        setup.oauth2.status().into_iter().map(|status| status.provider).collect();
+        setup.oauth2.key_status().into_iter().map(|status| status.provider).collect();
     assert_eq!(names.len(), 10);
     assert!(!names.contains(&"1".to_owned()), "{names:?}");
     assert_eq!(server.requests(), 11);

@@ -13,7 +13,7 @@ use std::{
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::Service, rt, web};
 use futures_util::{FutureExt, future::join_all};
 use oauth2_actix::{
-    Algorithm, OAuth2, Provider, TokenCache,
+    Algorithm, OAuth2, Provider, TokenCacheConfig,
     testing::{LocalServer, ManualClock, Token},
     ws,
 };
@@ -136,7 +136,7 @@ async fn session(
                             let answer = match words.as_slice() {
                                 ["renew", token] => match session.renew(&oauth2, token).await {
                                     Ok(_) => "renewed".to_owned(),
-                                    Err(error) => error.reason().to_owned(),
+                                    Err(error) => error.kind_name().to_owned(),
                                 },
                                 ["race", first, second] => {
                                     race(&session, &oauth2, first, second);
@@ -193,7 +193,7 @@ impl Setup {
         let keys = key(Algorithm::ES256).jwk_set();
         let oauth2 = policy::builder()
             .provider("p", Provider::new().issuer(ISSUER).audience("api").keys(keys))
-            .token_cache(TokenCache::new())
+            .token_cache(TokenCacheConfig::new())
             .leeway(Duration::ZERO)
             .clock(clock.clone())
             .build()

@@ -12,7 +12,8 @@ use std::{
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, body::MessageBody, rt, web};
 use futures_util::StreamExt;
 use oauth2_actix::{
-    Algorithm, OAuth2, OAuth2Builder, Provider, Tenant, TenantLookup, Tenants, require_scope,
+    Algorithm, OAuth2, OAuth2Builder, Provider, requirement,
+    tenants::{Tenant, TenantLookup, Tenants},
     testing::{Answer, KeyServer, LocalServer, ManualClock, SigningKey, Token},
     ws,
 };
@@ -50,10 +51,10 @@ async fn session(
 ) -> actix_web::Result<HttpResponse> {
     let mut upgrade = ws::upgrade(&request, body);
     if request.path() == "/strict" {
-        upgrade = upgrade.require(require_scope(["chat"]));
+        upgrade = upgrade.require(requirement::scopes(["chat"]));
     }
     if request.path() == "/follow" {
-        upgrade = upgrade.end_with_key(&oauth2);
+        upgrade = upgrade.revalidate_on_key_change(&oauth2);
     }
     let (response, mut session, mut messages) = upgrade.start()?;
     let room = room.into_inner();
@@ -71,7 +72,7 @@ async fn session(
             let answer = match text.split_once(' ') {
                 Some(("renew", token)) => match session.renew(&oauth2, token).await {
                     Ok(claims) => format!("renewed {}", claims.subject().unwrap()),
-                    Err(error) => error.reason().to_owned(),
+                    Err(error) => error.kind_name().to_owned(),
                 },
                 _ if text == "who" => session.claims().get("jti").unwrap().to_string(),
                 _ => format!("echo {text}"),
@@ -264,7 +265,10 @@ async fn nor_is_it_renewed_for_another_api_of_the_same_issuer() {
 struct Namesakes;
 
 impl TenantLookup for Namesakes {
-    async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
+    async fn find_by_issuer(
+        &self,
+        issuer: &str,
+    ) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
         let keys = key(Algorithm::ES256).jwk_set();
         let provider = Provider::new().issuer(issuer).audience("api").keys(keys);
         Ok(Some(Tenant::new("customer", provider)))
@@ -338,7 +342,7 @@ async fn a_demand_is_asked_of_every_token() {
     socket
         .say(&format!("renew {}", sign(&plain.claim("exp", setup.clock.unix_seconds() + 600))))
         .await;
-    assert_eq!(socket.hear().await, "scope_insufficient");
+    assert_eq!(socket.hear().await, "insufficient_scope");
     socket.say(&format!("renew {}", sign(&may.claim("jti", "again")))).await;
     assert_eq!(socket.hear().await, "renewed user-1");
 }
@@ -388,13 +392,13 @@ async fn a_withdrawn_key_ends_the_sessions_that_follow_it() {
     let mut stays = setup.open("/", &sign(&token)).await;
     // Another key beside it changes nothing.
     server.answer(keys(&[old, &new]));
-    setup.oauth2.refresh_now().await.unwrap();
+    setup.oauth2.refresh_keys().await.unwrap();
     for socket in [&mut follows, &mut stays] {
         socket.say("one").await;
         assert_eq!(socket.hear().await, "echo one");
     }
     server.answer(keys(&[&new]));
-    setup.oauth2.refresh_now().await.unwrap();
+    setup.oauth2.refresh_keys().await.unwrap();
     assert_eq!(follows.hear().await, "1008 invalid token");
     stays.say("two").await;
     assert_eq!(stays.hear().await, "echo two");
@@ -461,7 +465,10 @@ async fn keys_that_are_waited_for_keep_no_session_beyond_its_token() {
 struct Customer(Arc<AtomicBool>);
 
 impl TenantLookup for Customer {
-    async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
+    async fn find_by_issuer(
+        &self,
+        issuer: &str,
+    ) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
         let keys = key(Algorithm::ES256).jwk_set();
         let provider = Provider::new().issuer(issuer).audience("api").keys(keys);
         Ok(self.0.load(Ordering::SeqCst).then(|| Tenant::new("customer", provider)))
@@ -543,7 +550,7 @@ async fn a_stream_breaks_off_at_exp() {
             let events = futures_util::stream::iter([one]).chain(futures_util::stream::pending());
             let body = actix_web::body::BodyStream::new(events);
             let body = oauth2_actix::until_expiry(&claims, body);
-            HttpResponse::Ok().body(if quiet { body.quietly() } else { body })
+            HttpResponse::Ok().body(if quiet { body.truncate_silently() } else { body })
         }
     };
     let server = LocalServer::start(move |listener| {

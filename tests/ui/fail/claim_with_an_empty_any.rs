@@ -2,7 +2,7 @@ use actix_web::get;
 use oauth2_actix::require_claim;
 
 #[get("/")]
-#[require_claim("role", any())]
+#[require_claim("role", any_of())]
 async fn handler() -> &'static str {
     "x"
 }

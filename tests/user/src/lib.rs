@@ -53,7 +53,7 @@ async fn amid() -> &'static str {
 
 /// For administrators.
 #[get("/admin")]
-#[require_claim("role", any("admin", "root"))]
+#[require_claim("role", any_of("admin", "root"))]
 #[require_scope("admin")]
 async fn admin() -> HttpResponse {
     HttpResponse::NoContent().finish()
@@ -83,7 +83,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
 #[cfg(test)]
 mod tests {
     use actix_web::{App, test};
-    use auth::{Algorithm, OAuth2, Provider, public_routes, testing};
+    use auth::{Algorithm, OAuth2, Provider, public, testing};
 
     #[actix_web::test]
     async fn they_work() {
@@ -118,7 +118,7 @@ mod tests {
     /// How a program snapshots its public surface.
     #[::core::prelude::v1::test]
     fn the_public_surface_is_as_reviewed() {
-        let surface: Vec<String> = public_routes()
+        let surface: Vec<String> = public::routes()
             .map(|r| format!("{} {} {}", r.methods().join(","), r.pattern(), r.handler()))
             .collect();
         assert_eq!(

@@ -9,7 +9,7 @@ use std::{borrow::Cow, fmt, time::Duration};
 use serde_json::{Map, Number, Value};
 
 use super::tree::Tree;
-use crate::config::error::{BuildError, BuildErrorKind};
+use crate::config::error::{ConfigError, ConfigErrorKind};
 
 /// The value of a setting, and where it is.
 #[derive(Debug)]
@@ -20,12 +20,12 @@ pub(crate) struct Input<'a> {
 }
 
 impl Input<'_> {
-    pub(super) fn fault(&self, kind: BuildErrorKind, message: impl fmt::Display) -> BuildError {
-        BuildError::new(self.provider, self.field.clone(), message).of_kind(kind)
+    pub(super) fn fault(&self, kind: ConfigErrorKind, message: impl fmt::Display) -> ConfigError {
+        ConfigError::new(self.provider, self.field.clone(), message).of_kind(kind)
     }
 
     /// `true` or `false`, also as text.
-    pub(super) fn flag(self) -> Result<bool, BuildError> {
+    pub(super) fn flag(self) -> Result<bool, ConfigError> {
         match self.scalar() {
             Value::Bool(flag) => Ok(*flag),
             Value::String(text) if text.trim().eq_ignore_ascii_case("true") => Ok(true),
@@ -36,7 +36,7 @@ impl Input<'_> {
 
     /// Text; also a whole number or a boolean, since readers of environment variables turn text
     /// into these.
-    pub(super) fn text(self) -> Result<String, BuildError> {
+    pub(super) fn text(self) -> Result<String, ConfigError> {
         match text(self.scalar()) {
             Some(text) => Ok(text),
             None => Err(self.wrong_type("text")),
@@ -44,7 +44,7 @@ impl Input<'_> {
     }
 
     /// A whole number, also as text.
-    pub(super) fn number(self) -> Result<usize, BuildError> {
+    pub(super) fn number(self) -> Result<usize, ConfigError> {
         const EXPECTED: &str = "a whole number";
         let digits = match self.scalar() {
             Value::Number(number) => number.to_string(),
@@ -56,19 +56,19 @@ impl Input<'_> {
         }
         digits
             .parse()
-            .map_err(|_| self.fault(BuildErrorKind::OutOfRange, "the number is too large"))
+            .map_err(|_| self.fault(ConfigErrorKind::OutOfRange, "the number is too large"))
     }
 
-    pub(super) fn seconds(self) -> Result<Duration, BuildError> {
+    pub(super) fn seconds(self) -> Result<Duration, ConfigError> {
         self.duration(1, "a number of seconds")
     }
 
-    pub(super) fn minutes(self) -> Result<Duration, BuildError> {
+    pub(super) fn minutes(self) -> Result<Duration, ConfigError> {
         self.duration(60, "a number of minutes")
     }
 
     /// A number, also as text and with a fraction, of units of so many seconds.
-    fn duration(self, unit: u32, expected: &str) -> Result<Duration, BuildError> {
+    fn duration(self, unit: u32, expected: &str) -> Result<Duration, ConfigError> {
         let number = match self.scalar() {
             Value::Number(number) => number.clone(),
             Value::String(text) => match decimal(text.trim()) {
@@ -86,17 +86,17 @@ impl Input<'_> {
             },
         };
         let Some(duration) = duration else {
-            return Err(self.fault(BuildErrorKind::OutOfRange, "the number is too large"));
+            return Err(self.fault(ConfigErrorKind::OutOfRange, "the number is too large"));
         };
         // Zero has a meaning of its own.
         if duration.is_zero() && number.as_f64() != Some(0.0) {
-            return Err(self.fault(BuildErrorKind::OutOfRange, "the number is too small"));
+            return Err(self.fault(ConfigErrorKind::OutOfRange, "the number is too small"));
         }
         Ok(duration)
     }
 
     /// One of the names of a fixed list.
-    pub(super) fn choice<T: Copy>(self, choices: &[(&[&str], T)]) -> Result<T, BuildError> {
+    pub(super) fn choice<T: Copy>(self, choices: &[(&[&str], T)]) -> Result<T, ConfigError> {
         let name = text(self.scalar());
         let chosen = name.as_deref().map(str::trim).and_then(|name| {
             choices.iter().find(|(names, _)| names.contains(&name)).map(|(_, choice)| *choice)
@@ -108,8 +108,8 @@ impl Input<'_> {
                 .map(|name| format!("{name:?}"))
                 .collect();
             let kind = match name {
-                Some(_) => BuildErrorKind::Unknown,
-                None => BuildErrorKind::WrongType,
+                Some(_) => ConfigErrorKind::Unknown,
+                None => ConfigErrorKind::WrongType,
             };
             self.fault(kind, format_args!("must be {}{}", names.join(" or "), self.found()))
         })
@@ -117,17 +117,17 @@ impl Input<'_> {
 
     /// A list of texts, or one text. Text is never split, since an issuer or an audience may hold
     /// any character; text that begins with `[` is a list in JSON.
-    pub(super) fn texts(self) -> Result<Vec<String>, BuildError> {
+    pub(super) fn texts(self) -> Result<Vec<String>, ConfigError> {
         self.list(|text| vec![text.to_owned()])
     }
 
     /// A list of texts, or one text in which they are separated by commas. Commas in braces, as
     /// patterns of paths have them, separate nothing.
-    pub(super) fn separated(self) -> Result<Vec<String>, BuildError> {
+    pub(super) fn separated(self) -> Result<Vec<String>, ConfigError> {
         self.list(split)
     }
 
-    fn list(mut self, split: fn(&str) -> Vec<String>) -> Result<Vec<String>, BuildError> {
+    fn list(mut self, split: fn(&str) -> Vec<String>) -> Result<Vec<String>, ConfigError> {
         self.parse_text_that_begins_with('[')?;
         let items = match &self.value {
             Value::Array(items) => items.iter().map(text).collect(),
@@ -138,7 +138,7 @@ impl Input<'_> {
     }
 
     /// A map, also as JSON text.
-    pub(super) fn map(mut self) -> Result<Map<String, Value>, BuildError> {
+    pub(super) fn map(mut self) -> Result<Map<String, Value>, ConfigError> {
         self.parse_text_that_begins_with('{')?;
         match self.value {
             Value::Object(map) => Ok(map),
@@ -147,18 +147,18 @@ impl Input<'_> {
     }
 
     /// Replaces text that begins with `start` by what it means as JSON.
-    pub(super) fn parse_text_that_begins_with(&mut self, start: char) -> Result<(), BuildError> {
+    pub(super) fn parse_text_that_begins_with(&mut self, start: char) -> Result<(), ConfigError> {
         let Value::String(text) = &self.value else { return Ok(()) };
         if !text.trim_start().starts_with(start) {
             return Ok(());
         }
         let tree = Tree::from_json(text).map_err(|error| {
             let problem = format_args!("the text is not valid JSON: {error}");
-            self.fault(BuildErrorKind::Invalid, problem)
+            self.fault(ConfigErrorKind::Invalid, problem)
         })?;
         if let Some(name) = tree.duplicates.first() {
             let problem = format_args!("the name {:?} is there twice", name.join("."));
-            return Err(self.fault(BuildErrorKind::Duplicate, problem));
+            return Err(self.fault(ConfigErrorKind::Duplicate, problem));
         }
         self.value = tree.value;
         Ok(())
@@ -172,17 +172,17 @@ impl Input<'_> {
         }
     }
 
-    pub(super) fn wrong_type(&self, expected: &str) -> BuildError {
+    pub(super) fn wrong_type(&self, expected: &str) -> ConfigError {
         let problem = format_args!("must be {expected}{}", self.found());
-        self.fault(BuildErrorKind::WrongType, problem)
+        self.fault(ConfigErrorKind::WrongType, problem)
     }
 
-    fn wrong_number(&self, expected: &str) -> BuildError {
+    fn wrong_number(&self, expected: &str) -> ConfigError {
         let kind = match self.scalar() {
-            Value::Number(_) => BuildErrorKind::OutOfRange,
-            _ => BuildErrorKind::WrongType,
+            Value::Number(_) => ConfigErrorKind::OutOfRange,
+            _ => ConfigErrorKind::WrongType,
         };
-        let sign = if kind == BuildErrorKind::OutOfRange { ", zero or more" } else { "" };
+        let sign = if kind == ConfigErrorKind::OutOfRange { ", zero or more" } else { "" };
         self.fault(kind, format_args!("must be {expected}{sign}{}", self.found()))
     }
 
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn value_of_another_type_is_refused() {
-        use BuildErrorKind::{OutOfRange, WrongType};
+        use ConfigErrorKind::{OutOfRange, WrongType};
         for (value, kind) in [
             (json!(-1), OutOfRange),
             (json!("-1"), WrongType),

@@ -18,14 +18,14 @@ use self::{input::Input, tree::Tree};
 use crate::{
     builder::OAuth2Builder,
     config::{
-        error::{BuildError, BuildErrorKind, Faults, PROVIDERS},
+        error::{ConfigError, ConfigErrorKind, Faults, PROVIDERS},
         keys::{Keys, is_list_of_sources},
         missing_token::MissingToken,
         provider::Provider,
     },
-    jose::{algorithm::Algorithm, key_policy::CryptoLibrary},
+    jose::{algorithm::Algorithm, key_policy::CryptoBackend},
     request::token_source::{CookieToken, TokenRequests},
-    token::cache::TokenCache,
+    token::cache::TokenCacheConfig,
 };
 
 /// The lines of a table as a list of [`Setting`].
@@ -69,12 +69,12 @@ impl Settings for OAuth2Builder {
         key_refresh_minutes: key_refresh | key_refresh_minutes => read_key_refresh;
         leeway_seconds: leeway = seconds();
         realm: realm = text();
-        missing_token: missing_token = choice(MISSING_TOKEN);
+        missing_token_status: missing_token_status = choice(MISSING_TOKEN);
         route_before_rejection: route_before_rejection = flag();
         max_token_length: max_token_length = number();
         max_token_age_seconds: max_token_age = seconds();
         token_cache: token_cache = token_cache();
-        crypto_library: crypto_library = choice(CRYPTO_LIBRARY);
+        crypto_backend: crypto_backend = choice(CRYPTO_BACKEND);
         #[cfg(feature = "websocket")]
         token_from_subprotocol: token_from_subprotocol => read_token_from_subprotocol;
         token_from_query: token_from_query = choice(TOKEN_REQUESTS);
@@ -120,7 +120,7 @@ impl Settings for Provider {
     }
 }
 
-impl Settings for TokenCache {
+impl Settings for TokenCacheConfig {
     const SETTINGS: &'static [Setting<Self>] = settings! {
         max_entries: max_entries = number();
         max_bytes: max_bytes = number();
@@ -144,8 +144,8 @@ const MISSING_TOKEN: Choices<MissingToken> = &[
     (&["bad_request"], MissingToken::BadRequest),
     (&["unauthorized"], MissingToken::Unauthorized),
 ];
-const CRYPTO_LIBRARY: Choices<CryptoLibrary> =
-    &[(&["aws_lc"], CryptoLibrary::AwsLc), (&["openssl"], CryptoLibrary::OpenSsl)];
+const CRYPTO_BACKEND: Choices<CryptoBackend> =
+    &[(&["aws_lc"], CryptoBackend::AwsLc), (&["openssl"], CryptoBackend::OpenSsl)];
 const TOKEN_REQUESTS: Choices<TokenRequests> = &[
     (&["websocket", "web_socket"], TokenRequests::WebSocket),
     (&["every_request"], TokenRequests::EveryRequest),
@@ -156,11 +156,11 @@ struct Setting<T> {
     name: &'static str,
     /// The methods that set it in code.
     methods: &'static [&'static str],
-    read: fn(&mut T, Input<'_>) -> Result<(), BuildError>,
+    read: fn(&mut T, Input<'_>) -> Result<(), ConfigError>,
 }
 
 /// Sets a value by the method that sets it in code.
-fn set<T: Default, V>(target: &mut T, method: fn(T, V) -> T, value: V) -> Result<(), BuildError> {
+fn set<T: Default, V>(target: &mut T, method: fn(T, V) -> T, value: V) -> Result<(), ConfigError> {
     *target = method(std::mem::take(target), value);
     Ok(())
 }
@@ -176,17 +176,17 @@ impl<'de> Deserialize<'de> for OAuth2Builder {
 /// As `Deserialize`, with an error whose faults a program can read.
 ///
 /// ```
-/// use oauth2_actix::{BuildErrorKind, OAuth2Builder};
+/// use oauth2_actix::{ConfigErrorKind, OAuth2Builder};
 /// use serde_json::json;
 ///
 /// let error = OAuth2Builder::try_from(json!({"leeway": 30})).unwrap_err();
-/// assert_eq!((error.kind(), error.field()), (BuildErrorKind::Unknown, "leeway"));
+/// assert_eq!((error.kind(), error.field()), (ConfigErrorKind::Unknown, "leeway"));
 /// assert_eq!(error.to_string(), "leeway: unknown setting, did you mean `leeway_seconds`?");
 /// ```
 impl TryFrom<Value> for OAuth2Builder {
-    type Error = BuildError;
+    type Error = ConfigError;
 
-    fn try_from(value: Value) -> Result<Self, BuildError> {
+    fn try_from(value: Value) -> Result<Self, ConfigError> {
         read_policy(Tree::from(value))
     }
 }
@@ -200,14 +200,14 @@ impl<'de> Deserialize<'de> for Provider {
 
 /// As `Deserialize`, with an error whose faults a program can read.
 impl TryFrom<Value> for Provider {
-    type Error = BuildError;
+    type Error = ConfigError;
 
-    fn try_from(value: Value) -> Result<Self, BuildError> {
+    fn try_from(value: Value) -> Result<Self, ConfigError> {
         read_one_provider(Tree::from(value))
     }
 }
 
-fn read_policy(tree: Tree) -> Result<OAuth2Builder, BuildError> {
+fn read_policy(tree: Tree) -> Result<OAuth2Builder, ConfigError> {
     let mut builder = OAuth2Builder::default();
     let mut faults = Faults::default();
     for path in &tree.duplicates {
@@ -226,7 +226,7 @@ fn read_policy(tree: Tree) -> Result<OAuth2Builder, BuildError> {
     faults.into_result().map(|()| builder)
 }
 
-fn read_one_provider(tree: Tree) -> Result<Provider, BuildError> {
+fn read_one_provider(tree: Tree) -> Result<Provider, ConfigError> {
     let mut faults = Faults::default();
     for path in &tree.duplicates {
         faults.push(duplicate(None, &path.iter().map(String::as_str).collect::<Vec<_>>()));
@@ -240,7 +240,7 @@ fn read_one_provider(tree: Tree) -> Result<Provider, BuildError> {
     faults.into_result().map(|()| provider)
 }
 
-fn read_providers(builder: &mut OAuth2Builder, input: Input<'_>) -> Result<(), BuildError> {
+fn read_providers(builder: &mut OAuth2Builder, input: Input<'_>) -> Result<(), ConfigError> {
     let mut faults = Faults::default();
     for (name, value) in input.map()? {
         let mut provider = Provider::new();
@@ -252,7 +252,7 @@ fn read_providers(builder: &mut OAuth2Builder, input: Input<'_>) -> Result<(), B
 }
 
 /// Minutes for all providers, or for each by name.
-fn read_key_refresh(builder: &mut OAuth2Builder, mut input: Input<'_>) -> Result<(), BuildError> {
+fn read_key_refresh(builder: &mut OAuth2Builder, mut input: Input<'_>) -> Result<(), ConfigError> {
     input.parse_text_that_begins_with('{')?;
     let Value::Object(by_name) = input.value else {
         return set(builder, OAuth2Builder::key_refresh, input.minutes()?);
@@ -273,12 +273,15 @@ fn read_key_refresh(builder: &mut OAuth2Builder, mut input: Input<'_>) -> Result
 fn read_token_from_subprotocol(
     builder: &mut OAuth2Builder,
     input: Input<'_>,
-) -> Result<(), BuildError> {
+) -> Result<(), ConfigError> {
     builder.token_places.subprotocol = input.flag()?;
     Ok(())
 }
 
-fn read_token_from_cookie(builder: &mut OAuth2Builder, input: Input<'_>) -> Result<(), BuildError> {
+fn read_token_from_cookie(
+    builder: &mut OAuth2Builder,
+    input: Input<'_>,
+) -> Result<(), ConfigError> {
     let mut cookie = CookieToken::default();
     read_map(&mut cookie, input)?;
     builder.token_places.cookie = Some(cookie);
@@ -287,19 +290,19 @@ fn read_token_from_cookie(builder: &mut OAuth2Builder, input: Input<'_>) -> Resu
 
 impl Input<'_> {
     /// `false`, `true` or the bounds.
-    fn token_cache(mut self) -> Result<TokenCache, BuildError> {
+    fn token_cache(mut self) -> Result<TokenCacheConfig, ConfigError> {
         self.parse_text_that_begins_with('{')?;
         if let Value::Object(_) = self.value {
-            let mut cache = TokenCache::new();
+            let mut cache = TokenCacheConfig::new();
             read_map(&mut cache, self)?;
             return Ok(cache);
         }
         let expected = self.wrong_type("true, false or a map of bounds");
         let is_on = self.flag().map_err(|_| expected)?;
-        Ok(if is_on { TokenCache::new() } else { TokenCache::off() })
+        Ok(if is_on { TokenCacheConfig::new() } else { TokenCacheConfig::disabled() })
     }
 
-    fn algorithms(self) -> Result<Vec<Algorithm>, BuildError> {
+    fn algorithms(self) -> Result<Vec<Algorithm>, ConfigError> {
         let provider = self.provider;
         let mut faults = Faults::default();
         let mut algorithms = Vec::new();
@@ -309,10 +312,10 @@ impl Input<'_> {
         faults.into_result().map(|()| algorithms)
     }
 
-    fn keys(mut self) -> Result<Keys, BuildError> {
+    fn keys(mut self) -> Result<Keys, ConfigError> {
         from_variables(&mut self);
         let (provider, field) = (self.provider, self.field);
-        Keys::read(self.value).map_err(|problem| BuildError::new(provider, field, problem))
+        Keys::read(self.value).map_err(|problem| ConfigError::new(provider, field, problem))
     }
 }
 
@@ -346,7 +349,7 @@ fn from_variables(input: &mut Input<'_>) {
 }
 
 /// Reads the settings of a map, all of them, so that all faults are found. Null is the default.
-fn read_map<T: Settings>(target: &mut T, mut input: Input<'_>) -> Result<(), BuildError> {
+fn read_map<T: Settings>(target: &mut T, mut input: Input<'_>) -> Result<(), ConfigError> {
     let mut faults = Faults::default();
     let (provider, field) = (input.provider, input.field.clone());
     // A section of YAML without anything in it is null.
@@ -371,11 +374,11 @@ fn read_map<T: Settings>(target: &mut T, mut input: Input<'_>) -> Result<(), Bui
 }
 
 /// The error for a name that the table of `T` does not have.
-fn unknown<T: Settings>(name: &str, path: String, provider: Option<&str>) -> BuildError {
+fn unknown<T: Settings>(name: &str, path: String, provider: Option<&str>) -> ConfigError {
     let names = || T::SETTINGS.iter().map(|setting| setting.name);
     let fault = |hint: &str| {
-        BuildError::new(provider, path.clone(), format_args!("unknown setting{hint}"))
-            .of_kind(BuildErrorKind::Unknown)
+        ConfigError::new(provider, path.clone(), format_args!("unknown setting{hint}"))
+            .of_kind(ConfigErrorKind::Unknown)
     };
     if let Some(hint) = T::hint(name) {
         return fault(&format!(": {hint}"));
@@ -388,12 +391,12 @@ fn unknown<T: Settings>(name: &str, path: String, provider: Option<&str>) -> Bui
 }
 
 /// The error for a name that is there twice, at this path of the policy or of the provider.
-fn duplicate(provider: Option<&str>, path: &[&str]) -> BuildError {
+fn duplicate(provider: Option<&str>, path: &[&str]) -> ConfigError {
     let (field, error) = match (provider, path) {
         (Some(_), []) => (PROVIDERS.to_owned(), "duplicate provider name, set twice"),
         (_, path) => (path.join("."), "duplicate setting, set twice"),
     };
-    BuildError::new(provider, field, error).of_kind(BuildErrorKind::Duplicate)
+    ConfigError::new(provider, field, error).of_kind(ConfigErrorKind::Duplicate)
 }
 
 /// The members of a map that says where keys come from.

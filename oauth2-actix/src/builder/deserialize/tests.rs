@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Debug, time::Duration};
 use serde_json::json;
 
 use super::*;
-use crate::{config::error::BuildFault, testing::SigningKey};
+use crate::{config::error::ConfigFault, testing::SigningKey};
 
 fn builder() -> OAuth2Builder {
     OAuth2Builder::default()
@@ -21,9 +21,9 @@ fn settings_of_the_policy() -> Vec<(&'static str, Value, OAuth2Builder)> {
         ("leeway_seconds", json!(0.5), builder().leeway(Duration::from_millis(500))),
         ("realm", json!("orders"), builder().realm("orders")),
         (
-            "missing_token",
+            "missing_token_status",
             json!("unauthorized"),
-            builder().missing_token(MissingToken::Unauthorized),
+            builder().missing_token_status(MissingToken::Unauthorized),
         ),
         ("route_before_rejection", json!(true), builder().route_before_rejection(true)),
         ("max_token_length", json!(8192), builder().max_token_length(8192)),
@@ -31,9 +31,9 @@ fn settings_of_the_policy() -> Vec<(&'static str, Value, OAuth2Builder)> {
         (
             "token_cache",
             json!({"max_entries": 5, "max_bytes": 7}),
-            builder().token_cache(TokenCache::new().max_entries(5).max_bytes(7)),
+            builder().token_cache(TokenCacheConfig::new().max_entries(5).max_bytes(7)),
         ),
-        ("crypto_library", json!("openssl"), builder().crypto_library(CryptoLibrary::OpenSsl)),
+        ("crypto_backend", json!("openssl"), builder().crypto_backend(CryptoBackend::OpenSsl)),
         #[cfg(feature = "websocket")]
         ("token_from_subprotocol", json!(true), builder().token_from_subprotocol()),
         (
@@ -85,7 +85,7 @@ fn settings_of_a_provider() -> Vec<(&'static str, Value, Provider)> {
 
 fn assert_both_forms_are_equal<T>(cases: Vec<(&'static str, Value, T)>)
 where
-    T: Settings + Debug + TryFrom<Value, Error = BuildError>,
+    T: Settings + Debug + TryFrom<Value, Error = ConfigError>,
 {
     let cases_of: Vec<_> = cases.iter().map(|(name, ..)| *name).collect();
     let names: Vec<_> = T::SETTINGS.iter().map(|setting| setting.name).collect();
@@ -131,7 +131,8 @@ fn assert_every_setter_has_a_setting<T: Settings>(sources: &[&str], in_code_only
 #[test]
 fn every_method_of_the_builder_has_a_setting() {
     // What these take is code.
-    let in_code_only = ["clock", "dangerous_client", "http_client", "on_refusal", "tenants"];
+    let in_code_only =
+        ["clock", "configure_http_client", "dangerous_http_client", "on_rejection", "tenants"];
     let sources = [include_str!("../mod.rs"), include_str!("../key_settings.rs")];
     assert_every_setter_has_a_setting::<OAuth2Builder>(&sources, &in_code_only);
 }
@@ -195,7 +196,7 @@ fn unknown_setting_suggests_what_was_meant() {
     ] {
         let error = OAuth2Builder::try_from(settings).expect_err(message);
         assert_eq!(error.faults().next().map(ToString::to_string).as_deref(), Some(message));
-        assert_eq!(error.kind(), BuildErrorKind::Unknown);
+        assert_eq!(error.kind(), ConfigErrorKind::Unknown);
     }
     let error = Provider::try_from(json!({"uri": "https://x"})).expect_err("unknown");
     assert!(
@@ -286,12 +287,12 @@ fn wrong_value_is_reported_under_its_setting() {
             match read.and_then(|builder| check(name, builder)) {
                 Ok(()) => {}
                 Err(error) if matches!(name, PROVIDERS | "key_refresh_minutes") => {
-                    let of_provider = |fault: &BuildFault| fault.provider().is_some();
-                    let of_setting = |fault: &BuildFault| fault.field() == name;
+                    let of_provider = |fault: &ConfigFault| fault.provider().is_some();
+                    let of_setting = |fault: &ConfigFault| fault.field() == name;
                     assert!(error.faults().all(|f| of_provider(f) || of_setting(f)), "{error}");
                 }
                 Err(error) => {
-                    let of_setting = |fault: &BuildFault| fault.field().starts_with(name);
+                    let of_setting = |fault: &ConfigFault| fault.field().starts_with(name);
                     assert!(error.faults().all(of_setting), "{name}: {value}: {error}");
                 }
             }

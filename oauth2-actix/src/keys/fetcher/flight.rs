@@ -83,7 +83,7 @@ impl Attempt {
             Source::Url(url) => self.fetch(url).await,
             Source::Issuer(issuer) => self.discover_and_fetch(issuer).await,
             Source::Custom(source) => {
-                let text = source.keys().await;
+                let text = source.load().await;
                 // The text is made here, in a task of its own: our user's code makes it.
                 let text = text.map_err(|error| FetchError::Source(error.to_string()))?;
                 if text.len() > fetch::MAX_BODY {

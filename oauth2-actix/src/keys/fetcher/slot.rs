@@ -148,9 +148,9 @@ impl Slot {
             report.discovered =
                 self.memory.discovered.as_ref().map(|(url, _)| url.shown().to_owned());
             if unchanged {
-                report.unchanged += 1;
+                report.not_modified += 1;
             } else {
-                report.fetched += 1;
+                report.succeeded += 1;
             }
         }
         let stale_at = stale_at.map(|moment| clock.unix_time_of(moment));

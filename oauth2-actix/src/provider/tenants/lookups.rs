@@ -14,7 +14,7 @@ use tokio::{
 use super::{directory::Found, table::Table};
 use crate::{
     config::{
-        error::BuildError,
+        error::ConfigError,
         tenants::{AnyLookup, Tenant},
     },
     keys::{fetcher::EngineHandle, remote::Cause},
@@ -248,7 +248,7 @@ impl Asking {
         let timeout = self.defaults.timeout;
         let deadline = self.clock.monotonic() + timeout;
         let tenant = tokio::select! {
-            answer = self.lookup.tenant(issuer) => {
+            answer = self.lookup.find_by_issuer(issuer) => {
                 answer.map_err(|error| Failure::Lookup(error.to_string()))?
             }
             () = self.clock.sleep_until(deadline) => {
@@ -283,15 +283,15 @@ impl Asking {
         }
     }
 
-    fn policy(&self, issuer: &str, tenant: &Tenant) -> Result<Arc<ProviderPolicy>, BuildError> {
+    fn policy(&self, issuer: &str, tenant: &Tenant) -> Result<Arc<ProviderPolicy>, ConfigError> {
         // Whoever asks for the provider by its name must not get somebody else's.
         if self.taken.contains(&tenant.name) {
             let problem = "a provider known from the start has this name";
-            return Err(BuildError::of_provider(&tenant.name, "providers", problem));
+            return Err(ConfigError::of_provider(&tenant.name, "providers", problem));
         }
         if !tenant.provider.issuers.iter().any(|own| own == issuer) {
             let problem = "it is not the one that was looked up";
-            return Err(BuildError::of_provider(&tenant.name, "issuer", problem));
+            return Err(ConfigError::of_provider(&tenant.name, "issuer", problem));
         }
         ProviderPolicy::of_tenant(&tenant.name, &tenant.provider, &self.defaults).map(Arc::new)
     }

@@ -6,7 +6,7 @@ use std::fmt;
 
 pub(crate) use table::VerifiedTokens;
 
-use crate::config::error::{BuildError, BuildErrorKind};
+use crate::config::error::{ConfigError, ConfigErrorKind};
 
 /// Bounds for the cache of verified tokens. It is on by default: see
 /// [`OAuth2Builder::token_cache`](crate::OAuth2Builder::token_cache).
@@ -22,9 +22,9 @@ use crate::config::error::{BuildError, BuildErrorKind};
 /// that come often.
 ///
 /// ```
-/// use oauth2_actix::{OAuth2, TokenCache};
+/// use oauth2_actix::{OAuth2, TokenCacheConfig};
 ///
-/// let many_users = TokenCache::new().max_entries(200_000).max_bytes(512 << 20);
+/// let many_users = TokenCacheConfig::new().max_entries(200_000).max_bytes(512 << 20);
 /// let builder = OAuth2::builder().token_cache(many_users);
 /// # drop(builder);
 /// ```
@@ -32,12 +32,12 @@ use crate::config::error::{BuildError, BuildErrorKind};
 /// In serde `token_cache`: `false`, or a map of `max_entries` and `max_bytes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "it does nothing until it is given to a builder"]
-pub struct TokenCache {
+pub struct TokenCacheConfig {
     max_entries: usize,
     max_bytes: usize,
 }
 
-impl TokenCache {
+impl TokenCacheConfig {
     /// The default bounds.
     pub fn new() -> Self {
         Self { max_entries: 32_768, max_bytes: 64 << 20 }
@@ -46,12 +46,12 @@ impl TokenCache {
     /// No cache: every request's signature is checked.
     ///
     /// ```
-    /// use oauth2_actix::{OAuth2, TokenCache};
+    /// use oauth2_actix::{OAuth2, TokenCacheConfig};
     ///
-    /// let builder = OAuth2::builder().token_cache(TokenCache::off());
+    /// let builder = OAuth2::builder().token_cache(TokenCacheConfig::disabled());
     /// # drop(builder);
     /// ```
-    pub fn off() -> Self {
+    pub fn disabled() -> Self {
         Self { max_entries: 0, max_bytes: 0 }
     }
 
@@ -73,18 +73,18 @@ impl TokenCache {
     }
 
     /// None: it is off.
-    pub(crate) fn build(self) -> Result<Option<VerifiedTokens>, BuildError> {
+    pub(crate) fn build(self) -> Result<Option<VerifiedTokens>, ConfigError> {
         if self.max_entries > MAX_ENTRIES {
             let problem = format_args!("must be at most {MAX_ENTRIES}");
-            return Err(BuildError::of_policy("token_cache.max_entries", problem)
-                .of_kind(BuildErrorKind::OutOfRange));
+            return Err(ConfigError::of_policy("token_cache.max_entries", problem)
+                .of_kind(ConfigErrorKind::OutOfRange));
         }
         let is_on = self.max_entries > 0 && self.max_bytes > 0;
         Ok(is_on.then(|| VerifiedTokens::new(self.max_entries, self.max_bytes)))
     }
 }
 
-impl Default for TokenCache {
+impl Default for TokenCacheConfig {
     fn default() -> Self {
         Self::new()
     }

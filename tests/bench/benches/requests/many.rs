@@ -2,7 +2,9 @@
 
 use actix_web::{App, HttpResponse, test::init_service, web};
 use divan::Bencher;
-use oauth2_actix::{Algorithm, OAuth2, OAuth2Builder, Provider, TokenCache, testing::SigningKey};
+use oauth2_actix::{
+    Algorithm, OAuth2, OAuth2Builder, Provider, TokenCacheConfig, testing::SigningKey,
+};
 use oauth2_actix_tests_bench as kit;
 use serde_json::json;
 
@@ -63,7 +65,7 @@ fn routes_miss(bencher: Bencher<'_, '_>, count: usize) {
 }
 
 fn uncached(builder: OAuth2Builder) -> OAuth2 {
-    builder.token_cache(TokenCache::off()).build().unwrap()
+    builder.token_cache(TokenCacheConfig::disabled()).build().unwrap()
 }
 
 /// So many providers, and a token of the one in the middle.

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use divan::Bencher;
-use oauth2_actix::{Algorithm, TokenCache};
+use oauth2_actix::{Algorithm, TokenCacheConfig};
 use oauth2_actix_tests_bench as kit;
 
 use crate::api::{app, ask, bearer, builder, key};
@@ -13,7 +13,7 @@ use crate::api::{app, ask, bearer, builder, key};
 fn uncached(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     let key = key(algorithm);
     let token = kit::padded(kit::token(), &key, 800).sign(&key);
-    let app = app(&builder(&key).token_cache(TokenCache::off()).build().unwrap());
+    let app = app(&builder(&key).token_cache(TokenCacheConfig::disabled()).build().unwrap());
     ask(bencher, &app, "/", Some(&bearer(&token)), 200);
 }
 
@@ -25,7 +25,7 @@ fn full_cache(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     let token = kit::padded(kit::token(), &key, 800);
     let tokens: Vec<String> =
         (0..DISTINCT).map(|index| bearer(&kit::numbered(&token, index).sign(&key))).collect();
-    let cache = TokenCache::new().max_entries(DISTINCT / 4);
+    let cache = TokenCacheConfig::new().max_entries(DISTINCT / 4);
     let app = app(&builder(&key).token_cache(cache).build().unwrap());
     let next = Cell::new(0);
     let request = || kit::authorized("/", Some(&tokens[next.replace(next.get() + 1) % DISTINCT]));

@@ -2,7 +2,7 @@
 
 use actix_web::{App, HttpResponse, get, test::init_service, web};
 use divan::Bencher;
-use oauth2_actix::{Algorithm, all, any, require_claim, require_scope};
+use oauth2_actix::{Algorithm, require_claim, require_scope, requirement};
 use oauth2_actix_tests_bench as kit;
 
 use crate::api::{ask, bearer, builder, key};
@@ -12,12 +12,12 @@ fn demand(bencher: Bencher<'_, '_>, what: &str) {
     let key = key(Algorithm::ES256);
     let token = kit::padded(kit::token(), &key, 800).sign(&key);
     let scope = |name| web::scope(name).route("", web::get().to(HttpResponse::Ok));
-    let demands = || [require_claim("role", "support"), require_scope(["orders:read"])];
-    let both = || [require_claim("role", "admin"), require_scope(["orders:read"])];
+    let demands = || [requirement::claim("role", "support"), requirement::scopes(["orders:read"])];
+    let both = || [requirement::claim("role", "admin"), requirement::scopes(["orders:read"])];
     let app = App::new()
         .service((none, claim, claim_any, one_scope, scope_all, pointer))
-        .service(scope("/any").wrap(any(demands())))
-        .service(scope("/all").wrap(all(both())))
+        .service(scope("/any").wrap(requirement::any(demands())))
+        .service(scope("/all").wrap(requirement::all(both())))
         .wrap(builder(&key).build().unwrap());
     let app = kit::InProcess::new(init_service(app));
     ask(bencher, &app, &format!("/{what}"), Some(&bearer(&token)), 200);
@@ -35,7 +35,7 @@ async fn claim() -> HttpResponse {
 }
 
 #[get("/claim-any")]
-#[require_claim("role", any("support", "admin"))]
+#[require_claim("role", any_of("support", "admin"))]
 async fn claim_any() -> HttpResponse {
     HttpResponse::Ok().finish()
 }

@@ -9,7 +9,7 @@ mod rsa;
 use std::sync::LazyLock;
 
 use oauth2_actix::{
-    Algorithm, BuildError, CryptoLibrary, ErrorKind, OAuth2, Provider, TokenCache,
+    Algorithm, ConfigError, CryptoBackend, ErrorKind, OAuth2, Provider, TokenCacheConfig,
     testing::{ManualClock, SigningKey},
 };
 use oauth2_actix_tests::{
@@ -70,11 +70,11 @@ impl Both {
 }
 
 /// Without a cache, so that each signature is checked, and at one time.
-fn policies(jwk: &Value, algorithm: Algorithm) -> [Result<OAuth2, BuildError>; 2] {
+fn policies(jwk: &Value, algorithm: Algorithm) -> [Result<OAuth2, ConfigError>; 2] {
     let mut jwk = jwk.clone();
     jwk["kid"] = json!("1");
     let clock = ManualClock::new();
-    [CryptoLibrary::AwsLc, CryptoLibrary::OpenSsl].map(|library| {
+    [CryptoBackend::AwsLc, CryptoBackend::OpenSsl].map(|library| {
         let provider = Provider::new()
             .issuer(ISSUER)
             .audience("api")
@@ -82,8 +82,8 @@ fn policies(jwk: &Value, algorithm: Algorithm) -> [Result<OAuth2, BuildError>; 2
             .keys(json!({"keys": [jwk]}));
         policy::builder()
             .provider("test", provider)
-            .token_cache(TokenCache::off())
-            .crypto_library(library)
+            .token_cache(TokenCacheConfig::disabled())
+            .crypto_backend(library)
             .clock(clock.clone())
             .build()
     })

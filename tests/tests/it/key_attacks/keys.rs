@@ -60,14 +60,14 @@ async fn an_unspecified_address_is_this_host() {
             .dangerous_allow_http(true);
         let oauth2 = policy::builder()
             .provider("p", provider)
-            .http_client(move |client| {
+            .configure_http_client(move |client| {
                 client.no_proxy().resolve("idp.test", ([127, 0, 0, 1], idp_port).into())
             })
             .key_refresh_minutes(5)
             .build()
             .unwrap();
         let answer = kind(&oauth2, &issuer, &key).await;
-        println!("{host}: {answer:?} {:?}", oauth2.status()[0].last_error);
+        println!("{host}: {answer:?} {:?}", oauth2.key_status()[0].last_error);
         assert_eq!(inside.requests(), 0, "{host} was asked");
     }
 }
@@ -90,25 +90,25 @@ async fn a_document_that_hangs_after_a_day_stops_no_refresh() {
     assert_eq!(kind(&oauth2, &issuer, &key).await, None);
     // From now on the issuer's own host hangs; the keys, at another host, are there as ever.
     idp.answer(Answer::hang());
-    let counts = || oauth2.status()[0].fetches;
+    let counts = || oauth2.key_status()[0].fetches;
     for round in 2..=30 {
         clock.advance(48 * MINUTE);
-        until("a day of good refreshes", || counts().fetched == round).await;
+        until("a day of good refreshes", || counts().succeeded == round).await;
     }
     assert_eq!((idp.requests(), jwks.requests(), counts().failed), (1, 30, 0));
     // A day is over: the document is asked again.
     for attempt in 1..=20 {
         clock.advance(if attempt == 1 { 48 * MINUTE } else { MINUTE });
-        until("asked again", || idp.requests() > attempt || counts().fetched > 30).await;
+        until("asked again", || idp.requests() > attempt || counts().succeeded > 30).await;
         // Half of the limit is for the document, half for the keys.
         clock.advance(5 * S / 2);
-        until("ended", || counts().failed >= attempt || counts().fetched > 30).await;
+        until("ended", || counts().failed >= attempt || counts().succeeded > 30).await;
     }
     assert!(
-        counts().fetched > 30,
+        counts().succeeded > 30,
         "the keys' URL works, and was not asked again: {:?}, {:?}, {} requests for keys",
         counts(),
-        oauth2.status()[0].last_error,
+        oauth2.key_status()[0].last_error,
         jwks.requests()
     );
 }
@@ -124,7 +124,7 @@ struct ChangedPanics {
 struct Shared(Arc<ChangedPanics>);
 
 impl KeySource for Shared {
-    async fn keys(&self) -> Result<String, Boxed> {
+    async fn load(&self) -> Result<String, Boxed> {
         self.0.asked.fetch_add(1, Ordering::SeqCst);
         Ok(self.0.text.lock().unwrap().clone())
     }
@@ -177,16 +177,16 @@ async fn a_file_is_read_within_a_second_of_a_change() {
         clock.advance(S);
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    println!("{:?}", oauth2.status());
+    println!("{:?}", oauth2.key_status());
     std::fs::write(&path, key.jwk_set().to_string()).unwrap();
     let mut waited = 0;
-    while oauth2.status()[0].fetches.fetched == 0 {
+    while oauth2.key_status()[0].fetches.succeeded == 0 {
         assert!(waited < 3, "not noticed after {waited} s");
         clock.advance(S);
         waited += 1;
         // One second is enough, unless the thread of a slow machine had not begun to wait for it.
         let deadline = Instant::now() + PATIENCE / 6;
-        while oauth2.status()[0].fetches.fetched == 0 && Instant::now() < deadline {
+        while oauth2.key_status()[0].fetches.succeeded == 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -209,7 +209,7 @@ async fn refresh_by_hand_asks_for_the_whole_answer() {
     assert_eq!(kind(&oauth2, "https://a.test", &old).await, None);
     server.answer(Answer::status(304));
     // Whoever sends no entity tag gets the truth; an error here would show that none was sent.
-    assert!(oauth2.refresh_now().await.is_err(), "If-None-Match was sent, and 304 believed");
+    assert!(oauth2.refresh_keys().await.is_err(), "If-None-Match was sent, and 304 believed");
 }
 
 #[derive(Clone)]
@@ -229,7 +229,7 @@ impl Drop for Live {
 }
 
 impl KeySource for Counted {
-    async fn keys(&self) -> Result<String, Boxed> {
+    async fn load(&self) -> Result<String, Boxed> {
         Ok(self.0.text.clone())
     }
     async fn changed(&self) {
@@ -254,7 +254,7 @@ async fn one_watcher_at_a_time() {
     let oauth2 = policy::builder().provider("p", provider).build().unwrap();
     for _ in 0..10_000 {
         source.0.notify.notify_one();
-        oauth2.refresh_now().await.unwrap();
+        oauth2.refresh_keys().await.unwrap();
     }
     // Those that were replaced are gone, and not only hidden.
     until("one watcher is left", || source.0.live.load(Ordering::SeqCst) <= 1).await;
@@ -306,6 +306,6 @@ async fn a_window_of_one_interval_leaves_no_gap() {
     server.answer(Answer::status(500));
     clock.advance(60 * MINUTE);
     tokio::time::sleep(Duration::from_millis(100)).await;
-    println!("{:?}", oauth2.status()[0].state);
+    println!("{:?}", oauth2.key_status()[0].state);
     assert!(kind(&oauth2, "https://a.test", &key).await.is_some());
 }

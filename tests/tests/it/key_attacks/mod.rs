@@ -16,7 +16,8 @@ use std::{
 use futures_util::poll;
 
 use oauth2_actix::{
-    Algorithm, ErrorKind, KeySource, Keys, OAuth2, Provider, Tenant, TenantLookup, Tenants,
+    Algorithm, ErrorKind, KeySource, Keys, OAuth2, Provider,
+    tenants::{Tenant, TenantLookup, Tenants},
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{
@@ -46,7 +47,7 @@ async fn kind(oauth2: &OAuth2, issuer: &str, key: &SigningKey) -> Option<ErrorKi
 fn passing(key: &SigningKey) -> Provider {
     struct Passing(String);
     impl KeySource for Passing {
-        async fn keys(&self) -> Result<String, Boxed> {
+        async fn load(&self) -> Result<String, Boxed> {
             Ok(self.0.clone())
         }
     }
@@ -70,7 +71,7 @@ impl<F> TenantLookup for Ask<F>
 where
     F: Fn(&str) -> Option<Result<Option<Tenant>, Boxed>> + Send + Sync + 'static,
 {
-    async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Boxed> {
+    async fn find_by_issuer(&self, issuer: &str) -> Result<Option<Tenant>, Boxed> {
         match (self.0)(issuer) {
             Some(answer) => answer,
             None => std::future::pending().await,
@@ -97,7 +98,7 @@ impl Error for Unspeakable {}
 struct Broken;
 
 impl KeySource for Broken {
-    async fn keys(&self) -> Result<String, Boxed> {
+    async fn load(&self) -> Result<String, Boxed> {
         Err(Box::new(Unspeakable))
     }
 }

@@ -98,7 +98,7 @@ async fn nothing_is_fetched_for_a_tenant_that_is_gone() {
         clock.advance(60 * MINUTE);
         tokio::time::sleep(Duration::from_millis(3)).await;
     }
-    advance_until(&clock, 60 * MINUTE, "it is gone", || oauth2.status().is_empty()).await;
+    advance_until(&clock, 60 * MINUTE, "it is gone", || oauth2.key_status().is_empty()).await;
     assert!(server.requests() < 30, "{} fetches in 30 days", server.requests());
 }
 
@@ -159,7 +159,7 @@ async fn a_strangers_token_does_not_take_the_instance_out_of_rotation() {
     assert!(ready());
     let _ = kind(&oauth2, "https://acme.test", &SigningKey::generate(Algorithm::ES256, "x")).await;
     assert!(ready(), "one customer's dead provider makes the documented readiness probe fail");
-    let acme = oauth2.status().pop().unwrap();
+    let acme = oauth2.key_status().pop().unwrap();
     assert!(acme.tenant && !acme.is_ready());
 }
 
@@ -167,7 +167,7 @@ async fn a_strangers_token_does_not_take_the_instance_out_of_rotation() {
 async fn a_tenants_source_keeps_its_keys_over_a_lookup() {
     struct Vault(String, Arc<AtomicUsize>);
     impl KeySource for Vault {
-        async fn keys(&self) -> Result<String, Boxed> {
+        async fn load(&self) -> Result<String, Boxed> {
             self.1.fetch_add(1, Ordering::SeqCst);
             Ok(self.0.clone())
         }
@@ -336,7 +336,7 @@ async fn a_removed_tenants_keys_serve_nobody_who_comes_after() {
         for task in tasks {
             assert!(!tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap(), "{round}");
         }
-        assert!(oauth2.status().is_empty());
+        assert!(oauth2.key_status().is_empty());
     }
 }
 
@@ -409,7 +409,7 @@ async fn a_client_that_cannot_be_made_is_not_the_tokens_fault() {
         .tenants(Tenants::new(Ask(move |issuer: &str| {
             Some(Ok(Some(tenant("remote", issuer, url.clone()))))
         })))
-        .http_client(|client| client.user_agent("\n"))
+        .configure_http_client(|client| client.user_agent("\n"))
         .key_refresh_minutes(5)
         .build();
     let Ok(oauth2) = oauth2 else { return };

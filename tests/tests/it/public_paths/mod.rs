@@ -4,7 +4,7 @@ mod rewritten;
 mod scoped;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
-use oauth2_actix::{Algorithm, BuildError, OAuth2, Provider, testing::LocalServer};
+use oauth2_actix::{Algorithm, ConfigError, OAuth2, Provider, testing::LocalServer};
 use oauth2_actix_tests::{
     api::Api,
     client::{Answer, raw, raw_get},
@@ -12,7 +12,7 @@ use oauth2_actix_tests::{
     policy,
 };
 
-fn policy(paths: &[&str]) -> Result<OAuth2, BuildError> {
+fn policy(paths: &[&str]) -> Result<OAuth2, ConfigError> {
     let keys = key(Algorithm::ES256).jwk_set();
     policy::builder()
         .provider("test", Provider::new().issuer("https://idp.test").audience("api").keys(keys))

@@ -1,6 +1,6 @@
 //! Scopes and resources that a value opens.
 
-use oauth2_actix::PublicAccess;
+use oauth2_actix::public::PublicAccess;
 
 use super::*;
 

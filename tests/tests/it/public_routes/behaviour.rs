@@ -206,7 +206,7 @@ fn every_form_of_the_attribute_opens_its_route() {
         ],
         &["POST /renamed", "GET /absent", "GET /one", "PUT /scoped/one"],
     );
-    let routes: Vec<String> = public_routes()
+    let routes: Vec<String> = public::routes()
         .filter(|route| route.handler().contains("::forms::"))
         .map(|route| format!("{} {}", route.methods().join(","), route.pattern()))
         .collect();
@@ -227,7 +227,7 @@ fn query_is_a_routing_macro_like_the_others() {
         &["GET /search", "POST /api/find", "query /search"],
     );
     let methods = |pattern: &str| {
-        let routes = public_routes().filter(move |route| route.pattern() == pattern);
+        let routes = public::routes().filter(move |route| route.pattern() == pattern);
         routes.flat_map(|route| route.methods()).copied().collect::<Vec<_>>()
     };
     assert_eq!(methods("/search"), ["QUERY"]);
@@ -315,7 +315,7 @@ fn names_and_patterns_are_as_without_the_macro() {
 
 #[test]
 fn the_table_lists_every_public_route() {
-    let rows: Vec<String> = public_routes()
+    let rows: Vec<String> = public::routes()
         .filter(|route| route.handler().contains("public_routes::"))
         .map(|route| {
             format!("{} {} {}", route.methods().join(","), route.pattern(), route.handler())
@@ -333,7 +333,8 @@ fn the_table_lists_every_public_route() {
         assert!(rows.iter().any(|found| found == row), "{row} is not in {rows:#?}");
     }
     assert!(!rows.iter().any(|row| row.contains("private")));
-    let row = public_routes().find(|route| route.handler() == "it::public_routes::health").unwrap();
+    let row =
+        public::routes().find(|route| route.handler() == "it::public_routes::health").unwrap();
     assert!(row.file().ends_with("public_routes/mod.rs"));
     let line = include_str!("mod.rs")
         .lines()

@@ -186,7 +186,7 @@ fn a_private_pattern_with_one_segment_more_or_a_dynamic_prefix() {
     check(
         "a demand around a public route",
         |app| {
-            app.service(web::scope("/s").wrap(require_claim("role", "admin")).service(health));
+            app.service(web::scope("/s").wrap(requirement::claim("role", "admin")).service(health));
         },
         &[],
         &["GET /s/health"],

@@ -26,7 +26,7 @@ use actix_web::{
     web::{self, Data, ServiceConfig},
 };
 use oauth2_actix::{
-    Algorithm, Claims, OAuth2, OptionalClaims, Provider, public, public_routes, require_claim,
+    Algorithm, Claims, OAuth2, OptionalClaims, Provider, public, require_claim, requirement,
     testing::{Answer as Script, KeyServer, LocalServer, SigningKey, Token},
 };
 use oauth2_actix_tests::{

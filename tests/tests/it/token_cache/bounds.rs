@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use futures_util::FutureExt;
 use oauth2_actix::{
-    Algorithm, Claims, OAuth2, OAuth2Builder, TokenCache,
+    Algorithm, Claims, OAuth2, OAuth2Builder, TokenCacheConfig,
     testing::{KeyServer, ManualClock, SigningKey},
 };
 use oauth2_actix_tests::{keys::key, policy};
@@ -18,7 +18,7 @@ fn accepts(oauth2: &OAuth2, token: &str) -> Option<Claims> {
 }
 
 /// A policy of HMAC tokens, which cost little to make.
-fn hmac(cache: TokenCache) -> OAuth2Builder {
+fn hmac(cache: TokenCacheConfig) -> OAuth2Builder {
     let secret = key(Algorithm::HS256);
     let provider = provider(secret.jwk_set()).algorithms([Algorithm::HS256]);
     policy::builder().provider("p", provider).token_cache(cache)
@@ -31,7 +31,7 @@ fn numbered(number: usize) -> String {
 #[test]
 fn the_bounds_hold_whatever_comes_on_however_many_threads() {
     for (entries, bytes) in [(100, 1 << 30), (1_000_000, 100_000), (50, 20_000)] {
-        let cache = TokenCache::new().max_entries(entries).max_bytes(bytes);
+        let cache = TokenCacheConfig::new().max_entries(entries).max_bytes(bytes);
         let oauth2 = &hmac(cache).build().unwrap();
         thread::scope(|scope| {
             for thread in 0..4 {
@@ -60,7 +60,7 @@ fn the_bounds_hold_whatever_comes_on_however_many_threads() {
 #[test]
 fn tokens_that_come_once_push_none_out_that_come_often() {
     // So few that no bucket wants more of them than it has, whatever the hash.
-    let oauth2 = hmac(TokenCache::new().max_entries(200)).build().unwrap();
+    let oauth2 = hmac(TokenCacheConfig::new().max_entries(200)).build().unwrap();
     let often: Vec<String> = (0..50).map(numbered).collect();
     let known: Vec<Claims> = often.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
     for number in 1_000..6_000 {
@@ -78,7 +78,7 @@ fn tokens_that_come_once_push_none_out_that_come_often() {
 
 #[test]
 fn what_fits_nowhere_pushes_nothing_out() {
-    let oauth2 = hmac(TokenCache::new().max_bytes(30_000)).build().unwrap();
+    let oauth2 = hmac(TokenCacheConfig::new().max_bytes(30_000)).build().unwrap();
     let small: Vec<String> = (0..5).map(numbered).collect();
     let known: Vec<Claims> = small.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
     let before = oauth2.token_cache_status();
@@ -106,7 +106,7 @@ fn a_token_that_other_keys_have_verified_keeps_its_place() {
     };
     // The table is full, and no bucket wanted more than it has: one in twenty does.
     let full = (0..20).find_map(|_| {
-        let cache = TokenCache::new().max_entries(20);
+        let cache = TokenCacheConfig::new().max_entries(20);
         let oauth2 = fetched(&server).token_cache(cache).build().unwrap();
         runtime.block_on(oauth2.warm_up()).unwrap();
         tokens.iter().for_each(|token| drop(accepts(&oauth2, token)));
@@ -115,14 +115,14 @@ fn a_token_that_other_keys_have_verified_keeps_its_place() {
     let oauth2 = full.unwrap();
     assert!(all_kept(&oauth2));
     server.answer(keys(&[old, &new]));
-    runtime.block_on(oauth2.refresh_now()).unwrap();
+    runtime.block_on(oauth2.refresh_keys()).unwrap();
     assert!(all_kept(&oauth2));
 }
 
 #[test]
 fn nor_where_it_is_bytes_that_are_scarce() {
     // Most of the table is empty, and there is no room all the same.
-    let cache = TokenCache::new().max_entries(10_000).max_bytes(150_000);
+    let cache = TokenCacheConfig::new().max_entries(10_000).max_bytes(150_000);
     let oauth2 = hmac(cache).build().unwrap();
     let first: Vec<String> = (0..200).map(numbered).collect();
     let known: Vec<Claims> = first.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
@@ -141,7 +141,7 @@ fn nor_where_it_is_bytes_that_are_scarce() {
 
 #[test]
 fn refused_tokens_push_nothing_out() {
-    let oauth2 = hmac(TokenCache::new().max_entries(500)).build().unwrap();
+    let oauth2 = hmac(TokenCacheConfig::new().max_entries(500)).build().unwrap();
     let often: Vec<String> = (0..50).map(numbered).collect();
     let known: Vec<Claims> = often.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
     let before = oauth2.token_cache_status();
@@ -167,7 +167,7 @@ fn numbered_expired(number: usize) -> String {
 
 #[test]
 fn what_is_used_takes_the_place_of_what_is_not() {
-    let oauth2 = hmac(TokenCache::new().max_entries(100)).build().unwrap();
+    let oauth2 = hmac(TokenCacheConfig::new().max_entries(100)).build().unwrap();
     for number in 0..100 {
         accepts(&oauth2, &numbered(number)).unwrap();
     }
@@ -190,7 +190,7 @@ fn what_is_used_takes_the_place_of_what_is_not() {
 
 #[test]
 fn what_is_used_outlives_what_is_not() {
-    let oauth2 = hmac(TokenCache::new().max_entries(400)).build().unwrap();
+    let oauth2 = hmac(TokenCacheConfig::new().max_entries(400)).build().unwrap();
     let tokens: Vec<String> = (0..400).map(numbered).collect();
     let known: Vec<Claims> = tokens.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
     for number in 1_000..1_150 {
@@ -211,7 +211,8 @@ fn what_is_used_outlives_what_is_not() {
 #[test]
 fn what_is_over_gives_its_place() {
     let clock = ManualClock::new();
-    let oauth2 = hmac(TokenCache::new().max_entries(300)).clock(clock.clone()).build().unwrap();
+    let oauth2 =
+        hmac(TokenCacheConfig::new().max_entries(300)).clock(clock.clone()).build().unwrap();
     let lived = |number: usize, until: u64| {
         token().claim("jti", number.to_string()).claim("exp", until).sign(key(Algorithm::HS256))
     };

@@ -15,8 +15,9 @@ use std::{
 
 use futures_util::FutureExt;
 use oauth2_actix::{
-    Algorithm, Claims, ErrorKind, KeySource, Keys, OAuth2, OAuth2Builder, Provider, Tenant,
-    TenantLookup, Tenants, TokenCache,
+    Algorithm, Claims, ErrorKind, KeySource, Keys, OAuth2, OAuth2Builder, Provider,
+    TokenCacheConfig,
+    tenants::{Tenant, TenantLookup, Tenants},
     testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{api::Api, client, keys::key, policy};
@@ -30,7 +31,7 @@ fn provider(keys: Value) -> Provider {
 }
 
 fn builder() -> OAuth2Builder {
-    policy::builder().token_cache(TokenCache::new())
+    policy::builder().token_cache(TokenCacheConfig::new())
 }
 
 fn inline() -> OAuth2Builder {
@@ -93,9 +94,9 @@ async fn it_can_be_switched_off() {
     .unwrap();
     for builder in [
         off,
-        inline().token_cache(TokenCache::off()),
-        inline().token_cache(TokenCache::new().max_entries(0)),
-        inline().token_cache(TokenCache::new().max_bytes(0)),
+        inline().token_cache(TokenCacheConfig::disabled()),
+        inline().token_cache(TokenCacheConfig::new().max_entries(0)),
+        inline().token_cache(TokenCacheConfig::new().max_bytes(0)),
     ] {
         let oauth2 = builder.build().unwrap();
         assert!(!hits(&oauth2, &token().sign(key(Algorithm::ES256))).await);
@@ -106,7 +107,7 @@ async fn it_can_be_switched_off() {
 #[test]
 fn settings_that_are_refused() {
     let error =
-        inline().token_cache(TokenCache::new().max_entries(10_000_001)).build().unwrap_err();
+        inline().token_cache(TokenCacheConfig::new().max_entries(10_000_001)).build().unwrap_err();
     assert!(error.to_string().contains("token_cache"), "{error}");
     for (value, named) in [
         (json!("on"), "token_cache: must be true, false or a map of bounds, not \"on\""),
@@ -181,7 +182,7 @@ async fn it_ends_when_the_token_is_too_old() {
     clock.advance(Duration::from_secs(64));
     assert!(hits(&oauth2, &good).await);
     clock.advance(Duration::from_secs(1));
-    assert!(matches!(kind(&oauth2, &good).await, Some(ErrorKind::TooOld { .. })));
+    assert!(matches!(kind(&oauth2, &good).await, Some(ErrorKind::TokenTooOld { .. })));
 }
 
 #[tokio::test]
@@ -195,18 +196,18 @@ async fn it_ends_when_the_key_leaves_its_set() {
     // Another key beside it: verified once more, and remembered again.
     let before = oauth2.verify(&good).await.unwrap();
     server.answer(keys(&[old, &new]));
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     assert!(!are_one(&before, &oauth2.verify(&good).await.unwrap()));
     assert!(hits(&oauth2, &good).await);
     assert_eq!(oauth2.token_cache_status().entries, 1);
 
     server.answer(keys(&[&new]));
-    oauth2.refresh_now().await.unwrap();
-    assert_eq!(kind(&oauth2, &good).await, Some(ErrorKind::KeyUnknown));
+    oauth2.refresh_keys().await.unwrap();
+    assert_eq!(kind(&oauth2, &good).await, Some(ErrorKind::UnknownKey));
 
     // A key of the same name that is another.
     server.answer(keys(&[&SigningKey::generate(Algorithm::ES256, old.kid())]));
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     assert_eq!(kind(&oauth2, &good).await, Some(ErrorKind::SignatureInvalid));
 
     // The same key, which may no longer be used with the token's algorithm.
@@ -214,8 +215,8 @@ async fn it_ends_when_the_key_leaves_its_set() {
     other_use["alg"] = json!("ES256");
     other_use["use"] = json!("enc");
     server.answer(Answer::json(&json!({"keys": [other_use, new.public_jwk()]})));
-    oauth2.refresh_now().await.unwrap();
-    assert_eq!(kind(&oauth2, &good).await, Some(ErrorKind::KeyUnknown));
+    oauth2.refresh_keys().await.unwrap();
+    assert_eq!(kind(&oauth2, &good).await, Some(ErrorKind::UnknownKey));
 }
 
 #[tokio::test]
@@ -232,15 +233,15 @@ async fn a_key_that_is_published_otherwise_is_another() {
     let good = token().sign(rsa);
     for (answer, why) in [
         (with("alg", "PS256"), ErrorKind::AlgorithmNotAllowed),
-        (with("kid", "renamed"), ErrorKind::KeyUnknown),
+        (with("kid", "renamed"), ErrorKind::UnknownKey),
         (keys(&[&SigningKey::generate(Algorithm::RS256, rsa.kid())]), ErrorKind::SignatureInvalid),
     ] {
         server.answer(with("alg", "RS256"));
-        oauth2.refresh_now().await.unwrap();
+        oauth2.refresh_keys().await.unwrap();
         assert!(hits(&oauth2, &good).await);
         // At once, with nothing between that would make another set of it.
         server.answer(answer);
-        oauth2.refresh_now().await.unwrap();
+        oauth2.refresh_keys().await.unwrap();
         assert_eq!(kind(&oauth2, &good).await, Some(why));
     }
 }
@@ -260,12 +261,12 @@ async fn a_refresh_that_changes_nothing_ends_nothing() {
         Answer::json(&json!({"keys": [{"kty": "new"}, other.public_jwk(), spaced]})),
     ] {
         server.answer(answer);
-        oauth2.refresh_now().await.unwrap();
+        oauth2.refresh_keys().await.unwrap();
         assert!(are_one(&before, &oauth2.verify(&good).await.unwrap()));
     }
     // A fetch that fails takes nothing away either.
     server.answer(Answer::status(500));
-    oauth2.refresh_now().await.unwrap_err();
+    oauth2.refresh_keys().await.unwrap_err();
     assert!(are_one(&before, &oauth2.verify(&good).await.unwrap()));
 }
 
@@ -314,7 +315,10 @@ async fn a_token_for_one_api_is_none_for_another() {
 struct Customer(Arc<AtomicBool>);
 
 impl TenantLookup for Customer {
-    async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
+    async fn find_by_issuer(
+        &self,
+        issuer: &str,
+    ) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
         let keys = key(Algorithm::ES256).jwk_set();
         let tenant =
             Tenant::new("customer", Provider::new().issuer(issuer).audience("api").keys(keys));
@@ -336,7 +340,7 @@ async fn it_ends_when_the_tenant_is_none_any_more() {
     assert!(hits(&oauth2, &good).await);
     exists.store(false, Ordering::SeqCst);
     clock.advance(HOUR);
-    assert!(matches!(kind(&oauth2, &good).await, Some(ErrorKind::IssuerUnknown { .. })));
+    assert!(matches!(kind(&oauth2, &good).await, Some(ErrorKind::UnknownIssuer { .. })));
     exists.store(true, Ordering::SeqCst);
     clock.advance(HOUR);
     assert!(hits(&oauth2, &good).await);
@@ -359,7 +363,7 @@ async fn it_is_the_provider_that_a_check_would_name() {
     assert_eq!(oauth2.verify(&both).await.unwrap().provider(), "soon");
     assert!(hits(&oauth2, &one).await);
     late.answer(keys(&[soon]));
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     assert_eq!(oauth2.verify(&both).await.unwrap().provider(), "late");
     assert!(hits(&oauth2, &both).await);
     assert_eq!(oauth2.verify(&one).await.unwrap().provider(), "soon");
@@ -378,7 +382,7 @@ async fn which_keys_are_tried_is_said_by_their_latest_order() {
     assert_eq!(kind(&oauth2, &last).await, untried);
     jwks.reverse();
     server.answer(Answer::json(&json!({"keys": jwks})));
-    oauth2.refresh_now().await.unwrap();
+    oauth2.refresh_keys().await.unwrap();
     assert!(hits(&oauth2, &last).await);
     assert_eq!(kind(&oauth2, &first).await, untried);
 }
@@ -389,13 +393,16 @@ struct Restless(Arc<()>);
 struct Keeper(#[expect(dead_code, reason = "it is counted")] Arc<()>);
 
 impl KeySource for Keeper {
-    async fn keys(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
+    async fn load(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
         Ok(key(Algorithm::ES256).jwk_set().to_string())
     }
 }
 
 impl TenantLookup for Restless {
-    async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
+    async fn find_by_issuer(
+        &self,
+        issuer: &str,
+    ) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
         let keys = Keys::source(Keeper(Arc::clone(&self.0)));
         let provider = Provider::new().issuer(issuer).audience("api").keys(keys);
         Ok(Some(Tenant::new("customer", provider)))
@@ -436,7 +443,7 @@ fn a_withdrawn_key_is_never_believed_while_many_ask() {
     let good = token().sign(old);
     for round in 0..20 {
         server.answer(keys(&[old]));
-        runtime.block_on(oauth2.refresh_now()).unwrap();
+        runtime.block_on(oauth2.refresh_keys()).unwrap();
         let (withdrawn, done) = (AtomicBool::new(false), AtomicBool::new(false));
         thread::scope(|scope| {
             for _ in 0..3 {
@@ -450,7 +457,7 @@ fn a_withdrawn_key_is_never_believed_while_many_ask() {
                 });
             }
             server.answer(keys(&[&SigningKey::generate(Algorithm::ES256, &format!("{round}"))]));
-            runtime.block_on(oauth2.refresh_now()).unwrap();
+            runtime.block_on(oauth2.refresh_keys()).unwrap();
             withdrawn.store(true, Ordering::SeqCst);
             for _ in 0..100 {
                 assert!(!matches!(oauth2.verify(&good).now_or_never(), Some(Ok(_))));

@@ -9,8 +9,8 @@ use std::{
 };
 
 use oauth2_actix::{
-    Algorithm, Claims, ErrorKind, KeySource, Keys, OAuth2, Provider, Tenant, TenantLookup, Tenants,
-    TokenCache,
+    Algorithm, Claims, ErrorKind, KeySource, Keys, OAuth2, Provider, TokenCacheConfig,
+    tenants::{Tenant, TenantLookup, Tenants},
     testing::{ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{keys::key, policy};
@@ -49,7 +49,7 @@ impl Source {
 }
 
 impl KeySource for Source {
-    async fn keys(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
+    async fn load(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
         let Published { keys, fails } = self.published().clone();
         if fails {
             return Err("out of order".into());
@@ -76,7 +76,10 @@ impl KeySource for Source {
 struct Customers(Arc<Mutex<BTreeMap<String, usize>>>);
 
 impl TenantLookup for Customers {
-    async fn tenant(&self, issuer: &str) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
+    async fn find_by_issuer(
+        &self,
+        issuer: &str,
+    ) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
         Ok(self.0.lock().unwrap().get(issuer).map(|index| {
             let provider = Provider::new().issuer(issuer).audience("api");
             Tenant::new("customer", provider.keys(SIGNING[*index].jwk_set()))
@@ -149,11 +152,11 @@ impl World {
         let customers = Customers(Arc::new(Mutex::new(known.collect())));
         let [first, second, always] = [0; 3].map(|_| Source::default());
         let bounds = [
-            TokenCache::off(),
-            TokenCache::new(),
-            TokenCache::new().max_entries(1),
-            TokenCache::new().max_entries(6),
-            TokenCache::new().max_bytes(6_000),
+            TokenCacheConfig::disabled(),
+            TokenCacheConfig::new(),
+            TokenCacheConfig::new().max_entries(1),
+            TokenCacheConfig::new().max_entries(6),
+            TokenCacheConfig::new().max_bytes(6_000),
         ];
         let max_age = dice.one_in(2);
         let policies = bounds.map(|bounds| {
@@ -187,7 +190,7 @@ impl World {
     /// Fetches all keys for all policies, whatever comes of it.
     async fn refresh(&self) {
         for policy in &self.policies {
-            let _ = policy.refresh_now().await;
+            let _ = policy.refresh_keys().await;
         }
     }
 
@@ -410,13 +413,13 @@ fn with_a_cache_and_without_the_answers_are_the_same() {
     for kind in [
         "AudienceMismatch",
         "Expired",
-        "IssuerUnknown",
-        "KeyUnknown",
+        "UnknownIssuer",
+        "UnknownKey",
         "KeysUnavailable",
         "NotYetValid",
         "SignatureInvalid",
         "TokenMalformed",
-        "TooOld",
+        "TokenTooOld",
         "TypeNotAllowed",
     ] {
         assert!(seen.refused.get(kind).is_some_and(|count| *count > 5), "{kind}: {seen:?}");
