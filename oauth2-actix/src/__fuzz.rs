@@ -11,7 +11,7 @@ use crate::{
         jws::UnverifiedJws,
         key_document::KeyDocument,
         key_policy::{Budget, CryptoBackend, KeyPolicy, Origin},
-        key_set::Verdict,
+        key_set::SignatureCheck,
     },
     json,
     keys::discovery::Issuer,
@@ -66,7 +66,7 @@ pub fn key_document(document: &[u8], inline: bool, token: &str) -> Option<Vec<Ke
         let signed = &token.as_bytes()[..jws.signed_len];
         let verdict = document.keys.verify(&jws.header, signed, &jws.signature);
         assert!(
-            inline || !matches!(verdict, Verdict::Verified(_)),
+            inline || !matches!(verdict, SignatureCheck::Verified(_)),
             "a forged signature was accepted"
         );
     }

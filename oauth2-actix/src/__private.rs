@@ -50,7 +50,7 @@ pub fn call_predicate<F: Predicate<Marker>, Marker>(
 ) -> Result<(), Error> {
     function.call(claims, request).map_err(|error| {
         error
-            .with_provider(&claims.accepted().by.name)
+            .with_provider(&claims.verified().by.name)
             .with_expected(format!("predicate {}", std::any::type_name::<F>()))
     })
 }

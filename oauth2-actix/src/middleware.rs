@@ -30,8 +30,8 @@ use crate::{
     error::Error,
     policy::{Decision, Pending},
     public::{Admission, KnownRoutes, Openness, PathWatch, has_access_by_value, must_be_routed},
-    request::bearer::Place,
-    response::Facts,
+    request::bearer::TokenSource,
+    response::ResponseContext,
     token::claims::{Anonymous, Claims},
     util::telemetry::Passed,
 };
@@ -87,9 +87,9 @@ where
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let shared = Rc::clone(&self.0);
         let policy = &shared.oauth2.0;
-        let (decision, place) = match policy.credentials(request.head()) {
-            Ok((credentials, place)) => (policy.decide(&credentials), place),
-            Err(error) => (Decision::Refused(error), Place::Header),
+        let (decision, source) = match policy.credentials(request.head()) {
+            Ok((credentials, source)) => (policy.decide(&credentials), source),
+            Err(error) => (Decision::Refused(error), TokenSource::Header),
         };
         let state = match decision {
             Decision::Accepted(claims) => State::inner(&shared, request, Ok(claims)),
@@ -111,7 +111,7 @@ where
                 }
             }
         };
-        OAuth2Future { shared, place, state }
+        OAuth2Future { shared, source, state }
     }
 }
 
@@ -124,7 +124,7 @@ pin_project! {
     #[doc(hidden)]
     pub struct OAuth2Future<S, F> {
         shared: Rc<Shared<S>>,
-        place: Place,
+        source: TokenSource,
         #[pin]
         state: State<F>,
     }
@@ -146,7 +146,7 @@ pin_project! {
         Inner {
             #[pin]
             answer: F,
-            facts: Facts,
+            facts: ResponseContext,
             passed: Passed,
         },
         // Boxed, so that accepted requests do not carry its size along. The response is made when this is
@@ -156,7 +156,7 @@ pin_project! {
         },
         // A middleware inside has replaced a path that was public as it was. The request is gone.
         Rewritten {
-            rejection: Option<Box<(Facts, Error)>>,
+            rejection: Option<Box<(ResponseContext, Error)>>,
         },
     }
 }
@@ -170,7 +170,7 @@ impl<F> State<F> {
         let mut extensions = request.extensions_mut();
         let passed = match claims {
             Ok(claims) => {
-                let passed = Passed::Accepted(claims.accepted().by.requests.clone());
+                let passed = Passed::Accepted(claims.verified().by.requests.clone());
                 extensions.insert(claims);
                 passed
             }
@@ -182,7 +182,7 @@ impl<F> State<F> {
             }
         };
         drop(extensions);
-        let facts = Facts::of(request.head());
+        let facts = ResponseContext::of(request.head());
         Self::Inner { answer: shared.service.call(request), facts, passed }
     }
 
@@ -284,12 +284,12 @@ where
                     return Poll::Ready(match poll_ready!(answer.poll(context)) {
                         Ok(response) => {
                             let mut response = finish(this.shared, response, passed);
-                            mark(&mut response, *this.place);
+                            mark(&mut response, *this.source);
                             Ok(response)
                         }
                         Err(error) => {
                             let error = finish_error(this.shared, facts, error, passed);
-                            Err(mark_error(error, *this.place))
+                            Err(mark_error(error, *this.source))
                         }
                     });
                 }
@@ -297,13 +297,13 @@ where
                     let (request, error) = *rejection.take().expect("polled after completion");
                     let response = this.shared.oauth2.0.refuse(&request, &error);
                     let mut response = ServiceResponse::new(request, response);
-                    mark(&mut response, *this.place);
+                    mark(&mut response, *this.source);
                     return Poll::Ready(Ok(response.map_into_right_body()));
                 }
                 StateProjection::Rewritten { rejection } => {
                     let (facts, error) = *rejection.take().expect("polled after completion");
-                    let error = this.shared.oauth2.0.refuse_late(&facts, &error);
-                    return Poll::Ready(Err(mark_error(error, *this.place)));
+                    let error = this.shared.oauth2.0.reject_late(&facts, &error);
+                    return Poll::Ready(Err(mark_error(error, *this.source)));
                 }
                 StateProjection::Waiting { decision, request } => {
                     let decision = poll_ready!(decision.as_mut().poll(context));
@@ -329,15 +329,15 @@ fn copy_of(request: &ServiceRequest) -> HttpRequest {
 }
 
 /// Adds the headers that a response needs for where the token was sent.
-fn mark<B>(response: &mut ServiceResponse<B>, place: Place) {
-    match place {
-        Place::Header => {}
-        Place::NamedHeader | Place::Cookie | Place::Query => {
-            restrict_caching(response.headers_mut(), place);
+fn mark<B>(response: &mut ServiceResponse<B>, source: TokenSource) {
+    match source {
+        TokenSource::Header => {}
+        TokenSource::NamedHeader | TokenSource::Cookie | TokenSource::Query => {
+            restrict_caching(response.headers_mut(), source);
         }
         // A browser that offered protocols fails a handshake that picks none.
         #[cfg(feature = "websocket")]
-        Place::Subprotocol => {
+        TokenSource::Subprotocol => {
             if response.status() == StatusCode::SWITCHING_PROTOCOLS
                 && !response.headers().contains_key(SEC_WEBSOCKET_PROTOCOL)
             {
@@ -350,13 +350,13 @@ fn mark<B>(response: &mut ServiceResponse<B>, place: Place) {
 
 /// A shared cache stores no response to a request with `Authorization` (RFC 9111 §3.5). Of a token that
 /// was sent elsewhere it does not know.
-fn restrict_caching(headers: &mut HeaderMap, place: Place) {
-    match place {
+fn restrict_caching(headers: &mut HeaderMap, source: TokenSource) {
+    match source {
         // A URL with a token must not be stored at all (RFC 6750 §2.3).
-        Place::Query => {
+        TokenSource::Query => {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
-        Place::NamedHeader | Place::Cookie if !headers.contains_key(CACHE_CONTROL) => {
+        TokenSource::NamedHeader | TokenSource::Cookie if !headers.contains_key(CACHE_CONTROL) => {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
         }
         _ => {}
@@ -364,12 +364,12 @@ fn restrict_caching(headers: &mut HeaderMap, place: Place) {
 }
 
 /// The same for a response that leaves as an error.
-fn mark_error(error: actix_web::Error, place: Place) -> actix_web::Error {
-    if !matches!(place, Place::Query | Place::NamedHeader | Place::Cookie) {
+fn mark_error(error: actix_web::Error, source: TokenSource) -> actix_web::Error {
+    if !matches!(source, TokenSource::Query | TokenSource::NamedHeader | TokenSource::Cookie) {
         return error;
     }
     let mut response = error.error_response();
-    restrict_caching(response.headers_mut(), place);
+    restrict_caching(response.headers_mut(), source);
     InternalError::from_response(error, response).into()
 }
 
@@ -409,12 +409,12 @@ fn refused_within<S, B>(
 /// The same for an error that middleware further in returned as such.
 fn finish_error<S>(
     shared: &Shared<S>,
-    facts: &Facts,
+    facts: &ResponseContext,
     error: actix_web::Error,
     passed: &Passed,
 ) -> actix_web::Error {
     match error.as_error::<Error>() {
-        Some(ours) => shared.oauth2.0.refuse_late(facts, ours),
+        Some(ours) => shared.oauth2.0.reject_late(facts, ours),
         None => {
             passed.count();
             error

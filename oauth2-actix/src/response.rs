@@ -23,7 +23,7 @@ use crate::{
 
 /// What a response depends on in a request that may be gone when it is written.
 #[derive(Debug)]
-pub(crate) struct Facts {
+pub(crate) struct ResponseContext {
     /// Boxed: few requests have one, and all carry this along.
     #[cfg(feature = "websocket")]
     handshake: Option<Box<crate::request::upgrade::Handshake>>,
@@ -47,7 +47,7 @@ impl RequestLine {
     }
 }
 
-impl Facts {
+impl ResponseContext {
     #[inline]
     pub(crate) fn of(head: &RequestHead) -> Self {
         let is_logged = tracing::enabled!(target: "oauth2_actix", tracing::Level::DEBUG);
@@ -92,16 +92,21 @@ impl Policy {
     /// user's hook made of the rest.
     pub(crate) fn refuse(&self, request: &HttpRequest, error: &Error) -> HttpResponse {
         self.explain_preflight(request);
-        self.answer(&Facts::of(request.head()), Some(request), error)
+        self.answer(&ResponseContext::of(request.head()), Some(request), error)
     }
 
     /// The same where the request is gone: an error that renders as the answer. The hook, which
     /// wants the request, is not called.
-    pub(crate) fn refuse_late(&self, facts: &Facts, error: &Error) -> actix_web::Error {
+    pub(crate) fn reject_late(&self, facts: &ResponseContext, error: &Error) -> actix_web::Error {
         InternalError::from_response(error.clone(), self.answer(facts, None, error)).into()
     }
 
-    fn answer(&self, facts: &Facts, request: Option<&HttpRequest>, error: &Error) -> HttpResponse {
+    fn answer(
+        &self,
+        facts: &ResponseContext,
+        request: Option<&HttpRequest>,
+        error: &Error,
+    ) -> HttpResponse {
         telemetry::request_refused(error);
         facts.log(error);
         if let Some(mut response) = facts.close(error) {

@@ -8,9 +8,9 @@ use crate::{
     jose::{jwk::Key, key_set::KeySet},
     keys::{
         fetcher::EngineHandle,
-        remote::{Refresh, RemoteKeys, SnapshotOrigin},
+        remote::{Refresh, RemoteKeySet, SnapshotOrigin},
     },
-    provider::{INLINE, ProviderKeys, ProviderPolicy},
+    provider::{INLINE, ProviderKeys, ResolvedProvider},
     util::clock::Clock,
 };
 
@@ -66,7 +66,7 @@ impl KeyStatus {
 
     /// That of each source of a provider.
     pub(crate) fn of(
-        provider: &ProviderPolicy,
+        provider: &ResolvedProvider,
         engine: Option<&EngineHandle>,
         clock: &Clock,
     ) -> Vec<Self> {
@@ -78,7 +78,7 @@ impl KeyStatus {
         provider.keys.iter().map(of_source).collect()
     }
 
-    fn of_inline(provider: &ProviderPolicy, keys: &KeySet) -> Self {
+    fn of_inline(provider: &ResolvedProvider, keys: &KeySet) -> Self {
         Self {
             provider: provider.name.as_ref().to_owned(),
             tenant: provider.is_tenant(),
@@ -95,7 +95,7 @@ impl KeyStatus {
         }
     }
 
-    fn of_remote(remote: &RemoteKeys, is_alive: bool, clock: &Clock) -> Self {
+    fn of_remote(remote: &RemoteKeySet, is_alive: bool, clock: &Clock) -> Self {
         let mut status = Self::of_living(remote, clock);
         if !is_alive {
             if status.state == KeyState::Fresh {
@@ -108,7 +108,7 @@ impl KeyStatus {
         status
     }
 
-    fn of_living(remote: &RemoteKeys, clock: &Clock) -> Self {
+    fn of_living(remote: &RemoteKeySet, clock: &Clock) -> Self {
         let now = clock.monotonic();
         let until = |moment: Duration| moment.saturating_sub(now).as_secs();
         let gate = *remote.gate();

@@ -167,7 +167,7 @@ impl Requirement {
         } else {
             ErrorKind::InsufficientScope { required: scopes.join(" ") }
         });
-        let error = error.with_provider(&claims.accepted().by.name).with_expected(unmet);
+        let error = error.with_provider(&claims.verified().by.name).with_expected(unmet);
         Err(match self.pointer_hint(claims) {
             None => error,
             Some(hint) => error.with_hint(hint),
@@ -278,7 +278,7 @@ mod tests {
     use super::*;
 
     fn claims(value: Value) -> Claims {
-        Claims::new(crate::token::verified::Accepted::of(
+        Claims::new(crate::token::verified::VerifiedToken::of(
             "p",
             crate::json::object::Object::of(value),
         ))

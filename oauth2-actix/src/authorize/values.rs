@@ -15,10 +15,10 @@ use serde_json::Value;
 /// let _: ClaimValues = 7.into();
 /// ```
 #[derive(Clone, Debug)]
-pub struct ClaimValues(Accepted);
+pub struct ClaimValues(Expected);
 
 #[derive(Clone, Debug)]
-enum Accepted {
+enum Expected {
     AnyOf(Vec<Value>),
     AllOf(Vec<Value>),
     Present,
@@ -34,7 +34,7 @@ impl ClaimValues {
     /// # drop(staff);
     /// ```
     pub fn any_of<V: Into<ClaimValue>>(values: impl IntoIterator<Item = V>) -> Self {
-        Self(Accepted::AnyOf(values.into_iter().map(|value| value.into().0).collect()))
+        Self(Expected::AnyOf(values.into_iter().map(|value| value.into().0).collect()))
     }
 
     /// All of these values; for more than one, the claim must be a list. An empty list rejects everything.
@@ -46,7 +46,7 @@ impl ClaimValues {
     /// # drop(both);
     /// ```
     pub fn all_of<V: Into<ClaimValue>>(values: impl IntoIterator<Item = V>) -> Self {
-        Self(Accepted::AllOf(values.into_iter().map(|value| value.into().0).collect()))
+        Self(Expected::AllOf(values.into_iter().map(|value| value.into().0).collect()))
     }
 
     /// Any value but null.
@@ -59,7 +59,7 @@ impl ClaimValues {
     /// ```
     #[must_use]
     pub fn present() -> Self {
-        Self(Accepted::Present)
+        Self(Expected::Present)
     }
 
     pub(crate) fn accept(&self, claim: Option<&Value>) -> bool {
@@ -69,9 +69,9 @@ impl ClaimValues {
             claim => claim == value,
         };
         match &self.0 {
-            Accepted::AnyOf(values) => values.iter().any(has),
-            Accepted::AllOf(values) => !values.is_empty() && values.iter().all(has),
-            Accepted::Present => !claim.is_null(),
+            Expected::AnyOf(values) => values.iter().any(has),
+            Expected::AllOf(values) => !values.is_empty() && values.iter().all(has),
+            Expected::Present => !claim.is_null(),
         }
     }
 }
@@ -83,12 +83,12 @@ impl fmt::Display for ClaimValues {
             values.iter().map(Value::to_string).collect::<Vec<String>>().join(", ")
         };
         match &self.0 {
-            Accepted::AnyOf(values) if values.len() == 1 => {
+            Expected::AnyOf(values) if values.len() == 1 => {
                 write!(formatter, " = {}", list(values))
             }
-            Accepted::AnyOf(values) => write!(formatter, " is any of {}", list(values)),
-            Accepted::AllOf(values) => write!(formatter, " has all of {}", list(values)),
-            Accepted::Present => Ok(()),
+            Expected::AnyOf(values) => write!(formatter, " is any of {}", list(values)),
+            Expected::AllOf(values) => write!(formatter, " has all of {}", list(values)),
+            Expected::Present => Ok(()),
         }
     }
 }

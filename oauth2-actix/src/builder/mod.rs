@@ -31,11 +31,11 @@ use crate::{
     keys::http::client::AdjustClient,
     policy::{Policy, RejectionHook, in_order},
     provider::{
-        Defaults, ProviderPolicy,
+        Defaults, ResolvedProvider,
         background::{self, KeyThread},
     },
     public::{HiddenRoutes, PublicPaths},
-    request::token_source::{CookieToken, TokenPlaces, TokenRequests},
+    request::token_source::{CookieToken, TokenRequests, TokenSources},
     token::{cache::TokenCacheConfig, validation::TimeLimits},
     util::{clock::Clock, telemetry},
 };
@@ -83,7 +83,7 @@ pub struct OAuth2Builder {
     pub(crate) max_token_length: Option<usize>,
     pub(crate) token_cache: Option<TokenCacheConfig>,
     pub(crate) crypto_backend: Option<CryptoBackend>,
-    pub(crate) token_places: TokenPlaces,
+    pub(crate) token_sources: TokenSources,
     pub(crate) stale_window: Option<Duration>,
     pub(crate) unknown_key_cooldown: Option<Duration>,
     pub(crate) fetch_timeout: Option<Duration>,
@@ -212,7 +212,7 @@ impl OAuth2Builder {
     /// ```
     #[cfg(feature = "websocket")]
     pub fn token_from_subprotocol(mut self) -> Self {
-        self.token_places.subprotocol = true;
+        self.token_sources.subprotocol = true;
         self
     }
 
@@ -225,7 +225,7 @@ impl OAuth2Builder {
     /// log has the token until it expires. Use it only where nothing else works, and log paths without
     /// their query.
     pub fn token_from_query(mut self, requests: TokenRequests) -> Self {
-        self.token_places.query = Some(requests);
+        self.token_sources.query = Some(requests);
         self
     }
 
@@ -248,7 +248,7 @@ impl OAuth2Builder {
     ///
     /// `build()` fails if the name is not a valid header name, or is `Authorization` or `Cookie`.
     pub fn token_from_header(mut self, name: impl Into<String>) -> Self {
-        self.token_places.header = Some(name.into());
+        self.token_sources.header = Some(name.into());
         self
     }
 
@@ -323,7 +323,7 @@ impl OAuth2Builder {
         requests: TokenRequests,
     ) -> Self {
         let origins = origins.into_iter().map(Into::into).collect();
-        self.token_places.cookie = Some(CookieToken { name, origins, requests });
+        self.token_sources.cookie = Some(CookieToken { name, origins, requests });
         self
     }
 
@@ -444,7 +444,7 @@ impl OAuth2Builder {
             by_trust_domain,
             time_limits: TimeLimits { leeway: self.leeway, max_age: self.max_token_age },
             max_token_length: self.max_token_length.unwrap_or(DEFAULT_MAX_TOKEN_LENGTH),
-            token_places: self.token_places.if_any(),
+            token_sources: self.token_sources.if_any(),
             realm: self.realm.unwrap_or_else(|| DEFAULT_REALM.to_owned()),
             missing_token: self.missing_token,
             public,
@@ -492,7 +492,7 @@ impl OAuth2Builder {
             let problem = "must be greater than zero";
             faults.push(ConfigError::of_policy("max_token_length", problem).of_kind(OutOfRange));
         }
-        faults.take(self.token_places.check());
+        faults.take(self.token_sources.check());
         if let Some(tenants) = &self.tenants {
             faults.take(tenants.check());
         }
@@ -596,7 +596,7 @@ impl OAuth2Builder {
         &self,
         defaults: &Defaults,
         faults: &mut Faults,
-    ) -> (Vec<Arc<ProviderPolicy>>, HashMap<String, Vec<usize>>) {
+    ) -> (Vec<Arc<ResolvedProvider>>, HashMap<String, Vec<usize>>) {
         let mut providers = Vec::new();
         let mut by_issuer: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, (name, provider)) in self.providers.iter().enumerate() {
@@ -605,7 +605,7 @@ impl OAuth2Builder {
                 provider.key_refresh.or_else(|| self.key_refresh_of.get(name).copied());
             // Where keys are discovered depends on the issuer.
             if !faults.concern(name, "issuer") {
-                match ProviderPolicy::new(index, name, &provider, defaults) {
+                match ResolvedProvider::new(index, name, &provider, defaults) {
                     Ok(policy) => providers.push(Arc::new(policy)),
                     Err(error) => faults.push_uncovered(error.into()),
                 }
@@ -639,7 +639,7 @@ impl fmt::Debug for OAuth2Builder {
             .field("fetch_timeout", &self.fetch_timeout)
             .field("key_snapshot", &self.key_snapshot)
             .field("tenants", &self.tenants)
-            .field("token_places", &self.token_places)
+            .field("token_sources", &self.token_sources)
             .finish_non_exhaustive()
     }
 }

@@ -7,9 +7,9 @@ use futures_util::{StreamExt, stream};
 use crate::{
     builder::OAuth2Builder,
     error::Error,
-    keys::remote::{Cause, RemoteKeys},
+    keys::remote::{Cause, RemoteKeySet},
     policy::{Decision, Policy},
-    provider::ProviderPolicy,
+    provider::ResolvedProvider,
     request::bearer::Credentials,
     status::KeyStatus,
     token::{
@@ -224,7 +224,7 @@ impl OAuth2 {
         self.0.providers.iter().all(|provider| provider.is_ready(&self.0.clock))
     }
 
-    fn providers(&self) -> Vec<Arc<ProviderPolicy>> {
+    fn providers(&self) -> Vec<Arc<ResolvedProvider>> {
         let tenants = self.0.keys.as_ref().and_then(|keys| keys.tenants.as_ref());
         let tenants = tenants.map(|tenants| tenants.tenants()).unwrap_or_default();
         self.0.providers.iter().cloned().chain(tenants).collect()
@@ -233,10 +233,10 @@ impl OAuth2 {
     async fn fetch_all(
         &self,
         cause: Cause,
-        wanted: fn(&RemoteKeys, &Clock) -> bool,
+        wanted: fn(&RemoteKeySet, &Clock) -> bool,
     ) -> Result<(), KeyFetchError> {
         let Some(keys) = &self.0.keys else { return Ok(()) };
-        let remotes: Vec<(Arc<RemoteKeys>, bool)> = self
+        let remotes: Vec<(Arc<RemoteKeySet>, bool)> = self
             .providers()
             .iter()
             .flat_map(|provider| {

@@ -29,13 +29,13 @@ use crate::{
 /// | if that fails | the last answer serves, for at most 24 hours; it is looked up again every 5 s while requests come |
 /// | how long an unknown issuer stays so | [`refusal_lifetime`](Self::refusal_lifetime), 1 minute; 4,096 issuers |
 /// | how long a failed lookup is not repeated for the same issuer | 5 s; requests get 503 |
-/// | lookups at once | 32, of which strangers get 24; one for each issuer, with [the time limit of a fetch](crate::OAuth2Builder::fetch_timeout), and as long to wait for its turn |
+/// | lookups at once | 32, of which unknown_issuers get 24; one for each issuer, with [the time limit of a fetch](crate::OAuth2Builder::fetch_timeout), and as long to wait for its turn |
 /// | a tenant's key document | 64 keys, 256 KiB |
-/// | requests that wait | 1,024 for each tenant and for all strangers together; the rest get 503 |
+/// | requests that wait | 1,024 for each tenant and for all unknown_issuers together; the rest get 503 |
 /// | length of an issuer | 512 bytes; a longer one is unknown |
 ///
 /// Made-up issuers cost you one lookup each. Where that is dear, look at the form of the issuer first. While
-/// strangers fill all their places, new customers may get 503; known ones do not notice.
+/// unknown_issuers fill all their places, new customers may get 503; known ones do not notice.
 ///
 /// A tenant is the same as before, and keeps its keys, if its name is and its provider is: the same settings,
 /// in the same order. Sources of your own ([`Keys::source`](crate::Keys::source)) are the same only as clones of one
@@ -115,7 +115,7 @@ impl Tenants {
     /// at least 1 s, at most 24 hours.
     ///
     /// A customer that you add may have to wait for this long, if it was there too early. Short: more
-    /// lookups for strangers.
+    /// lookups for unknown_issuers.
     pub fn refusal_lifetime(mut self, lifetime: Duration) -> Self {
         self.refusal_lifetime = lifetime;
         self

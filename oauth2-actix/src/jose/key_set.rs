@@ -13,7 +13,7 @@ use crate::jose::{algorithm::Algorithm, jwk::Key, jws::Header};
 /// The usable keys of one provider at one time.
 #[derive(Debug)]
 pub(crate) struct KeySet {
-    generation: Generation,
+    key_set_id: KeySetId,
     keys: Vec<Key>,
     by_kid: HashMap<Arc<str>, Vec<usize>>,
     without_kid: Vec<usize>,
@@ -22,9 +22,9 @@ pub(crate) struct KeySet {
 impl KeySet {
     pub(crate) fn new(keys: Vec<Key>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let generation = Generation(NEXT.fetch_add(1, Ordering::Relaxed));
+        let key_set_id = KeySetId(NEXT.fetch_add(1, Ordering::Relaxed));
         let (by_kid, without_kid) = (HashMap::new(), Vec::new());
-        let mut set = Self { generation, keys, by_kid, without_kid };
+        let mut set = Self { key_set_id, keys, by_kid, without_kid };
         for (index, key) in set.keys.iter().enumerate() {
             match &key.kid {
                 Some(kid) => set.by_kid.entry(Arc::clone(kid)).or_default().push(index),
@@ -35,8 +35,8 @@ impl KeySet {
     }
 
     /// By which a token that these keys verified knows them.
-    pub(crate) fn generation(&self) -> Generation {
-        self.generation
+    pub(crate) fn id(&self) -> KeySetId {
+        self.key_set_id
     }
 
     /// Whether the keys are the same, in whatever order, unless the order says which are tried.
@@ -69,7 +69,12 @@ impl KeySet {
     }
 
     /// Tries the keys that the header selects, at most [`MAX_TRIED`] of them.
-    pub(crate) fn verify(&self, header: &Header, signed: &[u8], signature: &[u8]) -> Verdict {
+    pub(crate) fn verify(
+        &self,
+        header: &Header,
+        signed: &[u8],
+        signature: &[u8],
+    ) -> SignatureCheck {
         let named = header.kid.as_ref().and_then(|kid| self.by_kid.get(kid.as_str()));
         // A token without a kid may be signed by any key, and a key without one may sign any token.
         let (without_kid, any) = match header.kid {
@@ -97,17 +102,17 @@ impl KeySet {
             .filter_map(|key| key.verifier(header.alg))
             .any(|verifier| verifier.accepts(signed, signature));
         if verified {
-            return Verdict::Verified(self.generation);
+            return SignatureCheck::Verified(self.key_set_id);
         }
         let fitting = if tried < MAX_TRIED { tried } else { selected.count() };
         let tried = Tried { tried, fitting };
         if named.is_none() && !by_thumbprint {
             // These keys do not tell: the provider may have a newer one.
-            Verdict::UnknownKey(tried)
+            SignatureCheck::UnknownKey(tried)
         } else if fitting == 0 {
-            Verdict::AlgorithmNotAllowed
+            SignatureCheck::AlgorithmNotAllowed
         } else {
-            Verdict::SignatureInvalid(tried)
+            SignatureCheck::SignatureInvalid(tried)
         }
     }
 
@@ -139,12 +144,12 @@ pub(crate) struct Crowd {
 
 /// Tells sets of keys apart: no two in a process have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Generation(u64);
+pub(crate) struct KeySetId(u64);
 
 /// What a set of keys says of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Verified(Generation),
+pub(crate) enum SignatureCheck {
+    Verified(KeySetId),
     /// No key of the token's kid or thumbprint, and none of the keys without a kid verifies it.
     UnknownKey(Tried),
     /// Keys of the token's kid, none of which may be used with its algorithm.

@@ -18,13 +18,13 @@ use crate::{
 pub(crate) struct Issuer {
     /// Exactly as tokens name it.
     text: String,
-    place: Place,
+    document: DocumentUrl,
     dangerous_allow_http: bool,
 }
 
 /// Where an issuer's document is fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum DocumentUrl {
     /// Below the issuer's own URL.
     Issuer(KeyUrl),
     /// Below another URL.
@@ -37,7 +37,7 @@ impl Issuer {
     /// An issuer whose document is at its own URL.
     pub(crate) fn parse(text: &str, dangerous_allow_http: bool) -> Result<Self, IssuerError> {
         let url = base(text, dangerous_allow_http)?;
-        Ok(Self { text: text.to_owned(), place: Place::Issuer(url), dangerous_allow_http })
+        Ok(Self { text: text.to_owned(), document: DocumentUrl::Issuer(url), dangerous_allow_http })
     }
 
     /// An issuer whose document is at another URL.
@@ -47,12 +47,12 @@ impl Issuer {
         dangerous_allow_http: bool,
     ) -> Result<Self, IssuerError> {
         let document = KeyUrl::parse(url, dangerous_allow_http).map_err(IssuerError::Url)?;
-        let place = if document.url().path().contains("/.well-known/") {
-            Place::Document(document)
+        let document = if document.url().path().contains("/.well-known/") {
+            DocumentUrl::Document(document)
         } else {
-            Place::Below(base(url, dangerous_allow_http)?)
+            DocumentUrl::Below(base(url, dangerous_allow_http)?)
         };
-        Ok(Self { text: text.to_owned(), place, dangerous_allow_http })
+        Ok(Self { text: text.to_owned(), document, dangerous_allow_http })
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -61,9 +61,9 @@ impl Issuer {
 
     /// For logs.
     pub(crate) fn shown(&self) -> String {
-        match &self.place {
-            Place::Issuer(_) => format!("discovery of {}", self.text),
-            Place::Below(url) | Place::Document(url) => {
+        match &self.document {
+            DocumentUrl::Issuer(_) => format!("discovery of {}", self.text),
+            DocumentUrl::Below(url) | DocumentUrl::Document(url) => {
                 format!("discovery of {} at {}", self.text, url.shown())
             }
         }
@@ -71,7 +71,8 @@ impl Issuer {
 
     /// What is asked.
     pub(crate) fn url(&self) -> &KeyUrl {
-        let (Place::Issuer(url) | Place::Below(url) | Place::Document(url)) = &self.place;
+        let (DocumentUrl::Issuer(url) | DocumentUrl::Below(url) | DocumentUrl::Document(url)) =
+            &self.document;
         url
     }
 
@@ -81,9 +82,9 @@ impl Issuer {
         client: &Client,
         authorization: Option<&HeaderValue>,
     ) -> Result<KeyUrl, FetchError> {
-        let [openid, oauth] = match &self.place {
-            Place::Document(url) => return self.ask(client, url, authorization).await,
-            Place::Issuer(url) | Place::Below(url) => metadata_urls(url),
+        let [openid, oauth] = match &self.document {
+            DocumentUrl::Document(url) => return self.ask(client, url, authorization).await,
+            DocumentUrl::Issuer(url) | DocumentUrl::Below(url) => metadata_urls(url),
         };
         match self.ask(client, &openid, authorization).await {
             // The other form is worth a try if something answers there that is not the document.
@@ -260,11 +261,11 @@ mod tests {
             "https://internal.example/x/.well-known/openid-configuration?p=b2c_1_sign_in",
             "https://internal.example/.well-known/oauth-authorization-server/x",
         ] {
-            assert!(matches!(at(url).place, Place::Document(_)), "{url}");
+            assert!(matches!(at(url).document, DocumentUrl::Document(_)), "{url}");
             assert_eq!(at(url).url().url().as_str(), url);
         }
         let issuer = at("https://internal.example/realms/x");
-        assert!(matches!(issuer.place, Place::Below(_)));
+        assert!(matches!(issuer.document, DocumentUrl::Below(_)));
         assert_eq!(
             issuer.shown(),
             "discovery of accounts.example at https://internal.example/realms/x"

@@ -100,7 +100,7 @@ pub(crate) struct Settings {
 
 /// The keys of one source that fetches them. Shared between the request path and the key engine.
 #[derive(Debug)]
-pub(crate) struct RemoteKeys {
+pub(crate) struct RemoteKeySet {
     /// By which the engine knows it.
     pub(crate) id: u64,
     pub(crate) provider: Arc<str>,
@@ -236,7 +236,7 @@ pub(crate) enum Waited {
     NotNow { retry_after: Option<Duration> },
 }
 
-impl RemoteKeys {
+impl RemoteKeySet {
     pub(crate) fn new(settings: Settings) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         Self {
@@ -345,9 +345,9 @@ impl RemoteKeys {
     }
 
     pub(crate) fn replace(&self, snapshot: Arc<Snapshot>) {
-        let generation = snapshot.keys.generation();
+        let key_set_id = snapshot.keys.id();
         let before = self.snapshot.swap(Some(snapshot));
-        if before.is_none_or(|before| before.keys.generation() != generation) {
+        if before.is_none_or(|before| before.keys.id() != key_set_id) {
             self.changes.send_replace(());
         }
     }

@@ -17,24 +17,24 @@ use crate::{
     jose::{
         algorithm::Algorithm,
         jws::UnverifiedJws,
-        key_set::{Generation, Tried, Verdict},
+        key_set::{KeySetId, SignatureCheck, Tried},
     },
     json::object::Object,
     keys::{
         fetcher::EngineHandle,
-        remote::{Cause, Refresh, RemoteKeys, Snapshot, Waited, unavailable},
+        remote::{Cause, Refresh, RemoteKeySet, Snapshot, Waited, unavailable},
     },
-    provider::{ProviderKeys, ProviderPolicy, background::KeyThread, tenants::Found},
+    provider::{ProviderKeys, ResolvedProvider, background::KeyThread, tenants::IssuerLookup},
     public::{HiddenRoutes, PublicPaths},
     request::{
-        bearer::{Credentials, Place},
-        token_source::TokenPlaces,
+        bearer::{Credentials, TokenSource},
+        token_source::TokenSources,
     },
     token::{
         cache::VerifiedTokens,
         claims::Claims,
         validation::{self, Lifetime, TimeLimits},
-        verified::{Accepted, ProviderId},
+        verified::{ProviderId, VerifiedToken},
     },
     util::{clock::Clock, telemetry},
 };
@@ -42,7 +42,7 @@ use crate::{
 /// Everything that was configured, checked and resolved. What changes in it are keys, and the notes of
 /// what the log has said already.
 pub(crate) struct Policy {
-    pub(crate) providers: Vec<Arc<ProviderPolicy>>,
+    pub(crate) providers: Vec<Arc<ResolvedProvider>>,
     /// Which providers may accept a token of an issuer, in the order of their configuration.
     pub(crate) by_issuer: HashMap<String, Vec<usize>>,
     /// Which provider accepts tokens without an issuer, by the trust domain of their subject.
@@ -52,7 +52,7 @@ pub(crate) struct Policy {
     pub(crate) time_limits: TimeLimits,
     pub(crate) max_token_length: usize,
     /// Where a token may be sent besides the `Authorization` header. None: nowhere.
-    pub(crate) token_places: Option<TokenPlaces>,
+    pub(crate) token_sources: Option<TokenSources>,
     pub(crate) realm: String,
     pub(crate) missing_token: crate::config::missing_token::MissingToken,
     pub(crate) public: PublicPaths,
@@ -93,14 +93,14 @@ pub(crate) struct Pending {
 
 /// Keys of a provider that may decide, and why they must be waited for.
 struct Wanted {
-    provider: Arc<ProviderPolicy>,
-    remote: Arc<RemoteKeys>,
+    provider: Arc<ResolvedProvider>,
+    remote: Arc<RemoteKeySet>,
     cause: Cause,
 }
 
 /// What the keys at hand say of a token.
-enum Asked {
-    Accepted(Grounds),
+enum LocalDecision {
+    Accepted(Acceptance),
     Undecided {
         wanted: Vec<Wanted>,
         verdict: Error,
@@ -110,9 +110,9 @@ enum Asked {
 }
 
 /// Whose keys verified a token, which of them, and when its times are good.
-struct Grounds {
-    provider: Arc<ProviderPolicy>,
-    generation: Generation,
+struct Acceptance {
+    provider: Arc<ResolvedProvider>,
+    key_set_id: KeySetId,
     lifetime: Lifetime,
 }
 
@@ -122,11 +122,11 @@ impl Policy {
     pub(crate) fn credentials<'a>(
         &self,
         head: &'a RequestHead,
-    ) -> Result<(Credentials<'a>, Place), Error> {
-        if let Some(places) = &self.token_places {
-            return places.credentials(head, self.max_token_length);
+    ) -> Result<(Credentials<'a>, TokenSource), Error> {
+        if let Some(sources) = &self.token_sources {
+            return sources.credentials(head, self.max_token_length);
         }
-        Ok((Credentials::from_headers(head.headers(), self.max_token_length)?, Place::Header))
+        Ok((Credentials::from_headers(head.headers(), self.max_token_length)?, TokenSource::Header))
     }
 
     /// Decides on a token with the keys at hand. Synchronous, and bounded in work by the length
@@ -142,22 +142,22 @@ impl Policy {
     /// The claims of a token that was verified before, if all that could have changed has not.
     fn recall(&self, token: &[u8]) -> Option<Claims> {
         let verified = self.verified.as_ref()?;
-        let claims = verified.find(token).filter(|claims| self.still_accepts(claims.accepted()));
+        let claims = verified.find(token).filter(|claims| self.still_accepts(claims.verified()));
         telemetry::token_recalled(claims.is_some());
         claims
     }
 
-    pub(crate) fn still_accepts(&self, accepted: &Accepted) -> bool {
-        let Accepted { by, generation, lifetime, claims, .. } = accepted;
+    pub(crate) fn still_accepts(&self, accepted: &VerifiedToken) -> bool {
+        let VerifiedToken { by, key_set_id, lifetime, claims, .. } = accepted;
         lifetime.contains(self.clock.unix_time())
             && match by.provider {
                 ProviderId::Configured(index) => self
                     .providers
                     .get(index)
-                    .is_some_and(|provider| provider.verifies_with(*generation, &self.clock)),
+                    .is_some_and(|provider| provider.verifies_with(*key_set_id, &self.clock)),
                 // The issuer may belong to another tenant by now.
                 tenant_id => self.tenant_of(claims).is_some_and(|tenant| {
-                    tenant.id == tenant_id && tenant.verifies_with(*generation, &self.clock)
+                    tenant.id == tenant_id && tenant.verifies_with(*key_set_id, &self.clock)
                 }),
             }
     }
@@ -165,7 +165,7 @@ impl Policy {
     /// Notifies of changes of the keys of the provider that accepted a token. None: its keys do not change,
     /// or are fetched for every request, or the provider is gone.
     #[cfg(feature = "websocket")]
-    pub(crate) fn key_changes(&self, accepted: &Accepted) -> Option<watch::Receiver<()>> {
+    pub(crate) fn key_changes(&self, accepted: &VerifiedToken) -> Option<watch::Receiver<()>> {
         match accepted.by.provider {
             ProviderId::Configured(index) => self.providers.get(index)?.changes(),
             tenant_id => {
@@ -175,10 +175,10 @@ impl Policy {
     }
 
     /// The tenant whose issuer the token has, if that is known.
-    fn tenant_of(&self, claims: &Object) -> Option<Arc<ProviderPolicy>> {
+    fn tenant_of(&self, claims: &Object) -> Option<Arc<ResolvedProvider>> {
         let tenants = self.keys.as_ref()?.tenants.as_ref()?;
         match tenants.find(validation::issuer(claims).ok()?) {
-            Found::Tenant(tenant) => Some(tenant),
+            IssuerLookup::Tenant(tenant) => Some(tenant),
             _ => None,
         }
     }
@@ -188,12 +188,14 @@ impl Policy {
         let jws = UnverifiedJws::parse(token)?;
         let token = token.as_bytes();
         let (wanted, verdict) = match self.ask_keys_at_hand(&jws, &token[..jws.signed_len])? {
-            Asked::Accepted(grounds) => {
-                return Ok(Decision::Accepted(self.accept(grounds, jws.claims, token)));
+            LocalDecision::Accepted(acceptance) => {
+                return Ok(Decision::Accepted(self.accept(acceptance, jws.claims, token)));
             }
-            Asked::Undecided { wanted, verdict } if wanted.is_empty() => return Err(verdict),
-            Asked::Undecided { wanted, verdict } => (Some(wanted), verdict),
-            Asked::UnknownIssuer => (None, unavailable(Duration::ZERO)),
+            LocalDecision::Undecided { wanted, verdict } if wanted.is_empty() => {
+                return Err(verdict);
+            }
+            LocalDecision::Undecided { wanted, verdict } => (Some(wanted), verdict),
+            LocalDecision::UnknownIssuer => (None, unavailable(Duration::ZERO)),
         };
         Ok(Decision::Waiting(Box::new(Pending {
             token: token.into(),
@@ -205,18 +207,18 @@ impl Policy {
     }
 
     /// The claims of a token that was just verified. It is remembered, if there is a place for it.
-    fn accept(&self, grounds: Grounds, claims: Object, token: &[u8]) -> Claims {
-        let Grounds { provider, generation, lifetime } = grounds;
+    fn accept(&self, acceptance: Acceptance, claims: Object, token: &[u8]) -> Claims {
+        let Acceptance { provider, key_set_id, lifetime } = acceptance;
         let now = self.clock.unix_time();
         // Where every request wants fresh keys, it would never be asked for.
         let remembers =
-            provider.verifies_with(generation, &self.clock) && self.is_first(&provider, &claims);
+            provider.verifies_with(key_set_id, &self.clock) && self.is_first(&provider, &claims);
         let place = self.verified.as_ref().filter(|_| remembers).and_then(|verified| {
             let place = verified.place_for(token, now)?;
             Some((verified, place))
         });
         let (by, clock, token) = (provider.accepted_by(), self.clock.clone(), token.into());
-        let claims = Claims::new(Accepted { by, generation, lifetime, claims, token, clock });
+        let claims = Claims::new(VerifiedToken { by, key_set_id, lifetime, claims, token, clock });
         if let Some((verified, place)) = place {
             verified.insert(&claims, place, now);
         }
@@ -224,7 +226,7 @@ impl Policy {
     }
 
     /// Whether no keys that another provider may get can make the token that one's.
-    fn is_first(&self, provider: &Arc<ProviderPolicy>, claims: &Object) -> bool {
+    fn is_first(&self, provider: &Arc<ResolvedProvider>, claims: &Object) -> bool {
         let of_issuer = validation::issuer(claims).ok().and_then(|iss| self.by_issuer.get(iss));
         of_issuer
             .into_iter()
@@ -235,7 +237,7 @@ impl Policy {
     }
 
     /// The cheap checks, then the signature under the keys of each provider that may accept it.
-    fn ask_keys_at_hand(&self, jws: &UnverifiedJws, signed: &[u8]) -> Result<Asked, Error> {
+    fn ask_keys_at_hand(&self, jws: &UnverifiedJws, signed: &[u8]) -> Result<LocalDecision, Error> {
         let issuer = match validation::issuer(&jws.claims) {
             Ok(issuer) => issuer,
             Err(error) => return self.ask_trust_domain(error, jws, signed),
@@ -251,10 +253,10 @@ impl Policy {
         validation::check_types(&jws.claims)?;
         validation::check_times(&jws.claims, self.clock.unix_time(), self.time_limits)?;
         match tenants.find(issuer) {
-            Found::Tenant(provider) => self.ask([&provider].into_iter(), jws, signed),
-            Found::Nobody => Err(self.unknown_issuer(issuer)),
-            Found::Unavailable(retry_after) => Err(unavailable(retry_after)),
-            Found::Unknown => Ok(Asked::UnknownIssuer),
+            IssuerLookup::Tenant(provider) => self.ask([&provider].into_iter(), jws, signed),
+            IssuerLookup::NotATenant => Err(self.unknown_issuer(issuer)),
+            IssuerLookup::Unavailable(retry_after) => Err(unavailable(retry_after)),
+            IssuerLookup::NotLookedUp => Ok(LocalDecision::UnknownIssuer),
         }
     }
 
@@ -266,7 +268,7 @@ impl Policy {
         error: Error,
         jws: &UnverifiedJws,
         signed: &[u8],
-    ) -> Result<Asked, Error> {
+    ) -> Result<LocalDecision, Error> {
         let claims = &jws.claims;
         // One that is null or of another type is not absent.
         if claims.contains("iss") || self.by_trust_domain.is_empty() {
@@ -283,10 +285,10 @@ impl Policy {
     /// Checks a token with the cached keys of the providers of its issuer or trust domain.
     fn ask<'a>(
         &self,
-        of_issuer: impl Iterator<Item = &'a Arc<ProviderPolicy>> + Clone,
+        of_issuer: impl Iterator<Item = &'a Arc<ResolvedProvider>> + Clone,
         jws: &UnverifiedJws,
         signed: &[u8],
-    ) -> Result<Asked, Error> {
+    ) -> Result<LocalDecision, Error> {
         let claims = &jws.claims;
         validation::check_types(claims)?;
         let candidates = of_issuer.clone().filter(|provider| provider.names_audience(claims));
@@ -303,7 +305,7 @@ impl Policy {
                 let error = error.with_provider(&provider.name);
                 verdict = Some(match verdict.take() {
                     None => error,
-                    Some(earlier) => more_telling(earlier, error),
+                    Some(earlier) => most_specific(earlier, error),
                 });
             };
             // A profile that checks the proof of possession will be asked here.
@@ -327,30 +329,34 @@ impl Policy {
             }
             match self.ask_provider(provider, jws, signed, &mut wanted) {
                 None => {}
-                Some(Verdict::Verified(generation)) => {
+                Some(SignatureCheck::Verified(key_set_id)) => {
                     let provider = Arc::clone(provider);
-                    return Ok(Asked::Accepted(Grounds { provider, generation, lifetime }));
+                    return Ok(LocalDecision::Accepted(Acceptance {
+                        provider,
+                        key_set_id,
+                        lifetime,
+                    }));
                 }
                 Some(found) => refuse(found.into()),
             }
         }
         // Without a verdict, keys are waited for, and what they say ranks higher than this.
         let verdict = verdict.unwrap_or_else(|| ErrorKind::AlgorithmNotAllowed.into());
-        Ok(Asked::Undecided { wanted, verdict })
+        Ok(LocalDecision::Undecided { wanted, verdict })
     }
 
     /// Asks the keys in memory of each source of a provider. Adds those that must be waited for. None: no
     /// source has any keys.
     fn ask_provider(
         &self,
-        provider: &Arc<ProviderPolicy>,
+        provider: &Arc<ResolvedProvider>,
         jws: &UnverifiedJws,
         signed: &[u8],
         wanted: &mut Vec<Wanted>,
-    ) -> Option<Verdict> {
+    ) -> Option<SignatureCheck> {
         let (header, before) = (&jws.header, wanted.len());
         let mut verdict = None;
-        let mut want = |remote: &Arc<RemoteKeys>, cause| {
+        let mut want = |remote: &Arc<RemoteKeySet>, cause| {
             let (provider, remote) = (Arc::clone(provider), Arc::clone(remote));
             wanted.push(Wanted { provider, remote, cause });
         };
@@ -364,7 +370,7 @@ impl Policy {
                 ProviderKeys::Remote(remote) => match remote.usable(&self.clock).as_deref() {
                     Some(Some(snapshot)) => {
                         let found = snapshot.keys.verify(header, signed, &jws.signature);
-                        if matches!(found, Verdict::UnknownKey { .. })
+                        if matches!(found, SignatureCheck::UnknownKey { .. })
                             && remote.looks_for_unknown_keys()
                         {
                             telemetry::keys_looked_up("unknown");
@@ -384,16 +390,16 @@ impl Policy {
                 },
             };
             match (found, verdict) {
-                (Verdict::Verified(_), _) => return Some(found),
+                (SignatureCheck::Verified(_), _) => return Some(found),
                 // The more telling one.
-                (Verdict::SignatureInvalid(_), _)
-                | (_, None | Some(Verdict::UnknownKey(Tried { tried: 0, .. }))) => {
+                (SignatureCheck::SignatureInvalid(_), _)
+                | (_, None | Some(SignatureCheck::UnknownKey(Tried { tried: 0, .. }))) => {
                     verdict = Some(found);
                 }
                 _ => {}
             }
         }
-        if matches!(verdict, Some(Verdict::SignatureInvalid(_))) {
+        if matches!(verdict, Some(SignatureCheck::SignatureInvalid(_))) {
             // A source has the key that the token names, so it is not unknown: a bad signature causes no
             // fetch at the others.
             let mut index = 0;
@@ -461,15 +467,15 @@ impl Policy {
             Some(wanted) => wanted,
             None => match self.look_up(keys, &pending).await? {
                 // The wait may have taken seconds, but the times were checked after it.
-                Asked::Accepted(grounds) => {
-                    return Ok(self.accept(grounds, pending.jws.claims, &pending.token));
+                LocalDecision::Accepted(acceptance) => {
+                    return Ok(self.accept(acceptance, pending.jws.claims, &pending.token));
                 }
-                Asked::Undecided { wanted, verdict } => {
+                LocalDecision::Undecided { wanted, verdict } => {
                     pending.verdict = verdict;
                     wanted
                 }
                 // Never: the issuer was just looked up. A refusal whatever happens.
-                Asked::UnknownIssuer => return Err(pending.verdict),
+                LocalDecision::UnknownIssuer => return Err(pending.verdict),
             },
         };
         let mut verdict = pending.verdict.clone();
@@ -478,7 +484,7 @@ impl Policy {
             wanted.iter().map(|wanted| pending.wait_for(&keys.engine, wanted)).collect();
         while let Some((provider, found)) = waits.next().await {
             match found {
-                Ok(Verdict::Verified(generation)) => {
+                Ok(SignatureCheck::Verified(key_set_id)) => {
                     drop(waits);
                     let provider = Arc::clone(provider);
                     // The wait may have taken seconds.
@@ -487,15 +493,15 @@ impl Policy {
                         self.clock.unix_time(),
                         self.time_limits,
                     )?;
-                    let grounds = Grounds { provider, generation, lifetime };
-                    return Ok(self.accept(grounds, pending.jws.claims, &pending.token));
+                    let acceptance = Acceptance { provider, key_set_id, lifetime };
+                    return Ok(self.accept(acceptance, pending.jws.claims, &pending.token));
                 }
                 Ok(found) => {
                     let error = Error::from(found).with_provider(&provider.name);
-                    verdict = more_telling(verdict, error);
+                    verdict = most_specific(verdict, error);
                 }
                 Err(error) => {
-                    verdict = more_telling(verdict, error.with_provider(&provider.name));
+                    verdict = most_specific(verdict, error.with_provider(&provider.name));
                 }
             }
         }
@@ -503,16 +509,16 @@ impl Policy {
     }
 
     /// Waits for a token's issuer to be looked up, and asks the keys at hand.
-    async fn look_up(&self, keys: &KeyThread, pending: &Pending) -> Result<Asked, Error> {
+    async fn look_up(&self, keys: &KeyThread, pending: &Pending) -> Result<LocalDecision, Error> {
         let Some(tenants) = &keys.tenants else { return Err(pending.verdict.clone()) };
         let issuer = validation::issuer(&pending.jws.claims)?;
         match tenants.look_up(issuer).await {
-            Found::Tenant(provider) => {
+            IssuerLookup::Tenant(provider) => {
                 self.ask([&provider].into_iter(), &pending.jws, pending.signed())
             }
-            Found::Nobody => Err(self.unknown_issuer(issuer)),
-            Found::Unavailable(retry_after) => Err(unavailable(retry_after)),
-            Found::Unknown => Err(unavailable(Duration::ZERO)),
+            IssuerLookup::NotATenant => Err(self.unknown_issuer(issuer)),
+            IssuerLookup::Unavailable(retry_after) => Err(unavailable(retry_after)),
+            IssuerLookup::NotLookedUp => Err(unavailable(Duration::ZERO)),
         }
     }
 }
@@ -523,7 +529,7 @@ impl Pending {
         &self,
         engine: &EngineHandle,
         Wanted { provider, remote, cause }: &'a Wanted,
-    ) -> (&'a Arc<ProviderPolicy>, Result<Verdict, Error>) {
+    ) -> (&'a Arc<ResolvedProvider>, Result<SignatureCheck, Error>) {
         (provider, self.ask_again(engine, remote, *cause).await)
     }
 
@@ -532,7 +538,7 @@ impl Pending {
         &self.token[..self.jws.signed_len]
     }
 
-    fn verify(&self, snapshot: &Snapshot) -> Verdict {
+    fn verify(&self, snapshot: &Snapshot) -> SignatureCheck {
         snapshot.keys.verify(&self.jws.header, self.signed(), &self.jws.signature)
     }
 
@@ -541,9 +547,9 @@ impl Pending {
     async fn ask_again(
         &self,
         engine: &EngineHandle,
-        remote: &Arc<RemoteKeys>,
+        remote: &Arc<RemoteKeySet>,
         mut cause: Cause,
-    ) -> Result<Verdict, Error> {
+    ) -> Result<SignatureCheck, Error> {
         let kid = self.jws.header.kid.as_deref();
         let token = (self.signed(), &*self.jws.signature);
         let mut joined_early = false;
@@ -557,16 +563,16 @@ impl Pending {
                     // Between our look at the keys and now, others' fetch may have brought new ones.
                     let found = match remote.snapshot() {
                         Some(snapshot) => self.verify(&snapshot),
-                        None => Verdict::UnknownKey(Tried::default()),
+                        None => SignatureCheck::UnknownKey(Tried::default()),
                     };
                     return match (found, retry_after) {
-                        (Verdict::UnknownKey(_), Some(wait)) => Err(unavailable(wait)),
+                        (SignatureCheck::UnknownKey(_), Some(wait)) => Err(unavailable(wait)),
                         _ => Ok(found),
                     };
                 }
             };
             let found = self.verify(&snapshot);
-            if !matches!(found, Verdict::UnknownKey { .. }) {
+            if !matches!(found, SignatureCheck::UnknownKey { .. }) {
                 return Ok(found);
             }
             if last {
@@ -592,7 +598,7 @@ pub(crate) fn in_order(by_issuer: &HashMap<String, Vec<usize>>) -> Vec<String> {
 
 /// None of the issuer's providers has an audience that the token names.
 fn audience_mismatch<'a>(
-    of_issuer: impl Iterator<Item = &'a Arc<ProviderPolicy>> + Clone,
+    of_issuer: impl Iterator<Item = &'a Arc<ResolvedProvider>> + Clone,
     claims: &Object,
 ) -> Error {
     let configured =
@@ -637,7 +643,7 @@ fn listed<'a>(values: impl Iterator<Item = &'a str>) -> String {
 const MAX_COMPARED: usize = 4;
 
 /// Of two reasons to refuse, the one that tells more of why.
-fn more_telling(one: Error, other: Error) -> Error {
+fn most_specific(one: Error, other: Error) -> Error {
     fn rank(error: &Error) -> u8 {
         match error.kind() {
             // Whatever else is wrong, these keys might have accepted the token.
@@ -651,21 +657,21 @@ fn more_telling(one: Error, other: Error) -> Error {
     if rank(&other) > rank(&one) { other } else { one }
 }
 
-impl From<Verdict> for Error {
-    fn from(verdict: Verdict) -> Self {
+impl From<SignatureCheck> for Error {
+    fn from(verdict: SignatureCheck) -> Self {
         match verdict {
-            Verdict::AlgorithmNotAllowed => ErrorKind::AlgorithmNotAllowed,
-            Verdict::UnknownKey(Tried { tried: 0, .. }) => ErrorKind::UnknownKey,
-            Verdict::UnknownKey(Tried { tried, fitting })
-            | Verdict::SignatureInvalid(Tried { tried, fitting })
+            SignatureCheck::AlgorithmNotAllowed => ErrorKind::AlgorithmNotAllowed,
+            SignatureCheck::UnknownKey(Tried { tried: 0, .. }) => ErrorKind::UnknownKey,
+            SignatureCheck::UnknownKey(Tried { tried, fitting })
+            | SignatureCheck::SignatureInvalid(Tried { tried, fitting })
                 if tried < fitting =>
             {
                 ErrorKind::KeysUntried { tried, fitting }
             }
             // Never reached for a verified token; a refusal whatever happens.
-            Verdict::UnknownKey(_) | Verdict::SignatureInvalid(_) | Verdict::Verified(_) => {
-                ErrorKind::SignatureInvalid
-            }
+            SignatureCheck::UnknownKey(_)
+            | SignatureCheck::SignatureInvalid(_)
+            | SignatureCheck::Verified(_) => ErrorKind::SignatureInvalid,
         }
         .into()
     }

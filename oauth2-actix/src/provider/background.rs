@@ -16,7 +16,7 @@ use crate::{
         fetcher::EngineHandle,
         remote::{Cause, Refresh},
     },
-    provider::{Defaults, ProviderPolicy, tenants::Directory},
+    provider::{Defaults, ResolvedProvider, tenants::Directory},
     util::clock::Clock,
 };
 
@@ -77,7 +77,7 @@ impl KeyThread {
 
     /// Starts the first fetches of a new policy's provider: to refresh its keys, or to replace those that it
     /// begins with.
-    pub(crate) fn start_fetching(&self, provider: &ProviderPolicy) {
+    pub(crate) fn start_fetching(&self, provider: &ResolvedProvider) {
         for remote in provider.remotes() {
             let is_refreshed = matches!(remote.timing.refresh, Refresh::Every(_));
             if is_refreshed || remote.snapshot().is_some() {
@@ -87,7 +87,7 @@ impl KeyThread {
     }
 
     /// Starts the first fetch of each source that has not been fetched, without waiting.
-    pub(crate) fn fetch_first(&self, provider: &ProviderPolicy) {
+    pub(crate) fn fetch_first(&self, provider: &ResolvedProvider) {
         for remote in provider.remotes() {
             if !remote.is_always_fetched() && !remote.was_fetched() {
                 remote.poke(&self.engine, Cause::Missing);

@@ -26,13 +26,13 @@ use crate::{
         jws::{self, TokenType},
         key_document::{KeyDocument, Skipped},
         key_policy::{Budget, CryptoBackend, KeyPolicy, Origin},
-        key_set::{Generation, KeySet},
+        key_set::{KeySet, KeySetId},
     },
     json::object::Object,
     keys::{
         discovery::Issuer,
         http::{client::Clients, fetch::FetchError, url::KeyUrl},
-        remote::{Refresh, RemoteKeys, Settings, Source, Timing},
+        remote::{Refresh, RemoteKeySet, Settings, Source, Timing},
         snapshot::SnapshotDirectory,
         source::{KeyFile, TokenFile},
     },
@@ -49,7 +49,7 @@ use crate::{
 
 /// One provider of the policy.
 #[derive(Debug)]
-pub(crate) struct ProviderPolicy {
+pub(crate) struct ResolvedProvider {
     pub(crate) name: Arc<str>,
     pub(crate) audiences: Vec<String>,
     pub(crate) audience_claim: String,
@@ -71,7 +71,7 @@ pub(crate) struct ProviderPolicy {
 pub(crate) enum ProviderKeys {
     /// Given inline.
     Inline(KeySet),
-    Remote(Arc<RemoteKeys>),
+    Remote(Arc<RemoteKeySet>),
 }
 
 /// What a policy sets for the keys of all its providers.
@@ -102,7 +102,7 @@ impl Defaults {
     }
 }
 
-impl ProviderPolicy {
+impl ResolvedProvider {
     /// Checks the keys of a provider that is known from the start: the builder has checked all else.
     /// Reads its snapshots. Nothing is fetched yet.
     pub(crate) fn new(
@@ -238,7 +238,7 @@ impl ProviderPolicy {
         policy: KeyPolicy,
         defaults: &Defaults,
         warnings: &Arc<Warnings>,
-    ) -> Result<RemoteKeys, ConfigError> {
+    ) -> Result<RemoteKeySet, ConfigError> {
         let fault =
             |problem: &dyn fmt::Display| ConfigError::of_provider(&self.name, "keys", problem);
         let token_file = source.bearer_token_file.clone().map(TokenFile::new);
@@ -261,7 +261,7 @@ impl ProviderPolicy {
         let timing = timing(&self.name, provider, defaults)?;
         // Queries are not shown, and custom sources have no names.
         let shown = source.shown();
-        let is_namesake = |remote: &&Arc<RemoteKeys>| {
+        let is_namesake = |remote: &&Arc<RemoteKeySet>| {
             remote
                 .shown
                 .strip_prefix(&*shown)
@@ -279,7 +279,7 @@ impl ProviderPolicy {
             }
             _ => None,
         };
-        Ok(RemoteKeys::new(Settings {
+        Ok(RemoteKeySet::new(Settings {
             metrics: SourceMetrics::of(&self.name, &shown, self.is_tenant()),
             provider: Arc::clone(&self.name),
             is_tenant: self.is_tenant(),
@@ -355,13 +355,13 @@ impl ProviderPolicy {
         self.remotes().for_each(|remote| remote.restore(clock));
     }
 
-    /// Whether [`ProviderPolicy::restore`] has anything to read.
+    /// Whether [`ResolvedProvider::restore`] has anything to read.
     pub(crate) fn has_snapshots(&self) -> bool {
         self.remotes().any(|remote| remote.snapshot_file.is_some())
     }
 
     /// The keys that are fetched, by source.
-    pub(crate) fn remotes(&self) -> impl Iterator<Item = &Arc<RemoteKeys>> {
+    pub(crate) fn remotes(&self) -> impl Iterator<Item = &Arc<RemoteKeySet>> {
         self.keys.iter().filter_map(|keys| match keys {
             ProviderKeys::Inline(_) => None,
             ProviderKeys::Remote(remote) => Some(remote),
@@ -405,11 +405,11 @@ impl ProviderPolicy {
     }
 
     /// Whether one of its sources has these keys, and they may be used now.
-    pub(crate) fn verifies_with(&self, generation: Generation, clock: &Clock) -> bool {
+    pub(crate) fn verifies_with(&self, key_set_id: KeySetId, clock: &Clock) -> bool {
         self.keys.iter().any(|keys| match keys {
-            ProviderKeys::Inline(keys) => keys.generation() == generation,
+            ProviderKeys::Inline(keys) => keys.id() == key_set_id,
             ProviderKeys::Remote(remote) => match remote.usable(clock).as_deref() {
-                Some(Some(snapshot)) => snapshot.keys.generation() == generation,
+                Some(Some(snapshot)) => snapshot.keys.id() == key_set_id,
                 _ => false,
             },
         })

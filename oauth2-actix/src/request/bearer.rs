@@ -11,7 +11,7 @@ pub(crate) struct Credentials<'a>(Cow<'a, [u8]>);
 
 /// Where a token stood.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum TokenSource {
     /// `Authorization`.
     #[default]
     Header,

@@ -20,7 +20,7 @@ use crate::request::upgrade::{self, MARKER};
 use crate::{
     config::error::ConfigError,
     error::{Error, ErrorKind},
-    request::bearer::{Credentials, Place, is_http_token},
+    request::bearer::{Credentials, TokenSource, is_http_token},
 };
 
 /// For which requests a token is taken from the query or from a cookie.
@@ -43,7 +43,7 @@ pub enum TokenRequests {
 
 /// The options that the developer has set.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct TokenPlaces {
+pub(crate) struct TokenSources {
     pub(crate) header: Option<String>,
     #[cfg(feature = "websocket")]
     pub(crate) subprotocol: bool,
@@ -60,17 +60,17 @@ pub(crate) struct CookieToken {
     pub(crate) requests: TokenRequests,
 }
 
-impl TokenPlaces {
+impl TokenSources {
     /// The one token of a request, and where it was sent.
     pub(crate) fn credentials<'a>(
         &self,
         head: &'a RequestHead,
         limit: usize,
-    ) -> Result<(Credentials<'a>, Place), Error> {
+    ) -> Result<(Credentials<'a>, TokenSource), Error> {
         let is_upgrade = is_upgrade(head);
         let is_covered = |requests| is_upgrade || requests == TokenRequests::EveryRequest;
         let mut found = None;
-        let mut take = |token: Cow<'a, [u8]>, place| match found.replace((token, place)) {
+        let mut take = |token: Cow<'a, [u8]>, source| match found.replace((token, source)) {
             None => Ok(()),
             // A request has one token (RFC 6750 §2).
             Some(_) => Err(malformed("more than one token")),
@@ -78,14 +78,14 @@ impl TokenPlaces {
         if let Some(name) = &self.header {
             for value in head.headers().get_all(name.as_str()) {
                 if let Some(token) = without_scheme(value.as_bytes()) {
-                    take(Cow::Borrowed(token), Place::NamedHeader)?;
+                    take(Cow::Borrowed(token), TokenSource::NamedHeader)?;
                 }
             }
         }
         #[cfg(feature = "websocket")]
         if is_upgrade && self.subprotocol {
             for token in offered_tokens(head.headers())? {
-                take(Cow::Borrowed(token?.as_bytes()), Place::Subprotocol)?;
+                take(Cow::Borrowed(token?.as_bytes()), TokenSource::Subprotocol)?;
             }
         }
         if self.query.is_some_and(is_covered)
@@ -94,26 +94,26 @@ impl TokenPlaces {
             for (_, value) in
                 form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "access_token")
             {
-                take(bytes(value), Place::Query)?;
+                take(bytes(value), TokenSource::Query)?;
             }
         }
         if let Some(cookie) = self.cookie.as_ref().filter(|cookie| is_covered(cookie.requests)) {
             for value in cookie.values(head.headers()) {
-                take(Cow::Borrowed(value), Place::Cookie)?;
+                take(Cow::Borrowed(value), TokenSource::Cookie)?;
             }
         }
         let authorization = Credentials::from_headers(head.headers(), limit);
-        let Some((token, place)) = found else {
-            return Ok((authorization?, Place::Header));
+        let Some((token, source)) = found else {
+            return Ok((authorization?, TokenSource::Header));
         };
         // Credentials of another scheme, such as a gateway's own `Basic`, are not a second token.
         if !matches!(&authorization, Err(error) if *error.kind() == ErrorKind::TokenMissing) {
             return Err(malformed("a token besides the Authorization header"));
         }
-        if let (Place::Cookie, Some(cookie)) = (place, &self.cookie) {
+        if let (TokenSource::Cookie, Some(cookie)) = (source, &self.cookie) {
             cookie.check_origin(head, is_upgrade)?;
         }
-        Ok((Credentials::found(token, limit)?, place))
+        Ok((Credentials::found(token, limit)?, source))
     }
 
     pub(crate) fn if_any(self) -> Option<Self> {

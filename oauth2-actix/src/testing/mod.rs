@@ -88,7 +88,7 @@ pub fn claims(claims: serde_json::Value) -> crate::token::claims::Claims {
     }
     let text = serde_json::Value::Object(claims).to_string();
     let claims = crate::json::object::Object::parse(text.as_bytes()).expect("claims as in a token");
-    crate::token::claims::Claims::new(crate::token::verified::Accepted::of("test", claims))
+    crate::token::claims::Claims::new(crate::token::verified::VerifiedToken::of("test", claims))
 }
 
 /// A policy with one provider and a key that nobody has: for documentation.

@@ -16,7 +16,7 @@ use serde_path_to_error::Segment;
 use crate::{
     error::{Error, ErrorKind},
     jose::header::JoseHeader,
-    token::{scope, validation, verified::Accepted},
+    token::{scope, validation, verified::VerifiedToken},
     util::{clock::Clock, log_rate::Throttle},
 };
 
@@ -45,22 +45,22 @@ use crate::{
 /// `Option<Claims>` extracts too, but actix gives `None` for every failure, a missing middleware
 /// included: use [`OptionalClaims`] instead.
 #[derive(Clone)]
-pub struct Claims(Arc<Accepted>);
+pub struct Claims(Arc<VerifiedToken>);
 
 impl Claims {
-    pub(crate) fn new(accepted: Accepted) -> Self {
+    pub(crate) fn new(accepted: VerifiedToken) -> Self {
         Self(Arc::new(accepted))
     }
 
-    pub(crate) fn of(accepted: Arc<Accepted>) -> Self {
+    pub(crate) fn of(accepted: Arc<VerifiedToken>) -> Self {
         Self(accepted)
     }
 
-    pub(crate) fn accepted(&self) -> &Accepted {
+    pub(crate) fn verified(&self) -> &VerifiedToken {
         &self.0
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Accepted> {
+    pub(crate) fn shared(&self) -> &Arc<VerifiedToken> {
         &self.0
     }
 
@@ -449,7 +449,7 @@ mod tests {
     use super::*;
 
     fn claims(value: Value) -> Claims {
-        Claims::new(Accepted::of("p", crate::json::object::Object::of(value)))
+        Claims::new(VerifiedToken::of("p", crate::json::object::Object::of(value)))
     }
 
     #[test]

@@ -37,7 +37,7 @@ use crate::{error::Error, token::claims::Claims};
 /// ```
 pub fn until_expiry<B>(claims: &Claims, body: B) -> ExpiringBody<B> {
     let claims = claims.clone();
-    let end = Box::pin(async move { claims.accepted().expired().await.into() });
+    let end = Box::pin(async move { claims.verified().expired().await.into() });
     ExpiringBody { body, end, is_quiet: false, is_over: false }
 }
 

@@ -1,20 +1,20 @@
-//! A token that was accepted: what it says, and on what grounds and for how long that counts.
+//! A token that was accepted: what it says, and on what acceptance and for how long that counts.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     error::ErrorKind,
-    jose::key_set::Generation,
+    jose::key_set::KeySetId,
     json::object::{Object, block},
     token::validation::Lifetime,
     util::{clock::Clock, telemetry::AcceptedRequests},
 };
 
 /// What [`Claims`](crate::Claims) share.
-pub(crate) struct Accepted {
+pub(crate) struct VerifiedToken {
     pub(crate) by: AcceptedBy,
     /// Of the keys that verified it.
-    pub(crate) generation: Generation,
+    pub(crate) key_set_id: KeySetId,
     pub(crate) lifetime: Lifetime,
     pub(crate) claims: Object,
     /// The token itself: the key of the cache, and for applications that exchange it.
@@ -41,7 +41,7 @@ pub(crate) enum ProviderId {
     Tenant(u64),
 }
 
-impl Accepted {
+impl VerifiedToken {
     /// Waits until the times of the token no longer permit it, and returns the reason.
     pub(crate) async fn expired(&self) -> ErrorKind {
         loop {
@@ -62,9 +62,12 @@ impl Accepted {
 }
 
 /// Neither the token nor what a claim says.
-impl fmt::Debug for Accepted {
+impl fmt::Debug for VerifiedToken {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Accepted").field("claims", &self.claims).finish_non_exhaustive()
+        formatter
+            .debug_struct("VerifiedToken")
+            .field("claims", &self.claims)
+            .finish_non_exhaustive()
     }
 }
 
@@ -75,14 +78,14 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 const COUNTS: usize = 2 * size_of::<usize>();
 
 #[cfg(any(test, feature = "testing"))]
-impl Accepted {
+impl VerifiedToken {
     /// Claims without a token, accepted by a provider of this name until the end of the year 9999.
     pub(crate) fn of(provider: &str, claims: Object) -> Self {
         use crate::jose::key_set::KeySet;
 
         let name: Arc<str> = provider.into();
         Self {
-            generation: KeySet::new(Vec::new()).generation(),
+            key_set_id: KeySet::new(Vec::new()).id(),
             by: AcceptedBy {
                 provider: ProviderId::Configured(0),
                 requests: AcceptedRequests::of(&name),

@@ -76,7 +76,7 @@ impl Session {
         {
             let mut current = state.lock();
             if self.has_ended() {
-                let accepted = current.claims.accepted();
+                let accepted = current.claims.verified();
                 let now = accepted.clock.unix_time();
                 return Err(accepted.lifetime.reason(&accepted.claims, now).into());
             }
@@ -257,14 +257,14 @@ impl State {
     async fn end(&self, follows: &mut Option<Followed>) -> (Claims, Error) {
         let mut changes = follows
             .as_ref()
-            .and_then(|follows| follows.oauth2.0.key_changes(self.claims().accepted()));
+            .and_then(|follows| follows.oauth2.0.key_changes(self.claims().verified()));
         loop {
             let (claims, fresh) = {
                 let mut current = self.lock();
                 // Whether anybody follows it or not, nobody else wants it.
                 (current.claims.clone(), current.fresh.take())
             };
-            let accepted = claims.accepted();
+            let accepted = claims.verified();
             let mut expired = pin!(accepted.expired());
             let next_check = accepted.clock.monotonic() + CHECK_INTERVAL;
             if let Some(changes) = &mut changes {

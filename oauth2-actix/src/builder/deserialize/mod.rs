@@ -274,7 +274,7 @@ fn read_token_from_subprotocol(
     builder: &mut OAuth2Builder,
     input: Input<'_>,
 ) -> Result<(), ConfigError> {
-    builder.token_places.subprotocol = input.flag()?;
+    builder.token_sources.subprotocol = input.flag()?;
     Ok(())
 }
 
@@ -284,7 +284,7 @@ fn read_token_from_cookie(
 ) -> Result<(), ConfigError> {
     let mut cookie = CookieToken::default();
     read_map(&mut cookie, input)?;
-    builder.token_places.cookie = Some(cookie);
+    builder.token_sources.cookie = Some(cookie);
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use crate::{
             fetch::{self, FetchError, Fetched},
             url::KeyUrl,
         },
-        remote::{RemoteKeys, Source},
+        remote::{RemoteKeySet, Source},
     },
     util::clock::Clock,
 };
@@ -50,7 +50,7 @@ pub(super) struct Obtained {
 }
 
 pub(super) struct Attempt {
-    pub(super) remote: Arc<RemoteKeys>,
+    pub(super) remote: Arc<RemoteKeySet>,
     pub(super) clients: Arc<Clients>,
     pub(super) clock: Clock,
     pub(super) memory: Memory,

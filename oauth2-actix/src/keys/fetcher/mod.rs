@@ -28,7 +28,7 @@ use self::{
 use crate::{
     keys::{
         http::{client::Clients, fetch::FetchError},
-        remote::{Cause, Refresh, RemoteKeys, Reply, Source, Waited, unavailable},
+        remote::{Cause, Refresh, RemoteKeySet, Reply, Source, Waited, unavailable},
     },
     util::clock::Clock,
 };
@@ -51,7 +51,7 @@ enum Message {
 /// A wish for keys.
 #[derive(Debug)]
 pub(crate) struct Command {
-    pub(crate) remote: Arc<RemoteKeys>,
+    pub(crate) remote: Arc<RemoteKeySet>,
     pub(crate) cause: Cause,
     /// The request's ticket.
     pub(crate) arrived: u64,
@@ -99,7 +99,7 @@ impl EngineHandle {
     }
 
     /// Ends all work for a provider, for good.
-    pub(crate) fn forget(&self, remote: &RemoteKeys) {
+    pub(crate) fn forget(&self, remote: &RemoteKeySet) {
         remote.retire();
         let _ = self.messages.send(Message::Forget(remote.id));
     }

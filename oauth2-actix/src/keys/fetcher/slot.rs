@@ -14,13 +14,13 @@ use crate::{
     jose::key_document::{KeyDocument, Skipped},
     keys::{
         http::fetch::FetchError,
-        remote::{Refresh, RemoteKeys, Reply, Snapshot, SnapshotOrigin},
+        remote::{Refresh, RemoteKeySet, Reply, Snapshot, SnapshotOrigin},
     },
     util::clock::Clock,
 };
 
 pub(super) struct Slot {
-    pub(super) remote: Arc<RemoteKeys>,
+    pub(super) remote: Arc<RemoteKeySet>,
     pub(super) flight: Option<Flight>,
     /// Wait for the flight under way.
     pub(super) waiting: Vec<Waiting>,
@@ -54,7 +54,7 @@ pub(super) struct Waiting {
 }
 
 impl Slot {
-    pub(super) fn new(remote: Arc<RemoteKeys>) -> Self {
+    pub(super) fn new(remote: Arc<RemoteKeySet>) -> Self {
         Self {
             remote,
             flight: None,

@@ -10,12 +10,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     lookups::{Ask, Lookups},
-    table::Table,
+    table::{IssuerLookup, Table},
 };
 use crate::{
     config::tenants::Tenants,
     keys::fetcher::EngineHandle,
-    provider::{Defaults, ProviderPolicy},
+    provider::{Defaults, ResolvedProvider},
     util::places::Place,
 };
 
@@ -24,19 +24,7 @@ pub(crate) struct Directory {
     table: Arc<Table>,
     asks: mpsc::UnboundedSender<Ask>,
     /// Of requests whose issuer nothing is known of.
-    strangers: Arc<AtomicUsize>,
-}
-
-/// What is known of an issuer.
-#[derive(Clone, Debug)]
-pub(crate) enum Found {
-    Tenant(Arc<ProviderPolicy>),
-    /// It is not that of a tenant.
-    Nobody,
-    /// Whose it is cannot be known now. When to ask again.
-    Unavailable(Duration),
-    /// It must be looked up.
-    Unknown,
+    unknown_issuers: Arc<AtomicUsize>,
 }
 
 impl Directory {
@@ -50,13 +38,13 @@ impl Directory {
         let (asks, inbox) = mpsc::unbounded_channel();
         let table = Arc::new(Table::new(&tenants, defaults.timeout, engine.clock().clone()));
         let lookups = Lookups::new(tenants.lookup, Arc::clone(&table), defaults, taken, engine);
-        (Self { table, asks, strangers: Arc::default() }, lookups.run(inbox))
+        (Self { table, asks, unknown_issuers: Arc::default() }, lookups.run(inbox))
     }
 
     /// What is known of an issuer now. Asks for more in the background, where that is due.
-    pub(crate) fn find(&self, issuer: &str) -> Found {
+    pub(crate) fn find(&self, issuer: &str) -> IssuerLookup {
         if issuer.len() > MAX_ISSUER {
-            return Found::Nobody;
+            return IssuerLookup::NotATenant;
         }
         let (found, is_due) = self.table.find(issuer);
         if is_due {
@@ -73,16 +61,16 @@ impl Directory {
     }
 
     /// Waits for an issuer to be looked up.
-    pub(crate) async fn look_up(&self, issuer: &str) -> Found {
+    pub(crate) async fn look_up(&self, issuer: &str) -> IssuerLookup {
         let (reply, answer) = oneshot::channel();
         self.ask(issuer, Some(reply));
-        answer.await.unwrap_or(Found::Unavailable(Duration::ZERO))
+        answer.await.unwrap_or(IssuerLookup::Unavailable(Duration::ZERO))
     }
 
-    /// Drops the reply if too many wait already: for this tenant, or for strangers together.
-    fn ask(&self, issuer: &str, reply: Option<oneshot::Sender<Found>>) {
+    /// Drops the reply if too many wait already: for this tenant, or for unknown_issuers together.
+    fn ask(&self, issuer: &str, reply: Option<oneshot::Sender<IssuerLookup>>) {
         let waiters = self.table.waiters(issuer);
-        let Some(place) = Place::take(waiters.as_ref().unwrap_or(&self.strangers)) else {
+        let Some(place) = Place::take(waiters.as_ref().unwrap_or(&self.unknown_issuers)) else {
             tracing::debug!(target: "oauth2_actix", "too many requests wait for lookups of tenants");
             return;
         };
@@ -91,7 +79,7 @@ impl Directory {
     }
 
     /// The tenants at hand.
-    pub(crate) fn tenants(&self) -> Vec<Arc<ProviderPolicy>> {
+    pub(crate) fn tenants(&self) -> Vec<Arc<ResolvedProvider>> {
         self.table.tenants()
     }
 }

@@ -11,14 +11,14 @@ use tokio::{
     task::{Id, JoinError, JoinSet},
 };
 
-use super::{directory::Found, table::Table};
+use super::table::{IssuerLookup, Table};
 use crate::{
     config::{
         error::ConfigError,
         tenants::{AnyLookup, Tenant},
     },
     keys::{fetcher::EngineHandle, remote::Cause},
-    provider::{Defaults, ProviderPolicy},
+    provider::{Defaults, ResolvedProvider},
     util::{clock::Clock, log_rate::Throttle, places::Place, units::Unit},
 };
 
@@ -34,7 +34,7 @@ pub(super) struct Ask {
     pub(super) place: Option<Place>,
 }
 
-type Reply = oneshot::Sender<Found>;
+type Reply = oneshot::Sender<IssuerLookup>;
 type Waiting = (Option<Reply>, Option<Place>);
 
 pub(super) struct Lookups {
@@ -43,10 +43,10 @@ pub(super) struct Lookups {
     /// Who waits for which issuer, whether it is being looked up or in a queue.
     waiting: HashMap<String, Vec<Waiting>>,
     /// Issuers of tenants that were known, each with the moment at which it has waited for too long.
-    /// They do not wait behind strangers.
+    /// They do not wait behind unknown_issuers.
     known: VecDeque<(String, Duration)>,
     /// Others.
-    strangers: VecDeque<(String, Duration)>,
+    unknown_issuers: VecDeque<(String, Duration)>,
     running: JoinSet<Answer>,
     issuers: HashMap<Id, String>,
     sweep_at: Duration,
@@ -65,7 +65,7 @@ struct Asking {
 
 /// How a lookup ended. All texts are made in its own task: code of our user's that panics there ends
 /// that task alone.
-type Answer = Result<Option<(Tenant, Arc<ProviderPolicy>)>, Failure>;
+type Answer = Result<Option<(Tenant, Arc<ResolvedProvider>)>, Failure>;
 
 enum Failure {
     Lookup(String),
@@ -89,7 +89,7 @@ impl Lookups {
             engine,
             waiting: HashMap::new(),
             known: VecDeque::new(),
-            strangers: VecDeque::new(),
+            unknown_issuers: VecDeque::new(),
             running: JoinSet::new(),
             issuers: HashMap::new(),
         }
@@ -98,7 +98,8 @@ impl Lookups {
     pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Ask>) {
         loop {
             let clock = self.asking.clock.clone();
-            let overdue = [&self.known, &self.strangers].into_iter().filter_map(VecDeque::front);
+            let overdue =
+                [&self.known, &self.unknown_issuers].into_iter().filter_map(VecDeque::front);
             let next = overdue.map(|(_, overdue)| *overdue).fold(self.sweep_at, Duration::min);
             tokio::select! {
                 ask = inbox.recv() => match ask {
@@ -116,7 +117,7 @@ impl Lookups {
         // Another request's lookup may have ended meanwhile.
         if !again {
             let (found, _) = self.asking.table.find(&issuer);
-            if !matches!(found, Found::Unknown) {
+            if !matches!(found, IssuerLookup::NotLookedUp) {
                 if let Some(reply) = reply {
                     let _ = reply.send(found);
                 }
@@ -125,7 +126,7 @@ impl Lookups {
         }
         if !self.waiting.contains_key(&issuer) {
             let is_known = self.asking.table.is_known(&issuer);
-            let queue = if is_known { &mut self.known } else { &mut self.strangers };
+            let queue = if is_known { &mut self.known } else { &mut self.unknown_issuers };
             let overdue = self.asking.clock.monotonic() + self.asking.defaults.timeout;
             queue.push_back((issuer.clone(), overdue));
         }
@@ -138,7 +139,7 @@ impl Lookups {
             let next = if running < MAX_RUNNING && !self.known.is_empty() {
                 self.known.pop_front()
             } else if running < MAX_STRANGERS_RUNNING {
-                self.strangers.pop_front()
+                self.unknown_issuers.pop_front()
             } else {
                 None
             };
@@ -154,13 +155,13 @@ impl Lookups {
     fn tidy(&mut self) {
         let now = self.asking.clock.monotonic();
         let mut late = Vec::new();
-        for queue in [&mut self.known, &mut self.strangers] {
+        for queue in [&mut self.known, &mut self.unknown_issuers] {
             while queue.front().is_some_and(|(_, overdue)| *overdue <= now) {
                 late.extend(queue.pop_front().map(|(issuer, _)| issuer));
             }
         }
         for issuer in late {
-            self.reply(&issuer, &Found::Unavailable(Duration::ZERO));
+            self.reply(&issuer, &IssuerLookup::Unavailable(Duration::ZERO));
         }
         if now >= self.sweep_at {
             self.sweep_at = now + SWEEP_INTERVAL;
@@ -180,7 +181,7 @@ impl Lookups {
         self.reply(&issuer, &found);
     }
 
-    fn reply(&mut self, issuer: &str, found: &Found) {
+    fn reply(&mut self, issuer: &str, found: &IssuerLookup) {
         for (reply, _place) in self.waiting.remove(issuer).unwrap_or_default() {
             if let Some(reply) = reply {
                 let _ = reply.send(found.clone());
@@ -189,7 +190,7 @@ impl Lookups {
     }
 
     /// Puts down what a lookup said, and what requests hear.
-    fn conclude(&self, issuer: &str, answer: Answer) -> Found {
+    fn conclude(&self, issuer: &str, answer: Answer) -> IssuerLookup {
         let table = &self.asking.table;
         let gone = match answer {
             Ok(Some((tenant, mut policy))) => {
@@ -197,7 +198,7 @@ impl Lookups {
                 if policy.remotes().any(|remote| remote.is_retired()) {
                     match self.asking.policy(issuer, &tenant) {
                         Ok(anew) => policy = anew,
-                        Err(_) => return Found::Unavailable(Duration::ZERO),
+                        Err(_) => return IssuerLookup::Unavailable(Duration::ZERO),
                     }
                 }
                 let gone = table.found(issuer.to_owned(), tenant, Arc::clone(&policy));
@@ -208,7 +209,7 @@ impl Lookups {
                         remote.poke(&self.engine, Cause::Missing);
                     }
                 }
-                return Found::Tenant(policy);
+                return IssuerLookup::Tenant(policy);
             }
             Ok(None) => table.refused(issuer.to_owned()),
             Err(Failure::Unusable(cause)) => {
@@ -223,12 +224,12 @@ impl Lookups {
         gone.iter().for_each(|gone| self.forget(gone));
         // After a failure, that may be the last answer.
         match table.find(issuer).0 {
-            Found::Unknown => Found::Unavailable(Duration::ZERO),
+            IssuerLookup::NotLookedUp => IssuerLookup::Unavailable(Duration::ZERO),
             found => found,
         }
     }
 
-    fn forget(&self, gone: &ProviderPolicy) {
+    fn forget(&self, gone: &ResolvedProvider) {
         gone.remotes().for_each(|remote| self.engine.forget(remote));
     }
 
@@ -271,7 +272,7 @@ impl Asking {
     }
 
     /// Reads the snapshots of a new tenant's keys, unless that takes too long.
-    async fn restore(&self, policy: &Arc<ProviderPolicy>, deadline: Duration) {
+    async fn restore(&self, policy: &Arc<ResolvedProvider>, deadline: Duration) {
         if !policy.has_snapshots() {
             return;
         }
@@ -283,7 +284,7 @@ impl Asking {
         }
     }
 
-    fn policy(&self, issuer: &str, tenant: &Tenant) -> Result<Arc<ProviderPolicy>, ConfigError> {
+    fn policy(&self, issuer: &str, tenant: &Tenant) -> Result<Arc<ResolvedProvider>, ConfigError> {
         // Whoever asks for the provider by its name must not get somebody else's.
         if self.taken.contains(&tenant.name) {
             let problem = "a provider known from the start has this name";
@@ -293,7 +294,7 @@ impl Asking {
             let problem = "it is not the one that was looked up";
             return Err(ConfigError::of_provider(&tenant.name, "issuer", problem));
         }
-        ProviderPolicy::of_tenant(&tenant.name, &tenant.provider, &self.defaults).map(Arc::new)
+        ResolvedProvider::of_tenant(&tenant.name, &tenant.provider, &self.defaults).map(Arc::new)
     }
 }
 

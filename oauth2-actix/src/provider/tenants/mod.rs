@@ -4,4 +4,4 @@ mod directory;
 mod lookups;
 mod table;
 
-pub(crate) use self::directory::{Directory, Found};
+pub(crate) use self::{directory::Directory, table::IssuerLookup};

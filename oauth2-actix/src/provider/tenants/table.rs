@@ -9,12 +9,23 @@ use std::{
     time::Duration,
 };
 
-use super::directory::Found;
 use crate::{
     config::tenants::{Tenant, Tenants},
-    provider::ProviderPolicy,
+    provider::ResolvedProvider,
     util::clock::Clock,
 };
+
+/// What is known of an issuer.
+#[derive(Clone, Debug)]
+pub(crate) enum IssuerLookup {
+    Tenant(Arc<ResolvedProvider>),
+    /// It is not the issuer of a tenant.
+    NotATenant,
+    /// The lookup failed. It may be repeated after this time.
+    Unavailable(Duration),
+    /// It has not been looked up.
+    NotLookedUp,
+}
 
 /// Read by requests, written where lookups end.
 #[derive(Debug)]
@@ -37,7 +48,7 @@ struct Known {
 
 #[derive(Clone, Copy, Debug)]
 enum Refused {
-    Nobody,
+    NotATenant,
     Unavailable,
 }
 
@@ -45,7 +56,7 @@ enum Refused {
 #[derive(Debug)]
 struct Entry {
     tenant: Tenant,
-    policy: Arc<ProviderPolicy>,
+    policy: Arc<ResolvedProvider>,
     looked_up: Duration,
     /// When it could last not be looked up again.
     failed: AtomicU64,
@@ -69,7 +80,7 @@ impl Table {
     }
 
     /// The second value is whether it should be looked up in the background.
-    pub(super) fn find(&self, issuer: &str) -> (Found, bool) {
+    pub(super) fn find(&self, issuer: &str) -> (IssuerLookup, bool) {
         let now = self.clock.monotonic();
         let known = self.read();
         if let Some(entry) = known.tenants.get(issuer) {
@@ -79,19 +90,21 @@ impl Table {
             let failed = entry.failed.load(Ordering::Relaxed);
             let excused = failed > 0 && millis(now) < failed.saturating_add(millis(self.grace));
             if age >= self.lifetime && !(excused && age < STALE_WINDOW) {
-                return (Found::Unknown, false);
+                return (IssuerLookup::NotLookedUp, false);
             }
             let due = entry.due.load(Ordering::Relaxed);
             let later = millis(now + RETRY_INTERVAL);
             let relaxed = Ordering::Relaxed;
             let is_due = millis(now) >= due
                 && entry.due.compare_exchange(due, later, relaxed, relaxed).is_ok();
-            return (Found::Tenant(Arc::clone(&entry.policy)), is_due);
+            return (IssuerLookup::Tenant(Arc::clone(&entry.policy)), is_due);
         }
         let found = match known.refused.get(issuer) {
-            Some((until, Refused::Nobody)) if now < *until => Found::Nobody,
-            Some((until, Refused::Unavailable)) if now < *until => Found::Unavailable(*until - now),
-            _ => Found::Unknown,
+            Some((until, Refused::NotATenant)) if now < *until => IssuerLookup::NotATenant,
+            Some((until, Refused::Unavailable)) if now < *until => {
+                IssuerLookup::Unavailable(*until - now)
+            }
+            _ => IssuerLookup::NotLookedUp,
         };
         (found, false)
     }
@@ -105,12 +118,12 @@ impl Table {
         self.read().tenants.contains_key(issuer)
     }
 
-    pub(super) fn tenants(&self) -> Vec<Arc<ProviderPolicy>> {
+    pub(super) fn tenants(&self) -> Vec<Arc<ResolvedProvider>> {
         self.read().tenants.values().map(|entry| Arc::clone(&entry.policy)).collect()
     }
 
     /// What was made of a tenant, if it was this one.
-    pub(super) fn policy_of(&self, issuer: &str, tenant: &Tenant) -> Option<Arc<ProviderPolicy>> {
+    pub(super) fn policy_of(&self, issuer: &str, tenant: &Tenant) -> Option<Arc<ResolvedProvider>> {
         let known = self.read();
         let entry = known.tenants.get(issuer)?;
         (entry.tenant == *tenant).then(|| Arc::clone(&entry.policy))
@@ -121,8 +134,8 @@ impl Table {
         &self,
         issuer: String,
         tenant: Tenant,
-        policy: Arc<ProviderPolicy>,
-    ) -> Option<Arc<ProviderPolicy>> {
+        policy: Arc<ResolvedProvider>,
+    ) -> Option<Arc<ResolvedProvider>> {
         let now = self.clock.monotonic();
         let mut known = self.write();
         known.refused.remove(&issuer);
@@ -157,16 +170,16 @@ impl Table {
     }
 
     /// A lookup found nobody. Returns what has to go.
-    pub(super) fn refused(&self, issuer: String) -> Option<Arc<ProviderPolicy>> {
+    pub(super) fn refused(&self, issuer: String) -> Option<Arc<ResolvedProvider>> {
         let now = self.clock.monotonic();
         let mut known = self.write();
         let gone = known.tenants.remove(&issuer);
-        known.refuse(issuer, now + self.refusal_lifetime, Refused::Nobody, now);
+        known.refuse(issuer, now + self.refusal_lifetime, Refused::NotATenant, now);
         gone.map(|entry| entry.policy)
     }
 
     /// A lookup failed. Returns what has to go: an answer that is too old to serve.
-    pub(super) fn failed(&self, issuer: String) -> Option<Arc<ProviderPolicy>> {
+    pub(super) fn failed(&self, issuer: String) -> Option<Arc<ResolvedProvider>> {
         let now = self.clock.monotonic();
         let mut known = self.write();
         if let Some(entry) = known.tenants.get(&issuer)
@@ -183,7 +196,7 @@ impl Table {
     }
 
     /// Takes out what nobody has used for long. Returns what has to go.
-    pub(super) fn sweep(&self) -> Vec<Arc<ProviderPolicy>> {
+    pub(super) fn sweep(&self) -> Vec<Arc<ResolvedProvider>> {
         let now = self.clock.monotonic();
         let since = millis(now.saturating_sub(self.lifetime.max(IDLE)));
         let mut known = self.write();

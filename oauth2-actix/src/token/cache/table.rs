@@ -15,7 +15,7 @@ use std::{
 use arc_swap::{ArcSwapOption, Guard};
 
 use super::TokenCacheStatus;
-use crate::token::{claims::Claims, verified::Accepted};
+use crate::token::{claims::Claims, verified::VerifiedToken};
 
 /// The tokens that one policy has verified.
 ///
@@ -44,7 +44,7 @@ struct Bucket {
     /// One bit for each place: whether its token was found since it was last looked at for want of a place.
     used: AtomicU8,
     notes: Mutex<Notes>,
-    entries: [ArcSwapOption<Accepted>; PLACES],
+    entries: [ArcSwapOption<VerifiedToken>; PLACES],
 }
 
 /// What those know who change a bucket.
@@ -177,7 +177,7 @@ impl VerifiedTokens {
         for _ in 0..PASSED {
             let index = self.hand.fetch_add(1, Ordering::Relaxed) % self.buckets;
             let Some(bucket) = self.bucket(index) else { continue };
-            let mut gone: [Option<Arc<Accepted>>; PLACES] = Default::default();
+            let mut gone: [Option<Arc<VerifiedToken>>; PLACES] = Default::default();
             let mut notes = bucket.lock();
             for (index, gone) in gone.iter_mut().enumerate() {
                 let Some(occupied) = notes.occupied[index] else { continue };
@@ -204,7 +204,7 @@ impl VerifiedTokens {
         index: usize,
         tag: u32,
         occupied: Occupied,
-        accepted: &Arc<Accepted>,
+        accepted: &Arc<VerifiedToken>,
     ) -> bool {
         if !self.entries.take(1) {
             return false;
@@ -221,7 +221,12 @@ impl VerifiedTokens {
         true
     }
 
-    fn vacate(&self, bucket: &Bucket, notes: &mut Notes, index: usize) -> Option<Arc<Accepted>> {
+    fn vacate(
+        &self,
+        bucket: &Bucket,
+        notes: &mut Notes,
+        index: usize,
+    ) -> Option<Arc<VerifiedToken>> {
         let occupied = notes.occupied[index].take()?;
         notes.taken &= !(1 << index);
         self.entries.give(1);
@@ -275,7 +280,7 @@ impl Bucket {
 
     /// The place of this very token, and what is there.
     #[inline]
-    fn find(&self, tag: u32, token: &[u8]) -> Option<(usize, Guard<Option<Arc<Accepted>>>)> {
+    fn find(&self, tag: u32, token: &[u8]) -> Option<(usize, Guard<Option<Arc<VerifiedToken>>>)> {
         (0..PLACES)
             .filter(|index| self.tags[*index].load(Ordering::Relaxed) == tag)
             .map(|index| (index, self.entries[index].load()))
@@ -320,7 +325,7 @@ impl Notes {
 
 impl Occupied {
     /// None: it is too large to be kept.
-    fn by(accepted: &Accepted) -> Option<Self> {
+    fn by(accepted: &VerifiedToken) -> Option<Self> {
         Some(Self {
             ends: accepted.lifetime.last_second().try_into().unwrap_or(u32::MAX),
             size: u32::try_from(accepted.size()).ok().and_then(NonZeroU32::new)?,
@@ -408,7 +413,7 @@ mod tests {
 
     fn claims(token: &str) -> Claims {
         let mut accepted =
-            Accepted::of("p", crate::json::object::Object::of(json!({"sub": token})));
+            VerifiedToken::of("p", crate::json::object::Object::of(json!({"sub": token})));
         accepted.token = token.as_bytes().into();
         Claims::new(accepted)
     }
