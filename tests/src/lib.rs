@@ -6,6 +6,7 @@
 pub mod api;
 pub mod client;
 pub mod forge;
+pub mod key_server;
 pub mod keys;
 pub mod log;
 pub mod policy;

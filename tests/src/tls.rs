@@ -1,5 +1,6 @@
 //! TLS for a server of ours, and a certificate authority that nobody knows.
 
+use crate::key_server::KeyServer;
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -10,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use oauth2_actix::testing::KeyServer;
 use openssl::{
     asn1::Asn1Time,
     bn::{BigNum, MsbOption},

@@ -1,5 +1,4 @@
-//! What tests and examples need: keys, signed tokens, a small identity provider, a key server that
-//! misbehaves on demand, a clock that you move. Behind the feature `testing`; it adds to the crate
+//! Keys, signed tokens, a small identity provider and a clock that you move, for tests and examples. Behind the feature `testing`; it adds to the crate
 //! and changes none of its checks. For development only.
 //!
 //! ```
@@ -31,14 +30,12 @@
 #![allow(clippy::missing_panics_doc)]
 
 mod identity_provider;
-mod key_server;
 mod local_server;
 mod signing_key;
 mod token;
 
 pub use self::{
     identity_provider::{IdentityProvider, RunningIdentityProvider},
-    key_server::{Answer, KeyServer, Release},
     local_server::LocalServer,
     signing_key::SigningKey,
     token::Token,

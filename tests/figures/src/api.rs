@@ -12,8 +12,9 @@ use std::{
 use actix_web::{App, HttpServer, dev::Service, web};
 use oauth2_actix::{
     Claims, OAuth2,
-    testing::{Answer, LocalServer, SigningKey},
+    testing::{LocalServer, SigningKey},
 };
+use oauth2_actix_tests::key_server::Answer;
 use serde_json::{Value, json};
 
 /// A running API with one private route.

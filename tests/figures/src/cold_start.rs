@@ -1,6 +1,7 @@
 //! An API that starts without any keys: many requests at once, and a provider that is down first. The
 //! policy's clock moves only when it is told to, so no figure depends on how fast the machine is.
 
+use oauth2_actix_tests::key_server::{Answer, KeyServer};
 use std::{
     sync::Arc,
     thread,
@@ -9,7 +10,7 @@ use std::{
 
 use oauth2_actix::{
     Algorithm, OAuth2, Provider,
-    testing::{Answer, IdentityProvider, KeyServer, LocalServer, ManualClock, SigningKey, Token},
+    testing::{IdentityProvider, LocalServer, ManualClock, SigningKey, Token},
 };
 
 use actix_web::{App, HttpServer};

@@ -5,6 +5,7 @@
 //! does at each step, and when it rotates; the engine's own chance, by which it spreads its
 //! attempts, it does not.
 
+use oauth2_actix_tests::key_server::{Answer, KeyServer};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -14,7 +15,7 @@ use futures_util::FutureExt;
 use oauth2_actix::{
     Algorithm, ErrorKind, OAuth2, Provider,
     status::{KeyState, KeyStatus},
-    testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
+    testing::{ManualClock, SigningKey, Token},
 };
 use tokio::task::JoinHandle;
 

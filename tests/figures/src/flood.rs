@@ -1,6 +1,7 @@
 //! Strangers who make up key ids. They must not have the provider asked more often than the cooldown
 //! permits, nor take the API from those with good tokens.
 
+use oauth2_actix_tests::key_server::KeyServer;
 use std::{
     sync::Arc,
     thread,
@@ -9,7 +10,7 @@ use std::{
 
 use oauth2_actix::{
     Algorithm, OAuth2, Provider,
-    testing::{KeyServer, SigningKey, Token},
+    testing::{SigningKey, Token},
 };
 
 use crate::{

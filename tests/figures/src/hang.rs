@@ -6,6 +6,7 @@
 //! What this would hide is a hang that takes the machine from all, so the time that key threads spend
 //! on a CPU is measured too. The fourth, beside the third, shows how far two p99s are apart by chance.
 
+use oauth2_actix_tests::key_server::KeyServer;
 use std::{
     fs,
     sync::Arc,
@@ -15,7 +16,7 @@ use std::{
 
 use oauth2_actix::{
     Algorithm, OAuth2, Provider,
-    testing::{KeyServer, SigningKey, Token},
+    testing::{SigningKey, Token},
 };
 
 use crate::{

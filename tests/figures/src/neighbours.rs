@@ -2,6 +2,7 @@
 //! again and again. Meanwhile a good provider and a good tenant rotate their keys, and the first tokens of
 //! the new keys must be accepted within a second.
 
+use oauth2_actix_tests::key_server::{Answer, KeyServer};
 use std::{
     collections::HashMap,
     env,
@@ -21,7 +22,7 @@ use flate2::{Compression, write::GzEncoder};
 use oauth2_actix::{
     Algorithm, Keys, OAuth2, Provider,
     tenants::{Tenant, TenantLookup, Tenants},
-    testing::{Answer, KeyServer, SigningKey, Token},
+    testing::{SigningKey, Token},
 };
 use serde_json::{Value, json};
 use tokio::runtime::{self, Runtime};

@@ -13,9 +13,16 @@ use actix_web::{App, HttpMessage, HttpServer, dev::Service};
 use oauth2_actix::{
     Algorithm, OAuth2, Provider, TokenCacheConfig,
     tenants::{Tenant, TenantLookup, Tenants},
-    testing::{Answer, KeyServer, LocalServer, SigningKey},
+    testing::{LocalServer, SigningKey},
 };
-use oauth2_actix_tests::{api, client::Connection, forge, keys::key, wait::PATIENCE};
+use oauth2_actix_tests::{
+    api,
+    client::Connection,
+    forge,
+    key_server::{Answer, KeyServer},
+    keys::key,
+    wait::PATIENCE,
+};
 use serde_json::json;
 
 use crate::{

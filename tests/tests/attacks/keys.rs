@@ -13,10 +13,11 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 use oauth2_actix::{
     Algorithm, OAuth2, Provider,
-    testing::{Answer, KeyServer, ManualClock, SigningKey},
+    testing::{ManualClock, SigningKey},
 };
 use oauth2_actix_tests::{
     forge::{self, b64, forge},
+    key_server::{Answer, KeyServer},
     keys::key,
     policy,
 };

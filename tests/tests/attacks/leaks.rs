@@ -12,12 +12,13 @@ use actix_web::{App, HttpServer, dev::Service};
 use oauth2_actix::{
     Algorithm, Claims, Error, Keys, Provider, TypedClaims,
     tenants::{Tenant, TenantLookup, Tenants},
-    testing::{Answer, IdentityProvider, KeyServer, LocalServer, SigningKey},
+    testing::{IdentityProvider, LocalServer, SigningKey},
 };
 use oauth2_actix_tests::{
     api,
     client::{Connection, raw},
     forge::{self, by, forge},
+    key_server::{Answer, KeyServer},
     keys::key,
     policy,
 };

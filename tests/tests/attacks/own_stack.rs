@@ -9,12 +9,13 @@ use actix_cors::Cors;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use oauth2_actix::{
     Algorithm, Provider,
-    testing::{Answer, KeyServer, LocalServer, ManualClock, SigningKey},
+    testing::{LocalServer, ManualClock, SigningKey},
 };
 use oauth2_actix_tests::{
     api,
     client::{Connection, raw},
     forge::{self, b64, forge},
+    key_server::{Answer, KeyServer},
     keys::key,
     policy,
     wait::PATIENCE,

@@ -1,11 +1,9 @@
 //! Attacks by paths, methods and headers.
 
-use oauth2_actix::{
-    Algorithm, MissingToken, Provider,
-    testing::{Answer as Script, KeyServer, SigningKey},
-};
+use oauth2_actix::{Algorithm, MissingToken, Provider, testing::SigningKey};
 use oauth2_actix_tests::{
     client::{Answer, Connection, raw},
+    key_server::{Answer as Script, KeyServer},
     policy,
 };
 

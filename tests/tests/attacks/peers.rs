@@ -8,11 +8,12 @@ use std::{
 use actix_web::{App, HttpResponse, HttpServer, get, web};
 use oauth2_actix::{
     Algorithm, Claims, Provider, require, require_claim, require_scope,
-    testing::{Answer, KeyServer, LocalServer, ManualClock, SigningKey},
+    testing::{LocalServer, ManualClock, SigningKey},
 };
 use oauth2_actix_tests::{
     client::raw,
     forge::{self, b64, by, forge, sealed},
+    key_server::{Answer, KeyServer},
     keys::{EVERY, key},
     policy,
     wait::advance_until,

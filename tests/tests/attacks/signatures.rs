@@ -1,11 +1,9 @@
 //! Attacks on a token's header and signature.
 
-use oauth2_actix::{
-    Algorithm, Provider,
-    testing::{Answer, KeyServer, SigningKey},
-};
+use oauth2_actix::{Algorithm, Provider, testing::SigningKey};
 use oauth2_actix_tests::{
     forge::{self, b64, by, forge, hmac, sealed},
+    key_server::{Answer, KeyServer},
     keys::{EVERY, key},
     policy,
 };

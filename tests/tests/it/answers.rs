@@ -9,11 +9,12 @@ use actix_web::{
 };
 use oauth2_actix::{
     Algorithm, Claims, Error, ErrorKind, MissingToken, OAuth2Builder, Provider,
-    testing::{Answer as Script, KeyServer, LocalServer, SigningKey, Token},
+    testing::{LocalServer, SigningKey, Token},
 };
 use oauth2_actix_tests::{
     api::{self, Api, PUBLIC_PATHS},
     client::{self, Answer, get, raw, raw_get},
+    key_server::{Answer as Script, KeyServer},
     keys::key,
     log, policy,
 };

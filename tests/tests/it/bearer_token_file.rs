@@ -7,9 +7,13 @@ use std::{
 
 use oauth2_actix::{
     Algorithm, Keys, OAuth2, OAuth2Builder, Provider,
-    testing::{Answer, KeyServer, ManualClock, Token},
+    testing::{ManualClock, Token},
 };
-use oauth2_actix_tests::{keys::key, log, policy};
+use oauth2_actix_tests::{
+    key_server::{Answer, KeyServer},
+    keys::key,
+    log, policy,
+};
 use serde_json::json;
 
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";

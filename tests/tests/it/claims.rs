@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use actix_web::{App, HttpMessage, HttpServer, dev::Service};
 use oauth2_actix::{
     Algorithm, Claims, OAuth2, Provider,
-    testing::{Answer as Script, KeyServer, LocalServer, SigningKey, Token},
+    testing::{LocalServer, SigningKey, Token},
 };
 use oauth2_actix_tests::{
     api::{self, Api, PUBLIC_PATHS},
     client::get,
+    key_server::{Answer as Script, KeyServer},
     keys::key,
     policy,
     wait::PATIENCE,

@@ -5,9 +5,13 @@ use std::{io, time::Duration};
 use oauth2_actix::{
     Algorithm, ConfigError, ConfigErrorKind, Keys, MissingToken, OAuth2, OAuth2Builder, Provider,
     TokenCacheConfig,
-    testing::{Answer, KeyServer, ManualClock, Token},
+    testing::{ManualClock, Token},
 };
-use oauth2_actix_tests::{keys::key, log, policy};
+use oauth2_actix_tests::{
+    key_server::{Answer, KeyServer},
+    keys::key,
+    log, policy,
+};
 use serde_json::{Value, json};
 
 fn valid() -> Value {

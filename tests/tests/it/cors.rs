@@ -8,11 +8,12 @@ use actix_web::{
 };
 use oauth2_actix::{
     Algorithm, OAuth2, Provider,
-    testing::{Answer as Script, KeyServer, LocalServer, Token},
+    testing::{LocalServer, Token},
 };
 use oauth2_actix_tests::{
     api,
     client::{Answer, client, send},
+    key_server::{Answer as Script, KeyServer},
     keys::key,
     log, policy,
 };

@@ -6,9 +6,10 @@ use std::time::Duration;
 use oauth2_actix::{
     Algorithm, ErrorKind, Keys, OAuth2, OAuth2Builder, Provider,
     status::{KeyState, KeyStatus},
-    testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
+    testing::{ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{
+    key_server::{Answer, KeyServer},
     keys::key,
     policy,
     wait::{PATIENCE, until},

@@ -5,9 +5,13 @@ use std::time::Duration;
 use oauth2_actix::{
     Algorithm, ErrorKind, Keys, OAuth2, Provider,
     status::{FetchCounts, KeyState, KeyStatus},
-    testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
+    testing::{ManualClock, SigningKey, Token},
 };
-use oauth2_actix_tests::{policy, wait::until};
+use oauth2_actix_tests::{
+    key_server::{Answer, KeyServer},
+    policy,
+    wait::until,
+};
 use serde_json::json;
 
 const ISSUER: &str = "https://idp.test";

@@ -14,9 +14,14 @@ use flate2::{
 use oauth2_actix::{
     Algorithm, ErrorKind, Keys, OAuth2, Provider,
     status::KeyState,
-    testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
+    testing::{ManualClock, SigningKey, Token},
 };
-use oauth2_actix_tests::{keys::key, policy, wait::PATIENCE};
+use oauth2_actix_tests::{
+    key_server::{Answer, KeyServer},
+    keys::key,
+    policy,
+    wait::PATIENCE,
+};
 use serde_json::{Value, json};
 
 const ISSUER: &str = "https://idp.test";

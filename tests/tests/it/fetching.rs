@@ -11,11 +11,12 @@ use actix_web::{App, HttpServer, web};
 use oauth2_actix::{
     Algorithm, ErrorKind, Keys, OAuth2, Provider,
     tenants::{Tenant, TenantLookup, Tenants},
-    testing::{Answer, KeyServer, LocalServer, ManualClock, SigningKey, Token},
+    testing::{LocalServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{
     api::{self, Api},
     client::{self, Connection},
+    key_server::{Answer, KeyServer},
     keys::key,
     log, policy,
     wait::PATIENCE,

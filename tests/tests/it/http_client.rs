@@ -19,9 +19,10 @@ use oauth2_actix::{
         redirect::Policy,
     },
     tenants::{Tenant, TenantLookup, Tenants},
-    testing::{Answer, KeyServer, Token},
+    testing::Token,
 };
 use oauth2_actix_tests::{
+    key_server::{Answer, KeyServer},
     keys::key,
     policy,
     tls::{Authority, TlsFront},

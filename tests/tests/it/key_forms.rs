@@ -3,9 +3,10 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use oauth2_actix::{
     Algorithm, KeySource, Keys, OAuth2, Provider,
-    testing::{Answer, KeyServer, SigningKey, Token},
+    testing::{SigningKey, Token},
 };
 use oauth2_actix_tests::{
+    key_server::{Answer, KeyServer},
     keys::{EVERY, key},
     log, policy,
 };

@@ -7,9 +7,12 @@ use base64::{
 };
 use oauth2_actix::{
     Algorithm, Error, ErrorKind, OAuth2, Provider,
-    testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
+    testing::{ManualClock, SigningKey, Token},
 };
-use oauth2_actix_tests::{log, policy};
+use oauth2_actix_tests::{
+    key_server::{Answer, KeyServer},
+    log, policy,
+};
 use openssl::sha::{sha1, sha256};
 use serde_json::{Value, json};
 

@@ -19,9 +19,15 @@ use futures_util::poll;
 use oauth2_actix::{
     Algorithm, ErrorKind, OAuth2, OAuth2Builder, Provider, public,
     status::{KeyState, KeyStatus},
-    testing::{Answer, KeyServer, LocalServer, ManualClock, SigningKey, Token},
+    testing::{LocalServer, ManualClock, SigningKey, Token},
 };
-use oauth2_actix_tests::{client, keys::key, log, policy, wait::PATIENCE};
+use oauth2_actix_tests::{
+    client,
+    key_server::{Answer, KeyServer},
+    keys::key,
+    log, policy,
+    wait::PATIENCE,
+};
 use serde_json::{Value, json};
 
 const ISSUER: &str = "https://idp.test";

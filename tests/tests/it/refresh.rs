@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use futures_util::poll;
 use oauth2_actix::{
     Algorithm, ErrorKind, OAuth2, Provider,
-    testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
+    testing::{ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{
+    key_server::{Answer, KeyServer},
     policy,
     wait::{PATIENCE, until},
 };

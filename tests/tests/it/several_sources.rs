@@ -6,9 +6,10 @@ use futures_util::poll;
 use oauth2_actix::{
     Algorithm, ErrorKind, Keys, OAuth2, Provider,
     status::KeyState,
-    testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
+    testing::{ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{
+    key_server::{Answer, KeyServer},
     keys::{EVERY, key},
     log, policy,
     wait::{advance_until, until},

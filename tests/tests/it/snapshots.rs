@@ -16,9 +16,10 @@ use oauth2_actix::{
     Algorithm, ErrorKind, KeySource, Keys, OAuth2, OAuth2Builder, Provider,
     status::{KeyState, KeyStatus},
     tenants::{Tenant, TenantLookup, Tenants},
-    testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
+    testing::{ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{
+    key_server::{Answer, KeyServer},
     keys::key,
     log, policy,
     wait::{advance_until, until},

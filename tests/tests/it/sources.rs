@@ -15,9 +15,10 @@ use std::{
 use oauth2_actix::{
     Algorithm, ErrorKind, KeySource, Keys, OAuth2, Provider,
     status::{KeyState, KeyStatus},
-    testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
+    testing::{ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{
+    key_server::{Answer, KeyServer},
     keys::{EVERY, key},
     log, policy,
     wait::{advance_until, until},

@@ -6,9 +6,14 @@ use oauth2_actix::{
     Algorithm, ConfigErrorKind, ErrorKind, Keys, OAuth2, OAuth2Builder, Provider, TokenCacheConfig,
     status::KeyState,
     tenants::{Tenant, TenantLookup, Tenants},
-    testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
+    testing::{ManualClock, SigningKey, Token},
 };
-use oauth2_actix_tests::{keys::key, log, policy, wait::until};
+use oauth2_actix_tests::{
+    key_server::{Answer, KeyServer},
+    keys::key,
+    log, policy,
+    wait::until,
+};
 use serde_json::{Value, json};
 
 const DOMAIN: &str = "example.org";

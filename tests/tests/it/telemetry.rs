@@ -14,9 +14,16 @@ use metrics_util::{
 };
 use oauth2_actix::{
     Algorithm, Keys, Provider, TokenCacheConfig,
-    testing::{Answer, KeyServer, ManualClock, Token},
+    testing::{ManualClock, Token},
 };
-use oauth2_actix_tests::{api::Api, client, keys::key, log, policy, wait::until};
+use oauth2_actix_tests::{
+    api::Api,
+    client,
+    key_server::{Answer, KeyServer},
+    keys::key,
+    log, policy,
+    wait::until,
+};
 
 /// All tests of this process share a recorder, so this one runs in a process of its own.
 #[test]

@@ -14,9 +14,15 @@ use futures_util::poll;
 use oauth2_actix::{
     Algorithm, Difference, ErrorKind, Keys, OAuth2, Provider,
     tenants::{Tenant, TenantLookup, Tenants},
-    testing::{Answer, IdentityProvider, KeyServer, ManualClock, SigningKey, Token},
+    testing::{IdentityProvider, ManualClock, SigningKey, Token},
 };
-use oauth2_actix_tests::{api::Api, client, log, policy, wait::PATIENCE};
+use oauth2_actix_tests::{
+    api::Api,
+    client,
+    key_server::{Answer, KeyServer},
+    log, policy,
+    wait::PATIENCE,
+};
 use tokio::sync::Notify;
 
 const MINUTE: Duration = Duration::from_secs(60);

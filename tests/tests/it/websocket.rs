@@ -1,13 +1,11 @@
 //! WebSocket upgrades: a good token reaches the handler, anything else a close frame.
 
 use futures_util::{SinkExt, StreamExt};
-use oauth2_actix::{
-    Algorithm, OAuth2, Provider,
-    testing::{Answer as Script, KeyServer, Token},
-};
+use oauth2_actix::{Algorithm, OAuth2, Provider, testing::Token};
 use oauth2_actix_tests::{
     api::{Api, PUBLIC_PATHS},
     client::{Connection, raw},
+    key_server::{Answer as Script, KeyServer},
     keys::key,
     policy,
     wait::PATIENCE,

@@ -14,10 +14,16 @@ use futures_util::StreamExt;
 use oauth2_actix::{
     Algorithm, OAuth2, OAuth2Builder, Provider, requirement,
     tenants::{Tenant, TenantLookup, Tenants},
-    testing::{Answer, KeyServer, LocalServer, ManualClock, SigningKey, Token},
+    testing::{LocalServer, ManualClock, SigningKey, Token},
     ws,
 };
-use oauth2_actix_tests::{keys::key, log, policy, socket::Socket, wait::until};
+use oauth2_actix_tests::{
+    key_server::{Answer, KeyServer},
+    keys::key,
+    log, policy,
+    socket::Socket,
+    wait::until,
+};
 use serde_json::json;
 
 const ISSUER: &str = "https://idp.test";

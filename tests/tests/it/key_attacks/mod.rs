@@ -18,9 +18,10 @@ use futures_util::poll;
 use oauth2_actix::{
     Algorithm, ErrorKind, KeySource, Keys, OAuth2, Provider,
     tenants::{Tenant, TenantLookup, Tenants},
-    testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
+    testing::{ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{
+    key_server::{Answer, KeyServer},
     log, policy,
     wait::{PATIENCE, advance_until, until},
 };

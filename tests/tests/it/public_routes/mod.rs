@@ -27,10 +27,11 @@ use actix_web::{
 };
 use oauth2_actix::{
     Algorithm, Claims, OAuth2, OptionalClaims, Provider, public, require_claim, requirement,
-    testing::{Answer as Script, KeyServer, LocalServer, SigningKey, Token},
+    testing::{LocalServer, SigningKey, Token},
 };
 use oauth2_actix_tests::{
     client::{Answer, client, raw, raw_get, send},
+    key_server::{Answer as Script, KeyServer},
     keys::key,
     log, policy,
 };

@@ -5,9 +5,9 @@ use std::{thread, time::Duration};
 use futures_util::FutureExt;
 use oauth2_actix::{
     Algorithm, Claims, OAuth2, OAuth2Builder, TokenCacheConfig,
-    testing::{KeyServer, ManualClock, SigningKey},
+    testing::{ManualClock, SigningKey},
 };
-use oauth2_actix_tests::{keys::key, policy};
+use oauth2_actix_tests::{key_server::KeyServer, keys::key, policy};
 use serde_json::json;
 
 use super::{are_one, fetched, keys, provider, token};

@@ -18,9 +18,15 @@ use oauth2_actix::{
     Algorithm, Claims, ErrorKind, KeySource, Keys, OAuth2, OAuth2Builder, Provider,
     TokenCacheConfig,
     tenants::{Tenant, TenantLookup, Tenants},
-    testing::{Answer, KeyServer, ManualClock, SigningKey, Token},
+    testing::{ManualClock, SigningKey, Token},
 };
-use oauth2_actix_tests::{api::Api, client, keys::key, policy};
+use oauth2_actix_tests::{
+    api::Api,
+    client,
+    key_server::{Answer, KeyServer},
+    keys::key,
+    policy,
+};
 use serde_json::{Value, json};
 
 const ISSUER: &str = "https://idp.test";

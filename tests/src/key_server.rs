@@ -18,7 +18,7 @@ use serde_json::Value;
 /// A key server on loopback that answers as told, and counts.
 ///
 /// ```
-/// use oauth2_actix::testing::{Answer, KeyServer};
+/// use oauth2_actix_tests::key_server::{Answer, KeyServer};
 ///
 /// let server = KeyServer::start(Answer::status(500))?;
 /// server.answer(Answer::json(&serde_json::json!({"keys": []})));
