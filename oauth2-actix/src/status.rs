@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     jose::{jwk::Key, key_set::KeySet},
     keys::{
-        fetcher::EngineHandle,
+        fetcher::Fetchers,
         remote::{Refresh, RemoteKeySet, SnapshotOrigin},
     },
     provider::{INLINE, ProviderKeys, ResolvedProvider},
@@ -67,10 +67,10 @@ impl KeyStatus {
     /// That of each source of a provider.
     pub(crate) fn of(
         provider: &ResolvedProvider,
-        engine: Option<&EngineHandle>,
+        fetchers: Option<&Fetchers>,
         clock: &Clock,
     ) -> Vec<Self> {
-        let is_alive = engine.is_some_and(EngineHandle::is_alive);
+        let is_alive = fetchers.is_some_and(Fetchers::is_alive);
         let of_source = |keys: &ProviderKeys| match keys {
             ProviderKeys::Inline(keys) => Self::of_inline(provider, keys),
             ProviderKeys::Remote(remote) => Self::of_remote(remote, is_alive, clock),
@@ -111,8 +111,10 @@ impl KeyStatus {
     fn of_living(remote: &RemoteKeySet, clock: &Clock) -> Self {
         let now = clock.monotonic();
         let until = |moment: Duration| moment.saturating_sub(now).as_secs();
-        let gate = *remote.gate();
-        let report = remote.report().clone();
+        let (gate, report) = {
+            let state = remote.state();
+            (state.gate, state.report.clone())
+        };
         let snapshot = remote.snapshot();
         let state = match &snapshot {
             _ if remote.timing.refresh == Refresh::Always => KeyState::PerRequest,

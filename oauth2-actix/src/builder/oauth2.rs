@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use crate::{
     builder::OAuth2Builder,
     error::Error,
-    keys::remote::{Cause, RemoteKeySet},
+    keys::remote::{FetchReason, RemoteKeySet},
     policy::{Decision, Policy},
     provider::ResolvedProvider,
     request::bearer::Credentials,
@@ -116,7 +116,7 @@ impl OAuth2 {
     /// The providers whose keys could not be fetched, each with the cause. The others have theirs. Failed
     /// ones are tried again in the background until they succeed, also where no refresh is set.
     pub async fn warm_up(&self) -> Result<(), KeyFetchError> {
-        self.fetch_all(Cause::Start, |remote, clock| remote.usable(clock).is_none()).await
+        self.fetch_all(FetchReason::Start, |remote, clock| remote.usable(clock).is_none()).await
     }
 
     /// Fetches the keys of every provider now, whatever its refresh interval, cooldown or backoff: for
@@ -143,7 +143,7 @@ impl OAuth2 {
     ///
     /// The providers whose keys could not be fetched, each with the cause.
     pub async fn refresh_keys(&self) -> Result<(), KeyFetchError> {
-        self.fetch_all(Cause::Fresh, |_, _| true).await
+        self.fetch_all(FetchReason::Fresh, |_, _| true).await
     }
 
     /// What is known of each source of keys: those of the providers in the order of the configuration, then
@@ -170,10 +170,10 @@ impl OAuth2 {
     /// `status` alone stays red where no refresh is set.
     #[must_use]
     pub fn key_status(&self) -> Vec<KeyStatus> {
-        let engine = self.0.keys.as_ref().map(|keys| &keys.engine);
+        let fetchers = self.0.keys.as_ref().map(|keys| &keys.fetchers);
         self.providers()
             .iter()
-            .flat_map(|provider| KeyStatus::of(provider, engine, &self.0.clock))
+            .flat_map(|provider| KeyStatus::of(provider, fetchers, &self.0.clock))
             .collect()
     }
 
@@ -232,7 +232,7 @@ impl OAuth2 {
 
     async fn fetch_all(
         &self,
-        cause: Cause,
+        cause: FetchReason,
         wanted: fn(&RemoteKeySet, &Clock) -> bool,
     ) -> Result<(), KeyFetchError> {
         let Some(keys) = &self.0.keys else { return Ok(()) };
@@ -247,8 +247,8 @@ impl OAuth2 {
             .collect();
         let failures: Vec<(String, String)> = stream::iter(remotes)
             .map(|(remote, is_alone)| async move {
-                let error = remote.fetch_now(&keys.engine, cause).await.err()?;
-                let cause = remote.report().last_failure.clone().map(|(_, cause)| cause);
+                let error = keys.fetchers.fetch_now(&remote, cause).await.err()?;
+                let cause = remote.state().report.last_failure.clone().map(|(_, cause)| cause);
                 let cause = cause.unwrap_or_else(|| error.to_string());
                 // Of several sources, which one.
                 let cause = if is_alone { cause } else { format!("{}: {cause}", remote.shown) };

@@ -5,9 +5,9 @@ use reqwest::{Client, header::HeaderValue};
 use crate::{
     json,
     keys::{
-        document_readers,
+        document_readers::{self, ReaderLost},
         http::{
-            fetch::{self, FetchError},
+            fetch::{self, GetError},
             url::{KeyUrl, UrlError},
         },
     },
@@ -81,7 +81,7 @@ impl Issuer {
         &self,
         client: &Client,
         authorization: Option<&HeaderValue>,
-    ) -> Result<KeyUrl, FetchError> {
+    ) -> Result<KeyUrl, DiscoveryError> {
         let [openid, oauth] = match &self.document {
             DocumentUrl::Document(url) => return self.ask(client, url, authorization).await,
             DocumentUrl::Issuer(url) | DocumentUrl::Below(url) => metadata_urls(url),
@@ -89,8 +89,8 @@ impl Issuer {
         match self.ask(client, &openid, authorization).await {
             // The other form is worth a try if something answers there that is not the document.
             Err(
-                first
-                @ (FetchError::Status(_) | FetchError::Redirect(_) | FetchError::Discovery(_)),
+                first @ (DiscoveryError::Get(GetError::Status(_) | GetError::Redirect(_))
+                | DiscoveryError::Document { .. }),
             ) => self.ask(client, &oauth, authorization).await.map_err(|_| first),
             answer => answer,
         }
@@ -101,13 +101,13 @@ impl Issuer {
         client: &Client,
         at: &KeyUrl,
         authorization: Option<&HeaderValue>,
-    ) -> Result<KeyUrl, FetchError> {
+    ) -> Result<KeyUrl, DiscoveryError> {
         let body = fetch::get(client, at, None, authorization).await?.body.unwrap_or_default();
         let issuer = self.clone();
         document_readers::DISCOVERY
             .run(move || issuer.read(&body))
             .await?
-            .map_err(|problem| DiscoveryError { problem, at: at.shown().to_owned() }.into())
+            .map_err(|problem| DiscoveryError::Document { problem, at: at.shown().to_owned() })
     }
 
     /// The document's `jwks_uri`, if it is this issuer's document.
@@ -163,10 +163,13 @@ pub(crate) enum IssuerError {
 
 /// Why an issuer's document is not used.
 #[derive(Debug, thiserror::Error)]
-#[error("the document at {at} {problem}")]
-pub(crate) struct DiscoveryError {
-    problem: Problem,
-    at: String,
+pub(crate) enum DiscoveryError {
+    #[error("{0}")]
+    Get(#[from] GetError),
+    #[error("the document at {at} {problem}")]
+    Document { problem: Problem, at: String },
+    #[error("{0}")]
+    Reader(#[from] ReaderLost),
 }
 
 #[derive(Debug, PartialEq, thiserror::Error)]

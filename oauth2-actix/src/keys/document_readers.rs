@@ -3,7 +3,10 @@
 
 use tokio::sync::Semaphore;
 
-use crate::keys::http::fetch::FetchError;
+/// The reader panicked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the fetch panicked")]
+pub(crate) struct ReaderLost;
 
 /// How many documents of one kind are read at once in this process.
 #[derive(Debug)]
@@ -24,14 +27,14 @@ impl Readers {
     pub(crate) async fn run<T: Send + 'static>(
         &'static self,
         read: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, FetchError> {
-        let reader = self.0.acquire().await.map_err(|_| FetchError::Lost)?;
+    ) -> Result<T, ReaderLost> {
+        let reader = self.0.acquire().await.map_err(|_| ReaderLost)?;
         let read = tokio::task::spawn_blocking(move || {
             let read = read();
             drop(reader);
             read
         });
-        read.await.map_err(|_| FetchError::Lost)
+        read.await.map_err(|_| ReaderLost)
     }
 }
 
@@ -66,7 +69,7 @@ mod tests {
     async fn a_panic_and_a_dropped_wait_free_their_reader() {
         static ONE: Readers = Readers(Semaphore::const_new(1));
         let panicked = ONE.run(|| panic!("a defect")).await;
-        assert!(matches!(panicked, Err::<(), _>(FetchError::Lost)));
+        assert!(matches!(panicked, Err::<(), _>(ReaderLost)));
         let (release, released) = mpsc::channel::<()>();
         let mut dropped = Box::pin(ONE.run(move || released.recv().is_ok()));
         assert!(dropped.as_mut().now_or_never().is_none());

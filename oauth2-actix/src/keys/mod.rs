@@ -2,7 +2,8 @@
 
 pub(crate) mod cooldown;
 pub(crate) mod discovery;
-pub(crate) mod document_readers;
+mod document_readers;
+pub(crate) mod error;
 pub(crate) mod fetcher;
 pub(crate) mod http;
 pub(crate) mod remote;

@@ -1,16 +1,16 @@
-//! The keys of a provider that are fetched, as the request path sees them: a snapshot to read, and
-//! a way to wait for a newer one. The fetching is the key engine's.
+//! The keys of one fetched source, as the request path sees them: a snapshot to read, and the state of its
+//! fetches. The fetcher writes both.
 
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use arc_swap::{ArcSwapOption, Guard};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     error::{Error, ErrorKind},
@@ -18,26 +18,25 @@ use crate::{
     keys::{
         cooldown::{Cooldown, Parts, SoughtTokens},
         discovery::Issuer,
-        fetcher::{Command, EngineHandle},
         http::url::KeyUrl,
         snapshot::{SnapshotFile, Stored},
         source::{AnySource, TokenFile},
     },
-    util::{clock::Clock, log_rate::Warnings, places::Place, telemetry::SourceMetrics},
+    util::{clock::Clock, log_rate::Warnings, telemetry::SourceMetrics},
 };
 
 /// Where keys are fetched from.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     Url(KeyUrl),
-    /// Where the issuer's own document says.
+    /// The `jwks_uri` of the issuer's metadata document.
     Issuer(Issuer),
-    /// The developer's, or a file.
+    /// A file, or code of the developer.
     Custom(Arc<dyn AnySource>),
 }
 
 impl Source {
-    /// For logs.
+    /// Returns the text for logs.
     pub(crate) fn shown(&self) -> String {
         match self {
             Self::Url(url) => url.shown().to_owned(),
@@ -46,7 +45,7 @@ impl Source {
         }
     }
 
-    /// The configured URL, if there is one.
+    /// Returns the configured URL, if there is one.
     pub(crate) fn url(&self) -> Option<&KeyUrl> {
         match self {
             Self::Url(url) => Some(url),
@@ -59,27 +58,27 @@ impl Source {
 /// When keys are fetched again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refresh {
-    /// Never: the keys fetched first stay for good.
+    /// Never: the keys of the first fetch are used until the process ends.
     Never,
-    /// In the background before this age, and when a token names a key that is not there.
+    /// In the background before they reach this age, and when a token names an unknown key.
     Every(Duration),
     /// For every request.
     Always,
 }
 
-/// The times that rule a provider's keys.
+/// The times that apply to the keys of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Timing {
     pub(crate) refresh: Refresh,
-    /// How long keys serve after the last success, where they are refreshed.
+    /// How long keys are used after the last successful fetch, where they are refreshed.
     pub(crate) stale_window: Duration,
-    /// Between two attempts that unknown keys cause.
+    /// The least time between two fetches that unknown keys cause.
     pub(crate) cooldown: Duration,
-    /// For the whole of an attempt.
+    /// The limit for a whole fetch.
     pub(crate) timeout: Duration,
 }
 
-/// What is set for the keys of one source.
+/// The settings of one source.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) provider: Arc<str>,
@@ -87,21 +86,21 @@ pub(crate) struct Settings {
     pub(crate) source: Source,
     /// The source, for logs.
     pub(crate) shown: Arc<str>,
-    /// What the fetches send to the host of the source's URL, and to no other.
+    /// The token that fetches send to the host of the source's URL, and to no other.
     pub(crate) token_file: Option<TokenFile>,
     pub(crate) policy: KeyPolicy,
     pub(crate) timing: Timing,
     pub(crate) warnings: Arc<Warnings>,
-    /// Notified when any source of the provider has other keys.
+    /// Notified when the keys of any source of the provider change.
     pub(crate) changes: Arc<watch::Sender<()>>,
     pub(crate) snapshot_file: Option<SnapshotFile>,
     pub(crate) metrics: SourceMetrics,
 }
 
-/// The keys of one source that fetches them. Shared between the request path and the key engine.
+/// The keys of one fetched source. Shared by the request path and the fetcher.
 #[derive(Debug)]
 pub(crate) struct RemoteKeySet {
-    /// By which the engine knows it.
+    /// Identifies the set to the fetchers.
     pub(crate) id: u64,
     pub(crate) provider: Arc<str>,
     pub(crate) is_tenant: bool,
@@ -114,13 +113,12 @@ pub(crate) struct RemoteKeySet {
     pub(crate) warnings: Arc<Warnings>,
     pub(crate) snapshot_file: Option<SnapshotFile>,
     pub(crate) metrics: SourceMetrics,
+    /// Bounds the requests that wait for this source.
+    pub(super) waiters: Arc<Semaphore>,
     snapshot: ArcSwapOption<Snapshot>,
     changes: Arc<watch::Sender<()>>,
-    gate: Mutex<Gate>,
-    report: Mutex<Report>,
-    sought: Mutex<SoughtTokens>,
-    waiters: Arc<AtomicUsize>,
-    poked: AtomicBool,
+    state: Mutex<FetchState>,
+    refresh_requested: AtomicBool,
     retired: AtomicBool,
 }
 
@@ -129,29 +127,29 @@ pub(crate) struct RemoteKeySet {
 pub(crate) struct Snapshot {
     pub(crate) keys: Arc<KeySet>,
     pub(crate) origin: SnapshotOrigin,
-    /// From when on these keys are no longer trusted, on the monotonic clock.
+    /// The monotonic time at which these keys become stale.
     pub(crate) stale_at: Option<Duration>,
 }
 
-/// Where the keys that are used now came from.
+/// Where the keys of a snapshot came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SnapshotOrigin {
-    /// A fetch of this process. The last one that found them began at this monotonic moment.
+    /// A fetch of this process. The last fetch that returned these keys began at this monotonic time.
     Fetch { began_at: Duration },
     /// The configuration, until the first fetch succeeds.
     Configuration,
-    /// A file that an earlier process wrote, until the first fetch succeeds. They were fetched at this
+    /// A file that an earlier process wrote, until the first fetch succeeds. The keys were fetched at this
     /// time since the Unix epoch.
     Disk { fetched_at: Duration },
 }
 
 impl Snapshot {
-    /// Whether a fetch of this process brought the keys.
+    /// Returns whether a fetch of this process returned the keys.
     pub(crate) fn is_fetched(&self) -> bool {
         matches!(self.origin, SnapshotOrigin::Fetch { .. })
     }
 
-    /// How long ago the fetch that found the keys began.
+    /// Returns the time since the fetch of the keys began.
     pub(crate) fn age(&self, clock: &Clock) -> Option<Duration> {
         match self.origin {
             SnapshotOrigin::Fetch { began_at } => Some(clock.monotonic().saturating_sub(began_at)),
@@ -163,77 +161,90 @@ impl Snapshot {
     }
 }
 
-/// What has become of the attempts, for [`OAuth2::key_status`](crate::OAuth2::key_status). Written by the
-/// engine.
+/// The state of a source's fetches. The fetcher writes it; requests read it off the hot path.
+#[derive(Debug, Default)]
+pub(crate) struct FetchState {
+    pub(crate) gate: FetchGate,
+    pub(crate) report: FetchReport,
+    /// The key ids that no fetch has found, or that were withdrawn.
+    pub(crate) missing_kids: SoughtTokens,
+}
+
+/// The outcome of the fetches so far, for [`OAuth2::key_status`](crate::OAuth2::key_status).
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Report {
-    /// Where an issuer's document says that its keys are.
+pub(crate) struct FetchReport {
+    /// The `jwks_uri` of the issuer's document.
     pub(crate) discovered: Option<String>,
-    /// In time since the Unix epoch, as the next.
+    /// Since the Unix epoch, as the time of the last failure.
     pub(crate) last_success: Option<Duration>,
     pub(crate) last_failure: Option<(Duration, String)>,
-    /// When the next background attempt is due, on the monotonic clock.
+    /// The monotonic time at which the next background fetch is due.
     pub(crate) due: Option<Duration>,
-    /// Attempts by their outcome.
+    /// The number of fetches by outcome.
     pub(crate) succeeded: u64,
     pub(crate) not_modified: u64,
     pub(crate) failed: u64,
 }
 
-/// What keeps requests from causing fetches. Written by the engine, read off the hot path.
+/// Decides whether a request may cause a fetch.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Gate {
-    /// No attempt before this moment, because of failures.
+pub(crate) struct FetchGate {
+    /// No fetch before this monotonic time, because of failures.
     pub(crate) retry_at: Duration,
-    /// Between attempts for unknown keys.
+    /// The time between fetches for unknown keys.
     pub(crate) cooldown: Cooldown,
-    /// Whether the last attempt failed.
+    /// Whether the last fetch failed.
     pub(crate) failing: bool,
-    /// Whether an attempt is under way.
-    pub(crate) flying: bool,
+    /// Whether a fetch is in progress.
+    pub(crate) in_progress: bool,
 }
 
-impl Gate {
-    /// What a request hears that may not cause a fetch now. None: it may, or join one.
-    pub(crate) fn answer(&self, cause: Cause, now: Duration) -> Option<Result<Waited, Error>> {
-        if self.flying || matches!(cause, Cause::Fresh | Cause::Start) {
-            None
-        } else if let Cause::UnknownKey { is_new } = cause {
-            let backoff = self.retry_at.checked_sub(now).filter(|wait| !wait.is_zero());
-            let retry_after = backoff.or_else(|| self.cooldown.remaining(is_new, now))?;
-            // The last attempt failed, or looked for other keys: nothing is known of this one.
-            let is_known_missing = !is_new && !self.failing;
-            let retry_after = (!is_known_missing).then_some(retry_after);
-            Some(Ok(Waited::NotNow { retry_after }))
-        } else if now < self.retry_at {
-            Some(Err(unavailable(self.retry_at - now)))
-        } else {
-            None
+/// What a request may do about keys that it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GateDecision {
+    /// It may start a fetch, or join the one in progress.
+    Open,
+    /// No fetch may look for the token's key now. `retry_after`: when one may; none if an earlier fetch has
+    /// looked for this key without success.
+    Cooldown { retry_after: Option<Duration> },
+    /// Fetches fail. The next one may begin after this time.
+    Backoff(Duration),
+}
+
+impl FetchGate {
+    pub(crate) fn decide(&self, reason: FetchReason, now: Duration) -> GateDecision {
+        if self.in_progress || matches!(reason, FetchReason::Fresh | FetchReason::Start) {
+            return GateDecision::Open;
         }
+        if let FetchReason::UnknownKey { is_new } = reason {
+            let backoff = self.retry_at.checked_sub(now).filter(|wait| !wait.is_zero());
+            return match backoff.or_else(|| self.cooldown.remaining(is_new, now)) {
+                None => GateDecision::Open,
+                // The last fetch failed, or looked for other keys: this key may still exist.
+                Some(wait) if is_new || self.failing => {
+                    GateDecision::Cooldown { retry_after: Some(wait) }
+                }
+                Some(_) => GateDecision::Cooldown { retry_after: None },
+            };
+        }
+        if now < self.retry_at {
+            return GateDecision::Backoff(self.retry_at - now);
+        }
+        GateDecision::Open
     }
 }
 
-/// Why a request asks for keys.
+/// Why a request needs a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// There are none, or none fresh enough.
+pub(crate) enum FetchReason {
+    /// There are no usable keys.
     Missing,
-    /// The token's key is not among them. `is_new`: it was not looked for in vain before.
+    /// The token's key is unknown. `is_new`: no earlier fetch has looked for it without success.
     UnknownKey { is_new: bool },
-    /// The operator wants those of the first fetch, whatever the backoff.
+    /// The operator requires that there are keys. No backoff applies.
     Start,
-    /// Only the keys of a fetch that begins now or later will do.
+    /// The caller requires keys from a fetch that starts after this request.
     Fresh,
-}
-
-/// How a wait for keys ended well.
-#[derive(Debug)]
-pub(crate) enum Waited {
-    /// A fetch succeeded. `after_request`: it began after the request had arrived.
-    Fetched { snapshot: Arc<Snapshot>, after_request: bool },
-    /// No fetch may look for the token's key now. `retry_after`: when one may, if nothing is known of
-    /// the key; none if it was looked for in vain.
-    NotNow { retry_after: Option<Duration> },
 }
 
 impl RemoteKeySet {
@@ -253,16 +264,14 @@ impl RemoteKeySet {
             metrics: settings.metrics,
             snapshot: ArcSwapOption::empty(),
             changes: settings.changes,
-            gate: Mutex::default(),
-            report: Mutex::default(),
-            sought: Mutex::default(),
-            waiters: Arc::default(),
-            poked: AtomicBool::new(false),
+            waiters: Arc::new(Semaphore::new(MAX_WAITERS)),
+            state: Mutex::default(),
+            refresh_requested: AtomicBool::new(false),
             retired: AtomicBool::new(false),
         }
     }
 
-    /// Uses keys of the configuration until the first fetch succeeds.
+    /// Sets the keys of the configuration, which are used until the first fetch succeeds.
     pub(crate) fn begin_with(&self, keys: Arc<KeySet>, clock: &Clock) {
         let stale_at = match self.timing.refresh {
             Refresh::Every(_) => Some(clock.monotonic() + self.timing.stale_window),
@@ -272,7 +281,7 @@ impl RemoteKeySet {
         self.replace(Arc::new(Snapshot { keys, origin, stale_at }));
     }
 
-    /// Uses the keys that an earlier process has left, if they are not too old. Blocks.
+    /// Sets the keys of the snapshot file, if they are not stale. Blocks.
     pub(crate) fn restore(&self, clock: &Clock) {
         let Some(file) = &self.snapshot_file else { return };
         let (provider, source) = (&self.provider, &self.shown);
@@ -297,7 +306,7 @@ impl RemoteKeySet {
             return;
         };
         let keys_age_seconds = age.as_secs();
-        // Also where keys are never refreshed: the provider has not confirmed these.
+        // This applies also without a refresh, since the provider has not confirmed these keys.
         let Some(left) = self.timing.stale_window.checked_sub(age).filter(|left| !left.is_zero())
         else {
             tracing::warn!(
@@ -316,24 +325,24 @@ impl RemoteKeySet {
             origin: SnapshotOrigin::Disk { fetched_at },
             stale_at: Some(clock.monotonic() + left),
         };
-        // A disk may be slow: a fetch that has ended meanwhile brought newer ones.
+        // A slow disk must not replace the keys of a fetch that has ended in the meantime.
         let before = self.snapshot.load();
         if before.as_ref().is_none_or(|before| !before.is_fetched()) {
             self.snapshot.compare_and_swap(&before, Some(Arc::new(snapshot)));
         }
     }
 
-    /// Whether a fetch has succeeded.
+    /// Returns whether a fetch has succeeded.
     pub(crate) fn was_fetched(&self) -> bool {
         self.snapshot.load().as_ref().is_some_and(|snapshot| snapshot.is_fetched())
     }
 
-    /// Whether an unknown key may be looked for: not in keys that are there for good.
+    /// Returns whether a fetch may look for an unknown key. Not where fetched keys are never refreshed.
     pub(crate) fn looks_for_unknown_keys(&self) -> bool {
         self.timing.refresh != Refresh::Never || !self.was_fetched()
     }
 
-    /// The keys at hand, if they may be used now.
+    /// Returns the keys, if they may be used now.
     pub(crate) fn usable(&self, clock: &Clock) -> Option<Guard<Option<Arc<Snapshot>>>> {
         if self.timing.refresh == Refresh::Always {
             return None;
@@ -352,7 +361,7 @@ impl RemoteKeySet {
         }
     }
 
-    /// Whether no keys at hand are fresh enough.
+    /// Returns whether every request needs a fetch of its own.
     pub(crate) fn is_always_fetched(&self) -> bool {
         self.timing.refresh == Refresh::Always
     }
@@ -361,22 +370,18 @@ impl RemoteKeySet {
         self.snapshot.load_full()
     }
 
-    pub(crate) fn gate(&self) -> MutexGuard<'_, Gate> {
-        // Plain values: there is no state in which a panic could have left them.
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the state of the fetches.
+    pub(crate) fn state(&self) -> MutexGuard<'_, FetchState> {
+        // It holds plain values, which no panic leaves half written.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why a token asks whose key is not there.
-    pub(crate) fn unknown(&self, kid: Option<&str>, token: Parts<'_>) -> Cause {
-        Cause::UnknownKey { is_new: !self.sought().contains(kid, token) }
+    /// Returns the reason for a fetch for a token whose key is unknown.
+    pub(crate) fn unknown_key(&self, kid: Option<&str>, token: Parts<'_>) -> FetchReason {
+        FetchReason::UnknownKey { is_new: !self.state().missing_kids.contains(kid, token) }
     }
 
-    /// The key ids that were looked for in vain, or were withdrawn.
-    pub(crate) fn sought(&self) -> MutexGuard<'_, SoughtTokens> {
-        self.sought.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// From now on nothing is fetched for it.
+    /// Ends all fetches of this source.
     pub(crate) fn retire(&self) {
         self.retired.store(true, Ordering::SeqCst);
     }
@@ -385,91 +390,21 @@ impl RemoteKeySet {
         self.retired.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn report(&self) -> MutexGuard<'_, Report> {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns whether no refresh was requested since the last fetch ended, and notes that one is now.
+    pub(super) fn note_refresh_request(&self) -> bool {
+        !self.refresh_requested.swap(true, Ordering::Relaxed)
     }
 
-    /// Asks for keys without waiting for them. Once at a time, and no sooner than a request that
-    /// waits might.
-    pub(crate) fn poke(self: &Arc<Self>, engine: &EngineHandle, cause: Cause) {
-        if cause != Cause::Fresh
-            && self.gate().answer(cause, engine.clock().monotonic()).is_none()
-            && !self.poked.swap(true, Ordering::Relaxed)
-        {
-            engine.send(Command { remote: Arc::clone(self), cause, arrived: 0, reply: None });
-        }
-    }
-
-    pub(crate) fn poke_done(&self) {
-        self.poked.store(false, Ordering::Relaxed);
-    }
-
-    /// Waits for keys. `arrived` is the request's place in the engine's order of events.
-    pub(crate) async fn wait(
-        self: &Arc<Self>,
-        engine: &EngineHandle,
-        cause: Cause,
-        arrived: u64,
-    ) -> Result<Waited, Error> {
-        // A flood of made-up key ids, or of requests while there are no keys, ends here, without
-        // a word to the engine.
-        let gate = *self.gate();
-        if let Some(answer) = gate.answer(cause, engine.clock().monotonic()) {
-            return answer;
-        }
-        let Some(place) = Place::take(&self.waiters) else {
-            tracing::debug!(target: "oauth2_actix", provider = %self.provider, "too many requests wait for keys");
-            return Err(unavailable(Duration::ZERO));
-        };
-        self.ask(engine, cause, arrived, Some(place)).await
-    }
-
-    /// A fetch for the operator: nothing holds it back. With [`Cause::Start`], one that is under way
-    /// will do.
-    pub(crate) async fn fetch_now(
-        self: &Arc<Self>,
-        engine: &EngineHandle,
-        cause: Cause,
-    ) -> Result<(), Error> {
-        self.ask(engine, cause, engine.ticket(), None).await.map(drop)
-    }
-
-    async fn ask(
-        self: &Arc<Self>,
-        engine: &EngineHandle,
-        cause: Cause,
-        arrived: u64,
-        place: Option<Place>,
-    ) -> Result<Waited, Error> {
-        let (reply, answer) = oneshot::channel();
-        let reply = Reply { reply, _place: place };
-        engine.send(Command { remote: Arc::clone(self), cause, arrived, reply: Some(reply) });
-        // The engine drops what it cannot answer.
-        answer.await.unwrap_or_else(|_| Err(unavailable(Duration::ZERO)))
+    pub(super) fn clear_refresh_request(&self) {
+        self.refresh_requested.store(false, Ordering::Relaxed);
     }
 }
 
-/// 503 with a moment to come back at.
+/// Returns the error for a request that cannot be decided without keys: 503 with `Retry-After`.
 pub(crate) fn unavailable(retry_after: Duration) -> Error {
     ErrorKind::KeysUnavailable { retry_after: retry_after.max(Duration::from_secs(1)) }.into()
 }
 
-/// Where the answer to a request that waits goes. It has its place until it is answered, also when
-/// the request is gone before: the engine's memory is bounded by places.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    reply: oneshot::Sender<Result<Waited, Error>>,
-    _place: Option<Place>,
-}
-
-impl Reply {
-    pub(crate) fn send(self, answer: Result<Waited, Error>) {
-        // Whoever asked may be gone.
-        let _ = self.reply.send(answer);
-    }
-
-    /// Whether nobody waits for it any more.
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.reply.is_closed()
-    }
-}
+/// The number of requests that may wait for one source at once. A waiter holds its connection and a parsed token;
+/// further requests get 503.
+pub(crate) const MAX_WAITERS: usize = 1024;

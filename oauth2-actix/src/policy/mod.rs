@@ -17,12 +17,12 @@ use crate::{
     jose::{
         algorithm::Algorithm,
         jws::UnverifiedJws,
-        key_set::{KeySetId, SignatureCheck, Tried},
+        key_set::{KeySet, KeySetId, SignatureCheck, Tried},
     },
     json::object::Object,
     keys::{
-        fetcher::EngineHandle,
-        remote::{Cause, Refresh, RemoteKeySet, Snapshot, Waited, unavailable},
+        fetcher::{Fetchers, TokenParts},
+        remote::{FetchReason, Refresh, RemoteKeySet, unavailable},
     },
     provider::{ProviderKeys, ResolvedProvider, background::KeyThread, tenants::IssuerLookup},
     public::{HiddenRoutes, PublicPaths},
@@ -95,7 +95,7 @@ pub(crate) struct Pending {
 struct Wanted {
     provider: Arc<ResolvedProvider>,
     remote: Arc<RemoteKeySet>,
-    cause: Cause,
+    cause: FetchReason,
 }
 
 /// What the keys at hand say of a token.
@@ -202,7 +202,7 @@ impl Policy {
             jws,
             wanted,
             verdict,
-            arrived: self.keys.as_ref().map_or(0, |keys| keys.engine.ticket()),
+            arrived: self.keys.as_ref().map_or(0, |keys| keys.fetchers.ticket()),
         })))
     }
 
@@ -375,7 +375,7 @@ impl Policy {
                         {
                             telemetry::keys_looked_up("unknown");
                             let token = (signed, &*jws.signature);
-                            want(remote, remote.unknown(header.kid.as_deref(), token));
+                            want(remote, remote.unknown_key(header.kid.as_deref(), token));
                         } else {
                             telemetry::keys_looked_up("hit");
                         }
@@ -384,7 +384,10 @@ impl Policy {
                     _ => {
                         telemetry::keys_looked_up("missing");
                         let is_per_request = remote.timing.refresh == Refresh::Always;
-                        want(remote, if is_per_request { Cause::Fresh } else { Cause::Missing });
+                        want(
+                            remote,
+                            if is_per_request { FetchReason::Fresh } else { FetchReason::Missing },
+                        );
                         continue;
                     }
                 },
@@ -405,7 +408,7 @@ impl Policy {
             let mut index = 0;
             wanted.retain(|wanted| {
                 index += 1;
-                index <= before || !matches!(wanted.cause, Cause::UnknownKey { .. })
+                index <= before || !matches!(wanted.cause, FetchReason::UnknownKey { .. })
             });
         }
         verdict
@@ -447,8 +450,8 @@ impl Policy {
             return why;
         };
         for Wanted { remote, cause, .. } in wanted {
-            remote.poke(&keys.engine, *cause);
-            if !matches!(cause, Cause::UnknownKey { .. }) {
+            keys.fetchers.request_refresh(remote, *cause);
+            if !matches!(cause, FetchReason::UnknownKey { .. }) {
                 why = unavailable(Duration::ZERO);
             }
         }
@@ -481,7 +484,7 @@ impl Policy {
         let mut verdict = pending.verdict.clone();
         // Side by side: several providers of one issuer may all be slow.
         let mut waits: FuturesUnordered<_> =
-            wanted.iter().map(|wanted| pending.wait_for(&keys.engine, wanted)).collect();
+            wanted.iter().map(|wanted| pending.wait_for(&keys.fetchers, wanted)).collect();
         while let Some((provider, found)) = waits.next().await {
             match found {
                 Ok(SignatureCheck::Verified(key_set_id)) => {
@@ -524,67 +527,21 @@ impl Policy {
 }
 
 impl Pending {
-    /// Waits for keys and tries them.
+    /// Waits for keys, and checks the signature with them.
     async fn wait_for<'a>(
         &self,
-        engine: &EngineHandle,
+        fetchers: &Fetchers,
         Wanted { provider, remote, cause }: &'a Wanted,
     ) -> (&'a Arc<ResolvedProvider>, Result<SignatureCheck, Error>) {
-        (provider, self.ask_again(engine, remote, *cause).await)
+        let (header, signed, signature) = (&self.jws.header, self.signed(), &*self.jws.signature);
+        let token = TokenParts { kid: header.kid.as_deref(), signed, signature };
+        let check = |keys: &KeySet| keys.verify(header, signed, signature);
+        (provider, fetchers.wait_for_key(remote, *cause, self.arrived, token, check).await)
     }
 
     /// What the signature covers.
     fn signed(&self) -> &[u8] {
         &self.token[..self.jws.signed_len]
-    }
-
-    fn verify(&self, snapshot: &Snapshot) -> SignatureCheck {
-        snapshot.keys.verify(&self.jws.header, self.signed(), &self.jws.signature)
-    }
-
-    /// A flight that began before the request arrived may have missed the token's key, so it earns one
-    /// more.
-    async fn ask_again(
-        &self,
-        engine: &EngineHandle,
-        remote: &Arc<RemoteKeySet>,
-        mut cause: Cause,
-    ) -> Result<SignatureCheck, Error> {
-        let kid = self.jws.header.kid.as_deref();
-        let token = (self.signed(), &*self.jws.signature);
-        let mut joined_early = false;
-        loop {
-            let (snapshot, last) = match remote.wait(engine, cause, self.arrived).await? {
-                Waited::Fetched { snapshot, after_request } => (
-                    snapshot,
-                    after_request || joined_early || remote.timing.refresh == Refresh::Never,
-                ),
-                Waited::NotNow { retry_after } => {
-                    // Between our look at the keys and now, others' fetch may have brought new ones.
-                    let found = match remote.snapshot() {
-                        Some(snapshot) => self.verify(&snapshot),
-                        None => SignatureCheck::UnknownKey(Tried::default()),
-                    };
-                    return match (found, retry_after) {
-                        (SignatureCheck::UnknownKey(_), Some(wait)) => Err(unavailable(wait)),
-                        _ => Ok(found),
-                    };
-                }
-            };
-            let found = self.verify(&snapshot);
-            if !matches!(found, SignatureCheck::UnknownKey { .. }) {
-                return Ok(found);
-            }
-            if last {
-                // A fetch for want of any keys did not look for this one.
-                if matches!(cause, Cause::UnknownKey { .. }) {
-                    remote.sought().insert(kid, token);
-                }
-                return Ok(found);
-            }
-            joined_early = true;
-            cause = remote.unknown(kid, token);
-        }
     }
 }
 

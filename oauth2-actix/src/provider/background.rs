@@ -13,8 +13,8 @@ use std::{
 use crate::{
     config::tenants::Tenants,
     keys::{
-        fetcher::EngineHandle,
-        remote::{Cause, Refresh},
+        fetcher::Fetchers,
+        remote::{FetchReason, Refresh},
     },
     provider::{Defaults, ResolvedProvider, tenants::Directory},
     util::clock::Clock,
@@ -23,7 +23,7 @@ use crate::{
 /// The policy's hold on the thread: it ends when this is dropped, whatever is under way.
 #[derive(Debug)]
 pub(crate) struct KeyThread {
-    pub(crate) engine: EngineHandle,
+    pub(crate) fetchers: Fetchers,
     pub(crate) tenants: Option<Directory>,
 }
 
@@ -34,11 +34,11 @@ impl KeyThread {
         tenants: Option<(Tenants, HashSet<String>)>,
         clock: Clock,
     ) -> io::Result<Self> {
-        let (engine, run_engine) = EngineHandle::new(Arc::clone(&defaults.clients), clock);
+        let (fetchers, run_fetchers) = Fetchers::new(Arc::clone(&defaults.clients), clock);
         let (tenants, run_lookups) = match tenants {
             None => (None, None),
             Some((tenants, taken)) => {
-                let (directory, run) = Directory::new(tenants, defaults, taken, engine.clone());
+                let (directory, run) = Directory::new(tenants, defaults, taken, fetchers.clone());
                 (Some(directory), Some(run))
             }
         };
@@ -48,11 +48,11 @@ impl KeyThread {
                 Ok(runtime) => {
                     let _ = started.send(Ok(()));
                     let run = async move {
-                        // Each ends with the handles to it; the lookups hold one to the engine.
+                        // Each ends with the handles to it; the lookups hold one to the fetchers.
                         if let Some(run_lookups) = run_lookups {
-                            tokio::join!(run_engine, run_lookups);
+                            tokio::join!(run_fetchers, run_lookups);
                         } else {
-                            run_engine.await;
+                            run_fetchers.await;
                         }
                     };
                     let run = panic::AssertUnwindSafe(|| runtime.block_on(run));
@@ -72,7 +72,7 @@ impl KeyThread {
             }
         })?;
         start.recv().map_err(io::Error::other)??;
-        Ok(Self { engine, tenants })
+        Ok(Self { fetchers, tenants })
     }
 
     /// Starts the first fetches of a new policy's provider: to refresh its keys, or to replace those that it
@@ -81,7 +81,7 @@ impl KeyThread {
         for remote in provider.remotes() {
             let is_refreshed = matches!(remote.timing.refresh, Refresh::Every(_));
             if is_refreshed || remote.snapshot().is_some() {
-                remote.poke(&self.engine, Cause::Missing);
+                self.fetchers.request_refresh(remote, FetchReason::Missing);
             }
         }
     }
@@ -90,7 +90,7 @@ impl KeyThread {
     pub(crate) fn fetch_first(&self, provider: &ResolvedProvider) {
         for remote in provider.remotes() {
             if !remote.is_always_fetched() && !remote.was_fetched() {
-                remote.poke(&self.engine, Cause::Missing);
+                self.fetchers.request_refresh(remote, FetchReason::Missing);
             }
         }
     }

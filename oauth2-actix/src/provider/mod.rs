@@ -31,7 +31,7 @@ use crate::{
     json::object::Object,
     keys::{
         discovery::Issuer,
-        http::{client::Clients, fetch::FetchError, url::KeyUrl},
+        http::{client::Clients, fetch::GetError, url::KeyUrl},
         remote::{Refresh, RemoteKeySet, Settings, Source, Timing},
         snapshot::SnapshotDirectory,
         source::{KeyFile, TokenFile},
@@ -98,7 +98,7 @@ impl Defaults {
         }
         self.clients
             .prepare()
-            .map_err(|error| ConfigError::of_policy("tenants", FetchError::Client(error)))
+            .map_err(|error| ConfigError::of_policy("tenants", GetError::Client(error)))
     }
 }
 
@@ -248,7 +248,7 @@ impl ResolvedProvider {
             // Not at the first request: what is wrong with a client is seen at once.
             Some(url) => {
                 let client = defaults.clients.client(url);
-                client.map_err(|error| fault(&FetchError::Client(error)))?;
+                client.map_err(|error| fault(&GetError::Client(error)))?;
                 if token_file.is_some() && !url.is_confidential() {
                     return Err(fault(
                         &"a bearer token is sent by https only, or to a loopback host",
@@ -426,7 +426,7 @@ impl ResolvedProvider {
                 ProviderKeys::Remote(remote) if remote.is_always_fetched() => (false, false),
                 ProviderKeys::Remote(remote) => {
                     let is_usable = remote.usable(clock).is_some();
-                    (is_usable, is_usable || remote.gate().failing)
+                    (is_usable, is_usable || remote.state().gate.failing)
                 }
             };
             has_keys |= is_usable;

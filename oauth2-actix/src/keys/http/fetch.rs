@@ -17,18 +17,11 @@ use reqwest::{
 };
 
 use crate::{
-    jose::{
-        key_document::{DocumentError, without_bom},
-        key_policy::MAX_DOCUMENT_LENGTH,
+    jose::{key_document::without_bom, key_policy::MAX_DOCUMENT_LENGTH},
+    keys::http::{
+        content_coding::{self, CodingError},
+        url::KeyUrl,
     },
-    keys::{
-        discovery::DiscoveryError,
-        http::{
-            content_coding::{self, CodingError},
-            url::KeyUrl,
-        },
-    },
-    util::units::Unit,
 };
 
 /// What a URL returned.
@@ -42,9 +35,11 @@ pub(crate) struct Fetched {
     pub(crate) etag: Option<HeaderValue>,
 }
 
-/// Why a fetch gave nothing.
+/// Why a GET failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FetchError {
+pub(crate) enum GetError {
+    #[error("no HTTP client: {}", causes(.0))]
+    Client(reqwest::Error),
     #[error("no answer: {}", causes(.0))]
     Transport(reqwest::Error),
     #[error("the answer's body broke off: {}", causes(.0))]
@@ -59,22 +54,6 @@ pub(crate) enum FetchError {
     Status(StatusCode),
     #[error("the document is larger than {MAX_BODY} bytes")]
     TooLarge,
-    #[error("no complete answer within {}", Unit(*.0))]
-    Timeout(Duration),
-    #[error("{0}")]
-    Document(#[from] DocumentError),
-    #[error("{0}")]
-    Discovery(#[from] DiscoveryError),
-    #[error("{keys}; and discovering them anew: {discovery}")]
-    Rediscovery { keys: Box<FetchError>, discovery: Box<FetchError> },
-    #[error("no HTTP client: {}", causes(.0))]
-    Client(reqwest::Error),
-    #[error("the source of keys says: {0}")]
-    Source(String),
-    #[error("{0}")]
-    TokenFile(String),
-    #[error("the fetch panicked")]
-    Lost,
 }
 
 /// Gets a document, unless it is still the one of this entity tag (RFC 9110 §13.1.2). The caller
@@ -84,7 +63,7 @@ pub(crate) async fn get(
     url: &KeyUrl,
     etag: Option<&HeaderValue>,
     authorization: Option<&HeaderValue>,
-) -> Result<Fetched, FetchError> {
+) -> Result<Fetched, GetError> {
     let mut request = client
         .get(url.url().clone())
         .header(ACCEPT, "application/jwk-set+json, application/json, */*;q=0.1")
@@ -96,7 +75,7 @@ pub(crate) async fn get(
         request = request.header(AUTHORIZATION, authorization);
     }
     let response =
-        send(request, url).await.map_err(|error| FetchError::Transport(error.without_url()))?;
+        send(request, url).await.map_err(|error| GetError::Transport(error.without_url()))?;
     let headers = response.headers();
     let max_age = max_age(headers);
     let new_etag = headers.get(ETAG).filter(|etag| etag.len() <= MAX_ETAG).cloned();
@@ -109,9 +88,9 @@ pub(crate) async fn get(
         }
         // 304 leads nowhere.
         status if status.is_redirection() && status != StatusCode::NOT_MODIFIED => {
-            Err(FetchError::Redirect(status))
+            Err(GetError::Redirect(status))
         }
-        status => Err(FetchError::Status(status)),
+        status => Err(GetError::Status(status)),
     }
 }
 
@@ -192,7 +171,7 @@ fn is_closed(error: &reqwest::Error) -> bool {
 }
 
 /// The decoded document.
-async fn document(response: Response) -> Result<Vec<u8>, FetchError> {
+async fn document(response: Response) -> Result<Vec<u8>, GetError> {
     let codings = content_coding::read(response.headers())?;
     let encoded = bounded_body(response).await?;
     let mut body = content_coding::decode(&codings, encoded, MAX_BODY)?;
@@ -201,16 +180,16 @@ async fn document(response: Response) -> Result<Vec<u8>, FetchError> {
     Ok(body)
 }
 
-async fn bounded_body(mut response: Response) -> Result<Vec<u8>, FetchError> {
+async fn bounded_body(mut response: Response) -> Result<Vec<u8>, GetError> {
     if response.content_length().is_some_and(|length| length > MAX_BODY as u64) {
-        return Err(FetchError::TooLarge);
+        return Err(GetError::TooLarge);
     }
     let mut body = Vec::new();
     while let Some(chunk) =
-        response.chunk().await.map_err(|error| FetchError::Body(error.without_url()))?
+        response.chunk().await.map_err(|error| GetError::Body(error.without_url()))?
     {
         if body.len() + chunk.len() > MAX_BODY {
-            return Err(FetchError::TooLarge);
+            return Err(GetError::TooLarge);
         }
         body.extend_from_slice(&chunk);
     }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::tenants::Tenants,
-    keys::fetcher::EngineHandle,
+    keys::fetcher::Fetchers,
     provider::{Defaults, ResolvedProvider},
     util::places::Place,
 };
@@ -33,11 +33,11 @@ impl Directory {
         tenants: Tenants,
         defaults: Defaults,
         taken: HashSet<String>,
-        engine: EngineHandle,
+        fetchers: Fetchers,
     ) -> (Self, impl Future<Output = ()>) {
         let (asks, inbox) = mpsc::unbounded_channel();
-        let table = Arc::new(Table::new(&tenants, defaults.timeout, engine.clock().clone()));
-        let lookups = Lookups::new(tenants.lookup, Arc::clone(&table), defaults, taken, engine);
+        let table = Arc::new(Table::new(&tenants, defaults.timeout, fetchers.clock().clone()));
+        let lookups = Lookups::new(tenants.lookup, Arc::clone(&table), defaults, taken, fetchers);
         (Self { table, asks, unknown_issuers: Arc::default() }, lookups.run(inbox))
     }
 

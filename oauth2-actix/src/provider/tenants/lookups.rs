@@ -17,7 +17,7 @@ use crate::{
         error::ConfigError,
         tenants::{AnyLookup, Tenant},
     },
-    keys::{fetcher::EngineHandle, remote::Cause},
+    keys::{fetcher::Fetchers, remote::FetchReason},
     provider::{Defaults, ResolvedProvider},
     util::{clock::Clock, log_rate::Throttle, places::Place, units::Unit},
 };
@@ -39,7 +39,7 @@ type Waiting = (Option<Reply>, Option<Place>);
 
 pub(super) struct Lookups {
     asking: Arc<Asking>,
-    engine: EngineHandle,
+    fetchers: Fetchers,
     /// Who waits for which issuer, whether it is being looked up or in a queue.
     waiting: HashMap<String, Vec<Waiting>>,
     /// Issuers of tenants that were known, each with the moment at which it has waited for too long.
@@ -79,14 +79,14 @@ impl Lookups {
         table: Arc<Table>,
         defaults: Defaults,
         taken: HashSet<String>,
-        engine: EngineHandle,
+        fetchers: Fetchers,
     ) -> Self {
-        let clock = engine.clock().clone();
+        let clock = fetchers.clock().clone();
         Self {
             sweep_at: clock.monotonic() + SWEEP_INTERVAL,
             warnings: Throttle::new(clock.clone()),
             asking: Arc::new(Asking { lookup, table, defaults, taken, clock }),
-            engine,
+            fetchers,
             waiting: HashMap::new(),
             known: VecDeque::new(),
             unknown_issuers: VecDeque::new(),
@@ -206,7 +206,7 @@ impl Lookups {
                 // Keys to begin with are replaced at once, since requests do not wait for others.
                 for remote in policy.remotes() {
                     if remote.snapshot().is_some() && !remote.was_fetched() {
-                        remote.poke(&self.engine, Cause::Missing);
+                        self.fetchers.request_refresh(remote, FetchReason::Missing);
                     }
                 }
                 return IssuerLookup::Tenant(policy);
@@ -230,7 +230,7 @@ impl Lookups {
     }
 
     fn forget(&self, gone: &ResolvedProvider) {
-        gone.remotes().for_each(|remote| self.engine.forget(remote));
+        gone.remotes().for_each(|remote| self.fetchers.remove(remote));
     }
 
     /// Without the issuer, which is a stranger's text. A stranger can cause lookups, so warnings have

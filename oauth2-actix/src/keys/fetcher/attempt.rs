@@ -1,4 +1,4 @@
-//! One attempt to obtain a provider's keys.
+//! One attempt to fetch the keys of a source.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,13 +6,17 @@ use reqwest::header::HeaderValue;
 use tokio::sync::Mutex;
 
 use crate::{
-    jose::{key_document::KeyDocument, key_policy::Budget},
+    jose::{
+        key_document::KeyDocument,
+        key_policy::{Budget, MAX_DOCUMENT_LENGTH},
+    },
     keys::{
         discovery::Issuer,
         document_readers,
+        error::FetchError,
         http::{
             client::Clients,
-            fetch::{self, FetchError, Fetched},
+            fetch::{self, Fetched, GetError},
             url::KeyUrl,
         },
         remote::{RemoteKeySet, Source},
@@ -20,32 +24,38 @@ use crate::{
     util::clock::Clock,
 };
 
-/// What an attempt leaves to the next.
+/// What one attempt leaves to the next.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
-    /// Where the issuer's document said that the keys are, and when it did. None: too long ago, or
-    /// before something failed, so that the document is asked first.
-    pub(super) discovered: Option<(KeyUrl, Option<Duration>)>,
+pub(super) struct AttemptMemory {
+    /// The `jwks_uri` of the issuer's document, and the time at which it was read. The time is None after a failure, so
+    /// that the document is read first.
+    discovered: Option<(KeyUrl, Option<Duration>)>,
     /// The entity tag of the present keys at their URL.
     etag: Option<(KeyUrl, HeaderValue)>,
-    /// Held while a document is read, also if the attempt ends before.
-    reading: Arc<Mutex<()>>,
+    /// Held while a document is parsed, also if the attempt ends before.
+    parsing: Arc<Mutex<()>>,
+}
+
+impl AttemptMemory {
+    pub(super) fn discovered_url(&self) -> Option<&str> {
+        self.discovered.as_ref().map(|(url, _)| url.shown())
+    }
 }
 
 /// How an attempt ended.
 #[derive(Debug)]
-pub(super) struct Landing {
-    pub(super) memory: Memory,
+pub(super) struct FetchOutcome {
+    pub(super) memory: AttemptMemory,
     pub(super) outcome: Result<Obtained, FetchError>,
 }
 
 #[derive(Debug)]
 pub(super) struct Obtained {
-    /// None: the keys are still those that the last attempt brought.
+    /// None if the keys have not changed since the last attempt.
     pub(super) document: Option<KeyDocument>,
-    /// The document as it came, where it is kept on disk.
+    /// The text of the document, where it is written to disk.
     pub(super) text: Option<Vec<u8>>,
-    /// How long the provider says that they are fresh.
+    /// The `max-age` of the response.
     pub(super) max_age: Option<Duration>,
 }
 
@@ -53,14 +63,14 @@ pub(super) struct Attempt {
     pub(super) remote: Arc<RemoteKeySet>,
     pub(super) clients: Arc<Clients>,
     pub(super) clock: Clock,
-    pub(super) memory: Memory,
+    pub(super) memory: AttemptMemory,
     pub(super) began_at: Duration,
-    /// Whether the answer may be that nothing has changed.
+    /// Whether the request may be answered by *not modified*.
     pub(super) conditional: bool,
 }
 
 impl Attempt {
-    pub(super) async fn run(mut self) -> Landing {
+    pub(super) async fn run(mut self) -> FetchOutcome {
         let clock = self.clock.clone();
         let timeout = self.remote.timing.timeout;
         let deadline = self.began_at + timeout;
@@ -70,11 +80,11 @@ impl Attempt {
         };
         let mut memory = self.memory;
         if outcome.is_err() {
-            // Nothing of what was learned is relied on: the keys may have moved.
+            // The keys may have moved: the next attempt relies on nothing of this one.
             memory.etag = None;
             memory.discovered = memory.discovered.map(|(url, _)| (url, None));
         }
-        Landing { memory, outcome }
+        FetchOutcome { memory, outcome }
     }
 
     async fn obtain(&mut self) -> Result<Obtained, FetchError> {
@@ -84,12 +94,12 @@ impl Attempt {
             Source::Issuer(issuer) => self.discover_and_fetch(issuer).await,
             Source::Custom(source) => {
                 let text = source.load().await;
-                // The text is made here, in a task of its own: our user's code makes it.
+                // Code of the developer makes the text, which is why each attempt has a task of its own.
                 let text = text.map_err(|error| FetchError::Source(error.to_string()))?;
-                if text.len() > fetch::MAX_BODY {
-                    return Err(FetchError::TooLarge);
+                if text.len() > MAX_DOCUMENT_LENGTH {
+                    return Err(GetError::TooLarge.into());
                 }
-                let (document, text) = self.read(text.into_bytes()).await?;
+                let (document, text) = self.parse(text.into_bytes()).await?;
                 let text = remote.snapshot_file.is_some().then_some(text);
                 Ok(Obtained { document: Some(document), text, max_age: None })
             }
@@ -101,8 +111,8 @@ impl Attempt {
             let url = self.discover(issuer).await?;
             return self.fetch(&url).await;
         };
-        // Now and then the document is asked again. If it is not there, the keys may still be: they
-        // have half of the time.
+        // The document is read again once a day. If that fails, the keys may still be at their URL: half of the time is
+        // left for them.
         if learned_at.is_none_or(|moment| self.began_at >= moment + DISCOVERY_AGE) {
             let timeout = self.remote.timing.timeout / 2;
             let (clock, deadline) = (self.clock.clone(), self.began_at + timeout);
@@ -119,7 +129,7 @@ impl Attempt {
         }
         match self.fetch(&known).await {
             Ok(obtained) => Ok(obtained),
-            // They may have moved.
+            // The keys may have moved.
             Err(keys) => match self.discover(issuer).await {
                 Ok(url) if url == known => Err(keys),
                 Ok(url) => self.fetch(&url).await,
@@ -131,7 +141,7 @@ impl Attempt {
     }
 
     async fn discover(&mut self, issuer: &Issuer) -> Result<KeyUrl, FetchError> {
-        let client = self.clients.client(issuer.url()).map_err(FetchError::Client)?;
+        let client = self.clients.client(issuer.url()).map_err(GetError::Client)?;
         let authorization = self.authorization(issuer.url()).await?;
         let url = issuer.discover(&client, authorization.as_ref()).await?;
         self.memory.discovered = Some((url.clone(), Some(self.began_at)));
@@ -139,7 +149,7 @@ impl Attempt {
     }
 
     async fn fetch(&mut self, url: &KeyUrl) -> Result<Obtained, FetchError> {
-        let client = self.clients.client(url).map_err(FetchError::Client)?;
+        let client = self.clients.client(url).map_err(GetError::Client)?;
         let authorization = self.authorization(url).await?;
         let etag = match &self.memory.etag {
             Some((at, etag)) if self.conditional && at == url => Some(etag),
@@ -149,7 +159,7 @@ impl Attempt {
             fetch::get(&client, url, etag, authorization.as_ref()).await?;
         let (document, body) = match body {
             Some(body) => {
-                let (document, body) = self.read(body).await?;
+                let (document, body) = self.parse(body).await?;
                 (Some(document), Some(body))
             }
             None => (None, None),
@@ -159,7 +169,7 @@ impl Attempt {
         Ok(Obtained { document, text, max_age })
     }
 
-    /// What is sent to this URL: a token only to the host of the configured one.
+    /// Returns the `Authorization` header for a URL. The token goes to the host of the configured URL alone.
     async fn authorization(&self, url: &KeyUrl) -> Result<Option<HeaderValue>, FetchError> {
         let Some(file) = &self.remote.token_file else { return Ok(None) };
         let configured = self.remote.source.url();
@@ -169,9 +179,9 @@ impl Attempt {
         file.authorization().await.map(Some).map_err(FetchError::TokenFile)
     }
 
-    /// Reads a key document on another thread, and gives its text back.
-    async fn read(&self, document: Vec<u8>) -> Result<(KeyDocument, Vec<u8>), FetchError> {
-        let one_at_a_time = Arc::clone(&self.memory.reading).lock_owned().await;
+    /// Parses a key document on another thread, and returns its text too.
+    async fn parse(&self, document: Vec<u8>) -> Result<(KeyDocument, Vec<u8>), FetchError> {
+        let one_at_a_time = Arc::clone(&self.memory.parsing).lock_owned().await;
         let policy = self.remote.policy;
         let readers = match policy.budget {
             Budget::Provider => &document_readers::PROVIDER_KEYS,
