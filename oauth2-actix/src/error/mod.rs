@@ -105,26 +105,26 @@ impl Error {
         match &self.kind {
             Kind::AlgorithmNotAllowed => "algorithm_not_allowed",
             Kind::AudienceMismatch { .. } => "audience_mismatch",
-            Kind::InsufficientClaims { .. } => "insufficient_claims",
             Kind::ClaimInvalid { .. } => "claim_invalid",
             Kind::Expired { .. } => "expired",
-            Kind::UnknownIssuer { .. } => "unknown_issuer",
-            Kind::UnknownKey => "unknown_key",
+            Kind::InsufficientClaims { .. } => "insufficient_claims",
+            Kind::InsufficientScope { .. } => "insufficient_scope",
             Kind::KeysUnavailable { .. } => "keys_unavailable",
             Kind::KeysUntried { .. } => "keys_untried",
             Kind::NotConfigured => "not_configured",
             Kind::NotYetValid { .. } => "not_yet_valid",
-            Kind::RequestMalformed { .. } => "request_malformed",
             Kind::OriginNotAllowed => "origin_not_allowed",
-            Kind::InsufficientScope { .. } => "insufficient_scope",
+            Kind::RequestMalformed { .. } => "request_malformed",
             Kind::SenderConstrained => "sender_constrained",
             Kind::SignatureInvalid => "signature_invalid",
             Kind::SubjectMismatch => "subject_mismatch",
-            Kind::TokenMissing => "token_missing",
             Kind::TokenMalformed { .. } => "token_malformed",
+            Kind::TokenMissing => "token_missing",
             Kind::TokenTooLong { .. } => "token_too_long",
             Kind::TokenTooOld { .. } => "token_too_old",
             Kind::TypeNotAllowed => "type_not_allowed",
+            Kind::UnknownIssuer { .. } => "unknown_issuer",
+            Kind::UnknownKey => "unknown_key",
         }
     }
 
@@ -165,46 +165,14 @@ impl Error {
             close,
         };
         match &self.kind {
-            Kind::TokenMissing => Answer {
-                status: StatusCode::BAD_REQUEST,
-                code: "invalid_request",
-                description: "A bearer token is needed.",
-                close: (POLICY, "token missing"),
-            },
-            Kind::RequestMalformed { .. } => Answer {
-                status: StatusCode::BAD_REQUEST,
-                code: "invalid_request",
-                description: "Send one access token, as Authorization: Bearer TOKEN.",
-                close: (POLICY, "invalid request"),
-            },
-            Kind::OriginNotAllowed => Answer {
-                status: StatusCode::FORBIDDEN,
-                code: "invalid_request",
-                description: "This origin may not use the cookie.",
-                close: (POLICY, "origin not allowed"),
-            },
-            Kind::Expired { .. } | Kind::TokenTooOld { .. } => {
-                invalid_token("The token has expired.", (POLICY, "token expired"))
-            }
-            Kind::NotYetValid { .. } => {
-                invalid_token("The token is not valid yet.", (POLICY, "invalid token"))
-            }
-            Kind::UnknownIssuer { .. } | Kind::AudienceMismatch { .. } => invalid_token(
-                "The token is not meant for this resource.",
-                (POLICY, "invalid token"),
-            ),
             Kind::AlgorithmNotAllowed
-            | Kind::UnknownKey
             | Kind::KeysUntried { .. }
-            | Kind::SignatureInvalid => {
+            | Kind::SignatureInvalid
+            | Kind::UnknownKey => {
                 invalid_token("The token's signature is not accepted.", (POLICY, "invalid token"))
             }
-            Kind::SubjectMismatch => invalid_token(
-                "The token belongs to a different subject.",
-                (POLICY, "invalid token"),
-            ),
-            Kind::SenderConstrained => invalid_token(
-                "The token is sender-constrained and cannot be used as a bearer token.",
+            Kind::AudienceMismatch { .. } | Kind::UnknownIssuer { .. } => invalid_token(
+                "The token is not meant for this resource.",
                 (POLICY, "invalid token"),
             ),
             Kind::ClaimInvalid { .. }
@@ -212,6 +180,9 @@ impl Error {
             | Kind::TokenTooLong { .. }
             | Kind::TypeNotAllowed => {
                 invalid_token("The token is not an acceptable JWT.", (POLICY, "invalid token"))
+            }
+            Kind::Expired { .. } | Kind::TokenTooOld { .. } => {
+                invalid_token("The token has expired.", (POLICY, "token expired"))
             }
             Kind::InsufficientClaims { .. } | Kind::InsufficientScope { .. } => Answer {
                 status: StatusCode::FORBIDDEN,
@@ -230,6 +201,35 @@ impl Error {
                 code: "",
                 description: "",
                 close: (POLICY, ""),
+            },
+            Kind::NotYetValid { .. } => {
+                invalid_token("The token is not valid yet.", (POLICY, "invalid token"))
+            }
+            Kind::OriginNotAllowed => Answer {
+                status: StatusCode::FORBIDDEN,
+                code: "invalid_request",
+                description: "This origin may not use the cookie.",
+                close: (POLICY, "origin not allowed"),
+            },
+            Kind::RequestMalformed { .. } => Answer {
+                status: StatusCode::BAD_REQUEST,
+                code: "invalid_request",
+                description: "Send one access token, as Authorization: Bearer TOKEN.",
+                close: (POLICY, "invalid request"),
+            },
+            Kind::SenderConstrained => invalid_token(
+                "The token is sender-constrained and cannot be used as a bearer token.",
+                (POLICY, "invalid token"),
+            ),
+            Kind::SubjectMismatch => invalid_token(
+                "The token belongs to a different subject.",
+                (POLICY, "invalid token"),
+            ),
+            Kind::TokenMissing => Answer {
+                status: StatusCode::BAD_REQUEST,
+                code: "invalid_request",
+                description: "A bearer token is needed.",
+                close: (POLICY, "token missing"),
             },
         }
     }
@@ -303,13 +303,6 @@ pub enum ErrorKind {
         /// The only difference to a configured audience, where it is a small one.
         difference: Option<Difference>,
     },
-    /// A claim that the route requires is missing or has another value.
-    #[error("the token does not satisfy the requirement: {required}")]
-    InsufficientClaims {
-        /// The requirement that is not met, in the developer's own terms, such as
-        /// `claim role = "admin"`.
-        required: Cow<'static, str>,
-    },
     /// A registered claim is missing, or of a type, form or range that it cannot have.
     #[error("the token's claim `{claim}` is missing, of the wrong type or out of range")]
     ClaimInvalid {
@@ -326,16 +319,19 @@ pub enum ErrorKind {
         /// The configured leeway, in seconds.
         leeway: f64,
     },
-    /// No configured provider has the token's `iss`
-    /// ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)).
-    #[error("the token's issuer is not that of a configured provider{}", difference_hint(*.difference))]
-    UnknownIssuer {
-        /// The only difference to a configured issuer, where it is a small one.
-        difference: Option<Difference>,
+    /// A claim that the route requires is missing or has another value.
+    #[error("the token does not satisfy the requirement: {required}")]
+    InsufficientClaims {
+        /// The requirement that is not met, in the developer's own terms, such as
+        /// `claim role = "admin"`.
+        required: Cow<'static, str>,
     },
-    /// The provider's keys do not hold one that the token names.
-    #[error("the provider has no key for the token")]
-    UnknownKey,
+    /// The token lacks a scope that the route requires.
+    #[error("the token lacks a required scope: {required}")]
+    InsufficientScope {
+        /// The required scopes, separated by spaces: the challenge names them.
+        required: String,
+    },
     /// The provider's keys were never obtained, or are too old to be trusted still.
     #[error("the provider's keys are not available; the next fetch may begin in {} s", whole_seconds(*.retry_after))]
     KeysUnavailable {
@@ -374,21 +370,12 @@ pub enum ErrorKind {
     /// ([RFC 6455 §10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2)).
     #[error("the request's origin may not use the cookie")]
     OriginNotAllowed,
-    /// A token that was to renew a session is of another provider, issuer or subject, or has none.
-    #[error("the token's provider, issuer or subject is not that of the session")]
-    SubjectMismatch,
     /// There are several `Authorization` headers, the one is not `Bearer` and a token, or there is more
     /// than one token ([RFC 6750 §2](https://www.rfc-editor.org/rfc/rfc6750#section-2)).
     #[error("the request's token is malformed: {problem}")]
     RequestMalformed {
         /// What is wrong with it.
         problem: &'static str,
-    },
-    /// The token lacks a scope that the route requires.
-    #[error("the token lacks a required scope: {required}")]
-    InsufficientScope {
-        /// The required scopes, separated by spaces: the challenge names them.
-        required: String,
     },
     /// The token has a `cnf` claim: it is bound to a DPoP key
     /// ([RFC 9449 §7.2](https://www.rfc-editor.org/rfc/rfc9449#section-7.2)) or to a client certificate
@@ -402,9 +389,9 @@ pub enum ErrorKind {
     /// No key that fits verifies the signature.
     #[error("the token's signature does not verify")]
     SignatureInvalid,
-    /// There is no `Authorization` header.
-    #[error("there is no bearer token")]
-    TokenMissing,
+    /// A token that was to renew a session is of another provider, issuer or subject, or has none.
+    #[error("the token's provider, issuer or subject is not that of the session")]
+    SubjectMismatch,
     /// The token is not a JWT in JWS compact form
     /// ([RFC 7515 §7.1](https://www.rfc-editor.org/rfc/rfc7515#section-7.1)).
     #[error("the token is malformed: {problem}")]
@@ -412,6 +399,9 @@ pub enum ErrorKind {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// There is no `Authorization` header.
+    #[error("there is no bearer token")]
+    TokenMissing,
     /// The token is longer than the policy's limit, and was not looked at.
     #[error("the token has {length} bytes, more than the limit of {limit}")]
     TokenTooLong {
@@ -435,6 +425,16 @@ pub enum ErrorKind {
     /// ([RFC 8725 §3.11](https://www.rfc-editor.org/rfc/rfc8725#section-3.11)).
     #[error("the token's `typ` is not one that is accepted here")]
     TypeNotAllowed,
+    /// No configured provider has the token's `iss`
+    /// ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)).
+    #[error("the token's issuer is not that of a configured provider{}", difference_hint(*.difference))]
+    UnknownIssuer {
+        /// The only difference to a configured issuer, where it is a small one.
+        difference: Option<Difference>,
+    },
+    /// The provider's keys do not hold one that the token names.
+    #[error("the provider has no key for the token")]
+    UnknownKey,
 }
 
 /// What a client is told.
