@@ -52,7 +52,7 @@ const invalidToken = (description, reason = "invalid token") => ({
 const NO_TOKEN = {
   status: 400,
   code: "invalid_request",
-  description: "A bearer token is needed.",
+  description: "A bearer token is required.",
   challenge: 'Bearer realm="api"',
   close: [1008, "token missing"],
 };

@@ -1,13 +1,13 @@
-//! The `WWW-Authenticate` writer (RFC 6750 §3, RFC 9110 §11.6.1). The only place that quotes.
+//! The `WWW-Authenticate` header (RFC 6750 §3, RFC 9110 §11.6.1). Only this file quotes parameters.
 
 use actix_web::http::header::HeaderValue;
 
-/// A `Bearer` challenge in the making.
+/// The builder of a `Bearer` challenge.
 #[derive(Debug)]
 pub(crate) struct Challenge(String);
 
 impl Challenge {
-    /// Every challenge names the realm: RFC 6750 §3 wants at least one parameter.
+    /// Starts a challenge with the realm: RFC 6750 §3 requires at least one parameter.
     pub(crate) fn new(realm: &str) -> Self {
         Self(String::from("Bearer ")).parameter("realm", realm)
     }
@@ -21,13 +21,12 @@ impl Challenge {
     }
 
     pub(crate) fn finish(self) -> HeaderValue {
-        // Only printable ASCII was let in, so this cannot fail; if it ever did, a bare challenge
-        // is still a challenge.
+        // `parameter` adds only printable ASCII, so this cannot fail. A bare `Bearer` is a valid challenge too.
         HeaderValue::try_from(self.0).unwrap_or_else(|_| HeaderValue::from_static("Bearer"))
     }
 
-    /// `name="value"` as a quoted-string (RFC 9110 §5.6.4). Anything but printable ASCII becomes
-    /// a `?`: a challenge is one line whatever it is made of.
+    /// Adds `name="value"` as a quoted-string (RFC 9110 §5.6.4). Every other character than printable ASCII
+    /// becomes `?`, so that a challenge is always one line.
     fn parameter(mut self, name: &str, value: &str) -> Self {
         if self.0.contains('=') {
             self.0.push_str(", ");
@@ -64,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_breaks_out_of_the_quotes() {
+    fn a_value_cannot_end_the_quotes() {
         assert_eq!(text(Challenge::new("a\"b\\c=")), r#"Bearer realm="a\"b\\c=""#);
         assert_eq!(
             text(Challenge::new("x\r\nSet-Cookie: a=b\u{0}\u{e4}").scope("\"")),

@@ -1,4 +1,12 @@
-//! Why a request was refused, and the one map from that to status, challenge code and text.
+//! The errors of rejected requests, and the plain response to each.
+//!
+//! [`ErrorKind`] has a variant for each reason. [`Error`] adds what the log shows, and `Error::answer` is the
+//! only map from a kind to the status, code, description and WebSocket close that a client gets.
+//!
+//! It is on floor 1, so it imports no other folder.
+//!
+//! - `challenge.rs`: the `WWW-Authenticate` header
+//! - `response.rs`: the status, headers and JSON body
 
 pub(crate) mod challenge;
 pub(crate) mod response;
@@ -7,12 +15,12 @@ use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode};
 
-/// Why a request was refused.
+/// Why a request was rejected.
 ///
-/// The client learns a status, a code and a fixed sentence. [`Error::kind`] says exactly what was
-/// wrong, for your logs; neither it nor `Debug` or `Display` ever holds any part of a token.
+/// The client gets a status, a code and a fixed sentence. [`Error::kind`] is the exact reason, for your logs.
+/// The kind, `Debug` and `Display` never contain any part of a token.
 ///
-/// The error of a refused request is in the response's extensions, so that middleware outside this
+/// The error of a rejected request is in the response's extensions, so that middleware outside this
 /// one can count or log it:
 ///
 /// ```
@@ -23,11 +31,11 @@ use actix_web::{HttpResponse, ResponseError, http::StatusCode};
 /// # async fn main() {
 /// # let oauth2 = testing::policy();
 /// let app = App::new().wrap(oauth2).wrap_fn(|request, service| {
-///     let answer = service.call(request);
+///     let response = service.call(request);
 ///     async move {
-///         let response = answer.await?;
+///         let response = response.await?;
 ///         if let Some(error) = response.response().extensions().get::<Error>() {
-///             println!("refused: {error}");
+///             println!("rejected: {error}");
 /// #           assert!(matches!(error.kind(), ErrorKind::TokenMissing));
 ///         }
 ///         Ok(response)
@@ -44,7 +52,7 @@ pub struct Error {
     details: Option<Arc<Details>>,
 }
 
-/// What the log shows beside the kind. Only settings, never the content of a token.
+/// The parts of an error that the log shows beside its kind: only settings, never the content of a token.
 #[derive(Clone, Default)]
 struct Details {
     provider: Option<Arc<str>>,
@@ -54,51 +62,51 @@ struct Details {
 }
 
 impl Error {
-    /// What exactly was wrong.
+    /// Returns the exact reason.
     #[must_use]
     pub fn kind(&self) -> &ErrorKind {
         &self.kind
     }
 
-    /// The status of the plain HTTP answer, unless the missing-token option changes it.
+    /// Returns the status of the plain HTTP response, which [`MissingToken`](crate::MissingToken) may change.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.answer().status
     }
 
-    /// The `error` code of the answer's body: of RFC 6750 §3.1, or `temporarily_unavailable`.
-    /// None where the answer has no body.
+    /// Returns the `error` code of the response's body: a code of RFC 6750 §3.1, or `temporarily_unavailable`.
+    /// Returns `None` where the response has no body.
     #[must_use]
     pub fn code(&self) -> Option<&'static str> {
         Some(self.answer().code).filter(|code| !code.is_empty())
     }
 
-    /// The fixed sentence of the answer's body.
+    /// Returns the fixed sentence of the response's body.
     #[must_use]
     pub fn description(&self) -> &'static str {
         self.answer().description
     }
 
-    /// The configured name of the provider that rejected the token, where one was selected.
+    /// Returns the configured name of the provider that rejected the token, if a provider was selected.
     #[must_use]
     pub fn provider(&self) -> Option<&str> {
         self.details.as_ref()?.provider.as_deref()
     }
 
-    /// What would have been accepted: the configured issuers, audiences or algorithms, or the claim
-    /// or scope that the route requires. Settings only, never the content of a token.
+    /// Returns what would have been accepted: the configured issuers, audiences or algorithms, or the claim or
+    /// scope that the route requires. It contains only settings, never the content of a token.
     #[must_use]
     pub fn expected(&self) -> Option<&str> {
         self.details.as_ref()?.expected.as_deref()
     }
 
-    /// What the developer or operator probably has to change. Holds nothing of a token.
+    /// Returns what the developer or operator probably has to change. It contains no part of a token.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.details.as_ref()?.hint.as_deref()
     }
 
-    /// The name of its kind, such as `unknown_key`: a label for metrics.
+    /// Returns the name of the kind, such as `unknown_key`, for use as a label of metrics.
     #[must_use]
     pub fn kind_name(&self) -> &'static str {
         use ErrorKind as Kind;
@@ -155,7 +163,7 @@ impl Error {
         Arc::make_mut(self.details.get_or_insert_default())
     }
 
-    /// The one place that decides what a client is told.
+    /// Returns what a client gets for this error. No other function decides that.
     pub(crate) fn answer(&self) -> Answer {
         use ErrorKind as Kind;
         let invalid_token = |description, close| Answer {
@@ -228,7 +236,7 @@ impl Error {
             Kind::TokenMissing => Answer {
                 status: StatusCode::BAD_REQUEST,
                 code: "invalid_request",
-                description: "A bearer token is needed.",
+                description: "A bearer token is required.",
                 close: (POLICY, "token missing"),
             },
         }
@@ -267,8 +275,8 @@ impl std::error::Error for Error {
     }
 }
 
-/// The middleware writes the answer anew with the realm, the hook and the WebSocket close of its
-/// policy; this is what leaves where none is mounted.
+/// The middleware replaces this response by one with the realm, the hook and the WebSocket close of its
+/// policy. A client gets this one where no middleware is mounted.
 impl ResponseError for Error {
     fn status_code(&self) -> StatusCode {
         self.status()
@@ -279,7 +287,7 @@ impl ResponseError for Error {
     }
 }
 
-/// What exactly was wrong with a request or its token.
+/// The exact reason why a request or its token was rejected.
 ///
 /// ```
 /// use oauth2_actix::ErrorKind;
@@ -300,13 +308,13 @@ pub enum ErrorKind {
     /// ([RFC 7519 §4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3)).
     #[error("the token is for another audience{}", difference_hint(*.difference))]
     AudienceMismatch {
-        /// The only difference to a configured audience, where it is a small one.
+        /// The only difference from a configured audience, if it is a small one.
         difference: Option<Difference>,
     },
-    /// A registered claim is missing, or of a type, form or range that it cannot have.
-    #[error("the token's claim `{claim}` is missing, of the wrong type or out of range")]
+    /// A registered claim is missing, or has the wrong type or form, or is out of range.
+    #[error("the token's claim `{claim}` is missing, has the wrong type or is out of range")]
     ClaimInvalid {
-        /// The name of the claim: one of those that this crate reads.
+        /// The name of the claim, which is one that this crate reads.
         claim: &'static str,
     },
     /// The token's `exp` has passed ([RFC 7519 §4.1.4](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4)).
@@ -322,7 +330,7 @@ pub enum ErrorKind {
     /// A claim that the route requires is missing or has another value.
     #[error("the token does not satisfy the requirement: {required}")]
     InsufficientClaims {
-        /// The requirement that is not met, in the developer's own terms, such as
+        /// The requirement that is not met, as the developer wrote it, such as
         /// `claim role = "admin"`.
         required: Cow<'static, str>,
     },
@@ -332,31 +340,31 @@ pub enum ErrorKind {
         /// The required scopes, separated by spaces: the challenge names them.
         required: String,
     },
-    /// The provider's keys were never obtained, or are too old to be trusted still.
+    /// The provider's keys were never fetched, or are stale.
     #[error("the provider's keys are not available; the next fetch may begin in {} s", whole_seconds(*.retry_after))]
     KeysUnavailable {
-        /// When a new attempt may have succeeded.
+        /// The time after which a retry may succeed.
         retry_after: Duration,
     },
-    /// More keys fit the token than are tried for one token, and none of those that were tried verifies
-    /// its signature. Give each key a `kid` of its own, and have tokens name it
+    /// More keys fit the token than are tried for one token, and none of the keys that were tried verifies
+    /// its signature. Give each key a `kid` of its own, and name it in the header of tokens
     /// ([RFC 7515 §4.1.4](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.4)).
     #[error(
-        "only {tried} of the {fitting} keys that fit the token were tried, and none of these verifies its \
+        "only {tried} of the {fitting} keys that fit the token were tried, and none of them verifies its \
          signature: keys and tokens need a `kid`"
     )]
     KeysUntried {
-        /// How many keys were tried.
+        /// The number of keys that were tried.
         tried: usize,
-        /// How many fit.
+        /// The number of keys that fit.
         fitting: usize,
     },
-    /// Claims were asked for on a route that no `OAuth2` middleware is mounted around.
+    /// A handler extracts claims on a route that no `OAuth2` middleware is mounted around.
     #[error(
-        "claims were asked for, but no OAuth2 middleware is mounted here: add `.wrap(oauth2)` to the App"
+        "claims were requested, but no OAuth2 middleware is mounted here: add `.wrap(oauth2)` to the App"
     )]
     NotConfigured,
-    /// The token's `nbf` lies ahead ([RFC 7519 §4.1.5](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.5)).
+    /// The token's `nbf` is in the future ([RFC 7519 §4.1.5](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.5)).
     #[error("the token is not valid for another {:.0} s{}", nbf - now, leeway_hint(nbf - now, *.leeway))]
     NotYetValid {
         /// The claim, in seconds since the epoch.
@@ -366,15 +374,15 @@ pub enum ErrorKind {
         /// The configured leeway, in seconds.
         leeway: f64,
     },
-    /// The token is in a cookie, and the request's `Origin` is none of those that may use it
+    /// The token is in a cookie, and the request's `Origin` may not use it
     /// ([RFC 6455 §10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2)).
     #[error("the request's origin may not use the cookie")]
     OriginNotAllowed,
-    /// There are several `Authorization` headers, the one is not `Bearer` and a token, or there is more
-    /// than one token ([RFC 6750 §2](https://www.rfc-editor.org/rfc/rfc6750#section-2)).
+    /// The request has several `Authorization` headers, one that is not `Bearer` and a token, or more than
+    /// one token ([RFC 6750 §2](https://www.rfc-editor.org/rfc/rfc6750#section-2)).
     #[error("the request's token is malformed: {problem}")]
     RequestMalformed {
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
     /// The token has a `cnf` claim: it is bound to a DPoP key
@@ -386,23 +394,24 @@ pub enum ErrorKind {
          possession was checked"
     )]
     SenderConstrained,
-    /// No key that fits verifies the signature.
-    #[error("the token's signature does not verify")]
+    /// No key that fits the token verifies its signature.
+    #[error("the token's signature is invalid")]
     SignatureInvalid,
-    /// A token that was to renew a session is of another provider, issuer or subject, or has none.
-    #[error("the token's provider, issuer or subject is not that of the session")]
+    /// The token that was sent to renew a session has another provider, issuer or subject than the session,
+    /// or has no subject.
+    #[error("the token's provider, issuer or subject is not the session's")]
     SubjectMismatch,
     /// The token is not a JWT in JWS compact form
     /// ([RFC 7515 §7.1](https://www.rfc-editor.org/rfc/rfc7515#section-7.1)).
     #[error("the token is malformed: {problem}")]
     TokenMalformed {
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
-    /// There is no `Authorization` header.
-    #[error("there is no bearer token")]
+    /// The request has no bearer token.
+    #[error("the request has no bearer token")]
     TokenMissing,
-    /// The token is longer than the policy's limit, and was not looked at.
+    /// The token is longer than the policy's limit, and was not parsed.
     #[error("the token has {length} bytes, more than the limit of {limit}")]
     TokenTooLong {
         /// The token's length in bytes.
@@ -420,50 +429,50 @@ pub enum ErrorKind {
         /// The configured maximum age, in seconds.
         max_age: f64,
     },
-    /// The header's `typ` is not that of a JWT or an access token (nor `JOSE`, which JWT-SVIDs may have),
-    /// or not that of an access token where the provider's must say so
+    /// The header's `typ` is neither that of a JWT or an access token, nor `JOSE`, which JWT-SVIDs may have;
+    /// or the provider requires `at+jwt`, and the `typ` is another one
     /// ([RFC 8725 §3.11](https://www.rfc-editor.org/rfc/rfc8725#section-3.11)).
-    #[error("the token's `typ` is not one that is accepted here")]
+    #[error("the token's `typ` is not accepted")]
     TypeNotAllowed,
     /// No configured provider has the token's `iss`
     /// ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)).
-    #[error("the token's issuer is not that of a configured provider{}", difference_hint(*.difference))]
+    #[error("no configured provider has the token's issuer{}", difference_hint(*.difference))]
     UnknownIssuer {
-        /// The only difference to a configured issuer, where it is a small one.
+        /// The only difference from a configured issuer, if it is a small one.
         difference: Option<Difference>,
     },
-    /// The provider's keys do not hold one that the token names.
+    /// The provider has no key that the token names.
     #[error("the provider has no key for the token")]
     UnknownKey,
 }
 
-/// What a client is told.
+/// What a client gets for an error.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) code: &'static str,
     pub(crate) description: &'static str,
-    /// Close code and reason for a WebSocket.
+    /// The close code and reason for a WebSocket.
     #[cfg_attr(not(feature = "websocket"), allow(dead_code))]
     pub(crate) close: (u16, &'static str),
 }
 
 /// The only difference between an issuer or audience of a token and a configured one. The log names
-/// it, since each of them is a common mistake of configuration.
+/// it, because each difference is a common configuration mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Difference {
-    /// The scheme, such as http for https.
+    /// The scheme, such as http instead of https.
     Scheme,
     /// The host, or its port.
     Host,
-    /// Upper or lower case.
+    /// Upper or lower case of letters.
     LetterCase,
     /// A slash at the end.
     TrailingSlash,
 }
 
 impl Difference {
-    /// The difference between two texts, if it is one of these.
+    /// Returns the difference between two texts, if it is one of these.
     pub(crate) fn between(one: &str, other: &str) -> Option<Self> {
         if one.trim_end_matches('/') == other.trim_end_matches('/') {
             return Some(Self::TrailingSlash);
@@ -478,12 +487,12 @@ impl Difference {
         }
         let path = |rest: &str| rest.find('/').unwrap_or(rest.len());
         let same_path = rest[path(rest)..] == other_rest[path(other_rest)..];
-        // Without a path, two URLs of different hosts have nothing in common.
+        // Two URLs with different hosts and no path have nothing in common.
         (scheme == other_scheme && same_path && rest[path(rest)..].len() > 1).then_some(Self::Host)
     }
 
-    /// The first small difference to one of a few configured values. Bounded, since any client can
-    /// cause it.
+    /// Returns the first small difference from one of the configured values. It compares only the first few,
+    /// because any client can cause the comparison.
     pub(crate) fn to_any<'a>(
         text: &str,
         configured: impl IntoIterator<Item = &'a str>,
@@ -503,12 +512,12 @@ fn difference_hint(difference: Option<Difference>) -> &'static str {
     }
 }
 
-/// Rounded up, so that a client that waits for them does not come too early.
+/// Rounds up to whole seconds, so that a client that waits for them does not retry too early.
 pub(crate) fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
-/// Clocks that differ by seconds are common.
+/// Returns a hint at the leeway if the time differs by so little that clock skew is the likely cause.
 fn leeway_hint(missed_by: f64, leeway: f64) -> String {
     const CLOCK_SKEW: f64 = 60.0;
     if missed_by <= CLOCK_SKEW {
@@ -518,6 +527,6 @@ fn leeway_hint(missed_by: f64, leeway: f64) -> String {
     }
 }
 
-/// Close codes of RFC 6455 §7.4.1 and of the IANA registry.
+// Close codes of RFC 6455 §7.4.1 and of the IANA registry.
 const POLICY: u16 = 1008;
 const TRY_AGAIN_LATER: u16 = 1013;

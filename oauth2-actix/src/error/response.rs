@@ -7,7 +7,7 @@ use actix_web::{
 
 use super::{Error, ErrorKind, challenge::Challenge, whole_seconds};
 
-/// Status, challenge and body, without regard to any request.
+/// Builds the response from the error alone, without the request.
 pub(crate) fn plain(error: &Error, realm: &str, status: StatusCode) -> HttpResponse {
     let mut response = HttpResponse::build(status);
     let answer = error.answer();
@@ -21,7 +21,7 @@ pub(crate) fn plain(error: &Error, realm: &str, status: StatusCode) -> HttpRespo
         }
         kind => {
             let mut challenge = Challenge::new(realm);
-            // A client that sent no token learns only that one is needed (RFC 6750 §3.1).
+            // RFC 6750 §3.1: a request without a token gets no error code.
             if !matches!(kind, ErrorKind::TokenMissing) {
                 challenge = challenge.error(answer.code, answer.description);
             }
@@ -37,5 +37,5 @@ pub(crate) fn plain(error: &Error, realm: &str, status: StatusCode) -> HttpRespo
     }))
 }
 
-/// What a challenge names where no policy is at hand, or names no realm.
+/// The realm of a challenge where no policy is mounted, or the policy has no realm.
 pub(crate) const DEFAULT_REALM: &str = "api";

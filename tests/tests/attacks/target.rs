@@ -95,7 +95,7 @@ impl Told {
         let invalid = |description| (401, "invalid_token", description, 1008_u16, "invalid token");
         match self {
             Self::NoToken => {
-                (400, "invalid_request", "A bearer token is needed.", 1008, "token missing")
+                (400, "invalid_request", "A bearer token is required.", 1008, "token missing")
             }
             Self::NoBearer => (
                 400,

@@ -281,7 +281,7 @@ async fn a_hook_writes_the_answer_and_the_reason_stays_readable_outside() {
     })
     .unwrap();
     let answer = get(&server.url("/me"), None).await;
-    assert_eq!((answer.status, answer.body.as_str()), (400, "/me A bearer token is needed."));
+    assert_eq!((answer.status, answer.body.as_str()), (400, "/me A bearer token is required."));
     assert_eq!(reasons.recv().unwrap(), ErrorKind::TokenMissing);
     // An extractor's refusal goes the same way.
     let answer = get(&server.url("/scope"), Some(&sign(&good()))).await;
