@@ -95,7 +95,7 @@ impl<'de> Deserialize<'de> for Object {
                     }
                     members.push((name, access.next_value_seed(json::Strict::in_an_object())?));
                 }
-                let twice = if members.len() <= FEW {
+                let has_duplicate = if members.len() <= FEW {
                     // Cheaper than to sort them: most names differ in length.
                     let mut seen = members.iter().enumerate();
                     seen.any(|(index, (name, _))| members[..index].iter().any(|m| m.0 == *name))
@@ -104,8 +104,8 @@ impl<'de> Deserialize<'de> for Object {
                         .sort_unstable_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
                     members.windows(2).any(|pair| pair[0].0 == pair[1].0)
                 };
-                if twice {
-                    return Err(A::Error::custom(json::TWICE));
+                if has_duplicate {
+                    return Err(A::Error::custom(json::DUPLICATE_MEMBER));
                 }
                 Ok(Object { members: members.into_boxed_slice() })
             }
@@ -205,17 +205,17 @@ enum Name {
 impl Name {
     fn as_str(&self) -> &str {
         match self {
-            Self::Known(place) => WELL_KNOWN[usize::from(*place)],
+            Self::Known(index) => WELL_KNOWN[usize::from(*index)],
             Self::Other(name) => name,
         }
     }
 
     const fn position(name: &str) -> u8 {
-        let mut place = 0;
-        while !same(WELL_KNOWN[place].as_bytes(), name.as_bytes()) {
-            place += 1;
+        let mut index = 0;
+        while !same(WELL_KNOWN[index].as_bytes(), name.as_bytes()) {
+            index += 1;
         }
-        place as u8
+        index as u8
     }
 }
 
@@ -229,8 +229,8 @@ const fn same(one: &[u8], other: &[u8]) -> bool {
 
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AName;
-        impl Visitor<'_> for AName {
+        struct NameVisitor;
+        impl Visitor<'_> for NameVisitor {
             type Value = Name;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -241,7 +241,7 @@ impl<'de> Deserialize<'de> for Name {
                 Ok(Name::well_known(name).unwrap_or_else(|| Name::Other(name.into())))
             }
         }
-        deserializer.deserialize_str(AName)
+        deserializer.deserialize_str(NameVisitor)
     }
 }
 
@@ -273,8 +273,8 @@ fn map(members: usize) -> usize {
         0
     } else if size_of::<Map<String, Value>>() > 24 {
         // With serde_json's `preserve_order`: a list of members, and a table of their places.
-        let places = members.next_power_of_two().max(4);
-        block(places * (MEMBER + 8)) + block(places * 9 + 16)
+        let buckets = members.next_power_of_two().max(4);
+        block(buckets * (MEMBER + 8)) + block(buckets * 9 + 16)
     } else {
         // Nodes of a B-tree have place for 11 members, and may be half full.
         members.div_ceil(6) * (11 * MEMBER + 32)
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_found_whatever_their_order() {
+    fn members_are_found_in_any_order() {
         let object = parse(r#"{"z":1,"iss":"i","a":[2],"":null,"\u0061b":{"x":true}}"#).unwrap();
         for (name, value) in [
             ("z", json!(1)),
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn it_reads_what_a_map_of_strict_values_reads() {
+    fn object_and_strict_map_accept_the_same_documents() {
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(31), "]".repeat(31));
         let too_deep = format!("{{\"a\":{}{}}}", "[".repeat(32), "]".repeat(32));
         let many: String = (0..500).map(|index| format!(",\"m{index}\":{index}")).collect();
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn well_known_names_are_those() {
+    fn well_known_names_are_stored_as_known() {
         for name in WELL_KNOWN {
             let known = Name::well_known(name).unwrap();
             assert!(matches!(known, Name::Known(_)));
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn types_are_read_as_from_a_map_of_serde_json() {
+    fn types_deserialize_as_from_a_map_of_serde_json() {
         use std::collections::{BTreeMap, HashMap};
 
         #[derive(Deserialize, PartialEq, Debug)]

@@ -71,7 +71,7 @@ impl<'de> Visitor<'de> for Members<'_> {
             }
             let value = access.next_value_seed(Strict::in_an_object())?;
             if map.insert(name, value).is_some() {
-                return Err(A::Error::custom(TWICE));
+                return Err(A::Error::custom(DUPLICATE_MEMBER));
             }
         }
         Ok(map)
@@ -180,7 +180,7 @@ impl<'de> Visitor<'de> for Strict {
             }
             let value = access.next_value_seed(inner)?;
             if map.insert(name, value).is_some() {
-                return Err(A::Error::custom(TWICE));
+                return Err(A::Error::custom(DUPLICATE_MEMBER));
             }
         }
         Ok(Value::Object(map))
@@ -189,12 +189,12 @@ impl<'de> Visitor<'de> for Strict {
 
 /// Whether a map whose first member has this name is a number.
 pub(crate) fn is_number_in_disguise(first: &str) -> bool {
-    first == NUMBER_TOKEN && numbers_come_as_maps()
+    first == NUMBER_TOKEN && has_arbitrary_precision()
 }
 
 /// Whether some crate of the program switched on serde_json's `arbitrary_precision`: numbers then
 /// reach a visitor as a map with one member of this name.
-fn numbers_come_as_maps() -> bool {
+fn has_arbitrary_precision() -> bool {
     struct Probe;
     impl<'de> Visitor<'de> for Probe {
         type Value = bool;
@@ -212,14 +212,14 @@ fn numbers_come_as_maps() -> bool {
             Ok(true)
         }
     }
-    static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| {
+    static RESULT: OnceLock<bool> = OnceLock::new();
+    *RESULT.get_or_init(|| {
         serde_json::Deserializer::from_str("1").deserialize_any(Probe).unwrap_or(false)
     })
 }
 
 /// The name is an attacker's: it stays out of the message.
-pub(crate) const TWICE: &str = "an object has the same member twice";
+pub(crate) const DUPLICATE_MEMBER: &str = "an object has the same member twice";
 
 const NUMBER_TOKEN: &str = "$serde_json::private::Number";
 
@@ -231,14 +231,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_value_is_kept() {
+    fn values_of_every_type_are_kept() {
         let text = r#"{"a":[1,-2,3.5,"x",true,null,{"b":{}}],"c":18446744073709551615}"#;
         let map = parse_object(text.as_bytes()).expect("parses");
         assert_eq!(Value::Object(map), serde_json::from_str::<Value>(text).expect("parses"));
     }
 
     #[test]
-    fn refused_documents() {
+    fn malformed_documents_are_rejected() {
         for text in [
             r#"{"a":1,"a":1}"#,
             r#"{"a":1,"\u0061":2}"#,
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn members_that_are_not_read_only_have_a_form() {
+    fn members_that_are_not_read_are_checked_for_syntax_only() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         for unread in
             [r#""\ud800""#, r#"["\ud83d", {"\udc00": 1}]"#, r#"{"y":1,"y":2}"#, "1e999", &deep]
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_members_have_a_true_reason_without_any_of_the_text() {
+    fn an_error_has_the_reason_and_no_text_of_the_document() {
         for (text, reason) in [
             ("", "it is not a JSON object"),
             ("null", "it is not a JSON object"),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_bounded() {
+    fn nesting_beyond_the_limit_is_rejected() {
         let nested =
             |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
         assert!(parse_object(nested(MAX_DEPTH - 1).as_bytes()).is_ok());
