@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_ids_have_none() {
+    fn malformed_ids_have_no_trust_domain() {
         for id in [
             "",
             "spiffe",

@@ -13,8 +13,8 @@ pub(crate) fn describe() {
             REQUESTS,
             "Requests by outcome and provider, and refused ones by reason"
         );
-        metrics::describe_counter!(RECALLS, "Tokens by whether the cache knew them");
-        metrics::describe_counter!(LOOKUPS, "Other tokens by how the keys in memory answered");
+        metrics::describe_counter!(CACHE_LOOKUPS, "Tokens by whether the cache knew them");
+        metrics::describe_counter!(KEY_LOOKUPS, "Other tokens by how the keys in memory answered");
         metrics::describe_counter!(FETCHES, "Fetches of keys by provider, source and outcome");
         metrics::describe_gauge!(
             FETCHED_AT,
@@ -99,9 +99,9 @@ pub(crate) fn request_refused(why: &Error) {
 pub(crate) fn token_recalled(hit: bool) {
     #[cfg(feature = "metrics")]
     if hit {
-        metrics::counter!(RECALLS, "result" => "hit").increment(1);
+        metrics::counter!(CACHE_LOOKUPS, "result" => "hit").increment(1);
     } else {
-        metrics::counter!(RECALLS, "result" => "miss").increment(1);
+        metrics::counter!(CACHE_LOOKUPS, "result" => "miss").increment(1);
     }
     #[cfg(not(feature = "metrics"))]
     let _ = hit;
@@ -110,7 +110,7 @@ pub(crate) fn token_recalled(hit: bool) {
 /// How the keys at hand answered a token.
 pub(crate) fn keys_looked_up(result: &'static str) {
     #[cfg(feature = "metrics")]
-    metrics::counter!(LOOKUPS, "result" => result).increment(1);
+    metrics::counter!(KEY_LOOKUPS, "result" => result).increment(1);
     #[cfg(not(feature = "metrics"))]
     let _ = result;
 }
@@ -223,8 +223,8 @@ use names::*;
 #[cfg(feature = "metrics")]
 mod names {
     pub(super) const REQUESTS: &str = "oauth2_requests_total";
-    pub(super) const RECALLS: &str = "oauth2_token_cache_lookups_total";
-    pub(super) const LOOKUPS: &str = "oauth2_key_lookups_total";
+    pub(super) const CACHE_LOOKUPS: &str = "oauth2_token_cache_lookups_total";
+    pub(super) const KEY_LOOKUPS: &str = "oauth2_key_lookups_total";
     pub(super) const FETCHES: &str = "oauth2_key_fetches_total";
     pub(super) const FETCHED_AT: &str = "oauth2_keys_fetched_timestamp_seconds";
     pub(super) const USABLE: &str = "oauth2_keys_usable";
