@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_stands_in_the_order_of_the_enum() {
+    fn the_table_has_the_order_of_the_enum() {
         for (index, row) in TABLE.iter().enumerate() {
             assert_eq!(row.0 as usize, index);
             assert_eq!(row.0.name().parse(), Ok(row.0));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_exact() {
+    fn names_that_differ_from_the_registry_are_rejected() {
         for name in ["none", "None", "nOnE", "", "rs256", "RS256 ", "RSA-OAEP", "HS1"] {
             assert!(name.parse::<Algorithm>().is_err(), "{name}");
         }

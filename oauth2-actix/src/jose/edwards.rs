@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn real_keys_are_sound() {
+    fn generated_keys_are_sound() {
         for _ in 0..64 {
             let key = PKey::generate_ed25519().expect("a key").raw_public_key().expect("bytes");
             assert!(Curve::Ed25519.is_sound_public_key(&key));
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_small_order_are_not() {
+    fn keys_of_small_order_are_not_sound() {
         // All points of order 1, 2, 4 and 8 on Ed25519, and their non-canonical encodings.
         for key in [
             "0100000000000000000000000000000000000000000000000000000000000000",
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bytes_are_not() {
+    fn bytes_of_another_length_or_off_the_curve_are_not_sound() {
         for curve in [Curve::Ed25519, Curve::Ed448] {
             for length in [0, 31, 33, 56, 58] {
                 assert!(!curve.is_sound_public_key(&vec![9; length]));

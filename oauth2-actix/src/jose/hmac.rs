@@ -59,24 +59,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_whole_code_counts() {
+    fn a_changed_or_shortened_code_is_rejected() {
         let verifier = HmacVerifier::new(Algorithm::HS256, &[7; 32]).expect("a key");
-        let signer = Signer::new(MessageDigest::sha256(), &PKey::hmac(&[7; 32]).expect("a key"))
+        let code = Signer::new(MessageDigest::sha256(), &PKey::hmac(&[7; 32]).expect("a key"))
             .and_then(|mut signer| signer.sign_oneshot_to_vec(b"message"))
             .expect("signs");
-        assert!(verifier.accepts(b"message", &signer));
+        assert!(verifier.accepts(b"message", &code));
         for index in 0..32 {
-            let mut wrong = signer.clone();
+            let mut wrong = code.clone();
             wrong[index] ^= 1;
             assert!(!verifier.accepts(b"message", &wrong));
         }
-        assert!(!verifier.accepts(b"message", &signer[..31]));
+        assert!(!verifier.accepts(b"message", &code[..31]));
         assert!(!verifier.accepts(b"message", b""));
-        assert!(!verifier.accepts(b"massage", &signer));
+        assert!(!verifier.accepts(b"massage", &code));
     }
 
     #[test]
-    fn short_secrets_are_refused() {
+    fn secrets_shorter_than_the_hash_are_rejected() {
         for (algorithm, length) in
             [(Algorithm::HS256, 32), (Algorithm::HS384, 48), (Algorithm::HS512, 64)]
         {

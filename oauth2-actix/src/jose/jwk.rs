@@ -495,7 +495,7 @@ mod tests {
     use crate::jose::key_policy::{Budget, CryptoBackend};
 
     #[test]
-    fn a_fetched_secret_is_no_key_even_where_hmac_is_allowed() {
+    fn a_fetched_secret_is_rejected_even_if_hmac_is_allowed() {
         let jwk = json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode([7; 32])});
         let jwk = jwk.as_object().expect("an object");
         let allowed = AlgorithmSet::from_iter([Algorithm::HS256]);
@@ -519,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_a_spiffe_bundle_are_used_by_option_only() {
+    fn keys_of_a_spiffe_bundle_require_the_spiffe_option() {
         let jwk = |usage: &str| {
             let mut jwk = crate::testing::SigningKey::generate(Algorithm::ES256, "1").public_jwk();
             jwk["use"] = json!(usage);
@@ -540,7 +540,7 @@ mod tests {
 
     /// OpenSSL checks both when it reads a point.
     #[test]
-    fn points_off_the_curve_and_coordinates_beyond_the_field_are_no_keys() {
+    fn points_off_the_curve_and_coordinates_beyond_the_field_are_rejected() {
         let prime = BigNum::from_hex_str(
             "ffffffff00000001000000000000000000000000ffffffffffffffffffffffff",
         )

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_token() {
+    fn a_plain_token_is_parsed() {
         let jws = parse(r#"{"alg":"ES256","kid":"k","jku":"https://x.example"}"#, r#"{"a":1}"#)
             .expect("parses");
         assert_eq!(jws.header.alg, Algorithm::ES256);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_headers() {
+    fn malformed_headers_are_rejected() {
         for header in [
             r#"{}"#,
             r#"{"alg":1}"#,
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_shapes() {
+    fn malformed_tokens_are_rejected() {
         let (header, payload) = (encode(r#"{"alg":"RS256"}"#), encode("{}"));
         let dots = ".".repeat(10_000);
         for token in [

@@ -127,7 +127,7 @@ impl Skipped {
             return false;
         }
         // Every Keycloak realm publishes a key for encryption: that is nothing to warn of.
-        for skipped in expected.iter().take(FEW) {
+        for skipped in expected.iter().take(MAX_LOGGED) {
             match skipped {
                 Self::Key { key, reason } => {
                     tracing::debug!(target: "oauth2_actix", provider, %key, %reason, "a key is not used");
@@ -138,7 +138,7 @@ impl Skipped {
                 ),
             }
         }
-        for skipped in warnings.iter().take(FEW) {
+        for skipped in warnings.iter().take(MAX_LOGGED) {
             match skipped {
                 Self::Key { key, reason } => {
                     tracing::warn!(target: "oauth2_actix", provider, %key, %reason, "a key is not used");
@@ -149,8 +149,8 @@ impl Skipped {
                 ),
             }
         }
-        if warnings.len() > FEW {
-            let more = warnings.len() - FEW;
+        if warnings.len() > MAX_LOGGED {
+            let more = warnings.len() - MAX_LOGGED;
             tracing::warn!(target: "oauth2_actix", provider, more, "more keys are not used");
         }
         true
@@ -475,7 +475,7 @@ fn seconds(budget: Budget) -> String {
 const BEGIN: &str = "-----BEGIN ";
 
 /// Keys that one document may have named in the log.
-const FEW: usize = 8;
+const MAX_LOGGED: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_that_takes_too_long_is_an_error() {
+    fn a_document_that_takes_too_long_is_rejected() {
         let key = SigningKey::generate(Algorithm::ES256, "1");
         for document in [
             key.jwk_set().to_string(),
@@ -518,7 +518,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenants_document_may_have_256_kib() {
+    fn a_tenants_document_larger_than_256_kib_is_rejected() {
         let key = SigningKey::generate(Algorithm::ES256, "1");
         let padded = |length: usize| {
             let document = key.jwk_set().to_string();
@@ -536,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn the_keys_of_every_form_are_counted() {
+    fn too_many_keys_in_any_form_are_rejected() {
         let key = SigningKey::generate(Algorithm::ES256, "1");
         let (jwk, pem) = (key.public_jwk(), key.public_pem());
         let map = |count| (0..count).map(|index| (format!("{index}"), json!(pem))).collect();

@@ -117,7 +117,7 @@ impl KeySet {
     }
 
     /// The algorithms with more keys than are tried for one token.
-    pub(crate) fn crowded_algorithms(&self) -> impl Iterator<Item = Crowd> + '_ {
+    pub(crate) fn crowded_algorithms(&self) -> impl Iterator<Item = CrowdedAlgorithm> + '_ {
         Algorithm::all().filter_map(|algorithm| {
             let count = |indices: &[usize]| {
                 indices.iter().filter(|index| self.keys[**index].fits(algorithm)).count()
@@ -129,13 +129,13 @@ impl KeySet {
             let without_kid = self.without_kid.is_empty();
             let (keys, only_without_kid) =
                 if with_kid > MAX_TRIED { (with_kid, false) } else { (all, without_kid) };
-            (keys > MAX_TRIED).then_some(Crowd { algorithm, keys, only_without_kid })
+            (keys > MAX_TRIED).then_some(CrowdedAlgorithm { algorithm, keys, only_without_kid })
         })
     }
 }
 
 /// An algorithm with more keys than are tried for one token.
-pub(crate) struct Crowd {
+pub(crate) struct CrowdedAlgorithm {
     pub(crate) algorithm: Algorithm,
     pub(crate) keys: usize,
     /// Whether that only concerns tokens without a kid, and all keys have one.

@@ -200,7 +200,7 @@ mod tests {
 
     /// Tests that compare the two libraries would pass if one of them did all the work.
     #[test]
-    fn who_checks_what() {
+    fn each_algorithm_is_checked_by_the_expected_library() {
         use crate::testing::SigningKey;
         use Algorithm as A;
         for (algorithm, by_aws_lc) in [
