@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn new_keys_alone_have_one_fetch_for_each_length() {
+    fn new_keys_cause_one_fetch_per_cooldown() {
         let mut cooldown = Cooldown::default();
         let fetches = (0..1000).filter(|second| {
             let may = cooldown.remaining(true, at(*second)).is_none();
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_key_leaves_one_for_a_new_one() {
+    fn a_key_that_was_missing_before_leaves_one_fetch_for_a_new_key() {
         let mut cooldown = Cooldown::default();
         cooldown.start(false, at(100), LENGTH);
         assert_eq!(cooldown.remaining(false, at(101)), Some(at(9)));
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn both_together_have_no_more_fetches_over_time() {
+    fn both_together_cause_no_more_fetches_over_time() {
         let mut cooldown = Cooldown::default();
         let mut fetches = 0;
         for second in 0..1000 {
@@ -130,28 +130,28 @@ mod tests {
     }
 
     #[test]
-    fn the_last_few_are_remembered() {
-        let mut sought = SoughtTokens::default();
+    fn the_most_recent_tokens_are_remembered() {
+        let mut missing = SoughtTokens::default();
         for index in 0..MAX_KIDS * 2 {
-            sought.insert(Some(&index.to_string()), (b"", b""));
-            sought.insert(Some(&index.to_string()), (b"", b""));
+            missing.insert(Some(&index.to_string()), (b"", b""));
+            missing.insert(Some(&index.to_string()), (b"", b""));
         }
-        let contains = |index: usize| sought.contains(Some(&index.to_string()), (b"", b""));
+        let contains = |index: usize| missing.contains(Some(&index.to_string()), (b"", b""));
         assert!(!contains(0) && !contains(MAX_KIDS - 1));
         assert!(contains(MAX_KIDS) && contains(MAX_KIDS * 2 - 1));
     }
 
     #[test]
-    fn tokens_without_a_key_id_are_told_apart() {
-        let mut sought = SoughtTokens::default();
+    fn tokens_without_a_key_id_are_distinguished() {
+        let mut missing = SoughtTokens::default();
         let (one, two): (Parts<'_>, Parts<'_>) = ((b"one", b"1"), (b"two", b"2"));
-        sought.insert(None, one);
-        sought.insert(Some("kid"), two);
-        assert!(sought.contains(None, one) && sought.contains(Some("kid"), one));
+        missing.insert(None, one);
+        missing.insert(Some("kid"), two);
+        assert!(missing.contains(None, one) && missing.contains(Some("kid"), one));
         for (kid, token) in
             [(None, two), (None, (b"one", b"2")), (None, (b"kid", b"")), (Some("one"), one)]
         {
-            assert!(!sought.contains(kid, token), "{kid:?}");
+            assert!(!missing.contains(kid, token), "{kid:?}");
         }
     }
 }

@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_and_a_dropped_wait_free_their_reader() {
+    async fn a_panic_and_a_dropped_future_release_their_reader() {
         static ONE: Readers = Readers(Semaphore::const_new(1));
         let panicked = ONE.run(|| panic!("a defect")).await;
         assert!(matches!(panicked, Err::<(), _>(ReaderLost)));

@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_a_digest_are_told_apart() {
+    fn parts_of_a_digest_are_distinguished() {
         assert_ne!(digest(&["ab", "c"]), digest(&["a", "bc"]));
         assert_ne!(digest(&["a", ""]), digest(&["a"]));
         assert_eq!(digest(&["a"]).len(), 64);

@@ -201,7 +201,7 @@ impl AnySource for KeyFile {
         Box::pin(async move {
             let before = self.seen();
             loop {
-                clock.sleep_until(clock.monotonic() + LOOK_INTERVAL).await;
+                clock.sleep_until(clock.monotonic() + CHECK_INTERVAL).await;
                 // A file that is gone for the moment is being replaced.
                 if let Ok(metadata) = self.file.access(|path| std::fs::metadata(path)).await
                     && before != Some(Seen::of(&metadata))
@@ -265,7 +265,7 @@ impl Seen {
 }
 
 /// How often a file is looked at.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Bytes of a file that holds a bearer token. Real ones have 1 to 2 KiB.
 const MAX_TOKEN_FILE: u64 = 64 * 1024;

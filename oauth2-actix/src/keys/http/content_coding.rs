@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_ends_at_the_limit() {
+    fn decompression_stops_at_the_limit() {
         let bomb = gzip(&vec![b' '; 64 << 20]);
         assert!(bomb.len() < 128 * 1024);
         assert_eq!(Coding::Gzip.decode(&bomb, 1000), Err(CodingError::TooLarge(1000)));

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_that_may_be_asked() {
+    fn https_and_loopback_urls_are_accepted() {
         for text in [
             "https://idp.example/jwks.json",
             "https://idp.example:8443/keys?x=1",
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_that_may_not() {
+    fn other_urls_are_rejected() {
         for text in [
             "http://idp.example/jwks",
             "http://10.0.0.1/jwks",
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_that_a_document_may_name() {
+    fn a_url_in_a_document_is_restricted_by_the_url_of_the_document() {
         let names = |issuer: &str, text: &str| {
             let allow_http = issuer.starts_with("http://keycloak");
             KeyUrl::parse(issuer, allow_http).unwrap().names(text, allow_http).map(|_| ())
