@@ -1,5 +1,5 @@
-//! A JSON object in the form in which tokens are kept: one block for its members, and no allocation for a
-//! name that many tokens have. `serde_json::Map` takes thrice the memory.
+//! The form of a JSON object in which tokens are kept: one block for its members, and no allocation for a
+//! name that many tokens have. `serde_json::Map` takes three times the memory.
 
 use std::fmt;
 
@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 
 use crate::json;
 
-/// A strict JSON object: no member name twice, nothing nested too deep.
+/// A strict JSON object: without duplicate member names and without deep nesting.
 pub(crate) struct Object {
-    /// In the order of their names if there are many, otherwise as they came.
+    /// The members: sorted by name if there are more than [`FEW`], otherwise in the order of the document.
     members: Box<[Member]>,
 }
 
@@ -23,7 +23,7 @@ type Member = (Name, Value);
 impl Object {
     /// Parses one JSON object that fills the whole of `bytes`.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        // Once for all: the parser would look at each of its texts apart.
+        // Checked once for the whole document: the parser would check each string separately.
         let text =
             std::str::from_utf8(bytes).map_err(|_| serde_json::Error::custom("not valid UTF-8"))?;
         serde_json::from_str(text)
@@ -37,7 +37,7 @@ impl Object {
         self.get(name).is_some()
     }
 
-    /// The member's value, which is null from now on.
+    /// Takes the value of a member, and leaves null.
     pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
         self.position(name).map(|index| self.members[index].1.take())
     }
@@ -54,7 +54,7 @@ impl Object {
         self.members.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// What a test wrote down.
+    /// Converts a JSON object for a test.
     #[cfg(test)]
     pub(crate) fn of(value: Value) -> Self {
         serde_json::from_value(value).expect("an object")
@@ -64,7 +64,7 @@ impl Object {
         self.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect()
     }
 
-    /// The bytes on the heap, as nearly as can be said without asking the allocator.
+    /// Estimates the bytes on the heap. The allocator does not report the exact number.
     pub(crate) fn heap_size(&self) -> usize {
         let members = self.members.iter().map(|(name, value)| {
             let name = match name {
@@ -96,7 +96,7 @@ impl<'de> Deserialize<'de> for Object {
                     members.push((name, access.next_value_seed(json::Strict::in_an_object())?));
                 }
                 let has_duplicate = if members.len() <= FEW {
-                    // Cheaper than to sort them: most names differ in length.
+                    // This is cheaper than sorting: most names differ in length.
                     let mut seen = members.iter().enumerate();
                     seen.any(|(index, (name, _))| members[..index].iter().any(|m| m.0 == *name))
                 } else {
@@ -114,14 +114,14 @@ impl<'de> Deserialize<'de> for Object {
     }
 }
 
-/// Names the members and keeps their values to itself.
+/// Shows the names of the members, and no values.
 impl fmt::Debug for Object {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
     }
 }
 
-/// As `serde_json` has an object, and as a type of one field has it too.
+/// Deserializes every type that `serde_json` deserializes from an object, also `Option` and newtype structs.
 impl<'de> Deserializer<'de> for &'de Object {
     type Error = serde_json::Error;
 
@@ -142,14 +142,14 @@ impl<'de> Deserializer<'de> for &'de Object {
         visitor.visit_newtype_struct(self)
     }
 
-    // No enum: claims are never one member alone.
+    // An enum in the form of a single member is not supported: claims have more than one member.
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
         unit_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 
-/// A name, for a map whose keys may be of a type of their own.
+/// A member name, which a map may deserialize into its own type of keys.
 struct Text<'a>(&'a str);
 
 impl<'de> Deserializer<'de> for Text<'_> {
@@ -194,10 +194,10 @@ impl<'de> IntoDeserializer<'de, serde_json::Error> for Text<'_> {
     }
 }
 
-/// A member's name. Two are equal just if their texts are.
+/// A member's name. Two names are equal exactly if their texts are equal.
 #[derive(PartialEq)]
 enum Name {
-    /// One of the well-known ones, by its place.
+    /// A well-known name, by its index in [`WELL_KNOWN`].
     Known(u8),
     Other(Box<str>),
 }
@@ -261,38 +261,38 @@ fn heap_size(value: &Value) -> usize {
     }
 }
 
-/// What the allocator takes for so many bytes: its own notes, and whole words.
+/// Estimates what the allocator uses for `bytes` bytes, with its header and rounding.
 pub(crate) fn block(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { (bytes + 8).next_multiple_of(16).max(32) }
 }
 
-/// What a map of so many members takes without what they hold.
+/// Estimates what a map with `members` members uses, without what the members own.
 fn map(members: usize) -> usize {
     const MEMBER: usize = size_of::<String>() + size_of::<Value>();
     if members == 0 {
         0
     } else if size_of::<Map<String, Value>>() > 24 {
-        // With serde_json's `preserve_order`: a list of members, and a table of their places.
+        // With serde_json's `preserve_order`: a list of members, and a table of their indices.
         let buckets = members.next_power_of_two().max(4);
         block(buckets * (MEMBER + 8)) + block(buckets * 9 + 16)
     } else {
-        // Nodes of a B-tree have place for 11 members, and may be half full.
+        // The nodes of a B-tree have room for 11 members, and may be half full.
         members.div_ceil(6) * (11 * MEMBER + 32)
     }
 }
 
-/// As many members as most tokens have at most. Among so few, a name is found by looking at each.
+/// The number of members up to which a name is found by a linear search. Most tokens have fewer.
 const FEW: usize = 16;
 
 macro_rules! well_known {
     ($($name:literal)*) => {
-        /// Names that headers and claims often have: RFC 7515 §4.1, RFC 7519 §4.1, RFC 9068 §2.2, OpenID
-        /// Connect, and what well-known providers add.
+        /// The names that headers and claims often have: those of RFC 7515 §4.1, RFC 7519 §4.1, RFC 9068 §2.2
+        /// and OpenID Connect, and those that well-known providers add.
         const WELL_KNOWN: &[&str] = &[$($name),*];
 
         impl Name {
             fn well_known(name: &str) -> Option<Self> {
-                // As one match, which is faster than a search.
+                // One match is faster than a search.
                 let known = match name {
                     $($name => const { Self::position($name) },)*
                     _ => return None,
@@ -390,7 +390,7 @@ mod tests {
         assert_eq!(size_of::<Name>(), 16);
     }
 
-    /// What `T` is of these claims, and that it is so of `serde_json`'s own map.
+    /// Deserializes claims into `T`, and checks that `serde_json`'s own map gives the same result.
     fn typed<T: serde::de::DeserializeOwned + PartialEq + fmt::Debug>(claims: &Value) -> Option<T> {
         let typed = T::deserialize(&Object::of(claims.clone())).ok();
         assert_eq!(typed, serde_json::from_value(claims.clone()).ok(), "{claims}");

@@ -1,7 +1,7 @@
-//! JSON as this crate accepts it: no member name twice, nothing nested too deep.
+//! The parser for strict JSON: it rejects duplicate member names and deep nesting.
 //!
-//! `serde_json` takes the last of two members with one name, others take the first: a token that
-//! two readers understand differently is refused (RFC 7519 §4, RFC 8725 §2.4).
+//! Of two members with one name, `serde_json` takes the last, and other parsers take the first. A token that
+//! two parsers understand differently is rejected (RFC 7519 §4, RFC 8725 §2.4).
 
 use std::{fmt, sync::OnceLock};
 
@@ -19,10 +19,10 @@ pub(crate) fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, serde_jso
     }
 }
 
-/// Parses one JSON object that fills the whole of `text`, and of its members those of these names. What
-/// the others hold decides nothing, so that only their form is checked.
+/// Parses one JSON object that fills the whole of `text`, and returns the members with these names. The values
+/// of other members decide nothing, so that only their syntax is checked.
 ///
-/// An error has no text of the document.
+/// An error contains no text of the document.
 pub(crate) fn parse_members(text: &str, names: &[&str]) -> Result<Map<String, Value>, Unreadable> {
     if !text.trim_start().starts_with('{') {
         return Err(Unreadable::NotAnObject);
@@ -33,7 +33,7 @@ pub(crate) fn parse_members(text: &str, names: &[&str]) -> Result<Map<String, Va
     members.map_err(|error| Unreadable::Invalid(error.to_string()))
 }
 
-/// Why [`parse_members`] gives nothing.
+/// The reason why [`parse_members`] fails.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unreadable {
     #[error("it is not a JSON object")]
@@ -42,7 +42,7 @@ pub(crate) enum Unreadable {
     Invalid(String),
 }
 
-/// Reads the members of these names.
+/// Deserializes the members with these names.
 struct Members<'a> {
     names: &'a [&'a str],
 }
@@ -78,7 +78,7 @@ impl<'de> Visitor<'de> for Members<'_> {
     }
 }
 
-/// A JSON value in which no object has a member name twice.
+/// A JSON value in which no object has a duplicate member name.
 #[derive(Clone, Debug)]
 pub(crate) struct StrictValue(pub(crate) Value);
 
@@ -88,14 +88,14 @@ impl<'de> Deserialize<'de> for StrictValue {
     }
 }
 
-/// Reads one value of that kind.
+/// Deserializes one strict value.
 #[derive(Clone, Copy)]
 pub(crate) struct Strict {
     depth: usize,
 }
 
 impl Strict {
-    /// For the members of the outermost object.
+    /// Returns the seed for a member of the outermost object.
     pub(crate) fn in_an_object() -> Self {
         Self { depth: 1 }
     }
@@ -165,7 +165,7 @@ impl<'de> Visitor<'de> for Strict {
         while let Some(item) = seq.next_element_seed(inner)? {
             items.push(item);
         }
-        // Short lists are the rule, and they are kept: room for four would be mostly air.
+        // Most lists are short, and they are kept: a capacity for four items would be mostly unused.
         items.shrink_to_fit();
         Ok(Value::Array(items))
     }
@@ -187,13 +187,13 @@ impl<'de> Visitor<'de> for Strict {
     }
 }
 
-/// Whether a map whose first member has this name is a number.
+/// Returns whether a map whose first member has this name is a number.
 pub(crate) fn is_number_in_disguise(first: &str) -> bool {
     first == NUMBER_TOKEN && has_arbitrary_precision()
 }
 
-/// Whether some crate of the program switched on serde_json's `arbitrary_precision`: numbers then
-/// reach a visitor as a map with one member of this name.
+/// Returns whether a crate of the program enables serde_json's `arbitrary_precision`. A visitor then gets a
+/// number as a map with one member, named [`NUMBER_TOKEN`].
 fn has_arbitrary_precision() -> bool {
     struct Probe;
     impl<'de> Visitor<'de> for Probe {
@@ -218,12 +218,12 @@ fn has_arbitrary_precision() -> bool {
     })
 }
 
-/// The name is an attacker's: it stays out of the message.
+// An attacker may have chosen the name, so the message does not contain it.
 pub(crate) const DUPLICATE_MEMBER: &str = "an object has the same member twice";
 
 const NUMBER_TOKEN: &str = "$serde_json::private::Number";
 
-/// Levels of arrays and objects. Real tokens have three or four.
+/// The maximum number of nested arrays and objects. Real tokens have three or four.
 const MAX_DEPTH: usize = 32;
 
 #[cfg(test)]
