@@ -1,11 +1,11 @@
-//! Wall time for token checks, monotonic time for key ages, and a way to wait for a moment.
+//! Wall time for token checks, monotonic time for the age of keys, and a way to wait for a moment.
 
 use std::{
     sync::OnceLock,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// Where the middleware reads its time. Only tests ever use another than the system's.
+/// The clock that the middleware uses. Only tests use another clock than the system's.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Clock {
     #[default]
@@ -15,17 +15,17 @@ pub(crate) enum Clock {
 }
 
 impl Clock {
-    /// Time since the Unix epoch, for `exp` and `nbf`.
+    /// Returns the time since the Unix epoch, for `exp` and `nbf`.
     pub(crate) fn unix_time(&self) -> Duration {
         match self {
-            // A system clock before 1970 reads as the far future: every token is expired then.
+            // A system clock before 1970 counts as the far future, where every token is expired.
             Self::System => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::MAX),
             #[cfg(feature = "testing")]
             Self::Manual(clock) => clock.unix_time(),
         }
     }
 
-    /// Time since some fixed moment, never going back, for ages, cooldowns and backoff.
+    /// Returns the time since a fixed moment, which never decreases, for ages, cooldowns and backoff.
     pub(crate) fn monotonic(&self) -> Duration {
         match self {
             Self::System => {
@@ -37,7 +37,7 @@ impl Clock {
         }
     }
 
-    /// The time since the Unix epoch at a moment of [`Clock::monotonic`].
+    /// Converts a moment of [`Clock::monotonic`] to the time since the Unix epoch.
     pub(crate) fn unix_time_of(&self, moment: Duration) -> Duration {
         let (now, unix) = (self.monotonic(), self.unix_time());
         match moment.checked_sub(now) {

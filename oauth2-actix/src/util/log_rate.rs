@@ -1,4 +1,4 @@
-//! A rate for what the log says and a client can trigger.
+//! The rate of log lines that a client can cause.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -7,7 +7,7 @@ use std::{
 
 use crate::util::clock::Clock;
 
-/// Allows something once in ten seconds.
+/// A limiter that allows one log line in ten seconds.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     clock: Clock,
@@ -30,11 +30,11 @@ impl Throttle {
     }
 }
 
-/// The rates of what is logged about one provider's keys, or about those of all tenants.
+/// The rates of warnings about the keys of one provider, or of all tenants.
 #[derive(Debug)]
 pub(crate) struct Warnings {
     pub(crate) failures: Throttle,
-    /// Keys that are not used. A failure just before must not hide why.
+    /// The rate of warnings about unusable keys. An earlier failure must not suppress their reason.
     pub(crate) skipped: Throttle,
 }
 

@@ -1,4 +1,4 @@
-//! A clock that stands still until it is moved.
+//! A clock that only tests advance.
 
 use std::{
     fmt,
@@ -8,8 +8,8 @@ use std::{
 
 use tokio::sync::watch;
 
-/// A clock for [`OAuth2Builder::clock`](crate::OAuth2Builder::clock): wall and monotonic time move
-/// together, and only when told to. It starts at the system's time.
+/// A clock for [`OAuth2Builder::clock`](crate::OAuth2Builder::clock). It starts at the system's time. Wall
+/// time and monotonic time advance together, and only by [`advance`](Self::advance).
 ///
 /// ```
 /// use std::time::Duration;
@@ -29,7 +29,7 @@ struct Inner {
 }
 
 impl ManualClock {
-    /// A clock that stands at the system's present time, in whole seconds.
+    /// Creates a clock that shows the system's current time, in whole seconds.
     #[must_use]
     pub fn new() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -37,19 +37,19 @@ impl ManualClock {
         Self(Arc::new(Inner { start, elapsed: watch::Sender::new(Duration::ZERO) }))
     }
 
-    /// Moves the clock on, and wakes every task whose moment has now passed. Advance it when no fetch of
-    /// keys is in progress: such a fetch counts the time as its own, and may time out.
+    /// Advances the clock, and wakes every task whose moment has passed. Call it while no fetch of keys is in
+    /// progress: the time counts towards the timeout of such a fetch.
     pub fn advance(&self, by: Duration) {
         self.0.elapsed.send_modify(|elapsed| *elapsed += by);
     }
 
-    /// How many wait for a moment to come: what ought to be zero when a test leaves nothing behind.
+    /// Returns the number of tasks that wait for a moment. It is zero if a test left no task behind.
     #[must_use]
     pub fn sleepers(&self) -> usize {
         self.0.elapsed.receiver_count()
     }
 
-    /// The clock's time in whole seconds since the Unix epoch.
+    /// Returns the clock's time in whole seconds since the Unix epoch.
     #[must_use]
     pub fn unix_seconds(&self) -> u64 {
         self.unix_time().as_secs()
@@ -64,7 +64,7 @@ impl ManualClock {
     }
 
     pub(crate) async fn sleep_until(&self, moment: Duration) {
-        // The sender lives in self, so this ends by the clock alone.
+        // The sender is a field of `self`, so this cannot fail while it waits.
         let _ = self.0.elapsed.subscribe().wait_for(|elapsed| *elapsed >= moment).await;
     }
 }

@@ -1,4 +1,14 @@
-//! Time, logs and metrics.
+//! Time, limits, log rates and metrics.
+//!
+//! It is on floor 2: it may import `error` and `json`.
+//!
+//! - `clock.rs`: wall time, monotonic time, and waiting for a moment
+//! - `log_rate.rs`: the rate of log lines that clients can cause
+//! - `manual_clock.rs`: the clock of tests
+//! - `places.rs`: the limit on requests that wait for the same result
+//! - `spiffe.rs`: SPIFFE IDs and trust domains
+//! - `telemetry.rs`: the metrics of the feature `metrics`
+//! - `units.rs`: durations as text
 
 pub(crate) mod clock;
 pub(crate) mod log_rate;

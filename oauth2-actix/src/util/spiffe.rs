@@ -1,9 +1,9 @@
-//! SPIFFE IDs and the trust domains that they belong to (SPIFFE-ID §2).
+//! SPIFFE IDs and their trust domains (SPIFFE-ID §2).
 //!
-//! All of it is inline, so that the module is no unit of its own for the compiler: another one changes what is
-//! inlined on the path of every request (`tests/cost/run`).
+//! All functions are `#[inline]`, so that the module has no codegen unit of its own: another unit changes what
+//! is inlined on the path of every request (`tests/cost/run`).
 
-/// Why a text is not the name of a trust domain (SPIFFE-ID §2.1). None: it is one.
+/// Returns why a text is not the name of a trust domain (SPIFFE-ID §2.1), or `None` if it is one.
 #[inline]
 pub(crate) fn problem_of_trust_domain(name: &str) -> Option<&'static str> {
     if name.is_empty() {
@@ -11,7 +11,7 @@ pub(crate) fn problem_of_trust_domain(name: &str) -> Option<&'static str> {
     } else if name.len() > MAX_TRUST_DOMAIN {
         Some("must have at most 255 bytes")
     } else if name.contains("://") {
-        Some("must be the name of the trust domain alone, without `spiffe://`: `example.org`")
+        Some("must be the name of the trust domain without `spiffe://`, as in `example.org`")
     } else if !name.bytes().all(is_of_trust_domain) {
         Some(
             "must consist of lower-case letters, digits, dots, hyphens and underscores, as in \
@@ -22,9 +22,9 @@ pub(crate) fn problem_of_trust_domain(name: &str) -> Option<&'static str> {
     }
 }
 
-/// The trust domain of a workload's SPIFFE ID, if the text is well formed (SPIFFE-ID §2). Nothing is
-/// normalised: a port, user information, a query, an escape or an upper-case trust domain makes it
-/// malformed, and so does a missing path.
+/// Returns the trust domain of a workload's SPIFFE ID, if the text is well formed (SPIFFE-ID §2). The text is
+/// not normalised: a port, user information, a query, an escape, an upper-case trust domain or a missing path
+/// makes it malformed.
 #[inline]
 pub(crate) fn trust_domain(id: &str) -> Option<&str> {
     if id.len() > MAX_ID {
@@ -47,7 +47,7 @@ fn is_of_segment(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
 }
 
-/// Bytes of a trust domain's name, and of a SPIFFE ID (SPIFFE-ID §2.3).
+// The maximum bytes of a trust domain's name and of a SPIFFE ID (SPIFFE-ID §2.3).
 const MAX_TRUST_DOMAIN: usize = 255;
 const MAX_ID: usize = 2048;
 

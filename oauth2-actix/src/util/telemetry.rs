@@ -1,20 +1,23 @@
-//! What is counted and measured, where the feature `metrics` is on.
+//! The metrics, which are recorded if the feature `metrics` is enabled.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::error::Error;
 
-/// Says what the names mean, to a recorder that is installed before a policy is built.
+/// Describes the metrics to a recorder that was installed before a policy is built.
 pub(crate) fn describe() {
     #[cfg(feature = "metrics")]
     {
         use metrics::Unit;
         metrics::describe_counter!(
             REQUESTS,
-            "Requests by outcome and provider, and refused ones by reason"
+            "Requests by outcome and provider, and rejected requests by reason"
         );
-        metrics::describe_counter!(CACHE_LOOKUPS, "Tokens by whether the cache knew them");
-        metrics::describe_counter!(KEY_LOOKUPS, "Other tokens by how the keys in memory answered");
+        metrics::describe_counter!(CACHE_LOOKUPS, "Tokens by whether they were in the token cache");
+        metrics::describe_counter!(
+            KEY_LOOKUPS,
+            "Other tokens by the result of the key lookup in memory"
+        );
         metrics::describe_counter!(FETCHES, "Fetches of keys by provider, source and outcome");
         metrics::describe_gauge!(
             FETCHED_AT,
@@ -31,7 +34,7 @@ pub(crate) fn describe() {
     }
 }
 
-/// The counter of the requests that tokens of one provider were accepted for. Nothing without metrics.
+/// The counter of requests with an accepted token of one provider. Empty without the feature `metrics`.
 #[derive(Clone, Debug)]
 pub(crate) struct AcceptedRequests {
     #[cfg(feature = "metrics")]
@@ -42,7 +45,7 @@ impl AcceptedRequests {
     #[cfg_attr(not(feature = "metrics"), allow(unused_variables))]
     pub(crate) fn of(provider: &Arc<str>) -> Self {
         Self {
-            // Once, so that a request allocates nothing for it.
+            // Created once, so that a request allocates nothing for it.
             #[cfg(feature = "metrics")]
             key: Arc::new(metrics::Key::from_parts(
                 REQUESTS,
@@ -56,12 +59,12 @@ impl AcceptedRequests {
     }
 }
 
-/// How a request was let in.
+/// The reason why a request passed.
 #[derive(Clone, Debug)]
 pub(crate) enum Passed {
-    /// With claims.
+    /// Its token was accepted.
     Accepted(AcceptedRequests),
-    /// As one that needs none.
+    /// It needs no token.
     Public,
 }
 
@@ -75,7 +78,7 @@ impl Passed {
                 metrics::with_recorder(|recorder| recorder.register_counter(key, &METADATA))
                     .increment(1);
             }
-            // Literal labels are laid out at compile time, others are allocated each time.
+            // Literal labels are constants. Other labels are allocated for each request.
             Self::Public => {
                 metrics::counter!(REQUESTS, "outcome" => "public", "reason" => "", "provider" => "")
                     .increment(1);
@@ -84,6 +87,7 @@ impl Passed {
     }
 }
 
+/// Counts a rejected request.
 pub(crate) fn request_refused(why: &Error) {
     #[cfg(feature = "metrics")]
     metrics::counter!(
@@ -95,7 +99,7 @@ pub(crate) fn request_refused(why: &Error) {
     let _ = why;
 }
 
-/// Whether a token was remembered, and still good.
+/// Counts a lookup in the token cache. A hit is an entry that is still valid.
 pub(crate) fn token_recalled(hit: bool) {
     #[cfg(feature = "metrics")]
     if hit {
@@ -107,7 +111,7 @@ pub(crate) fn token_recalled(hit: bool) {
     let _ = hit;
 }
 
-/// How the keys at hand answered a token.
+/// Counts a lookup of a token's key among the keys in memory.
 pub(crate) fn keys_looked_up(result: &'static str) {
     #[cfg(feature = "metrics")]
     metrics::counter!(KEY_LOOKUPS, "result" => result).increment(1);
@@ -115,14 +119,14 @@ pub(crate) fn keys_looked_up(result: &'static str) {
     let _ = result;
 }
 
-/// What is measured of one source of keys. Nothing without metrics.
+/// The metrics of one source of keys. Empty without the feature `metrics`.
 #[derive(Clone, Debug)]
 pub(crate) struct SourceMetrics {
     #[cfg(feature = "metrics")]
     provider: Arc<str>,
     #[cfg(feature = "metrics")]
     source: Arc<str>,
-    /// Tenants have none: the gauges of a removed tenant would keep their last values.
+    /// Tenants have no gauges: those of a removed tenant would keep their last values.
     #[cfg(feature = "metrics")]
     has_gauges: bool,
 }
@@ -153,7 +157,7 @@ impl SourceMetrics {
         }
     }
 
-    /// There are keys that may be used; until this time since the Unix epoch, if they become stale.
+    /// Records that the source has usable keys, until this time since the Unix epoch if they become stale.
     pub(crate) fn usable(&self, stale_at: Option<Duration>) {
         #[cfg(feature = "metrics")]
         if self.has_gauges {
@@ -162,7 +166,7 @@ impl SourceMetrics {
         }
     }
 
-    /// The same of keys that are always usable.
+    /// Records that the source has keys that never become stale.
     pub(crate) fn inline(&self) {
         #[cfg(feature = "metrics")]
         if self.has_gauges {

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-/// A duration as a number with its unit.
+/// A duration that is shown as a number with its unit.
 pub(crate) struct Unit(pub(crate) Duration);
 
 impl fmt::Display for Unit {
