@@ -1,4 +1,4 @@
-//! Signature algorithms: one table row per `alg` (RFC 7518 §3.1, RFC 8037, RFC 8812, RFC 9864).
+//! Signature algorithms, with one table row for each `alg` (RFC 7518 §3.1, RFC 8037, RFC 8812, RFC 9864).
 
 use std::{fmt, str::FromStr};
 
@@ -6,9 +6,9 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// A JWS signature algorithm that this crate can verify.
 ///
-/// A provider accepts all asymmetric ones unless [`Provider::algorithms`] names a shorter list. The
-/// HMAC ones are accepted only when named there. A key decides further: its type, curve and `alg`
-/// must fit the token's.
+/// A provider accepts all asymmetric algorithms unless [`Provider::algorithms`] has a shorter list. HMAC is
+/// accepted only if it is in that list. A key restricts them further: its type, curve and `alg` must fit the
+/// token's `alg`.
 ///
 /// ```
 /// use oauth2_actix::Algorithm;
@@ -34,13 +34,13 @@ pub enum Algorithm {
     Ed25519,
     /// EdDSA with Ed448, by its fully specified name (RFC 9864).
     Ed448,
-    /// EdDSA, the curve being the key's (RFC 8037).
+    /// EdDSA with the curve of the key (RFC 8037).
     EdDSA,
-    /// HMAC with SHA-256. Only with a secret given inline.
+    /// HMAC with SHA-256. It requires an inline secret.
     HS256,
-    /// HMAC with SHA-384. Only with a secret given inline.
+    /// HMAC with SHA-384. It requires an inline secret.
     HS384,
-    /// HMAC with SHA-512. Only with a secret given inline.
+    /// HMAC with SHA-512. It requires an inline secret.
     HS512,
     /// RSASSA-PSS with SHA-256.
     PS256,
@@ -57,7 +57,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// The name in a token's `alg` header.
+    /// Returns the name, as in a token's `alg` header.
     ///
     /// ```
     /// assert_eq!(oauth2_actix::Algorithm::EdDSA.name(), "EdDSA");
@@ -67,7 +67,7 @@ impl Algorithm {
         self.row().1
     }
 
-    /// Whether signer and verifier share one secret.
+    /// Returns whether signer and verifier share one secret.
     ///
     /// ```
     /// assert!(oauth2_actix::Algorithm::HS256.is_symmetric());
@@ -77,7 +77,7 @@ impl Algorithm {
         self.row().2 == [KeyKind::Secret]
     }
 
-    /// Whether a key of this kind can make such a signature.
+    /// Returns whether a key of this kind can make such a signature.
     pub(crate) fn fits(self, kind: KeyKind) -> bool {
         self.row().2.contains(&kind)
     }
@@ -87,7 +87,7 @@ impl Algorithm {
     }
 
     fn row(self) -> &'static Row {
-        // The table stands in the order of the enum (tested).
+        // The table has the order of the enum, which a test checks.
         &TABLE[self as usize]
     }
 }
@@ -101,7 +101,7 @@ impl fmt::Display for Algorithm {
 impl FromStr for Algorithm {
     type Err = UnknownAlgorithm;
 
-    /// Exact names only, as in the registry: `rs256` is none.
+    /// Accepts only exact names, as in the registry: `rs256` is rejected.
     fn from_str(name: &str) -> Result<Self, UnknownAlgorithm> {
         TABLE.iter().find(|row| row.1 == name).map(|row| row.0).ok_or(UnknownAlgorithm(()))
     }
@@ -131,10 +131,10 @@ impl<'de> Deserialize<'de> for Algorithm {
 
 /// The text is not the name of an [`Algorithm`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a signature algorithm of RFC 7518, RFC 8037 or RFC 8812 that can be verified here")]
+#[error("not a supported signature algorithm of RFC 7518, RFC 8037 or RFC 8812")]
 pub struct UnknownAlgorithm(());
 
-/// What a key is, as far as algorithms care.
+/// The kind of a key, which decides the algorithms that it can be used with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyKind {
     Ed25519,
@@ -147,7 +147,7 @@ pub(crate) enum KeyKind {
     Secret,
 }
 
-/// A set of algorithms, as small as a number.
+/// A set of algorithms, as a bit mask.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct AlgorithmSet(u32);
 
@@ -156,7 +156,7 @@ impl AlgorithmSet {
         Algorithm::all().filter(|algorithm| !algorithm.is_symmetric()).collect()
     }
 
-    /// Those of a JWT-SVID (JWT-SVID §2.1).
+    /// Returns the algorithms of a JWT-SVID (JWT-SVID §2.1).
     pub(crate) fn of_spiffe() -> Self {
         use Algorithm as A;
         [A::RS256, A::RS384, A::RS512, A::ES256, A::ES384, A::ES512, A::PS256, A::PS384, A::PS512]

@@ -1,7 +1,7 @@
-//! Whether bytes are a sound public key of Ed25519 or Ed448 (RFC 8032 §5.1.3, §5.2.3).
+//! The check that bytes are a sound public key of Ed25519 or Ed448 (RFC 8032 §5.1.3, §5.2.3).
 //!
-//! OpenSSL takes any bytes of the right length. A key of small order would let anybody forge
-//! signatures under it, as an RSA exponent of 1 would.
+//! OpenSSL accepts any bytes of the right length. With a key of small order, any attacker could forge
+//! signatures, as with an RSA exponent of 1.
 
 use openssl::{
     bn::{BigNum, BigNumContext},
@@ -15,7 +15,7 @@ pub(crate) enum Curve {
 }
 
 impl Curve {
-    /// A canonical encoding of a point on the curve that is not of small order.
+    /// Returns whether the bytes are the canonical encoding of a point on the curve that has no small order.
     pub(crate) fn is_sound_public_key(self, encoded: &[u8]) -> bool {
         self.check(encoded).unwrap_or(false)
     }
@@ -28,7 +28,7 @@ impl Curve {
         if encoded.len() != length {
             return Ok(false);
         }
-        // Little-endian y, the top bit being the sign of x.
+        // The encoding is y in little-endian order. Its top bit is the sign of x.
         let mut bytes: Vec<u8> = encoded.iter().rev().copied().collect();
         bytes[0] &= 0x7f;
         let y = BigNum::from_slice(&bytes)?;
@@ -41,7 +41,7 @@ impl Curve {
         let mut y2 = BigNum::new()?;
         y2.mod_sqr(&y, &p, &mut context)?;
         // -x² + y² = 1 + d x² y² for Ed25519, x² + y² = 1 + d x² y² for Ed448:
-        // x² = numerator / denominator, which is a square just when their product is.
+        // x² = numerator / denominator, which is a square exactly if their product is a square.
         let mut numerator = BigNum::new()?;
         numerator.mod_sub(&y2, &one, &p, &mut context)?;
         let mut dy2 = BigNum::new()?;
@@ -66,8 +66,8 @@ impl Curve {
         if euler != one {
             return Ok(false);
         }
-        // The points of order 8 of Ed25519 are those whose double has y = 0, which comes down to
-        // y² being a root of d z² + 2 z - 1. Ed448 has none.
+        // The points of order 8 of Ed25519 are those whose double has y = 0. That is the case if y² is a root
+        // of d z² + 2 z - 1. Ed448 has no such points.
         if matches!(self, Self::Ed25519) {
             let mut sum = BigNum::new()?;
             sum.mod_mul(&dy2, &y2, &p, &mut context)?;
@@ -80,7 +80,7 @@ impl Curve {
         Ok(true)
     }
 
-    /// The prime and the constant d.
+    /// Returns the prime and the constant d of the curve.
     fn field(self) -> Result<(BigNum, BigNum), ErrorStack> {
         match self {
             Self::Ed25519 => Ok((
@@ -163,7 +163,7 @@ mod tests {
                 assert!(!curve.is_sound_public_key(&vec![9; length]));
             }
         }
-        // Half of all y have no point: about half of these are refused.
+        // Half of all y have no point, so about half of these are rejected.
         let sound = (2..=200_u8)
             .filter(|y| {
                 let mut key = [0; 32];

@@ -1,4 +1,4 @@
-//! What the JOSE header of an accepted token says (RFC 7515 §4.1), for applications that audit it.
+//! The JOSE header of an accepted token (RFC 7515 §4.1), for applications that audit it.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use crate::{jose::algorithm::Algorithm, json::object::Object};
 /// Three members of the JOSE header of an accepted token: see
 /// [`Claims::jose_header`](crate::Claims::jose_header).
 ///
-/// Keys, URLs and certificates in a header are never used, and not available here.
+/// Keys, URLs and certificates in a header are never used, and are not available here.
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JoseHeader {
     /// `alg` ([RFC 7515 §4.1.1](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.1)): the signature
-    /// algorithm. None only for [`testing::claims`](crate::testing), which have no token.
+    /// algorithm. `None` only for [`testing::claims`](crate::testing), which have no token.
     pub algorithm: Option<Algorithm>,
     /// `kid` ([RFC 7515 §4.1.4](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.4)): the id of the key
     /// that signed the token, if the header names one.
@@ -43,7 +43,7 @@ impl JoseHeader {
     }
 }
 
-/// Only the algorithm: the others are text of the token.
+/// Shows only the algorithm: the other members are text of the token.
 impl fmt::Debug for JoseHeader {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter

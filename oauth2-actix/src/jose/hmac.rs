@@ -1,4 +1,4 @@
-//! HMAC, compared in constant time (RFC 7518 §3.2). josekit's own verifier compares with `!=`.
+//! HMAC with a comparison in constant time (RFC 7518 §3.2). josekit's own verifier compares with `!=`.
 
 use std::fmt;
 
@@ -18,17 +18,17 @@ pub(crate) struct HmacVerifier {
 }
 
 impl HmacVerifier {
-    /// The secret must be as long as the hash, or longer.
+    /// Rejects a secret that is shorter than the hash.
     pub(crate) fn new(algorithm: Algorithm, secret: &[u8]) -> Result<Self, Unusable> {
         let digest = match algorithm {
             Algorithm::HS256 => MessageDigest::sha256(),
             Algorithm::HS384 => MessageDigest::sha384(),
             Algorithm::HS512 => MessageDigest::sha512(),
-            _ => return Err(Unusable::new("a secret fits HMAC only")),
+            _ => return Err(Unusable::new("a secret can be used with HMAC only")),
         };
         if secret.len() < digest.size() {
             return Err(Unusable::new(format!(
-                "its secret has {} bytes, fewer than the {} that {} asks for",
+                "its secret has {} bytes, fewer than the {} that {} requires",
                 secret.len(),
                 digest.size(),
                 algorithm.name()
@@ -40,7 +40,7 @@ impl HmacVerifier {
 }
 
 impl HmacVerifier {
-    /// In constant time.
+    /// Compares in constant time.
     pub(crate) fn accepts(&self, message: &[u8], code: &[u8]) -> bool {
         Signer::new(self.digest, &self.secret)
             .and_then(|mut signer| signer.sign_oneshot_to_vec(message))

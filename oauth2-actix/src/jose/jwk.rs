@@ -1,5 +1,5 @@
-//! One verification key: read from a JWK, a PEM or a certificate, checked, normalised, and only
-//! then given to a verifier (RFC 7517, RFC 7518 §6, RFC 8037).
+//! One verification key. It is read from a JWK, PEM or a certificate, and checked and normalised before a
+//! verifier gets it (RFC 7517, RFC 7518 §6, RFC 8037).
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -35,7 +35,7 @@ use crate::jose::{
 pub(crate) struct Key {
     /// The key id that tokens name. A key without one matches every key id.
     pub(crate) kid: Option<Arc<str>>,
-    /// Hashes of its certificate, written as `x5t` and `x5t#S256` are (RFC 7517 §4.8 and §4.9).
+    /// The hashes of its certificate, in the form of `x5t` and `x5t#S256` (RFC 7517 §4.8 and §4.9).
     thumbprints: Box<[Box<str>]>,
     /// The hash of the key material.
     digest: [u8; 32],
@@ -43,27 +43,27 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// The verifier for `algorithm`, if this key may be used with it.
+    /// Returns the verifier for `algorithm`, if this key may be used with it.
     pub(crate) fn verifier(&self, algorithm: Algorithm) -> Option<&Verifier> {
         self.verifiers.get(algorithm)
     }
 
-    /// Whether this key may be used with `algorithm`.
+    /// Returns whether this key may be used with `algorithm`.
     pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
         self.verifiers.algorithms().any(|candidate| candidate == algorithm)
     }
 
-    /// Whether its certificate has this thumbprint.
+    /// Returns whether its certificate has this thumbprint.
     pub(crate) fn has_thumbprint(&self, thumbprint: &str) -> bool {
         self.thumbprints.iter().any(|own| **own == *thumbprint)
     }
 
-    /// The names of the algorithms that it may be used with.
+    /// Returns the names of the algorithms that this key may be used with.
     pub(crate) fn algorithms(&self) -> impl Iterator<Item = &'static str> {
         self.verifiers.algorithms().map(Algorithm::name)
     }
 
-    /// Two keys with the same identity verify the same tokens.
+    /// Returns the identity of the key. Two keys with the same identity verify the same tokens.
     pub(crate) fn identity(&self) -> impl Ord + '_ {
         let algorithms = self.verifiers.algorithms().collect::<AlgorithmSet>();
         (&self.kid, self.digest, algorithms, &self.thumbprints)
@@ -82,7 +82,9 @@ impl Key {
             None | Some("sig") => {}
             Some("jwt-svid") if policy.spiffe => {}
             Some("x509-svid") if policy.spiffe => {
-                return Err(Unusable::expected("its `use` is `x509-svid`: it verifies no tokens"));
+                return Err(Unusable::expected(
+                    "its `use` is `x509-svid`, which is not for tokens",
+                ));
             }
             Some("jwt-svid" | "x509-svid") => {
                 return Err(Unusable::new(
@@ -107,7 +109,7 @@ impl Key {
             }
             Some(alg) => Some(
                 alg.parse::<Algorithm>()
-                    .map_err(|_| Unusable::new("its `alg` is not one that verifies signatures"))?,
+                    .map_err(|_| Unusable::new("its `alg` is not supported for signatures"))?,
             ),
         };
         let material = match (jwk.required("kty")?, jwk.text("crv")?) {
@@ -121,8 +123,7 @@ impl Key {
             ("oct", _) if policy.origin == Origin::Inline => Material::Secret(jwk.secret("k")?),
             ("oct", _) => {
                 return Err(Unusable::new(
-                    "it is a symmetric key, and those are only used if the configuration itself \
-                     holds them",
+                    "it is a symmetric key, and symmetric keys are used only if they are given inline",
                 ));
             }
             _ => return Err(Unusable::new("its `kty` is not RSA, EC, OKP or oct")),
@@ -138,8 +139,8 @@ impl Key {
     ) -> Result<Self, Unusable> {
         let pem = with_real_line_ends(pem);
         let (label, body) = pem_block(&pem).ok_or_else(|| Unusable::new("it is not PEM text"))?;
-        // OpenSSL's PEM reader would ask at the terminal for the pass phrase that a header of the
-        // block may call for. This one decodes base64, which has no place for headers.
+        // OpenSSL's PEM reader would prompt on the terminal for a pass phrase if a header of the block
+        // requires one. Decoding as base64 rejects headers.
         let body: String = body.split_ascii_whitespace().collect();
         let unreadable = || Unusable::new("its PEM text cannot be read");
         let der = STANDARD.decode(&body);
@@ -160,7 +161,7 @@ impl Key {
                 pkey
             }
             label if label.ends_with("PRIVATE KEY") => {
-                return Err(Unusable::new("it is a private key: give the public one"));
+                return Err(Unusable::new("it is a private key: use the public key"));
             }
             _ => return Err(Unusable::new("it is neither a PUBLIC KEY nor a CERTIFICATE")),
         };
@@ -207,8 +208,8 @@ pub(crate) const MEMBERS: [&str; 21] = [
     "k", "d", "p", "q", "dp", "dq", "qi", "oth",
 ];
 
-/// A member of a JWK. `null`, and an empty `oth`, `key_ops` or `x5c`, count as absent: serialisers
-/// write them for members that are not set. An empty string is a value.
+/// Returns a member of a JWK. `null`, and an empty `oth`, `key_ops` or `x5c`, count as absent, because
+/// serialisers write them for members that are not set. An empty string is a value.
 pub(crate) fn member<'a>(jwk: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     jwk.get(name).filter(|value| match value {
         Value::Null => false,
@@ -217,13 +218,13 @@ pub(crate) fn member<'a>(jwk: &'a Map<String, Value>, name: &str) -> Option<&'a 
     })
 }
 
-/// The name of a private member that a JWK has (RFC 7518 §6.2.2 and §6.3.2, RFC 8037 §2).
+/// Returns the name of a private member of a JWK, if it has one (RFC 7518 §6.2.2 and §6.3.2, RFC 8037 §2).
 pub(crate) fn private_member(jwk: &Map<String, Value>) -> Option<&'static str> {
     PRIVATE_MEMBERS.into_iter().find(|name| member(jwk, name).is_some())
 }
 
-/// The DER of the first certificate of a JWK's `x5c` (RFC 7517 §4.7). None for anything else there, and
-/// for a certificate with something after it.
+/// Returns the DER of the first certificate of a JWK's `x5c` (RFC 7517 §4.7), or `None` if it is malformed or
+/// has trailing bytes.
 pub(crate) fn certificate(jwk: &Map<String, Value>) -> Option<Vec<u8>> {
     let text = member(jwk, "x5c")?.get(0)?.as_str()?;
     let der = LENIENT.decode(&*url_safe(text)).ok()?;
@@ -231,7 +232,7 @@ pub(crate) fn certificate(jwk: &Map<String, Value>) -> Option<Vec<u8>> {
     (certificate.to_der().ok()? == der).then_some(der)
 }
 
-/// The members of a JWK, except those that say nothing.
+/// The members of a JWK, without those that count as absent.
 struct Jwk<'a>(&'a Map<String, Value>);
 
 impl<'a> Jwk<'a> {
@@ -251,23 +252,23 @@ impl<'a> Jwk<'a> {
         self.text(name)?.ok_or_else(|| Unusable::new(format!("it has no `{name}`")))
     }
 
-    /// A public value: the standard alphabet and padding are accepted too, since providers publish
-    /// them and nothing is gained by refusing.
+    /// Decodes a public value. The standard alphabet and padding are accepted too, because providers publish
+    /// them and rejecting them gains nothing.
     fn public(&self, name: &'static str) -> Result<Vec<u8>, Unusable> {
         LENIENT
             .decode(&*url_safe(self.required(name)?))
             .map_err(|_| Unusable::new(format!("its `{name}` is not base64url")))
     }
 
-    /// A secret value, in strict base64url (RFC 7515 §2).
+    /// Decodes a secret value, which must be strict base64url (RFC 7515 §2).
     fn secret(&self, name: &'static str) -> Result<Vec<u8>, Unusable> {
         URL_SAFE_NO_PAD
             .decode(self.required(name)?)
             .map_err(|_| Unusable::new(format!("its `{name}` is not base64url")))
     }
 
-    /// The thumbprints that it names, and those of its first certificate (RFC 7517 §4.7 to §4.9).
-    /// They only select a key, so unreadable ones are left out.
+    /// Returns the thumbprints in the JWK and those of its first certificate (RFC 7517 §4.7 to §4.9). They
+    /// only select a key, so malformed thumbprints are skipped.
     fn thumbprints(&self) -> Vec<Box<str>> {
         let named = ["x5t", "x5t#S256"]
             .into_iter()
@@ -285,12 +286,12 @@ impl<'a> Jwk<'a> {
     }
 }
 
-/// The SHA-1 and SHA-256 thumbprints of a certificate in DER (RFC 7515 §4.1.7 and §4.1.8).
+/// Returns the SHA-1 and SHA-256 thumbprints of a certificate in DER (RFC 7515 §4.1.7 and §4.1.8).
 fn thumbprints_of(der: &[u8]) -> [Box<str>; 2] {
     [URL_SAFE_NO_PAD.encode(sha1(der)).into(), URL_SAFE_NO_PAD.encode(sha256(der)).into()]
 }
 
-/// Base64 of either alphabet, in that of base64url.
+/// Converts base64 of either alphabet to the alphabet of base64url.
 fn url_safe(text: &str) -> Cow<'_, str> {
     if text.contains(['+', '/']) {
         text.replace('+', "-").replace('/', "_").into()
@@ -299,13 +300,13 @@ fn url_safe(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether a JWK with this `alg` is for encryption (RFC 7518 §4.1).
+/// Returns whether a JWK with this `alg` is for encryption (RFC 7518 §4.1).
 fn is_encryption_algorithm(alg: &str) -> bool {
     const FAMILIES: [&str; 6] = ["RSA-OAEP", "ECDH-ES", "PBES2-", "A128", "A192", "A256"];
     alg == "RSA1_5" || alg == "dir" || FAMILIES.iter().any(|family| alg.starts_with(family))
 }
 
-/// Whether a `key_ops` entry is for encryption (RFC 7517 §4.3).
+/// Returns whether a `key_ops` entry is for encryption (RFC 7517 §4.3).
 fn is_encryption_operation(operation: &Value) -> bool {
     matches!(
         operation.as_str(),
@@ -334,10 +335,11 @@ impl Material {
         }
     }
 
-    /// RSA (RFC 7518 §6.3.1). A leading zero byte in the modulus is common, and harmless.
+    /// Checks an RSA key (RFC 7518 §6.3.1). A leading zero byte in the modulus is common, and harmless.
     fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<Self, Unusable> {
         let number = |bytes: &[u8]| {
-            BigNum::from_slice(bytes).map_err(|_| Unusable::new("a number of it is too large"))
+            BigNum::from_slice(bytes)
+                .map_err(|_| Unusable::new("its RSA modulus or exponent is too large"))
         };
         let (n, e) = (number(modulus)?, number(exponent)?);
         if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&n.num_bits()) {
@@ -346,24 +348,24 @@ impl Material {
                 n.num_bits()
             )));
         }
-        // An exponent of 1 makes every signature its own forgery, an even one cannot work, and a
-        // huge one makes each verification slow.
+        // With an exponent of 1, anyone can forge a signature. An even exponent cannot work, and a very
+        // large one makes each verification slow.
         if !n.is_bit_set(0) || !e.is_bit_set(0) || !(2..=MAX_EXPONENT_BITS).contains(&e.num_bits())
         {
-            return Err(Unusable::new("its RSA modulus or exponent cannot be one"));
+            return Err(Unusable::new("its RSA modulus or exponent is invalid"));
         }
         let key = Rsa::from_public_components(n, e).and_then(PKey::from_rsa);
         Self::public(KeyKind::Rsa, key)
     }
 
-    /// Elliptic curves (RFC 7518 §6.2.1). Coordinates have the curve's full length.
+    /// Checks a key of an elliptic curve (RFC 7518 §6.2.1). Coordinates have the curve's full length.
     fn ec(curve: &str, x: &[u8], y: &[u8]) -> Result<Self, Unusable> {
         let (kind, nid, length) = match curve {
             "P-256" => (KeyKind::P256, Nid::X9_62_PRIME256V1, 32),
             "P-384" => (KeyKind::P384, Nid::SECP384R1, 48),
             "P-521" => (KeyKind::P521, Nid::SECP521R1, 66),
             "secp256k1" => (KeyKind::Secp256k1, Nid::SECP256K1, 32),
-            _ => return Err(Unusable::new("its curve is not one for signatures")),
+            _ => return Err(Unusable::new("its curve is not supported for signatures")),
         };
         if x.len() != length || y.len() != length {
             return Err(Unusable::new("its coordinates do not have the length of its curve"));
@@ -381,26 +383,26 @@ impl Material {
         Self::public(kind, key)
     }
 
-    /// Edwards curves (RFC 8037 §2).
+    /// Checks a key of an Edwards curve (RFC 8037 §2).
     fn edwards(curve: &str, x: &[u8]) -> Result<Self, Unusable> {
-        // What precedes the key in X.509 `SubjectPublicKeyInfo` (RFC 8410 §4).
+        // The bytes before the key in X.509 `SubjectPublicKeyInfo` (RFC 8410 §4).
         const ED25519: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
         const ED448: &[u8] = b"\x30\x43\x30\x05\x06\x03\x2b\x65\x71\x03\x3a\x00";
         let (kind, prefix, curve) = match curve {
             "Ed25519" => (KeyKind::Ed25519, ED25519, edwards::Curve::Ed25519),
             "Ed448" => (KeyKind::Ed448, ED448, edwards::Curve::Ed448),
-            _ => return Err(Unusable::new("its curve is not one for signatures")),
+            _ => return Err(Unusable::new("its curve is not supported for signatures")),
         };
         // OpenSSL accepts any bytes as a public key of these curves.
         if !curve.is_sound_public_key(x) {
-            return Err(Unusable::new("its point is not on its curve, or of small order"));
+            return Err(Unusable::new("its point is not on its curve, or has a small order"));
         }
         Ok(Self::Public { kind, spki: [prefix, x].concat() })
     }
 
-    /// A key that OpenSSL has read goes through the same checks as one from a JWK.
+    /// Checks a key that OpenSSL has read, in the same way as a key from a JWK.
     fn from_pkey(pkey: &PKey<Public>) -> Result<Self, Unusable> {
-        let unreadable = |_| Unusable::new("its parts cannot be read");
+        let unreadable = |_| Unusable::new("its parameters cannot be read");
         match pkey.id() {
             Id::RSA => {
                 let rsa = pkey.rsa().map_err(unreadable)?;
@@ -413,7 +415,7 @@ impl Material {
                     Some(Nid::SECP384R1) => ("P-384", 48),
                     Some(Nid::SECP521R1) => ("P-521", 66),
                     Some(Nid::SECP256K1) => ("secp256k1", 32),
-                    _ => return Err(Unusable::new("its curve is not one for signatures")),
+                    _ => return Err(Unusable::new("its curve is not supported for signatures")),
                 };
                 let coordinates = || {
                     let (mut x, mut y) = (BigNum::new()?, BigNum::new()?);
@@ -431,14 +433,16 @@ impl Material {
             }
             Id::ED25519 => Self::edwards("Ed25519", &pkey.raw_public_key().map_err(unreadable)?),
             Id::ED448 => Self::edwards("Ed448", &pkey.raw_public_key().map_err(unreadable)?),
-            _ => Err(Unusable::new("it is neither RSA nor on a curve for signatures")),
+            _ => Err(Unusable::new(
+                "its type is neither RSA nor a curve that is supported for signatures",
+            )),
         }
     }
 
     fn public(kind: KeyKind, key: Result<PKey<Public>, ErrorStack>) -> Result<Self, Unusable> {
         key.and_then(|key| key.public_key_to_der())
             .map(|spki| Self::Public { kind, spki })
-            .map_err(|_| Unusable::new("its numbers do not make a key of its type"))
+            .map_err(|_| Unusable::new("its parameters are not a valid key of its type"))
     }
 }
 
@@ -448,15 +452,15 @@ impl fmt::Debug for Material {
     }
 }
 
-/// The label of a PEM block (RFC 7468 §2), and what stands between its two lines.
+/// Returns the label of a PEM block (RFC 7468 §2), and the text between its BEGIN and END lines.
 fn pem_block(pem: &str) -> Option<(&str, &str)> {
     let (label, rest) = pem.trim().strip_prefix("-----BEGIN ")?.split_once("-----")?;
     let body = rest.strip_suffix("-----")?.strip_suffix(label)?.strip_suffix("-----END ")?;
     Some((label, body))
 }
 
-/// PEM text as environment variables and JSON-like formats often carry it: with the two characters
-/// `\n` in the place of each line end. PEM itself has no backslash.
+/// Replaces the two characters `\n` by a line end, since PEM text in environment variables and JSON-like
+/// formats often has them. PEM itself has no backslash.
 fn with_real_line_ends(pem: &str) -> Cow<'_, str> {
     if pem.contains('\\') {
         pem.replace("\\r", "\n").replace("\\n", "\n").into()
@@ -465,7 +469,7 @@ fn with_real_line_ends(pem: &str) -> Cow<'_, str> {
     }
 }
 
-/// base64url with or without padding.
+/// Base64url with or without padding.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -474,17 +478,17 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 /// The private members of RSA, EC and OKP keys (RFC 7518 §6.2.2 and §6.3.2, RFC 8037 §2).
 const PRIVATE_MEMBERS: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
 
-/// Bytes of a key id. No token can name a much longer one.
+/// The maximum bytes of a key id. No token can name a much longer one.
 const MAX_KID: usize = 1024;
 
-/// Characters of a thumbprint. Some providers write them in hexadecimal before they encode them.
+/// The maximum characters of a thumbprint. Some providers encode its hexadecimal form.
 const MAX_THUMBPRINT: usize = 128;
 
-/// RFC 7518 §3.3 wants 2048 bits or more; beyond 8192 a verification takes milliseconds.
+// RFC 7518 §3.3 requires 2048 bits or more. Beyond 8192, a verification takes milliseconds.
 const MIN_RSA_BITS: i32 = 2048;
 const MAX_RSA_BITS: i32 = 8192;
 
-/// 65537 has 17 bits. The bound is that of other libraries.
+/// The maximum bits of an RSA exponent, as in other libraries. 65537 has 17 bits.
 const MAX_EXPONENT_BITS: i32 = 33;
 
 #[cfg(test)]
@@ -528,7 +532,7 @@ mod tests {
         let read = |usage, spiffe| Key::from_jwk(&jwk(usage), policy(spiffe));
         assert!(read("jwt-svid", true).is_ok());
         assert!(read("sig", true).is_ok());
-        // Every bundle has keys for X.509 beside those for tokens.
+        // Every bundle has keys for X.509 beside its keys for tokens.
         assert!(read("x509-svid", true).unwrap_err().is_expected());
         for usage in ["jwt-svid", "x509-svid"] {
             assert!(!read(usage, false).unwrap_err().is_expected());
@@ -538,7 +542,7 @@ mod tests {
         }
     }
 
-    /// OpenSSL checks both when it reads a point.
+    /// OpenSSL makes both checks when it reads a point.
     #[test]
     fn points_off_the_curve_and_coordinates_beyond_the_field_are_rejected() {
         let prime = BigNum::from_hex_str(

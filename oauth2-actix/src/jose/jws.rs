@@ -1,4 +1,4 @@
-//! The compact form of a signed token, taken apart without trusting any of it (RFC 7515 §7.1).
+//! The parser for the compact form of a signed token (RFC 7515 §7.1). It trusts no part of the token.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
@@ -9,40 +9,39 @@ use crate::{
     json::object::Object,
 };
 
-/// A token that has the right shape. Nothing in it is verified.
+/// A well-formed token. No part of it is verified.
 pub(crate) struct UnverifiedJws {
     pub(crate) header: Header,
     pub(crate) claims: Object,
     pub(crate) signature: Vec<u8>,
-    /// How much of the token the signature covers: header, dot and payload.
+    /// The number of bytes that the signature covers: header, dot and payload.
     pub(crate) signed_len: usize,
 }
 
-/// The header members that decide anything (RFC 7515 §4.1). Keys, URLs and certificates in a header
-/// are not read.
+/// The header members that are used (RFC 7515 §4.1). Keys, URLs and certificates in a header are not read.
 #[derive(Debug)]
 pub(crate) struct Header {
     pub(crate) alg: Algorithm,
     pub(crate) kid: Option<String>,
-    /// `x5t` and `x5t#S256`. They select among the provider's keys, and do nothing else.
+    /// `x5t` and `x5t#S256`. They only select among the provider's keys.
     thumbprints: Vec<String>,
     pub(crate) typ: TokenType,
 }
 
-/// What the `typ` of a token's header says (RFC 7515 §4.1.9). Other types are rejected.
+/// The `typ` of a token's header (RFC 7515 §4.1.9). Other types are rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TokenType {
     /// `JWT` (RFC 7519 §5.1), or no `typ`.
     Jwt,
     /// `at+jwt`: an access token (RFC 9068 §2.1).
     AccessToken,
-    /// `JOSE`: a JWS in compact form, whatever is in it. JWT-SVIDs may have it (JWT-SVID §2.3).
+    /// `JOSE`: a JWS in compact form with any payload. JWT-SVIDs may have it (JWT-SVID §2.3).
     Jose,
 }
 
 impl UnverifiedJws {
-    /// Takes apart what `token` says, with no more work than its length asks for. The caller has
-    /// bounded that length.
+    /// Parses a token in time proportional to its length. The caller has checked that the length is within
+    /// the limit.
     pub(crate) fn parse(token: &str) -> Result<Self, Error> {
         let mut parts = token.splitn(4, '.');
         let (Some(header), Some(payload), Some(signature), None) =
@@ -72,13 +71,13 @@ impl UnverifiedJws {
 
 impl Header {
     fn read(mut members: Object) -> Result<Self, Error> {
-        // Extensions that must be understood: there is none that we do (RFC 7515 §4.1.11).
+        // Extensions that must be understood (RFC 7515 §4.1.11): this crate supports no extension.
         if members.contains("crit") {
-            return Err(malformed("the header has `crit`"));
+            return Err(malformed("the header has `crit`, and no extension is supported"));
         }
-        // An unencoded payload (RFC 7797) is for detached content, never for a JWT.
+        // An unencoded payload (RFC 7797) is for detached content, and not allowed in a JWT.
         if members.contains("b64") {
-            return Err(malformed("the header has `b64`"));
+            return Err(malformed("the header has `b64`, which a JWT must not have"));
         }
         let typ = match members.get("typ") {
             None => TokenType::Jwt,
@@ -96,7 +95,7 @@ impl Header {
             Some(Value::String(kid)) => Some(kid),
             Some(_) => return Err(malformed("the header's `kid` is not a string")),
         };
-        // One that is not a string selects nothing.
+        // A thumbprint that is not a string selects no key.
         let thumbprints = members
             .iter()
             .filter(|(name, _)| matches!(*name, "x5t" | "x5t#S256"))
@@ -105,7 +104,7 @@ impl Header {
         Ok(Self { alg, kid, thumbprints, typ })
     }
 
-    /// The thumbprints of the certificate that it names (RFC 7515 §4.1.7 and §4.1.8).
+    /// Returns the thumbprints of the certificate that the header names (RFC 7515 §4.1.7 and §4.1.8).
     pub(crate) fn thumbprints(&self) -> impl Iterator<Item = &str> {
         self.thumbprints.iter().map(String::as_str)
     }
@@ -113,13 +112,13 @@ impl Header {
 
 impl std::fmt::Debug for UnverifiedJws {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Nothing of the token but its algorithm.
+        // Of the token, only its algorithm may be shown.
         formatter.debug_tuple("UnverifiedJws").field(&self.header.alg).finish()
     }
 }
 
 impl TokenType {
-    /// In any case, with or without `application/`.
+    /// Reads a type in upper or lower case, with or without `application/`.
     fn read(typ: &str) -> Result<Self, Error> {
         const PREFIX: &str = "application/";
         let name = match typ.get(..PREFIX.len()) {
@@ -138,14 +137,14 @@ impl TokenType {
     }
 }
 
-/// The types that every provider accepts, for the log.
+/// The types that every provider accepts, as the log shows them.
 pub(crate) const TYPES: &str = "JWT, at+jwt or none";
 
-/// Base64url without padding, white space or set trailing bits (RFC 7515 §2), in the place of whatever
-/// was decoded before.
+/// Replaces `decoded` by the decoded part. It accepts only base64url without padding, white space or set
+/// trailing bits (RFC 7515 §2).
 fn decode(part: &str, decoded: &mut Vec<u8>, problem: &'static str) -> Result<(), Error> {
     decoded.clear();
-    // The decoder's own message would name a byte of the token, so it is not kept.
+    // The decoder's own message would contain a byte of the token, so it is dropped.
     URL_SAFE_NO_PAD.decode_vec(part, decoded).map_err(|_| {
         malformed(if part.ends_with('=') {
             "a part is padded with `=`, where RFC 7515 §2 requires base64url without padding"
@@ -155,10 +154,10 @@ fn decode(part: &str, decoded: &mut Vec<u8>, problem: &'static str) -> Result<()
     })
 }
 
-/// What a token that does not have three parts probably is.
+/// Returns what a token that does not have three parts probably is.
 fn wrong_parts(token: &str) -> &'static str {
     match token.bytes().filter(|byte| *byte == b'.').take(6).count() {
-        0 => "it is opaque, not a JWT: without dots it has no parts to read",
+        0 => "it is opaque, not a JWT: it has no dots that separate parts",
         1 => "it has two parts, so it is neither a signed JWT nor an encrypted one",
         4 => {
             "it is an encrypted JWT (JWE, five parts); a signed one is required. Auth0 issues encrypted \

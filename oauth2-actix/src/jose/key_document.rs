@@ -1,5 +1,5 @@
-//! The forms of a key document, inline or fetched: JWK set, single JWK, list of JWKs or PEM texts, PEM
-//! public key or certificate, map of kid to PEM (RFC 7517 §5, RFC 7468).
+//! The forms of a key document, inline or fetched: a JWK set, a JWK, a list of JWKs or PEM texts, a PEM
+//! public key or certificate, or a map of kid to PEM (RFC 7517 §5, RFC 7468).
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -18,14 +18,14 @@ use crate::{
     util::log_rate::Throttle,
 };
 
-/// The usable keys of a document, and what the log says about the others.
+/// The usable keys of a document, and the reasons why the others are not used.
 #[derive(Debug)]
 pub(crate) struct KeyDocument {
     pub(crate) keys: KeySet,
     pub(crate) skipped: Vec<Skipped>,
 }
 
-/// Keys of a document that are not used, or not for every token.
+/// A key that is not used, or keys that are not tried for every token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Skipped {
     Key {
@@ -33,20 +33,20 @@ pub(crate) enum Skipped {
         key: String,
         reason: Unusable,
     },
-    /// Tokens exist that are not tried with all keys that fit their algorithm.
+    /// More keys fit an algorithm than are tried for one token.
     TooMany {
-        /// The names of the algorithms.
+        /// The names of these algorithms.
         algorithms: String,
-        /// The keys for one of them.
+        /// The number of keys for one of them.
         keys: usize,
-        /// Whether that only concerns tokens without a kid, and all keys have one.
+        /// Whether the limit affects only tokens without a kid, and all keys have a kid.
         only_without_kid: bool,
     },
 }
 
 impl KeyDocument {
-    /// Reads a document in any of the forms. One unusable key never spoils the others; a document
-    /// without any usable key is an error.
+    /// Reads a document in any of the forms. An unusable key does not affect the others. A document without a
+    /// usable key is an error.
     pub(crate) fn parse(document: &[u8], policy: KeyPolicy) -> Result<Self, DocumentError> {
         let deadline = match policy.origin {
             Origin::Inline => None,
@@ -88,7 +88,7 @@ impl KeyDocument {
     }
 }
 
-/// The text of a document without white space around it. A byte order mark is permitted, though
+/// Returns the text of a document without white space around it. A byte order mark is permitted, although
 /// senders must not add one (RFC 8259 §8.1).
 fn text_of(document: &[u8]) -> Result<&str, DocumentError> {
     let document = without_bom(document);
@@ -102,15 +102,16 @@ fn text_of(document: &[u8]) -> Result<&str, DocumentError> {
     Ok(text.trim())
 }
 
-/// A document without the byte order mark of UTF-8.
+/// Removes the byte order mark of UTF-8.
 pub(crate) fn without_bom(document: &[u8]) -> &[u8] {
     document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document)
 }
 
-/// What the log should say about keys of which a token may be tried with some only.
+/// Returns the warning about more keys than are tried for one token, if there are as many.
 fn too_many(keys: &KeySet) -> Option<Skipped> {
     let crowded: Vec<_> = keys.crowded_algorithms().collect();
-    // Keys that any token may need matter more than those that only tokens without a kid need.
+    // Algorithms where any token is affected have precedence over those that only affect tokens without a
+    // kid.
     let only_without_kid = crowded.iter().all(|crowd| crowd.only_without_kid);
     let crowded = crowded.iter().filter(|crowd| crowd.only_without_kid == only_without_kid);
     let keys = crowded.clone().map(|crowd| crowd.keys).max()?;
@@ -119,14 +120,15 @@ fn too_many(keys: &KeySet) -> Option<Skipped> {
 }
 
 impl Skipped {
-    /// Logs what is not used; of many, the first few. False if the warnings have to wait.
+    /// Logs the keys that are not used, at most [`MAX_LOGGED`]. Returns false if the rate suppressed the
+    /// warnings.
     pub(crate) fn log(skipped: &[Self], provider: &str, rate: &Throttle) -> bool {
         let (warnings, expected): (Vec<_>, Vec<_>) =
             skipped.iter().partition(|skipped| skipped.is_fault());
         if !warnings.is_empty() && !rate.allows() {
             return false;
         }
-        // Every Keycloak realm publishes a key for encryption: that is nothing to warn of.
+        // Every Keycloak realm publishes a key for encryption, which requires no warning.
         for skipped in expected.iter().take(MAX_LOGGED) {
             match skipped {
                 Self::Key { key, reason } => {
@@ -164,8 +166,8 @@ impl Skipped {
     }
 }
 
-/// Why a document gives no keys. Holds no key material, and quotes nothing of the document but key
-/// ids.
+/// The reason why a document has no usable keys. It contains no key material, and no text of the document
+/// except key ids.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DocumentError {
     #[error("the document is empty")]
@@ -174,18 +176,20 @@ pub(crate) enum DocumentError {
     NotRecognised,
     #[error("the document is neither JSON nor PEM, but HTML or XML")]
     Markup,
-    #[error("the document is compressed, and no `Content-Encoding` says how")]
+    #[error("the document is compressed, but has no `Content-Encoding`")]
     Compressed,
     #[error("the document is UTF-16: save it as UTF-8")]
     Utf16,
     #[error("the document is not UTF-8 text")]
     NotText,
-    // serde's own text may quote a part of the document.
-    #[error("the document is not valid JSON of its form, at line {line} column {column}{hint}")]
+    // serde's own message may contain a part of the document.
+    #[error(
+        "the document is not valid JSON, or has the wrong form, at line {line} column {column}{hint}"
+    )]
     Json { line: usize, column: usize, hint: &'static str },
     #[error("the document has {bytes} bytes, more than {limit}")]
     TooLarge { bytes: usize, limit: usize },
-    #[error("the document holds {count} keys, more than {limit}")]
+    #[error("the document has {count} keys, more than {limit}")]
     TooMany { count: usize, limit: usize },
     #[error("the document's keys could not be read within {}", seconds(*.0))]
     TooSlow(Budget),
@@ -196,9 +200,9 @@ pub(crate) enum DocumentError {
          `Keys::discover()`, or `{{\"discover\": true}}` in a configuration"
     )]
     DiscoveryDocument,
-    #[error("the document holds no keys")]
+    #[error("the document has no keys")]
     NoKeys,
-    #[error("the document holds no usable key; of {key}: {reason}")]
+    #[error("the document has no usable key: {key}: {reason}")]
     NoneUsable { key: String, reason: Unusable },
     #[error(
         "a `file:` URL is not fetched: use `Keys::file(path)`, or `{{\"file\": \"/path\"}}` in a \
@@ -211,7 +215,7 @@ pub(crate) enum DocumentError {
     )]
     FilePath,
     #[error(
-        "this is a URL, and inline keys are expected: use `Keys::url(url)`, or `{{\"url\": \"…\"}}` in a \
+        "this is a URL, but inline keys are expected: use `Keys::url(url)`, or `{{\"url\": \"…\"}}` in a \
          configuration"
     )]
     Url,
@@ -232,7 +236,7 @@ pub(crate) enum DocumentError {
          `-----BEGIN CERTIFICATE-----` before it and `-----END CERTIFICATE-----` after it"
     )]
     BareCertificate,
-    #[error("this is the base64 of a private key: give the public key, as PEM or JWK")]
+    #[error("this is the base64 of a private key: use the public key, as PEM or JWK")]
     BarePrivateKey,
     #[error(
         "the text is neither a URL, JSON nor PEM; write an HMAC secret as a JWK, \
@@ -247,14 +251,14 @@ impl DocumentError {
         let hint = if text.find(['\'', '"']).is_some_and(|at| text[at..].starts_with('\'')) {
             ": JSON puts text between double quotes"
         } else if error.to_string().starts_with("trailing comma") {
-            ": JSON has no comma after the last member"
+            ": JSON allows no comma after the last member"
         } else {
             ""
         };
         Self::Json { line: error.line(), column: error.column(), hint }
     }
 
-    /// Says of text that a developer wrote what it probably is, where it is no document.
+    /// Replaces `NotRecognised` by what a text of the configuration probably is.
     pub(crate) fn with_hint_for(self, text: &str) -> Self {
         match self {
             Self::NotRecognised => {
@@ -264,7 +268,8 @@ impl DocumentError {
         }
     }
 
-    /// Names a key that should have been usable rather than one that is never meant to be.
+    /// Returns the error for a document without usable keys. It names a faulty key, if there is one, rather
+    /// than a key for another purpose.
     fn without_keys(skipped: Vec<Skipped>) -> Self {
         let fault = skipped.iter().position(Skipped::is_fault).unwrap_or_default();
         match skipped.into_iter().nth(fault) {
@@ -274,8 +279,8 @@ impl DocumentError {
     }
 }
 
-/// What is wrong with an inline text that is neither JSON nor PEM: often it should have been written
-/// elsewhere, or in another form. The text may be a secret, so that no part of it is shown.
+/// Returns what is wrong with an inline text that is neither JSON nor PEM. Often it belongs to another
+/// setting, or has another form. The text may be a secret, so the error shows no part of it.
 fn misplaced(text: &str) -> DocumentError {
     let lower = text.to_ascii_lowercase();
     let ends_like_a_file = [".json", ".jwk", ".jwks", ".pem", ".crt", ".cer", ".der", ".key"]
@@ -305,7 +310,7 @@ fn misplaced(text: &str) -> DocumentError {
     }
 }
 
-/// Whether it reads as the host of a URL: a name with a dot, or one with a port.
+/// Returns whether the text has the form of a URL's host: a name with a dot, or a name with a port.
 fn is_host(text: &str) -> bool {
     let (name, port) = match text.split_once(':') {
         Some((name, port)) => (name, Some(port)),
@@ -319,7 +324,7 @@ fn is_host(text: &str) -> bool {
         && (has_port || (port.is_none() && name.contains('.')))
 }
 
-/// Names what base64 text holds, if that is a key or a certificate.
+/// Returns the error for base64 text that is a key or a certificate.
 fn bare_base64(text: &str) -> Option<DocumentError> {
     let text: String = text.split_ascii_whitespace().collect();
     let der = STANDARD_NO_PAD.decode(text.trim_end_matches('=')).ok()?;
@@ -336,9 +341,9 @@ fn bare_base64(text: &str) -> Option<DocumentError> {
 
 struct Reader {
     policy: KeyPolicy,
-    /// When reading must have ended. None: never.
+    /// The time at which reading must have ended, if there is a limit.
     deadline: Option<Instant>,
-    /// The keys read so far, whether they are usable or not.
+    /// The number of keys read so far, also of unusable ones.
     seen: usize,
     keys: Vec<Key>,
     skipped: Vec<Skipped>,
@@ -347,7 +352,7 @@ struct Reader {
 impl Reader {
     fn object(&mut self, text: &str) -> Result<(), DocumentError> {
         let json = |error| DocumentError::json(text, &error);
-        // Members stay as text here, so that a bad one spoils only itself.
+        // Members stay text here, so that a malformed member affects no other.
         let mut members: BTreeMap<String, &RawValue> = serde_json::from_str(text).map_err(json)?;
         members.retain(|_, value| value.get() != "null");
         if let Some(keys) = members.get("keys") {
@@ -361,7 +366,7 @@ impl Reader {
             for (kid, pem) in members {
                 self.admit()?;
                 let key = serde_json::from_str::<String>(pem.get())
-                    .map_err(|_| Unusable::new("it is not text"))
+                    .map_err(|_| Unusable::new("its value is not a string"))
                     .and_then(|pem| Key::from_pem(&pem, Some(&kid), self.policy));
                 self.take(quoted(&kid), key);
             }
@@ -371,7 +376,7 @@ impl Reader {
         Ok(())
     }
 
-    /// JWKs, PEM texts, or both.
+    /// Reads a list of JWKs, PEM texts, or both.
     fn list(&mut self, entries: &[&RawValue]) -> Result<(), DocumentError> {
         self.check_count(entries.len())?;
         for (index, entry) in entries.iter().enumerate() {
@@ -400,7 +405,7 @@ impl Reader {
         Ok(())
     }
 
-    /// One block after the other, as in a bundle. A key in PEM has no kid. `entry` is the position of
+    /// Reads one block after the other, as in a bundle. A key in PEM has no kid. `entry` is the position of
     /// the text in a list.
     fn pem_blocks(&mut self, text: &str, entry: Option<usize>) -> Result<(), DocumentError> {
         const END: &str = "-----END ";
@@ -421,13 +426,13 @@ impl Reader {
         }
         if rest.contains(BEGIN) {
             self.admit()?;
-            let reason = Unusable::new("its PEM text has no end");
+            let reason = Unusable::new("its PEM text has no END line");
             self.take(position(entry.unwrap_or(index)), Err(reason));
         }
         Ok(())
     }
 
-    /// Called before each key: checks what the document has cost so far.
+    /// Checks the number of keys and the time. It is called before each key.
     fn admit(&mut self) -> Result<(), DocumentError> {
         self.seen += 1;
         self.check_count(self.seen)?;
@@ -463,7 +468,7 @@ fn position(index: usize) -> String {
     format!("key {index}")
 }
 
-/// A key id, which the provider chose: quoted, and cut to a bounded length.
+/// Quotes a key id, and truncates it to a bounded length, because the provider chooses it.
 fn quoted(kid: &str) -> String {
     format!("kid {:?}", kid.chars().take(64).collect::<String>())
 }
@@ -474,7 +479,7 @@ fn seconds(budget: Budget) -> String {
 
 const BEGIN: &str = "-----BEGIN ";
 
-/// Keys that one document may have named in the log.
+/// The maximum number of keys of one document that the log names.
 const MAX_LOGGED: usize = 8;
 
 #[cfg(test)]

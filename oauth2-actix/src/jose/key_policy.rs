@@ -1,4 +1,4 @@
-//! What a provider's keys may be, and what reading them may cost.
+//! Which keys a provider may have, and what reading them may cost.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::algorithm::AlgorithmSet;
 
-/// What checks signatures.
+/// The library that checks signatures.
 ///
 /// ```
 /// use oauth2_actix::{CryptoBackend, OAuth2};
@@ -18,16 +18,16 @@ use super::algorithm::AlgorithmSet;
 #[non_exhaustive]
 #[serde(rename_all = "snake_case")]
 pub enum CryptoBackend {
-    /// AWS-LC for RS, PS and ES algorithms and Ed25519, which it does faster; OpenSSL for HMAC, ES256K and
+    /// AWS-LC for RS, PS and ES algorithms and Ed25519, where it is faster; OpenSSL for HMAC, ES256K and
     /// Ed448.
     #[default]
     AwsLc,
-    /// OpenSSL for all: where a policy of yours asks for the system's own.
+    /// OpenSSL for all algorithms, for environments that require the system's library.
     #[serde(rename = "openssl")]
     OpenSsl,
 }
 
-/// What a provider's keys may be, and what reading them may cost.
+/// Which keys a provider may have, and what reading them may cost.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyPolicy {
     pub(crate) allowed: AlgorithmSet,
@@ -38,16 +38,16 @@ pub(crate) struct KeyPolicy {
     pub(crate) budget: Budget,
 }
 
-/// Where a key document came from.
+/// The origin of a key document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// The configuration holds it.
+    /// The configuration.
     Inline,
-    /// From a URL, a file or a custom source.
+    /// A URL, a file or a custom source.
     Fetched,
 }
 
-/// What one key document may cost.
+/// The limits on the cost of one key document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Budget {
     /// The document of a provider known at build time.
@@ -57,7 +57,7 @@ pub(crate) enum Budget {
 }
 
 impl Budget {
-    /// How many keys a document may hold. Real sets have 1 to 20.
+    /// Returns the maximum number of keys in a document. Real sets have 1 to 20.
     pub(crate) fn keys(self) -> usize {
         match self {
             Self::Provider => 1024,
@@ -65,7 +65,7 @@ impl Budget {
         }
     }
 
-    /// How many bytes a document may have. Real sets have 1 to 20 KiB.
+    /// Returns the maximum number of bytes of a document. Real sets have 1 to 20 KiB.
     pub(crate) fn bytes(self) -> usize {
         match self {
             Self::Provider => MAX_DOCUMENT_LENGTH,
@@ -73,8 +73,8 @@ impl Budget {
         }
     }
 
-    /// How long it may take to read a fetched document. The allowed number of keys takes some
-    /// milliseconds; this is for what a later version of the cryptographic libraries may take.
+    /// Returns the time limit for reading a fetched document. The maximum number of keys takes some
+    /// milliseconds; the limit protects against slower versions of the cryptographic libraries.
     pub(crate) fn time(self) -> Duration {
         match self {
             Self::Provider => Duration::from_secs(2),
@@ -83,5 +83,5 @@ impl Budget {
     }
 }
 
-/// Bytes of a key document, also after each decoding. Real ones have 1 to 20 KiB.
+/// The maximum bytes of a key document, also after each decoding. Real documents have 1 to 20 KiB.
 pub(crate) const MAX_DOCUMENT_LENGTH: usize = 1024 * 1024;

@@ -1,4 +1,4 @@
-//! An immutable set of keys, and which of them a token's header selects (RFC 7517 §5, RFC 7515 §6).
+//! An immutable set of keys, and their selection by a token's header (RFC 7517 §5, RFC 7515 §6).
 
 use std::{
     collections::HashMap,
@@ -34,12 +34,12 @@ impl KeySet {
         set
     }
 
-    /// By which a token that these keys verified knows them.
+    /// Returns the id of the set, which a cached token keeps to identify the keys that verified it.
     pub(crate) fn id(&self) -> KeySetId {
         self.key_set_id
     }
 
-    /// Whether the keys are the same, in whatever order, unless the order says which are tried.
+    /// Returns whether the keys are the same. Their order counts only if it decides which keys are tried.
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
         self.len() == other.len() && self.identities() == other.identities()
     }
@@ -76,7 +76,7 @@ impl KeySet {
         signature: &[u8],
     ) -> SignatureCheck {
         let named = header.kid.as_ref().and_then(|kid| self.by_kid.get(kid.as_str()));
-        // A token without a kid may be signed by any key, and a key without one may sign any token.
+        // A token without a kid may be signed by any key, and a key without a kid may sign any token.
         let (without_kid, any) = match header.kid {
             Some(_) => (self.without_kid.as_slice(), 0..0),
             None => ([].as_slice(), 0..self.keys.len()),
@@ -89,7 +89,7 @@ impl KeySet {
             .chain(any)
             .map(|index| &self.keys[index])
             .filter(|key| key.fits(header.alg));
-        // The thumbprint of a certificate selects further, if one of these keys has it.
+        // The thumbprint of a certificate narrows the selection, if one of these keys has it.
         let has_thumbprint = |key: &&Key| header.thumbprints().any(|text| key.has_thumbprint(text));
         let by_thumbprint = header.thumbprints().next().is_some()
             && fitting.clone().any(|key| has_thumbprint(&key));
@@ -107,7 +107,7 @@ impl KeySet {
         let fitting = if tried < MAX_TRIED { tried } else { selected.count() };
         let tried = Tried { tried, fitting };
         if named.is_none() && !by_thumbprint {
-            // These keys do not tell: the provider may have a newer one.
+            // The provider may have a newer key for this token.
             SignatureCheck::UnknownKey(tried)
         } else if fitting == 0 {
             SignatureCheck::AlgorithmNotAllowed
@@ -116,7 +116,7 @@ impl KeySet {
         }
     }
 
-    /// The algorithms with more keys than are tried for one token.
+    /// Returns the algorithms with more keys than are tried for one token.
     pub(crate) fn crowded_algorithms(&self) -> impl Iterator<Item = CrowdedAlgorithm> + '_ {
         Algorithm::all().filter_map(|algorithm| {
             let count = |indices: &[usize]| {
@@ -125,7 +125,7 @@ impl KeySet {
             let of_one_kid = self.by_kid.values().map(|indices| count(indices)).max();
             let with_kid = of_one_kid.unwrap_or_default() + count(&self.without_kid);
             let all = self.keys.iter().filter(|key| key.fits(algorithm)).count();
-            // Where some keys have no kid, the provider's tokens may have none either.
+            // If some keys have no kid, the provider's tokens may have no kid either.
             let without_kid = self.without_kid.is_empty();
             let (keys, only_without_kid) =
                 if with_kid > MAX_TRIED { (with_kid, false) } else { (all, without_kid) };
@@ -138,32 +138,33 @@ impl KeySet {
 pub(crate) struct CrowdedAlgorithm {
     pub(crate) algorithm: Algorithm,
     pub(crate) keys: usize,
-    /// Whether that only concerns tokens without a kid, and all keys have one.
+    /// Whether the limit affects only tokens without a kid, and all keys have a kid.
     pub(crate) only_without_kid: bool,
 }
 
-/// Tells sets of keys apart: no two in a process have the same.
+/// The id of a set of keys, which is unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeySetId(u64);
 
-/// What a set of keys says of a signature.
+/// The result of checking a signature with a set of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SignatureCheck {
     Verified(KeySetId),
-    /// No key of the token's kid or thumbprint, and none of the keys without a kid verifies it.
+    /// No key has the token's kid or thumbprint, and no key without a kid verifies the signature.
     UnknownKey(Tried),
-    /// Keys of the token's kid, none of which may be used with its algorithm.
+    /// Keys have the token's kid, and none of them may be used with its algorithm.
     AlgorithmNotAllowed,
     SignatureInvalid(Tried),
 }
 
-/// How many keys were tried in vain.
+/// The number of keys that were tried without success.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tried {
     pub(crate) tried: usize,
-    /// How many the token's header selects: more than were tried, if there is a limit.
+    /// The number of keys that the token's header selects. It is larger than `tried` if the limit was
+    /// reached.
     pub(crate) fitting: usize,
 }
 
-/// How many keys of one set are tried for one token.
+/// The maximum number of keys of one set that are tried for one token.
 pub(crate) const MAX_TRIED: usize = 16;

@@ -1,4 +1,18 @@
-//! RFC 7515 to 7518.
+//! JSON Object Signing and Encryption, as far as verification requires it (RFC 7515 to 7518).
+//!
+//! It is on floor 3: it may import `util`, `error` and `json`.
+//!
+//! - `algorithm.rs`: signature algorithms, and sets of them
+//! - `edwards.rs`: the check of Ed25519 and Ed448 public keys
+//! - `header.rs`: the header of an accepted token, for applications
+//! - `hmac.rs`: HMAC in constant time
+//! - `jwk.rs`: one key, from a JWK, PEM or certificate
+//! - `jws.rs`: the parser for tokens
+//! - `key_document.rs`: the forms of key documents
+//! - `key_policy.rs`: which keys a provider may have, and what reading them may cost
+//! - `key_set.rs`: the keys of a provider, and their selection by a token's header
+//! - `unusable.rs`: why a key is not used
+//! - `verifier.rs`: the check of a signature by AWS-LC or OpenSSL
 
 pub(crate) mod algorithm;
 mod edwards;

@@ -1,8 +1,8 @@
-//! Why a key is not used.
+//! The reason why a key is not used.
 
 use std::borrow::Cow;
 
-/// Why a key is not used. Holds no key material.
+/// The reason why a key is not used. It contains no key material.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub(crate) struct Unusable {
@@ -11,12 +11,13 @@ pub(crate) struct Unusable {
 }
 
 impl Unusable {
-    /// A fault in the key set, which is reported as a warning.
+    /// Creates the reason for a fault in the key set, which is logged as a warning.
     pub(crate) fn new(reason: impl Into<Cow<'static, str>>) -> Self {
         Self { reason: reason.into(), is_expected: false }
     }
 
-    /// A key that sound providers publish beside their signature keys, such as one for encryption.
+    /// Creates the reason for a key that correct providers publish beside their signature keys, such as a key
+    /// for encryption.
     pub(crate) fn expected(reason: &'static str) -> Self {
         Self { reason: reason.into(), is_expected: true }
     }

@@ -1,4 +1,4 @@
-//! Checks of signatures: by AWS-LC where it has the algorithm, otherwise by OpenSSL through josekit.
+//! The check of a signature: by AWS-LC if it has the algorithm, otherwise by OpenSSL through josekit.
 
 use std::sync::OnceLock;
 
@@ -16,20 +16,21 @@ use crate::jose::{
     unusable::Unusable,
 };
 
-/// The verifiers of one key: one for each algorithm that it may be used with.
+/// The verifiers of one key, one for each algorithm that the key may be used with.
 ///
-/// Most are made when they are first needed: an RSA key without `alg` may be used with six algorithms, of
+/// Most verifiers are created on first use: an RSA key without `alg` may be used with six algorithms, of
 /// which tokens use one, and OpenSSL takes a quarter of a millisecond to read a key.
 #[derive(Debug)]
 pub(crate) struct Verifiers {
     by_algorithm: Box<[(Algorithm, OnceLock<Option<Verifier>>)]>,
-    /// The key's `SubjectPublicKeyInfo`, from which missing verifiers are made. Empty if none is missing.
+    /// The key's `SubjectPublicKeyInfo`, for verifiers that are not created yet. Empty if all are created.
     spki: Box<[u8]>,
     library: CryptoBackend,
 }
 
 impl Verifiers {
-    /// For a public key that passed every check, as X.509 `SubjectPublicKeyInfo` of its plain type.
+    /// Creates the verifiers of a public key that passed every check, as X.509 `SubjectPublicKeyInfo` of its
+    /// plain type.
     pub(crate) fn public(
         algorithms: impl Iterator<Item = Algorithm>,
         spki: &[u8],
@@ -41,7 +42,7 @@ impl Verifiers {
             return Err(Unusable::new(NO_ALGORITHM));
         };
         let mut kept: Box<[u8]> = spki.into();
-        // Shows that AWS-LC takes the key. OpenSSL has checked it already.
+        // This checks that AWS-LC accepts the key. OpenSSL has checked it already.
         if library == CryptoBackend::AwsLc && of_aws_lc(*algorithm, spki).is_some() {
             let first = Verifier::public(*algorithm, spki, library)?;
             if others.is_empty() {
@@ -52,7 +53,7 @@ impl Verifiers {
         Ok(Self { by_algorithm, spki: kept, library })
     }
 
-    /// For a secret.
+    /// Creates the verifiers of a secret.
     pub(crate) fn hmac(
         algorithms: impl Iterator<Item = Algorithm>,
         secret: &[u8],
@@ -74,11 +75,11 @@ impl Verifiers {
         Ok(Self { by_algorithm: by_algorithm.into(), spki: Box::default(), library })
     }
 
-    /// The verifier for `algorithm`, if the key may be used with it.
+    /// Returns the verifier for `algorithm`, if the key may be used with it.
     pub(crate) fn get(&self, algorithm: Algorithm) -> Option<&Verifier> {
         let (_, verifier) =
             self.by_algorithm.iter().find(|(candidate, _)| *candidate == algorithm)?;
-        // A verifier that cannot be made accepts nothing.
+        // If a verifier cannot be created, the key verifies no signature.
         let make = || Verifier::public(algorithm, &self.spki, self.library).ok();
         verifier.get_or_init(make).as_ref()
     }
@@ -88,22 +89,23 @@ impl Verifiers {
     }
 }
 
-const NO_ALGORITHM: &str = "none of the provider's algorithms can use it";
+const NO_ALGORITHM: &str = "it fits none of the provider's algorithms";
 
-/// A key, parsed, with one algorithm.
+/// A parsed key with one algorithm.
 #[derive(Debug)]
 pub(crate) enum Verifier {
     AwsLc(ParsedPublicKey),
     OpenSsl {
         verifier: Box<dyn JwsVerifier>,
-        /// The length of a signature, where OpenSSL does not see to it.
+        /// The length of a signature, if OpenSSL does not check it.
         length: Option<usize>,
     },
     Hmac(HmacVerifier),
 }
 
 impl Verifier {
-    /// From a public key that passed every check, as X.509 `SubjectPublicKeyInfo` of its plain type.
+    /// Creates a verifier from a public key that passed every check, as X.509 `SubjectPublicKeyInfo` of its
+    /// plain type.
     pub(crate) fn public(
         algorithm: Algorithm,
         spki: &[u8],
@@ -118,11 +120,11 @@ impl Verifier {
                 of_openssl(algorithm, spki)?.ok().map(|verifier| Self::OpenSsl { verifier, length })
             }
         };
-        verifier.ok_or_else(|| Unusable::new("no verifier can be made of it"))
+        verifier.ok_or_else(|| Unusable::new("no verifier can be created from it"))
     }
 
-    /// Whether it is a signature of this message. The one answer there is: errors of josekit would
-    /// capture a backtrace where `RUST_BACKTRACE` is set, at a stranger's will.
+    /// Returns whether `signature` is a signature of `message`, without a reason: an error of josekit
+    /// captures a backtrace if `RUST_BACKTRACE` is set, and any client can cause one.
     pub(crate) fn accepts(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
             Self::AwsLc(key) => key.verify_sig(message, signature).is_ok(),
@@ -135,7 +137,7 @@ impl Verifier {
     }
 }
 
-/// None: it has none for that.
+/// Returns the algorithm of AWS-LC, or `None` if AWS-LC does not support it for this key.
 fn of_aws_lc(algorithm: Algorithm, spki: &[u8]) -> Option<&'static dyn VerificationAlgorithm> {
     Some(match algorithm {
         Algorithm::ES256 => &aws_lc::ECDSA_P256_SHA256_FIXED,
@@ -176,13 +178,13 @@ fn of_openssl(
         Algorithm::RS384 => boxed(jws::RS384.verifier_from_der(spki)),
         Algorithm::RS512 => boxed(jws::RS512.verifier_from_der(spki)),
         Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
-            return Err(Unusable::new("a public key is no HMAC secret"));
+            return Err(Unusable::new("a public key cannot be used with HMAC"));
         }
     })
 }
 
-/// An RSA signature is as long as the modulus (RFC 8017 §8.1.2 and §8.2.2, step 1). OpenSSL takes one of PSS
-/// without its leading zeros, too. None for other keys.
+/// Returns the length of an RSA signature, which is that of the modulus (RFC 8017 §8.1.2 and §8.2.2, step 1),
+/// or `None` for other keys. OpenSSL also accepts a PSS signature without its leading zeros.
 fn rsa_length(algorithm: Algorithm, spki: &[u8]) -> Result<Option<usize>, Unusable> {
     if !algorithm.fits(KeyKind::Rsa) {
         return Ok(None);
@@ -191,14 +193,14 @@ fn rsa_length(algorithm: Algorithm, spki: &[u8]) -> Result<Option<usize>, Unusab
     key.map(|key| Some(key.size())).map_err(|_| Unusable::new("its length cannot be read"))
 }
 
-/// The length of an Ed25519 key in that form (RFC 8410 §4); one of Ed448 has 69 bytes.
+/// The length of an Ed25519 key as `SubjectPublicKeyInfo` (RFC 8410 §4). An Ed448 key has 69 bytes.
 const ED25519_SPKI: usize = 44;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Tests that compare the two libraries would pass if one of them did all the work.
+    /// Tests that compare the two libraries would also pass if one library checked everything.
     #[test]
     fn each_algorithm_is_checked_by_the_expected_library() {
         use crate::testing::SigningKey;
@@ -255,7 +257,7 @@ mod tests {
             let one = Verifiers::public(one, &spki, library).expect("verifiers");
             let is_made = usize::from(library == CryptoBackend::AwsLc);
             assert_eq!((made(&one), one.spki.is_empty()), (is_made, is_made == 1));
-            // What is no key verifies nothing, at the latest when it is needed.
+            // Bytes that are not a key verify nothing, at the latest on first use.
             let broken = Verifiers::public(all(), &spki[1..], library);
             assert!(broken.is_err() == (library == CryptoBackend::AwsLc));
             assert!(

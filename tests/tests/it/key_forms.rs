@@ -137,8 +137,8 @@ fn unusable() -> Vec<(Value, &'static str)> {
         (changed(rsa, "n", json!("AQAB===")), "base64url"),
         (changed(ec, "crv", json!("P-384")), "length"),
         (changed(ec, "crv", json!("P-224")), "curve"),
-        (changed(ec, "x", text(&[7; 32])), "make a key"),
-        (changed(ec, "x", text(&[0; 32])), "make a key"),
+        (changed(ec, "x", text(&[7; 32])), "not a valid key"),
+        (changed(ec, "x", text(&[0; 32])), "not a valid key"),
         (changed(ec, "x", text(&[1; 31])), "length"),
         (changed(ec, "y", json!("")), "length"),
         (changed(ed, "x", text(&[0; 32])), "small order"),
@@ -242,7 +242,7 @@ async fn a_symmetric_key_from_elsewhere_is_refused_with_a_true_reason() {
         let error = build(keys).unwrap().warm_up().await.unwrap_err();
         let (_, cause) = error.failures().next().unwrap();
         let reason =
-            "it is a symmetric key, and those are only used if the configuration itself holds them";
+            "it is a symmetric key, and symmetric keys are used only if they are given inline";
         assert!(cause.contains(reason), "{cause}");
         assert!(!cause.contains("symmetric key that came from a URL"), "{cause}");
     }
@@ -293,7 +293,7 @@ async fn documents_that_are_no_keys_are_errors_that_say_so() {
         ("{\"keys\": null}", "neither a JWK set"),
         ("{\"issuer\": \"https://idp.test\", \"jwks_uri\": \"x\"}", "use `Keys::discover()`"),
         ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "cannot be read"),
-        ("-----BEGIN PUBLIC KEY-----\nAAAA", "has no end"),
+        ("-----BEGIN PUBLIC KEY-----\nAAAA", "has no END line"),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read"),
         (
             "-----BEGIN DH PARAMETERS-----\nAAAA\n-----END DH PARAMETERS-----\n",
@@ -625,7 +625,7 @@ async fn a_list_may_hold_pem_texts_and_jwks() {
     assert!(accepts(&oauth2, one).await);
     for (key, reason) in [
         ("key 1", "private key"),
-        ("key 2", "has no end"),
+        ("key 2", "has no END line"),
         ("key 3", "neither a JSON object nor PEM"),
     ] {
         assert_eq!(log::lines_with(&["WARN", "mixed-list", key, reason]).len(), 1, "{reason}");
