@@ -1,8 +1,8 @@
-//! The error of a configuration: every fault in it, each with its kind, provider and setting.
+//! The error of a configuration: all its faults, each with its kind, provider and setting.
 
 use std::{borrow::Cow, fmt, io};
 
-/// A configuration that cannot be used, with every fault that was found in it.
+/// A configuration that cannot be used, with all faults that were found in it.
 ///
 /// `Display` and `Debug` print the same text: the faults, separated by `"; "`. The alternate forms,
 /// `{error:#}` and `{error:#?}`, print one fault per line.
@@ -31,7 +31,7 @@ use std::{borrow::Cow, fmt, io};
 /// [`InvalidInput`](io::ErrorKind::InvalidInput).
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConfigError(
-    /// At least one.
+    /// At least one fault.
     Vec<ConfigFault>,
 );
 
@@ -46,7 +46,7 @@ pub struct ConfigFault {
     meant: Option<&'static str>,
 }
 
-/// What kind of fault a configuration has: see [`ConfigError::kind`].
+/// The kind of a configuration fault: see [`ConfigError::kind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConfigErrorKind {
@@ -56,7 +56,7 @@ pub enum ConfigErrorKind {
     Empty,
     /// No setting, provider or value of a fixed list has this name.
     Unknown,
-    /// A name or a value is there twice.
+    /// A name or a value occurs twice.
     Duplicate,
     /// The value has another type, such as a list where a number is expected.
     WrongType,
@@ -66,13 +66,13 @@ pub enum ConfigErrorKind {
     Conflict,
     /// The value cannot be used for another reason.
     Invalid,
-    /// The system refused something: a thread, or what an HTTP client needs.
+    /// The system did not provide a resource, such as a thread or what an HTTP client requires.
     System,
 }
 
 impl ConfigError {
-    /// A fault of no single provider. Its kind is [`ConfigErrorKind::Invalid`] unless `of_kind` sets
-    /// another.
+    /// Creates a fault that is not a provider's. Its kind is [`ConfigErrorKind::Invalid`] unless `of_kind`
+    /// sets another.
     pub(crate) fn of_policy(
         field: impl Into<Cow<'static, str>>,
         message: impl fmt::Display,
@@ -80,8 +80,7 @@ impl ConfigError {
         Self::new(None, field, message)
     }
 
-    /// A fault of a provider. Its kind is [`ConfigErrorKind::Invalid`] unless `of_kind` sets
-    /// another.
+    /// Creates a fault of a provider. Its kind is [`ConfigErrorKind::Invalid`] unless `of_kind` sets another.
     pub(crate) fn of_provider(
         provider: &str,
         field: impl Into<Cow<'static, str>>,
@@ -104,7 +103,7 @@ impl ConfigError {
         }])
     }
 
-    /// Sets the kind of its faults.
+    /// Sets the kind of the faults.
     pub(crate) fn of_kind(mut self, kind: ConfigErrorKind) -> Self {
         self.0.iter_mut().for_each(|fault| fault.kind = kind);
         self
@@ -116,25 +115,25 @@ impl ConfigError {
         self
     }
 
-    /// Every fault; there is at least one. First those of values that could not be read, in the
-    /// order of the configuration.
+    /// Returns all faults; there is at least one. Values that could not be read are first, in the order of
+    /// the configuration.
     pub fn faults(&self) -> impl ExactSizeIterator<Item = &ConfigFault> {
         self.0.iter()
     }
 
-    /// The kind of the first fault.
+    /// Returns the kind of the first fault.
     #[must_use]
     pub fn kind(&self) -> ConfigErrorKind {
         self.first().map_or(ConfigErrorKind::Invalid, ConfigFault::kind)
     }
 
-    /// The provider of the first fault; `None` if that fault is not a provider's.
+    /// Returns the provider of the first fault, or `None` if that fault is not a provider's.
     #[must_use]
     pub fn provider(&self) -> Option<&str> {
         self.first().and_then(ConfigFault::provider)
     }
 
-    /// The setting of the first fault: see [`ConfigFault::field`].
+    /// Returns the setting of the first fault: see [`ConfigFault::field`].
     #[must_use]
     pub fn field(&self) -> &str {
         self.first().map_or("", ConfigFault::field)
@@ -146,28 +145,28 @@ impl ConfigError {
 }
 
 impl ConfigFault {
-    /// What kind of fault it is.
+    /// Returns the kind of the fault.
     #[must_use]
     pub fn kind(&self) -> ConfigErrorKind {
         self.kind
     }
 
-    /// The name of the provider, as it was written; `None` if the fault is not a provider's.
+    /// Returns the name of the provider as it was written, or `None` if the fault is not a provider's.
     #[must_use]
     pub fn provider(&self) -> Option<&str> {
         self.provider.as_deref()
     }
 
-    /// The name of the setting in the serde form, with a dot before a member
-    /// (`token_cache.max_entries`), whichever form was used. An unknown name is given as it was
-    /// written. It is `providers` where the provider itself is at fault, such as for its name, and
-    /// empty where the whole configuration is, since it is not a map.
+    /// Returns the name of the setting in the serde form, with a dot before a member
+    /// (`token_cache.max_entries`), also if the builder was used. An unknown name is returned as it was
+    /// written. The name is `providers` if the provider itself has the fault, such as an empty name. It is
+    /// empty if the whole configuration has the fault, because it is not a map.
     #[must_use]
     pub fn field(&self) -> &str {
         &self.field
     }
 
-    /// What is wrong, and what is expected, without the names of the provider and the setting.
+    /// Returns what is wrong and what is expected, without the names of the provider and the setting.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
@@ -177,7 +176,7 @@ impl ConfigFault {
 impl fmt::Display for ConfigFault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.provider {
-            // The provider itself, or a setting of it.
+            // The provider itself has the fault, and not one of its settings.
             Some(provider) if self.field == PROVIDERS => {
                 write!(formatter, "provider {provider:?}: {}", self.message)
             }
@@ -209,7 +208,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// As `Display`: a `main` that returns an error prints its `Debug`.
+/// Prints the text of `Display`, because a `main` that returns an error prints its `Debug`.
 impl fmt::Debug for ConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)
@@ -245,13 +244,13 @@ impl Faults {
         self.0.extend(others.0);
     }
 
-    /// The value, or `None` after its faults were added.
+    /// Returns the value, or adds the faults and returns `None`.
     pub(crate) fn take<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
         result.map_err(|error| self.push(error)).ok()
     }
 
-    /// Adds those faults of `others` that do not follow from the ones found so far: of settings, or
-    /// whole providers, that could not be read, or were written under another name.
+    /// Adds the faults of `others` that do not follow from the faults found so far. A fault follows from
+    /// another if its setting or its whole provider could not be read, or has a wrong name.
     pub(crate) fn push_uncovered(&mut self, others: Self) {
         let follows = |other: &ConfigFault| {
             self.0.iter().any(|known| {
@@ -265,7 +264,7 @@ impl Faults {
         self.0.extend(new);
     }
 
-    /// Whether there is one of this setting of the provider.
+    /// Returns whether there is a fault of this setting of the provider.
     pub(crate) fn concern(&self, provider: &str, field: &str) -> bool {
         self.0.iter().any(|fault| fault.provider() == Some(provider) && fault.field == field)
     }

@@ -1,4 +1,4 @@
-//! Where a provider's keys come from, as the developer writes it.
+//! The sources of a provider's keys, as the developer configures them.
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
@@ -6,30 +6,30 @@ use serde_json::{Map, Value};
 
 use crate::keys::source::{AnySource, KeySource};
 
-/// Where a provider's keys come from: a URL, discovery, a file, a [`KeySource`], the keys
-/// themselves, or a list of these.
+/// The source of a provider's keys: a URL, discovery, a file, a [`KeySource`], inline keys, or a list of
+/// these.
 ///
 /// # Text
 ///
-/// Text is a URL if it begins with `https://` or `http://`. Other text is the keys themselves: a JWK
-/// set, a single JWK, a list of JWKs or PEM texts (RFC 7517), a PEM public key or certificate, or a JSON object
-/// that maps key ids to PEM, the form of Firebase. A URL may return any of these forms too.
-/// [`Keys::url`] and [`Keys::inline`] take text without this guess.
+/// Text is a URL if it begins with `https://` or `http://`. Other text is inline keys: a JWK set, a single
+/// JWK, a list of JWKs or PEM texts (RFC 7517), a PEM public key or certificate, or a JSON object that maps
+/// key ids to PEM, as Firebase publishes it. A URL may return any of these forms too. [`Keys::url`] and
+/// [`Keys::inline`] do not guess.
 ///
-/// Keys without an id (PEM, certificates, a JWK without `kid`) match any token. Of a certificate only
-/// the key is used: neither its dates nor its chain are checked. A key that is unusable (RSA below
-/// 2048 bits, a point off its curve, a private key, …) is skipped with a warning in the log, and one
-/// for encryption with a line at debug.
+/// Keys without an id (PEM, certificates, a JWK without `kid`) match any token. Only the key of a certificate
+/// is used: neither its dates nor its chain are checked. An unusable key (RSA below 2048 bits, a point off
+/// its curve, a private key, …) is skipped with a warning in the log, and a key for encryption with a line at
+/// debug.
 ///
 /// # Several sources
 ///
 /// A provider may have several sources: each call of [`Provider::keys`] adds one, and an array adds all
 /// its items. Each source is fetched, cached and reported separately, and any of them may verify a
-/// token. A source that fails does not affect the others. At most 16 for one provider.
+/// token. A source that fails does not affect the others. A provider may have at most 16 sources.
 ///
-/// HMAC secrets are used only inline, and only if [`Provider::algorithms`] names an HMAC algorithm. A
-/// token with such an algorithm is never checked with fetched keys, so an inline secret may stand beside
-/// a URL.
+/// HMAC secrets are used only inline, and only if [`Provider::algorithms`] contains an HMAC algorithm. A
+/// token with such an algorithm is never checked with fetched keys, so a provider may have both an inline
+/// secret and a URL.
 ///
 /// ```
 /// use oauth2_actix::{Algorithm, Keys, OAuth2, Provider};
@@ -62,7 +62,7 @@ use crate::keys::source::{AnySource, KeySource};
 /// | an array of JWKs or of PEM texts | [`Keys::inline`] |
 /// | an array of the other forms | several sources |
 ///
-/// `url` and `discover` may stand beside `bearer_token_file`. A single JWK or a PEM text in an array of
+/// `url` and `discover` may have `bearer_token_file` beside them. A single JWK or a PEM text in an array of
 /// sources is an error; write it as `{"inline": …}` there.
 ///
 /// [`Provider::algorithms`]: crate::Provider::algorithms
@@ -80,12 +80,12 @@ pub(crate) struct Source {
 #[derive(Clone)]
 pub(crate) enum Form {
     Url(String),
-    /// At the issuer, or at this URL.
+    /// Discovery at the issuer, or at this URL.
     Discover(Option<String>),
     File(PathBuf),
     Custom(Arc<dyn AnySource>),
     Inline(String),
-    /// Why a JSON value cannot be read; `build()` reports it.
+    /// The reason why a JSON value cannot be read. `build()` reports it.
     Unreadable(String),
 }
 
@@ -96,7 +96,7 @@ impl From<Form> for Keys {
 }
 
 impl Keys {
-    /// Keys from a URL. In serde `{"url": "https://…"}`, or the text alone.
+    /// Creates a source that fetches keys from a URL. In serde `{"url": "https://…"}`, or the text alone.
     ///
     /// The URL must be https, or http at a loopback host; see also
     /// [`Provider::dangerous_allow_http`](crate::Provider::dangerous_allow_http). `build()` reports text
@@ -112,10 +112,10 @@ impl Keys {
         Form::Url(url.into().trim().to_owned()).into()
     }
 
-    /// The keys themselves, as JSON or text in any form that [`Keys`] lists. In serde `{"inline": …}`, or
-    /// the value alone.
+    /// Creates a source of inline keys, as JSON or text in any form that [`Keys`] lists. In serde
+    /// `{"inline": …}`, or the value alone.
     ///
-    /// They are never fetched, also not if the text is a URL: `build()` reports that as an error.
+    /// Inline keys are never fetched. `build()` reports a URL as an error.
     ///
     /// ```
     /// use oauth2_actix::Keys;
@@ -133,14 +133,14 @@ impl Keys {
         .into()
     }
 
-    /// Keys at the `jwks_uri` of the issuer's own document, at
-    /// `/.well-known/openid-configuration` ([OpenID Connect Discovery 1.0 §4]) or, if there is none,
+    /// Creates a source that fetches keys from the `jwks_uri` of the issuer's metadata document, at
+    /// `/.well-known/openid-configuration` ([OpenID Connect Discovery 1.0 §4]) or, if that does not exist,
     /// `/.well-known/oauth-authorization-server` ([RFC 8414 §3]). In serde `{"discover": true}`.
     ///
-    /// The issuer must be a URL (of several, the first is asked), and the document's `issuer`
-    /// must equal it, trailing slash included. The `jwks_uri` may be at another host than the issuer. It
-    /// must be https, unless [`Provider::dangerous_allow_http`] is set, and it may be at a loopback host
-    /// only if the issuer is. The document is read again when keys cannot be fetched from its `jwks_uri`,
+    /// The issuer must be a URL; if there are several issuers, the first is used. The document's `issuer`
+    /// must equal it, including a trailing slash. The `jwks_uri` may be at another host than the issuer. It
+    /// must be https, unless [`Provider::dangerous_allow_http`] is set, and it may be at a loopback host only
+    /// if the issuer is at one. The document is read again when keys cannot be fetched from its `jwks_uri`,
     /// and every 24 hours.
     ///
     /// ```
@@ -162,13 +162,13 @@ impl Keys {
         Form::Discover(None).into()
     }
 
-    /// As [`Keys::discover`], with the document fetched from another address than the issuer's, such as
-    /// one inside a private network. In serde `{"discover": "https://…"}`.
+    /// Creates a source like [`Keys::discover`] that fetches the document from another address than the
+    /// issuer's, such as one inside a private network. In serde `{"discover": "https://…"}`.
     ///
-    /// A URL with `/.well-known/` in its path is that of the document itself. To any other URL the two
-    /// well-known paths are added, as they are to an issuer. The document's `issuer` must still equal the
-    /// provider's ([RFC 8414 §3.3](https://www.rfc-editor.org/rfc/rfc8414#section-3.3)), which need not be
-    /// a URL here. The rules for the `jwks_uri` apply to this URL in the place of the issuer.
+    /// A URL with `/.well-known/` in its path is the URL of the document. To any other URL, the two
+    /// well-known paths are added, as to an issuer. The document's `issuer` must still equal the provider's
+    /// ([RFC 8414 §3.3](https://www.rfc-editor.org/rfc/rfc8414#section-3.3)), which need not be a URL here.
+    /// The rules for the `jwks_uri` apply to this URL instead of the issuer.
     ///
     /// ```
     /// use oauth2_actix::{Keys, OAuth2, Provider};
@@ -184,12 +184,13 @@ impl Keys {
         Form::Discover(Some(url.into().trim().to_owned())).into()
     }
 
-    /// Keys from a file, in any of the forms of text. In serde `{"file": "/etc/keys.json"}`.
+    /// Creates a source that reads keys from a file, in any form of text. In serde
+    /// `{"file": "/etc/keys.json"}`.
     ///
-    /// It is read when keys are first needed, and again within about a second of a change (of its
-    /// length, modification time or, on Unix, inode), whatever the refresh interval. Replace it in one step,
-    /// by renaming, as Kubernetes does: a half-written file without a usable key changes nothing, but
-    /// one that is cut between two PEM blocks is a shorter one.
+    /// The file is read when keys are first needed, and again within about a second of a change (of its
+    /// length, modification time or, on Unix, inode), independently of the refresh interval. Replace the file
+    /// in one step, by renaming, as Kubernetes does: a half-written file without a usable key changes
+    /// nothing, but a file that is cut between two PEM blocks counts as complete.
     ///
     /// ```
     /// # use oauth2_actix::{Algorithm, testing::SigningKey};
@@ -210,21 +211,21 @@ impl Keys {
         Form::File(path.into()).into()
     }
 
-    /// Keys from a source of yours: a vault, a database. See [`KeySource`].
+    /// Creates a source from your own code, for a vault or a database. See [`KeySource`].
     pub fn source(source: impl KeySource) -> Self {
         Form::Custom(Arc::new(source)).into()
     }
 
-    /// Sends the content of a file as a bearer token ([RFC 6750 §2.1]) when these keys are fetched: for a
-    /// key set that is not public, such as that of a Kubernetes API server. In serde `bearer_token_file`,
-    /// beside `url` or `discover`.
+    /// Sets a file whose content is sent as a bearer token ([RFC 6750 §2.1]) when these keys are fetched. It
+    /// is for a key set that is not public, such as that of a Kubernetes API server. In serde
+    /// `bearer_token_file`, beside `url` or `discover`.
     ///
-    /// The file is read again for each fetch, so a token that is renewed in it needs no restart. White
-    /// space around the token is removed; at most 64 KiB. If the file cannot be read, the fetch fails.
+    /// The file is read again for each fetch, so a new token requires no restart. It may have at most 64 KiB,
+    /// and white space around the token is removed. If the file cannot be read, the fetch fails.
     ///
     /// The token is sent only to the scheme, host and port of the configured URL: that of [`Keys::url`] or
-    /// [`Keys::discover_at`], or the issuer for [`Keys::discover`]. A `jwks_uri` elsewhere is fetched
-    /// without it. That URL must be https, or http at a loopback host, also with
+    /// [`Keys::discover_at`], or the issuer for [`Keys::discover`]. A `jwks_uri` at another origin is fetched
+    /// without the token. The configured URL must be https, or http at a loopback host, also with
     /// [`Provider::dangerous_allow_http`](crate::Provider::dangerous_allow_http). The token is never logged.
     ///
     /// ```no_run
@@ -251,7 +252,7 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// `build()` reports a file beside keys that are not fetched by HTTP.
+    /// `build()` reports a bearer token file for keys that are not fetched by HTTP.
     ///
     /// [RFC 6750 §2.1]: https://www.rfc-editor.org/rfc/rfc6750#section-2.1
     #[must_use]
@@ -269,7 +270,7 @@ impl Keys {
             Value::String(text) => Ok(Self::from(text)),
             Value::Object(members) => Self::read_object(members),
             Value::Array(items) => Self::read_array(items),
-            _ => Err("they are neither text nor JSON keys".to_owned()),
+            _ => Err("the value is neither text nor JSON keys".to_owned()),
         }
     }
 
@@ -283,7 +284,7 @@ impl Keys {
         let mut kinds = KINDS.into_iter().filter(is_source);
         let kind = match (kinds.next(), kinds.next()) {
             (None, _) if members.contains_key(TOKEN_FILE) => {
-                return Err(format!("`{TOKEN_FILE}` stands beside `url` or `discover`"));
+                return Err(format!("`{TOKEN_FILE}` requires `url` or `discover` beside it"));
             }
             (None, _) => return Ok(Self::inline(members)),
             (Some(kind), None) => kind,
@@ -303,7 +304,7 @@ impl Keys {
             ("url", Value::String(url)) => Self::url(url),
             ("file", Value::String(path)) if !path.is_empty() => Self::file(path),
             ("discover", Value::Bool(true)) => Self::discover(),
-            // As environment variables have it.
+            // An environment variable has text.
             ("discover", Value::String(yes)) if yes.eq_ignore_ascii_case("true") => {
                 Self::discover()
             }
@@ -319,11 +320,11 @@ impl Keys {
                 Ok(keys.bearer_token_file(path))
             }
             ("discover" | "url", Some(_)) => Err(format!("`{TOKEN_FILE}` is not a path")),
-            _ => Err(format!("`{TOKEN_FILE}` stands beside `url` or `discover`")),
+            _ => Err(format!("`{TOKEN_FILE}` requires `url` or `discover` beside it")),
         }
     }
 
-    /// Keys, or sources of keys.
+    /// Reads an array of keys, or of sources of keys.
     fn read_array(items: Vec<Value>) -> Result<Self, String> {
         if !items.iter().any(is_source) {
             return Ok(Self::inline(items));
@@ -349,12 +350,12 @@ impl Keys {
     }
 }
 
-/// Whether this is a list of sources of keys, and not a list of keys.
+/// Returns whether this is a list of sources of keys, and not a list of keys.
 pub(crate) fn is_list_of_sources(value: &Value) -> bool {
     value.as_array().is_some_and(|items| items.iter().any(is_source))
 }
 
-/// Whether an item of a list is a source of keys, and not a key.
+/// Returns whether an item of a list is a source of keys, and not a key.
 fn is_source(item: &Value) -> bool {
     match item {
         Value::String(text) => is_url(text),
@@ -393,28 +394,28 @@ impl From<&str> for Keys {
     }
 }
 
-/// The serde form. `build()` reports what cannot be read.
+/// Reads the serde form. `build()` reports a value that cannot be read.
 impl From<Value> for Keys {
     fn from(value: Value) -> Self {
         Self::read(value).unwrap_or_else(|problem| Form::Unreadable(problem).into())
     }
 }
 
-/// Several sources.
+/// Combines several sources.
 impl<K: Into<Keys>> From<Vec<K>> for Keys {
     fn from(sources: Vec<K>) -> Self {
         Self(sources.into_iter().flat_map(|source| source.into().0).collect())
     }
 }
 
-/// Several sources.
+/// Combines several sources.
 impl<K: Into<Keys>, const N: usize> From<[K; N]> for Keys {
     fn from(sources: [K; N]) -> Self {
         Self(sources.into_iter().flat_map(|source| source.into().0).collect())
     }
 }
 
-/// Shows URLs and paths, and nothing of inline keys: they may be secrets.
+/// Shows URLs and paths, but not inline keys, which may be secrets.
 impl fmt::Debug for Keys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Keys(")?;
@@ -434,7 +435,7 @@ impl fmt::Debug for Source {
 
 impl fmt::Debug for Form {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What stands before an @ in a URL may be a password, and so may a part of its query.
+        // A URL may contain a password before an @, or in its query.
         let shown = |url: &str| {
             let without_query = url.split(['?', '#']).next().unwrap_or_default();
             if url.contains('@') { "url".to_owned() } else { without_query.to_owned() }
@@ -451,7 +452,7 @@ impl fmt::Debug for Form {
     }
 }
 
-/// A custom source is equal to its own clones alone.
+/// Custom sources are equal only if they are clones of each other.
 impl PartialEq for Form {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {

@@ -1,4 +1,4 @@
-//! The ranges of the settings that are durations, each in one place.
+//! The ranges of the settings that are durations.
 
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
@@ -13,12 +13,12 @@ pub(crate) struct Limit {
     /// The name of the setting in the serde form.
     field: &'static str,
     range: RangeInclusive<Duration>,
-    /// What zero means, if it is allowed besides the range.
+    /// The meaning of zero, if zero is allowed besides the range.
     zero: Option<&'static str>,
 }
 
 impl Limit {
-    /// Checks a value of the policy, or of the provider of this name.
+    /// Checks a value of the policy, or of the provider with this name.
     pub(crate) fn check(&self, provider: Option<&str>, value: Duration) -> Result<(), ConfigError> {
         if self.range.contains(&value) || (self.zero.is_some() && value.is_zero()) {
             return Ok(());

@@ -14,7 +14,7 @@ pub enum MissingToken {
     /// 400: the request is incomplete.
     #[default]
     BadRequest,
-    /// 401 ([RFC 6750 §3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1)), which some
-    /// clients wait for before they send a token.
+    /// 401 ([RFC 6750 §3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1)): some clients send a token
+    /// only after this response.
     Unauthorized,
 }

@@ -1,4 +1,13 @@
-//! Settings.
+//! The settings, their ranges and their errors.
+//!
+//! It is on floor 5: it may import `keys` and everything below.
+//!
+//! - `error.rs`: the errors of a configuration
+//! - `keys.rs`: [`Keys`](keys::Keys), the sources of keys
+//! - `limits.rs`: the ranges of durations
+//! - `missing_token.rs`: the status for a request without a token
+//! - `provider.rs`: [`Provider`](provider::Provider), an identity provider
+//! - `tenants.rs`: [`Tenants`](tenants::Tenants), the providers that are looked up by issuer
 
 pub(crate) mod error;
 pub(crate) mod keys;

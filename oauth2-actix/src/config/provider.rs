@@ -1,4 +1,4 @@
-//! One identity provider of the configuration: who issues, for whom, and with which keys.
+//! One identity provider of the configuration: its issuers, audiences and keys.
 
 use std::{fmt, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
     util::spiffe,
 };
 
-/// An identity provider: who issues, for whom, and with which keys.
+/// An identity provider: its issuers, audiences and keys.
 ///
 /// ```
 /// use oauth2_actix::{OAuth2, Provider};
@@ -27,9 +27,9 @@ use crate::{
 /// # Ok::<(), oauth2_actix::ConfigError>(())
 /// ```
 ///
-/// Through serde it is a member of `providers`, and also stands alone: as JSON in a row of a
-/// database, for example. An error names the setting. `Provider::try_from(serde_json::Value)` gives
-/// the faults as values.
+/// Through serde, it is a member of `providers`. It can also be deserialized alone, for example from JSON in
+/// a row of a database. An error names the setting. `Provider::try_from(serde_json::Value)` returns the
+/// faults as values.
 ///
 /// ```
 /// # use oauth2_actix::Provider;
@@ -48,7 +48,7 @@ pub struct Provider {
     pub(crate) keys: Vec<keys::Source>,
     pub(crate) initial_keys: Option<Keys>,
     pub(crate) algorithms: Option<Vec<Algorithm>>,
-    /// Names given to `algorithms` that are not those of an algorithm.
+    /// The names given to `algorithms` that no algorithm has.
     unknown_algorithms: Vec<String>,
     pub(crate) require_at_jwt: bool,
     pub(crate) spiffe_trust_domain: Option<String>,
@@ -61,12 +61,12 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// A provider of which nothing is known yet.
+    /// Creates a provider without any settings.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds an issuer: exactly the text of the `iss` claim, trailing slash included. Mandatory,
+    /// Adds an issuer: exactly the text of the `iss` claim, including a trailing slash. Mandatory,
     /// except with a [`spiffe_trust_domain`](Self::spiffe_trust_domain)
     /// ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)).
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
@@ -86,7 +86,7 @@ impl Provider {
         self
     }
 
-    /// Adds an audience: a token must name at least one, exactly; there is no wildcard. Mandatory:
+    /// Adds an audience. A token must have at least one audience exactly; there are no wildcards. Mandatory:
     /// without it, a token that the provider issued for any other API would be accepted here
     /// ([RFC 8725 §3.9](https://www.rfc-editor.org/rfc/rfc8725#section-3.9)).
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
@@ -114,9 +114,9 @@ impl Provider {
     /// | Clerk, session tokens | `azp` | the origin of your site, such as `https://app.example.com` |
     /// | WorkOS without a JWT template | `iss` | the issuer, which names your client |
     ///
-    /// With `iss`, *every* token of that issuer is accepted, also one that was issued for another API
-    /// ([RFC 8725 §3.9](https://www.rfc-editor.org/rfc/rfc8725#section-3.9)): use it only where the issuer
-    /// has no other audience.
+    /// With `iss`, *every* token of that issuer is accepted, including tokens that were issued for another
+    /// API ([RFC 8725 §3.9](https://www.rfc-editor.org/rfc/rfc8725#section-3.9)): use it only where the
+    /// issuer has no other audience.
     ///
     /// ```
     /// use oauth2_actix::{Keys, Provider};
@@ -133,8 +133,8 @@ impl Provider {
         self
     }
 
-    /// Adds where the keys come from: one source, or an array of them. Mandatory. See [`Keys`] for the
-    /// forms, and for what several sources mean.
+    /// Adds one source of keys, or an array of sources. Mandatory. See [`Keys`] for the forms, and for the
+    /// meaning of several sources.
     pub fn keys(mut self, keys: impl Into<Keys>) -> Self {
         self.keys.extend(keys.into().0);
         self
@@ -143,17 +143,17 @@ impl Provider {
     /// Sets keys that are used until the first fetch succeeds, so that a service can start while its
     /// provider cannot be reached. In serde `initial_keys`.
     ///
-    /// They are given inline, in any form that [`Keys::inline`] takes. The rules for fetched keys apply:
-    /// no HMAC secrets. Each source that is fetched starts with them, and its first successful fetch
-    /// replaces them, also if a key is missing from it. That fetch begins when the policy is built,
-    /// whether or not a refresh is set. With a refresh, they are trusted for the stale window
+    /// They are given inline, in any form of [`Keys::inline`]. The rules for fetched keys apply: HMAC secrets
+    /// are not used. Each source that is fetched starts with them, and its first successful fetch replaces
+    /// them, also if it lacks some of them. That fetch begins when the policy is built, with or without a
+    /// refresh interval. With a refresh interval, they are trusted for the stale window
     /// ([`OAuth2Builder::stale_window`](crate::OAuth2Builder::stale_window)) from the start of the process.
     /// [`OAuth2::key_status`](crate::OAuth2::key_status) reports them as
     /// [`KeyState::Initial`](crate::status::KeyState::Initial). A usable snapshot
     /// ([`OAuth2Builder::key_snapshot`](crate::OAuth2Builder::key_snapshot)) has precedence.
     ///
-    /// Default: none. A key that the provider has withdrawn since you deployed them is accepted until the
-    /// provider can be reached, so keep them up to date.
+    /// Default: none. A key that the provider has withdrawn since the deployment is accepted until the
+    /// provider can be reached, so keep these keys up to date.
     ///
     /// ```
     /// use oauth2_actix::{OAuth2, Provider, status::KeyState};
@@ -172,20 +172,20 @@ impl Provider {
     ///
     /// # Errors
     ///
-    /// `build()` reports keys that are not inline or of which none is usable, and initial keys beside
-    /// keys that are all inline or fetched for every request.
+    /// `build()` reports initial keys that are not inline or have no usable key. It also reports initial keys
+    /// for a provider whose keys are all inline, or are fetched for every request.
     pub fn initial_keys(mut self, keys: impl Into<Keys>) -> Self {
         self.initial_keys = Some(keys.into());
         self
     }
 
-    /// Sets the algorithms that a token may be signed with, also by their names. Default: all
-    /// asymmetric ones; with a [`spiffe_trust_domain`](Self::spiffe_trust_domain), those of JWT-SVIDs.
+    /// Sets the algorithms that a token may be signed with, as values or names. Default: all asymmetric
+    /// algorithms; with a [`spiffe_trust_domain`](Self::spiffe_trust_domain), those of JWT-SVIDs.
     ///
-    /// HMAC works only if it is named here and the secret is given inline, at least as long as the
-    /// hash ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)). Beside keys that are
-    /// fetched, name their algorithms too: those keys are never used with HMAC. `build()` fails
-    /// if a name is not that of an [`Algorithm`].
+    /// HMAC is used only if it is in this list and the secret is given inline, at least as long as the hash
+    /// ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)). If the provider also has keys
+    /// that are fetched, list their algorithms too: those keys are never used with HMAC. `build()` fails if a
+    /// name is not that of an [`Algorithm`].
     ///
     /// ```
     /// use oauth2_actix::{Algorithm, Provider};
@@ -209,12 +209,12 @@ impl Provider {
         self
     }
 
-    /// Accepts only tokens whose `typ` says that they are access tokens: `at+jwt`
+    /// Accepts only tokens with the `typ` of an access token: `at+jwt`
     /// ([RFC 9068 §2.1](https://www.rfc-editor.org/rfc/rfc9068#section-2.1)). In serde `require_at_jwt`.
     ///
-    /// Default false: `JWT` and no `typ` are accepted too, since many providers write no other (Entra,
-    /// Keycloak, Cognito; Auth0 writes `at+jwt` for APIs with the RFC 9068 profile). Where it can be
-    /// set, no id_token or other JWT of the provider is ever taken for an access token.
+    /// Default false: `JWT` and a missing `typ` are accepted too, because many providers do not set `at+jwt`
+    /// (Entra, Keycloak, Cognito; Auth0 sets it for APIs with the RFC 9068 profile). With this setting, an
+    /// id_token or another JWT of the provider is never accepted as an access token.
     pub fn require_at_jwt(mut self, require: bool) -> Self {
         self.require_at_jwt = require;
         self
@@ -224,20 +224,20 @@ impl Provider {
     /// [JWT-SVIDs](https://github.com/spiffe/spiffe/blob/main/standards/JWT-SVID.md). In serde
     /// `spiffe_trust_domain`.
     ///
-    /// For this provider alone,
+    /// For this provider only,
     ///
     /// - `sub` must be a SPIFFE ID of exactly this trust domain with a path, `spiffe://example.org/…`;
-    /// - a token without `iss` is accepted, and an [`issuer`](Self::issuer) is no longer mandatory. A token
-    ///   with `iss` is accepted only if that is a configured issuer;
-    /// - of a SPIFFE bundle, keys with the `use` `jwt-svid` are used, and those with `x509-svid` never;
+    /// - a token without `iss` is accepted, and an [`issuer`](Self::issuer) is not mandatory. A token with
+    ///   `iss` is accepted only if it is a configured issuer;
+    /// - the keys of a SPIFFE bundle with the `use` `jwt-svid` are used, and those with `x509-svid` never;
     /// - the `typ` `JOSE` is accepted besides `JWT`, `at+jwt` and none (JWT-SVID §2.3);
     /// - the algorithms are by default those of JWT-SVID §2.1: RS, ES and PS with 256, 384 and 512. HMAC is
     ///   an error.
     ///
     /// `exp` and an [`audience`](Self::audience) in `aud` remain mandatory (JWT-SVID §3). Without `iss`, the
-    /// provider is selected by the trust domain of `sub`, so that each trust domain has one provider. A
-    /// [`Tenant`](crate::tenants::Tenant) is found by `iss`, so that its tokens need one. [`Keys::discover`] needs an
-    /// issuer.
+    /// provider is selected by the trust domain of `sub`, so each trust domain may have only one provider. A
+    /// [`Tenant`](crate::tenants::Tenant) is selected by `iss`, so its tokens must have one.
+    /// [`Keys::discover`] requires an issuer.
     ///
     /// Default: none.
     ///
@@ -262,43 +262,44 @@ impl Provider {
         self
     }
 
-    /// Sets how often this provider's keys are fetched again, in minutes; as
+    /// Sets the refresh interval of this provider's keys in minutes, as
     /// [`OAuth2Builder::key_refresh`](crate::OAuth2Builder::key_refresh).
     pub fn key_refresh_minutes(self, minutes: u32) -> Self {
         self.key_refresh(Duration::from_secs(60 * u64::from(minutes)))
     }
 
-    /// Sets how often this provider's keys are fetched again; as [`OAuth2Builder::key_refresh`](crate::OAuth2Builder::key_refresh).
+    /// Sets the refresh interval of this provider's keys, as
+    /// [`OAuth2Builder::key_refresh`](crate::OAuth2Builder::key_refresh).
     pub fn key_refresh(mut self, interval: Duration) -> Self {
         self.key_refresh = Some(interval);
         self
     }
 
-    /// Sets for how long this provider's keys serve after the last successful fetch; as
+    /// Sets how long this provider's keys are used after the last successful fetch, as
     /// [`OAuth2Builder::stale_window`](crate::OAuth2Builder::stale_window).
     pub fn stale_window(mut self, window: Duration) -> Self {
         self.stale_window = Some(window);
         self
     }
 
-    /// Sets the least time between two fetches that unknown key ids cause at this provider; as
+    /// Sets the least time between two fetches that unknown key ids cause at this provider, as
     /// [`OAuth2Builder::unknown_key_cooldown`](crate::OAuth2Builder::unknown_key_cooldown).
     pub fn unknown_key_cooldown(mut self, cooldown: Duration) -> Self {
         self.unknown_key_cooldown = Some(cooldown);
         self
     }
 
-    /// Sets the time limit for a fetch from this provider; as
+    /// Sets the time limit for a fetch from this provider, as
     /// [`OAuth2Builder::fetch_timeout`](crate::OAuth2Builder::fetch_timeout).
     pub fn fetch_timeout(mut self, timeout: Duration) -> Self {
         self.fetch_timeout = Some(timeout);
         self
     }
 
-    /// Lets keys be fetched over http from a host that is not this one.
+    /// Allows fetching keys over http from a host that is not a loopback host.
     ///
-    /// Whoever can answer in the provider's place can then make tokens that are accepted here. For
-    /// a provider inside a private network that you trust, such as one of `docker compose`.
+    /// An attacker who can respond instead of the provider can then create tokens that are accepted here. Use
+    /// it for a provider inside a private network that you trust, such as that of `docker compose`.
     pub fn dangerous_allow_http(mut self, allow: bool) -> Self {
         self.dangerous_allow_http = allow;
         self
@@ -306,15 +307,15 @@ impl Provider {
 
     /// Accepts this provider's sender-constrained tokens as plain bearer tokens.
     ///
-    /// Such a token has a `cnf` claim: it is bound to a DPoP key
-    /// ([RFC 9449 §7.2](https://www.rfc-editor.org/rfc/rfc9449#section-7.2)) or to a client certificate
-    /// ([RFC 8705 §3](https://www.rfc-editor.org/rfc/rfc8705#section-3)), so that it is useless to an
-    /// attacker who has stolen it. With this option the binding is ignored, and a stolen token is
-    /// accepted. It is for a service behind a gateway that has checked the proof of possession.
+    /// Such a token has a `cnf` claim: it is bound to a DPoP key ([RFC 9449
+    /// §7.2](https://www.rfc-editor.org/rfc/rfc9449#section-7.2)) or to a client certificate ([RFC 8705
+    /// §3](https://www.rfc-editor.org/rfc/rfc8705#section-3)), so that it is useless to an attacker who has
+    /// stolen it. With this option, the binding is ignored, and a stolen token is accepted. It is for a
+    /// service behind a gateway that has checked the proof of possession.
     ///
-    /// In serde `dangerous_accept_bound_tokens`. Default false: a token with any `cnf`, also null or of
-    /// another type, is rejected with 401 `invalid_token`, in every position of a token and at the
-    /// renewal of a WebSocket session.
+    /// In serde `dangerous_accept_bound_tokens`. Default false: a token with any `cnf`, including null and
+    /// values of another type, is rejected with 401 `invalid_token`, wherever the request has the token, and
+    /// at the renewal of a WebSocket session.
     ///
     /// ```
     /// let behind_a_gateway = oauth2_actix::Provider::new().dangerous_accept_bound_tokens(true);
@@ -337,8 +338,8 @@ impl Provider {
         }
     }
 
-    /// Every fault that shows without its keys and the rest of the configuration. Without a name,
-    /// those of a provider that is read alone.
+    /// Returns the faults that can be found without the keys and the rest of the configuration. A provider
+    /// that is deserialized alone has no name.
     pub(crate) fn faults(&self, name: Option<&str>) -> Faults {
         use ConfigErrorKind::{Conflict, Empty, Invalid, Missing};
         let mut faults = Faults::default();
@@ -352,7 +353,7 @@ impl Provider {
             ("issuer", &self.issuers, "missing: the `iss` of the provider's tokens is mandatory"),
             ("audience", &self.audiences, "missing: the `aud` of tokens for this API is mandatory"),
         ] {
-            // A JWT-SVID need not name its issuer.
+            // A JWT-SVID may lack `iss`.
             let is_optional = field == "issuer" && self.spiffe_trust_domain.is_some();
             if values.is_empty() && !is_optional {
                 fault(field, Missing, missing);
@@ -398,11 +399,12 @@ impl Provider {
             }
         }
         if self.keys.is_empty() {
-            fault("keys", Missing, "missing: where the provider's keys come from is mandatory");
+            fault("keys", Missing, "missing: a source of the provider's keys is mandatory");
         }
         if self.algorithms.as_ref().is_some_and(Vec::is_empty) && self.unknown_algorithms.is_empty()
         {
-            let problem = "the list is empty, so no token could be accepted: name at least one";
+            let problem =
+                "the list is empty, so no token could be accepted: name at least one algorithm";
             fault("algorithms", Empty, problem);
         }
         for unknown in &self.unknown_algorithms {
@@ -421,7 +423,7 @@ impl Provider {
 }
 
 impl Algorithm {
-    /// The algorithm of this name, of the setting `algorithms` of a provider.
+    /// Returns the algorithm with this name, from the setting `algorithms` of a provider.
     pub(crate) fn named(name: &str, provider: Option<&str>) -> Result<Self, ConfigError> {
         name.parse().map_err(|_| {
             let known: Vec<_> = Self::all().map(Self::name).collect();

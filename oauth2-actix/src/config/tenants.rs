@@ -1,4 +1,4 @@
-//! Providers that are not known when the middleware is built.
+//! Providers that are looked up by issuer while the service runs.
 
 use std::{error::Error, fmt, future::Future, ops::RangeInclusive, sync::Arc, time::Duration};
 
@@ -10,39 +10,40 @@ use crate::{
     keys::source::SourceFuture,
 };
 
-/// Providers that are not known when the middleware is built, looked up by the issuer of a token:
-/// for Microsoft Entra's many tenants, and for services whose customers bring their own providers.
+/// Providers that are looked up by the issuer of a token: for Microsoft Entra's many tenants, and for
+/// services whose customers have their own providers.
 ///
-/// A token whose `iss` is that of no [provider](crate::OAuth2Builder::provider) known from the start
-/// has its issuer looked up by your [`TenantLookup`], if the token could otherwise be valid. Anybody can
-/// send a token with any `iss`: what your lookup answers decides whom this API trusts, and which hosts
-/// are asked for keys. It must know the issuer, not merely like its form.
+/// If no [configured provider](crate::OAuth2Builder::provider) has a token's `iss`, your [`TenantLookup`]
+/// looks up the issuer, unless the token is invalid for another reason. Any client can send a token with any
+/// `iss`. The result of the lookup decides which issuers this API trusts, and from which hosts it fetches
+/// keys. The lookup must return only issuers that it has on record, and not accept an issuer by its form.
 ///
-/// A tenant's provider decides what its tokens claim: any subject, scope and role. Ask for
-/// [`Claims::provider`](crate::Claims::provider) too wherever something is not the tenant's own. No tenant
-/// can have the name of a provider known from the start.
+/// A tenant's provider controls the claims of its tokens: it can set any subject, scope and role. Where a
+/// resource does not belong to the tenant alone, check [`Claims::provider`](crate::Claims::provider) too. A
+/// tenant cannot have the name of a configured provider.
 ///
 /// | What | Bound |
 /// | --- | --- |
-/// | answers kept | [`capacity`](Self::capacity), 10,000; the one that was not used for longest goes first, and whatever nobody used for an hour |
-/// | how long a tenant serves until it is looked up again | [`lifetime`](Self::lifetime), 10 minutes; in the background from 80 % of it on, if requests come then. Otherwise the next request waits for it |
-/// | if that fails | the last answer serves, for at most 24 hours; it is looked up again every 5 s while requests come |
-/// | how long an unknown issuer stays so | [`refusal_lifetime`](Self::refusal_lifetime), 1 minute; 4,096 issuers |
-/// | how long a failed lookup is not repeated for the same issuer | 5 s; requests get 503 |
-/// | lookups at once | 32, of which unknown_issuers get 24; one for each issuer, with [the time limit of a fetch](crate::OAuth2Builder::fetch_timeout), and as long to wait for its turn |
+/// | cached lookup results | [`capacity`](Self::capacity), 10,000; the least recently used result is evicted first; a result that is unused for an hour is removed |
+/// | time until a tenant is looked up again | [`lifetime`](Self::lifetime), 10 minutes; after 80 % of it, a request causes a lookup in the background. After all of it, a request waits for the lookup |
+/// | if that lookup fails | the last result is used for at most 24 hours; requests cause a retry every 5 s |
+/// | time for which an unknown issuer is cached | [`refusal_lifetime`](Self::refusal_lifetime), 1 minute; 4,096 issuers |
+/// | time until a failed lookup is retried for the same issuer | 5 s; requests get 503 |
+/// | concurrent lookups | 32, of which at most 24 for unknown issuers; one for each issuer. A lookup has [the time limit of a fetch](crate::OAuth2Builder::fetch_timeout), and may wait as long to begin |
 /// | a tenant's key document | 64 keys, 256 KiB |
-/// | requests that wait | 1,024 for each tenant and for all unknown_issuers together; the rest get 503 |
-/// | length of an issuer | 512 bytes; a longer one is unknown |
+/// | waiting requests | 1,024 for each tenant, and for all unknown issuers together; the others get 503 |
+/// | length of an issuer | 512 bytes; a longer issuer is unknown |
 ///
-/// Made-up issuers cost you one lookup each. Where that is dear, look at the form of the issuer first. While
-/// unknown_issuers fill all their places, new customers may get 503; known ones do not notice.
+/// Each made-up issuer costs one lookup. If a lookup is expensive, check the form of the issuer first. While
+/// unknown issuers use their whole share, new customers may get 503; known tenants are not affected.
 ///
-/// A tenant is the same as before, and keeps its keys, if its name is and its provider is: the same settings,
-/// in the same order. Sources of your own ([`Keys::source`](crate::Keys::source)) are the same only as clones of one
-/// [`Keys`](crate::Keys): make them once, and clone them.
+/// A tenant keeps its keys after a lookup if its name and its provider are equal: the same settings, in the
+/// same order. Your own sources ([`Keys::source`](crate::Keys::source)) are equal only if they are clones of
+/// one [`Keys`](crate::Keys): create them once, and clone them.
 ///
-/// Headers and client certificates that [`OAuth2Builder::configure_http_client`](crate::OAuth2Builder::configure_http_client) sets go to
-/// the hosts of all tenants.
+/// Headers and client certificates that
+/// [`OAuth2Builder::configure_http_client`](crate::OAuth2Builder::configure_http_client) sets are sent to the
+/// hosts of all tenants.
 ///
 /// ```
 /// use std::error::Error;
@@ -58,7 +59,7 @@ use crate::{
 ///         else {
 ///             return Ok(None);
 ///         };
-///         // Ask your database here whether this is a customer.
+///         // Look up the customer in your database here.
 ///         if tenant_id != "9122040d-6c67-4c5b-b112-36a304b66dad" {
 ///             return Ok(None);
 ///         }
@@ -83,7 +84,7 @@ pub struct Tenants {
 }
 
 impl Tenants {
-    /// Tenants as this lookup knows them.
+    /// Creates the setting with this lookup.
     pub fn new(lookup: impl TenantLookup) -> Self {
         Self {
             lookup: Arc::new(lookup),
@@ -93,29 +94,29 @@ impl Tenants {
         }
     }
 
-    /// Sets how many tenants are kept, with their keys. Default 10,000, at least 1.
+    /// Sets how many tenants are cached, with their keys. Default 10,000, at least 1.
     ///
-    /// Less than are in use at once: each request of one that was dropped waits for a lookup and for
-    /// keys. A tenant with a few keys takes some 10 KiB.
+    /// If more tenants are in use at the same time, each request of an evicted tenant waits for a lookup and
+    /// for keys. A tenant with a few keys takes about 10 KiB.
     pub fn capacity(mut self, tenants: usize) -> Self {
         self.capacity = tenants;
         self
     }
 
-    /// Sets for how long a tenant serves until it is looked up again. Default 10 minutes, at least
-    /// 1 s, at most 24 hours.
+    /// Sets how long a tenant is used until it is looked up again. Default 10 minutes, at least 1 s, at most
+    /// 24 hours.
     ///
-    /// A customer that you remove keeps access for at most this long. Short: more lookups.
+    /// A customer that you remove keeps access for at most this long. A shorter time causes more lookups.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime;
         self
     }
 
-    /// Sets for how long an issuer that is no tenant stays refused without a lookup. Default 1 minute,
-    /// at least 1 s, at most 24 hours.
+    /// Sets how long an unknown issuer is rejected without another lookup. Default 1 minute, at least 1 s, at
+    /// most 24 hours.
     ///
-    /// A customer that you add may have to wait for this long, if it was there too early. Short: more
-    /// lookups for unknown_issuers.
+    /// A customer that you add may have to wait for this long, if it sent a token before. A shorter time
+    /// causes more lookups for unknown issuers.
     pub fn refusal_lifetime(mut self, lifetime: Duration) -> Self {
         self.refusal_lifetime = lifetime;
         self
@@ -127,7 +128,7 @@ impl Tenants {
         } else if !LIFETIMES.contains(&self.lifetime) {
             "the lifetime must be between 1 s and 24 hours"
         } else if !LIFETIMES.contains(&self.refusal_lifetime) {
-            "the lifetime of refusals must be between 1 s and 24 hours"
+            "the refusal lifetime must be between 1 s and 24 hours"
         } else {
             return Ok(());
         };
@@ -148,7 +149,7 @@ impl fmt::Debug for Tenants {
 
 /// One tenant: a name and its provider.
 ///
-/// [`Claims::provider`](crate::Claims::provider) tells the name. Several issuers may have one name.
+/// [`Claims::provider`](crate::Claims::provider) returns the name. Several issuers may have one name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tenant {
     pub(crate) name: String,
@@ -156,7 +157,8 @@ pub struct Tenant {
 }
 
 impl Tenant {
-    /// A tenant of this name. Among the provider's issuers must be exactly the one that was asked for.
+    /// Creates a tenant with this name. The provider's issuers must contain exactly the issuer that is looked
+    /// up.
     pub fn new(name: impl Into<String>, provider: Provider) -> Self {
         Self { name: name.into(), provider }
     }
@@ -164,23 +166,23 @@ impl Tenant {
 
 /// Finds the tenant of an issuer. See [`Tenants`].
 ///
-/// It runs on the thread that fetches keys, as a [`KeySource`](crate::KeySource) does: it must not block.
+/// It runs on the thread that fetches keys, like a [`KeySource`](crate::KeySource), so it must not block.
 pub trait TenantLookup: Send + Sync + 'static {
-    /// The tenant whose issuer this is, exactly; `None` if there is none.
+    /// Returns the tenant with exactly this issuer, or `None` for an unknown issuer.
     ///
-    /// The issuer is a stranger's text, of at most 512 bytes. Never make an address from it that you
-    /// have not compared with one you know.
+    /// The issuer is untrusted text of at most 512 bytes. Compare it with issuers on record before you build
+    /// a URL from it.
     ///
     /// # Errors
     ///
-    /// Whatever keeps the answer from being known. The log shows its text. Not for an unknown issuer.
+    /// Any error that prevents the lookup. The log shows its text. An unknown issuer is not an error.
     fn find_by_issuer(
         &self,
         issuer: &str,
     ) -> impl Future<Output = Result<Option<Tenant>, Box<dyn Error + Send + Sync>>> + Send;
 }
 
-/// [`TenantLookup`] as a value of one type.
+/// The object-safe form of [`TenantLookup`].
 pub(crate) trait AnyLookup: Send + Sync {
     fn find_by_issuer<'a>(&'a self, issuer: &'a str) -> SourceFuture<'a, LookupResult>;
 }
