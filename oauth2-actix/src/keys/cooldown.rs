@@ -1,9 +1,9 @@
-//! How often tokens whose keys are unknown may cause a fetch.
+//! The rate of fetches that tokens with unknown keys may cause.
 //!
-//! Anybody can make up key ids, so there is a least time between two such fetches. But tokens of a
-//! withdrawn key go on for as long as they live, and would keep it running without end: a genuinely new
-//! key that appears meanwhile would be refused until it is over. So a key that was looked for in vain
-//! before leaves a reserve of one fetch for a key that was not. Over time there are no more fetches.
+//! Any client can make up key ids, so these fetches have a cooldown. Tokens of a withdrawn key are sent until
+//! they expire, and would restart the cooldown each time: tokens of a new key would be rejected until it
+//! ends. A fetch for a key that was missing before therefore leaves one fetch in reserve, for a key that was
+//! not. That fetch extends the cooldown, so that there are no more fetches over time.
 
 use std::{
     collections::VecDeque,
@@ -15,21 +15,22 @@ use std::{
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cooldown {
     until: Duration,
-    /// Whether a key that was not looked for before need not wait for it.
+    /// Whether a fetch for a key that was not searched for before may begin during the cooldown.
     reserve: bool,
 }
 
 impl Cooldown {
-    /// How long a fetch must still be put off. None: it may begin.
+    /// Returns how long a fetch must wait, or `None` if it may begin. `is_new` is for a key that was not
+    /// searched for before.
     pub(crate) fn remaining(&self, is_new: bool, now: Duration) -> Option<Duration> {
         let may_begin = now >= self.until || (is_new && self.reserve);
         (!may_begin).then(|| self.until - now)
     }
 
-    /// A fetch begins.
+    /// Starts the cooldown when a fetch begins.
     pub(crate) fn start(&mut self, is_new: bool, now: Duration, length: Duration) {
         if now < self.until {
-            // From the reserve: the next one waits for longer instead.
+            // The fetch uses the reserve, so the next one waits longer.
             self.until += length;
             self.reserve = false;
         } else {
@@ -39,16 +40,16 @@ impl Cooldown {
     }
 }
 
-/// The key ids of tokens that were looked for in vain, or were withdrawn: the last few of them. A token
-/// without a key id stands for itself.
+/// The most recent key ids of tokens that were missing after a fetch, or were withdrawn. A token without a
+/// key id has its own entry.
 #[derive(Debug, Default)]
 pub(crate) struct SoughtTokens {
     hashes: VecDeque<u64>,
-    // Randomly keyed, so that a client cannot aim at a hash.
+    // Randomly keyed, so that a client cannot cause a collision.
     hasher: RandomState,
 }
 
-/// What a token's signature covers, and the signature.
+/// The signed part of a token, and its signature.
 pub(crate) type Parts<'a> = (&'a [u8], &'a [u8]);
 
 impl SoughtTokens {
@@ -75,7 +76,7 @@ impl SoughtTokens {
     }
 }
 
-/// Key ids that are remembered for one source.
+/// The maximum number of entries for one source.
 const MAX_KIDS: usize = 64;
 
 #[cfg(test)]
@@ -108,7 +109,7 @@ mod tests {
         assert_eq!(cooldown.remaining(false, at(101)), Some(at(9)));
         assert_eq!(cooldown.remaining(true, at(101)), None);
         cooldown.start(true, at(101), LENGTH);
-        // One only, and what follows waits for both.
+        // There is only one reserve, and the next fetch waits for both cooldowns.
         assert_eq!(cooldown.remaining(true, at(102)), Some(at(18)));
         assert_eq!(cooldown.remaining(false, at(102)), Some(at(18)));
         assert_eq!(cooldown.remaining(true, at(120)), None);

@@ -1,5 +1,6 @@
-//! Reads fetched documents apart from the thread that fetches the keys of all providers. An attacker who
-//! controls one document decides how long it takes to read, within its limits, and must not delay others.
+//! Reads fetched documents outside the thread that fetches the keys of all providers. An attacker who
+//! controls a document decides how long it takes to read, within the limits, and must not delay other
+//! providers.
 
 use tokio::sync::Semaphore;
 
@@ -8,22 +9,22 @@ use tokio::sync::Semaphore;
 #[error("the fetch panicked")]
 pub(crate) struct ReaderLost;
 
-/// How many documents of one kind are read at once in this process.
+/// The limit on concurrent reads of one kind of document in this process.
 #[derive(Debug)]
 pub(crate) struct Readers(Semaphore);
 
-/// For the keys of providers known at build time.
+/// The readers for the keys of configured providers.
 pub(crate) static PROVIDER_KEYS: Readers = Readers(Semaphore::const_new(2));
 
-/// For the keys of tenants, so that no number of tenants delays the providers known at build time.
+/// The readers for the keys of tenants. They are separate, so that tenants do not delay configured providers.
 pub(crate) static TENANT_KEYS: Readers = Readers(Semaphore::const_new(1));
 
-/// For what issuers publish about themselves.
+/// The readers for the metadata documents of issuers.
 pub(crate) static DISCOVERY: Readers = Readers(Semaphore::const_new(1));
 
 impl Readers {
-    /// Runs `read` on a thread that may block, as soon as one of these readers is free. What is running
-    /// goes on if this future is dropped.
+    /// Runs `read` on a thread that may block, as soon as one of these readers is free. A running `read`
+    /// continues if this future is dropped.
     pub(crate) async fn run<T: Send + 'static>(
         &'static self,
         read: impl FnOnce() -> T + Send + 'static,
@@ -46,7 +47,7 @@ mod tests {
 
     use super::*;
 
-    /// On a runtime of one thread, as that of the keys is.
+    /// Runs on a runtime of one thread, like the fetchers.
     #[tokio::test]
     async fn a_slow_document_delays_neither_the_thread_nor_other_readers() {
         static ONE: Readers = Readers(Semaphore::const_new(1));
@@ -55,7 +56,7 @@ mod tests {
         let slow = tokio::spawn(ONE.run(move || released.recv().is_ok()));
         let (ran, has_run) = mpsc::channel();
         let mut next = Box::pin(ONE.run(move || ran.send(())));
-        // The first one has taken the only reader of its kind as soon as it was polled.
+        // The first read has the only reader of its kind once it was polled.
         tokio::task::yield_now().await;
         assert_eq!(OTHER.run(|| 7).await.expect("read"), 7);
         assert!(next.as_mut().now_or_never().is_none());
@@ -74,7 +75,7 @@ mod tests {
         let mut dropped = Box::pin(ONE.run(move || released.recv().is_ok()));
         assert!(dropped.as_mut().now_or_never().is_none());
         drop(dropped);
-        // What was begun goes on.
+        // The read continues.
         release.send(()).expect("it waits");
         assert!(ONE.run(|| true).await.expect("read"));
     }

@@ -1,7 +1,7 @@
-//! The keys of the last good fetch on disk, so that a restart does not need the provider.
+//! The keys of the last successful fetch on disk, so that a restart does not depend on the provider.
 //!
-//! One file for each source. It holds public keys only, says which source they are from and when they
-//! were fetched, and is replaced in one step. A file that does not match is not used.
+//! Each source has one file. It contains public keys only, with their source and the time of their fetch, and
+//! is replaced in one step. A file that does not match its source is not used.
 
 use std::{
     collections::BTreeMap,
@@ -26,17 +26,17 @@ use crate::{
     util::{clock::Clock, log_rate::Throttle},
 };
 
-/// The directory that a policy keeps its snapshots in.
+/// The directory for the snapshots of a policy.
 pub(crate) struct SnapshotDirectory {
     path: PathBuf,
-    /// The user that our own files belong to. None: unknown, so that nothing is read.
+    /// The user who owns the files that this process creates. If it is unknown, no file is read.
     #[cfg(unix)]
     owner: Option<u32>,
     queue: Mutex<Queue>,
     warnings: Throttle,
 }
 
-/// What is still to be written, by file name. A newer snapshot replaces one that waits.
+/// The snapshots that wait to be written, by file name. A newer snapshot replaces a waiting one.
 #[derive(Default)]
 struct Queue {
     waiting: BTreeMap<String, Job>,
@@ -57,7 +57,7 @@ impl SnapshotDirectory {
         if let Err(error) = &probed {
             tracing::warn!(
                 target: "oauth2_actix", directory = %path.display(), cause = %error,
-                "the directory for key snapshots is not writable, so none is read or written there"
+                "the directory for key snapshots is not writable, so snapshots are neither read nor written"
             );
         }
         Ok(Arc::new(Self {
@@ -69,7 +69,7 @@ impl SnapshotDirectory {
         }))
     }
 
-    /// The snapshot of a source. `identity` is what tells this source from any other of the provider.
+    /// Returns the snapshot of a source. `identity` distinguishes it from the provider's other sources.
     pub(crate) fn file(
         self: &Arc<Self>,
         provider: &Arc<str>,
@@ -79,7 +79,7 @@ impl SnapshotDirectory {
         let mut parts = vec!["oauth2-actix key snapshot", provider];
         parts.extend(identity);
         let id = digest(&parts);
-        // A tenant's name may be any text. The digest alone tells files apart.
+        // A tenant's name may be any text. Only the digest makes the file name unique.
         let readable: String = provider
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
@@ -99,11 +99,11 @@ impl SnapshotDirectory {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what waits, one after the other, on a thread that may block.
+    /// Adds a snapshot, and writes the waiting snapshots one after the other on a thread that may block.
     fn enqueue(self: &Arc<Self>, job: Job) {
         let mut queue = self.queue();
         match queue.waiting.get_mut(&job.file.name) {
-            // The document that waits is still to be written, with the newer time.
+            // The waiting document is written with the newer time.
             Some(waiting) if job.document.is_none() => waiting.fetched_at = job.fetched_at,
             _ => {
                 queue.waiting.insert(job.file.name.clone(), job);
@@ -157,30 +157,30 @@ pub(crate) struct SnapshotFile {
     id: String,
     provider: Arc<str>,
     source: Arc<str>,
-    /// The public part of the document that was written last.
+    /// The public part of the last document that was written.
     written: Arc<Mutex<Option<Arc<str>>>>,
 }
 
-/// A snapshot as it was read.
+/// A snapshot that was read.
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) keys: KeySet,
-    /// When its fetch began, since the Unix epoch.
+    /// The time when its fetch began, since the Unix epoch.
     pub(crate) fetched_at: Duration,
 }
 
 /// A snapshot to be written.
 struct Job {
     file: SnapshotFile,
-    /// None: that which was written last, at a later time.
+    /// `None` confirms the last document at a later time.
     document: Option<(Vec<u8>, Arc<KeySet>)>,
     fetched_at: u64,
     policy: KeyPolicy,
 }
 
 impl SnapshotFile {
-    /// Writes a document that a fetch has brought, and the keys in it; without one, that the last one is
-    /// still what the provider publishes. Returns at once. Must be called on a tokio runtime.
+    /// Writes a fetched document with its keys. Without a document, it writes that the provider still
+    /// publishes the last one. It does not block, and must be called on a tokio runtime.
     pub(crate) fn write(
         &self,
         document: Option<(Vec<u8>, Arc<KeySet>)>,
@@ -195,7 +195,7 @@ impl SnapshotFile {
     ///
     /// # Errors
     ///
-    /// Why the file is not used.
+    /// The reason why the file is not used.
     pub(crate) fn read(&self, policy: KeyPolicy) -> Result<Option<Stored>, String> {
         let path = self.directory.path.join(&self.name);
         let Some(text) = self.directory.read(&path)? else { return Ok(None) };
@@ -205,7 +205,7 @@ impl SnapshotFile {
             return Err("it is not in the format of this version".to_owned());
         }
         if text_of("id") != Some(&self.id) {
-            return Err("it is of another provider or source".to_owned());
+            return Err("it belongs to another provider or source".to_owned());
         }
         let (Some(document), Some(fetched_at)) =
             (text_of("document"), record.get("fetched_at").and_then(Value::as_u64))
@@ -219,7 +219,7 @@ impl SnapshotFile {
         Ok(Some(Stored { keys: read.keys, fetched_at: Duration::from_secs(fetched_at) }))
     }
 
-    /// For logs.
+    /// Returns the path of the file, for logs.
     pub(crate) fn shown(&self) -> String {
         self.directory.path.join(&self.name).display().to_string()
     }
@@ -231,7 +231,7 @@ impl SnapshotDirectory {
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(fault(error)),
-            // To open a pipe would wait for its other end.
+            // Opening a pipe would wait for its other end.
             Ok(metadata) if !metadata.is_file() => {
                 return Err("it is not a regular file".to_owned());
             }
@@ -265,16 +265,16 @@ impl Job {
         let mut written = self.file.written.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((document, keys)) = &self.document {
             let public =
-                public_part(document).ok_or("the document has no form that can be kept")?;
-            // What is read later must be what is used now.
+                public_part(document).ok_or("the document has a form that cannot be stored")?;
+            // Reading the file later must give the keys that are used now.
             let read =
                 KeyDocument::parse(public.as_bytes(), self.policy).map_err(|e| e.to_string())?;
             if !read.keys.is_same_as(keys) {
-                return Err("its public part does not hold the same keys".to_owned());
+                return Err("its public part does not have the same keys".to_owned());
             }
             *written = Some(public.into());
         }
-        // Nothing was written since the start, so there is nothing to confirm.
+        // Without a document since the start, there is no document to confirm.
         let Some(document) = written.as_deref() else { return Ok(()) };
         let file = &self.file;
         let record = serde_json::json!({
@@ -290,7 +290,7 @@ impl Job {
     }
 }
 
-/// Creates a file and removes it again: says whether that is possible, and whose our files are.
+/// Creates a file and removes it again. Returns its metadata, which has the owner of new files.
 fn probe(directory: &Path) -> io::Result<fs::Metadata> {
     let (path, file) = create_temporary(directory, "probe")?;
     let metadata = file.metadata();
@@ -299,7 +299,7 @@ fn probe(directory: &Path) -> io::Result<fs::Metadata> {
     metadata
 }
 
-/// Replaces a file in one step: after a crash there is the old one or the new one.
+/// Replaces a file in one step: after a crash, either the old file or the new file exists.
 fn replace(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     let (temporary, mut file) = create_temporary(directory, name)?;
     let result = file
@@ -310,18 +310,18 @@ fn replace(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&temporary);
         return result;
     }
-    // The rename itself is durable once the directory is. Not every system can do that.
+    // The rename is durable once the directory is synced. Not every system supports that.
     #[cfg(unix)]
     fs::File::open(directory)?.sync_all()?;
     Ok(())
 }
 
-/// A new file that only our user may read or write.
+/// Creates a file that only the user of this process may read or write.
 fn create_temporary(directory: &Path, name: &str) -> io::Result<(PathBuf, fs::File)> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let path = directory.join(format!(".{name}.{}-{number}.tmp", std::process::id()));
-    // One that is left of a process that ended while it wrote.
+    // A process that ended while it wrote may have left this file.
     let _ = fs::remove_file(&path);
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -331,7 +331,7 @@ fn create_temporary(directory: &Path, name: &str) -> io::Result<(PathBuf, fs::Fi
     Ok((path, file))
 }
 
-/// In hexadecimal, of texts none of which can be taken for a part of another.
+/// Returns the SHA-256 digest of texts in hexadecimal. The lengths keep different lists of texts distinct.
 fn digest(parts: &[&str]) -> String {
     let mut sha = Sha256::new();
     for part in parts {
@@ -341,7 +341,7 @@ fn digest(parts: &[&str]) -> String {
     sha.finish().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A key document without anything but public keys, in the form that it has.
+/// Removes everything but public keys from a key document, and keeps its form.
 fn public_part(document: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(document).ok()?;
     let text = text.trim_start_matches('\u{feff}').trim();
@@ -349,7 +349,7 @@ fn public_part(document: &[u8]) -> Option<String> {
         b'[' => Value::Array(public_items(text)),
         b'{' => {
             let mut members: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
-            // As keys are read.
+            // Keys are read in the same way.
             members.retain(|_, value| value.get() != "null");
             if let Some(keys) = members.get("keys") {
                 Value::from(Map::from_iter([("keys".to_owned(), public_items(keys.get()).into())]))
@@ -368,7 +368,7 @@ fn public_part(document: &[u8]) -> Option<String> {
     Some(document.to_string())
 }
 
-/// The public keys of a JSON list.
+/// Returns the public keys of a JSON list.
 fn public_items(list: &str) -> Vec<Value> {
     let items: Vec<&RawValue> = serde_json::from_str(list).unwrap_or_default();
     let public = |item: &&RawValue| match serde_json::from_str::<String>(item.get()) {
@@ -378,8 +378,8 @@ fn public_items(list: &str) -> Vec<Value> {
     items.iter().filter_map(public).collect()
 }
 
-/// The members of a public key that are public (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2). None for any
-/// other key, and for one whose other members make it unusable.
+/// Returns the public members of a public key (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2), or `None` for any
+/// other key, and for a key that other members make unusable.
 fn public_jwk(text: &str) -> Option<Map<String, Value>> {
     const PUBLIC: [&str; 12] =
         ["kty", "use", "key_ops", "alg", "kid", "x5t", "x5t#S256", "n", "e", "crv", "x", "y"];
@@ -392,14 +392,14 @@ fn public_jwk(text: &str) -> Option<Map<String, Value>> {
     let certificate = jwk::certificate(&jwk);
     let mut public: Map<String, Value> =
         jwk.into_iter().filter(|(name, _)| PUBLIC.contains(&name.as_str())).collect();
-    // Tokens may name its thumbprints. It is public, and is nothing but a certificate.
+    // Tokens may name its thumbprints. The DER is public, and contains only a certificate.
     if let Some(der) = certificate {
         public.insert("x5c".to_owned(), vec![STANDARD.encode(der)].into());
     }
     Some(public)
 }
 
-/// The public keys and certificates of a PEM text (RFC 7468), without what stands between them.
+/// Returns the public keys and certificates of a PEM text (RFC 7468), without the text between them.
 fn public_pem(text: &str) -> String {
     let mut public = String::new();
     let mut rest = text;
@@ -419,10 +419,10 @@ fn public_pem(text: &str) -> String {
 
 const BEGIN: &str = "-----BEGIN ";
 
-/// Of the files' form.
+/// The version of the file format.
 const FORMAT: u64 = 1;
 
-/// Bytes of a file: a document as text within JSON may take twice its size.
+/// The maximum bytes of a file: a document may take twice its size as a JSON string.
 const MAX_FILE: u64 = 2 * MAX_BODY as u64 + 64 * 1024;
 
 #[cfg(test)]

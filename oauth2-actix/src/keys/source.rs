@@ -1,4 +1,4 @@
-//! Keys from where our user says: a vault, a database, a file.
+//! Sources of keys that are not URLs: the developer's own, such as a vault or a database, and files.
 
 use std::{
     error::Error,
@@ -21,14 +21,13 @@ use crate::{keys::http::fetch::MAX_BODY, util::clock::Clock};
 
 /// A source of keys that is neither a URL nor text: a vault, a database, a message bus.
 ///
-/// A provider gets it by [`Keys::source`]. It is asked when keys are first needed, and again under
-/// the same rules as a URL: [`OAuth2Builder::key_refresh`], cooldown, backoff, stale window and a
-/// time limit for each attempt ([`OAuth2Builder::fetch_timeout`]). If it fails, or what it gives
-/// holds no usable key, the keys at hand stay.
+/// [`Keys::source`] adds it to a provider. It is called when keys are first needed, and again under the same
+/// rules as a URL: [`OAuth2Builder::key_refresh`], cooldown, backoff, stale window and a time limit for each
+/// fetch ([`OAuth2Builder::fetch_timeout`]). If it fails, or returns no usable key, the cached keys are kept.
 ///
-/// It runs on the thread that fetches the keys of all providers, on a tokio runtime of one thread:
-/// blocking work belongs into `tokio::task::spawn_blocking`, or it holds up every provider. If it
-/// panics, that attempt has failed. An attempt that is out of time is dropped.
+/// It runs on the thread that fetches the keys of all providers, on a tokio runtime of one thread. Use
+/// `tokio::task::spawn_blocking` for blocking work, which would otherwise delay every provider. If it panics,
+/// the fetch fails. A fetch that exceeds the time limit is dropped.
 ///
 /// ```
 /// use std::error::Error;
@@ -38,7 +37,7 @@ use crate::{keys::http::fetch::MAX_BODY, util::clock::Clock};
 ///
 /// impl KeySource for Vault {
 ///     async fn load(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
-///         // Ask the vault here.
+///         // Read the keys from the vault here.
 ///         Ok(r#"{"keys": [{"kty": "OKP", "crv": "Ed25519",
 ///             "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#.to_owned())
 ///     }
@@ -59,32 +58,32 @@ use crate::{keys::http::fetch::MAX_BODY, util::clock::Clock};
 /// [`OAuth2Builder::key_refresh`]: crate::OAuth2Builder::key_refresh
 /// [`OAuth2Builder::fetch_timeout`]: crate::OAuth2Builder::fetch_timeout
 pub trait KeySource: Send + Sync + 'static {
-    /// The keys, in any of the forms that [`Keys`](crate::Keys) has: a JWK set, PEM text, …, at
-    /// most 1 MiB. Public keys only: symmetric ones are passed over, as from a URL.
+    /// Returns the keys in any of the forms of [`Keys`](crate::Keys), such as a JWK set or PEM text, with at
+    /// most 1 MiB. Only public keys are used: symmetric keys are skipped, as from a URL.
     ///
     /// # Errors
     ///
-    /// Whatever keeps the keys from being there. The log and [`OAuth2::key_status`] show its text.
+    /// Any error that prevents loading the keys. The log and [`OAuth2::key_status`] show its text.
     ///
     /// [`OAuth2::key_status`]: crate::OAuth2::key_status
     fn load(&self) -> impl Future<Output = Result<String, Box<dyn Error + Send + Sync>>> + Send;
 
-    /// Completes when the keys have changed since [`KeySource::load`] was last called, so that they
-    /// are asked for at once, or a second after the last attempt. Called after each attempt, and
-    /// dropped when the next one begins. Default: never.
+    /// Completes when the keys have changed since the last call of [`KeySource::load`]. They are then fetched
+    /// at once, but not within a second of the last fetch. It is called after each fetch, and dropped when
+    /// the next fetch begins. Default: never.
     ///
-    /// It works whatever the refresh interval: a source that says that its keys have changed is
-    /// asked also where [`OAuth2Builder::key_refresh`](crate::OAuth2Builder::key_refresh) is not set.
+    /// It is independent of the refresh interval, and is used also where
+    /// [`OAuth2Builder::key_refresh`](crate::OAuth2Builder::key_refresh) is not set.
     fn changed(&self) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }
 }
 
-/// [`KeySource`] as a value of one type.
+/// The object-safe form of [`KeySource`].
 pub(crate) trait AnySource: Send + Sync {
     fn load(&self) -> SourceFuture<'_, Result<String, Box<dyn Error + Send + Sync>>>;
     fn changed<'a>(&'a self, clock: &'a Clock) -> SourceFuture<'a, ()>;
-    /// For logs.
+    /// Returns the name of the source, for logs.
     fn shown(&self) -> String;
 }
 
@@ -110,8 +109,8 @@ impl fmt::Debug for dyn AnySource {
     }
 }
 
-/// A file that is accessed on a thread that may block, never twice at once: on a file system that
-/// hangs, an access may take long.
+/// A file that is accessed on a thread that may block, by one access at a time: on a file system that hangs,
+/// an access may take long.
 struct BlockingFile {
     path: PathBuf,
     busy: Arc<AtomicBool>,
@@ -127,7 +126,7 @@ impl BlockingFile {
         how: fn(&Path) -> std::io::Result<T>,
     ) -> Result<T, Box<dyn Error + Send + Sync>> {
         if self.busy.swap(true, Ordering::SeqCst) {
-            return Err("the last attempt to read it has not ended".into());
+            return Err("the previous attempt to read it has not ended".into());
         }
         let (path, busy) = (self.path.clone(), Arc::clone(&self.busy));
         let accessed = tokio::task::spawn_blocking(move || {
@@ -139,10 +138,10 @@ impl BlockingFile {
     }
 }
 
-/// A file of keys, read again when it changes.
+/// A file of keys, which is read again when it changes.
 pub(crate) struct KeyFile {
     file: BlockingFile,
-    /// What was last read.
+    /// The state of the file when it was last read.
     seen: Mutex<Option<Seen>>,
 }
 
@@ -156,7 +155,7 @@ impl KeyFile {
     }
 }
 
-/// A file that holds a bearer token, read anew for each use.
+/// A file with a bearer token, which is read for each use.
 pub(crate) struct TokenFile(BlockingFile);
 
 impl TokenFile {
@@ -164,8 +163,8 @@ impl TokenFile {
         Self(BlockingFile::new(path))
     }
 
-    /// The value of an `Authorization` header (RFC 6750 §2.1), marked as sensitive. The error names the
-    /// file, and nothing of its content.
+    /// Returns the value of an `Authorization` header (RFC 6750 §2.1), marked as sensitive. The error has the
+    /// path of the file, and no part of its content.
     pub(crate) async fn authorization(&self) -> Result<HeaderValue, String> {
         let fault = |problem: &dyn fmt::Display| {
             format!("the bearer token file {}: {problem}", self.0.path.display())
@@ -173,10 +172,10 @@ impl TokenFile {
         let text = self.0.access(read_token).await.map_err(|error| fault(&error))?;
         let token = text.trim();
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(fault(&"it does not hold one token of printable ASCII without spaces"));
+            return Err(fault(&"it does not contain one token of printable ASCII without spaces"));
         }
         let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
-            .map_err(|_| fault(&"it does not hold one token"))?;
+            .map_err(|_| fault(&"it does not contain one token"))?;
         value.set_sensitive(true);
         Ok(value)
     }
@@ -202,7 +201,7 @@ impl AnySource for KeyFile {
             let before = self.seen();
             loop {
                 clock.sleep_until(clock.monotonic() + CHECK_INTERVAL).await;
-                // A file that is gone for the moment is being replaced.
+                // A file that is missing is probably being replaced.
                 if let Ok(metadata) = self.file.access(|path| std::fs::metadata(path)).await
                     && before != Some(Seen::of(&metadata))
                 {
@@ -217,12 +216,12 @@ impl AnySource for KeyFile {
     }
 }
 
-/// Reads a file, and what tells whether it has changed since. Looked at before it is read: a
-/// change in between is seen as one later.
+/// Reads a file and its state. The state is taken first, so that a change during the read counts as a later
+/// change.
 fn read_keys(path: &Path) -> std::io::Result<(String, Seen)> {
     let metadata = std::fs::metadata(path)?;
     let seen = Seen::of(&metadata);
-    // One byte more than may be: the caller refuses it.
+    // Reads one byte more than the limit, so that the caller can reject a larger file.
     Ok((read_regular(path, &metadata, MAX_BODY as u64 + 1)?, seen))
 }
 
@@ -235,7 +234,7 @@ fn read_token(path: &Path) -> std::io::Result<String> {
 }
 
 fn read_regular(path: &Path, metadata: &Metadata, limit: u64) -> std::io::Result<String> {
-    // To open a pipe would wait for its other end.
+    // Opening a pipe would wait for its other end.
     if !metadata.is_file() {
         return Err(std::io::Error::other("it is not a regular file"));
     }
@@ -244,7 +243,7 @@ fn read_regular(path: &Path, metadata: &Metadata, limit: u64) -> std::io::Result
     Ok(text)
 }
 
-/// What tells two states of a file apart.
+/// The state of a file. It differs after a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     length: u64,
@@ -264,8 +263,8 @@ impl Seen {
     }
 }
 
-/// How often a file is looked at.
+/// The interval at which a file is checked for changes.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Bytes of a file that holds a bearer token. Real ones have 1 to 2 KiB.
+/// The maximum bytes of a file with a bearer token. Real tokens have 1 to 2 KiB.
 const MAX_TOKEN_FILE: u64 = 64 * 1024;

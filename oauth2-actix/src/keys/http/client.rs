@@ -1,4 +1,4 @@
-//! The HTTP clients that keys are fetched with: our user may adjust them, our limits stay.
+//! The HTTP clients that fetch keys. The developer may configure them, except for the limits.
 
 use std::{
     fmt,
@@ -9,10 +9,11 @@ use reqwest::{Client, ClientBuilder, redirect::Policy};
 
 use crate::keys::http::url::KeyUrl;
 
-/// What our user changes of a client.
+/// The developer's configuration of a client.
 pub(crate) type AdjustClient = Arc<dyn Fn(ClientBuilder) -> ClientBuilder + Send + Sync>;
 
-/// The HTTP clients of one policy, made when first needed: a client holds the platform's TLS roots.
+/// The HTTP clients of one policy. They are created on first use, because a client loads the platform's TLS
+/// roots.
 #[derive(Default)]
 pub(crate) struct Clients {
     adjust: Option<AdjustClient>,
@@ -25,12 +26,12 @@ impl Clients {
         Self { adjust, ..Self::default() }
     }
 
-    /// A client of our user's, as it is, for every URL.
+    /// Uses the developer's own client, without changes, for every URL.
     pub(crate) fn ready_made(client: Client) -> Self {
         Self { adjust: None, network: client.clone().into(), loopback: client.into() }
     }
 
-    /// Makes both, for URLs that are not known yet.
+    /// Creates both clients, for URLs that are not known yet.
     pub(crate) fn prepare(&self) -> Result<(), reqwest::Error> {
         self.of(false)?;
         self.of(true).map(drop)
@@ -50,10 +51,10 @@ impl Clients {
         if let Some(adjust) = &self.adjust {
             builder = adjust(builder);
         }
-        // Last, so that nothing undoes them.
+        // Set last, so that the developer's configuration cannot override them.
         builder = builder.redirect(Policy::none()).referer(false);
-        // Plain http to this very host goes through no proxy, and needs no TLS roots, which a
-        // small machine may not have.
+        // Plain http to a loopback host uses no proxy, and requires no TLS roots, which a minimal image may
+        // lack.
         if is_loopback {
             builder = builder.no_proxy().tls_certs_only([]);
         }

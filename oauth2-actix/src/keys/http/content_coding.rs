@@ -1,11 +1,11 @@
-//! Content codings of a fetched document (RFC 9110 §8.4).
+//! The content codings of a fetched document (RFC 9110 §8.4).
 
 use std::io::Read;
 
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 
-/// The value of `Accept-Encoding` (RFC 9110 §12.5.3). Without it, a server may use any coding.
+/// The value of `Accept-Encoding` (RFC 9110 §12.5.3). Without this header, a server may use any coding.
 pub(crate) const ACCEPTED: &str = "gzip";
 
 /// A coding that can be decoded.
@@ -16,27 +16,27 @@ pub(crate) enum Coding {
     Deflate,
 }
 
-/// Why a document cannot be decoded.
+/// The reason why a document cannot be decoded.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CodingError {
-    #[error("the document has the content coding {0:?}, and only gzip and deflate can be decoded")]
+    #[error("the document has the content coding {0:?}, but only gzip and deflate are supported")]
     Unknown(String),
     #[error("the document has more than {MAX_CODINGS} content codings")]
     TooMany,
     #[error("the document cannot be decoded as {0}, which its `Content-Encoding` names")]
     Broken(&'static str),
-    #[error("the document is larger than {0} bytes when it is decoded")]
+    #[error("the decoded document is larger than {0} bytes")]
     TooLarge(usize),
 }
 
-/// The codings of a response, in the order in which they must be decoded.
+/// Returns the codings of a response, in the order in which they must be decoded.
 pub(crate) fn read(headers: &HeaderMap) -> Result<Vec<Coding>, CodingError> {
     let mut codings: Vec<Coding> = Vec::new();
     for value in headers.get_all(CONTENT_ENCODING) {
         for name in String::from_utf8_lossy(value.as_bytes()).split(',') {
             match name.trim().to_ascii_lowercase().as_str() {
                 "" | "identity" => {}
-                // RFC 9110 §8.4.1.3: `x-gzip` is the same.
+                // `x-gzip` is the same coding (RFC 9110 §8.4.1.3).
                 "gzip" | "x-gzip" => codings.push(Coding::Gzip),
                 "deflate" => codings.push(Coding::Deflate),
                 other => {
@@ -48,12 +48,12 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<Vec<Coding>, CodingError> {
     if codings.len() > MAX_CODINGS {
         return Err(CodingError::TooMany);
     }
-    // They are listed in the order in which they were applied.
+    // The header lists them in the order in which they were applied.
     codings.reverse();
     Ok(codings)
 }
 
-/// Decodes a document. Neither the result nor what lies between may be larger than `limit`.
+/// Decodes a document. Neither the result nor any intermediate document may be larger than `limit`.
 pub(crate) fn decode(
     codings: &[Coding],
     encoded: Vec<u8>,
@@ -61,7 +61,7 @@ pub(crate) fn decode(
 ) -> Result<Vec<u8>, CodingError> {
     let mut document = encoded;
     for (index, coding) in codings.iter().enumerate() {
-        // Two servers in a row may both name the coding that one of them has applied.
+        // A server and a proxy may both name a coding that only one of them has applied.
         let is_repeated = codings[..index].contains(coding);
         if !is_repeated || coding.is_marked(&document) {
             document = coding.decode(&document, limit)?;
@@ -71,7 +71,7 @@ pub(crate) fn decode(
 }
 
 impl Coding {
-    /// Decodes a document of at most `limit` bytes. It stops as soon as there are more.
+    /// Decodes a document of at most `limit` bytes, and stops as soon as it is larger.
     fn decode(self, encoded: &[u8], limit: usize) -> Result<Vec<u8>, CodingError> {
         let mut decoded = Vec::new();
         let longest = limit as u64 + 1;
@@ -89,7 +89,7 @@ impl Coding {
         }
     }
 
-    /// Whether it begins as this coding does. No key document does so by itself.
+    /// Returns whether the bytes begin as in this coding. No key document without a coding does.
     fn is_marked(self, encoded: &[u8]) -> bool {
         match self {
             Self::Gzip => encoded.starts_with(b"\x1f\x8b"),
@@ -105,7 +105,7 @@ impl Coding {
     }
 }
 
-/// Whether it begins with a header of the `zlib` format (RFC 1950 §2.2).
+/// Returns whether the bytes begin with a header of the `zlib` format (RFC 1950 §2.2).
 fn is_zlib(encoded: &[u8]) -> bool {
     match encoded {
         [cmf, flg, ..] => cmf & 0x0f == 8 && u16::from_be_bytes([*cmf, *flg]).is_multiple_of(31),
@@ -115,7 +115,7 @@ fn is_zlib(encoded: &[u8]) -> bool {
 
 const MAX_CODINGS: usize = 2;
 
-/// Characters of a coding's name that the log shows.
+/// The maximum characters of a coding's name that the log shows.
 const MAX_SHOWN: usize = 32;
 
 #[cfg(test)]
@@ -182,11 +182,11 @@ mod tests {
             assert_eq!(coding.decode(b"{}", 1000), Err(CodingError::Broken(coding.name())));
             assert_eq!(coding.decode(b"", 1000), Err(CodingError::Broken(coding.name())));
         }
-        // A member after the other is one document (RFC 1952 §2.2).
+        // Several gzip members in sequence are one document (RFC 1952 §2.2).
         let (head, tail) = document.split_at(10);
         let members = [gzip(head), gzip(tail)].concat();
         assert_eq!(Coding::Gzip.decode(&members, 1000).as_ref(), Ok(&document));
-        // A coding that is named twice is decoded as often as it was applied.
+        // A coding that is listed twice is decoded as often as it was applied.
         let twice = [Coding::Gzip, Coding::Gzip];
         assert_eq!(decode(&twice, gzip(&document), 1000).as_ref(), Ok(&document));
         assert_eq!(decode(&twice, gzip(&gzip(&document)), 1000).as_ref(), Ok(&document));

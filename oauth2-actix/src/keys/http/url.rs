@@ -1,15 +1,16 @@
-//! The URLs that keys, and the documents that name them, may be fetched from.
+//! The URLs from which keys and metadata documents may be fetched.
 
 use std::fmt;
 
 use url::{Host, Url};
 
-/// A URL that may be asked for keys.
+/// A URL from which keys may be fetched.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct KeyUrl(Url);
 
 impl KeyUrl {
-    /// https, or http to a loopback host, or http at all if our user said that it may be.
+    /// Parses a URL. It must be https, or http to a loopback host; any http is allowed with
+    /// `dangerous_allow_http`.
     pub(crate) fn parse(text: &str, dangerous_allow_http: bool) -> Result<Self, UrlError> {
         let url = Url::parse(text).map_err(UrlError::Unreadable)?;
         if !url.username().is_empty() || url.password().is_some() {
@@ -27,8 +28,8 @@ impl KeyUrl {
         Ok(Self(url))
     }
 
-    /// A URL that a document at this one names. It may be http only as a configured URL may, and at a
-    /// loopback host only if this one is.
+    /// Parses a URL from a document at this URL. The rules for http are those for a configured URL. It may be
+    /// at a loopback host only if this URL is at one.
     pub(crate) fn names(&self, text: &str, dangerous_allow_http: bool) -> Result<Self, UrlError> {
         let named = Self::parse(text, dangerous_allow_http)?;
         if is_loopback(&named.0) && !is_loopback(&self.0) {
@@ -37,29 +38,29 @@ impl KeyUrl {
         Ok(named)
     }
 
-    /// Whether the other URL has the same scheme, host and port.
+    /// Returns whether the other URL has the same scheme, host and port.
     pub(crate) fn has_origin_of(&self, other: &Self) -> bool {
         self.0.origin() == other.0.origin()
     }
 
-    /// Whether a secret may be sent to it: by TLS, or without a way through any network.
+    /// Returns whether a secret may be sent to the URL: by TLS, or to a loopback host.
     pub(crate) fn is_confidential(&self) -> bool {
         self.0.scheme() == "https" || is_loopback(&self.0)
     }
 
-    /// Another path at the same host.
+    /// Returns the URL with another path at the same host.
     pub(crate) fn with_path(&self, path: &str) -> Self {
         let mut url = self.0.clone();
         url.set_path(path);
         Self(url)
     }
 
-    /// For logs: without its query, which may hold a secret.
+    /// Returns the URL for logs: without its query, which may contain a secret.
     pub(crate) fn shown(&self) -> &str {
         &self.0[..url::Position::AfterPath]
     }
 
-    /// Whether it is asked without TLS and without a way through any network.
+    /// Returns whether requests to the URL use plain http to a loopback host.
     pub(crate) fn is_plain_loopback(&self) -> bool {
         self.0.scheme() == "http" && is_loopback(&self.0)
     }
@@ -69,34 +70,34 @@ impl KeyUrl {
     }
 }
 
-/// As in logs.
+/// Shows the URL as in logs.
 impl fmt::Debug for KeyUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.shown())
     }
 }
 
-/// Why keys are not fetched from a URL.
+/// The reason why keys are not fetched from a URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UrlError {
-    #[error("the URL cannot be read: {0}")]
+    #[error("the URL is malformed: {0}")]
     Unreadable(url::ParseError),
-    #[error("the URL holds a user name or password, which would end up in logs")]
+    #[error("the URL has a user name or password, which would be logged")]
     Credentials,
     #[error(
-        "the URL is http: keys that anybody on the way can replace protect nothing; use https \
-         (for a provider inside a private network there is dangerous_allow_http)"
+        "the URL is http, so an attacker on the network could replace the keys: use https (or \
+         dangerous_allow_http for a provider inside a private network)"
     )]
     Plaintext,
     #[error("the URL is neither https nor http")]
     Scheme,
-    #[error("the URL names no host: `0.0.0.0` and `[::]` are for servers that listen")]
+    #[error("the URL names no host: `0.0.0.0` and `[::]` are addresses to listen on")]
     Unspecified,
-    #[error("the URL is at a loopback host, and the document that names it is not")]
+    #[error("the URL is at a loopback host, but the document that names it is not")]
     Loopback,
 }
 
-/// Whether a URL names this very host: by an address, or by a name that always means it.
+/// Returns whether a URL names a loopback host, by an address or by a name that is reserved for it.
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -110,7 +111,7 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// `0.0.0.0` and `[::]`: no host's address, but a way to this one on many systems.
+/// Returns whether a URL has the address `0.0.0.0` or `[::]`, which leads to the local host on many systems.
 fn is_unspecified(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_unspecified(),
@@ -192,7 +193,7 @@ mod tests {
         ] {
             assert_eq!(names(issuer, text), Err(why), "{issuer} names {text}");
         }
-        // Where http is allowed for the provider, it is allowed here too; loopback is not.
+        // If http is allowed for the provider, it is allowed here too. A loopback host is not.
         for issuer in ["https://idp.example", "http://localhost:8080/realms/x"] {
             let issuer = KeyUrl::parse(issuer, true).unwrap();
             assert!(issuer.names("http://keycloak:8080/certs", true).is_ok());
