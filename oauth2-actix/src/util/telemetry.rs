@@ -88,15 +88,15 @@ impl Passed {
 }
 
 /// Counts a rejected request.
-pub(crate) fn request_refused(why: &Error) {
+pub(crate) fn request_refused(error: &Error) {
     #[cfg(feature = "metrics")]
     metrics::counter!(
-        REQUESTS, "outcome" => "refused", "reason" => why.kind_name(),
-        "provider" => why.provider().unwrap_or_default().to_owned()
+        REQUESTS, "outcome" => "refused", "reason" => error.kind_name(),
+        "provider" => error.provider().unwrap_or_default().to_owned()
     )
     .increment(1);
     #[cfg(not(feature = "metrics"))]
-    let _ = why;
+    let _ = error;
 }
 
 /// Counts a lookup in the token cache. A hit is an entry that is still valid.
