@@ -1,7 +1,7 @@
 //! Strict JSON for tokens and documents.
 //!
 //! It accepts no object with a duplicate member name and no nesting deeper than 32 levels, whichever
-//! features of `serde_json` are enabled. Errors contain no text of the document.
+//! features of `serde_json` are enabled.
 //!
 //! It is on floor 1, so it imports no other folder.
 //!
