@@ -444,7 +444,7 @@ impl OAuth2Builder {
             by_trust_domain,
             time_limits: TimeLimits { leeway: self.leeway, max_age: self.max_token_age },
             max_token_length: self.max_token_length.unwrap_or(DEFAULT_MAX_TOKEN_LENGTH),
-            token_sources: self.token_sources.if_any(),
+            token_sources: self.token_sources.if_configured(),
             realm: self.realm.unwrap_or_else(|| DEFAULT_REALM.to_owned()),
             missing_token: self.missing_token,
             public,

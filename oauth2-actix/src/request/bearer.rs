@@ -43,12 +43,12 @@ impl<'a> Credentials<'a> {
 
     /// A token that did not come in a header, such as one in a WebSocket message.
     pub(crate) fn from_text(token: &'a str, limit: usize) -> Result<Self, Error> {
-        Self::found(token.as_bytes().into(), limit)
+        Self::from_bytes(token.as_bytes().into(), limit)
     }
 
     /// What stood where only a token stands.
-    pub(crate) fn found(token: Cow<'a, [u8]>, limit: usize) -> Result<Self, Error> {
-        bounded(token.len(), limit)?;
+    pub(crate) fn from_bytes(token: Cow<'a, [u8]>, limit: usize) -> Result<Self, Error> {
+        check_length(token.len(), limit)?;
         Ok(Self(token))
     }
 
@@ -58,21 +58,21 @@ impl<'a> Credentials<'a> {
         if let Some(token) = credentials.strip_prefix(b"Bearer ")
             && !token.starts_with(b" ")
         {
-            return Self::found(token.into(), limit);
+            return Self::from_bytes(token.into(), limit);
         }
         let (scheme, rest) = match credentials.iter().take(32).position(|byte| *byte == b' ') {
             Some(space) => credentials.split_at(space),
             None => (credentials, [].as_slice()),
         };
         if !scheme.eq_ignore_ascii_case(b"Bearer") {
-            return Err(other_scheme(scheme, rest));
+            return Err(error_for_scheme(scheme, rest));
         }
         let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
         let token = &rest[spaces..];
         if token.is_empty() {
             return Err(malformed("no token follows the scheme Bearer"));
         }
-        Self::found(token.into(), limit)
+        Self::from_bytes(token.into(), limit)
     }
 
     /// Good for comparing with a token that is known. Nothing else is known of them.
@@ -85,8 +85,8 @@ impl<'a> Credentials<'a> {
         let padding = self.0.iter().rev().take_while(|byte| **byte == b'=').count();
         let body = &self.0[..self.0.len() - padding];
         // To the end, whatever comes: faster than a look at each answer.
-        let good = body.iter().fold(true, |good, byte| good & IS_TOKEN68[usize::from(*byte)]);
-        if good
+        let is_valid = body.iter().fold(true, |valid, byte| valid & IS_TOKEN68[usize::from(*byte)]);
+        if is_valid
             && !body.is_empty()
             && let Ok(token) = std::str::from_utf8(&self.0)
         {
@@ -112,7 +112,7 @@ pub(crate) fn is_http_token(text: impl AsRef<[u8]>) -> bool {
 
 /// Credentials of another scheme count as none (RFC 6750 §3.1). The scheme may be a token that was sent
 /// without one, so it does not get into the log.
-fn other_scheme(scheme: &[u8], rest: &[u8]) -> Error {
+fn error_for_scheme(scheme: &[u8], rest: &[u8]) -> Error {
     if !is_http_token(scheme) {
         return malformed("it does not begin with the scheme Bearer and a space");
     }
@@ -142,7 +142,7 @@ impl fmt::Debug for BearerToken<'_> {
     }
 }
 
-fn bounded(length: usize, limit: usize) -> Result<(), Error> {
+fn check_length(length: usize, limit: usize) -> Result<(), Error> {
     if length > limit { Err(ErrorKind::TokenTooLong { length, limit }.into()) } else { Ok(()) }
 }
 

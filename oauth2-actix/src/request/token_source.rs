@@ -113,10 +113,10 @@ impl TokenSources {
         if let (TokenSource::Cookie, Some(cookie)) = (source, &self.cookie) {
             cookie.check_origin(head, is_upgrade)?;
         }
-        Ok((Credentials::found(token, limit)?, source))
+        Ok((Credentials::from_bytes(token, limit)?, source))
     }
 
-    pub(crate) fn if_any(self) -> Option<Self> {
+    pub(crate) fn if_configured(self) -> Option<Self> {
         let any = self.header.is_some() || self.query.is_some() || self.cookie.is_some();
         #[cfg(feature = "websocket")]
         let any = any || self.subprotocol;
@@ -125,32 +125,32 @@ impl TokenSources {
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if let Some(name) = &self.header {
-            let fault = |problem: String| Err(ConfigError::of_policy("token_from_header", problem));
+            let error = |problem: String| Err(ConfigError::of_policy("token_from_header", problem));
             let header = HeaderName::from_bytes(name.as_bytes()).ok();
             match header.filter(|_| is_http_token(name)) {
-                None => return fault(format!("{name:?} is not a valid header name")),
+                None => return error(format!("{name:?} is not a valid header name")),
                 Some(AUTHORIZATION) => {
-                    return fault("the Authorization header is always read; omit this".to_owned());
+                    return error("the Authorization header is always read; omit this".to_owned());
                 }
                 Some(COOKIE) => {
-                    return fault("for a cookie there is token_from_cookie".to_owned());
+                    return error("for a cookie there is token_from_cookie".to_owned());
                 }
                 Some(_) => {}
             }
         }
-        let fault = |problem: String| ConfigError::of_policy("token_from_cookie", problem);
+        let error = |problem: String| ConfigError::of_policy("token_from_cookie", problem);
         let Some(CookieToken { name, origins, requests }) = &self.cookie else { return Ok(()) };
         if !is_http_token(name) {
-            return Err(fault(format!("{name:?} is not a valid cookie name")));
+            return Err(error(format!("{name:?} is not a valid cookie name")));
         }
         if origins.is_empty() && *requests == TokenRequests::WebSocket {
-            return Err(fault(
+            return Err(error(
                 "at least one origin that may use the cookie is required".to_owned(),
             ));
         }
         match origins.iter().find(|origin| !is_origin(origin)) {
             None => Ok(()),
-            Some(origin) => Err(fault(format!(
+            Some(origin) => Err(error(format!(
                 "{origin:?} is not an origin as browsers send it; expected scheme, host and port, such \
                  as https://app.example.com, without a wildcard or a dot at the end"
             ))),
@@ -229,7 +229,7 @@ fn offered_tokens(headers: &HeaderMap) -> Result<impl Iterator<Item = Result<&st
     if headers.get_all(SEC_WEBSOCKET_PROTOCOL).any(|line| line.to_str().is_err()) {
         return Err(malformed("Sec-WebSocket-Protocol is not ASCII"));
     }
-    let mut offered = upgrade::offered(headers);
+    let mut offered = upgrade::offered_protocols(headers);
     Ok(std::iter::from_fn(move || {
         offered.by_ref().find(|protocol| *protocol == MARKER)?;
         Some(offered.next().ok_or_else(|| malformed("no token follows the protocol `bearer`")))

@@ -79,20 +79,20 @@ pub(crate) fn is_handshake(head: &RequestHead) -> bool {
     // HTTP/2 another way (RFC 8441).
     head.version == Version::HTTP_11
         // Before the rest, since every request is asked and few have the header.
-        && is_to_websocket(head.headers())
+        && is_websocket_upgrade(head.headers())
         && head.upgrade()
         && !head.headers().contains_key(TRANSFER_ENCODING)
         && ws::verify_handshake(head).is_ok()
 }
 
-fn is_to_websocket(headers: &HeaderMap) -> bool {
+fn is_websocket_upgrade(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(&UPGRADE);
     let is_websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
     values.next().is_some_and(is_websocket) && values.next().is_none()
 }
 
 /// The protocols on offer, in the client's order (RFC 6455 §4.1).
-pub(crate) fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+pub(crate) fn offered_protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     headers
         .get_all(SEC_WEBSOCKET_PROTOCOL)
         .filter_map(|value| value.to_str().ok())
@@ -104,7 +104,7 @@ pub(crate) fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 /// be seen in an answer. The token's marker, if there is no other.
 fn echoed_protocol(headers: &HeaderMap) -> Option<&str> {
     let mut marker = None;
-    let mut offered = offered(headers);
+    let mut offered = offered_protocols(headers);
     while let Some(protocol) = offered.next() {
         if protocol == MARKER {
             marker = Some(protocol);

@@ -189,7 +189,7 @@ impl Followed {
     }
 
     async fn decide(&self) -> Result<Claims, Error> {
-        self.oauth2.decide(&Credentials::found((&*self.token).into(), usize::MAX)?).await
+        self.oauth2.decide(&Credentials::from_bytes((&*self.token).into(), usize::MAX)?).await
     }
 }
 
