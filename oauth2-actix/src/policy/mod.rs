@@ -213,14 +213,14 @@ impl Policy {
         // Where every request wants fresh keys, it would never be asked for.
         let remembers =
             provider.verifies_with(key_set_id, &self.clock) && self.is_first(&provider, &claims);
-        let place = self.verified.as_ref().filter(|_| remembers).and_then(|verified| {
-            let place = verified.place_for(token, now)?;
-            Some((verified, place))
+        let slot = self.verified.as_ref().filter(|_| remembers).and_then(|verified| {
+            let slot = verified.slot_for(token, now)?;
+            Some((verified, slot))
         });
         let (by, clock, token) = (provider.accepted_by(), self.clock.clone(), token.into());
         let claims = Claims::new(VerifiedToken { by, key_set_id, lifetime, claims, token, clock });
-        if let Some((verified, place)) = place {
-            verified.insert(&claims, place, now);
+        if let Some((verified, slot)) = slot {
+            verified.insert(&claims, slot, now);
         }
         claims
     }
