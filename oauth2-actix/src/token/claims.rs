@@ -268,7 +268,7 @@ impl Claims {
 
     /// Which claim does not fit `T`, and what `T` expects of it. serde's own message may quote a
     /// claim's value, so only the parts of it that come from `T` are kept.
-    fn misfit<T: DeserializeOwned>(&self) -> String {
+    fn mismatch<T: DeserializeOwned>(&self) -> String {
         let Err(error) = serde_path_to_error::deserialize::<_, T>(&self.0.claims) else {
             return "the claims do not fit".to_owned();
         };
@@ -300,8 +300,8 @@ impl Claims {
         if let Some(claims) = extensions.get::<Self>() {
             return Ok(claims.clone());
         }
-        if let Some(Anonymous(why)) = extensions.get::<Anonymous>() {
-            return Err(why.clone());
+        if let Some(Anonymous(error)) = extensions.get::<Anonymous>() {
+            return Err(error.clone());
         }
         static LOGGED: Throttle = Throttle::new(Clock::System);
         let error = Error::from(ErrorKind::NotConfigured);
@@ -430,7 +430,7 @@ impl<T: DeserializeOwned> FromRequest for TypedClaims<T> {
                 Error::from(ErrorKind::InsufficientClaims { required: expected.clone().into() })
                     .with_provider(&claims.0.by.name)
                     .with_expected(expected)
-                    .with_source(claims.misfit::<T>())
+                    .with_source(claims.mismatch::<T>())
             })
         }))
     }

@@ -38,7 +38,7 @@ use crate::{error::Error, token::claims::Claims};
 pub fn until_expiry<B>(claims: &Claims, body: B) -> ExpiringBody<B> {
     let claims = claims.clone();
     let end = Box::pin(async move { claims.verified().expired().await.into() });
-    ExpiringBody { body, end, is_quiet: false, is_over: false }
+    ExpiringBody { body, end, is_silent: false, is_over: false }
 }
 
 pin_project! {
@@ -47,7 +47,7 @@ pin_project! {
         #[pin]
         body: B,
         end: LocalBoxFuture<'static, Error>,
-        is_quiet: bool,
+        is_silent: bool,
         is_over: bool,
     }
 }
@@ -57,7 +57,7 @@ impl<B> ExpiringBody<B> {
     /// with a part.
     #[must_use]
     pub fn truncate_silently(mut self) -> Self {
-        self.is_quiet = true;
+        self.is_silent = true;
         self
     }
 }
@@ -68,7 +68,7 @@ impl<B: MessageBody> MessageBody for ExpiringBody<B> {
     fn size(&self) -> BodySize {
         match self.body.size() {
             // It may become shorter.
-            BodySize::Sized(_) if self.is_quiet => BodySize::Stream,
+            BodySize::Sized(_) if self.is_silent => BodySize::Stream,
             size => size,
         }
     }
@@ -81,10 +81,10 @@ impl<B: MessageBody> MessageBody for ExpiringBody<B> {
         if *this.is_over {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(why) = this.end.as_mut().poll(context) {
-            tracing::debug!(target: "oauth2_actix", reason = %why, "a response ends before it is complete");
+        if let Poll::Ready(reason) = this.end.as_mut().poll(context) {
+            tracing::debug!(target: "oauth2_actix", reason = %reason, "a response ends before it is complete");
             *this.is_over = true;
-            return Poll::Ready((!*this.is_quiet).then(|| Err(why.into())));
+            return Poll::Ready((!*this.is_silent).then(|| Err(reason.into())));
         }
         let polled = this.body.poll_next(context).map_err(Into::into);
         *this.is_over = matches!(polled, Poll::Ready(None));

@@ -318,7 +318,7 @@ mod tests {
         let named = |claims: Value| names_audience(&Object::of(claims), "aud", &audiences);
         assert!(named(json!({"aud": "b"})));
         assert!(named(json!({"aud": ["x", "a"]})));
-        for refused in [
+        for rejected in [
             json!({}),
             json!({"aud": ""}),
             json!({"aud": "ab"}),
@@ -330,7 +330,7 @@ mod tests {
             json!({"aud": null}),
             json!({"aud": [["a"]]}),
         ] {
-            assert!(!named(refused.clone()), "{refused}");
+            assert!(!named(rejected.clone()), "{rejected}");
         }
     }
 
