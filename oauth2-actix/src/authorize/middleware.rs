@@ -53,14 +53,14 @@ where
     }
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let permitted = Claims::of_request(request.request())
+        let result = Claims::of_request(request.request())
             .and_then(|claims| self.requirement.check(&claims));
-        match permitted {
-            Ok(()) => RequirementFuture::Inner { answer: self.service.call(request) },
+        match result {
+            Ok(()) => RequirementFuture::Inner { future: self.service.call(request) },
             Err(error) => {
                 // `OAuth2` outside writes this answer anew, for this very request.
                 let response = HttpResponse::from_error(error);
-                RequirementFuture::Refused { response: Some(request.into_response(response)) }
+                RequirementFuture::Rejected { response: Some(request.into_response(response)) }
             }
         }
     }
@@ -73,9 +73,9 @@ pin_project! {
     pub enum RequirementFuture<F> {
         Inner {
             #[pin]
-            answer: F,
+            future: F,
         },
-        Refused {
+        Rejected {
             response: Option<ServiceResponse>,
         },
     }
@@ -90,10 +90,10 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            Projection::Inner { answer } => {
-                answer.poll(context).map_ok(ServiceResponse::map_into_left_body)
+            Projection::Inner { future } => {
+                future.poll(context).map_ok(ServiceResponse::map_into_left_body)
             }
-            Projection::Refused { response } => {
+            Projection::Rejected { response } => {
                 let response = response.take().expect("polled after completion");
                 Poll::Ready(Ok(response.map_into_right_body()))
             }

@@ -36,7 +36,7 @@ pub struct Requirement(Arc<Node>);
 
 enum Node {
     Claim { name: String, values: ClaimValues },
-    Scopes { wanted: Vec<String>, all: bool },
+    Scopes { required: Vec<String>, all: bool },
     Any(Vec<Requirement>),
     All(Vec<Requirement>),
     Custom { predicate: Box<dyn Fn(&Claims) -> bool + Send + Sync>, name: &'static str },
@@ -71,7 +71,7 @@ pub fn claim(name: impl Into<String>, values: impl Into<ClaimValues>) -> Require
 /// ```
 pub fn scopes<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> Requirement {
     Requirement::new(Node::Scopes {
-        wanted: scopes.into_iter().map(Into::into).collect(),
+        required: scopes.into_iter().map(Into::into).collect(),
         all: true,
     })
 }
@@ -84,7 +84,7 @@ pub fn scopes<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> Requireme
 /// ```
 pub fn any_scope<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> Requirement {
     Requirement::new(Node::Scopes {
-        wanted: scopes.into_iter().map(Into::into).collect(),
+        required: scopes.into_iter().map(Into::into).collect(),
         all: false,
     })
 }
@@ -141,10 +141,10 @@ impl Requirement {
     pub(crate) fn is_met(&self, claims: &Claims) -> bool {
         match &*self.0 {
             Node::Claim { name, values } => values.accept(claims.find(name)),
-            Node::Scopes { wanted, all } => {
+            Node::Scopes { required, all } => {
                 let has = |scope: &String| claims.has_scope(scope);
-                !wanted.is_empty()
-                    && if *all { wanted.iter().all(has) } else { wanted.iter().any(has) }
+                !required.is_empty()
+                    && if *all { required.iter().all(has) } else { required.iter().any(has) }
             }
             Node::Any(parts) => parts.iter().any(|part| part.is_met(claims)),
             Node::All(parts) => !parts.is_empty() && parts.iter().all(|part| part.is_met(claims)),
@@ -211,8 +211,8 @@ impl Requirement {
 
     fn collect_scopes<'a>(&'a self, into: &mut Vec<&'a str>) {
         match &*self.0 {
-            Node::Scopes { wanted, .. } => {
-                for scope in wanted {
+            Node::Scopes { required, .. } => {
+                for scope in required {
                     if !into.contains(&scope.as_str()) {
                         into.push(scope);
                     }
@@ -243,9 +243,11 @@ impl fmt::Display for Requirement {
         };
         match &*self.0 {
             Node::Claim { name, values } => write!(formatter, "claim {name}{values}"),
-            Node::Scopes { wanted, all: true } => write!(formatter, "scope {}", wanted.join(" ")),
-            Node::Scopes { wanted, all: false } => {
-                write!(formatter, "any scope of {}", wanted.join(" "))
+            Node::Scopes { required, all: true } => {
+                write!(formatter, "scope {}", required.join(" "))
+            }
+            Node::Scopes { required, all: false } => {
+                write!(formatter, "any scope of {}", required.join(" "))
             }
             Node::Any(parts) => joined(formatter, parts, " or "),
             Node::All(parts) => joined(formatter, parts, " and "),
@@ -260,9 +262,9 @@ impl fmt::Debug for Node {
             Self::Claim { name, values } => {
                 formatter.debug_tuple("Claim").field(name).field(values).finish()
             }
-            Self::Scopes { wanted, all } => {
+            Self::Scopes { required, all } => {
                 let name = if *all { "AllScopes" } else { "AnyScope" };
-                formatter.debug_tuple(name).field(wanted).finish()
+                formatter.debug_tuple(name).field(required).finish()
             }
             Self::Any(parts) => formatter.debug_tuple("Any").field(parts).finish(),
             Self::All(parts) => formatter.debug_tuple("All").field(parts).finish(),
