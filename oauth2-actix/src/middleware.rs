@@ -29,7 +29,7 @@ use crate::{
     builder::oauth2::OAuth2,
     error::Error,
     policy::{Decision, Pending},
-    public::{Admission, KnownRoutes, Openness, PathWatch, has_access_by_value, must_be_routed},
+    public::{Admission, KnownRoutes, PathAccess, PathWatch, has_public_access, must_be_routed},
     request::bearer::TokenSource,
     response::ResponseContext,
     token::claims::{Anonymous, Claims},
@@ -52,7 +52,7 @@ where
             service,
             oauth2: self.clone(),
             known_routes: Rc::default(),
-            routes_all: self.0.routes_all || has_access_by_value(),
+            routes_all: self.0.routes_all || has_public_access(),
         }))))
     }
 }
@@ -97,7 +97,7 @@ where
             Decision::Refused(error) => State::without_claims(&shared, request, error, None),
             Decision::Waiting(pending) => {
                 let path = request.match_info().as_str();
-                if policy.public.openness(path) != Openness::Private
+                if policy.public.access(path) != PathAccess::Private
                     || shared.known_routes.has_route_of(&request)
                     || Admission::is_pending(&request)
                 {
@@ -198,13 +198,15 @@ impl<F> State<F> {
         S: Service<ServiceRequest, Future = F>,
     {
         let policy = &shared.oauth2.0;
-        match policy.public.openness(request.match_info().as_str()) {
-            Openness::Public => Self::inner(shared, request, Err(why)),
-            Openness::PublicAsItIs => Self::public_as_it_is(shared, request, why),
-            Openness::Private if shared.routes_all || must_be_routed(&request) => {
+        match policy.public.access(request.match_info().as_str()) {
+            PathAccess::Public => Self::inner(shared, request, Err(why)),
+            PathAccess::PublicUnlessRewritten => {
+                Self::public_unless_rewritten(shared, request, why)
+            }
+            PathAccess::Private if shared.routes_all || must_be_routed(&request) => {
                 Self::routed(shared, request, why, rejection)
             }
-            Openness::Private => {
+            PathAccess::Private => {
                 if let Some(hint) = policy.scope_hint(&request, &why) {
                     hint.log();
                 }
@@ -215,7 +217,11 @@ impl<F> State<F> {
 
     /// Hands on a request whose path is public as it is. Nothing of it is polled if a middleware further in
     /// has replaced the path, unless the router took it to a public resource.
-    fn public_as_it_is<S>(shared: &Shared<S>, mut request: ServiceRequest, why: Error) -> Self
+    fn public_unless_rewritten<S>(
+        shared: &Shared<S>,
+        mut request: ServiceRequest,
+        why: Error,
+    ) -> Self
     where
         S: Service<ServiceRequest, Future = F>,
     {
@@ -227,7 +233,7 @@ impl<F> State<F> {
             Self::Inner { facts, .. } if !is_unchanged && !admission.is_granted() => facts,
             public => return public,
         };
-        shared.oauth2.0.public.explain_rewrite();
+        shared.oauth2.0.public.warn_once_of_rewrite();
         Self::Rewritten { rejection: Some(Box::new((facts, why))) }
     }
 
@@ -242,7 +248,7 @@ impl<F> State<F> {
         S: Service<ServiceRequest, Future = F>,
     {
         let policy = &shared.oauth2.0;
-        let suspect = policy.hidden_routes.suspect(&request);
+        let candidate = policy.hidden_routes.candidate(&request);
         let hint = policy.scope_hint(&request, &why);
         let copy = copy_of(&request);
         let admission = Admission::offer(&request, &shared.known_routes);
@@ -255,9 +261,9 @@ impl<F> State<F> {
         }
         drop(state);
         if admission.is_kept() {
-            policy.hidden_routes.explain_kept(std::any::type_name::<S>());
+            policy.hidden_routes.warn_once_of_kept_request(std::any::type_name::<S>());
         }
-        policy.hidden_routes.explain(suspect, std::any::type_name::<S>());
+        policy.hidden_routes.warn_once_of_hidden_route(candidate, std::any::type_name::<S>());
         if let Some(hint) = hint {
             hint.log();
         }

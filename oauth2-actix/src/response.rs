@@ -91,7 +91,7 @@ impl Policy {
     /// The answer to a refused request. The typed reason is in its extensions, whatever the
     /// user's hook made of the rest.
     pub(crate) fn refuse(&self, request: &HttpRequest, error: &Error) -> HttpResponse {
-        self.explain_preflight(request);
+        self.warn_once_of_preflight(request);
         self.answer(&ResponseContext::of(request.head()), Some(request), error)
     }
 
@@ -148,11 +148,11 @@ impl Policy {
     }
 
     /// A preflight that needs a token can never succeed: browsers send none with it.
-    fn explain_preflight(&self, request: &HttpRequest) {
+    fn warn_once_of_preflight(&self, request: &HttpRequest) {
         let is_preflight = *request.method() == Method::OPTIONS
             && request.headers().contains_key(header::ORIGIN)
             && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-        if is_preflight && !self.preflight_explained.swap(true, Ordering::Relaxed) {
+        if is_preflight && !self.preflight_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 target: "oauth2_actix",
                 "a CORS preflight was refused, since it reached OAuth2 before any CORS middleware; \

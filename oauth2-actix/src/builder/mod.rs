@@ -452,7 +452,7 @@ impl OAuth2Builder {
             on_rejection: self.on_rejection,
             clock: self.clock,
             keys,
-            preflight_explained: AtomicBool::new(false),
+            preflight_warned: AtomicBool::new(false),
             hidden_routes: HiddenRoutes::default(),
             routes_all: self.route_before_rejection,
         })))

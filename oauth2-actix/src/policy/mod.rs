@@ -62,7 +62,7 @@ pub(crate) struct Policy {
     pub(crate) clock: Clock,
     /// None if there is nothing to fetch or look up.
     pub(crate) keys: Option<KeyThread>,
-    pub(crate) preflight_explained: AtomicBool,
+    pub(crate) preflight_warned: AtomicBool,
     pub(crate) hidden_routes: HiddenRoutes,
     /// Whether each request without a valid token is routed before it is rejected.
     pub(crate) routes_all: bool,

@@ -62,10 +62,10 @@ impl Admission {
         self.outer.is_none() && Rc::strong_count(&self.is_granted) > 1
     }
 
-    fn learn(&self, pattern: &Arc<str>, method: &Method) {
-        self.known.learn(pattern, method);
+    fn record(&self, pattern: &Arc<str>, method: &Method) {
+        self.known.record(pattern, method);
         if let Some(outer) = &self.outer {
-            outer.learn(pattern, method);
+            outer.record(pattern, method);
         }
     }
 
@@ -85,13 +85,13 @@ pub(crate) fn must_be_routed(request: &ServiceRequest) -> bool {
 }
 
 thread_local! {
-    static HAS_ACCESS_BY_VALUE: Cell<bool> = const { Cell::new(false) };
+    static HAS_PUBLIC_ACCESS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Whether an app of this worker has a [`PublicAccess`]: any request may be for what that opens. actix
 /// makes the services of an app before those around it, on the thread that serves them.
-pub(crate) fn has_access_by_value() -> bool {
-    HAS_ACCESS_BY_VALUE.get()
+pub(crate) fn has_public_access() -> bool {
+    HAS_PUBLIC_ACCESS.get()
 }
 
 /// Makes a whole scope or resource public: everything in it, for every method, and whatever a default
@@ -143,7 +143,7 @@ where
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        HAS_ACCESS_BY_VALUE.set(true);
+        HAS_PUBLIC_ACCESS.set(true);
         ready(Ok(PublicService { service, pattern: None }))
     }
 }
@@ -192,28 +192,28 @@ where
 }
 
 fn admit(request: &ServiceRequest, pattern: Option<&OnceCell<Option<Arc<str>>>>) {
-    let is_by_value = pattern.is_none();
-    let pattern = pattern.and_then(|known| known.get_or_init(|| mounted(request)).as_ref());
+    let is_public_access = pattern.is_none();
+    let pattern = pattern.and_then(|known| known.get_or_init(|| mounted_pattern(request)).as_ref());
     let extensions = request.extensions();
     let Some(admission) = extensions.get::<Admission>() else {
-        if !is_by_value {
-            warn_unless_wrapped(request, &extensions);
+        if !is_public_access {
+            warn_once_unless_wrapped(request, &extensions);
         }
         return;
     };
     // What is in a scope may resolve the path to one that is not.
-    if is_by_value && has_dot_segment(request.match_info().as_str()) {
+    if is_public_access && has_dot_segment(request.match_info().as_str()) {
         return;
     }
     if admission.is_granted.replace(true) {
         return;
     }
     if let Some(pattern) = pattern {
-        admission.learn(pattern, request.method());
+        admission.record(pattern, request.method());
     }
 }
 
-fn mounted(request: &ServiceRequest) -> Option<Arc<str>> {
+fn mounted_pattern(request: &ServiceRequest) -> Option<Arc<str>> {
     let pattern = Arc::from(request.match_pattern()?);
     remember_mounted(&pattern);
     Some(pattern)
@@ -221,7 +221,7 @@ fn mounted(request: &ServiceRequest) -> Option<Arc<str>> {
 
 /// Warns once of a request that no `OAuth2` has seen: a public handler asks for no claims, so that a
 /// missing `.wrap(oauth2)` would not show.
-fn warn_unless_wrapped(request: &ServiceRequest, extensions: &Extensions) {
+fn warn_once_unless_wrapped(request: &ServiceRequest, extensions: &Extensions) {
     static WARNED: AtomicBool = AtomicBool::new(false);
     if WARNED.load(Ordering::Relaxed)
         || extensions.contains::<Claims>()

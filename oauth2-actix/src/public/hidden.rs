@@ -16,28 +16,28 @@ use super::table::{PublicRoute, ROUTES};
 /// What is in the log already, and how much may be spent on it. One for each policy.
 #[derive(Debug)]
 pub(crate) struct HiddenRoutes {
-    named: Mutex<HashSet<String>>,
+    warned_patterns: Mutex<HashSet<String>>,
     /// Searches that may follow. Set again when a request is not admitted.
-    allowed: AtomicU16,
+    searches_left: AtomicU16,
     /// Searches in all.
-    made: AtomicU16,
-    kept_explained: AtomicBool,
+    searches_made: AtomicU16,
+    kept_request_warned: AtomicBool,
 }
 
 impl Default for HiddenRoutes {
     fn default() -> Self {
         Self {
-            named: Mutex::default(),
-            allowed: AtomicU16::new(ALLOWED_AT_ONCE),
-            made: AtomicU16::new(0),
-            kept_explained: AtomicBool::new(false),
+            warned_patterns: Mutex::default(),
+            searches_left: AtomicU16::new(SEARCHES_AT_ONCE),
+            searches_made: AtomicU16::new(0),
+            kept_request_warned: AtomicBool::new(false),
         }
     }
 }
 
 /// A `#[public]` route that a request looks to be for, to be named if the router does not reach it.
 #[derive(Debug)]
-pub(crate) struct Suspect {
+pub(crate) struct Candidate {
     method: Method,
     pattern: String,
     route: &'static PublicRoute,
@@ -48,12 +48,14 @@ impl HiddenRoutes {
     ///
     /// A search of the resource map takes as long as routing. It is made for the first requests, and
     /// goes on while some are not admitted, but only so often.
-    pub(crate) fn suspect(&self, request: &ServiceRequest) -> Option<Suspect> {
+    pub(crate) fn candidate(&self, request: &ServiceRequest) -> Option<Candidate> {
         let count = |counter: &AtomicU16, next: fn(u16) -> Option<u16>| {
             counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
         };
-        if !count(&self.allowed, |left| left.checked_sub(1))
-            || !count(&self.made, |made| (made < MAX_SEARCHES).then_some(made + 1))
+        if !count(&self.searches_left, |left| left.checked_sub(1))
+            || !count(&self.searches_made, |searches_made| {
+                (searches_made < MAX_SEARCHES).then_some(searches_made + 1)
+            })
         {
             return None;
         }
@@ -66,13 +68,13 @@ impl HiddenRoutes {
             .find(|route| {
                 was_mounted(&pattern) || (route.has_literal_segment() && !is_mounted(route))
             })?;
-        Some(Suspect { method: request.method().clone(), pattern, route })
+        Some(Candidate { method: request.method().clone(), pattern, route })
     }
 
     /// Says once that a middleware kept a request that was rejected. `inside` is the type of the service
     /// that `OAuth2` wraps.
-    pub(crate) fn explain_kept(&self, inside: &str) {
-        if !self.kept_explained.swap(true, Ordering::Relaxed) {
+    pub(crate) fn warn_once_of_kept_request(&self, inside: &str) {
+        if !self.kept_request_warned.swap(true, Ordering::Relaxed) {
             tracing::error!(
                 target: "oauth2_actix",
                 inside,
@@ -85,16 +87,17 @@ impl HiddenRoutes {
 
     /// Says, once for each pattern, why a public route was not reached. `inside` is the type of the
     /// service that `OAuth2` wraps.
-    pub(crate) fn explain(&self, suspect: Option<Suspect>, inside: &str) {
-        if self.made.load(Ordering::Relaxed) < MAX_SEARCHES {
-            self.allowed.store(ALLOWED_AT_ONCE, Ordering::Relaxed);
+    pub(crate) fn warn_once_of_hidden_route(&self, candidate: Option<Candidate>, inside: &str) {
+        if self.searches_made.load(Ordering::Relaxed) < MAX_SEARCHES {
+            self.searches_left.store(SEARCHES_AT_ONCE, Ordering::Relaxed);
         }
-        let Some(Suspect { method, pattern, route }) = suspect else { return };
-        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-        if !named.insert(pattern.clone()) {
+        let Some(Candidate { method, pattern, route }) = candidate else { return };
+        let mut warned_patterns =
+            self.warned_patterns.lock().unwrap_or_else(PoisonError::into_inner);
+        if !warned_patterns.insert(pattern.clone()) {
             return;
         }
-        drop(named);
+        drop(warned_patterns);
         let scope = route.prefix_in(&pattern).unwrap_or_default();
         tracing::warn!(
             target: "oauth2_actix",
@@ -107,7 +110,7 @@ impl HiddenRoutes {
              the next service (from_fn, sessions) or responds itself (rate limits, requirements): wrap it \
              around the App after OAuth2, which puts it outside; or around the scope of the private routes \
              only; or make it an extractor (logged once for each route)",
-            Place(scope),
+            MiddlewareLocation(scope),
         );
     }
 }
@@ -129,9 +132,9 @@ fn is_mounted(route: &PublicRoute) -> bool {
 }
 
 /// Where a middleware may be that hides a route of this scope.
-struct Place<'a>(&'a str);
+struct MiddlewareLocation<'a>(&'a str);
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for MiddlewareLocation<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             formatter.write_str("on the App, inside OAuth2")
@@ -145,4 +148,4 @@ impl fmt::Display for Place<'_> {
 const MAX_SEARCHES: u16 = 1_024;
 
 /// At the start, and after each request that was not admitted.
-const ALLOWED_AT_ONCE: u16 = 32;
+const SEARCHES_AT_ONCE: u16 = 32;

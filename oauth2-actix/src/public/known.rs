@@ -19,7 +19,7 @@ struct Known {
 }
 
 impl KnownRoutes {
-    pub(super) fn learn(&self, pattern: &Arc<str>, method: &Method) {
+    pub(super) fn record(&self, pattern: &Arc<str>, method: &Method) {
         let is_known =
             |known: &Known| Arc::ptr_eq(&known.pattern, pattern) && known.method == *method;
         if !self.0.borrow().iter().any(is_known) {
@@ -41,13 +41,14 @@ impl KnownRoutes {
         }
         // The scopes of a pattern may repeat a name, so that it cannot be compiled as a whole.
         let first = request.resource_map().match_pattern(path);
-        of_method
-            .any(|known| first.as_deref() == Some(&*known.pattern) || fits(&known.pattern, path))
+        of_method.any(|known| {
+            first.as_deref() == Some(&*known.pattern) || matches_path(&known.pattern, path)
+        })
     }
 }
 
 /// Whether a pattern without expressions and tails matches a path.
-fn fits(pattern: &str, path: &str) -> bool {
+fn matches_path(pattern: &str, path: &str) -> bool {
     if pattern.contains(':') || pattern.contains('*') {
         return false;
     }
@@ -55,13 +56,13 @@ fn fits(pattern: &str, path: &str) -> bool {
     loop {
         match (patterns.next(), segments.next()) {
             (None, None) => return true,
-            (Some(pattern), Some(segment)) if segment_fits(pattern, segment) => {}
+            (Some(pattern), Some(segment)) if segment_matches(pattern, segment) => {}
             _ => return false,
         }
     }
 }
 
-fn segment_fits(pattern: &str, segment: &str) -> bool {
+fn segment_matches(pattern: &str, segment: &str) -> bool {
     let (Some((before, _)), Some((_, after))) = (pattern.split_once('{'), pattern.rsplit_once('}'))
     else {
         return pattern == segment;
@@ -84,7 +85,7 @@ mod tests {
             ("/api/", "/api/"),
             ("", ""),
         ] {
-            assert!(fits(pattern, path), "{pattern} {path}");
+            assert!(matches_path(pattern, path), "{pattern} {path}");
         }
         for (pattern, path) in [
             ("/health", "/health/"),
@@ -95,7 +96,7 @@ mod tests {
             ("/{a:.*}", "/x"),
             ("/{a}*", "/x"),
         ] {
-            assert!(!fits(pattern, path), "{pattern} {path}");
+            assert!(!matches_path(pattern, path), "{pattern} {path}");
         }
     }
 }

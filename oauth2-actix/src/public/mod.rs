@@ -16,9 +16,9 @@ pub use self::{
 #[doc(hidden)]
 pub use self::{admission::PublicResource, table::ROUTES};
 pub(crate) use self::{
-    admission::{Admission, has_access_by_value, must_be_routed},
+    admission::{Admission, has_public_access, must_be_routed},
     hidden::HiddenRoutes,
     known::KnownRoutes,
-    paths::{Openness, PublicPaths, ScopeHint},
+    paths::{PathAccess, PublicPaths, ScopeHint},
     rewrite::PathWatch,
 };

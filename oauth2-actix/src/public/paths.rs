@@ -17,19 +17,19 @@ pub(crate) struct PublicPaths {
     /// Each with whether [`ScopeHint::log`] has logged it.
     exact: HashMap<String, AtomicBool>,
     patterns: Vec<PublicPattern>,
-    rewrite_explained: AtomicBool,
+    rewrite_warned: AtomicBool,
     /// Searches of the resource map for [`PublicPaths::scope_hint`]. Each takes as long as routing.
     searches: AtomicU16,
 }
 
 /// How public a path is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Openness {
+pub(crate) enum PathAccess {
     /// It needs a token.
     Private,
     /// It needs no token, unless a middleware further in changes it: with a slash at its end it
     /// needs one.
-    PublicAsItIs,
+    PublicUnlessRewritten,
     /// Neither it nor any form that `NormalizePath` gives it needs a token.
     Public,
 }
@@ -40,8 +40,8 @@ struct PublicPattern {
     start: String,
     /// What must be public too for paths that end with a slash.
     without_trailing_slash: Option<String>,
-    explained: AtomicBool,
-    scope_explained: AtomicBool,
+    warned: AtomicBool,
+    scope_warned: AtomicBool,
 }
 
 impl PublicPaths {
@@ -77,18 +77,18 @@ impl PublicPaths {
                 resource,
                 start: pattern.start().to_owned(),
                 without_trailing_slash,
-                explained: AtomicBool::new(false),
-                scope_explained: AtomicBool::new(false),
+                warned: AtomicBool::new(false),
+                scope_warned: AtomicBool::new(false),
             });
         }
         for path in exact {
-            if let Some(form) = [merge_slashes(path), trim(path)]
+            if let Some(normal_form) = [merge_slashes(path), trim(path)]
                 .into_iter()
-                .find(|form| public.opening(form).is_none())
+                .find(|normal_form| public.matching_entry(normal_form).is_none())
             {
                 let problem = format!(
-                    "it can never match, since NormalizePath turns it into {form:?}, which is not \
-                     public: add {form:?}"
+                    "it can never match, since NormalizePath turns it into {normal_form:?}, which is not \
+                     public: add {normal_form:?}"
                 );
                 faults.push((path, problem.into()));
             }
@@ -104,27 +104,29 @@ impl PublicPaths {
     /// A `NormalizePath` further in may route the request by another form of its path: with slashes
     /// merged, and without or with a slash at the end. Only if the first two are public too is the
     /// path public.
-    pub(crate) fn openness(&self, path: &str) -> Openness {
-        let Some(opening) = self.opening(path) else { return Openness::Private };
+    pub(crate) fn access(&self, path: &str) -> PathAccess {
+        let Some(matching_entry) = self.matching_entry(path) else { return PathAccess::Private };
         if path.len() > 1 && (path.ends_with('/') || path.contains("//")) {
-            let forms = [merge_slashes(path), trim(path)];
-            if forms.iter().any(|form| self.opening(form).is_none()) {
-                if let Opening::Pattern(pattern) = opening {
-                    pattern.explain();
+            let normal_forms = [merge_slashes(path), trim(path)];
+            if normal_forms.iter().any(|normal_form| self.matching_entry(normal_form).is_none()) {
+                if let MatchingEntry::Pattern(pattern) = matching_entry {
+                    pattern.warn_once();
                 }
-                return Openness::Private;
+                return PathAccess::Private;
             }
         }
-        if path.ends_with('/') || self.opening(&format!("{}/", merge_slashes(path))).is_some() {
-            Openness::Public
+        if path.ends_with('/')
+            || self.matching_entry(&format!("{}/", merge_slashes(path))).is_some()
+        {
+            PathAccess::Public
         } else {
-            Openness::PublicAsItIs
+            PathAccess::PublicUnlessRewritten
         }
     }
 
     /// Says once why requests for a path that is public as it is are rejected.
-    pub(crate) fn explain_rewrite(&self) {
-        if !self.rewrite_explained.swap(true, Ordering::Relaxed) {
+    pub(crate) fn warn_once_of_rewrite(&self) {
+        if !self.rewrite_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 target: "oauth2_actix",
                 "an anonymous request for a path in public_paths was rejected, because a middleware \
@@ -148,15 +150,15 @@ impl PublicPaths {
         if self.searches.load(Ordering::Relaxed) >= MAX_SEARCHES {
             return None;
         }
-        let Ending { entry, explained, at } = self.ending(path)?;
+        let Ending { entry, warned, at } = self.ending(path)?;
         self.searches.fetch_add(1, Ordering::Relaxed);
         let route_of_path = route(path)?;
         if route(&path[at..]).is_some() {
-            explained.store(true, Ordering::Relaxed);
+            warned.store(true, Ordering::Relaxed);
             return None;
         }
         let add = with_prefix(&route_of_path, path[..at].matches('/').count(), entry);
-        Some(ScopeHint { entry, explained, route: route_of_path, add })
+        Some(ScopeHint { entry, warned, route: route_of_path, add })
     }
 
     /// The first entry, of those that were not logged, that matches the end of `path` from a slash on.
@@ -164,11 +166,11 @@ impl PublicPaths {
         if path.len() > MAX_PATH {
             return None;
         }
-        let is_new = |explained: &AtomicBool| !explained.load(Ordering::Relaxed);
-        for (entry, explained) in &self.exact {
+        let is_new = |warned: &AtomicBool| !warned.load(Ordering::Relaxed);
+        for (entry, warned) in &self.exact {
             let at = path.len().saturating_sub(entry.len());
-            if at > 0 && entry.len() > 1 && is_new(explained) && path.ends_with(entry) {
-                return Some(Ending { entry, explained, at });
+            if at > 0 && entry.len() > 1 && is_new(warned) && path.ends_with(entry) {
+                return Some(Ending { entry, warned, at });
             }
         }
         if self.patterns.is_empty() {
@@ -181,32 +183,32 @@ impl PublicPaths {
                 count += 1;
             }
         }
-        for PublicPattern { resource, start, scope_explained: explained, .. } in &self.patterns {
+        for PublicPattern { resource, start, scope_warned: warned, .. } in &self.patterns {
             let matches = |at: &usize| {
                 let end = &path[*at..];
                 end.starts_with(start) && resource.is_match(end)
             };
-            if is_new(explained)
+            if is_new(warned)
                 && let Some(at) = slashes[..count].iter().copied().find(matches)
                 && !has_dot_segment(path)
             {
                 let entry = resource.pattern().unwrap_or_default();
-                return Some(Ending { entry, explained, at });
+                return Some(Ending { entry, warned, at });
             }
         }
         None
     }
 
     /// What opens `path`, regardless of its other forms.
-    fn opening(&self, path: &str) -> Option<Opening<'_>> {
+    fn matching_entry(&self, path: &str) -> Option<MatchingEntry<'_>> {
         if self.exact.contains_key(path) {
-            return Some(Opening::Exact);
+            return Some(MatchingEntry::Exact);
         }
         if self.patterns.is_empty() || has_dot_segment(path) {
             return None;
         }
         let pattern = self.patterns.iter().find(|pattern| pattern.resource.is_match(path))?;
-        Some(Opening::Pattern(pattern))
+        Some(MatchingEntry::Pattern(pattern))
     }
 }
 
@@ -216,7 +218,7 @@ const MAX_SEARCHES: u16 = 1_024;
 /// What the log should say of a rejected request: see [`PublicPaths::scope_hint`].
 pub(crate) struct ScopeHint<'a> {
     entry: &'a str,
-    explained: &'a AtomicBool,
+    warned: &'a AtomicBool,
     route: String,
     add: Option<String>,
 }
@@ -225,12 +227,12 @@ impl ScopeHint<'_> {
     /// The request was served: what its entry is for, it does not tell. It is not looked for again, as
     /// that takes as long as routing.
     pub(crate) fn dismiss(self) {
-        self.explained.store(true, Ordering::Relaxed);
+        self.warned.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn log(self) {
-        let Self { entry, explained, route, add } = self;
-        if explained.swap(true, Ordering::Relaxed) {
+        let Self { entry, warned, route, add } = self;
+        if warned.swap(true, Ordering::Relaxed) {
             return;
         }
         tracing::warn!(
@@ -248,20 +250,20 @@ impl ScopeHint<'_> {
 /// An entry that matches the end of a path.
 struct Ending<'a> {
     entry: &'a str,
-    explained: &'a AtomicBool,
+    warned: &'a AtomicBool,
     /// Where in the path the end begins.
     at: usize,
 }
 
-enum Opening<'a> {
+enum MatchingEntry<'a> {
     Exact,
     Pattern(&'a PublicPattern),
 }
 
 impl PublicPattern {
     /// Says once why requests for paths that the pattern matches are rejected.
-    fn explain(&self) {
-        if self.explained.swap(true, Ordering::Relaxed) {
+    fn warn_once(&self) {
+        if self.warned.swap(true, Ordering::Relaxed) {
             return;
         }
         let pattern = self.resource.pattern().unwrap_or_default();
@@ -358,7 +360,7 @@ mod tests {
     use super::*;
 
     fn is_public(public: &PublicPaths, path: &str) -> bool {
-        public.openness(path) != Openness::Private
+        public.access(path) != PathAccess::Private
     }
 
     #[test]
@@ -439,24 +441,24 @@ mod tests {
         ])
         .expect("patterns");
         for (path, expected) in [
-            ("/docs", Openness::Public),
-            ("/docs/", Openness::Public),
-            ("/docs//", Openness::Public),
-            ("/docs/x", Openness::Public),
-            ("/docs/x//y/", Openness::Public),
-            ("/exact", Openness::Public),
-            ("/exact/", Openness::Public),
-            ("/files/x", Openness::Public),
-            ("/files/", Openness::Private),
-            ("/files//", Openness::Private),
-            ("/users/x", Openness::Public),
-            ("/users//me", Openness::Private),
-            ("/users//x", Openness::Public),
-            ("/a/b/c", Openness::PublicAsItIs),
-            ("/a//c", Openness::Private),
-            ("/a/b/c/", Openness::Private),
+            ("/docs", PathAccess::Public),
+            ("/docs/", PathAccess::Public),
+            ("/docs//", PathAccess::Public),
+            ("/docs/x", PathAccess::Public),
+            ("/docs/x//y/", PathAccess::Public),
+            ("/exact", PathAccess::Public),
+            ("/exact/", PathAccess::Public),
+            ("/files/x", PathAccess::Public),
+            ("/files/", PathAccess::Private),
+            ("/files//", PathAccess::Private),
+            ("/users/x", PathAccess::Public),
+            ("/users//me", PathAccess::Private),
+            ("/users//x", PathAccess::Public),
+            ("/a/b/c", PathAccess::PublicUnlessRewritten),
+            ("/a//c", PathAccess::Private),
+            ("/a/b/c/", PathAccess::Private),
         ] {
-            assert_eq!(public.openness(path), expected, "{path}");
+            assert_eq!(public.access(path), expected, "{path}");
         }
     }
 

@@ -67,7 +67,7 @@ impl Shapes {
         }
         let segments = path.rsplit('/').filter(|segment| !segment.is_empty());
         for (before, segment) in segments.enumerate() {
-            if before == MANY_SEGMENTS {
+            if before == MAX_SEARCHED_SEGMENTS {
                 return true;
             }
             let count = before + 1;
@@ -86,7 +86,7 @@ impl Shapes {
 }
 
 /// Not worth searching through.
-const MANY_SEGMENTS: usize = 32;
+const MAX_SEARCHED_SEGMENTS: usize = 32;
 
 #[cfg(test)]
 mod tests {
