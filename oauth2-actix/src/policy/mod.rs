@@ -445,7 +445,7 @@ impl Policy {
             if let (Some(tenants), Ok(issuer)) =
                 (&keys.tenants, validation::issuer(&pending.jws.claims))
             {
-                tenants.poke(issuer);
+                tenants.request_lookup(issuer);
             }
             return why;
         };

@@ -37,8 +37,9 @@ impl KeyThread {
         let (fetchers, run_fetchers) = Fetchers::new(Arc::clone(&defaults.clients), clock);
         let (tenants, run_lookups) = match tenants {
             None => (None, None),
-            Some((tenants, taken)) => {
-                let (directory, run) = Directory::new(tenants, defaults, taken, fetchers.clone());
+            Some((tenants, reserved_names)) => {
+                let (directory, run) =
+                    Directory::new(tenants, defaults, reserved_names, fetchers.clone());
                 (Some(directory), Some(run))
             }
         };

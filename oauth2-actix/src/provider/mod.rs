@@ -113,18 +113,18 @@ impl ResolvedProvider {
     ) -> Result<Self, ConfigError> {
         let warnings = Arc::new(Warnings::new(&defaults.clock));
         let id = ProviderId::Configured(index);
-        let policy = Self::build(id, name, provider, defaults, warnings)?;
+        let resolved = Self::build(id, name, provider, defaults, warnings)?;
         // The other sources say themselves when their keys change, or may.
-        if policy.remotes().any(|remote| {
+        if resolved.remotes().any(|remote| {
             remote.timing.refresh == Refresh::Never && !matches!(remote.source, Source::Custom(_))
         }) {
             tracing::warn!(target: "oauth2_actix", provider = name, "{NO_REFRESH}");
         }
-        policy.restore(&defaults.clock);
-        for keys in &policy.keys {
+        resolved.restore(&defaults.clock);
+        for keys in &resolved.keys {
             match keys {
                 ProviderKeys::Inline(_) => {
-                    SourceMetrics::of(&policy.name, &INLINE.into(), false).inline();
+                    SourceMetrics::of(&resolved.name, &INLINE.into(), false).inline();
                 }
                 ProviderKeys::Remote(remote) => {
                     remote.metrics.announce();
@@ -135,7 +135,7 @@ impl ResolvedProvider {
                 }
             }
         }
-        Ok(policy)
+        Ok(resolved)
     }
 
     /// Checks a provider that was looked up. Its snapshots are yet to be read.
@@ -174,7 +174,7 @@ impl ResolvedProvider {
         }
         let name: Arc<str> = name.into();
         let allowed = Allowed::check(&name, provider)?;
-        let mut policy = Self {
+        let mut resolved = Self {
             audiences: provider.audiences.clone(),
             audience_claim: provider.audience_claim_name().to_owned(),
             algorithms: provider.algorithm_set(),
@@ -187,7 +187,7 @@ impl ResolvedProvider {
             changes: Arc::new(watch::Sender::new(())),
             name,
         };
-        let budget = if policy.is_tenant() { Budget::Tenant } else { Budget::Provider };
+        let budget = if resolved.is_tenant() { Budget::Tenant } else { Budget::Provider };
         let key_policy = |allowed, origin| KeyPolicy {
             allowed,
             origin,
@@ -207,27 +207,27 @@ impl ResolvedProvider {
                     return Err(fault(&NO_TOKEN_FILE));
                 }
                 Form::Inline(document) => {
-                    let keys = parse_inline(document, &policy.name, inline, &warnings);
+                    let keys = parse_inline(document, &resolved.name, inline, &warnings);
                     ProviderKeys::Inline(keys.map_err(|problem| fault(&problem))?)
                 }
                 _ => {
-                    let remote = policy
+                    let remote = resolved
                         .remote_keys(source, index, provider, fetched, defaults, &warnings)?;
                     ProviderKeys::Remote(Arc::new(remote))
                 }
             };
-            policy.keys.push(keys);
+            resolved.keys.push(keys);
         }
-        if provider.key_refresh.is_some() && policy.remotes().next().is_none() {
+        if provider.key_refresh.is_some() && resolved.remotes().next().is_none() {
             return Err(ConfigError::of_provider(
-                &policy.name,
+                &resolved.name,
                 "key_refresh_minutes",
                 "the keys are given inline, so there is nothing to refresh",
             )
             .of_kind(ConfigErrorKind::Conflict));
         }
-        policy.set_initial_keys(provider, fetched, defaults, &warnings)?;
-        Ok(policy)
+        resolved.set_initial_keys(provider, fetched, defaults, &warnings)?;
+        Ok(resolved)
     }
 
     fn remote_keys(
@@ -419,9 +419,9 @@ impl ResolvedProvider {
     /// one has keys.
     pub(crate) fn is_ready(&self, clock: &Clock) -> bool {
         let mut has_keys = false;
-        let mut were_asked = true;
+        let mut all_attempted = true;
         for keys in &self.keys {
-            let (is_usable, was_asked) = match keys {
+            let (is_usable, was_attempted) = match keys {
                 ProviderKeys::Inline(_) => (true, true),
                 ProviderKeys::Remote(remote) if remote.is_always_fetched() => (false, false),
                 ProviderKeys::Remote(remote) => {
@@ -430,9 +430,9 @@ impl ResolvedProvider {
                 }
             };
             has_keys |= is_usable;
-            were_asked &= was_asked;
+            all_attempted &= was_attempted;
         }
-        has_keys && were_asked
+        has_keys && all_attempted
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    lookups::{Ask, Lookups},
+    lookups::{LookupRequest, Lookups},
     table::{IssuerLookup, Table},
 };
 use crate::{
@@ -22,9 +22,9 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Directory {
     table: Arc<Table>,
-    asks: mpsc::UnboundedSender<Ask>,
+    requests: mpsc::UnboundedSender<LookupRequest>,
     /// Of requests whose issuer nothing is known of.
-    unknown_issuers: Arc<AtomicUsize>,
+    unknown_issuer_waiters: Arc<AtomicUsize>,
 }
 
 impl Directory {
@@ -32,13 +32,14 @@ impl Directory {
     pub(crate) fn new(
         tenants: Tenants,
         defaults: Defaults,
-        taken: HashSet<String>,
+        reserved_names: HashSet<String>,
         fetchers: Fetchers,
     ) -> (Self, impl Future<Output = ()>) {
-        let (asks, inbox) = mpsc::unbounded_channel();
+        let (requests, inbox) = mpsc::unbounded_channel();
         let table = Arc::new(Table::new(&tenants, defaults.timeout, fetchers.clock().clone()));
-        let lookups = Lookups::new(tenants.lookup, Arc::clone(&table), defaults, taken, fetchers);
-        (Self { table, asks, unknown_issuers: Arc::default() }, lookups.run(inbox))
+        let lookups =
+            Lookups::new(tenants.lookup, Arc::clone(&table), defaults, reserved_names, fetchers);
+        (Self { table, requests, unknown_issuer_waiters: Arc::default() }, lookups.run(inbox))
     }
 
     /// What is known of an issuer now. Asks for more in the background, where that is due.
@@ -50,32 +51,38 @@ impl Directory {
         if is_due {
             // One at a time for each tenant, so that it needs no place.
             let issuer = issuer.to_owned();
-            let _ = self.asks.send(Ask { issuer, again: true, reply: None, place: None });
+            let _ = self.requests.send(LookupRequest {
+                issuer,
+                is_refresh: true,
+                reply: None,
+                slot: None,
+            });
         }
         found
     }
 
     /// Has an issuer looked up, without waiting for it.
-    pub(crate) fn poke(&self, issuer: &str) {
-        self.ask(issuer, None);
+    pub(crate) fn request_lookup(&self, issuer: &str) {
+        self.send_request(issuer, None);
     }
 
     /// Waits for an issuer to be looked up.
     pub(crate) async fn look_up(&self, issuer: &str) -> IssuerLookup {
-        let (reply, answer) = oneshot::channel();
-        self.ask(issuer, Some(reply));
-        answer.await.unwrap_or(IssuerLookup::Unavailable(Duration::ZERO))
+        let (reply, response) = oneshot::channel();
+        self.send_request(issuer, Some(reply));
+        response.await.unwrap_or(IssuerLookup::Unavailable(Duration::ZERO))
     }
 
     /// Drops the reply if too many wait already: for this tenant, or for unknown_issuers together.
-    fn ask(&self, issuer: &str, reply: Option<oneshot::Sender<IssuerLookup>>) {
+    fn send_request(&self, issuer: &str, reply: Option<oneshot::Sender<IssuerLookup>>) {
         let waiters = self.table.waiters(issuer);
-        let Some(place) = Place::take(waiters.as_ref().unwrap_or(&self.unknown_issuers)) else {
+        let Some(slot) = Place::take(waiters.as_ref().unwrap_or(&self.unknown_issuer_waiters))
+        else {
             tracing::debug!(target: "oauth2_actix", "too many requests wait for lookups of tenants");
             return;
         };
-        let (issuer, place) = (issuer.to_owned(), Some(place));
-        let _ = self.asks.send(Ask { issuer, again: false, reply, place });
+        let (issuer, slot) = (issuer.to_owned(), Some(slot));
+        let _ = self.requests.send(LookupRequest { issuer, is_refresh: false, reply, slot });
     }
 
     /// The tenants at hand.

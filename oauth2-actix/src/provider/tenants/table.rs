@@ -36,18 +36,18 @@ pub(super) struct Table {
     refusal_lifetime: Duration,
     /// How long ago a lookup may have failed for its tenant to serve beyond its lifetime.
     grace: Duration,
-    known: RwLock<Known>,
+    entries: RwLock<Entries>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct Entries {
     tenants: HashMap<String, Entry>,
     /// No lookup before this moment, and what requests hear until then.
-    refused: HashMap<String, (Duration, Refused)>,
+    rejected: HashMap<String, (Duration, Rejection)>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Refused {
+enum Rejection {
     NotATenant,
     Unavailable,
 }
@@ -56,7 +56,7 @@ enum Refused {
 #[derive(Debug)]
 struct Entry {
     tenant: Tenant,
-    policy: Arc<ResolvedProvider>,
+    provider: Arc<ResolvedProvider>,
     looked_up: Duration,
     /// When it could last not be looked up again.
     failed: AtomicU64,
@@ -75,21 +75,21 @@ impl Table {
             lifetime: tenants.lifetime,
             refusal_lifetime: tenants.refusal_lifetime,
             grace: timeout + RETRY_INTERVAL * 3,
-            known: RwLock::default(),
+            entries: RwLock::default(),
         }
     }
 
     /// The second value is whether it should be looked up in the background.
     pub(super) fn find(&self, issuer: &str) -> (IssuerLookup, bool) {
         let now = self.clock.monotonic();
-        let known = self.read();
-        if let Some(entry) = known.tenants.get(issuer) {
+        let entries = self.read();
+        if let Some(entry) = entries.tenants.get(issuer) {
             entry.used.store(millis(now), Ordering::Relaxed);
             let age = now.saturating_sub(entry.looked_up);
             // Not merely for want of an answer: a lookup must have failed, and lately.
             let failed = entry.failed.load(Ordering::Relaxed);
-            let excused = failed > 0 && millis(now) < failed.saturating_add(millis(self.grace));
-            if age >= self.lifetime && !(excused && age < STALE_WINDOW) {
+            let is_failing = failed > 0 && millis(now) < failed.saturating_add(millis(self.grace));
+            if age >= self.lifetime && !(is_failing && age < STALE_WINDOW) {
                 return (IssuerLookup::NotLookedUp, false);
             }
             let due = entry.due.load(Ordering::Relaxed);
@@ -97,11 +97,11 @@ impl Table {
             let relaxed = Ordering::Relaxed;
             let is_due = millis(now) >= due
                 && entry.due.compare_exchange(due, later, relaxed, relaxed).is_ok();
-            return (IssuerLookup::Tenant(Arc::clone(&entry.policy)), is_due);
+            return (IssuerLookup::Tenant(Arc::clone(&entry.provider)), is_due);
         }
-        let found = match known.refused.get(issuer) {
-            Some((until, Refused::NotATenant)) if now < *until => IssuerLookup::NotATenant,
-            Some((until, Refused::Unavailable)) if now < *until => {
+        let found = match entries.rejected.get(issuer) {
+            Some((until, Rejection::NotATenant)) if now < *until => IssuerLookup::NotATenant,
+            Some((until, Rejection::Unavailable)) if now < *until => {
                 IssuerLookup::Unavailable(*until - now)
             }
             _ => IssuerLookup::NotLookedUp,
@@ -119,70 +119,77 @@ impl Table {
     }
 
     pub(super) fn tenants(&self) -> Vec<Arc<ResolvedProvider>> {
-        self.read().tenants.values().map(|entry| Arc::clone(&entry.policy)).collect()
+        self.read().tenants.values().map(|entry| Arc::clone(&entry.provider)).collect()
     }
 
     /// What was made of a tenant, if it was this one.
-    pub(super) fn policy_of(&self, issuer: &str, tenant: &Tenant) -> Option<Arc<ResolvedProvider>> {
-        let known = self.read();
-        let entry = known.tenants.get(issuer)?;
-        (entry.tenant == *tenant).then(|| Arc::clone(&entry.policy))
+    pub(super) fn provider_of(
+        &self,
+        issuer: &str,
+        tenant: &Tenant,
+    ) -> Option<Arc<ResolvedProvider>> {
+        let entries = self.read();
+        let entry = entries.tenants.get(issuer)?;
+        (entry.tenant == *tenant).then(|| Arc::clone(&entry.provider))
     }
 
     /// A lookup found this tenant. Returns what has to go for it.
-    pub(super) fn found(
+    pub(super) fn insert(
         &self,
         issuer: String,
         tenant: Tenant,
-        policy: Arc<ResolvedProvider>,
+        provider: Arc<ResolvedProvider>,
     ) -> Option<Arc<ResolvedProvider>> {
         let now = self.clock.monotonic();
-        let mut known = self.write();
-        known.refused.remove(&issuer);
-        let before = known.tenants.remove(&issuer);
+        let mut entries = self.write();
+        entries.rejected.remove(&issuer);
+        let previous = entries.tenants.remove(&issuer);
         let entry = Entry {
             tenant,
-            policy: Arc::clone(&policy),
+            provider: Arc::clone(&provider),
             looked_up: now,
             failed: AtomicU64::new(0),
             due: AtomicU64::new(millis(now + self.lifetime.mul_f64(0.8))),
             // To look it up is no use of it.
-            used: before.as_ref().map_or_else(
+            used: previous.as_ref().map_or_else(
                 || AtomicU64::new(millis(now)),
-                |before| AtomicU64::new(before.used.load(Ordering::Relaxed)),
+                |previous| AtomicU64::new(previous.used.load(Ordering::Relaxed)),
             ),
-            waiters: before.as_ref().map(|before| Arc::clone(&before.waiters)).unwrap_or_default(),
+            waiters: previous
+                .as_ref()
+                .map(|previous| Arc::clone(&previous.waiters))
+                .unwrap_or_default(),
         };
-        known.tenants.insert(issuer.clone(), entry);
-        if let Some(before) = before {
-            return (!Arc::ptr_eq(&before.policy, &policy)).then_some(before.policy);
+        entries.tenants.insert(issuer.clone(), entry);
+        if let Some(previous) = previous {
+            return (!Arc::ptr_eq(&previous.provider, &provider)).then_some(previous.provider);
         }
-        if known.tenants.len() <= self.capacity {
+        if entries.tenants.len() <= self.capacity {
             return None;
         }
-        let oldest = known
+        let least_recently_used = entries
             .tenants
             .iter()
             .filter(|(other, _)| **other != issuer)
             .min_by_key(|(_, entry)| entry.used.load(Ordering::Relaxed))
             .map(|(other, _)| other.clone())?;
-        known.tenants.remove(&oldest).map(|entry| entry.policy)
+        entries.tenants.remove(&least_recently_used).map(|entry| entry.provider)
     }
 
     /// A lookup found nobody. Returns what has to go.
-    pub(super) fn refused(&self, issuer: String) -> Option<Arc<ResolvedProvider>> {
+    pub(super) fn reject(&self, issuer: String) -> Option<Arc<ResolvedProvider>> {
         let now = self.clock.monotonic();
-        let mut known = self.write();
-        let gone = known.tenants.remove(&issuer);
-        known.refuse(issuer, now + self.refusal_lifetime, Refused::NotATenant, now);
-        gone.map(|entry| entry.policy)
+        let mut entries = self.write();
+        let removed = entries.tenants.remove(&issuer);
+        entries.insert_rejection(issuer, now + self.refusal_lifetime, Rejection::NotATenant, now);
+        removed.map(|entry| entry.provider)
     }
 
     /// A lookup failed. Returns what has to go: an answer that is too old to serve.
-    pub(super) fn failed(&self, issuer: String) -> Option<Arc<ResolvedProvider>> {
+    pub(super) fn record_failure(&self, issuer: String) -> Option<Arc<ResolvedProvider>> {
         let now = self.clock.monotonic();
-        let mut known = self.write();
-        if let Some(entry) = known.tenants.get(&issuer)
+        let mut entries = self.write();
+        if let Some(entry) = entries.tenants.get(&issuer)
             && now.saturating_sub(entry.looked_up) < STALE_WINDOW
         {
             // Never 0, which says that none failed.
@@ -190,47 +197,53 @@ impl Table {
             entry.due.store(millis(now + RETRY_INTERVAL), Ordering::Relaxed);
             return None;
         }
-        let gone = known.tenants.remove(&issuer);
-        known.refuse(issuer, now + RETRY_INTERVAL, Refused::Unavailable, now);
-        gone.map(|entry| entry.policy)
+        let removed = entries.tenants.remove(&issuer);
+        entries.insert_rejection(issuer, now + RETRY_INTERVAL, Rejection::Unavailable, now);
+        removed.map(|entry| entry.provider)
     }
 
     /// Takes out what nobody has used for long. Returns what has to go.
     pub(super) fn sweep(&self) -> Vec<Arc<ResolvedProvider>> {
         let now = self.clock.monotonic();
         let since = millis(now.saturating_sub(self.lifetime.max(IDLE)));
-        let mut known = self.write();
-        known.refused.retain(|_, (until, _)| now < *until);
-        known
+        let mut entries = self.write();
+        entries.rejected.retain(|_, (until, _)| now < *until);
+        entries
             .tenants
             .extract_if(|_, entry| entry.used.load(Ordering::Relaxed) < since)
-            .map(|(_, entry)| entry.policy)
+            .map(|(_, entry)| entry.provider)
             .collect()
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Known> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> RwLockReadGuard<'_, Entries> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Known> {
-        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    fn write(&self) -> RwLockWriteGuard<'_, Entries> {
+        self.entries.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
-    fn refuse(&mut self, issuer: String, until: Duration, why: Refused, now: Duration) {
-        if self.refused.len() >= MAX_REFUSED && !self.refused.contains_key(&issuer) {
-            self.refused.retain(|_, (until, _)| now < *until);
+impl Entries {
+    fn insert_rejection(
+        &mut self,
+        issuer: String,
+        until: Duration,
+        reason: Rejection,
+        now: Duration,
+    ) {
+        if self.rejected.len() >= MAX_REJECTED && !self.rejected.contains_key(&issuer) {
+            self.rejected.retain(|_, (until, _)| now < *until);
             // Strangers fill this. Some of their issuers are then looked up once more.
-            if self.refused.len() >= MAX_REFUSED {
+            if self.rejected.len() >= MAX_REJECTED {
                 let some: Vec<String> =
-                    self.refused.keys().take(MAX_REFUSED / 4).cloned().collect();
+                    self.rejected.keys().take(MAX_REJECTED / 4).cloned().collect();
                 for issuer in some {
-                    self.refused.remove(&issuer);
+                    self.rejected.remove(&issuer);
                 }
             }
         }
-        self.refused.insert(issuer, (until, why));
+        self.rejected.insert(issuer, (until, reason));
     }
 }
 
@@ -239,7 +252,7 @@ fn millis(moment: Duration) -> u64 {
 }
 
 /// Issuers that are known to be nobody's.
-const MAX_REFUSED: usize = 4096;
+const MAX_REJECTED: usize = 4096;
 
 /// After a failed lookup of an issuer.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
