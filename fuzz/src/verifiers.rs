@@ -95,7 +95,7 @@ pub fn verdict(data: &[u8]) -> Option<bool> {
         let (signature, is_genuine) = case.secret.sign(message, usize::from(salt), edits)?;
         (message, signature, Some(is_genuine))
     };
-    let (aws_lc, openssl) = case.both.verdicts(message, &signature);
+    let (aws_lc, openssl) = case.both.results(message, &signature);
     assert_eq!(aws_lc, openssl, "AWS-LC and OpenSSL differ: {signature:x?} of {message:x?}");
     match expected {
         Some(expected) => assert_eq!(aws_lc, expected, "{signature:x?} of {message:x?}"),

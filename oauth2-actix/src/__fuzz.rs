@@ -64,9 +64,9 @@ pub fn key_document(document: &[u8], inline: bool, token: &str) -> Option<Vec<Ke
     assert_eq!(document.skipped, other.skipped);
     if let Ok(jws) = UnverifiedJws::parse(token) {
         let signed = &token.as_bytes()[..jws.signed_len];
-        let verdict = document.keys.verify(&jws.header, signed, &jws.signature);
+        let result = document.keys.verify(&jws.header, signed, &jws.signature);
         assert!(
-            inline || !matches!(verdict, SignatureCheck::Verified(_)),
+            inline || !matches!(result, SignatureCheck::Verified(_)),
             "a forged signature was accepted"
         );
     }
@@ -98,7 +98,7 @@ impl BothLibraries {
 
     /// Whether AWS-LC takes it for a signature of this message, and whether OpenSSL does.
     #[must_use]
-    pub fn verdicts(&self, message: &[u8], signature: &[u8]) -> (bool, bool) {
+    pub fn results(&self, message: &[u8], signature: &[u8]) -> (bool, bool) {
         let accepts = |key: &Key| {
             let verifier = key.verifier(self.algorithm);
             verifier.is_some_and(|verifier| verifier.accepts(message, signature))

@@ -94,7 +94,7 @@ impl Outcome for bool {
 impl<E: std::fmt::Display> Outcome for Result<(), E> {
     fn into_result(self) -> Result<(), Error> {
         // The developer's text goes to the log.
-        self.map_err(|why| predicate_failed().with_source(why.to_string()))
+        self.map_err(|error| predicate_failed().with_source(error.to_string()))
     }
 }
 

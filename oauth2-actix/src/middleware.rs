@@ -89,20 +89,20 @@ where
         let policy = &shared.oauth2.0;
         let (decision, source) = match policy.credentials(request.head()) {
             Ok((credentials, source)) => (policy.decide(&credentials), source),
-            Err(error) => (Decision::Refused(error), TokenSource::Header),
+            Err(error) => (Decision::Rejected(error), TokenSource::Header),
         };
         let state = match decision {
             Decision::Accepted(claims) => State::inner(&shared, request, Ok(claims)),
             // Only what is rejected or would have to wait asks whether it is public.
-            Decision::Refused(error) => State::without_claims(&shared, request, error, None),
+            Decision::Rejected(error) => State::without_claims(&shared, request, error, None),
             Decision::Waiting(pending) => {
                 let path = request.match_info().as_str();
                 if policy.public.access(path) != PathAccess::Private
                     || shared.known_routes.has_route_of(&request)
                     || Admission::is_pending(&request)
                 {
-                    let why = policy.not_now(&pending);
-                    State::without_claims(&shared, request, why, Some(policy.undecided()))
+                    let reason = policy.anonymous_reason(&pending);
+                    State::without_claims(&shared, request, reason, Some(policy.undecided_error()))
                 } else {
                     State::Waiting {
                         decision: Box::pin(resolve(shared.oauth2.clone(), pending)),
@@ -146,12 +146,12 @@ pin_project! {
         Inner {
             #[pin]
             answer: F,
-            facts: ResponseContext,
+            response_context: ResponseContext,
             passed: Passed,
         },
         // Boxed, so that accepted requests do not carry its size along. The response is made when this is
         // polled: a policy further out may drop it before, and rejects the request itself.
-        Refused {
+        Rejected {
             rejection: Option<Box<(HttpRequest, Error)>>,
         },
         // A middleware inside has replaced a path that was public as it was. The request is gone.
@@ -174,16 +174,16 @@ impl<F> State<F> {
                 extensions.insert(claims);
                 passed
             }
-            Err(why) => {
+            Err(reason) => {
                 // Those of another `OAuth2` further out say nothing about this one.
                 extensions.remove::<Claims>();
-                extensions.insert(Anonymous(why));
+                extensions.insert(Anonymous(reason));
                 Passed::Public
             }
         };
         drop(extensions);
-        let facts = ResponseContext::of(request.head());
-        Self::Inner { answer: shared.service.call(request), facts, passed }
+        let response_context = ResponseContext::of(request.head());
+        Self::Inner { answer: shared.service.call(request), response_context, passed }
     }
 
     /// Hands on a request that needs no token, and rejects any other: for the reason why it has no claims, or
@@ -191,7 +191,7 @@ impl<F> State<F> {
     fn without_claims<S>(
         shared: &Shared<S>,
         request: ServiceRequest,
-        why: Error,
+        reason: Error,
         rejection: Option<Error>,
     ) -> Self
     where
@@ -199,18 +199,18 @@ impl<F> State<F> {
     {
         let policy = &shared.oauth2.0;
         match policy.public.access(request.match_info().as_str()) {
-            PathAccess::Public => Self::inner(shared, request, Err(why)),
+            PathAccess::Public => Self::inner(shared, request, Err(reason)),
             PathAccess::PublicUnlessRewritten => {
-                Self::public_unless_rewritten(shared, request, why)
+                Self::public_unless_rewritten(shared, request, reason)
             }
             PathAccess::Private if shared.routes_all || must_be_routed(&request) => {
-                Self::routed(shared, request, why, rejection)
+                Self::routed(shared, request, reason, rejection)
             }
             PathAccess::Private => {
-                if let Some(hint) = policy.scope_hint(&request, &why) {
+                if let Some(hint) = policy.scope_hint(&request, &reason) {
                     hint.log();
                 }
-                Self::refused(request.into_parts().0, rejection.unwrap_or(why))
+                Self::rejected(request.into_parts().0, rejection.unwrap_or(reason))
             }
         }
     }
@@ -220,28 +220,30 @@ impl<F> State<F> {
     fn public_unless_rewritten<S>(
         shared: &Shared<S>,
         mut request: ServiceRequest,
-        why: Error,
+        reason: Error,
     ) -> Self
     where
         S: Service<ServiceRequest, Future = F>,
     {
         let admission = Admission::offer(&request, &shared.known_routes);
         let watch = PathWatch::start(&mut request);
-        let state = Self::inner(shared, request, Err(why.clone()));
+        let state = Self::inner(shared, request, Err(reason.clone()));
         let is_unchanged = watch.is_some_and(|watch| watch.is_unchanged());
-        let facts = match state {
-            Self::Inner { facts, .. } if !is_unchanged && !admission.is_granted() => facts,
+        let response_context = match state {
+            Self::Inner { response_context, .. } if !is_unchanged && !admission.is_granted() => {
+                response_context
+            }
             public => return public,
         };
         shared.oauth2.0.public.warn_once_of_rewrite();
-        Self::Rewritten { rejection: Some(Box::new((facts, why))) }
+        Self::Rewritten { rejection: Some(Box::new((response_context, reason))) }
     }
 
     /// Lets the router decide. Nothing of the request is polled unless it was taken to a public resource.
     fn routed<S>(
         shared: &Shared<S>,
         request: ServiceRequest,
-        why: Error,
+        reason: Error,
         rejection: Option<Error>,
     ) -> Self
     where
@@ -249,10 +251,10 @@ impl<F> State<F> {
     {
         let policy = &shared.oauth2.0;
         let candidate = policy.hidden_routes.candidate(&request);
-        let hint = policy.scope_hint(&request, &why);
+        let hint = policy.scope_hint(&request, &reason);
         let copy = copy_of(&request);
         let admission = Admission::offer(&request, &shared.known_routes);
-        let state = Self::inner(shared, request, Err(why.clone()));
+        let state = Self::inner(shared, request, Err(reason.clone()));
         if admission.is_granted() {
             if let Some(hint) = hint {
                 hint.dismiss();
@@ -267,11 +269,11 @@ impl<F> State<F> {
         if let Some(hint) = hint {
             hint.log();
         }
-        Self::refused(copy, rejection.unwrap_or(why))
+        Self::rejected(copy, rejection.unwrap_or(reason))
     }
 
-    fn refused(request: HttpRequest, why: Error) -> Self {
-        Self::Refused { rejection: Some(Box::new((request, why))) }
+    fn rejected(request: HttpRequest, reason: Error) -> Self {
+        Self::Rejected { rejection: Some(Box::new((request, reason))) }
     }
 }
 
@@ -286,30 +288,34 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProjection::Inner { answer, facts, passed } => {
+                StateProjection::Inner { answer, response_context, passed } => {
                     return Poll::Ready(match poll_ready!(answer.poll(context)) {
                         Ok(response) => {
                             let mut response = finish(this.shared, response, passed);
-                            mark(&mut response, *this.source);
+                            set_token_source_headers(&mut response, *this.source);
                             Ok(response)
                         }
                         Err(error) => {
-                            let error = finish_error(this.shared, facts, error, passed);
-                            Err(mark_error(error, *this.source))
+                            let error = finish_error(this.shared, response_context, error, passed);
+                            Err(set_token_source_headers_on_error(error, *this.source))
                         }
                     });
                 }
-                StateProjection::Refused { rejection } => {
+                StateProjection::Rejected { rejection } => {
                     let (request, error) = *rejection.take().expect("polled after completion");
-                    let response = this.shared.oauth2.0.refuse(&request, &error);
+                    let response = this.shared.oauth2.0.reject(&request, &error);
                     let mut response = ServiceResponse::new(request, response);
-                    mark(&mut response, *this.source);
+                    set_token_source_headers(&mut response, *this.source);
                     return Poll::Ready(Ok(response.map_into_right_body()));
                 }
                 StateProjection::Rewritten { rejection } => {
-                    let (facts, error) = *rejection.take().expect("polled after completion");
-                    let error = this.shared.oauth2.0.reject_late(&facts, &error);
-                    return Poll::Ready(Err(mark_error(error, *this.source)));
+                    let (response_context, error) =
+                        *rejection.take().expect("polled after completion");
+                    let error = this.shared.oauth2.0.reject_late(&response_context, &error);
+                    return Poll::Ready(Err(set_token_source_headers_on_error(
+                        error,
+                        *this.source,
+                    )));
                 }
                 StateProjection::Waiting { decision, request } => {
                     let decision = poll_ready!(decision.as_mut().poll(context));
@@ -335,7 +341,7 @@ fn copy_of(request: &ServiceRequest) -> HttpRequest {
 }
 
 /// Adds the headers that a response needs for where the token was sent.
-fn mark<B>(response: &mut ServiceResponse<B>, source: TokenSource) {
+fn set_token_source_headers<B>(response: &mut ServiceResponse<B>, source: TokenSource) {
     match source {
         TokenSource::Header => {}
         TokenSource::NamedHeader | TokenSource::Cookie | TokenSource::Query => {
@@ -370,7 +376,10 @@ fn restrict_caching(headers: &mut HeaderMap, source: TokenSource) {
 }
 
 /// The same for a response that leaves as an error.
-fn mark_error(error: actix_web::Error, source: TokenSource) -> actix_web::Error {
+fn set_token_source_headers_on_error(
+    error: actix_web::Error,
+    source: TokenSource,
+) -> actix_web::Error {
     if !matches!(source, TokenSource::Query | TokenSource::NamedHeader | TokenSource::Cookie) {
         return error;
     }
@@ -398,29 +407,29 @@ fn finish<S, B>(
             passed.count();
             response.map_into_left_body()
         }
-        Some(error) => refused_within(shared, response, &error).map_into_right_body(),
+        Some(error) => rewrite_rejection(shared, response, &error).map_into_right_body(),
     }
 }
 
-fn refused_within<S, B>(
+fn rewrite_rejection<S, B>(
     shared: &Shared<S>,
     response: ServiceResponse<B>,
     error: &Error,
 ) -> ServiceResponse {
-    let mut refusal = shared.oauth2.0.refuse(response.request(), error);
-    keep_headers(response.headers(), refusal.headers_mut());
-    response.into_response(refusal)
+    let mut rejection = shared.oauth2.0.reject(response.request(), error);
+    keep_headers(response.headers(), rejection.headers_mut());
+    response.into_response(rejection)
 }
 
 /// The same for an error that middleware further in returned as such.
 fn finish_error<S>(
     shared: &Shared<S>,
-    facts: &ResponseContext,
+    response_context: &ResponseContext,
     error: actix_web::Error,
     passed: &Passed,
 ) -> actix_web::Error {
     match error.as_error::<Error>() {
-        Some(ours) => shared.oauth2.0.reject_late(facts, ours),
+        Some(own) => shared.oauth2.0.reject_late(response_context, own),
         None => {
             passed.count();
             error
@@ -429,7 +438,7 @@ fn finish_error<S>(
 }
 
 /// Headers that describe a body.
-const OF_A_BODY: [HeaderName; 7] = [
+const BODY_HEADERS: [HeaderName; 7] = [
     CONTENT_DISPOSITION,
     CONTENT_ENCODING,
     CONTENT_LANGUAGE,
@@ -441,9 +450,9 @@ const OF_A_BODY: [HeaderName; 7] = [
 
 /// What middleware further in has added stays, but for what was said of the body.
 fn keep_headers(from: &HeaderMap, into: &mut HeaderMap) {
-    let ours: Vec<HeaderName> = into.keys().cloned().collect();
+    let own: Vec<HeaderName> = into.keys().cloned().collect();
     for (name, value) in from {
-        if !ours.contains(name) && name != WWW_AUTHENTICATE && !OF_A_BODY.contains(name) {
+        if !own.contains(name) && name != WWW_AUTHENTICATE && !BODY_HEADERS.contains(name) {
             into.append(name.clone(), value.clone());
         }
     }

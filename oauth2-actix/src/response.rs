@@ -90,26 +90,26 @@ impl ResponseContext {
 impl Policy {
     /// The answer to a refused request. The typed reason is in its extensions, whatever the
     /// user's hook made of the rest.
-    pub(crate) fn refuse(&self, request: &HttpRequest, error: &Error) -> HttpResponse {
+    pub(crate) fn reject(&self, request: &HttpRequest, error: &Error) -> HttpResponse {
         self.warn_once_of_preflight(request);
-        self.answer(&ResponseContext::of(request.head()), Some(request), error)
+        self.respond(&ResponseContext::of(request.head()), Some(request), error)
     }
 
     /// The same where the request is gone: an error that renders as the answer. The hook, which
     /// wants the request, is not called.
-    pub(crate) fn reject_late(&self, facts: &ResponseContext, error: &Error) -> actix_web::Error {
-        InternalError::from_response(error.clone(), self.answer(facts, None, error)).into()
+    pub(crate) fn reject_late(&self, context: &ResponseContext, error: &Error) -> actix_web::Error {
+        InternalError::from_response(error.clone(), self.respond(context, None, error)).into()
     }
 
-    fn answer(
+    fn respond(
         &self,
-        facts: &ResponseContext,
+        context: &ResponseContext,
         request: Option<&HttpRequest>,
         error: &Error,
     ) -> HttpResponse {
         telemetry::request_refused(error);
-        facts.log(error);
-        if let Some(mut response) = facts.close(error) {
+        context.log(error);
+        if let Some(mut response) = context.close(error) {
             response.extensions_mut().insert(error.clone());
             return response;
         }

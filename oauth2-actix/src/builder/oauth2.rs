@@ -81,7 +81,7 @@ impl OAuth2 {
     pub(crate) async fn decide(&self, credentials: &Credentials<'_>) -> Result<Claims, Error> {
         match self.0.decide(credentials) {
             Decision::Accepted(claims) => Ok(claims),
-            Decision::Refused(error) => Err(error),
+            Decision::Rejected(error) => Err(error),
             Decision::Waiting(pending) => self.0.resolve(pending).await,
         }
     }
@@ -233,7 +233,7 @@ impl OAuth2 {
     async fn fetch_all(
         &self,
         cause: FetchReason,
-        wanted: fn(&RemoteKeySet, &Clock) -> bool,
+        is_selected: fn(&RemoteKeySet, &Clock) -> bool,
     ) -> Result<(), KeyFetchError> {
         let Some(keys) = &self.0.keys else { return Ok(()) };
         let remotes: Vec<(Arc<RemoteKeySet>, bool)> = self
@@ -243,7 +243,7 @@ impl OAuth2 {
                 let is_alone = provider.keys.len() == 1;
                 provider.remotes().map(move |remote| (Arc::clone(remote), is_alone))
             })
-            .filter(|(remote, _)| wanted(remote, &self.0.clock))
+            .filter(|(remote, _)| is_selected(remote, &self.0.clock))
             .collect();
         let failures: Vec<(String, String)> = stream::iter(remotes)
             .map(|(remote, is_alone)| async move {
@@ -254,7 +254,7 @@ impl OAuth2 {
                 let cause = if is_alone { cause } else { format!("{}: {cause}", remote.shown) };
                 Some((remote.provider.to_string(), cause))
             })
-            .buffer_unordered(MAX_AT_ONCE)
+            .buffer_unordered(MAX_CONCURRENT_FETCHES)
             .filter_map(std::future::ready)
             .collect()
             .await;
@@ -302,4 +302,4 @@ impl From<KeyFetchError> for io::Error {
 }
 
 /// Fetches at once at our user's word.
-const MAX_AT_ONCE: usize = 64;
+const MAX_CONCURRENT_FETCHES: usize = 64;

@@ -75,7 +75,7 @@ pub(crate) type RejectionHook =
 #[derive(Debug)]
 pub(crate) enum Decision {
     Accepted(Claims),
-    Refused(Error),
+    Rejected(Error),
     /// Keys that are not at hand may decide otherwise.
     Waiting(Box<Pending>),
 }
@@ -85,14 +85,14 @@ pub(crate) struct Pending {
     token: Box<[u8]>,
     jws: UnverifiedJws,
     /// The keys that may decide. None: nothing is known of the issuer yet.
-    wanted: Option<Vec<Wanted>>,
+    pending_keys: Option<Vec<PendingKeys>>,
     /// What the keys at hand say.
-    verdict: Error,
-    arrived: u64,
+    rejection: Error,
+    ticket: u64,
 }
 
 /// Keys of a provider that may decide, and why they must be waited for.
-struct Wanted {
+struct PendingKeys {
     provider: Arc<ResolvedProvider>,
     remote: Arc<RemoteKeySet>,
     cause: FetchReason,
@@ -102,8 +102,8 @@ struct Wanted {
 enum LocalDecision {
     Accepted(Acceptance),
     Undecided {
-        wanted: Vec<Wanted>,
-        verdict: Error,
+        pending_keys: Vec<PendingKeys>,
+        rejection: Error,
     },
     /// The issuer must be looked up.
     UnknownIssuer,
@@ -133,14 +133,14 @@ impl Policy {
     /// of the token and 16 signature checks for each source of keys of its issuer and audience.
     #[inline]
     pub(crate) fn decide(&self, credentials: &Credentials<'_>) -> Decision {
-        match self.recall(credentials.as_bytes()) {
+        match self.find_cached(credentials.as_bytes()) {
             Some(claims) => Decision::Accepted(claims),
-            None => self.verify(credentials).unwrap_or_else(Decision::Refused),
+            None => self.verify(credentials).unwrap_or_else(Decision::Rejected),
         }
     }
 
     /// The claims of a token that was verified before, if all that could have changed has not.
-    fn recall(&self, token: &[u8]) -> Option<Claims> {
+    fn find_cached(&self, token: &[u8]) -> Option<Claims> {
         let verified = self.verified.as_ref()?;
         let claims = verified.find(token).filter(|claims| self.still_accepts(claims.verified()));
         telemetry::token_recalled(claims.is_some());
@@ -187,22 +187,24 @@ impl Policy {
         let token = credentials.token()?.as_str();
         let jws = UnverifiedJws::parse(token)?;
         let token = token.as_bytes();
-        let (wanted, verdict) = match self.ask_keys_at_hand(&jws, &token[..jws.signed_len])? {
+        let (pending_keys, rejection) = match self
+            .check_with_cached_keys(&jws, &token[..jws.signed_len])?
+        {
             LocalDecision::Accepted(acceptance) => {
                 return Ok(Decision::Accepted(self.accept(acceptance, jws.claims, token)));
             }
-            LocalDecision::Undecided { wanted, verdict } if wanted.is_empty() => {
-                return Err(verdict);
+            LocalDecision::Undecided { pending_keys, rejection } if pending_keys.is_empty() => {
+                return Err(rejection);
             }
-            LocalDecision::Undecided { wanted, verdict } => (Some(wanted), verdict),
+            LocalDecision::Undecided { pending_keys, rejection } => (Some(pending_keys), rejection),
             LocalDecision::UnknownIssuer => (None, unavailable(Duration::ZERO)),
         };
         Ok(Decision::Waiting(Box::new(Pending {
             token: token.into(),
             jws,
-            wanted,
-            verdict,
-            arrived: self.keys.as_ref().map_or(0, |keys| keys.fetchers.ticket()),
+            pending_keys,
+            rejection,
+            ticket: self.keys.as_ref().map_or(0, |keys| keys.fetchers.ticket()),
         })))
     }
 
@@ -211,9 +213,9 @@ impl Policy {
         let Acceptance { provider, key_set_id, lifetime } = acceptance;
         let now = self.clock.unix_time();
         // Where every request wants fresh keys, it would never be asked for.
-        let remembers =
+        let is_cacheable =
             provider.verifies_with(key_set_id, &self.clock) && self.is_first(&provider, &claims);
-        let slot = self.verified.as_ref().filter(|_| remembers).and_then(|verified| {
+        let slot = self.verified.as_ref().filter(|_| is_cacheable).and_then(|verified| {
             let slot = verified.slot_for(token, now)?;
             Some((verified, slot))
         });
@@ -237,14 +239,18 @@ impl Policy {
     }
 
     /// The cheap checks, then the signature under the keys of each provider that may accept it.
-    fn ask_keys_at_hand(&self, jws: &UnverifiedJws, signed: &[u8]) -> Result<LocalDecision, Error> {
+    fn check_with_cached_keys(
+        &self,
+        jws: &UnverifiedJws,
+        signed: &[u8],
+    ) -> Result<LocalDecision, Error> {
         let issuer = match validation::issuer(&jws.claims) {
             Ok(issuer) => issuer,
-            Err(error) => return self.ask_trust_domain(error, jws, signed),
+            Err(error) => return self.check_trust_domain(error, jws, signed),
         };
         if let Some(indices) = self.by_issuer.get(issuer) {
             let candidates = indices.iter().map(|index| &self.providers[*index]);
-            return self.ask(candidates, jws, signed);
+            return self.check_providers(candidates, jws, signed);
         }
         let Some(tenants) = self.keys.as_ref().and_then(|keys| keys.tenants.as_ref()) else {
             return Err(self.unknown_issuer(issuer));
@@ -253,7 +259,9 @@ impl Policy {
         validation::check_types(&jws.claims)?;
         validation::check_times(&jws.claims, self.clock.unix_time(), self.time_limits)?;
         match tenants.find(issuer) {
-            IssuerLookup::Tenant(provider) => self.ask([&provider].into_iter(), jws, signed),
+            IssuerLookup::Tenant(provider) => {
+                self.check_providers([&provider].into_iter(), jws, signed)
+            }
             IssuerLookup::NotATenant => Err(self.unknown_issuer(issuer)),
             IssuerLookup::Unavailable(retry_after) => Err(unavailable(retry_after)),
             IssuerLookup::NotLookedUp => Ok(LocalDecision::UnknownIssuer),
@@ -263,7 +271,7 @@ impl Policy {
     /// Asks the provider of the SPIFFE trust domain that a token without `iss` names in its `sub`
     /// (JWT-SVID §3.1). `error` says what is wrong with the `iss`.
     #[cold]
-    fn ask_trust_domain(
+    fn check_trust_domain(
         &self,
         error: Error,
         jws: &UnverifiedJws,
@@ -276,14 +284,14 @@ impl Policy {
         }
         let named = validation::trust_domain(claims);
         match named.and_then(|trust_domain| self.by_trust_domain.get(trust_domain)) {
-            Some(index) => self.ask([&self.providers[*index]].into_iter(), jws, signed),
+            Some(index) => self.check_providers([&self.providers[*index]].into_iter(), jws, signed),
             None => Err(error
                 .with_expected("an `iss`, or as `sub` a SPIFFE ID of a configured trust domain")),
         }
     }
 
     /// Checks a token with the cached keys of the providers of its issuer or trust domain.
-    fn ask<'a>(
+    fn check_providers<'a>(
         &self,
         of_issuer: impl Iterator<Item = &'a Arc<ResolvedProvider>> + Clone,
         jws: &UnverifiedJws,
@@ -298,36 +306,36 @@ impl Policy {
         let lifetime = validation::check_times(claims, self.clock.unix_time(), self.time_limits)
             .map_err(|error| error.with_provider(&first.name))?;
         let is_sender_constrained = validation::is_sender_constrained(claims);
-        let mut verdict: Option<Error> = None;
-        let mut wanted = Vec::new();
+        let mut rejection: Option<Error> = None;
+        let mut pending_keys = Vec::new();
         for provider in candidates {
-            let mut refuse = |error: Error| {
+            let mut reject = |error: Error| {
                 let error = error.with_provider(&provider.name);
-                verdict = Some(match verdict.take() {
+                rejection = Some(match rejection.take() {
                     None => error,
                     Some(earlier) => most_specific(earlier, error),
                 });
             };
             // A profile that checks the proof of possession will be asked here.
             if is_sender_constrained && !provider.dangerous_accept_bound_tokens {
-                refuse(ErrorKind::SenderConstrained.into());
+                reject(ErrorKind::SenderConstrained.into());
                 continue;
             }
             if !provider.algorithms.contains(jws.header.alg) {
                 let allowed = provider.algorithms.iter().map(Algorithm::name);
                 let error = Error::from(ErrorKind::AlgorithmNotAllowed);
-                refuse(error.with_expected(listed(allowed)));
+                reject(error.with_expected(listed(allowed)));
                 continue;
             }
             if let Err(error) = provider.check_type(jws.header.typ) {
-                refuse(error);
+                reject(error);
                 continue;
             }
             if let Err(error) = provider.check_subject(claims) {
-                refuse(error);
+                reject(error);
                 continue;
             }
-            match self.ask_provider(provider, jws, signed, &mut wanted) {
+            match self.check_signature(provider, jws, signed, &mut pending_keys) {
                 None => {}
                 Some(SignatureCheck::Verified(key_set_id)) => {
                     let provider = Arc::clone(provider);
@@ -337,28 +345,28 @@ impl Policy {
                         lifetime,
                     }));
                 }
-                Some(found) => refuse(found.into()),
+                Some(found) => reject(found.into()),
             }
         }
         // Without a verdict, keys are waited for, and what they say ranks higher than this.
-        let verdict = verdict.unwrap_or_else(|| ErrorKind::AlgorithmNotAllowed.into());
-        Ok(LocalDecision::Undecided { wanted, verdict })
+        let rejection = rejection.unwrap_or_else(|| ErrorKind::AlgorithmNotAllowed.into());
+        Ok(LocalDecision::Undecided { pending_keys, rejection })
     }
 
     /// Asks the keys in memory of each source of a provider. Adds those that must be waited for. None: no
     /// source has any keys.
-    fn ask_provider(
+    fn check_signature(
         &self,
         provider: &Arc<ResolvedProvider>,
         jws: &UnverifiedJws,
         signed: &[u8],
-        wanted: &mut Vec<Wanted>,
+        pending_keys: &mut Vec<PendingKeys>,
     ) -> Option<SignatureCheck> {
-        let (header, before) = (&jws.header, wanted.len());
-        let mut verdict = None;
-        let mut want = |remote: &Arc<RemoteKeySet>, cause| {
+        let (header, before) = (&jws.header, pending_keys.len());
+        let mut result = None;
+        let mut add_pending = |remote: &Arc<RemoteKeySet>, cause| {
             let (provider, remote) = (Arc::clone(provider), Arc::clone(remote));
-            wanted.push(Wanted { provider, remote, cause });
+            pending_keys.push(PendingKeys { provider, remote, cause });
         };
         for keys in &provider.keys {
             let found = match keys {
@@ -375,7 +383,7 @@ impl Policy {
                         {
                             telemetry::keys_looked_up("unknown");
                             let token = (signed, &*jws.signature);
-                            want(remote, remote.unknown_key(header.kid.as_deref(), token));
+                            add_pending(remote, remote.unknown_key(header.kid.as_deref(), token));
                         } else {
                             telemetry::keys_looked_up("hit");
                         }
@@ -384,7 +392,7 @@ impl Policy {
                     _ => {
                         telemetry::keys_looked_up("missing");
                         let is_per_request = remote.timing.refresh == Refresh::Always;
-                        want(
+                        add_pending(
                             remote,
                             if is_per_request { FetchReason::Fresh } else { FetchReason::Missing },
                         );
@@ -392,26 +400,26 @@ impl Policy {
                     }
                 },
             };
-            match (found, verdict) {
+            match (found, result) {
                 (SignatureCheck::Verified(_), _) => return Some(found),
                 // The more telling one.
                 (SignatureCheck::SignatureInvalid(_), _)
                 | (_, None | Some(SignatureCheck::UnknownKey(Tried { tried: 0, .. }))) => {
-                    verdict = Some(found);
+                    result = Some(found);
                 }
                 _ => {}
             }
         }
-        if matches!(verdict, Some(SignatureCheck::SignatureInvalid(_))) {
+        if matches!(result, Some(SignatureCheck::SignatureInvalid(_))) {
             // A source has the key that the token names, so it is not unknown: a bad signature causes no
             // fetch at the others.
             let mut index = 0;
-            wanted.retain(|wanted| {
+            pending_keys.retain(|source| {
                 index += 1;
-                index <= before || !matches!(wanted.cause, FetchReason::UnknownKey { .. })
+                index <= before || !matches!(source.cause, FetchReason::UnknownKey { .. })
             });
         }
-        verdict
+        result
     }
 
     fn unknown_issuer(&self, issuer: &str) -> Error {
@@ -438,53 +446,55 @@ impl Policy {
 
     /// Why a public request with this token has no claims. It never waits, but the next one may find
     /// the keys: they are asked for, under the same bounds as by requests that wait.
-    pub(crate) fn not_now(&self, pending: &Pending) -> Error {
-        let Some(keys) = &self.keys else { return pending.verdict.clone() };
-        let mut why = pending.verdict.clone();
-        let Some(wanted) = &pending.wanted else {
+    pub(crate) fn anonymous_reason(&self, pending: &Pending) -> Error {
+        let Some(keys) = &self.keys else { return pending.rejection.clone() };
+        let mut reason = pending.rejection.clone();
+        let Some(pending_keys) = &pending.pending_keys else {
             if let (Some(tenants), Ok(issuer)) =
                 (&keys.tenants, validation::issuer(&pending.jws.claims))
             {
                 tenants.request_lookup(issuer);
             }
-            return why;
+            return reason;
         };
-        for Wanted { remote, cause, .. } in wanted {
+        for PendingKeys { remote, cause, .. } in pending_keys {
             keys.fetchers.request_refresh(remote, *cause);
             if !matches!(cause, FetchReason::UnknownKey { .. }) {
-                why = unavailable(Duration::ZERO);
+                reason = unavailable(Duration::ZERO);
             }
         }
-        why
+        reason
     }
 
     /// Why a request with a token that is not decided is rejected without waiting.
-    pub(crate) fn undecided(&self) -> Error {
+    pub(crate) fn undecided_error(&self) -> Error {
         unavailable(Duration::ZERO)
     }
 
     /// Waits for what a token needs, and decides.
     pub(crate) async fn resolve(&self, mut pending: Box<Pending>) -> Result<Claims, Error> {
-        let Some(keys) = &self.keys else { return Err(pending.verdict) };
-        let wanted = match pending.wanted.take() {
-            Some(wanted) => wanted,
-            None => match self.look_up(keys, &pending).await? {
+        let Some(keys) = &self.keys else { return Err(pending.rejection) };
+        let pending_keys = match pending.pending_keys.take() {
+            Some(pending_keys) => pending_keys,
+            None => match self.look_up_tenant(keys, &pending).await? {
                 // The wait may have taken seconds, but the times were checked after it.
                 LocalDecision::Accepted(acceptance) => {
                     return Ok(self.accept(acceptance, pending.jws.claims, &pending.token));
                 }
-                LocalDecision::Undecided { wanted, verdict } => {
-                    pending.verdict = verdict;
-                    wanted
+                LocalDecision::Undecided { pending_keys, rejection } => {
+                    pending.rejection = rejection;
+                    pending_keys
                 }
                 // Never: the issuer was just looked up. A refusal whatever happens.
-                LocalDecision::UnknownIssuer => return Err(pending.verdict),
+                LocalDecision::UnknownIssuer => return Err(pending.rejection),
             },
         };
-        let mut verdict = pending.verdict.clone();
+        let mut rejection = pending.rejection.clone();
         // Side by side: several providers of one issuer may all be slow.
-        let mut waits: FuturesUnordered<_> =
-            wanted.iter().map(|wanted| pending.wait_for(&keys.fetchers, wanted)).collect();
+        let mut waits: FuturesUnordered<_> = pending_keys
+            .iter()
+            .map(|source| pending.wait_for_keys(&keys.fetchers, source))
+            .collect();
         while let Some((provider, found)) = waits.next().await {
             match found {
                 Ok(SignatureCheck::Verified(key_set_id)) => {
@@ -501,23 +511,27 @@ impl Policy {
                 }
                 Ok(found) => {
                     let error = Error::from(found).with_provider(&provider.name);
-                    verdict = most_specific(verdict, error);
+                    rejection = most_specific(rejection, error);
                 }
                 Err(error) => {
-                    verdict = most_specific(verdict, error.with_provider(&provider.name));
+                    rejection = most_specific(rejection, error.with_provider(&provider.name));
                 }
             }
         }
-        Err(verdict)
+        Err(rejection)
     }
 
     /// Waits for a token's issuer to be looked up, and asks the keys at hand.
-    async fn look_up(&self, keys: &KeyThread, pending: &Pending) -> Result<LocalDecision, Error> {
-        let Some(tenants) = &keys.tenants else { return Err(pending.verdict.clone()) };
+    async fn look_up_tenant(
+        &self,
+        keys: &KeyThread,
+        pending: &Pending,
+    ) -> Result<LocalDecision, Error> {
+        let Some(tenants) = &keys.tenants else { return Err(pending.rejection.clone()) };
         let issuer = validation::issuer(&pending.jws.claims)?;
         match tenants.look_up(issuer).await {
             IssuerLookup::Tenant(provider) => {
-                self.ask([&provider].into_iter(), &pending.jws, pending.signed())
+                self.check_providers([&provider].into_iter(), &pending.jws, pending.signed())
             }
             IssuerLookup::NotATenant => Err(self.unknown_issuer(issuer)),
             IssuerLookup::Unavailable(retry_after) => Err(unavailable(retry_after)),
@@ -528,15 +542,15 @@ impl Policy {
 
 impl Pending {
     /// Waits for keys, and checks the signature with them.
-    async fn wait_for<'a>(
+    async fn wait_for_keys<'a>(
         &self,
         fetchers: &Fetchers,
-        Wanted { provider, remote, cause }: &'a Wanted,
+        PendingKeys { provider, remote, cause }: &'a PendingKeys,
     ) -> (&'a Arc<ResolvedProvider>, Result<SignatureCheck, Error>) {
         let (header, signed, signature) = (&self.jws.header, self.signed(), &*self.jws.signature);
         let token = TokenParts { kid: header.kid.as_deref(), signed, signature };
         let check = |keys: &KeySet| keys.verify(header, signed, signature);
-        (provider, fetchers.wait_for_key(remote, *cause, self.arrived, token, check).await)
+        (provider, fetchers.wait_for_key(remote, *cause, self.ticket, token, check).await)
     }
 
     /// What the signature covers.
@@ -615,8 +629,8 @@ fn most_specific(one: Error, other: Error) -> Error {
 }
 
 impl From<SignatureCheck> for Error {
-    fn from(verdict: SignatureCheck) -> Self {
-        match verdict {
+    fn from(result: SignatureCheck) -> Self {
+        match result {
             SignatureCheck::AlgorithmNotAllowed => ErrorKind::AlgorithmNotAllowed,
             SignatureCheck::UnknownKey(Tried { tried: 0, .. }) => ErrorKind::UnknownKey,
             SignatureCheck::UnknownKey(Tried { tried, fitting })
