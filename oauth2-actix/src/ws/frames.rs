@@ -32,7 +32,7 @@ impl MaxFrameSize {
     }
 
     /// A body that breaks off where a frame begins that is too long.
-    pub(super) fn bound(
+    pub(super) fn limit(
         &self,
         request: &HttpRequest,
         body: web::Payload,
@@ -41,7 +41,7 @@ impl MaxFrameSize {
             payload: body.into_inner(),
             max: self.clone(),
             header: Header::default(),
-            rest: 0,
+            remaining: 0,
         };
         let payload: BoxedPayload = Box::pin(frames);
         let mut payload = Payload::Stream { payload };
@@ -57,17 +57,17 @@ struct Frames {
     max: MaxFrameSize,
     header: Header,
     /// What is still to come of a frame whose header is over.
-    rest: u64,
+    remaining: u64,
 }
 
 impl Frames {
     /// Whether no frame in it is too long.
-    fn pass(&mut self, mut bytes: &[u8]) -> bool {
+    fn accept(&mut self, mut bytes: &[u8]) -> bool {
         let max = self.max.0.load(Ordering::Relaxed) as u64;
         while let Some((byte, others)) = bytes.split_first() {
-            if self.rest > 0 {
-                let count = self.rest.min(bytes.len() as u64);
-                self.rest -= count;
+            if self.remaining > 0 {
+                let count = self.remaining.min(bytes.len() as u64);
+                self.remaining -= count;
                 bytes = &bytes[count as usize..];
                 continue;
             }
@@ -77,7 +77,7 @@ impl Frames {
                     return false;
                 }
                 self.header = Header::default();
-                self.rest = length;
+                self.remaining = length;
             }
         }
         true
@@ -90,7 +90,7 @@ impl Stream for Frames {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let polled = ready!(Pin::new(&mut self.payload).poll_next(context));
         Poll::Ready(match polled {
-            Some(Ok(bytes)) if !self.pass(&bytes) => Some(Err(PayloadError::Overflow)),
+            Some(Ok(bytes)) if !self.accept(&bytes) => Some(Err(PayloadError::Overflow)),
             polled => polled,
         })
     }
@@ -142,8 +142,8 @@ mod tests {
             let size = MaxFrameSize::by_default();
             size.set(max);
             let payload = Payload::None;
-            let mut all = Frames { payload, max: size, header: Header::default(), rest: 0 };
-            bytes.chunks(cut).all(|part| all.pass(part))
+            let mut all = Frames { payload, max: size, header: Header::default(), remaining: 0 };
+            bytes.chunks(cut).all(|part| all.accept(part))
         };
         for cut in 1..frames.len() {
             assert!(measure(256, &frames, cut), "{cut}");

@@ -67,7 +67,7 @@ pub use actix_ws::{
 use self::{
     body::Body,
     frames::MaxFrameSize,
-    session::{Followed, Shared, State},
+    session::{Revalidation, Shared, State},
 };
 use crate::{
     authorize::requirement::Requirement, builder::oauth2::OAuth2, request::upgrade::is_handshake,
@@ -77,7 +77,7 @@ use crate::{
 /// Begins a session for a request that [`OAuth2`] let in with claims. Nothing happens before
 /// [`Upgrade::start`].
 pub fn upgrade(request: &HttpRequest, body: Payload) -> Upgrade<'_> {
-    Upgrade { request, body, protocols: Vec::new(), requirement: None, follow: None }
+    Upgrade { request, body, protocols: Vec::new(), requirement: None, revalidate_with: None }
 }
 
 /// A session that is about to begin: see [`upgrade`].
@@ -87,7 +87,7 @@ pub struct Upgrade<'a> {
     body: Payload,
     protocols: Vec<&'a str>,
     requirement: Option<Requirement>,
-    follow: Option<OAuth2>,
+    revalidate_with: Option<OAuth2>,
 }
 
 impl<'a> Upgrade<'a> {
@@ -111,7 +111,7 @@ impl<'a> Upgrade<'a> {
     /// A change of keys is seen at once, the others within a minute. Default: once open, a session
     /// lasts until the token ends.
     pub fn revalidate_on_key_change(mut self, oauth2: &OAuth2) -> Self {
-        self.follow = Some(oauth2.clone());
+        self.revalidate_with = Some(oauth2.clone());
         self
     }
 
@@ -132,15 +132,15 @@ impl<'a> Upgrade<'a> {
             return Err(HandshakeError::NoWebsocketUpgrade.into());
         }
         let max_frame_size = MaxFrameSize::by_default();
-        let body = max_frame_size.bound(self.request, self.body)?;
+        let body = max_frame_size.limit(self.request, self.body)?;
         let (response, session, messages) =
             actix_ws::handle_with_protocols(self.request, body, &self.protocols)?;
-        let follows = match self.follow {
-            Some(oauth2) => Some(Followed::new(oauth2, self.request)?),
+        let revalidation = match self.revalidate_with {
+            Some(oauth2) => Some(Revalidation::new(oauth2, self.request)?),
             None => None,
         };
         let (state, ended) = State::new(claims, self.requirement);
-        let watcher = rt::spawn(state.clone().watch(session.clone(), follows));
+        let watcher = rt::spawn(state.clone().watch(session.clone(), revalidation));
         let response = response
             .map_body(|_, body| Body::new(body, watcher.abort_handle(), ended.clone()))
             .map_into_boxed_body();

@@ -80,7 +80,7 @@ impl Session {
                 let now = accepted.clock.unix_time();
                 return Err(accepted.lifetime.reason(&accepted.claims, now).into());
             }
-            *current = Current { claims: renewed.clone(), fresh: Some(token.into()) };
+            *current = Current { claims: renewed.clone(), renewal_token: Some(token.into()) };
         }
         state.renewed.notify_one();
         Ok(renewed)
@@ -176,12 +176,12 @@ impl Drop for Shared {
 }
 
 /// A token that is checked again when its keys have changed.
-pub(super) struct Followed {
+pub(super) struct Revalidation {
     oauth2: OAuth2,
     token: Box<[u8]>,
 }
 
-impl Followed {
+impl Revalidation {
     /// That of a request.
     pub(super) fn new(oauth2: OAuth2, request: &HttpRequest) -> Result<Self, Error> {
         let token = oauth2.0.credentials(request.head())?.0.as_bytes().into();
@@ -205,13 +205,13 @@ pub(super) struct State {
 struct Current {
     claims: Claims,
     /// The token that renewed the session last, until the task has seen it.
-    fresh: Option<Box<str>>,
+    renewal_token: Option<Box<str>>,
 }
 
 impl State {
     pub(super) fn new(claims: Claims, requirement: Option<Requirement>) -> (Arc<Self>, Ended) {
         let (ended, receiver) = watch::channel(false);
-        let current = Mutex::new(Current { claims, fresh: None });
+        let current = Mutex::new(Current { claims, renewal_token: None });
         (Arc::new(Self { current, requirement, renewed: Notify::new(), ended }), receiver)
     }
 
@@ -227,42 +227,42 @@ impl State {
     pub(super) async fn watch(
         self: Arc<Self>,
         session: actix_ws::Session,
-        mut follows: Option<Followed>,
+        mut revalidation: Option<Revalidation>,
     ) {
-        let why = loop {
-            let (claims, why) = self.end(&mut follows).await;
+        let reason = loop {
+            let (claims, reason) = self.wait_for_end(&mut revalidation).await;
             // The handler hears of it first: it sends and hears nothing from now on.
-            if self.end_with(&claims) {
-                break why;
+            if self.end_if_current(&claims) {
+                break reason;
             }
         };
-        tracing::debug!(target: "oauth2_actix", reason = %why, "a WebSocket session ends");
-        let (code, reason) = why.answer().close;
+        tracing::debug!(target: "oauth2_actix", reason = %reason, "a WebSocket session ends");
+        let (code, reason) = reason.answer().close;
         let reason = CloseReason { code: code.into(), description: Some(reason.to_owned()) };
         // For a client that reads what it was sent before. Others get none.
-        let _ = timeout(PATIENCE, session.close(Some(reason))).await;
+        let _ = timeout(CLOSE_TIMEOUT, session.close(Some(reason))).await;
     }
 
     /// Ends it, unless another token counts by now: who was told that it is renewed can rely on it.
-    fn end_with(&self, claims: &Claims) -> bool {
+    fn end_if_current(&self, claims: &Claims) -> bool {
         let current = self.lock();
-        let counts = Arc::ptr_eq(current.claims.shared(), claims.shared());
-        if counts {
+        let is_current = Arc::ptr_eq(current.claims.shared(), claims.shared());
+        if is_current {
             self.ended.send_replace(true);
         }
-        counts
+        is_current
     }
 
     /// Whose time is over when it ends, and why.
-    async fn end(&self, follows: &mut Option<Followed>) -> (Claims, Error) {
-        let mut changes = follows
+    async fn wait_for_end(&self, revalidation: &mut Option<Revalidation>) -> (Claims, Error) {
+        let mut changes = revalidation
             .as_ref()
-            .and_then(|follows| follows.oauth2.0.key_changes(self.claims().verified()));
+            .and_then(|revalidation| revalidation.oauth2.0.key_changes(self.claims().verified()));
         loop {
-            let (claims, fresh) = {
+            let (claims, renewal_token) = {
                 let mut current = self.lock();
                 // Whether anybody follows it or not, nobody else wants it.
-                (current.claims.clone(), current.fresh.take())
+                (current.claims.clone(), current.renewal_token.take())
             };
             let accepted = claims.verified();
             let mut expired = pin!(accepted.expired());
@@ -270,29 +270,29 @@ impl State {
             if let Some(changes) = &mut changes {
                 changes.borrow_and_update();
             }
-            if let Some(follows) = follows {
-                if let Some(token) = fresh {
-                    follows.token = token.into_boxed_bytes();
+            if let Some(revalidation) = revalidation {
+                if let Some(token) = renewal_token {
+                    revalidation.token = token.into_boxed_bytes();
                 }
-                if !follows.oauth2.0.still_accepts(accepted) {
+                if !revalidation.oauth2.0.still_accepts(accepted) {
                     // Keys may have to be waited for: neither beyond the end, nor for a token that was renewed.
                     tokio::select! {
                         biased;
-                        why = &mut expired => return (claims.clone(), why.into()),
+                        reason = &mut expired => return (claims.clone(), reason.into()),
                         () = self.renewed.notified() => continue,
-                        decided = follows.decide() => match decided {
+                        decided = revalidation.decide() => match decided {
                             Ok(renewed) => self.replace(&claims, renewed),
-                            Err(why) => return (claims.clone(), why),
+                            Err(reason) => return (claims.clone(), reason),
                         },
                     }
                 }
             }
             tokio::select! {
                 biased;
-                why = expired => return (claims.clone(), why.into()),
+                reason = expired => return (claims.clone(), reason.into()),
                 () = self.renewed.notified() => {}
                 () = changed(&mut changes) => {}
-                () = accepted.clock.sleep_until(next_check), if follows.is_some() => {}
+                () = accepted.clock.sleep_until(next_check), if revalidation.is_some() => {}
             }
         }
     }
@@ -320,7 +320,7 @@ async fn changed(changes: &mut Option<watch::Receiver<()>>) {
 }
 
 /// For the close frame to be taken.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Between two checks of a followed token whose keys report no change: a tenant may have another provider.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60);
