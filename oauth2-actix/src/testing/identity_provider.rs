@@ -62,7 +62,7 @@ struct State {
 struct Keys {
     current: SigningKey,
     published: Vec<SigningKey>,
-    made: u64,
+    generated: u64,
 }
 
 impl IdentityProvider {
@@ -75,7 +75,7 @@ impl IdentityProvider {
             issuer: issuer.into(),
             audience: audience.into(),
             clock: Mutex::default(),
-            keys: Mutex::new(Keys { published: vec![current.clone()], current, made: 1 }),
+            keys: Mutex::new(Keys { published: vec![current.clone()], current, generated: 1 }),
             key_requests: AtomicU64::new(0),
         }))
     }
@@ -205,8 +205,8 @@ impl fmt::Debug for IdentityProvider {
 
 impl Keys {
     fn rotate(&mut self, overlap: bool) {
-        self.made += 1;
-        let next = SigningKey::generate(Algorithm::ES256, &format!("key-{}", self.made));
+        self.generated += 1;
+        let next = SigningKey::generate(Algorithm::ES256, &format!("key-{}", self.generated));
         let last = std::mem::replace(&mut self.current, next.clone());
         self.published = if overlap { vec![next, last] } else { vec![next] };
     }
