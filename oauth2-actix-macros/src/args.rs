@@ -56,21 +56,21 @@ pub(crate) struct FunctionArgs {
 
 impl Parse for ClaimArgs {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        const HOW: &str = "expected the name of a claim, then the value that it must have: \
+        const EXPECTED: &str = "expected the name of a claim, then the value that it must have: \
                            #[require_claim(\"role\", \"admin\")]";
-        let mut arguments = arguments(input, HOW)?.into_iter();
+        let mut arguments = arguments(input, EXPECTED)?.into_iter();
         let name = match arguments.next() {
             Some(Expr::Lit(ExprLit { lit: Lit::Str(name), .. })) => {
                 check_name(&name).map(|()| Text::Literal(name))
             }
             Some(Expr::Path(ExprPath { qself: None, path, .. })) => Ok(Text::Constant(path)),
-            Some(other) => Err(Error::new_spanned(other, HOW)),
-            None => Err(Error::new(input.span(), HOW)),
+            Some(other) => Err(Error::new_spanned(other, EXPECTED)),
+            None => Err(Error::new(input.span(), EXPECTED)),
         };
         let surplus = |surplus| {
-            let how = "too many arguments: expected one value, or several as any_of(\"a\", \"b\") or \
+            let expected = "too many arguments: expected one value, or several as any_of(\"a\", \"b\") or \
                        all_of(\"a\", \"b\")";
-            Err(Error::new_spanned(surplus, how))
+            Err(Error::new_spanned(surplus, expected))
         };
         let values = arguments.next().map_or(Ok(Values::Present), Values::read);
         let end = arguments.next().map_or(Ok(()), surplus);
@@ -127,9 +127,9 @@ impl ClaimValue {
 
 impl Parse for ScopeArgs {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        const HOW: &str = "expected scopes: #[require_scope(\"orders:read\", \"orders:write\")] \
+        const EXPECTED: &str = "expected scopes: #[require_scope(\"orders:read\", \"orders:write\")] \
                            for all of them, or #[require_scope(any_of(\"a\", \"b\"))] for one";
-        let mut arguments = arguments(input, HOW)?;
+        let mut arguments = arguments(input, EXPECTED)?;
         let mut combine = Combine::All;
         if arguments.len() == 1
             && let Some(Expr::Call(call)) = arguments.first()
@@ -139,14 +139,14 @@ impl Parse for ScopeArgs {
             arguments = elements(arguments);
         }
         if arguments.is_empty() {
-            return Err(Error::new(input.span(), HOW));
+            return Err(Error::new(input.span(), EXPECTED));
         }
         let scopes = read_each(arguments, |argument| match argument {
             Expr::Lit(ExprLit { lit: Lit::Str(scope), .. }) => {
                 check_scope(&scope).map(|()| Text::Literal(scope))
             }
             Expr::Path(ExprPath { qself: None, path, .. }) => Ok(Text::Constant(path)),
-            other => Err(Error::new_spanned(other, HOW)),
+            other => Err(Error::new_spanned(other, EXPECTED)),
         })?;
         Ok(Self { combine, scopes })
     }
@@ -154,10 +154,10 @@ impl Parse for ScopeArgs {
 
 impl Parse for FunctionArgs {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        const HOW: &str = "expected the path of a function that takes &Claims: \
+        const EXPECTED: &str = "expected the path of a function that takes &Claims: \
                            #[require(may_refund)]";
         if input.is_empty() {
-            return Err(Error::new(input.span(), HOW));
+            return Err(Error::new(input.span(), EXPECTED));
         }
         let argument: Expr = input.parse()?;
         if !input.is_empty() {
@@ -165,17 +165,17 @@ impl Parse for FunctionArgs {
         }
         match argument {
             Expr::Path(ExprPath { qself: None, path, .. }) => Ok(Self { function: path }),
-            other => Err(Error::new_spanned(other, HOW)),
+            other => Err(Error::new_spanned(other, EXPECTED)),
         }
     }
 }
 
 /// The arguments of an attribute, at least one.
-fn arguments(input: ParseStream<'_>, how: &str) -> Result<Punctuated<Expr, Token![,]>> {
+fn arguments(input: ParseStream<'_>, expected: &str) -> Result<Punctuated<Expr, Token![,]>> {
     if input.is_empty() {
-        return Err(Error::new(input.span(), how));
+        return Err(Error::new(input.span(), expected));
     }
-    Punctuated::parse_terminated(input).map_err(|error| Error::new(error.span(), how))
+    Punctuated::parse_terminated(input).map_err(|error| Error::new(error.span(), expected))
 }
 
 /// `any_of(…)` or `all_of(…)`, not empty, with values or one array of them.

@@ -126,7 +126,7 @@ pub fn public(args: TokenStream, function: TokenStream) -> TokenStream {
 /// is read; on a public request without a valid token 400 or 401, and without the middleware 500.
 #[proc_macro_attribute]
 pub fn require_claim(args: TokenStream, function: TokenStream) -> TokenStream {
-    demand("require_claim", args, function, expand::claim)
+    expand_requirement("require_claim", args, function, expand::claim)
 }
 
 /// Demands scopes before a handler runs: in `scope` or `scp`, each a string of words or a list
@@ -156,7 +156,7 @@ pub fn require_claim(args: TokenStream, function: TokenStream) -> TokenStream {
 /// challenge names the scopes.
 #[proc_macro_attribute]
 pub fn require_scope(args: TokenStream, function: TokenStream) -> TokenStream {
-    demand("require_scope", args, function, expand::scope)
+    expand_requirement("require_scope", args, function, expand::scope)
 }
 
 /// Demands what a function of yours says, before a handler runs.
@@ -185,10 +185,10 @@ pub fn require_scope(args: TokenStream, function: TokenStream) -> TokenStream {
 /// whose error is a text for your log; the client is told the fixed text of 403. It must not block.
 #[proc_macro_attribute]
 pub fn require(args: TokenStream, function: TokenStream) -> TokenStream {
-    demand("require", args, function, expand::function)
+    expand_requirement("require", args, function, expand::function)
 }
 
-fn demand<A: Parse>(
+fn expand_requirement<A: Parse>(
     name: &str,
     args: TokenStream,
     function: TokenStream,

@@ -40,7 +40,11 @@ pub(crate) fn expand(args: &TokenStream, function: &ItemFn, span: Span) -> Resul
     let mut function = function.clone();
     let rows: Vec<TokenStream> =
         function.attrs.iter().filter_map(route).map(|route| row(&route, &function, span)).collect();
-    function.attrs.iter_mut().filter(|attribute| route(attribute).is_some()).for_each(open);
+    function
+        .attrs
+        .iter_mut()
+        .filter(|attribute| route(attribute).is_some())
+        .for_each(add_public_middleware);
     Ok(quote! {
         #function
         #(#rows)*
@@ -80,7 +84,7 @@ fn check(args: &TokenStream, function: &ItemFn, span: Span) -> Result<()> {
 }
 
 /// Adds the middleware that opens a resource to a routing macro, as its last and so outermost one.
-fn open(attribute: &mut Attribute) {
+fn add_public_middleware(attribute: &mut Attribute) {
     let Meta::List(list) = &mut attribute.meta else { return };
     let arguments = &list.tokens;
     let ends_with_comma = matches!(
