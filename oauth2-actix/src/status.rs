@@ -96,7 +96,7 @@ impl KeyStatus {
     }
 
     fn of_remote(remote: &RemoteKeySet, is_alive: bool, clock: &Clock) -> Self {
-        let mut status = Self::of_living(remote, clock);
+        let mut status = Self::of_live_remote(remote, clock);
         if !is_alive {
             if status.state == KeyState::Fresh {
                 status.state = KeyState::Failing;
@@ -108,7 +108,7 @@ impl KeyStatus {
         status
     }
 
-    fn of_living(remote: &RemoteKeySet, clock: &Clock) -> Self {
+    fn of_live_remote(remote: &RemoteKeySet, clock: &Clock) -> Self {
         let now = clock.monotonic();
         let until = |moment: Duration| moment.saturating_sub(now).as_secs();
         let (gate, report) = {

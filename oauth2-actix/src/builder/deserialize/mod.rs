@@ -313,14 +313,14 @@ impl Input<'_> {
     }
 
     fn keys(mut self) -> Result<Keys, ConfigError> {
-        from_variables(&mut self);
+        parse_environment_text(&mut self);
         let (provider, field) = (self.provider, self.field);
         Keys::read(self.value).map_err(|problem| ConfigError::new(provider, field, problem))
     }
 }
 
 /// Turns a source of keys from texts, as environment variables hold it, into what it means.
-fn from_variables(input: &mut Input<'_>) {
+fn parse_environment_text(input: &mut Input<'_>) {
     // Where a reader makes a list of every text.
     if let Value::Array(items) = &mut input.value
         && let [Value::String(text)] = &mut items[..]
