@@ -27,7 +27,7 @@ use crate::{
 /// | cached lookup results | [`capacity`](Self::capacity), 10,000; the least recently used result is evicted first; a result that is unused for an hour is removed |
 /// | time until a tenant is looked up again | [`lifetime`](Self::lifetime), 10 minutes; after 80 % of it, a request causes a lookup in the background. After all of it, a request waits for the lookup |
 /// | if that lookup fails | the last result is used for at most 24 hours; requests cause a retry every 5 s |
-/// | time for which an unknown issuer is cached | [`refusal_lifetime`](Self::refusal_lifetime), 1 minute; 4,096 issuers |
+/// | time for which an unknown issuer is cached | [`rejection_lifetime`](Self::rejection_lifetime), 1 minute; 4,096 issuers |
 /// | time until a failed lookup is retried for the same issuer | 5 s; requests get 503 |
 /// | concurrent lookups | 32, of which at most 24 for unknown issuers; one for each issuer. A lookup has [the time limit of a fetch](crate::OAuth2Builder::fetch_timeout), and may wait as long to begin |
 /// | a tenant's key document | 64 keys, 256 KiB |
@@ -80,7 +80,7 @@ pub struct Tenants {
     pub(crate) lookup: Arc<dyn AnyLookup>,
     pub(crate) capacity: usize,
     pub(crate) lifetime: Duration,
-    pub(crate) refusal_lifetime: Duration,
+    pub(crate) rejection_lifetime: Duration,
 }
 
 impl Tenants {
@@ -90,7 +90,7 @@ impl Tenants {
             lookup: Arc::new(lookup),
             capacity: 10_000,
             lifetime: Duration::from_secs(10 * 60),
-            refusal_lifetime: Duration::from_secs(60),
+            rejection_lifetime: Duration::from_secs(60),
         }
     }
 
@@ -117,8 +117,8 @@ impl Tenants {
     ///
     /// A customer that you add may have to wait for this long, if it sent a token before. A shorter time
     /// causes more lookups for unknown issuers.
-    pub fn refusal_lifetime(mut self, lifetime: Duration) -> Self {
-        self.refusal_lifetime = lifetime;
+    pub fn rejection_lifetime(mut self, lifetime: Duration) -> Self {
+        self.rejection_lifetime = lifetime;
         self
     }
 
@@ -127,7 +127,7 @@ impl Tenants {
             "the capacity must be greater than zero"
         } else if !LIFETIMES.contains(&self.lifetime) {
             "the lifetime must be between 1 s and 24 hours"
-        } else if !LIFETIMES.contains(&self.refusal_lifetime) {
+        } else if !LIFETIMES.contains(&self.rejection_lifetime) {
             "the refusal lifetime must be between 1 s and 24 hours"
         } else {
             return Ok(());
@@ -142,7 +142,7 @@ impl fmt::Debug for Tenants {
             .debug_struct("Tenants")
             .field("capacity", &self.capacity)
             .field("lifetime", &self.lifetime)
-            .field("refusal_lifetime", &self.refusal_lifetime)
+            .field("rejection_lifetime", &self.rejection_lifetime)
             .finish_non_exhaustive()
     }
 }

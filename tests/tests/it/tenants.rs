@@ -602,8 +602,8 @@ fn settings_out_of_range_are_errors() {
         (|tenants| tenants.capacity(0)) as fn(Tenants) -> Tenants,
         |tenants| tenants.lifetime(Duration::from_millis(999)),
         |tenants| tenants.lifetime(25 * HOUR),
-        |tenants| tenants.refusal_lifetime(Duration::ZERO),
-        |tenants| tenants.refusal_lifetime(25 * HOUR),
+        |tenants| tenants.rejection_lifetime(Duration::ZERO),
+        |tenants| tenants.rejection_lifetime(25 * HOUR),
     ] {
         assert!(build(adjust).unwrap_err().starts_with("tenants: "));
     }

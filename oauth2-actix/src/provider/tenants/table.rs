@@ -33,7 +33,7 @@ pub(super) struct Table {
     clock: Clock,
     capacity: usize,
     lifetime: Duration,
-    refusal_lifetime: Duration,
+    rejection_lifetime: Duration,
     /// How long ago a lookup may have failed for its tenant to serve beyond its lifetime.
     grace: Duration,
     entries: RwLock<Entries>,
@@ -73,7 +73,7 @@ impl Table {
             clock,
             capacity: tenants.capacity,
             lifetime: tenants.lifetime,
-            refusal_lifetime: tenants.refusal_lifetime,
+            rejection_lifetime: tenants.rejection_lifetime,
             grace: timeout + RETRY_INTERVAL * 3,
             entries: RwLock::default(),
         }
@@ -181,7 +181,7 @@ impl Table {
         let now = self.clock.monotonic();
         let mut entries = self.write();
         let removed = entries.tenants.remove(&issuer);
-        entries.insert_rejection(issuer, now + self.refusal_lifetime, Rejection::NotATenant, now);
+        entries.insert_rejection(issuer, now + self.rejection_lifetime, Rejection::NotATenant, now);
         removed.map(|entry| entry.provider)
     }
 

@@ -306,7 +306,7 @@ async fn a_removed_tenants_keys_serve_nobody_who_comes_after() {
                 Some(Ok(is_here.load(Ordering::SeqCst).then(|| tenant("a", issuer, url.clone()))))
             }))
             .lifetime(S)
-            .refusal_lifetime(S),
+            .rejection_lifetime(S),
         )
         .key_refresh(S)
         .stale_window(24 * 60 * MINUTE)
