@@ -107,7 +107,7 @@ impl Policy {
         request: Option<&HttpRequest>,
         error: &Error,
     ) -> HttpResponse {
-        telemetry::request_refused(error);
+        telemetry::request_rejected(error);
         context.log(error);
         if let Some(mut response) = context.close(error) {
             response.extensions_mut().insert(error.clone());

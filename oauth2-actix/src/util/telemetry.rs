@@ -88,10 +88,10 @@ impl Passed {
 }
 
 /// Counts a rejected request.
-pub(crate) fn request_refused(error: &Error) {
+pub(crate) fn request_rejected(error: &Error) {
     #[cfg(feature = "metrics")]
     metrics::counter!(
-        REQUESTS, "outcome" => "refused", "reason" => error.kind_name(),
+        REQUESTS, "outcome" => "rejected", "reason" => error.kind_name(),
         "provider" => error.provider().unwrap_or_default().to_owned()
     )
     .increment(1);

@@ -161,7 +161,7 @@ async fn alone_what_is_counted_and_measured() {
         ("unknown_key", "idp"),
         ("unknown_issuer", ""),
     ] {
-        let labels = format!("outcome=refused reason={reason} provider={provider}");
+        let labels = format!("outcome=rejected reason={reason} provider={provider}");
         assert_eq!(counter(&format!("oauth2_requests_total {labels}")), 1, "{labels}");
     }
     assert_eq!(counter("oauth2_token_cache_lookups_total result=hit"), 3);
