@@ -73,7 +73,7 @@ impl ResponseContext {
             expected = error.expected(),
             hint = error.hint(),
             source = std::error::Error::source(error).map(tracing::field::display),
-            "refused"
+            "request rejected"
         );
     }
 

@@ -419,7 +419,7 @@ test("no part of a token is in the output of an API", TEST, async () => {
   const output = stripVTControlCharacters(apis.map((api) => api.output()).join("\n"));
   // The search means something only where there is debug output about tokens.
   assert.match(output, /DEBUG.*keys fetched/);
-  assert.match(output, /DEBUG.*refused/);
+  assert.match(output, /DEBUG.*request rejected/);
 
   // Every run of so many characters, in the output and in what was sent.
   const LENGTH = 20;

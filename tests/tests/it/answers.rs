@@ -356,7 +356,7 @@ async fn nothing_of_a_token_is_in_answers_or_logs() {
     }
     assert!(log::lines_with(&["marker"]).is_empty(), "{:?}", log::lines_with(&["marker"]));
     // The reasons are there.
-    assert!(!log::lines_with(&["DEBUG", "refused", "expired"]).is_empty());
+    assert!(!log::lines_with(&["DEBUG", "request rejected", "expired"]).is_empty());
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ fn signed(token: &Token) -> String {
 
 /// The line of the one request for this path.
 fn line(path: &str) -> String {
-    let lines = log::lines_with(&["refused", &format!("path=\"{path}\"")]);
+    let lines = log::lines_with(&["request rejected", &format!("path=\"{path}\"")]);
     assert_eq!(lines.len(), 1, "{path}: {lines:?}");
     lines[0].clone()
 }

@@ -530,7 +530,10 @@ async fn whoever_does_not_is_403_and_runs_nothing() {
         assert_eq!(answer.challenge(), challenge, "{path} {claims}");
     }
     assert_eq!(setup.runs.load(Ordering::SeqCst), 0);
-    assert!(!log::lines_with(&["refused", "is somebody else"]).is_empty(), "the log says why");
+    assert!(
+        !log::lines_with(&["request rejected", "is somebody else"]).is_empty(),
+        "the log says why"
+    );
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ async fn token_with_any_cnf_is_rejected_in_every_position() {
         assert_refused(&client::get(&url, Some(&token)).await, &what);
     }
     assert_eq!(api.private_calls(), 0);
-    let lines = log::lines_with(&["refused", "bound", "sender-constrained", "RFC 9449"]);
+    let lines = log::lines_with(&["request rejected", "bound", "sender-constrained", "RFC 9449"]);
     assert!(!lines.is_empty());
     // Beside it, an ordinary token is accepted.
     let good = Token::new("https://idp.test", "api").sign(key(Algorithm::ES256));
