@@ -1,4 +1,4 @@
-//! From the `Authorization` header to a bearer token (RFC 6750 §2.1, RFC 9110 §11.4).
+//! Parses the `Authorization` header into a bearer token (RFC 6750 §2.1, RFC 9110 §11.4).
 
 use std::{borrow::Cow, fmt};
 
@@ -6,16 +6,16 @@ use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 
 use crate::error::{Error, ErrorKind};
 
-/// What stands where a bearer token should, no longer than it may be. Its `Debug` shows no part of it.
+/// The bytes that a client sent as its token, within the length limit. Its `Debug` shows none of them.
 pub(crate) struct Credentials<'a>(Cow<'a, [u8]>);
 
-/// Where a token stood.
+/// The part of a request that held the token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum TokenSource {
     /// `Authorization`.
     #[default]
     Header,
-    /// A header of the name that the developer chose.
+    /// The header that [`TokenSources::header`](super::token_source::TokenSources) names.
     NamedHeader,
     #[cfg(feature = "websocket")]
     Subprotocol,
@@ -23,13 +23,13 @@ pub(crate) enum TokenSource {
     Cookie,
 }
 
-/// A bearer token as it came in. Its `Debug` shows no part of it.
+/// A bearer token with valid syntax. Its `Debug` shows no part of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BearerToken<'a>(&'a str);
 
 impl<'a> Credentials<'a> {
-    /// Reads the one `Authorization` header of a request. A token longer than `limit` bytes is not
-    /// even looked at.
+    /// Reads the `Authorization` header of a request, of which there must be one. A token longer than `limit`
+    /// bytes is rejected unread.
     pub(crate) fn from_headers(headers: &'a HeaderMap, limit: usize) -> Result<Self, Error> {
         let mut values = headers.get_all(&AUTHORIZATION);
         let Some(value) = values.next() else {
@@ -41,12 +41,12 @@ impl<'a> Credentials<'a> {
         Self::after_scheme(value.as_bytes(), limit)
     }
 
-    /// A token that did not come in a header, such as one in a WebSocket message.
+    /// Takes a token that was not sent in a header, such as one in a WebSocket message.
     pub(crate) fn from_text(token: &'a str, limit: usize) -> Result<Self, Error> {
         Self::from_bytes(token.as_bytes().into(), limit)
     }
 
-    /// What stood where only a token stands.
+    /// Takes the bytes of a token, without a scheme.
     pub(crate) fn from_bytes(token: Cow<'a, [u8]>, limit: usize) -> Result<Self, Error> {
         check_length(token.len(), limit)?;
         Ok(Self(token))
@@ -54,7 +54,7 @@ impl<'a> Credentials<'a> {
 
     /// Reads `Bearer <token>`.
     fn after_scheme(credentials: &'a [u8], limit: usize) -> Result<Self, Error> {
-        // The usual form.
+        // Fast path for the usual form.
         if let Some(token) = credentials.strip_prefix(b"Bearer ")
             && !token.starts_with(b" ")
         {
@@ -75,16 +75,17 @@ impl<'a> Credentials<'a> {
         Self::from_bytes(token.into(), limit)
     }
 
-    /// Good for comparing with a token that is known. Nothing else is known of them.
+    /// Returns the raw bytes. They are unchecked: use them only to compare with the bytes of a verified
+    /// token.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
+    /// Parses `b64token`: `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="` (RFC 6750 §2.1).
     pub(crate) fn token(&self) -> Result<BearerToken<'_>, Error> {
         let padding = self.0.iter().rev().take_while(|byte| **byte == b'=').count();
         let body = &self.0[..self.0.len() - padding];
-        // To the end, whatever comes: faster than a look at each answer.
+        // Without an early exit, which would cost a branch for each byte.
         let is_valid = body.iter().fold(true, |valid, byte| valid & IS_TOKEN68[usize::from(*byte)]);
         if is_valid
             && !body.is_empty()
@@ -99,22 +100,24 @@ impl<'a> Credentials<'a> {
         } else if body.contains(&b'=') {
             "the token's parts are padded with `=`, where RFC 7515 §2 requires base64url without padding"
         } else {
-            "the token has characters that no token68 has (RFC 9110 §11.2)"
+            "the token has characters that a token68 cannot have (RFC 9110 §11.2)"
         }))
     }
 }
 
-/// `token = 1*tchar` (RFC 9110 §5.6.2): a scheme, the name of a header or cookie, a subprotocol.
+/// Checks `token = 1*tchar` (RFC 9110 §5.6.2): a scheme, the name of a header or cookie, a subprotocol.
 pub(crate) fn is_http_token(text: impl AsRef<[u8]>) -> bool {
     let is_tchar = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     !text.as_ref().is_empty() && text.as_ref().iter().all(is_tchar)
 }
 
-/// Credentials of another scheme count as none (RFC 6750 §3.1). The scheme may be a token that was sent
-/// without one, so it does not get into the log.
+/// Returns the error for credentials of another scheme, which count as missing (RFC 6750 §3.1). The scheme
+/// may be a token that was sent without one, so the error does not contain it.
 fn error_for_scheme(scheme: &[u8], rest: &[u8]) -> Error {
     if !is_http_token(scheme) {
-        return malformed("it does not begin with the scheme Bearer and a space");
+        return malformed(
+            "the Authorization header does not begin with the scheme Bearer and a space",
+        );
     }
     let looks_like_token = rest.is_empty() && scheme.contains(&b'.');
     Error::from(ErrorKind::TokenMissing).with_hint(if looks_like_token {
@@ -146,7 +149,7 @@ fn check_length(length: usize, limit: usize) -> Result<(), Error> {
     if length > limit { Err(ErrorKind::TokenTooLong { length, limit }.into()) } else { Ok(()) }
 }
 
-/// Which bytes may stand in one.
+/// The bytes that a token68 may contain, without its padding.
 const IS_TOKEN68: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -179,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn accepted() {
+    fn a_bearer_token_is_accepted_in_any_case_and_spacing() {
         for (header, token) in [
             ("Bearer a.b.c", "a.b.c"),
             ("bearer a.b.c", "a.b.c"),
@@ -192,12 +195,12 @@ mod tests {
     }
 
     #[test]
-    fn absent_is_not_malformed() {
+    fn a_missing_header_is_not_malformed() {
         assert_eq!(read(&[]), Err(ErrorKind::TokenMissing));
     }
 
     #[test]
-    fn malformed_headers() {
+    fn a_header_without_exactly_one_bearer_token_is_malformed() {
         for header in [
             b"".as_slice(),
             b" ",
@@ -226,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_of_another_scheme_count_as_none() {
+    fn credentials_of_another_scheme_count_as_missing() {
         for header in [
             b"Basic YTpi".as_slice(),
             b"Negotiate abc",
@@ -245,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_token_gets_a_hint_that_does_not_show_it() {
+    fn a_token_without_a_scheme_gets_a_hint_that_does_not_show_it() {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_static("secret.token.text"));
         let error = Credentials::from_headers(&headers, 100).unwrap_err();
@@ -254,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn two_headers_are_malformed_also_when_equal() {
+    fn two_equal_headers_are_malformed() {
         assert!(matches!(
             read(&[b"Bearer a.b.c", b"Bearer a.b.c"]),
             Err(ErrorKind::RequestMalformed { .. })
@@ -262,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_nothing_of_the_token() {
+    fn debug_shows_no_part_of_the_token() {
         assert_eq!(format!("{:?}", BearerToken("secret.token.text")), "BearerToken(17 bytes)");
     }
 }

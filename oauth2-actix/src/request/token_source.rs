@@ -1,5 +1,5 @@
-//! Where a token may be sent besides the `Authorization` header, each only by option: a header of
-//! another name, a WebSocket's subprotocols, the query, a cookie.
+//! Optional locations of a token besides the `Authorization` header: a header of another name, a WebSocket's
+//! subprotocols, the query, a cookie. Each is off by default.
 
 use std::borrow::Cow;
 
@@ -23,7 +23,7 @@ use crate::{
     request::bearer::{Credentials, TokenSource, is_http_token},
 };
 
-/// For which requests a token is taken from the query or from a cookie.
+/// The requests whose token is read from the query or from a cookie.
 ///
 /// ```
 /// use oauth2_actix::{OAuth2, TokenRequests};
@@ -34,14 +34,14 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TokenRequests {
-    /// For WebSocket upgrades only. In serde `"websocket"`.
+    /// WebSocket upgrades only. In serde `"websocket"`.
     #[default]
     WebSocket,
-    /// For every request. In serde `"every_request"`.
+    /// Every request. In serde `"every_request"`.
     EveryRequest,
 }
 
-/// The options that the developer has set.
+/// The token locations that the developer has enabled.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TokenSources {
     pub(crate) header: Option<String>,
@@ -55,13 +55,15 @@ pub(crate) struct TokenSources {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CookieToken {
     pub(crate) name: String,
-    /// Browsers send a cookie with the requests of any page: these origins may use it (RFC 6455 §10.2).
+    /// The origins that may use the cookie, since browsers send it with the requests of any page
+    /// (RFC 6455 §10.2).
     pub(crate) origins: Vec<String>,
     pub(crate) requests: TokenRequests,
 }
 
 impl TokenSources {
-    /// The one token of a request, and where it was sent.
+    /// Returns the token of a request, and the part of the request that held it. More than one token is an
+    /// error.
     pub(crate) fn credentials<'a>(
         &self,
         head: &'a RequestHead,
@@ -108,7 +110,7 @@ impl TokenSources {
         };
         // Credentials of another scheme, such as a gateway's own `Basic`, are not a second token.
         if !matches!(&authorization, Err(error) if *error.kind() == ErrorKind::TokenMissing) {
-            return Err(malformed("a token besides the Authorization header"));
+            return Err(malformed("more than one token: one is in the Authorization header"));
         }
         if let (TokenSource::Cookie, Some(cookie)) = (source, &self.cookie) {
             cookie.check_origin(head, is_upgrade)?;
@@ -116,6 +118,7 @@ impl TokenSources {
         Ok((Credentials::from_bytes(token, limit)?, source))
     }
 
+    /// Returns the sources if at least one is enabled.
     pub(crate) fn if_configured(self) -> Option<Self> {
         let any = self.header.is_some() || self.query.is_some() || self.cookie.is_some();
         #[cfg(feature = "websocket")]
@@ -123,6 +126,7 @@ impl TokenSources {
         any.then_some(self)
     }
 
+    /// Checks the names of the header and the cookie, and the cookie's origins.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if let Some(name) = &self.header {
             let error = |problem: String| Err(ConfigError::of_policy("token_from_header", problem));
@@ -133,7 +137,10 @@ impl TokenSources {
                     return error("the Authorization header is always read; omit this".to_owned());
                 }
                 Some(COOKIE) => {
-                    return error("for a cookie there is token_from_cookie".to_owned());
+                    return error(
+                        "the Cookie header is not read as a token; use token_from_cookie"
+                            .to_owned(),
+                    );
                 }
                 Some(_) => {}
             }
@@ -145,22 +152,23 @@ impl TokenSources {
         }
         if origins.is_empty() && *requests == TokenRequests::WebSocket {
             return Err(error(
-                "at least one origin that may use the cookie is required".to_owned(),
+                "there is no origin that may use the cookie; expected at least one origin"
+                    .to_owned(),
             ));
         }
         match origins.iter().find(|origin| !is_origin(origin)) {
             None => Ok(()),
             Some(origin) => Err(error(format!(
                 "{origin:?} is not an origin as browsers send it; expected scheme, host and port, such \
-                 as https://app.example.com, without a wildcard or a dot at the end"
+                 as https://app.example.com, without a wildcard or a trailing dot"
             ))),
         }
     }
 }
 
 impl CookieToken {
-    /// The values of this cookie: several if another site has set one too. An empty one is what a
-    /// logout leaves.
+    /// Returns the values of this cookie, without empty ones. There are several if another site has set the
+    /// same cookie.
     fn values<'a>(&self, headers: &'a HeaderMap) -> impl Iterator<Item = &'a [u8]> {
         headers
             .get_all(COOKIE)
@@ -171,9 +179,9 @@ impl CookieToken {
             .filter(|value| !matches!(*value, b"" | b"\"\""))
     }
 
-    /// Whether a page that may use the cookie has sent the request. A WebSocket upgrade has an `Origin`.
-    /// Other requests have the browser's own statement about the page, which a script cannot set
-    /// (Fetch Metadata, `Sec-Fetch-Site`).
+    /// Checks that the request was sent by a page that may use the cookie. A WebSocket upgrade has an
+    /// `Origin`. Other requests have `Sec-Fetch-Site`, which the browser sets and a script cannot (Fetch
+    /// Metadata).
     fn check_origin(&self, head: &RequestHead, is_upgrade: bool) -> Result<(), Error> {
         let one = |name: &HeaderName| {
             let mut values = head.headers().get_all(name);
@@ -190,7 +198,7 @@ impl CookieToken {
         let is_allowed = match site {
             None | Some(b"same-site") => is_listed,
             Some(b"same-origin") => true,
-            // An address that the user has typed, or a bookmark.
+            // The user has typed the address, or opened a bookmark.
             Some(b"none") => matches!(head.method, Method::GET | Method::HEAD),
             Some(_) => false,
         };
@@ -208,8 +216,8 @@ fn is_upgrade(head: &RequestHead) -> bool {
     }
 }
 
-/// The token of a header that holds one, with the scheme `Bearer` or without a scheme. None for
-/// another scheme, and for an empty value.
+/// Returns the token of a header value that has the scheme `Bearer` or no scheme. Returns None for another
+/// scheme, and for an empty value.
 fn without_scheme(value: &[u8]) -> Option<&[u8]> {
     let value = value.trim_ascii();
     let token = match value.iter().position(|byte| *byte == b' ') {
@@ -222,10 +230,10 @@ fn without_scheme(value: &[u8]) -> Option<&[u8]> {
     (!token.is_empty()).then_some(token)
 }
 
-/// The tokens among the offered protocols: each follows a marker.
+/// Returns the tokens among the offered protocols: each follows a [`MARKER`].
 #[cfg(feature = "websocket")]
 fn offered_tokens(headers: &HeaderMap) -> Result<impl Iterator<Item = Result<&str, Error>>, Error> {
-    // A line that is skipped could hold a second token.
+    // An unreadable header line cannot be skipped, since it could hold a second token.
     if headers.get_all(SEC_WEBSOCKET_PROTOCOL).any(|line| line.to_str().is_err()) {
         return Err(malformed("Sec-WebSocket-Protocol is not ASCII"));
     }
@@ -236,7 +244,8 @@ fn offered_tokens(headers: &HeaderMap) -> Result<impl Iterator<Item = Result<&st
     }))
 }
 
-/// As browsers send it: scheme, host, and the port if it is not the scheme's default.
+/// Returns whether this is an origin as browsers send it: scheme, host, and the port if it is not the
+/// scheme's default.
 fn is_origin(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| {
         let host = url.host_str().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Refusal of a WebSocket upgrade: the handshake is completed, and one close frame says why.
+//! Rejects a WebSocket upgrade: completes the handshake, and sends one close frame with the reason.
 //!
 //! A browser's script sees neither status nor headers of a failed handshake, only 1006. It does
 //! see the code and reason of a close frame (RFC 6455 §7.4).
@@ -21,7 +21,7 @@ use crate::{
     request::bearer::is_http_token,
 };
 
-/// What completes the handshake of a request.
+/// The header values that complete the handshake of a request.
 #[derive(Debug)]
 pub(crate) struct Handshake {
     accept: HeaderValue,
@@ -29,9 +29,10 @@ pub(crate) struct Handshake {
 }
 
 impl Handshake {
-    /// If the request is a real handshake (RFC 6455 §4.2.1); anything else gets the plain answer.
-    // Inline, as are the other steps of every request: the middleware is generic, so that it is compiled in
-    // the user's crate, where nothing else of this crate is inlined.
+    /// Reads a valid handshake (RFC 6455 §4.2.1). Returns None for any other request, whose rejection is a
+    /// plain HTTP response.
+    // Inlined, as are the other steps of every request: the generic middleware is compiled in the developer's
+    // crate, which inlines nothing else of this crate.
     #[inline]
     pub(crate) fn of(head: &RequestHead) -> Option<Self> {
         if is_handshake(head) { Self::read(head) } else { None }
@@ -41,13 +42,13 @@ impl Handshake {
         let key = head.headers().get(SEC_WEBSOCKET_KEY)?;
         Some(Self {
             accept: HeaderValue::from_bytes(&ws::hash_key(key.as_bytes())).ok()?,
-            // A browser that offered protocols fails a handshake that picks none.
+            // A browser that offered protocols fails a handshake that selects none.
             protocol: echoed_protocol(head.headers())
                 .and_then(|protocol| HeaderValue::from_str(protocol).ok()),
         })
     }
 
-    /// The handshake, and the close frame that says why.
+    /// Returns the response that completes the handshake, with the close frame for `error`.
     pub(crate) fn close(&self, error: &Error) -> Option<HttpResponse> {
         if matches!(error.kind(), ErrorKind::NotConfigured) {
             return None;
@@ -62,7 +63,7 @@ impl Handshake {
     }
 }
 
-/// An unmasked close frame (RFC 6455 §5.5.1). Reasons are short constants: a control frame holds
+/// Builds an unmasked close frame (RFC 6455 §5.5.1). Reasons are short constants: a control frame holds
 /// at most 125 bytes.
 fn close_frame(code: u16, reason: &'static str) -> Vec<u8> {
     let length = (2 + reason.len()).min(125);
@@ -72,13 +73,13 @@ fn close_frame(code: u16, reason: &'static str) -> Vec<u8> {
     frame
 }
 
-/// Whether it is a real one (RFC 6455 §4.2.1).
+/// Returns whether this is a valid WebSocket handshake (RFC 6455 §4.2.1).
 pub(crate) fn is_handshake(head: &RequestHead) -> bool {
-    // Where actix sees no upgrade, it would read what follows as the next request: if there is a body, which
-    // has no place in one, or more than one protocol to choose from. HTTP/1.0 knows none (RFC 9110 §7.8), and
-    // HTTP/2 another way (RFC 8441).
+    // Must not be true where actix does not upgrade, since actix then parses the client's frames as the next
+    // request: a request with a body, or with more than one protocol in `Upgrade`. HTTP/1.0 has no upgrade
+    // (RFC 9110 §7.8), and HTTP/2 has another one (RFC 8441).
     head.version == Version::HTTP_11
-        // Before the rest, since every request is asked and few have the header.
+        // First, since this runs for every request and few have the header.
         && is_websocket_upgrade(head.headers())
         && head.upgrade()
         && !head.headers().contains_key(TRANSFER_ENCODING)
@@ -91,7 +92,7 @@ fn is_websocket_upgrade(headers: &HeaderMap) -> bool {
     values.next().is_some_and(is_websocket) && values.next().is_none()
 }
 
-/// The protocols on offer, in the client's order (RFC 6455 §4.1).
+/// Returns the subprotocols that the client offers, in its order (RFC 6455 §4.1).
 pub(crate) fn offered_protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     headers
         .get_all(SEC_WEBSOCKET_PROTOCOL)
@@ -100,8 +101,8 @@ pub(crate) fn offered_protocols(headers: &HeaderMap) -> impl Iterator<Item = &st
         .map(str::trim)
 }
 
-/// The first protocol on offer that does not stand where a token does, nor looks like one: it is not to
-/// be seen in an answer. The token's marker, if there is no other.
+/// Returns the first offered subprotocol that is not a token and does not look like one, since a response
+/// must not contain a token. Returns the token's marker if there is no other.
 fn echoed_protocol(headers: &HeaderMap) -> Option<&str> {
     let mut marker = None;
     let mut offered = offered_protocols(headers);
@@ -116,12 +117,12 @@ fn echoed_protocol(headers: &HeaderMap) -> Option<&str> {
     marker
 }
 
-/// `eyJ` is how the JSON of a JOSE header begins in base64url.
+/// Returns whether a subprotocol may be a token. The JSON of a JOSE header begins with `eyJ` in base64url.
 fn looks_like_token(protocol: &str) -> bool {
     protocol.contains("eyJ") || (protocol.len() > 40 && protocol.matches('.').count() >= 2)
 }
 
-/// The protocol that a client offers before the one that is a token.
+/// The subprotocol that a client offers directly before its token.
 pub(crate) const MARKER: &str = "bearer";
 
 #[cfg(test)]
@@ -131,12 +132,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_close_frame_holds_code_and_reason() {
+    fn a_close_frame_contains_code_and_reason() {
         assert_eq!(close_frame(1008, "token expired"), b"\x88\x0f\x03\xf0token expired");
     }
 
     #[test]
-    fn the_first_protocol_that_is_no_token_is_echoed() {
+    fn the_first_protocol_that_is_not_a_token_is_echoed() {
         let token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl";
         let opaque = "0123456789.0123456789.01234567890123456789";
         for (offer, echoed) in [
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_handshake_gets_a_plain_answer() {
+    fn an_invalid_handshake_is_not_completed() {
         let handshake = || {
             TestRequest::get()
                 .insert_header(("connection", "Upgrade"))
@@ -189,8 +190,8 @@ mod tests {
         ] {
             assert!(Handshake::of(request.to_http_request().head()).is_none());
         }
-        let unmounted = Error::from(ErrorKind::NotConfigured);
+        let not_configured = Error::from(ErrorKind::NotConfigured);
         let handshake = Handshake::of(handshake().to_http_request().head()).expect("a handshake");
-        assert!(handshake.close(&unmounted).is_none());
+        assert!(handshake.close(&not_configured).is_none());
     }
 }
