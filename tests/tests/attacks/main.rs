@@ -41,6 +41,7 @@ mod alone;
 mod bounded;
 mod claims;
 mod exhaustion;
+mod key_thread;
 mod keys;
 mod leaks;
 mod own_stack;

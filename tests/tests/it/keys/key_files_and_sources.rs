@@ -26,7 +26,7 @@ use oauth2_actix_tests::{
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::key_forms::forms;
+use crate::jose::key_forms::forms;
 
 const ISSUER: &str = "https://idp.test";
 const SECOND: Duration = Duration::from_secs(1);

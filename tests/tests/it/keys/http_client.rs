@@ -353,7 +353,7 @@ async fn a_child_fetches() {
 
 fn outcome_in_a_child(url: &str, environment: &[(&str, &str)]) -> String {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "http_client::a_child_fetches", "--ignored", "--nocapture"]);
+    child.args(["--exact", "keys::http_client::a_child_fetches", "--ignored", "--nocapture"]);
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD"] {
         child.env_remove(name).env_remove(name.to_lowercase());
     }

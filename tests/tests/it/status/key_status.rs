@@ -540,7 +540,7 @@ fn key_threads() -> Vec<String> {
 fn mistakes_in_mounting_are_warned_of_once() {
     for test in ["alone_a_policy_built_on_a_worker", "alone_a_public_route_outside_of_any_policy"] {
         let run = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", &format!("operation::{test}"), "--ignored"])
+            .args(["--exact", &format!("status::key_status::{test}"), "--ignored"])
             .output()
             .unwrap();
         let output = String::from_utf8_lossy(&run.stdout).into_owned();
@@ -635,7 +635,7 @@ async fn alone_a_public_route_outside_of_any_policy() {
 #[test]
 fn nothing_is_left_behind() {
     let run = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "operation::alone_nothing_is_left_behind", "--ignored"])
+        .args(["--exact", "status::key_status::alone_nothing_is_left_behind", "--ignored"])
         .output()
         .unwrap();
     let output = String::from_utf8_lossy(&run.stdout).into_owned();

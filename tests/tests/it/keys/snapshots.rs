@@ -443,7 +443,7 @@ async fn only_public_keys_are_ever_written() {
 #[tokio::test]
 async fn every_form_of_document_is_restored() {
     for algorithm in [Algorithm::ES256, Algorithm::RS256, Algorithm::EdDSA] {
-        for (name, form) in crate::key_forms::forms(key(algorithm)) {
+        for (name, form) in crate::jose::key_forms::forms(key(algorithm)) {
             let document = match &form {
                 Value::String(pem) => pem.clone(),
                 json => json.to_string(),

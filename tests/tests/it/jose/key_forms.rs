@@ -18,7 +18,7 @@ fn provider() -> Provider {
     Provider::new().issuer(ISSUER).audience("api")
 }
 
-pub(super) fn forms(key: &SigningKey) -> Vec<(&'static str, Value)> {
+pub(crate) fn forms(key: &SigningKey) -> Vec<(&'static str, Value)> {
     let pem = key.public_pem();
     let mut forms = vec![
         ("JWK set", key.jwk_set()),

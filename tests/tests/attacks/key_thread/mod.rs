@@ -1,6 +1,6 @@
 //! Attacks on the handling of keys and tenants, by strangers, providers and broken code of a user's.
 
-mod keys;
+mod sources;
 mod tenants;
 
 use std::{

@@ -316,26 +316,26 @@ fn names_and_patterns_are_as_without_the_macro() {
 #[test]
 fn the_table_lists_every_public_route() {
     let rows: Vec<String> = public::routes()
-        .filter(|route| route.handler().contains("public_routes::"))
+        .filter(|route| route.handler().contains("public::routes::"))
         .map(|route| {
             format!("{} {} {}", route.methods().join(","), route.pattern(), route.handler())
         })
         .collect();
     for row in [
-        "GET /health it::public_routes::health",
-        "GET  it::public_routes::empty",
-        "GET /files/{tail:.*} it::public_routes::file",
-        "GET /one it::public_routes::several",
-        "POST /two it::public_routes::several",
-        "GET,HEAD /either it::public_routes::either",
-        "GET /module/inside it::public_routes::module::inside",
+        "GET /health it::public::routes::health",
+        "GET  it::public::routes::empty",
+        "GET /files/{tail:.*} it::public::routes::file",
+        "GET /one it::public::routes::several",
+        "POST /two it::public::routes::several",
+        "GET,HEAD /either it::public::routes::either",
+        "GET /module/inside it::public::routes::module::inside",
     ] {
         assert!(rows.iter().any(|found| found == row), "{row} is not in {rows:#?}");
     }
     assert!(!rows.iter().any(|row| row.contains("private")));
     let row =
-        public::routes().find(|route| route.handler() == "it::public_routes::health").unwrap();
-    assert!(row.file().ends_with("public_routes/mod.rs"));
+        public::routes().find(|route| route.handler() == "it::public::routes::health").unwrap();
+    assert!(row.file().ends_with("public/routes/mod.rs"));
     let line = include_str!("mod.rs")
         .lines()
         .position(|line| line == "async fn health() -> &'static str {");

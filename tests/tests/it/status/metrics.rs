@@ -29,7 +29,7 @@ use oauth2_actix_tests::{
 #[test]
 fn what_is_counted_and_measured() {
     let run = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "telemetry::alone_what_is_counted_and_measured", "--ignored"])
+        .args(["--exact", "status::metrics::alone_what_is_counted_and_measured", "--ignored"])
         .output()
         .unwrap();
     let output = String::from_utf8_lossy(&run.stdout).into_owned();

@@ -50,7 +50,12 @@ async fn a_child_describes_its_policies() {
 /// What such a child prints, or how it fails.
 fn of_a_child(variable: &[(&str, &str)]) -> Result<Vec<String>, String> {
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "suites::a_child_describes_its_policies", "--ignored", "--nocapture"])
+        .args([
+            "--exact",
+            "house::suites::a_child_describes_its_policies",
+            "--ignored",
+            "--nocapture",
+        ])
         .env_remove(TOKEN_CACHE)
         .env_remove(CRYPTO_BACKEND)
         .envs(variable.iter().copied())

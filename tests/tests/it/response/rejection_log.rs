@@ -221,7 +221,7 @@ async fn insufficient_claims_are_named() {
             &["claim /realm_access/roles is any of \\\"manager\\\", \\\"owner\\\""],
         ),
         ("/log/dotted", plain.clone(), &["JSON pointer: \\\"/realm_access/roles\\\""]),
-        ("/log/predicate", plain.clone(), &["refusal_log::may_refund"]),
+        ("/log/predicate", plain.clone(), &["rejection_log::may_refund"]),
         ("/log/scope", plain.clone(), &["lacks a required scope: orders:read"]),
         ("/log/typed/1", plain.clone(), &["missing field `email`", "Employee"]),
         (

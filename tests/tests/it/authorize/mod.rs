@@ -1,0 +1,4 @@
+//! Requirements on claims.
+
+mod attribute_order;
+mod requirements;

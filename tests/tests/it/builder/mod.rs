@@ -1,0 +1,3 @@
+//! Settings, from the builder and through serde.
+
+mod configuration;

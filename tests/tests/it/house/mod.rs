@@ -1,0 +1,4 @@
+//! Tests about the repository itself.
+
+mod environment;
+mod suites;

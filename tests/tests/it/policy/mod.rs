@@ -1,0 +1,5 @@
+//! Options of the decision on one token.
+
+mod sender_constrained;
+mod spiffe;
+mod token_type_and_age;

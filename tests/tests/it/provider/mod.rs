@@ -1,0 +1,3 @@
+//! Tenants.
+
+mod tenants;

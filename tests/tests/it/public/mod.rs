@@ -1,0 +1,4 @@
+//! Public paths and `#[public]` routes.
+
+mod paths;
+mod routes;

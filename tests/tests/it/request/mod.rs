@@ -1,0 +1,4 @@
+//! The token in a request.
+
+mod http2;
+mod token_locations;

@@ -1,0 +1,5 @@
+//! Responses to rejected requests, their log lines, and CORS.
+
+mod cors;
+mod rejection_log;
+mod responses;

@@ -1,0 +1,4 @@
+//! What operators may know of keys and cache.
+
+mod key_status;
+mod metrics;

@@ -1,0 +1,4 @@
+//! Claims of a verified token, and the cache of verified tokens.
+
+mod cache;
+mod claims;

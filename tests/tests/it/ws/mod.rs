@@ -1,0 +1,5 @@
+//! WebSocket handshakes and sessions.
+
+mod handshakes;
+mod misbehaving_clients;
+mod sessions;
