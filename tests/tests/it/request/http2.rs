@@ -78,7 +78,7 @@ fn tokens() -> [String; 2] {
 }
 
 #[tokio::test]
-async fn a_request_is_answered_as_over_http_1() {
+async fn request_over_http_2_gets_the_response_of_http_1() {
     let setup = Setup::new();
     let [good, bad] = tokens();
     for (token, status) in [(Some(&good), 200), (None, 400), (Some(&bad), 401)] {
@@ -173,7 +173,7 @@ fn literal(name: &str, value: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn the_settings_do_not_offer_websockets() {
+async fn settings_frame_does_not_offer_websockets() {
     let setup = Setup::new();
     let mut frames = Frames::open(&setup).await;
     let (_, _, settings) = frames.next_of(|kind, _| kind == SETTINGS).await;
@@ -184,7 +184,7 @@ async fn the_settings_do_not_offer_websockets() {
 }
 
 #[tokio::test]
-async fn an_upgrade_of_either_kind_is_a_stream_error() {
+async fn upgrade_over_http_2_is_a_stream_error() {
     let setup = Setup::new();
     for token in tokens() {
         let bearer = format!("Bearer {token}");
@@ -223,7 +223,7 @@ async fn an_upgrade_of_either_kind_is_a_stream_error() {
 }
 
 #[tokio::test]
-async fn without_those_headers_there_is_no_upgrade() {
+async fn handshake_without_upgrade_headers_is_a_plain_request() {
     let setup = Setup::new();
     for (token, status) in tokens().iter().zip([400, 401]) {
         let stream = TcpStream::connect(setup.server.address()).await.unwrap();

@@ -72,7 +72,7 @@ fn heard(text: &str, protocol: &str) -> (String, Option<String>) {
 }
 
 #[tokio::test]
-async fn a_subprotocol() {
+async fn subprotocol_holds_the_token_if_enabled() {
     let server = serve(builder().token_from_subprotocol());
     let token = good();
     for (path, protocols, picked) in [
@@ -93,7 +93,7 @@ async fn a_subprotocol() {
 }
 
 #[tokio::test]
-async fn a_subprotocol_that_is_refused() {
+async fn subprotocol_with_a_missing_or_second_token_is_rejected() {
     let server = serve(builder().token_from_subprotocol());
     let (token, expired) = (good(), expired());
     for (protocols, reason, picked) in [
@@ -137,7 +137,7 @@ async fn a_subprotocol_that_is_refused() {
 }
 
 #[tokio::test]
-async fn nothing_is_taken_that_was_not_opened() {
+async fn token_in_a_location_that_is_not_enabled_is_ignored() {
     let server = serve(builder());
     let token = good();
     let (pair, query) = (format!("bearer, {token}"), format!("/chat?access_token={token}"));
@@ -155,7 +155,7 @@ async fn nothing_is_taken_that_was_not_opened() {
 }
 
 #[tokio::test]
-async fn the_query_of_an_upgrade() {
+async fn query_of_a_handshake_holds_the_token_if_enabled() {
     let server = serve(builder().token_from_query(TokenRequests::WebSocket));
     let token = good();
     for query in ["access_token=TOKEN", "room=1&access_token=TOKEN&x", "%61ccess_token=TOKEN"] {
@@ -186,7 +186,7 @@ async fn the_query_of_an_upgrade() {
 }
 
 #[tokio::test]
-async fn the_query_of_every_request() {
+async fn query_of_every_request_holds_the_token_if_enabled() {
     let server = serve(builder().token_from_query(TokenRequests::EveryRequest));
     let token = good();
     let path = format!("/me?access_token={token}");
@@ -207,7 +207,7 @@ async fn the_query_of_every_request() {
 }
 
 #[tokio::test]
-async fn a_cookie_from_the_right_origin() {
+async fn cookie_of_a_handshake_is_accepted_from_listed_origins_only() {
     let origins = ["https://app.example.com", "http://localhost:5173"];
     let server = serve(builder().token_from_cookie("__Host-token", origins));
     let cookie = format!("theme=dark; __Host-token={}; x=y", good());
@@ -259,7 +259,7 @@ async fn a_cookie_from_the_right_origin() {
 
 /// As browsers send it after a logout.
 #[tokio::test]
-async fn empty_cookie_beside_a_token_elsewhere_is_no_second_token() {
+async fn empty_cookie_beside_another_token_is_ignored() {
     let oauth2 = builder()
         .token_from_subprotocol()
         .token_from_query(TokenRequests::WebSocket)
@@ -330,7 +330,7 @@ async fn named_header_holds_the_token_with_or_without_a_scheme() {
 }
 
 #[tokio::test]
-async fn cookie_of_plain_requests_needs_the_browsers_word_or_a_listed_origin() {
+async fn cookie_of_a_plain_request_requires_the_same_or_a_listed_origin() {
     let app = "https://app.example.com";
     let server = serve(builder().token_from_cookie_on_every_request("__Host-token", [app]));
     let cookie = format!("__Host-token={}", good());
@@ -385,7 +385,7 @@ async fn cookie_of_plain_requests_needs_the_browsers_word_or_a_listed_origin() {
 }
 
 #[tokio::test]
-async fn errors_after_a_query_token_are_not_stored() {
+async fn error_responses_to_query_tokens_are_not_stored() {
     async fn failing_handler() -> Result<&'static str, actix_web::Error> {
         Err(actix_web::error::ErrorConflict("busy"))
     }
@@ -474,7 +474,7 @@ async fn no_token_is_echoed_or_logged() {
 }
 
 #[test]
-fn settings() {
+fn settings_of_token_locations_are_checked() {
     let read = |settings: serde_json::Value| {
         let mut all = json!({"providers": {"idp": {
             "issuer": "https://idp.test", "audience": "api", "keys": key(Algorithm::ES256).jwk_set(),
@@ -539,7 +539,7 @@ fn settings() {
 }
 
 #[test]
-fn error_of_a_foreign_origin_is_403() {
+fn error_of_an_origin_that_is_not_allowed_is_403() {
     let error: Error = oauth2_actix::ErrorKind::OriginNotAllowed.into();
     assert_eq!((error.status().as_u16(), error.code()), (403, Some("invalid_request")));
 }
