@@ -70,7 +70,7 @@ fn closed(message: &Message) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_good_token_reaches_an_ordinary_handler() {
+async fn handshake_with_a_valid_token_reaches_the_handler() {
     let api = start();
     let bearer = format!("Bearer {}", sign(&good()));
     let (message, _) = first_message(&api, "/ws", Some(&bearer), None).await;
@@ -79,7 +79,7 @@ async fn a_good_token_reaches_an_ordinary_handler() {
 }
 
 #[tokio::test]
-async fn every_refusal_is_a_close_with_a_reason() {
+async fn rejected_handshake_is_closed_with_1008_and_a_reason() {
     let api = start();
     let bearer = |token: &Token| Some(format!("Bearer {}", sign(token)));
     for (path, authorization, reason) in [
@@ -102,7 +102,7 @@ async fn every_refusal_is_a_close_with_a_reason() {
 }
 
 #[tokio::test]
-async fn keys_that_cannot_be_had_close_with_1013() {
+async fn handshake_without_keys_is_closed_with_1013() {
     let server = KeyServer::start(Script::status(500)).unwrap();
     let api = Api::start(oauth2(&server.url()));
     let bearer = format!("Bearer {}", sign(&good()));
@@ -111,7 +111,7 @@ async fn keys_that_cannot_be_had_close_with_1013() {
 }
 
 #[tokio::test]
-async fn a_refusal_picks_an_offered_protocol_but_never_a_token() {
+async fn rejected_handshake_selects_an_offered_protocol_but_never_a_token() {
     let api = start();
     let token = sign(&good());
     for (offer, picked) in [
@@ -145,7 +145,7 @@ fn handshake(lines: &[&str]) -> String {
 }
 
 #[test]
-fn the_refusal_is_a_handshake_and_one_frame_and_then_the_end() {
+fn rejected_handshake_gets_one_frame_and_is_closed() {
     let api = start();
     let mut connection = Connection::open(api.server().address());
     connection.send(handshake(&[]).as_bytes());
@@ -158,7 +158,7 @@ fn the_refusal_is_a_handshake_and_one_frame_and_then_the_end() {
 }
 
 #[test]
-fn what_is_no_handshake_gets_the_plain_answer() {
+fn invalid_handshake_gets_a_plain_error_response() {
     let api = start();
     for request in [
         handshake(&[]).replace("Version: 13", "Version: 8"),

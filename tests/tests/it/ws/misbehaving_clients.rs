@@ -366,7 +366,7 @@ impl Client {
 }
 
 #[tokio::test]
-async fn a_client_that_ignores_its_close_frame_is_cut_off() {
+async fn client_that_ignores_the_close_frame_is_disconnected() {
     let setup = Setup::new();
     let mut client = setup.open("/").await;
     setup.clock.advance(MINUTE);
@@ -377,7 +377,7 @@ async fn a_client_that_ignores_its_close_frame_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_client_that_closes_half_is_still_ended_with_its_token() {
+async fn half_closed_connection_ends_with_its_token() {
     let setup = Setup::new();
     let mut client = setup.open("/feed").await;
     assert_eq!(client.hear_text().await, "tick");
@@ -390,7 +390,7 @@ async fn a_client_that_closes_half_is_still_ended_with_its_token() {
 }
 
 #[tokio::test]
-async fn a_client_that_breaks_the_protocol_is_still_ended_with_its_token() {
+async fn connection_after_a_protocol_error_ends_with_its_token() {
     let setup = Setup::new();
     let mut client = setup.open("/feed").await;
     client.send(&frame(0x83, b"a reserved opcode")).await;
@@ -402,7 +402,7 @@ async fn a_client_that_breaks_the_protocol_is_still_ended_with_its_token() {
 }
 
 #[tokio::test]
-async fn no_timer_waits_for_a_session_whose_connection_is_gone() {
+async fn session_without_a_connection_keeps_no_timer() {
     let setup = Setup::new();
     let client = setup.open("/keeps").await;
     until("a timer waits for its end", || setup.clock.sleepers() == 1).await;
@@ -416,7 +416,7 @@ async fn no_timer_waits_for_a_session_whose_connection_is_gone() {
 }
 
 #[tokio::test]
-async fn an_error_is_the_last_that_is_heard() {
+async fn stream_of_messages_ends_after_an_error() {
     // Also by a handler that passes over it, which would else hear it for ever.
     let setup = Setup::new();
     for wrong in [&frame(0x83, b"reserved")[..], b"\x81\x01x", &frame(0x82, &[0; 70_000])] {
@@ -430,7 +430,7 @@ async fn an_error_is_the_last_that_is_heard() {
 }
 
 #[tokio::test]
-async fn a_client_that_reads_nothing_keeps_no_task() {
+async fn client_that_reads_nothing_keeps_no_task() {
     let setup = Setup::new();
     let client = setup.open("/flood").await;
     setup.stalls().await;
@@ -444,7 +444,7 @@ async fn a_client_that_reads_nothing_keeps_no_task() {
 }
 
 #[tokio::test]
-async fn frames_that_break_the_protocol_end_the_session() {
+async fn frames_against_the_protocol_end_the_session() {
     let setup = Setup::new();
     let wrong = [
         ("not masked", b"\x81\x01x".to_vec()),
@@ -479,7 +479,7 @@ async fn frames_that_break_the_protocol_end_the_session() {
 }
 
 #[tokio::test]
-async fn a_frame_that_is_too_long_is_not_waited_for() {
+async fn frame_over_the_size_limit_ends_the_session_at_once() {
     let setup = Setup::new();
     let mut client = setup.open("/").await;
     // Of a terabyte, nothing comes.
@@ -491,7 +491,7 @@ async fn a_frame_that_is_too_long_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_message_that_never_ends_is_not_collected_for_ever() {
+async fn message_over_the_size_limit_ends_the_session() {
     let setup = Setup::new();
     let mut client = setup.open("/whole").await;
     // 1 MiB is the most.
@@ -509,7 +509,7 @@ async fn a_message_that_never_ends_is_not_collected_for_ever() {
 }
 
 #[tokio::test]
-async fn thousands_of_pings_at_once_are_answered_in_order() {
+async fn pings_sent_at_once_are_answered_in_order() {
     let setup = Setup::new();
     let mut client = setup.open("/").await;
     let pings: Vec<u8> =
@@ -525,7 +525,7 @@ async fn thousands_of_pings_at_once_are_answered_in_order() {
 }
 
 #[tokio::test]
-async fn a_handshake_byte_by_byte_is_judged_once() {
+async fn handshake_sent_byte_by_byte_is_decided_once() {
     let setup = Setup::new();
     for (token, answer) in [
         (sign(&setup.token(MINUTE)), &b""[..]),
@@ -548,7 +548,7 @@ async fn a_handshake_byte_by_byte_is_judged_once() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_never_ends_is_cut_off_unjudged() {
+async fn incomplete_handshake_times_out() {
     let setup = Setup::with_request_timeout(Duration::from_millis(300));
     let mut client = setup.connect().await;
     let handshake = handshake("/", &sign(&setup.token(MINUTE)));
@@ -561,7 +561,7 @@ async fn a_handshake_that_never_ends_is_cut_off_unjudged() {
 }
 
 #[tokio::test]
-async fn frames_right_behind_the_handshake_are_heard() {
+async fn frames_sent_with_the_handshake_are_received() {
     let setup = Setup::new();
     let mut client = setup.connect().await;
     let handshake = handshake("/", &sign(&setup.token(MINUTE)));
@@ -574,7 +574,7 @@ async fn frames_right_behind_the_handshake_are_heard() {
 }
 
 #[tokio::test]
-async fn what_follows_a_refused_handshake_is_no_request() {
+async fn bytes_after_a_rejected_handshake_are_no_request() {
     let setup = Setup::new();
     let refused = handshake("/", "x.y.z");
     let next = handshake("/", &sign(&setup.token(MINUTE)));
@@ -591,7 +591,7 @@ async fn what_follows_a_refused_handshake_is_no_request() {
 }
 
 #[tokio::test]
-async fn what_actix_takes_for_no_upgrade_is_none() {
+async fn request_that_actix_does_not_upgrade_gets_a_plain_response() {
     let setup = Setup::new();
     for (from, into) in [
         // More than one protocol: what follows is read as a request.
@@ -613,7 +613,7 @@ async fn what_actix_takes_for_no_upgrade_is_none() {
 }
 
 #[tokio::test]
-async fn thousands_of_bad_renewals_change_nothing() {
+async fn rejected_renewals_leave_session_and_cache_unchanged() {
     let setup = Setup::new();
     let mut client = setup.open("/").await;
     let bad = setup.token(60 * MINUTE).claim("aud", "another");
@@ -634,7 +634,7 @@ async fn thousands_of_bad_renewals_change_nothing() {
 }
 
 #[tokio::test]
-async fn of_two_renewals_at_once_one_counts() {
+async fn concurrent_renewals_leave_claims_and_end_of_one_token() {
     let setup = Setup::new();
     let mut client = setup.open("/").await;
     let token =

@@ -153,7 +153,7 @@ fn sign(token: &Token) -> String {
 }
 
 #[tokio::test]
-async fn a_session_ends_at_exp_plus_leeway() {
+async fn session_ends_at_exp_plus_leeway() {
     let setup = Setup::inline();
     let mut socket = setup.open("/", &sign(&setup.token(MINUTE))).await;
     socket.say("one").await;
@@ -199,7 +199,7 @@ async fn log_says_whether_a_session_ends_by_exp_or_by_the_maximum_age() {
 }
 
 #[tokio::test]
-async fn nothing_that_comes_after_the_end_is_handed_on() {
+async fn messages_after_the_end_are_not_delivered() {
     let setup = Setup::inline();
     let mut socket = setup.open("/", &sign(&setup.token(MINUTE))).await;
     setup.clock.advance(2 * MINUTE);
@@ -211,7 +211,7 @@ async fn nothing_that_comes_after_the_end_is_handed_on() {
 }
 
 #[tokio::test]
-async fn it_is_renewed_in_place() {
+async fn renewal_replaces_claims_and_end() {
     let setup = Setup::inline();
     let mut socket = setup.open("/", &sign(&setup.token(MINUTE).claim("jti", "first"))).await;
     setup.clock.advance(Duration::from_secs(50));
@@ -228,7 +228,7 @@ async fn it_is_renewed_in_place() {
 }
 
 #[tokio::test]
-async fn renewals_that_are_refused_change_nothing() {
+async fn rejected_renewal_changes_nothing() {
     let setup = Setup::inline();
     let mut socket = setup.open("/", &sign(&setup.token(MINUTE).claim("jti", "first"))).await;
     let long = setup.token(60 * MINUTE);
@@ -253,7 +253,7 @@ async fn renewals_that_are_refused_change_nothing() {
 }
 
 #[tokio::test]
-async fn nor_is_it_renewed_for_another_api_of_the_same_issuer() {
+async fn renewal_for_another_audience_of_the_same_issuer_is_rejected() {
     let provider = |audience: &str| {
         let keys = key(Algorithm::ES256).jwk_set();
         Provider::new().issuer(ISSUER).audience(audience).keys(keys)
@@ -282,7 +282,7 @@ impl TenantLookup for Namesakes {
 }
 
 #[tokio::test]
-async fn nor_by_a_tenant_s_namesake() {
+async fn renewal_by_another_tenant_of_the_same_name_is_rejected() {
     let setup =
         Setup::new(policy::builder().tenants(Tenants::new(Namesakes)).key_refresh_minutes(60));
     let of = |issuer: &str| sign(&setup.token(MINUTE).claim("iss", issuer));
@@ -294,7 +294,7 @@ async fn nor_by_a_tenant_s_namesake() {
 }
 
 #[tokio::test]
-async fn without_a_subject_there_is_no_renewal() {
+async fn renewal_without_a_subject_is_rejected() {
     let setup = Setup::inline();
     let nobody = setup.token(MINUTE).without("sub");
     let mut socket = setup.open("/", &sign(&nobody)).await;
@@ -304,7 +304,7 @@ async fn without_a_subject_there_is_no_renewal() {
 
 /// A JWT-SVID has no issuer: provider and subject are compared, and so is that there is none.
 #[tokio::test]
-async fn a_session_of_a_trust_domain_is_renewed_by_its_own_subject_only() {
+async fn renewal_of_an_svid_session_by_another_subject_is_rejected() {
     let provider = || {
         let keys = key(Algorithm::ES256).jwk_set();
         Provider::new().audience("api").keys(keys)
@@ -338,7 +338,7 @@ async fn a_session_of_a_trust_domain_is_renewed_by_its_own_subject_only() {
 }
 
 #[tokio::test]
-async fn a_demand_is_asked_of_every_token() {
+async fn requirement_of_a_session_is_checked_for_each_token() {
     let setup = Setup::inline();
     let plain = setup.token(MINUTE);
     let may = plain.clone().claim("scope", "chat");
@@ -354,7 +354,7 @@ async fn a_demand_is_asked_of_every_token() {
 }
 
 #[tokio::test]
-async fn a_handler_that_hears_nothing_is_ended_too() {
+async fn handler_that_only_sends_is_ended() {
     let setup = Setup::inline();
     setup.room.talks_only.store(true, Ordering::SeqCst);
     // A client that reads nothing: what is sent fills every buffer, and the handler waits.
@@ -366,7 +366,7 @@ async fn a_handler_that_hears_nothing_is_ended_too() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_leaves_nothing_behind() {
+async fn closed_session_leaves_no_task_or_timer() {
     let setup = Setup::inline();
     for _ in 0..20 {
         let mut socket = setup.open("/", &sign(&setup.token(MINUTE))).await;
@@ -389,7 +389,7 @@ fn keys(keys: &[&SigningKey]) -> Answer {
 }
 
 #[tokio::test]
-async fn a_withdrawn_key_ends_the_sessions_that_follow_it() {
+async fn withdrawn_key_ends_sessions_that_revalidate() {
     let (old, new) = (key(Algorithm::ES256), SigningKey::generate(Algorithm::ES256, "new"));
     let server = KeyServer::start(keys(&[old])).unwrap();
     let setup = fetched(&server);
@@ -412,7 +412,7 @@ async fn a_withdrawn_key_ends_the_sessions_that_follow_it() {
 
 /// The token that renews is the first with the new key, so that the old one is withdrawn at that moment.
 #[tokio::test]
-async fn who_was_told_that_the_session_is_renewed_can_rely_on_it() {
+async fn renewal_with_a_new_key_survives_the_refresh_that_it_causes() {
     for round in 0..200 {
         let old = SigningKey::generate(Algorithm::ES256, "old");
         let new = SigningKey::generate(Algorithm::ES256, "new");
@@ -437,7 +437,7 @@ async fn who_was_told_that_the_session_is_renewed_can_rely_on_it() {
 }
 
 #[tokio::test]
-async fn keys_that_are_too_old_end_the_sessions_that_follow_them() {
+async fn stale_keys_end_sessions_that_revalidate() {
     let server = KeyServer::start(keys(&[key(Algorithm::ES256)])).unwrap();
     let provider = Provider::new().issuer(ISSUER).audience("api").keys(server.url());
     let setup = Setup::new(
@@ -451,7 +451,7 @@ async fn keys_that_are_too_old_end_the_sessions_that_follow_them() {
 }
 
 #[tokio::test]
-async fn keys_that_are_waited_for_keep_no_session_beyond_its_token() {
+async fn fetch_in_progress_does_not_prolong_a_session() {
     let server = KeyServer::start(keys(&[key(Algorithm::ES256)])).unwrap();
     let provider = Provider::new().issuer(ISSUER).audience("api").keys(server.url());
     let setup = Setup::new(
@@ -482,7 +482,7 @@ impl TenantLookup for Customer {
 }
 
 #[tokio::test]
-async fn a_tenant_that_is_none_any_more_ends_the_sessions_that_follow() {
+async fn removed_tenant_ends_sessions_that_revalidate() {
     let exists = Arc::new(AtomicBool::new(true));
     let tenants = Tenants::new(Customer(Arc::clone(&exists))).lifetime(10 * MINUTE);
     let setup = Setup::new(policy::builder().tenants(tenants).key_refresh_minutes(60));
@@ -494,7 +494,7 @@ async fn a_tenant_that_is_none_any_more_ends_the_sessions_that_follow() {
 }
 
 #[tokio::test]
-async fn without_claims_there_is_no_session() {
+async fn session_without_claims_is_rejected() {
     // A public path, and nobody to speak for.
     let setup = Setup::new(
         policy::builder()
@@ -517,7 +517,7 @@ async fn without_claims_there_is_no_session() {
 }
 
 #[tokio::test]
-async fn error_says_whether_a_stream_breaks_off_by_exp_or_by_the_maximum_age() {
+async fn error_says_whether_a_body_ends_by_exp_or_by_the_maximum_age() {
     for (lives, end, reason) in REASONS {
         let clock = ManualClock::new();
         let oauth2 = with_maximum_age().clock(clock.clone()).build().unwrap();
@@ -537,7 +537,7 @@ async fn error_says_whether_a_stream_breaks_off_by_exp_or_by_the_maximum_age() {
 }
 
 #[tokio::test]
-async fn a_stream_breaks_off_at_exp() {
+async fn response_body_ends_at_exp() {
     let clock = ManualClock::new();
     let oauth2 = policy::builder()
         .provider(
