@@ -40,7 +40,7 @@ fn sign(token: &Token) -> String {
 }
 
 #[tokio::test]
-async fn a_typed_form() {
+async fn typed_claims_that_do_not_deserialize_are_403() {
     let api = Api::start(oauth2());
     let token = sign(&good().claim("department", json!({"floor": 3})));
     let answer = get(&api.url("/typed"), Some(&token)).await;
@@ -53,7 +53,7 @@ async fn a_typed_form() {
 }
 
 #[tokio::test]
-async fn an_optional_form_on_a_public_path() {
+async fn optional_claims_on_a_public_path_are_none_without_a_valid_token() {
     let api = Api::start(oauth2());
     let url = api.url("/optional");
     assert_eq!(get(&url, Some(&sign(&good()))).await.body, "user-1");
@@ -63,7 +63,7 @@ async fn an_optional_form_on_a_public_path() {
 }
 
 #[tokio::test]
-async fn a_demand_on_a_public_path_is_answered_as_on_a_private_one() {
+async fn claims_extractor_on_a_public_path_rejects_as_on_a_private_path() {
     let api = Api::start(oauth2());
     let url = api.url("/claims-on-public");
     assert_eq!(get(&url, Some(&sign(&good()))).await.status, 200);
@@ -74,7 +74,7 @@ async fn a_demand_on_a_public_path_is_answered_as_on_a_private_one() {
 }
 
 #[tokio::test]
-async fn middleware_inside_finds_them_in_the_extensions() {
+async fn claims_are_in_the_extensions_for_inner_middleware() {
     let oauth2 = oauth2();
     let server = LocalServer::start(move |listener| {
         let app = move || {
@@ -97,7 +97,7 @@ async fn middleware_inside_finds_them_in_the_extensions() {
 }
 
 #[tokio::test]
-async fn two_policies_one_inside_the_other() {
+async fn inner_policy_replaces_claims_of_the_outer_policy() {
     let inner = policy::builder()
         .provider(
             "inner",
@@ -124,7 +124,7 @@ async fn two_policies_one_inside_the_other() {
 }
 
 #[tokio::test]
-async fn an_unknown_key_on_a_public_path_is_401_as_anywhere_and_is_fetched() {
+async fn unknown_key_on_a_public_path_is_401_and_causes_a_fetch() {
     let (old, new) = (
         SigningKey::generate(Algorithm::ES256, "old"),
         SigningKey::generate(Algorithm::ES256, "new"),
@@ -168,7 +168,7 @@ async fn an_unknown_key_on_a_public_path_is_401_as_anywhere_and_is_fetched() {
 }
 
 #[tokio::test]
-async fn claims_give_header_token_and_json() {
+async fn claims_expose_header_token_and_json() {
     let token = sign(
         &good()
             .claim("jti", "id-1")
@@ -214,7 +214,7 @@ fn client_id_is_read_from_the_claim_of_each_provider() {
 }
 
 #[test]
-fn claims_of_a_unit_test_have_a_provider_and_no_token() {
+fn claims_for_unit_tests_have_a_provider_and_no_token() {
     let claims = oauth2_actix::testing::claims(json!({"sub": "ann", "role": ["admin"]}));
     assert_eq!((claims.provider(), claims.subject()), ("test", Some("ann")));
     assert!(claims.has_claim("role", "admin"));

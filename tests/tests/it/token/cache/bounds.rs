@@ -29,7 +29,7 @@ fn numbered(number: usize) -> String {
 }
 
 #[test]
-fn the_bounds_hold_whatever_comes_on_however_many_threads() {
+fn bounds_hold_under_concurrent_inserts() {
     for (entries, bytes) in [(100, 1 << 30), (1_000_000, 100_000), (50, 20_000)] {
         let cache = TokenCacheConfig::new().max_entries(entries).max_bytes(bytes);
         let oauth2 = &hmac(cache).build().unwrap();
@@ -58,7 +58,7 @@ fn the_bounds_hold_whatever_comes_on_however_many_threads() {
 }
 
 #[test]
-fn tokens_that_come_once_push_none_out_that_come_often() {
+fn tokens_used_once_evict_no_frequent_token() {
     // So few that no bucket wants more of them than it has, whatever the hash.
     let oauth2 = hmac(TokenCacheConfig::new().max_entries(200)).build().unwrap();
     let often: Vec<String> = (0..50).map(numbered).collect();
@@ -77,7 +77,7 @@ fn tokens_that_come_once_push_none_out_that_come_often() {
 }
 
 #[test]
-fn what_fits_nowhere_pushes_nothing_out() {
+fn token_that_does_not_fit_evicts_nothing() {
     let oauth2 = hmac(TokenCacheConfig::new().max_bytes(30_000)).build().unwrap();
     let small: Vec<String> = (0..5).map(numbered).collect();
     let known: Vec<Claims> = small.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
@@ -93,7 +93,7 @@ fn what_fits_nowhere_pushes_nothing_out() {
 }
 
 #[test]
-fn a_token_that_other_keys_have_verified_keeps_its_place() {
+fn token_verified_again_after_a_refresh_keeps_its_entry() {
     let (old, new) = (key(Algorithm::ES256), SigningKey::generate(Algorithm::ES256, "new"));
     let server = KeyServer::start(keys(&[old])).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -120,7 +120,7 @@ fn a_token_that_other_keys_have_verified_keeps_its_place() {
 }
 
 #[test]
-fn nor_where_it_is_bytes_that_are_scarce() {
+fn tokens_used_once_evict_no_frequent_token_when_bytes_are_full() {
     // Most of the table is empty, and there is no room all the same.
     let cache = TokenCacheConfig::new().max_entries(10_000).max_bytes(150_000);
     let oauth2 = hmac(cache).build().unwrap();
@@ -140,7 +140,7 @@ fn nor_where_it_is_bytes_that_are_scarce() {
 }
 
 #[test]
-fn refused_tokens_push_nothing_out() {
+fn rejected_tokens_evict_nothing() {
     let oauth2 = hmac(TokenCacheConfig::new().max_entries(500)).build().unwrap();
     let often: Vec<String> = (0..50).map(numbered).collect();
     let known: Vec<Claims> = often.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
@@ -166,7 +166,7 @@ fn numbered_expired(number: usize) -> String {
 }
 
 #[test]
-fn what_is_used_takes_the_place_of_what_is_not() {
+fn used_tokens_evict_unused_tokens() {
     let oauth2 = hmac(TokenCacheConfig::new().max_entries(100)).build().unwrap();
     for number in 0..100 {
         accepts(&oauth2, &numbered(number)).unwrap();
@@ -189,7 +189,7 @@ fn what_is_used_takes_the_place_of_what_is_not() {
 }
 
 #[test]
-fn what_is_used_outlives_what_is_not() {
+fn used_entries_outlive_unused_entries() {
     let oauth2 = hmac(TokenCacheConfig::new().max_entries(400)).build().unwrap();
     let tokens: Vec<String> = (0..400).map(numbered).collect();
     let known: Vec<Claims> = tokens.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
@@ -209,7 +209,7 @@ fn what_is_used_outlives_what_is_not() {
 }
 
 #[test]
-fn what_is_over_gives_its_place() {
+fn expired_entries_are_replaced_first() {
     let clock = ManualClock::new();
     let oauth2 =
         hmac(TokenCacheConfig::new().max_entries(300)).clock(clock.clone()).build().unwrap();

@@ -74,7 +74,7 @@ async fn hits(oauth2: &OAuth2, token: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_token_that_comes_again_is_not_verified_again() {
+async fn token_sent_again_is_a_hit() {
     let oauth2 = inline().build().unwrap();
     let good = token().claim("a", json!([1, {"b": null}])).sign(key(Algorithm::ES256));
     let first = oauth2.verify(&good).await.unwrap();
@@ -92,7 +92,7 @@ async fn a_token_that_comes_again_is_not_verified_again() {
 }
 
 #[tokio::test]
-async fn it_can_be_switched_off() {
+async fn cache_is_disabled_by_option_or_bounds_of_zero() {
     let off = policy::from_json(json!({
         "providers": {"p": {"issuer": ISSUER, "audience": "api", "keys": key(Algorithm::ES256).jwk_set()}},
         "token_cache": false,
@@ -111,7 +111,7 @@ async fn it_can_be_switched_off() {
 }
 
 #[test]
-fn settings_that_are_refused() {
+fn invalid_cache_settings_are_rejected() {
     let error =
         inline().token_cache(TokenCacheConfig::new().max_entries(10_000_001)).build().unwrap_err();
     assert!(error.to_string().contains("token_cache"), "{error}");
@@ -131,7 +131,7 @@ fn settings_that_are_refused() {
 }
 
 #[tokio::test]
-async fn nothing_but_the_whole_token_is_known() {
+async fn changed_token_is_no_hit() {
     let oauth2 = inline().build().unwrap();
     let good = token().sign(key(Algorithm::ES256));
     assert!(hits(&oauth2, &good).await);
@@ -162,7 +162,7 @@ async fn nothing_but_the_whole_token_is_known() {
 }
 
 #[tokio::test]
-async fn it_ends_when_the_token_does() {
+async fn hit_ends_at_exp_plus_leeway() {
     let clock = ManualClock::new();
     let oauth2 = inline().leeway(Duration::from_secs(5)).clock(clock.clone()).build().unwrap();
     let now = clock.unix_seconds();
@@ -175,7 +175,7 @@ async fn it_ends_when_the_token_does() {
 }
 
 #[tokio::test]
-async fn it_ends_when_the_token_is_too_old() {
+async fn hit_ends_at_the_maximum_age() {
     let clock = ManualClock::new();
     let oauth2 = inline()
         .leeway(Duration::from_secs(5))
@@ -192,7 +192,7 @@ async fn it_ends_when_the_token_is_too_old() {
 }
 
 #[tokio::test]
-async fn it_ends_when_the_key_leaves_its_set() {
+async fn hit_ends_when_the_key_is_withdrawn() {
     let (old, new) = (key(Algorithm::ES256), SigningKey::generate(Algorithm::ES256, "new"));
     let server = KeyServer::start(keys(&[old])).unwrap();
     let oauth2 = fetched(&server).build().unwrap();
@@ -226,7 +226,7 @@ async fn it_ends_when_the_key_leaves_its_set() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_published_otherwise_is_another() {
+async fn key_with_changed_parameters_is_another_key() {
     let rsa = key(Algorithm::RS256);
     let with = |name: &str, value: &str| {
         let mut jwk = rsa.public_jwk();
@@ -253,7 +253,7 @@ async fn a_key_that_is_published_otherwise_is_another() {
 }
 
 #[tokio::test]
-async fn a_refresh_that_changes_nothing_ends_nothing() {
+async fn unchanged_refresh_keeps_entries() {
     let (one, other) = (key(Algorithm::ES256), key(Algorithm::EdDSA));
     let server = KeyServer::start(keys(&[one, other])).unwrap();
     let oauth2 = fetched(&server).build().unwrap();
@@ -277,7 +277,7 @@ async fn a_refresh_that_changes_nothing_ends_nothing() {
 }
 
 #[tokio::test]
-async fn a_hit_honours_the_stale_window() {
+async fn hit_ends_at_the_stale_window() {
     let server = KeyServer::start(keys(&[key(Algorithm::ES256)])).unwrap();
     let clock = ManualClock::new();
     let oauth2 = fetched(&server).stale_window(2 * HOUR).clock(clock.clone()).build().unwrap();
@@ -291,7 +291,7 @@ async fn a_hit_honours_the_stale_window() {
 }
 
 #[tokio::test]
-async fn with_a_refresh_of_zero_every_request_fetches() {
+async fn refresh_of_zero_bypasses_the_cache() {
     let server = KeyServer::start(keys(&[key(Algorithm::ES256)])).unwrap();
     let oauth2 = fetched(&server).key_refresh(Duration::ZERO).build().unwrap();
     let good = token().sign(key(Algorithm::ES256));
@@ -305,7 +305,7 @@ async fn with_a_refresh_of_zero_every_request_fetches() {
 }
 
 #[tokio::test]
-async fn a_token_for_one_api_is_none_for_another() {
+async fn cached_token_is_rejected_by_another_policy() {
     let of = |audience: &str| {
         let provider = provider(key(Algorithm::ES256).jwk_set()).audience(audience);
         builder().provider("p", provider).build().unwrap()
@@ -333,7 +333,7 @@ impl TenantLookup for Customer {
 }
 
 #[tokio::test]
-async fn it_ends_when_the_tenant_is_none_any_more() {
+async fn hit_ends_when_the_tenant_is_removed() {
     let exists = Arc::new(AtomicBool::new(true));
     let clock = ManualClock::new();
     let oauth2 = builder()
@@ -353,7 +353,7 @@ async fn it_ends_when_the_tenant_is_none_any_more() {
 }
 
 #[tokio::test]
-async fn it_is_the_provider_that_a_check_would_name() {
+async fn hit_names_the_provider_that_verification_would_name() {
     let (late, soon) = (KeyServer::start(Answer::status(500)).unwrap(), key(Algorithm::ES256));
     let of =
         |audience: &str, keys: Keys| Provider::new().issuer(ISSUER).audience(audience).keys(keys);
@@ -376,7 +376,7 @@ async fn it_is_the_provider_that_a_check_would_name() {
 }
 
 #[tokio::test]
-async fn which_keys_are_tried_is_said_by_their_latest_order() {
+async fn order_of_keys_after_a_refresh_decides_which_are_tried() {
     let keys: Vec<SigningKey> =
         (0..18).map(|_| SigningKey::generate(Algorithm::ES256, "k")).collect();
     let mut jwks: Vec<Value> = keys.iter().map(SigningKey::public_jwk).collect();
@@ -416,7 +416,7 @@ impl TenantLookup for Restless {
 }
 
 #[tokio::test]
-async fn tenants_that_are_gone_are_not_kept_by_their_tokens() {
+async fn cached_tokens_do_not_keep_removed_tenants_alive() {
     let (count, clock) = (Arc::new(()), ManualClock::new());
     let oauth2 = builder()
         .tenants(Tenants::new(Restless(Arc::clone(&count))).lifetime(HOUR))
@@ -440,7 +440,7 @@ async fn tenants_that_are_gone_are_not_kept_by_their_tokens() {
 }
 
 #[test]
-fn a_withdrawn_key_is_never_believed_while_many_ask() {
+fn withdrawn_key_is_rejected_under_concurrent_requests() {
     let old = key(Algorithm::ES256);
     let server = KeyServer::start(keys(&[old])).unwrap();
     let oauth2 = fetched(&server).build().unwrap();
@@ -474,7 +474,7 @@ fn a_withdrawn_key_is_never_believed_while_many_ask() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_token_is_shown() {
+async fn debug_output_holds_no_part_of_a_token() {
     let oauth2 = inline().build().unwrap();
     let good = token().claim("email", "somebody@example.com").sign(key(Algorithm::ES256));
     let claims = oauth2.verify(&good).await.unwrap();

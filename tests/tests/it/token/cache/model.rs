@@ -390,7 +390,7 @@ fn are_one(one: &Claims, other: &Claims) -> bool {
 }
 
 #[test]
-fn with_a_cache_and_without_the_answers_are_the_same() {
+fn decisions_with_and_without_cache_are_equal() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut seen = Seen::default();
     for seed in 0..SEEDS {
