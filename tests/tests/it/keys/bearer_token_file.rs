@@ -64,7 +64,7 @@ async fn fault(oauth2: &OAuth2) -> String {
 
 /// inputs/16.
 #[tokio::test]
-async fn the_token_is_read_again_for_each_fetch() {
+async fn token_file_is_read_for_each_fetch() {
     log::keep();
     let file = TokenFile::new("renewed", "canary-first.token~+/=\n");
     let server = KeyServer::start(good_keys()).unwrap();
@@ -88,7 +88,7 @@ async fn the_token_is_read_again_for_each_fetch() {
 }
 
 #[tokio::test]
-async fn discovery_sends_it_to_the_documents_host_alone() {
+async fn discovery_sends_the_token_to_the_document_host_only() {
     let file = TokenFile::new("discovery", "the-token");
     let (own, other) =
         (KeyServer::start(Answer::status(404)).unwrap(), KeyServer::start(good_keys()).unwrap());
@@ -116,7 +116,7 @@ async fn discovery_sends_it_to_the_documents_host_alone() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_a_url_gets_it_too() {
+async fn discovery_at_the_issuer_sends_the_token() {
     let file = TokenFile::new("issuer", "the-token");
     let server = KeyServer::start(Answer::status(404)).unwrap();
     let issuer = server.url_of("");
@@ -131,7 +131,7 @@ async fn an_issuer_that_is_a_url_gets_it_too() {
 }
 
 #[tokio::test]
-async fn a_redirect_takes_it_nowhere() {
+async fn redirect_target_receives_no_token() {
     let file = TokenFile::new("redirect", "the-token");
     let other = KeyServer::start(good_keys()).unwrap();
     let redirect = Answer::body(302, &[("location", &other.url())], b"");
@@ -142,7 +142,7 @@ async fn a_redirect_takes_it_nowhere() {
 }
 
 #[tokio::test]
-async fn a_file_without_a_token_is_a_failed_fetch_that_names_the_file() {
+async fn invalid_token_file_is_a_failed_fetch_that_names_the_file() {
     log::keep();
     let file = TokenFile::new("spoilt", "");
     let server = KeyServer::start(good_keys()).unwrap();
@@ -177,7 +177,7 @@ async fn a_file_without_a_token_is_a_failed_fetch_that_names_the_file() {
 }
 
 #[test]
-fn wrong_places_for_a_token_file_are_errors() {
+fn token_file_beside_another_source_is_an_error() {
     let set = key(Algorithm::ES256).jwk_set();
     let http = "http://kubernetes.internal/openid/v1/jwks";
     for (keys, word) in [

@@ -100,7 +100,7 @@ fn status(oauth2: &OAuth2) -> KeyStatus {
 }
 
 #[tokio::test]
-async fn keys_come_from_where_the_issuer_says() {
+async fn keys_are_fetched_from_the_discovered_jwks_uri() {
     for path in ["", "/", "/realms/shop", "/realms/shop/"] {
         let issuer = Issuer::with_document(path);
         let config = json!({
@@ -122,7 +122,7 @@ async fn keys_come_from_where_the_issuer_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cold_start_with_many_requests_asks_once() {
+async fn concurrent_requests_at_cold_start_cause_one_discovery() {
     let issuer = Issuer::at("");
     let (document, release) = issuer.document(&issuer.server.url()).held();
     issuer.server.answer_at(OPENID, document);
@@ -143,7 +143,7 @@ async fn a_cold_start_with_many_requests_asks_once() {
 }
 
 #[test]
-fn wrong_forms_are_refused_with_provider_and_field() {
+fn invalid_key_settings_name_provider_and_field() {
     for (keys, word) in [
         (json!({"discover": false}), "`discover` is neither true nor a URL"),
         (json!({"discover": 1}), "`discover` is neither true nor a URL"),
@@ -183,7 +183,7 @@ fn wrong_forms_are_refused_with_provider_and_field() {
 }
 
 #[test]
-fn an_issuer_that_is_no_url_is_an_error_when_the_policy_is_built() {
+fn issuer_that_is_not_a_url_is_a_build_error() {
     let build = |issuer: &str, allow_http: bool| {
         let provider = Provider::new()
             .issuer(issuer)
@@ -213,7 +213,7 @@ fn an_issuer_that_is_no_url_is_an_error_when_the_policy_is_built() {
 }
 
 #[tokio::test]
-async fn of_several_issuers_the_first_is_asked() {
+async fn first_of_several_issuers_is_discovered() {
     let (first, second) = (Issuer::with_document("/one"), Issuer::with_document("/two"));
     let provider = first.provider().issuer(&second.name).issuer("accounts.example");
     let oauth2 = policy::builder().provider("p", provider).build().unwrap();
@@ -225,7 +225,7 @@ async fn of_several_issuers_the_first_is_asked() {
 }
 
 #[tokio::test]
-async fn the_second_form_is_asked_where_the_first_has_no_document() {
+async fn oauth_metadata_is_fetched_if_the_openid_document_fails() {
     let elsewhere = KeyServer::start(good_keys()).unwrap();
     for path in ["", "/realms/shop"] {
         let issuer = Issuer::at(path);
@@ -259,7 +259,7 @@ async fn the_second_form_is_asked_where_the_first_has_no_document() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_answer_is_not_asked_twice() {
+async fn failed_connection_causes_no_second_document_request() {
     let issuer = Issuer::at("");
     issuer.server.answer_at(OAUTH, issuer.document(&issuer.server.url()));
     let too_large = vec![b' '; 1024 * 1024 + 1];
@@ -278,7 +278,7 @@ async fn a_server_that_does_not_answer_is_not_asked_twice() {
 }
 
 #[tokio::test]
-async fn without_either_document_the_first_ones_fault_is_told() {
+async fn failure_of_both_documents_reports_the_first_one() {
     let issuer = Issuer::at("/x");
     let refusal = issuer.refusal(Answer::status(410)).await;
     assert!(refusal.contains("status is 410"), "{refusal}");
@@ -286,7 +286,7 @@ async fn without_either_document_the_first_ones_fault_is_told() {
 }
 
 #[tokio::test]
-async fn the_documents_issuer_is_exactly_the_configured_one() {
+async fn document_with_another_issuer_is_rejected() {
     let issuer = Issuer::at("/x");
     let name = issuer.name.as_str();
     let port = name.rsplit_once(':').unwrap().1.trim_end_matches("/x");
@@ -325,7 +325,7 @@ async fn the_documents_issuer_is_exactly_the_configured_one() {
 }
 
 #[tokio::test]
-async fn documents_that_are_not_believed() {
+async fn invalid_documents_are_rejected() {
     let issuer = Issuer::at("/x");
     let name = json!(issuer.name);
     let keys = json!(issuer.server.url());
@@ -365,7 +365,7 @@ async fn documents_that_are_not_believed() {
 
 /// What a provider writes into members that decide nothing does not take its keys away.
 #[tokio::test]
-async fn members_of_a_document_that_are_not_read_may_hold_anything() {
+async fn unread_members_of_a_document_may_be_invalid() {
     let issuer = Issuer::at("/x");
     let (name, keys) = (json!(issuer.name), json!(issuer.server.url()));
     for unread in [
@@ -384,7 +384,7 @@ async fn members_of_a_document_that_are_not_read_may_hold_anything() {
 
 /// inputs/03: the issuer has a loopback name, and its document names a host of the network inside.
 #[tokio::test]
-async fn an_http_jwks_uri_is_asked_only_where_http_is_allowed() {
+async fn http_jwks_uri_is_fetched_only_if_http_is_allowed() {
     let issuer = Issuer::at("/realms/x");
     let port = issuer.server.url_of("").rsplit_once(':').unwrap().1.to_owned();
     let inside = format!("http://keycloak:{port}{JWKS}");
@@ -403,7 +403,7 @@ async fn an_http_jwks_uri_is_asked_only_where_http_is_allowed() {
 }
 
 #[tokio::test]
-async fn a_fault_at_the_jwks_uri_is_told_and_redirects_are_not_followed() {
+async fn failure_at_the_jwks_uri_is_reported_and_redirects_are_not_followed() {
     let elsewhere = KeyServer::start(good_keys()).unwrap();
     let issuer = Issuer::with_document("/x");
     for (answer, word) in [
@@ -425,7 +425,7 @@ async fn a_fault_at_the_jwks_uri_is_told_and_redirects_are_not_followed() {
 }
 
 #[tokio::test]
-async fn keys_may_be_at_another_host_than_the_issuer() {
+async fn jwks_uri_may_name_another_host() {
     let keys = KeyServer::start(good_keys()).unwrap();
     let issuer = Issuer::at("");
     issuer.publish(&keys.url_of("/elsewhere?kind=sig"));
@@ -438,7 +438,7 @@ async fn keys_may_be_at_another_host_than_the_issuer() {
 }
 
 #[tokio::test]
-async fn one_refresh_is_one_request() {
+async fn refresh_fetches_keys_without_the_document() {
     let issuer = Issuer::with_document("/x");
     let oauth2 = issuer.policy(Some(HOUR));
     assert_eq!(issuer.verify(&oauth2, key(Algorithm::ES256)).await, Ok(()));
@@ -454,7 +454,7 @@ async fn one_refresh_is_one_request() {
 }
 
 #[tokio::test]
-async fn a_provider_that_moves_its_keys_is_followed_within_one_attempt() {
+async fn moved_jwks_uri_is_followed_within_one_fetch() {
     let next = SigningKey::generate(Algorithm::ES256, "next");
     let elsewhere = KeyServer::start(Answer::json(&next.jwk_set())).unwrap();
     let elsewhere_url = elsewhere.url_of("/v2/keys");
@@ -484,7 +484,7 @@ async fn a_provider_that_moves_its_keys_is_followed_within_one_attempt() {
 }
 
 #[tokio::test]
-async fn keys_that_fail_where_they_still_should_be_are_asked_once() {
+async fn failed_keys_at_an_unchanged_jwks_uri_are_fetched_once() {
     let issuer = Issuer::with_document("/x");
     let oauth2 = issuer.policy(Some(HOUR));
     oauth2.warm_up().await.unwrap();
@@ -499,7 +499,7 @@ async fn keys_that_fail_where_they_still_should_be_are_asked_once() {
 }
 
 #[tokio::test]
-async fn both_faults_are_told_when_neither_keys_nor_document_are_there() {
+async fn failure_of_keys_and_document_reports_both() {
     let issuer = Issuer::with_document("/x");
     let oauth2 = issuer.policy(Some(HOUR));
     oauth2.warm_up().await.unwrap();
@@ -510,7 +510,7 @@ async fn both_faults_are_told_when_neither_keys_nor_document_are_there() {
 }
 
 #[tokio::test]
-async fn the_document_is_read_again_after_a_day() {
+async fn document_is_fetched_again_after_a_day() {
     let elsewhere = KeyServer::start(good_keys()).unwrap();
     let issuer = Issuer::with_document("/x");
     let oauth2 = issuer.policy(None);
@@ -534,7 +534,7 @@ async fn the_document_is_read_again_after_a_day() {
 }
 
 #[tokio::test]
-async fn keys_are_refreshed_though_the_document_is_gone() {
+async fn keys_are_refreshed_while_the_document_is_missing() {
     let issuer = Issuer::with_document("/x");
     let oauth2 = issuer.policy(Some(10 * HOUR));
     assert_eq!(issuer.verify(&oauth2, key(Algorithm::ES256)).await, Ok(()));
@@ -561,7 +561,7 @@ async fn keys_are_refreshed_though_the_document_is_gone() {
 }
 
 #[tokio::test]
-async fn discovery_and_keys_share_one_time_limit() {
+async fn document_and_keys_share_one_timeout() {
     let issuer = Issuer::at("/x");
     let (document, release) = issuer.document(&issuer.server.url()).held();
     issuer.server.answer_at(&issuer.openid(), document);
@@ -582,7 +582,7 @@ async fn discovery_and_keys_share_one_time_limit() {
 }
 
 #[tokio::test]
-async fn after_a_failure_the_document_is_asked_first() {
+async fn document_is_fetched_first_after_a_failure() {
     let issuer = Issuer::with_document("/x");
     let oauth2 = issuer.policy(None);
     oauth2.warm_up().await.unwrap();
@@ -602,7 +602,7 @@ async fn after_a_failure_the_document_is_asked_first() {
 }
 
 #[tokio::test]
-async fn a_document_that_hangs_takes_no_keys_away() {
+async fn hanging_document_does_not_prevent_a_refresh() {
     let issuer = Issuer::with_document("/x");
     let oauth2 = issuer.policy(None);
     oauth2.warm_up().await.unwrap();
@@ -626,7 +626,7 @@ async fn a_document_that_hangs_takes_no_keys_away() {
 }
 
 #[tokio::test]
-async fn one_failure_while_the_document_is_gone_is_not_the_end() {
+async fn keys_recover_before_the_document_does() {
     let issuer = Issuer::with_document("/x");
     let oauth2 = issuer.policy(None);
     oauth2.warm_up().await.unwrap();
@@ -650,7 +650,7 @@ async fn one_failure_while_the_document_is_gone_is_not_the_end() {
 }
 
 #[tokio::test]
-async fn secrets_are_never_discovered() {
+async fn symmetric_keys_are_never_discovered() {
     let issuer = Issuer::with_document("");
     let set: Value = json!({"keys": [key(Algorithm::HS256).public_jwk()]});
     issuer.server.answer_at(JWKS, Answer::json(&set));
@@ -663,7 +663,7 @@ async fn secrets_are_never_discovered() {
 
 /// inputs/03: a public issuer, and a document that is reached by an internal name.
 #[tokio::test]
-async fn a_document_may_be_fetched_at_another_address_than_its_issuers() {
+async fn document_may_be_at_another_address_than_the_issuer() {
     let public = "https://sso.example/realms/shop";
     for (issuer, at, document) in [
         (public, "/realms/shop", "/realms/shop/.well-known/openid-configuration"),
@@ -706,7 +706,7 @@ async fn a_document_may_be_fetched_at_another_address_than_its_issuers() {
 }
 
 #[tokio::test]
-async fn at_the_address_of_a_document_no_other_one_is_looked_for() {
+async fn exact_document_address_is_the_only_one_fetched() {
     let server = KeyServer::start(Answer::status(404)).unwrap();
     let at = server.url_of(OPENID);
     let provider = Provider::new().issuer("https://sso.example").audience("api");

@@ -100,7 +100,7 @@ fn unavailable(result: &Result<(), ErrorKind>) -> bool {
 }
 
 #[tokio::test]
-async fn a_refresh_in_the_background_asks_whether_there_is_anything_new() {
+async fn background_refresh_sends_if_none_match() {
     let key = new_key("1");
     for etag in ["\"v1\"", "W/\"v1\"", "\"\"", "bare", "\"with, comma\""] {
         let setup = Setup::new(tagged(&key, etag), Some(HOUR));
@@ -120,7 +120,7 @@ async fn a_refresh_in_the_background_asks_whether_there_is_anything_new() {
 }
 
 #[tokio::test]
-async fn where_there_is_no_tag_none_is_sent() {
+async fn fetch_without_an_etag_sends_no_if_none_match() {
     let key = new_key("1");
     let setup = Setup::new(Answer::json(&key.jwk_set()), None);
     for fetches in 1..=3 {
@@ -130,7 +130,7 @@ async fn where_there_is_no_tag_none_is_sent() {
 }
 
 #[tokio::test]
-async fn unchanged_keys_are_as_good_as_new_ones() {
+async fn not_modified_response_renews_the_stale_window() {
     let key = new_key("1");
     let setup = Setup::new(tagged(&key, "\"v1\""), Some(HOUR));
     assert_eq!(setup.verify(&key).await, Ok(()));
@@ -150,7 +150,7 @@ async fn unchanged_keys_are_as_good_as_new_ones() {
 }
 
 #[tokio::test]
-async fn new_keys_come_with_a_new_tag() {
+async fn new_keys_replace_the_etag() {
     let (first, second, third) = (new_key("1"), new_key("2"), new_key("3"));
     let setup = Setup::new(tagged(&first, "\"v1\""), Some(HOUR));
     setup.oauth2.warm_up().await.unwrap();
@@ -178,7 +178,7 @@ async fn new_keys_come_with_a_new_tag() {
 }
 
 #[tokio::test]
-async fn a_304_that_nobody_asked_for_is_a_failure() {
+async fn unsolicited_304_is_a_failure() {
     let key = new_key("1");
     let setup = Setup::new(Answer::status(304), None);
     assert!(unavailable(&setup.verify(&key).await));
@@ -194,7 +194,7 @@ async fn a_304_that_nobody_asked_for_is_a_failure() {
 }
 
 #[tokio::test]
-async fn an_unknown_key_asks_for_the_whole() {
+async fn unknown_key_causes_an_unconditional_fetch() {
     let (first, second) = (new_key("1"), new_key("2"));
     let setup = Setup::new(tagged(&first, "\"v1\""), Some(HOUR));
     assert_eq!(setup.verify(&first).await, Ok(()));
@@ -210,7 +210,7 @@ async fn an_unknown_key_asks_for_the_whole() {
 }
 
 #[tokio::test]
-async fn after_a_failure_the_whole_is_asked_for() {
+async fn retry_after_a_failure_is_unconditional() {
     let (first, second) = (new_key("1"), new_key("2"));
     for failure in [
         Answer::status(500),
@@ -237,7 +237,7 @@ async fn after_a_failure_the_whole_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_tag_is_sent_back_up_to_a_length() {
+async fn etag_over_256_bytes_is_not_sent() {
     let key = new_key("1");
     let of_length = |length: usize| format!("\"{}\"", "x".repeat(length - 2));
     for (length, sent) in [(256, true), (257, false), (8_000, false)] {
@@ -251,7 +251,7 @@ async fn a_tag_is_sent_back_up_to_a_length() {
 }
 
 #[tokio::test]
-async fn max_age_counts_on_a_304_too() {
+async fn max_age_of_a_304_shortens_the_interval() {
     let key = new_key("1");
     let setup = Setup::new(tagged(&key, "\"v1\""), Some(10 * HOUR));
     assert_eq!(setup.verify(&key).await, Ok(()));
@@ -274,7 +274,7 @@ async fn max_age_counts_on_a_304_too() {
 }
 
 #[tokio::test]
-async fn where_every_request_fetches_each_asks_whether_there_is_anything_new() {
+async fn refresh_of_zero_sends_if_none_match_for_each_request() {
     let (first, second) = (new_key("1"), new_key("2"));
     let setup = Setup::new(tagged(&first, "\"v1\""), Some(Duration::ZERO));
     assert_eq!(setup.verify(&first).await, Ok(()));
@@ -290,7 +290,7 @@ async fn where_every_request_fetches_each_asks_whether_there_is_anything_new() {
 }
 
 #[tokio::test]
-async fn a_tag_belongs_to_the_url_that_it_came_from() {
+async fn etag_is_sent_only_to_its_url() {
     let (first, second) = (new_key("1"), new_key("2"));
     let (old, new) = (
         KeyServer::start(Answer::status(404)).unwrap(),

@@ -46,7 +46,7 @@ fn is_unavailable(kind: &Option<ErrorKind>) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cold_start_with_many_requests_makes_one_fetch() {
+async fn concurrent_requests_at_cold_start_cause_one_fetch() {
     let (answer, release) = good_keys().held();
     let server = KeyServer::start(answer).unwrap();
     let oauth2 = policy::builder()
@@ -73,7 +73,7 @@ async fn a_cold_start_with_many_requests_makes_one_fetch() {
 }
 
 #[tokio::test]
-async fn a_blocked_worker_delays_no_other_workers_fetch() {
+async fn blocked_worker_does_not_delay_the_fetch_of_another() {
     let (answer, release) = good_keys().held();
     let server = KeyServer::start(answer).unwrap();
     let oauth2 = policy::builder()
@@ -139,7 +139,7 @@ async fn a_blocked_worker_delays_no_other_workers_fetch() {
 }
 
 #[tokio::test]
-async fn a_dropped_request_cancels_no_fetch() {
+async fn dropped_request_does_not_cancel_the_fetch() {
     let (answer, release) = good_keys().held();
     let server = KeyServer::start(answer).unwrap();
     let oauth2 = policy::builder()
@@ -165,7 +165,7 @@ async fn a_dropped_request_cancels_no_fetch() {
 }
 
 #[tokio::test]
-async fn bad_documents_are_503_and_logged_and_tried_again() {
+async fn invalid_document_is_503_and_logged_and_retried() {
     log::keep();
     let document = key(Algorithm::ES256).jwk_set().to_string();
     let endless = |length: usize| {
@@ -229,7 +229,7 @@ async fn bad_documents_are_503_and_logged_and_tried_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_or_drips_is_given_five_seconds() {
+async fn slow_server_times_out_after_five_seconds() {
     log::keep();
     for (name, answer) in
         [("hangs-", Answer::hang()), ("drips-", good_keys().dripping(Duration::from_millis(200)))]
@@ -261,7 +261,7 @@ async fn a_server_that_hangs_or_drips_is_given_five_seconds() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_503_with_the_cause_in_the_log() {
+async fn unreachable_server_is_503_with_the_cause_in_the_log() {
     log::keep();
     let server = KeyServer::start(good_keys()).unwrap();
     let url = server.url();
@@ -277,7 +277,7 @@ async fn a_server_that_is_not_there_is_503_with_the_cause_in_the_log() {
 }
 
 #[tokio::test]
-async fn nothing_a_token_says_is_ever_asked() {
+async fn addresses_in_a_token_are_never_fetched() {
     let trap = KeyServer::start(good_keys()).unwrap();
     let server = KeyServer::start(good_keys()).unwrap();
     let oauth2 =
@@ -304,7 +304,7 @@ async fn nothing_a_token_says_is_ever_asked() {
 }
 
 #[tokio::test]
-async fn what_fails_a_cheap_check_fetches_nothing() {
+async fn token_that_fails_a_claim_check_causes_no_fetch() {
     let server = KeyServer::start(good_keys()).unwrap();
     let oauth2 = policy::builder()
         .provider("p", provider(&server))
@@ -328,7 +328,7 @@ async fn what_fails_a_cheap_check_fetches_nothing() {
 }
 
 #[tokio::test]
-async fn a_public_request_never_waits_but_the_next_may_find_keys() {
+async fn public_request_starts_a_fetch_without_waiting() {
     let (answer, release) = good_keys().held();
     let server = KeyServer::start(answer).unwrap();
     let oauth2 = policy::builder()
@@ -352,7 +352,7 @@ async fn a_public_request_never_waits_but_the_next_may_find_keys() {
 }
 
 #[test]
-fn the_thread_ends_with_the_last_clone() {
+fn fetching_thread_ends_with_the_last_clone() {
     // The only test of this process that counts: others run beside it, so names are told apart by
     // the number of threads over time.
     let server = KeyServer::start(Answer::hang()).unwrap();
@@ -386,7 +386,7 @@ fn the_thread_ends_with_the_last_clone() {
 }
 
 #[test]
-fn a_policy_that_ends_in_mid_flight_ends_its_waiters() {
+fn policy_dropped_during_a_fetch_ends_its_waiters() {
     let server = KeyServer::start(Answer::hang()).unwrap();
     let oauth2 = policy::builder().provider("p", provider(&server)).build().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -418,7 +418,7 @@ impl TenantLookup for SetOf {
 }
 
 #[tokio::test]
-async fn a_tenants_key_set_has_at_most_64_keys() {
+async fn key_set_of_a_tenant_over_64_keys_is_rejected() {
     let good = key(Algorithm::ES256);
     for (count, is_read) in [(64, true), (65, false)] {
         let set = json!({"keys": vec![good.public_jwk(); count]});

@@ -81,7 +81,7 @@ fn trusting(authority: &Authority) -> impl Fn(ClientBuilder) -> ClientBuilder + 
 }
 
 #[tokio::test]
-async fn a_private_authority_is_trusted_when_it_is_named() {
+async fn private_ca_is_trusted_if_configured() {
     let (authority, other) = (Authority::new("ours"), Authority::new("ours"));
     let tls = Tls::new(&authority.issue("localhost", 30), None);
     for builder in tls.both() {
@@ -121,7 +121,7 @@ async fn a_private_authority_is_trusted_when_it_is_named() {
 }
 
 #[tokio::test]
-async fn tokens_are_checked_with_keys_that_came_over_tls() {
+async fn keys_fetched_over_tls_verify_tokens() {
     let authority = Authority::new("ours");
     let tls = Tls::new(&authority.issue("localhost", 30), None);
     let [by_url, by_discovery] = tls.both();
@@ -133,7 +133,7 @@ async fn tokens_are_checked_with_keys_that_came_over_tls() {
 }
 
 #[tokio::test]
-async fn a_client_certificate_is_shown_where_one_is_demanded() {
+async fn client_certificate_is_sent_if_required() {
     let (authority, clients, strangers) =
         (Authority::new("servers"), Authority::new("clients"), Authority::new("strangers"));
     let tls = Tls::new(&authority.issue("localhost", 30), Some(&clients));
@@ -164,7 +164,7 @@ async fn a_client_certificate_is_shown_where_one_is_demanded() {
 }
 
 #[tokio::test]
-async fn no_closure_makes_redirects_followed() {
+async fn redirects_are_not_followed_whatever_a_closure_configures() {
     let target = KeyServer::start(good_keys()).unwrap();
     let authority = Authority::new("ours");
     let tls = Tls::new(&authority.issue("localhost", 30), None);
@@ -185,7 +185,7 @@ async fn no_closure_makes_redirects_followed() {
 }
 
 #[tokio::test]
-async fn a_client_of_the_users_own_follows_if_it_does() {
+async fn custom_client_follows_redirects_by_its_own_policy() {
     let target = KeyServer::start(good_keys()).unwrap();
     let server = KeyServer::start(Answer::redirect(302, &target.url())).unwrap();
     let client = |policy: Policy| {
@@ -207,7 +207,7 @@ async fn a_client_of_the_users_own_follows_if_it_does() {
 }
 
 #[tokio::test]
-async fn what_a_closure_adds_is_sent() {
+async fn headers_that_a_closure_adds_are_sent() {
     let server = KeyServer::start(good_keys()).unwrap();
     assert_eq!(fault(keys_at(&server.url())).await, None);
     let request = server.last_request();
@@ -227,7 +227,7 @@ async fn what_a_closure_adds_is_sent() {
 }
 
 #[tokio::test]
-async fn the_closure_runs_once_for_this_host_and_once_for_others() {
+async fn closure_runs_once_for_loopback_and_once_for_other_hosts() {
     let calls = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&calls);
     let server = KeyServer::start(good_keys()).unwrap();
@@ -249,7 +249,7 @@ async fn the_closure_runs_once_for_this_host_and_once_for_others() {
 }
 
 #[tokio::test]
-async fn a_closure_that_makes_no_client_is_an_error_when_the_policy_is_built() {
+async fn closure_that_makes_no_client_is_a_build_error() {
     let broken = |client: ClientBuilder| client.user_agent("two\nlines");
     let of = |keys: Keys| {
         let provider = Provider::new().issuer("https://idp.test").audience("api").keys(keys);
@@ -304,7 +304,7 @@ fn assert_is_no_debug_output(error: &str) {
 }
 
 #[tokio::test]
-async fn a_proxy_is_asked_for_other_hosts_only() {
+async fn proxy_is_used_for_other_hosts_only() {
     let server = KeyServer::start(good_keys()).unwrap();
     let proxy = KeyServer::start(Answer::status(502)).unwrap();
     let through = |builder: OAuth2Builder| {
@@ -345,15 +345,20 @@ async fn a_proxy_is_asked_for_other_hosts_only() {
 const KEYS_OF_CHILD: &str = "OAUTH2_ACTIX_TESTS_KEYS";
 
 #[tokio::test]
-#[ignore = "run by proxies_of_the_environment, in an environment of its own"]
-async fn a_child_fetches() {
+#[ignore = "run by proxy_of_the_environment_is_used_for_other_hosts_only, in an environment of its own"]
+async fn alone_keys_are_fetched() {
     let Ok(url) = std::env::var(KEYS_OF_CHILD) else { return };
     println!("outcome: {:?}", fault(keys_at(&url)).await);
 }
 
 fn outcome_in_a_child(url: &str, environment: &[(&str, &str)]) -> String {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "keys::http_client::a_child_fetches", "--ignored", "--nocapture"]);
+    child.args([
+        "--exact",
+        "keys::http_client::alone_keys_are_fetched",
+        "--ignored",
+        "--nocapture",
+    ]);
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD"] {
         child.env_remove(name).env_remove(name.to_lowercase());
     }
@@ -365,7 +370,7 @@ fn outcome_in_a_child(url: &str, environment: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn proxies_of_the_environment() {
+fn proxy_of_the_environment_is_used_for_other_hosts_only() {
     let server = KeyServer::start(good_keys()).unwrap();
     let front = TlsFront::start(&server, &Authority::new("ours").issue("localhost", 30), None);
     let proxy = KeyServer::start(Answer::status(502)).unwrap();
@@ -418,14 +423,14 @@ fn no_tls(answer: &'static [u8]) -> String {
 }
 
 #[tokio::test]
-async fn https_to_a_port_that_speaks_http_is_named_in_the_error() {
+async fn https_to_a_plain_http_port_is_named_in_the_error() {
     let url = no_tls(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
     let cause = fault(keys_at(&url)).await.expect("no TLS");
     assert!(cause.contains("may speak plain http"), "{cause}");
 }
 
 #[tokio::test]
-async fn a_server_without_a_common_cipher_is_named_in_the_error() {
+async fn server_without_a_common_cipher_is_named_in_the_error() {
     // A fatal alert: handshake_failure, then protocol_version (RFC 8446 §6.2).
     for alert in [b"\x15\x03\x03\x00\x02\x02\x28".as_slice(), b"\x15\x03\x03\x00\x02\x02\x46"] {
         let cause = fault(keys_at(&no_tls(alert))).await.expect("no handshake");
@@ -468,7 +473,7 @@ fn closes_on_reuse() -> (String, mpsc::Receiver<usize>) {
 }
 
 #[tokio::test]
-async fn a_request_on_a_connection_that_the_server_closes_is_repeated_once() {
+async fn request_on_a_closed_connection_is_retried_once() {
     let (url, asked) = closes_on_reuse();
     let oauth2 = keys_at(&url).build().unwrap();
     for fetch in 1..=3 {
@@ -480,7 +485,7 @@ async fn a_request_on_a_connection_that_the_server_closes_is_repeated_once() {
 }
 
 #[tokio::test]
-async fn a_request_on_a_new_connection_is_not_repeated() {
+async fn request_on_a_new_connection_is_not_retried() {
     let server = KeyServer::start(good_keys()).unwrap();
     let oauth2 = keys_at(&server.url()).build().unwrap();
     oauth2.refresh_keys().await.unwrap();

@@ -153,7 +153,7 @@ impl Drop for Setup {
 }
 
 #[tokio::test]
-async fn a_file_is_read_when_it_is_first_needed() {
+async fn file_is_read_at_the_first_request() {
     log::keep();
     let setup = Setup::new("first-need", None);
     let status_before = status(&setup.oauth2);
@@ -170,7 +170,7 @@ async fn a_file_is_read_when_it_is_first_needed() {
 }
 
 #[tokio::test]
-async fn every_form_from_a_file_and_through_serde() {
+async fn file_in_every_key_form_is_read() {
     let setup = Setup::new("forms", None);
     let config = json!({
         "providers": {
@@ -191,7 +191,7 @@ async fn every_form_from_a_file_and_through_serde() {
 }
 
 #[tokio::test]
-async fn a_file_that_changes_is_read_again() {
+async fn changed_file_is_read_again() {
     let (first, second, third) = (new_key("1"), new_key("2"), new_key("3"));
     for (name, refresh) in
         [("changes", None), ("changes-refreshed", Some(HOUR)), ("changes-hot", Some(SECOND))]
@@ -213,7 +213,7 @@ async fn a_file_that_changes_is_read_again() {
 }
 
 #[tokio::test]
-async fn a_file_is_looked_at_once_a_second_and_read_only_when_it_changed() {
+async fn file_is_checked_once_a_second_and_read_only_if_changed() {
     let (first, second) = (new_key("1"), new_key("2"));
     let setup = Setup::with("looks", None, &set(&[&first]));
     assert_eq!(setup.verify(&first).await, Ok(()));
@@ -229,7 +229,7 @@ async fn a_file_is_looked_at_once_a_second_and_read_only_when_it_changed() {
 }
 
 #[tokio::test]
-async fn a_file_behind_links_that_are_switched_as_kubernetes_does() {
+async fn file_behind_switched_symlinks_is_read_again() {
     let (first, second) = (new_key("1"), new_key("2"));
     let setup = Setup::new("kubernetes", None);
     // keys.json -> ..data/keys.json, ..data -> ..1
@@ -259,7 +259,7 @@ async fn a_file_behind_links_that_are_switched_as_kubernetes_does() {
 }
 
 #[tokio::test]
-async fn keys_serve_on_while_their_file_is_gone() {
+async fn missing_file_keeps_its_keys() {
     let (first, second) = (new_key("1"), new_key("2"));
     for (name, refresh) in [("gone", None), ("gone-refreshed", Some(HOUR))] {
         let setup = Setup::with(name, refresh, &set(&[&first]));
@@ -280,7 +280,7 @@ async fn keys_serve_on_while_their_file_is_gone() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_spoilt_changes_nothing_until_it_is_good_again() {
+async fn invalid_file_keeps_the_keys_until_it_is_valid() {
     let (first, second) = (new_key("1"), new_key("2"));
     let setup = Setup::with("spoilt", None, &set(&[&first]));
     assert_eq!(setup.verify(&first).await, Ok(()));
@@ -305,7 +305,7 @@ async fn a_file_that_is_spoilt_changes_nothing_until_it_is_good_again() {
 }
 
 #[tokio::test]
-async fn what_is_no_readable_file_is_refused_and_holds_up_nobody() {
+async fn unreadable_file_fails_without_delaying_other_providers() {
     log::keep();
     let key = new_key("1");
     let other = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
@@ -351,7 +351,7 @@ async fn what_is_no_readable_file_is_refused_and_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn a_pipe_in_the_place_of_a_file_is_not_opened() {
+async fn pipe_in_place_of_the_file_is_not_opened() {
     let (first, second) = (new_key("1"), new_key("2"));
     let setup = Setup::with("pipe", None, &set(&[&first]));
     assert_eq!(setup.verify(&first).await, Ok(()));
@@ -365,7 +365,7 @@ async fn a_pipe_in_the_place_of_a_file_is_not_opened() {
 }
 
 #[tokio::test]
-async fn a_file_that_comes_late_is_read_without_a_request() {
+async fn file_created_later_is_read_without_a_request() {
     let key = new_key("1");
     let setup = Setup::new("late", None);
     assert!(unavailable(&setup.verify(&key).await));
@@ -374,7 +374,7 @@ async fn a_file_that_comes_late_is_read_without_a_request() {
 }
 
 #[tokio::test]
-async fn a_secret_in_a_file_is_not_used() {
+async fn symmetric_key_in_a_file_is_not_used() {
     let secret = key(Algorithm::HS256);
     let setup = Setup::with("secret", None, &secret.jwk_set().to_string());
     let error = setup.oauth2.warm_up().await.unwrap_err().to_string();
@@ -488,7 +488,7 @@ fn policy(name: &str, keys: Keys, refresh: Option<Duration>, clock: &ManualClock
 }
 
 #[tokio::test]
-async fn a_source_is_asked_when_needed_and_at_each_refresh() {
+async fn source_is_loaded_at_the_first_request_and_each_refresh() {
     log::keep();
     let (first, second) = (new_key("1"), new_key("2"));
     let (keys, source) = Source::of(&first);
@@ -522,7 +522,7 @@ async fn a_source_is_asked_when_needed_and_at_each_refresh() {
 }
 
 #[tokio::test]
-async fn what_a_source_says_of_its_failure_is_told() {
+async fn error_of_a_source_is_reported() {
     log::keep();
     let key = new_key("1");
     let (keys, source) = Source::replying(Reply::Fault("the vault is sealed"), false);
@@ -551,7 +551,7 @@ async fn what_a_source_says_of_its_failure_is_told() {
 }
 
 #[tokio::test]
-async fn a_panic_in_a_source_is_a_failed_attempt_and_nothing_more() {
+async fn panic_in_a_source_is_a_failed_fetch() {
     let key = new_key("1");
     let (keys, source) = Source::replying(Reply::Panic, false);
     let (good, _) = Source::of(&key);
@@ -577,7 +577,7 @@ async fn a_panic_in_a_source_is_a_failed_attempt_and_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_source_that_never_answers_is_given_up_by_the_clock() {
+async fn hanging_source_times_out() {
     let key = new_key("1");
     let (keys, source) = Source::replying(Reply::Never, false);
     let clock = ManualClock::new();
@@ -600,7 +600,7 @@ async fn a_source_that_never_answers_is_given_up_by_the_clock() {
 }
 
 #[tokio::test]
-async fn a_source_that_says_that_its_keys_changed_is_asked() {
+async fn change_signal_loads_the_source_again() {
     let (first, second) = (new_key("1"), new_key("2"));
     for refresh in [None, Some(HOUR)] {
         let (keys, source) = Source::of(&first);
@@ -626,7 +626,7 @@ async fn a_source_that_says_that_its_keys_changed_is_asked() {
 }
 
 #[tokio::test]
-async fn a_failed_answer_to_a_change_is_not_the_last() {
+async fn failed_load_after_a_change_signal_is_retried_at_the_next() {
     let (first, second) = (new_key("1"), new_key("2"));
     let (keys, source) = Source::of(&first);
     let clock = ManualClock::new();
@@ -643,7 +643,7 @@ async fn a_failed_answer_to_a_change_is_not_the_last() {
 }
 
 #[tokio::test]
-async fn a_source_that_always_says_so_is_asked_once_a_second() {
+async fn constant_change_signals_load_once_a_second() {
     let key = new_key("1");
     let (keys, source) = Source::replying(Reply::Text(set(&[&key])), true);
     // Each of its tokens goes through the engine, and so sees whether that spins.
@@ -686,7 +686,7 @@ async fn a_source_that_always_says_so_is_asked_once_a_second() {
 }
 
 #[tokio::test]
-async fn what_a_source_gives_is_held_to_the_same_rules() {
+async fn keys_of_a_source_are_checked_as_fetched_keys_are() {
     let (good, secret) = (key(Algorithm::ES256), key(Algorithm::HS256));
     let mixed = json!({"keys": [secret.public_jwk(), good.public_jwk()]}).to_string();
     let (keys, _) = Source::replying(Reply::Text(mixed), false);
@@ -714,7 +714,7 @@ async fn what_a_source_gives_is_held_to_the_same_rules() {
 }
 
 #[tokio::test]
-async fn a_source_may_block_on_threads_of_tokios() {
+async fn source_may_use_tokio_and_its_blocking_threads() {
     struct Blocking(String);
     impl KeySource for Blocking {
         async fn load(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
@@ -729,7 +729,7 @@ async fn a_source_may_block_on_threads_of_tokios() {
 }
 
 #[tokio::test]
-async fn a_source_is_dropped_with_the_policy() {
+async fn source_is_dropped_with_the_policy() {
     let key = new_key("1");
     // Before it is asked, while its answer is awaited, while its change is.
     for (name, reply, asked) in [

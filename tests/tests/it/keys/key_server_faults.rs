@@ -76,7 +76,7 @@ async fn assert_refused(name: &str, answer: Answer, cause: &str) {
 
 /// However good the body: keys come with 200.
 #[tokio::test]
-async fn every_status_but_200_is_a_failure() {
+async fn status_other_than_200_is_a_failure() {
     let target = KeyServer::start(Answer::body(200, &[], &document())).unwrap();
     for status in [
         201, 202, 203, 204, 205, 206, 207, 226, 300, 301, 302, 303, 305, 306, 307, 308, 400, 401,
@@ -102,7 +102,7 @@ async fn every_status_but_200_is_a_failure() {
 }
 
 #[tokio::test]
-async fn redirects_of_every_kind_lead_nowhere() {
+async fn redirects_of_every_kind_are_not_followed() {
     let target = KeyServer::start(Answer::body(200, &[], &document())).unwrap();
     for status in [300, 301, 302, 303, 305, 307, 308] {
         let authority = target.url_of("").replace("http:", "");
@@ -134,7 +134,7 @@ async fn redirects_of_every_kind_lead_nowhere() {
 /// The body decides. Providers serve keys under every type there is, and nothing that a type could
 /// say would make keys better than what is checked of them.
 #[tokio::test]
-async fn the_content_type_is_not_looked_at() {
+async fn content_type_is_ignored() {
     for content_type in [
         None,
         Some("application/json"),
@@ -167,7 +167,7 @@ fn chunked(chunks: &[&[u8]]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_body_in_chunks() {
+async fn chunked_body_is_read_if_complete() {
     let document = document();
     let (head, tail) = document.split_at(20);
     let whole = [chunked(&[head, tail]), b"0\r\n\r\n".to_vec()].concat();
@@ -187,7 +187,7 @@ async fn a_body_in_chunks() {
 }
 
 #[tokio::test]
-async fn a_body_whose_length_is_not_as_announced() {
+async fn body_with_a_wrong_content_length_is_rejected() {
     let with = |length: &str| {
         let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{length}\r\n\r\n");
         [head.into_bytes(), document()].concat()
@@ -210,7 +210,7 @@ async fn a_body_whose_length_is_not_as_announced() {
 }
 
 #[tokio::test]
-async fn a_document_may_have_a_mebibyte_and_no_more() {
+async fn document_over_one_mebibyte_is_rejected() {
     const MAX: usize = 1024 * 1024;
     let padded = |length: usize| {
         let mut document = document();
@@ -261,7 +261,7 @@ fn endless(head: &'static [u8], again: Vec<u8>) -> (String, mpsc::Receiver<usize
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_without_end_is_left() {
+async fn endless_response_is_abandoned() {
     let spaces = vec![b' '; 64 * 1024];
     let chunk = [format!("{:x}\r\n", spaces.len()).as_bytes(), &spaces, b"\r\n"].concat();
     let other = KeyServer::start(Answer::body(200, &[], &document())).unwrap();
@@ -312,7 +312,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_compressed_document_is_decoded() {
+async fn compressed_document_is_decoded() {
     let zlib = {
         let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(&document()).unwrap();
@@ -349,7 +349,7 @@ async fn a_compressed_document_is_decoded() {
 }
 
 #[tokio::test]
-async fn a_document_that_cannot_be_decoded_is_refused_with_its_coding() {
+async fn undecodable_document_is_rejected_with_its_coding() {
     for (coding, body, cause) in [
         ("br", document(), "content coding \"br\""),
         ("zstd", document(), "content coding \"zstd\""),
@@ -377,7 +377,7 @@ async fn a_document_that_cannot_be_decoded_is_refused_with_its_coding() {
 }
 
 #[tokio::test]
-async fn answers_that_are_not_http() {
+async fn response_that_is_not_http_is_a_failure() {
     for (name, bytes) in [
         ("SSH", b"SSH-2.0-OpenSSH_9.6\r\n".to_vec()),
         ("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec()),
@@ -395,7 +395,7 @@ async fn answers_that_are_not_http() {
 }
 
 #[tokio::test]
-async fn two_keys_of_one_kid_are_both_tried() {
+async fn keys_of_one_kid_are_all_tried_up_to_16() {
     let keys: Vec<SigningKey> =
         (0..17).map(|_| SigningKey::generate(Algorithm::ES256, "shared")).collect();
     let rsa = key(Algorithm::RS256).clone().with_kid("shared");
@@ -419,7 +419,7 @@ async fn two_keys_of_one_kid_are_both_tried() {
 }
 
 #[tokio::test]
-async fn keys_that_name_no_algorithm_serve_those_that_fit() {
+async fn key_without_alg_verifies_the_algorithms_of_its_type() {
     let (rsa, pss, ec) = (key(Algorithm::RS256), key(Algorithm::PS384), key(Algorithm::ES384));
     let without_alg = |key: &SigningKey| {
         let mut jwk = key.public_jwk();
@@ -441,7 +441,7 @@ async fn keys_that_name_no_algorithm_serve_those_that_fit() {
 }
 
 #[tokio::test]
-async fn certificates_alone_are_keys_and_inside_a_jwk_they_are_not() {
+async fn certificate_is_a_key_alone_but_not_inside_a_jwk() {
     let (one, two) = (key(Algorithm::ES256), key(Algorithm::RS256));
     let bundle = [one.certificate_pem(), two.certificate_pem()].concat();
     let map = json!({one.kid(): one.certificate_pem(), two.kid(): two.certificate_pem()});
@@ -463,7 +463,7 @@ async fn certificates_alone_are_keys_and_inside_a_jwk_they_are_not() {
 }
 
 #[tokio::test]
-async fn rotations_with_and_without_overlap() {
+async fn rotation_with_or_without_overlap_is_followed_at_the_first_request() {
     let keys: Vec<SigningKey> =
         (1..=4).map(|kid| SigningKey::generate(Algorithm::ES256, &kid.to_string())).collect();
     let set = |keys: &[SigningKey]| {

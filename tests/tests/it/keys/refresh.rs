@@ -93,7 +93,7 @@ fn unavailable(result: &Result<(), ErrorKind>) -> bool {
 }
 
 #[tokio::test]
-async fn without_refresh_the_first_keys_stay_for_good() {
+async fn first_keys_without_refresh_never_expire() {
     let (first, second) = (new_key("1"), new_key("2"));
     let setup = Setup::new(&[&first], None);
     assert_eq!(setup.verify(&first).await, Ok(()));
@@ -107,7 +107,7 @@ async fn without_refresh_the_first_keys_stay_for_good() {
 }
 
 #[tokio::test]
-async fn with_refresh_keys_are_fetched_in_the_background_before_they_age_out() {
+async fn refresh_runs_in_the_background_before_keys_expire() {
     let (first, second) = (new_key("1"), new_key("2"));
     let setup = Setup::new(&[&first], Some(10 * MINUTE));
     assert_eq!(setup.verify(&first).await, Ok(()));
@@ -125,7 +125,7 @@ async fn with_refresh_keys_are_fetched_in_the_background_before_they_age_out() {
 }
 
 #[tokio::test]
-async fn a_providers_max_age_shortens_the_interval_but_not_below_a_minute() {
+async fn max_age_shortens_the_interval_to_a_minute_at_least() {
     let key = new_key("1");
     let body = json!({"keys": [key.public_jwk()]}).to_string();
     let answer = |max_age: u32| {
@@ -149,7 +149,7 @@ async fn a_providers_max_age_shortens_the_interval_but_not_below_a_minute() {
 }
 
 #[tokio::test]
-async fn an_unknown_key_is_fetched_in_the_same_request() {
+async fn unknown_key_is_fetched_in_the_same_request() {
     let (first, second) = (new_key("1"), new_key("2"));
     let setup = Setup::new(&[&first], Some(HOUR));
     assert_eq!(setup.verify(&first).await, Ok(()));
@@ -180,7 +180,7 @@ async fn unknown_keys_cause_one_fetch_in_ten_seconds() {
 }
 
 #[tokio::test]
-async fn a_bad_signature_under_a_known_key_fetches_nothing() {
+async fn invalid_signature_of_a_known_key_causes_no_fetch() {
     let known = new_key("1");
     let setup = Setup::new(&[&known], Some(HOUR));
     assert_eq!(setup.verify(&known).await, Ok(()));
@@ -192,7 +192,7 @@ async fn a_bad_signature_under_a_known_key_fetches_nothing() {
 }
 
 #[tokio::test]
-async fn an_unknown_key_after_a_failed_fetch_is_503_and_known_keys_go_on() {
+async fn unknown_key_after_a_failed_fetch_is_503_and_known_keys_still_verify() {
     let (known, next) = (new_key("1"), new_key("2"));
     let setup = Setup::new(&[&known], Some(HOUR));
     assert_eq!(setup.verify(&known).await, Ok(()));
@@ -209,7 +209,7 @@ async fn an_unknown_key_after_a_failed_fetch_is_503_and_known_keys_go_on() {
 }
 
 #[tokio::test]
-async fn requests_that_join_a_fetch_too_early_earn_one_more() {
+async fn request_that_joins_an_older_fetch_causes_another() {
     let (first, second) = (new_key("1"), new_key("2"));
     let setup = Setup::new(&[&first], Some(10 * MINUTE));
     assert_eq!(setup.verify(&first).await, Ok(()));
@@ -228,7 +228,7 @@ async fn requests_that_join_a_fetch_too_early_earn_one_more() {
 }
 
 #[tokio::test]
-async fn tokens_and_keys_without_kid_survive_a_rotation() {
+async fn rotation_without_kids_is_followed_in_the_same_request() {
     let (first, second) = (new_key("1"), new_key("2"));
     let bare = |key: &SigningKey| Answer::json(&json!({"keys": [key.bare_jwk()]}));
     let anonymous =
@@ -254,7 +254,7 @@ async fn tokens_and_keys_without_kid_survive_a_rotation() {
 }
 
 #[tokio::test]
-async fn an_unknown_key_within_the_cooldown_is_401_only_if_it_was_looked_for() {
+async fn unknown_key_within_the_cooldown_is_401_only_if_already_searched_for() {
     let keys: Vec<SigningKey> = ["1", "2", "3", "made-up"].map(new_key).into();
     let setup = Setup::new(&[&keys[0]], Some(HOUR));
     assert_eq!(setup.verify(&keys[0]).await, Ok(()));
@@ -288,7 +288,7 @@ async fn an_unknown_key_within_the_cooldown_is_401_only_if_it_was_looked_for() {
 }
 
 #[tokio::test]
-async fn a_bad_document_never_replaces_good_keys() {
+async fn invalid_document_never_replaces_keys() {
     let key = new_key("1");
     let setup = Setup::new(&[&key], Some(10 * MINUTE));
     assert_eq!(setup.verify(&key).await, Ok(()));
@@ -311,7 +311,7 @@ async fn a_bad_document_never_replaces_good_keys() {
 }
 
 #[tokio::test]
-async fn stale_keys_serve_for_a_day_and_no_longer() {
+async fn keys_verify_for_a_day_after_the_last_fetch() {
     let key = new_key("1");
     let setup = Setup::new(&[&key], Some(10 * MINUTE));
     assert_eq!(setup.verify(&key).await, Ok(()));
@@ -327,7 +327,7 @@ async fn stale_keys_serve_for_a_day_and_no_longer() {
 }
 
 #[tokio::test]
-async fn failures_back_off_to_a_minute() {
+async fn failed_fetches_back_off_to_a_minute() {
     let key = new_key("1");
     let setup = Setup::answering(Answer::status(500), None);
     let mut waits = Vec::new();
@@ -350,7 +350,7 @@ async fn failures_back_off_to_a_minute() {
 }
 
 #[tokio::test]
-async fn refresh_zero_shows_fresh_keys_to_every_request() {
+async fn refresh_of_zero_fetches_for_every_request() {
     let (first, second) = (new_key("1"), new_key("2"));
     let setup = Setup::new(&[&first], Some(Duration::ZERO));
     assert_eq!(setup.verify(&first).await, Ok(()));
@@ -375,7 +375,7 @@ async fn refresh_zero_shows_fresh_keys_to_every_request() {
 }
 
 #[tokio::test]
-async fn refresh_zero_shares_a_fetch_that_began_after_the_request() {
+async fn refresh_of_zero_shares_a_fetch_that_began_after_the_request() {
     let (first, second) = (new_key("1"), new_key("2"));
     let (answer, release) = jwk_set(&[&first]).held();
     let setup = Setup::answering(answer, Some(Duration::ZERO));
@@ -400,7 +400,7 @@ async fn refresh_zero_shares_a_fetch_that_began_after_the_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn waiters_are_capped() {
+async fn waiters_over_the_limit_are_rejected() {
     let key = new_key("1");
     let setup = Setup::answering(Answer::hang(), Some(HOUR));
     let requests: Vec<_> = (0..1500)
@@ -422,7 +422,7 @@ async fn waiters_are_capped() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_down_harms_no_other() {
+async fn unavailable_provider_does_not_affect_others() {
     let key = new_key("1");
     let (down, up) =
         (KeyServer::start(Answer::hang()).unwrap(), KeyServer::start(jwk_set(&[&key])).unwrap());
@@ -450,7 +450,7 @@ async fn a_provider_that_is_down_harms_no_other() {
 }
 
 #[tokio::test]
-async fn a_rotation_without_kids_survives_several_old_keys() {
+async fn rotation_without_kids_beside_several_old_keys_is_followed() {
     let keys = [new_key("1"), new_key("2"), new_key("3")];
     let bare = |keys: &[SigningKey]| {
         let keys: Vec<Value> = keys.iter().map(SigningKey::bare_jwk).collect();
@@ -466,7 +466,7 @@ async fn a_rotation_without_kids_survives_several_old_keys() {
 }
 
 #[tokio::test]
-async fn requests_that_are_gone_keep_their_places_until_the_fetch_ends() {
+async fn dropped_requests_count_as_waiters_until_the_fetch_ends() {
     let key = new_key("1");
     let setup = Setup::answering(Answer::hang(), Some(HOUR));
     let token = token(&key);
@@ -484,7 +484,7 @@ async fn requests_that_are_gone_keep_their_places_until_the_fetch_ends() {
 }
 
 #[tokio::test]
-async fn what_fetches_may_be_spawned() {
+async fn futures_that_fetch_are_send() {
     let key = new_key("1");
     let setup = Setup::new(&[&key], None);
     let (one, other) = (setup.oauth2.clone(), setup.oauth2.clone());
@@ -494,7 +494,7 @@ async fn what_fetches_may_be_spawned() {
 }
 
 #[tokio::test]
-async fn tokens_of_a_withdrawn_key_hide_no_new_one() {
+async fn tokens_of_a_withdrawn_key_do_not_delay_a_new_key() {
     let keys: Vec<SigningKey> = ["1", "2", "3", "4"].map(new_key).into();
     let setup = Setup::new(&[&keys[0]], Some(HOUR));
     assert_eq!(setup.verify(&keys[0]).await, Ok(()));
@@ -523,7 +523,7 @@ async fn tokens_of_a_withdrawn_key_hide_no_new_one() {
 }
 
 #[tokio::test]
-async fn the_first_token_of_a_withdrawn_key_hides_no_new_one_either() {
+async fn first_token_of_a_withdrawn_key_does_not_delay_a_new_key() {
     let keys: Vec<SigningKey> = ["1", "2", "3"].map(new_key).into();
     let setup = Setup::new(&[&keys[0]], Some(10 * MINUTE));
     assert_eq!(setup.verify(&keys[0]).await, Ok(()));

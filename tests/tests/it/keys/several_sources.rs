@@ -61,7 +61,7 @@ fn build(keys: &Value, algorithms: &Value) -> Result<OAuth2, String> {
 
 /// inputs/02: an old HS256 secret, and the ES256 keys that replace it, under one issuer and audience.
 #[tokio::test]
-async fn an_inline_secret_and_a_url_of_one_issuer_both_verify() {
+async fn inline_secret_and_url_of_one_issuer_both_verify() {
     let (old, new) = (key(Algorithm::HS256), key(Algorithm::ES256));
     let published = server(Answer::json(&new.jwk_set()));
     let both = [Algorithm::HS256, Algorithm::ES256];
@@ -95,7 +95,7 @@ async fn an_inline_secret_and_a_url_of_one_issuer_both_verify() {
 }
 
 #[tokio::test]
-async fn every_kind_of_source_beside_the_others() {
+async fn sources_of_every_kind_verify_beside_each_other() {
     let keys: Vec<SigningKey> = ["inline", "url", "discovery", "file"].map(new_key).into();
     let at = server(Answer::status(404));
     at.answer_at("/keys", jwk_set(&[&keys[1]]));
@@ -121,7 +121,7 @@ async fn every_kind_of_source_beside_the_others() {
 }
 
 #[tokio::test]
-async fn a_source_that_fails_does_not_affect_the_others() {
+async fn failing_source_does_not_affect_others() {
     let (good, other) = (new_key("good"), new_key("other"));
     let (up, down) = (server(jwk_set(&[&good])), server(Answer::hang()));
     let clock = ManualClock::new();
@@ -168,7 +168,7 @@ async fn a_source_that_fails_does_not_affect_the_others() {
 }
 
 #[tokio::test]
-async fn a_rotation_at_one_source_is_followed_while_another_hangs() {
+async fn rotation_at_one_source_is_followed_while_another_hangs() {
     let keys: Vec<SigningKey> = ["1", "2"].map(new_key).into();
     let (one, other) = (server(jwk_set(&[&keys[0]])), server(jwk_set(&[&new_key("other")])));
     let oauth2 = policy::builder()
@@ -184,7 +184,7 @@ async fn a_rotation_at_one_source_is_followed_while_another_hangs() {
 }
 
 #[tokio::test]
-async fn a_bad_signature_under_a_key_of_one_source_fetches_nothing_at_another() {
+async fn invalid_signature_of_a_key_of_one_source_causes_no_fetch_at_another() {
     let (known, elsewhere) = (new_key("known"), new_key("elsewhere"));
     let (one, other) = (server(jwk_set(&[&known])), server(jwk_set(&[&elsewhere])));
     let oauth2 = policy::builder()
@@ -212,7 +212,7 @@ async fn a_bad_signature_under_a_key_of_one_source_fetches_nothing_at_another() 
 }
 
 #[tokio::test]
-async fn a_key_withdrawn_at_one_source_ends_its_tokens_and_no_others() {
+async fn key_withdrawn_at_one_source_ends_its_tokens_only() {
     let keys: Vec<SigningKey> = ["one", "other", "next"].map(new_key).into();
     let (one, other) = (server(jwk_set(&[&keys[0]])), server(jwk_set(&[&keys[1]])));
     let oauth2 = policy::builder()
@@ -247,7 +247,7 @@ async fn a_key_withdrawn_at_one_source_ends_its_tokens_and_no_others() {
 }
 
 #[tokio::test]
-async fn a_refresh_of_zero_fetches_only_for_what_the_inline_keys_do_not_verify() {
+async fn refresh_of_zero_fetches_only_for_tokens_without_an_inline_key() {
     let (inline, published) = (new_key("inline"), new_key("published"));
     let at = server(jwk_set(&[&published]));
     let oauth2 = policy::builder()
@@ -267,7 +267,7 @@ async fn a_refresh_of_zero_fetches_only_for_what_the_inline_keys_do_not_verify()
 }
 
 #[tokio::test]
-async fn lists_of_keys_and_lists_of_sources() {
+async fn list_is_either_of_keys_or_of_sources() {
     let published = server(Answer::json(&key(Algorithm::ES256).jwk_set()));
     let (es256, rs256) = (key(Algorithm::ES256), key(Algorithm::RS256));
     let (jwk, url) = (es256.public_jwk(), published.url());
@@ -311,7 +311,7 @@ async fn lists_of_keys_and_lists_of_sources() {
 }
 
 #[test]
-fn text_that_is_no_document_is_recognised() {
+fn text_that_is_no_key_document_is_diagnosed() {
     for (text, word) in [
         ("file:///etc/keys.json", "`file:` URL"),
         ("/etc/keys.json", "the path of a file"),
@@ -332,7 +332,7 @@ fn text_that_is_no_document_is_recognised() {
 }
 
 #[test]
-fn hmac_is_for_inline_keys_alone() {
+fn hmac_with_fetched_keys_is_a_build_error() {
     let secret = key(Algorithm::HS256).jwk_set();
     let url = "https://idp.example/jwks";
     for (keys, algorithms, word) in [
@@ -355,7 +355,7 @@ fn hmac_is_for_inline_keys_alone() {
 }
 
 #[tokio::test]
-async fn sources_with_one_name_are_told_apart() {
+async fn sources_of_one_name_are_numbered() {
     log::keep();
     let at = server(Answer::json(&key(Algorithm::ES256).jwk_set()));
     let url = |tenant: &str| format!("{}?tenant={tenant}", at.url());
@@ -373,7 +373,7 @@ async fn sources_with_one_name_are_told_apart() {
 }
 
 #[tokio::test]
-async fn sources_without_a_fetch_are_ready_at_once() {
+async fn inline_sources_are_ready_at_once() {
     for key in EVERY.iter() {
         let both = provider()
             .algorithms([key.algorithm()])

@@ -130,7 +130,7 @@ impl Drop for Setup {
 }
 
 #[tokio::test]
-async fn a_restart_during_an_outage_serves() {
+async fn restart_during_an_outage_uses_the_snapshot() {
     log::keep();
     let (known, next) = (new_key("known"), new_key("next"));
     let setup = Setup::new("restart", jwk_set(&[&known]));
@@ -169,7 +169,7 @@ async fn a_restart_during_an_outage_serves() {
 }
 
 #[tokio::test]
-async fn a_snapshot_is_of_use_without_a_refresh_too() {
+async fn snapshot_without_refresh_is_used_until_stale() {
     let (known, next) = (new_key("known"), new_key("next"));
     let setup = Setup::new("no-refresh", jwk_set(&[&known]));
     setup.leave().await;
@@ -201,7 +201,7 @@ async fn a_snapshot_is_of_use_without_a_refresh_too() {
 }
 
 #[tokio::test]
-async fn a_snapshot_past_the_stale_window_is_not_used() {
+async fn snapshot_past_the_stale_window_is_not_used() {
     log::keep();
     let known = new_key("known");
     let setup = Setup::new("too-old", jwk_set(&[&known]));
@@ -248,7 +248,7 @@ async fn assert_refused(setup: &Setup, why: &str, change: impl FnOnce(&Path)) {
 }
 
 #[tokio::test]
-async fn a_snapshot_that_was_touched_is_not_used() {
+async fn modified_snapshot_is_not_used() {
     log::keep();
     let setup = Setup::new("touched", Answer::json(&key(Algorithm::ES256).jwk_set()));
     setup.leave().await;
@@ -327,7 +327,7 @@ async fn a_snapshot_that_was_touched_is_not_used() {
 }
 
 #[tokio::test]
-async fn snapshots_that_were_swapped_are_not_used() {
+async fn swapped_snapshots_are_not_used() {
     log::keep();
     let keys = [new_key("shared"), new_key("shared")];
     let setup = Setup::new("swapped", jwk_set(&[]));
@@ -373,7 +373,7 @@ async fn snapshots_that_were_swapped_are_not_used() {
 }
 
 #[tokio::test]
-async fn a_snapshot_of_another_source_of_the_same_provider_is_not_used() {
+async fn snapshot_of_another_source_is_not_used() {
     let known = new_key("known");
     let setup = Setup::new("moved", jwk_set(&[&known]));
     setup.leave().await;
@@ -390,7 +390,7 @@ async fn a_snapshot_of_another_source_of_the_same_provider_is_not_used() {
 }
 
 #[tokio::test]
-async fn a_time_in_the_future_is_not_trusted() {
+async fn snapshot_from_the_future_is_not_used() {
     log::keep();
     let known = new_key("known");
     let mut setup = Setup::new("future", jwk_set(&[&known]));
@@ -441,7 +441,7 @@ async fn only_public_keys_are_ever_written() {
 }
 
 #[tokio::test]
-async fn every_form_of_document_is_restored() {
+async fn document_of_every_form_is_restored() {
     for algorithm in [Algorithm::ES256, Algorithm::RS256, Algorithm::EdDSA] {
         for (name, form) in crate::jose::key_forms::forms(key(algorithm)) {
             let document = match &form {
@@ -517,7 +517,7 @@ async fn keys_are_restored_as_they_are_published() {
 
 /// Tokens that name their key by a certificate are verified after a restart too.
 #[tokio::test]
-async fn thumbprints_of_a_certificate_select_after_a_restart() {
+async fn thumbprints_select_keys_after_a_restart() {
     let keys: Vec<_> = (0..20).map(|_| new_key("")).collect();
     let certificates: Vec<_> = keys.iter().map(|key| der(&key.certificate_pem())).collect();
     let jwks: Vec<Value> = keys
@@ -550,7 +550,7 @@ fn der(pem: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn an_unchanged_set_is_confirmed() {
+async fn not_modified_response_renews_the_snapshot() {
     let known = new_key("known");
     let body = json!({"keys": [known.public_jwk()]}).to_string();
     let setup = Setup::new("unchanged", Answer::body(200, &[("etag", "\"1\"")], body.as_bytes()));
@@ -570,7 +570,7 @@ async fn an_unchanged_set_is_confirmed() {
 }
 
 #[tokio::test]
-async fn no_name_of_a_provider_leads_out_of_the_directory() {
+async fn name_of_a_provider_never_leads_out_of_the_directory() {
     for name in [
         "../../outside",
         "/etc/outside",
@@ -602,7 +602,7 @@ async fn no_name_of_a_provider_leads_out_of_the_directory() {
 }
 
 #[tokio::test]
-async fn tenants_have_snapshots_too() {
+async fn tenants_have_snapshots() {
     struct One(Provider);
     impl TenantLookup for One {
         async fn find_by_issuer(
@@ -643,7 +643,7 @@ async fn tenants_have_snapshots_too() {
 }
 
 #[tokio::test]
-async fn sources_of_your_own_are_kept_and_files_are_not() {
+async fn snapshots_hold_custom_sources_but_not_files() {
     struct Vault(Option<String>);
     impl KeySource for Vault {
         async fn load(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
@@ -674,7 +674,7 @@ async fn sources_of_your_own_are_kept_and_files_are_not() {
 }
 
 #[tokio::test]
-async fn a_directory_that_goes_away_harms_nothing() {
+async fn removed_directory_is_logged_and_does_not_affect_requests() {
     log::keep();
     let known = new_key("known");
     let setup = Setup::new("gone", jwk_set(&[&known]));
@@ -689,7 +689,7 @@ async fn a_directory_that_goes_away_harms_nothing() {
 }
 
 #[test]
-fn a_path_that_is_no_directory_is_an_error() {
+fn path_that_is_not_a_directory_is_a_build_error() {
     let path =
         std::env::temp_dir().join(format!("oauth2-actix-no-directory-{}", std::process::id()));
     fs::write(&path, "x").unwrap();
@@ -709,7 +709,7 @@ fn a_path_that_is_no_directory_is_an_error() {
 }
 
 #[tokio::test]
-async fn initial_keys_serve_until_the_first_successful_fetch() {
+async fn initial_keys_verify_until_the_first_successful_fetch() {
     log::keep();
     let (initial, shared, next) = (new_key("initial"), new_key("shared"), new_key("next"));
     for (name, refresh) in [("initial-never", None), ("initial-hour", Some(HOUR))] {
@@ -754,7 +754,7 @@ async fn initial_keys_serve_until_the_first_successful_fetch() {
 }
 
 #[tokio::test]
-async fn a_new_key_is_found_in_the_first_fetch_by_the_request_that_needs_it() {
+async fn unknown_key_beside_initial_keys_is_fetched_in_the_same_request() {
     let (initial, next) = (new_key("initial"), new_key("next"));
     let setup = Setup::new("first-need", jwk_set(&[&next]));
     let provider = setup.provider().initial_keys(initial.jwk_set());
@@ -764,7 +764,7 @@ async fn a_new_key_is_found_in_the_first_fetch_by_the_request_that_needs_it() {
 }
 
 #[tokio::test]
-async fn initial_keys_become_stale_where_keys_are_refreshed() {
+async fn initial_keys_become_stale_only_with_refresh() {
     let initial = new_key("initial");
     let setup = Setup::new("initial-stale", Answer::status(500));
     let start = |refresh: Option<Duration>| {
@@ -785,7 +785,7 @@ async fn initial_keys_become_stale_where_keys_are_refreshed() {
 }
 
 #[tokio::test]
-async fn a_snapshot_has_precedence_over_initial_keys() {
+async fn snapshot_takes_precedence_over_initial_keys() {
     let (initial, known) = (new_key("initial"), new_key("known"));
     let setup = Setup::new("precedence", jwk_set(&[&known]));
     setup.leave().await;
@@ -801,7 +801,7 @@ async fn a_snapshot_has_precedence_over_initial_keys() {
 }
 
 #[test]
-fn initial_keys_that_could_not_serve_are_errors() {
+fn unusable_initial_keys_are_build_errors() {
     let (url, good) = ("https://idp.test/jwks", key(Algorithm::ES256).jwk_set());
     let secret = key(Algorithm::HS256).jwk_set();
     for (keys, initial, more, word) in [
