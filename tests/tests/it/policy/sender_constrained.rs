@@ -112,7 +112,7 @@ async fn verify_and_tenants_reject_a_token_with_cnf() {
 }
 
 #[tokio::test]
-async fn token_with_cnf_renews_no_session() {
+async fn renewal_by_a_token_with_cnf_is_rejected() {
     async fn session(
         request: HttpRequest,
         body: web::Payload,
@@ -156,7 +156,7 @@ async fn token_with_cnf_renews_no_session() {
 }
 
 #[tokio::test]
-async fn option_accepts_tokens_with_cnf() {
+async fn token_with_cnf_is_accepted_by_option() {
     let oauth2 = policy::builder()
         .provider("gateway", provider().dangerous_accept_bound_tokens(true))
         .build()

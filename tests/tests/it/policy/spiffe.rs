@@ -60,7 +60,7 @@ async fn kind(oauth2: &OAuth2, token: &Token, key: &SigningKey) -> Option<ErrorK
 
 /// The document and the token of `inputs/15`, whose private key is not known.
 #[tokio::test]
-async fn the_keys_of_a_published_bundle_are_read() {
+async fn keys_of_a_published_bundle_are_read() {
     log::keep();
     let published = json!({
         "spiffe_sequence": 1,
@@ -95,7 +95,7 @@ async fn the_keys_of_a_published_bundle_are_read() {
 }
 
 #[tokio::test]
-async fn an_svid_is_accepted_in_every_configuration() {
+async fn svid_is_accepted_with_keys_from_every_source() {
     let server = KeyServer::start(Answer::json(&bundle(es256()))).unwrap();
     let file = std::env::temp_dir().join(format!("oauth2-actix-bundle-{}", std::process::id()));
     fs::write(&file, bundle(es256()).to_string()).unwrap();
@@ -130,7 +130,7 @@ async fn an_svid_is_accepted_in_every_configuration() {
 }
 
 #[tokio::test]
-async fn audience_and_expiry_stay_mandatory() {
+async fn svid_without_audience_or_expiry_is_rejected() {
     let oauth2 = built(provider());
     let invalid = |claim| Some(ErrorKind::ClaimInvalid { claim });
     let mismatch = Some(ErrorKind::AudienceMismatch { difference: None });
@@ -147,7 +147,7 @@ async fn audience_and_expiry_stay_mandatory() {
 }
 
 #[tokio::test]
-async fn an_issuer_is_optional_and_binding() {
+async fn issuer_of_an_svid_is_optional_and_checked() {
     let with_issuer = svid().claim("iss", ISSUER);
     let without = built(provider());
     let unknown = Some(ErrorKind::UnknownIssuer { difference: None });
@@ -183,7 +183,7 @@ async fn an_issuer_is_optional_and_binding() {
 }
 
 #[tokio::test]
-async fn access_tokens_can_be_demanded_of_a_trust_domain_too() {
+async fn require_at_jwt_applies_to_a_trust_domain() {
     let strict = built(provider().require_at_jwt(true));
     for typ in [json!("JOSE"), json!("JWT"), Value::Null] {
         let error = strict.verify(&svid().header("typ", typ).sign(es256())).await.unwrap_err();
@@ -194,7 +194,7 @@ async fn access_tokens_can_be_demanded_of_a_trust_domain_too() {
 }
 
 #[tokio::test]
-async fn algorithms_are_those_of_svids_unless_others_are_named() {
+async fn algorithms_of_svids_are_the_default_of_a_trust_domain() {
     for (algorithm, is_default) in [
         (Algorithm::RS256, true),
         (Algorithm::RS512, true),
@@ -215,7 +215,7 @@ async fn algorithms_are_those_of_svids_unless_others_are_named() {
 }
 
 #[test]
-fn settings_that_contradict_are_build_errors() {
+fn contradictory_spiffe_settings_are_build_errors() {
     use ConfigErrorKind::{Conflict, Empty, Invalid, Missing};
     let of = |provider: Provider| policy::builder().provider("p", provider);
     let named = |name: &str| of(provider().spiffe_trust_domain(name));
@@ -271,7 +271,7 @@ fn settings_that_contradict_are_build_errors() {
 }
 
 #[tokio::test]
-async fn each_trust_domain_has_its_own_keys() {
+async fn svid_is_verified_by_keys_of_its_trust_domain_only() {
     let (one, two) = (es256(), key(Algorithm::RS256));
     let other = Provider::new().spiffe_trust_domain("other.example").audience("api");
     let oauth2 = policy::builder()
@@ -292,7 +292,7 @@ async fn each_trust_domain_has_its_own_keys() {
 }
 
 #[tokio::test]
-async fn an_svid_is_cached_and_forgotten_with_its_key() {
+async fn cached_svid_ends_with_its_key() {
     let clock = ManualClock::new();
     let server = KeyServer::start(Answer::json(&bundle(es256()))).unwrap();
     let provider = Provider::new().spiffe_trust_domain(DOMAIN).audience("api").keys(server.url());
@@ -324,7 +324,7 @@ async fn an_svid_is_cached_and_forgotten_with_its_key() {
 }
 
 #[tokio::test]
-async fn a_bundle_is_kept_on_disk_and_used_by_a_trust_domain_only() {
+async fn snapshot_of_a_bundle_is_used_by_a_trust_domain_only() {
     let directory =
         std::env::temp_dir().join(format!("oauth2-actix-spiffe-{}", std::process::id()));
     let _ = fs::remove_dir_all(&directory);
@@ -360,7 +360,7 @@ async fn a_bundle_is_kept_on_disk_and_used_by_a_trust_domain_only() {
 }
 
 #[tokio::test]
-async fn a_tenant_may_be_a_trust_domain_with_an_issuer() {
+async fn tenant_may_be_a_trust_domain_with_an_issuer() {
     struct One;
     impl TenantLookup for One {
         fn find_by_issuer(

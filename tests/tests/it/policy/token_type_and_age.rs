@@ -29,7 +29,7 @@ async fn kind(oauth2: &OAuth2, token: &Token) -> Option<ErrorKind> {
 }
 
 #[tokio::test]
-async fn only_access_tokens_that_say_so() {
+async fn require_at_jwt_rejects_other_types() {
     let strict = settings(json!({}), json!({"require_at_jwt": true})).build().unwrap();
     let lenient = settings(json!({}), json!({})).build().unwrap();
     for typ in ["at+jwt", "AT+JWT", "application/at+jwt", "APPLICATION/At+Jwt"] {
@@ -48,7 +48,7 @@ async fn only_access_tokens_that_say_so() {
 }
 
 #[tokio::test]
-async fn each_provider_for_itself() {
+async fn require_at_jwt_applies_to_its_provider_only() {
     let provider = |issuer: &str| {
         Provider::new().issuer(issuer).audience("api").keys(key(Algorithm::ES256).jwk_set())
     };
@@ -63,7 +63,7 @@ async fn each_provider_for_itself() {
 }
 
 #[tokio::test]
-async fn a_token_may_be_too_old_before_it_expires() {
+async fn token_over_the_maximum_age_is_rejected_before_exp() {
     let clock = ManualClock::new();
     let oauth2 = settings(json!({"max_token_age_seconds": 60, "leeway_seconds": 5}), json!({}))
         .clock(clock.clone())
@@ -104,7 +104,7 @@ async fn time_left_ends_at_exp_or_the_maximum_age_and_counts_the_leeway() {
 }
 
 #[test]
-fn ages_out_of_range_are_errors() {
+fn maximum_age_out_of_range_is_a_build_error() {
     for (seconds, good) in [(0, false), (1, true), (365 * 86_400, true), (365 * 86_401, false)] {
         let built = settings(json!({"max_token_age_seconds": seconds}), json!({})).build();
         assert_eq!(built.is_ok(), good, "{seconds}");
