@@ -154,7 +154,7 @@ fn is_unavailable(kind: &Option<ErrorKind>) -> bool {
 }
 
 #[tokio::test]
-async fn a_tenant_is_looked_up_once_and_its_keys_fetched_once() {
+async fn tenant_is_looked_up_once_and_its_keys_are_fetched_once() {
     let setup = Setup::new();
     let (one, two) =
         (IdentityProvider::start("api").unwrap(), IdentityProvider::start("api").unwrap());
@@ -180,7 +180,7 @@ async fn a_tenant_is_looked_up_once_and_its_keys_fetched_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_http_many_requests_of_a_new_tenant_share_a_lookup_and_a_fetch() {
+async fn concurrent_requests_of_a_new_tenant_share_a_lookup_and_a_fetch() {
     let setup = Setup::new();
     let idp = IdentityProvider::start("api").unwrap();
     let provider = Provider::new().issuer(idp.issuer()).audience("api").keys(idp.jwks_url());
@@ -211,7 +211,7 @@ async fn over_http_many_requests_of_a_new_tenant_share_a_lookup_and_a_fetch() {
 }
 
 #[tokio::test]
-async fn a_stranger_is_refused_and_stays_so_for_a_minute() {
+async fn unknown_issuer_is_rejected_for_a_minute_without_a_lookup() {
     let setup = Setup::new();
     let key = new_key();
     for _ in 0..10 {
@@ -228,7 +228,7 @@ async fn a_stranger_is_refused_and_stays_so_for_a_minute() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_valid_is_not_looked_up() {
+async fn token_that_fails_a_claim_check_causes_no_lookup() {
     let setup = Setup::new();
     let key = new_key();
     let token = || Token::new("https://stranger.test", "api");
@@ -248,7 +248,7 @@ async fn what_cannot_be_valid_is_not_looked_up() {
 }
 
 #[tokio::test]
-async fn a_provider_known_from_the_start_is_never_looked_up() {
+async fn configured_provider_is_never_looked_up() {
     let customers = Customers::default();
     let key = new_key();
     let own = Provider::new().issuer("https://own.test").audience("api").keys(key.jwk_set());
@@ -286,7 +286,7 @@ async fn a_provider_known_from_the_start_is_never_looked_up() {
 }
 
 #[tokio::test]
-async fn a_removed_tenant_loses_access_and_one_in_use_never_waits() {
+async fn removed_tenant_is_rejected_and_refresh_of_a_used_one_never_waits() {
     let setup = Setup::new();
     let key = new_key();
     setup.customers.add("https://a.test", tenant("a", "https://a.test", &key));
@@ -317,7 +317,7 @@ async fn a_removed_tenant_loses_access_and_one_in_use_never_waits() {
 }
 
 #[tokio::test]
-async fn the_same_answer_keeps_the_keys_and_another_replaces_them() {
+async fn unchanged_lookup_result_keeps_the_keys_and_another_replaces_them() {
     let setup = Setup::new();
     let (old, new) = (new_key(), new_key());
     let servers = [&old, &new].map(|key| KeyServer::start(Answer::json(&key.jwk_set())).unwrap());
@@ -344,7 +344,7 @@ async fn the_same_answer_keeps_the_keys_and_another_replaces_them() {
 }
 
 #[tokio::test]
-async fn while_lookups_fail_the_last_answer_serves_for_a_day() {
+async fn last_lookup_result_is_used_for_a_day_while_lookups_fail() {
     log::keep();
     let setup = Setup::new();
     let key = new_key();
@@ -371,7 +371,7 @@ async fn while_lookups_fail_the_last_answer_serves_for_a_day() {
 }
 
 #[tokio::test]
-async fn a_lookup_that_panics_or_never_answers_is_a_failed_one() {
+async fn lookup_that_panics_or_hangs_is_a_failed_lookup() {
     let setup = Setup::new();
     let key = new_key();
     setup.customers.add("https://a.test", tenant("a", "https://a.test", &key));
@@ -393,7 +393,7 @@ async fn a_lookup_that_panics_or_never_answers_is_a_failed_one() {
 }
 
 #[tokio::test]
-async fn a_tenant_that_is_not_of_the_issuer_or_unusable_is_refused() {
+async fn tenant_of_another_issuer_or_unusable_is_rejected() {
     log::keep();
     let setup = Setup::new();
     let key = new_key();
@@ -415,7 +415,7 @@ async fn a_tenant_that_is_not_of_the_issuer_or_unusable_is_refused() {
 
 /// What reads like a pattern is an error for a tenant too, though its issuer is in the token.
 #[tokio::test]
-async fn a_tenant_with_a_pattern_as_issuer_or_audience_is_refused() {
+async fn tenant_with_a_pattern_as_issuer_or_audience_is_rejected() {
     log::keep();
     for (index, (issuer, audience, field, words)) in [
         ("https://login.test/{tenantid}/v2.0", "api", "issuer", "placeholder in braces"),
@@ -439,7 +439,7 @@ async fn a_tenant_with_a_pattern_as_issuer_or_audience_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_made_up_issuers_is_bounded_and_pushes_no_tenant_out() {
+async fn flood_of_unknown_issuers_is_bounded_and_evicts_no_tenant() {
     let setup = Setup::new();
     let key = new_key();
     setup.customers.add("https://a.test", tenant("a", "https://a.test", &key));
@@ -476,7 +476,7 @@ async fn a_flood_of_made_up_issuers_is_bounded_and_pushes_no_tenant_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_take_no_place_of_a_tenant_that_was_known() {
+async fn lookups_of_unknown_issuers_do_not_block_an_earlier_tenant() {
     let setup = Setup::new();
     let key = new_key();
     setup.customers.add("https://a.test", tenant("a", "https://a.test", &key));
@@ -507,7 +507,7 @@ async fn strangers_take_no_place_of_a_tenant_that_was_known() {
 }
 
 #[tokio::test]
-async fn of_too_many_tenants_the_one_unused_for_longest_goes() {
+async fn tenant_over_the_capacity_evicts_the_least_recently_used() {
     let setup = Setup::with(|tenants| tenants.capacity(10).lifetime(24 * HOUR));
     let key = new_key();
     let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
@@ -536,7 +536,7 @@ async fn of_too_many_tenants_the_one_unused_for_longest_goes() {
 }
 
 #[tokio::test]
-async fn a_tenant_that_is_pushed_out_while_it_is_looked_up_comes_back_with_living_keys() {
+async fn tenant_evicted_during_its_lookup_fetches_its_keys_again() {
     for other_first in [true, false] {
         let setup = Setup::with(|tenants| tenants.capacity(1));
         let (old, new) = (new_key(), SigningKey::generate(Algorithm::ES256, "2"));
@@ -567,7 +567,7 @@ async fn a_tenant_that_is_pushed_out_while_it_is_looked_up_comes_back_with_livin
 }
 
 #[tokio::test]
-async fn a_public_request_asks_for_the_tenant_without_waiting() {
+async fn public_request_starts_a_lookup_without_waiting() {
     let setup = Setup::new();
     let key = new_key();
     setup.customers.add("https://a.test", tenant("a", "https://a.test", &key));
@@ -592,7 +592,7 @@ async fn a_public_request_asks_for_the_tenant_without_waiting() {
 }
 
 #[test]
-fn settings_out_of_range_are_errors() {
+fn tenant_settings_out_of_range_are_build_errors() {
     let build = |adjust: fn(Tenants) -> Tenants| {
         let tenants = adjust(Tenants::new(Customers::default()));
         policy::builder().tenants(tenants).build().map(drop).map_err(|error| error.to_string())
