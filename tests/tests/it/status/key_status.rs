@@ -77,7 +77,7 @@ async fn until(mut condition: impl FnMut() -> bool) {
 }
 
 #[tokio::test]
-async fn warming_up_fetches_what_is_not_there_and_says_what_failed() {
+async fn warm_up_fetches_missing_keys_and_reports_failures() {
     let (good, bad) =
         (KeyServer::start(keys()).unwrap(), KeyServer::start(Answer::status(500)).unwrap());
     let oauth2 = builder(&good)
@@ -128,7 +128,7 @@ async fn warming_up_fetches_what_is_not_there_and_says_what_failed() {
 }
 
 #[tokio::test]
-async fn warming_up_has_an_end_when_a_provider_hangs() {
+async fn warm_up_ends_at_the_fetch_timeout() {
     let server = KeyServer::start(Answer::hang()).unwrap();
     let clock = ManualClock::new();
     let oauth2 = builder(&server)
@@ -145,7 +145,7 @@ async fn warming_up_has_an_end_when_a_provider_hangs() {
 }
 
 #[tokio::test]
-async fn refreshing_by_hand_waits_for_nothing_else() {
+async fn manual_refresh_ignores_backoff_and_shares_fetches() {
     let old = SigningKey::generate(Algorithm::ES256, "old");
     for refresh in [None, Some(HOUR)] {
         let server = KeyServer::start(Answer::json(&old.jwk_set())).unwrap();
@@ -186,7 +186,7 @@ async fn refreshing_by_hand_waits_for_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_state_tells_all_and_serialises() {
+async fn key_status_is_complete_and_serializable() {
     log::keep();
     let server = KeyServer::start(Answer::status(404)).unwrap();
     let clock = ManualClock::new();
@@ -262,7 +262,7 @@ async fn the_state_tells_all_and_serialises() {
 }
 
 #[tokio::test]
-async fn the_other_states() {
+async fn key_state_of_refresh_zero_and_inline_keys() {
     let server = KeyServer::start(keys()).unwrap();
     let always = policy::builder()
         .provider("idp", provider(&server).key_refresh(Duration::ZERO))
@@ -284,7 +284,7 @@ async fn the_other_states() {
 
 /// A pod that is only probed: no runtime, no request, no refresh and no `warm_up`.
 #[test]
-fn asking_whether_it_is_ready_starts_the_first_fetch_until_it_succeeds() {
+fn readiness_check_starts_the_first_fetch_until_it_succeeds() {
     let server = KeyServer::start(Answer::status(503)).unwrap();
     let clock = ManualClock::new();
     let oauth2 = policy::builder()
@@ -318,7 +318,7 @@ fn asking_whether_it_is_ready_starts_the_first_fetch_until_it_succeeds() {
 }
 
 #[tokio::test]
-async fn a_set_refresh_starts_the_first_fetch_and_nothing_else_does() {
+async fn refresh_setting_starts_the_first_fetch_at_build() {
     let server = KeyServer::start(keys()).unwrap();
     let at = |path: &str| {
         let issuer = format!("https://{}.test", path.trim_start_matches('/'));
@@ -343,7 +343,7 @@ async fn a_set_refresh_starts_the_first_fetch_and_nothing_else_does() {
 }
 
 #[tokio::test]
-async fn a_failed_first_fetch_is_repeated_without_a_refresh_too() {
+async fn failed_first_fetch_is_retried_without_refresh() {
     for is_warmed in [true, false] {
         let server = KeyServer::start(Answer::status(500)).unwrap();
         let clock = ManualClock::new();
@@ -381,7 +381,7 @@ async fn a_failed_first_fetch_is_repeated_without_a_refresh_too() {
 }
 
 #[tokio::test]
-async fn keys_that_become_stale_are_an_error_in_the_log_once() {
+async fn stale_keys_are_logged_as_an_error_once() {
     log::keep();
     let server = KeyServer::start(keys()).unwrap();
     let clock = ManualClock::new();
@@ -422,7 +422,7 @@ async fn keys_that_become_stale_are_an_error_in_the_log_once() {
 }
 
 #[tokio::test]
-async fn the_stale_window_is_a_setting() {
+async fn stale_window_setting_is_applied() {
     let server = KeyServer::start(keys()).unwrap();
     let clock = ManualClock::new();
     let oauth2 = builder(&server).stale_window(2 * HOUR).clock(clock.clone()).build().unwrap();
@@ -435,7 +435,7 @@ async fn the_stale_window_is_a_setting() {
 }
 
 #[tokio::test]
-async fn the_cooldown_is_a_setting() {
+async fn cooldown_setting_is_applied() {
     let server = KeyServer::start(keys()).unwrap();
     let clock = ManualClock::new();
     let oauth2 = builder(&server)
@@ -456,7 +456,7 @@ async fn the_cooldown_is_a_setting() {
 }
 
 #[test]
-fn settings_out_of_range_are_errors() {
+fn key_settings_out_of_range_are_build_errors() {
     let server = KeyServer::start(keys()).unwrap();
     let (ms, s) = (Duration::from_millis, Duration::from_secs);
     for (field, good, bad) in [
@@ -498,7 +498,7 @@ fn settings_out_of_range_are_errors() {
 }
 
 #[tokio::test]
-async fn the_settings_in_serde() {
+async fn key_settings_are_read_through_serde() {
     let server = KeyServer::start(keys()).unwrap();
     let clock = ManualClock::new();
     let settings = json!({
@@ -537,8 +537,11 @@ fn key_threads() -> Vec<String> {
 
 /// What is said once in a process is looked for in processes of their own.
 #[test]
-fn mistakes_in_mounting_are_warned_of_once() {
-    for test in ["alone_a_policy_built_on_a_worker", "alone_a_public_route_outside_of_any_policy"] {
+fn mounting_mistakes_are_logged_once() {
+    for test in [
+        "alone_policy_built_on_a_worker_is_logged_once",
+        "alone_public_route_outside_of_any_policy_is_logged_once",
+    ] {
         let run = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", &format!("status::key_status::{test}"), "--ignored"])
             .output()
@@ -549,8 +552,8 @@ fn mistakes_in_mounting_are_warned_of_once() {
 }
 
 #[tokio::test]
-#[ignore = "in a process of its own, started by `mistakes_in_mounting_are_warned_of_once`"]
-async fn alone_a_policy_built_on_a_worker() {
+#[ignore = "in a process of its own, started by `mounting_mistakes_are_logged_once`"]
+async fn alone_policy_built_on_a_worker_is_logged_once() {
     log::keep();
     let inline = || {
         let provider = Provider::new().issuer(ISSUER).audience("api");
@@ -600,8 +603,8 @@ where
 }
 
 #[actix_web::test]
-#[ignore = "in a process of its own, started by `mistakes_in_mounting_are_warned_of_once`"]
-async fn alone_a_public_route_outside_of_any_policy() {
+#[ignore = "in a process of its own, started by `mounting_mistakes_are_logged_once`"]
+async fn alone_public_route_outside_of_any_policy_is_logged_once() {
     log::keep();
     let oauth2 = || {
         let provider = Provider::new().issuer(ISSUER).audience("api");
@@ -633,9 +636,13 @@ async fn alone_a_public_route_outside_of_any_policy() {
 
 /// Threads and connections are counted for the whole process, so in one of its own.
 #[test]
-fn nothing_is_left_behind() {
+fn dropped_policies_leave_no_threads_or_descriptors() {
     let run = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "status::key_status::alone_nothing_is_left_behind", "--ignored"])
+        .args([
+            "--exact",
+            "status::key_status::alone_dropped_policies_leave_no_threads_or_descriptors",
+            "--ignored",
+        ])
         .output()
         .unwrap();
     let output = String::from_utf8_lossy(&run.stdout).into_owned();
@@ -643,8 +650,8 @@ fn nothing_is_left_behind() {
 }
 
 #[test]
-#[ignore = "in a process of its own, started by `nothing_is_left_behind`"]
-fn alone_nothing_is_left_behind() {
+#[ignore = "in a process of its own, started by `dropped_policies_leave_no_threads_or_descriptors`"]
+fn alone_dropped_policies_leave_no_threads_or_descriptors() {
     let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let server = KeyServer::start(Answer::hang()).unwrap();
     let settle = |threads: usize, most_descriptors: usize| {

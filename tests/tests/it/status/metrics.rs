@@ -27,9 +27,13 @@ use oauth2_actix_tests::{
 
 /// All tests of this process share a recorder, so this one runs in a process of its own.
 #[test]
-fn what_is_counted_and_measured() {
+fn requests_fetches_and_lookups_are_counted() {
     let run = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "status::metrics::alone_what_is_counted_and_measured", "--ignored"])
+        .args([
+            "--exact",
+            "status::metrics::alone_requests_fetches_and_lookups_are_counted",
+            "--ignored",
+        ])
         .output()
         .unwrap();
     let output = String::from_utf8_lossy(&run.stdout).into_owned();
@@ -43,8 +47,8 @@ fn label(key: &CompositeKey) -> String {
 }
 
 #[tokio::test]
-#[ignore = "in a process of its own, started by `what_is_counted_and_measured`"]
-async fn alone_what_is_counted_and_measured() {
+#[ignore = "in a process of its own, started by `requests_fetches_and_lookups_are_counted`"]
+async fn alone_requests_fetches_and_lookups_are_counted() {
     log::keep();
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
