@@ -40,7 +40,7 @@ fn refused(answer: &Answer, what: &str) {
 }
 
 #[test]
-fn exact_paths_and_patterns_for_every_method() {
+fn public_paths_need_no_token_for_every_method() {
     let api = start(&["/", "/public", "/docs", "/docs/{tail:.*}"]);
     for path in ["/", "/public", "/docs/", "/docs/a/b", "/public?x=/me", "/%70ublic"] {
         for method in ["GET", "POST", "DELETE"] {
@@ -51,7 +51,7 @@ fn exact_paths_and_patterns_for_every_method() {
 }
 
 #[test]
-fn whatever_else_needs_a_token() {
+fn other_paths_need_a_token() {
     let api = start(&["/", "/public", "/docs/{tail:.*}"]);
     for path in [
         "/me",
@@ -86,7 +86,7 @@ fn whatever_else_needs_a_token() {
 }
 
 #[test]
-fn a_private_route_spelled_like_a_public_pattern_is_private() {
+fn private_route_in_the_form_of_a_public_pattern_stays_private() {
     let api = start(&["/users/{id:[^m].*}"]);
     assert_eq!(status(&api, "GET", "/users/x"), 200);
     for path in ["/users/me", "/users/%6de", "/users/%6d%65", "/%75sers/me"] {
@@ -96,7 +96,7 @@ fn a_private_route_spelled_like_a_public_pattern_is_private() {
 }
 
 #[test]
-fn headers_and_upgrades_open_nothing() {
+fn headers_methods_and_upgrades_open_no_private_path() {
     let api = start(&["/public"]);
     for line in [
         "X-Forwarded-Uri: /public",
@@ -166,7 +166,7 @@ fn pattern_that_would_open_other_paths_is_a_build_error() {
 }
 
 #[test]
-fn tail_in_either_of_actix_s_forms_opens_what_it_says() {
+fn tail_pattern_in_either_form_opens_its_paths_only() {
     let oauth2 = policy(&["/a/{x}*", "/b/{x:.*}"]).unwrap();
     let server = LocalServer::start(move |listener| {
         let app = move || {

@@ -95,7 +95,7 @@ fn serve(
 }
 
 #[test]
-fn normalize_path_inside_in_any_mode_runs_no_private_handler() {
+fn inner_normalize_path_runs_no_private_handler() {
     let modes = [
         None,
         Some(TrailingSlash::Trim),
@@ -144,7 +144,7 @@ fn normalize_path_inside_in_any_mode_runs_no_private_handler() {
 }
 
 #[test]
-fn path_whose_every_form_is_public_stays_public_with_normalize_path_inside() {
+fn path_that_is_public_in_every_form_stays_public_with_inner_normalize_path() {
     let settings: &[&str] = &["/docs", "/docs/{tail}*"];
     for (mode, path, handler) in [
         (None, "/docs/x", "/docs/x"),
@@ -181,7 +181,7 @@ fn log_names_the_pattern_to_add_once() {
 
 /// What middleware inside does that leaves the path as it is, or drops the request.
 #[test]
-fn middleware_inside_that_answers_itself_still_answers_for_a_public_path() {
+fn inner_middleware_that_responds_itself_responds_for_a_public_path() {
     let oauth2 = policy(&["/health"]).unwrap();
     let server = LocalServer::start(move |listener| {
         let app = move || {
@@ -215,7 +215,7 @@ fn middleware_inside_that_answers_itself_still_answers_for_a_public_path() {
 }
 
 #[test]
-fn middleware_inside_that_rewrites_a_public_path_runs_no_private_handler() {
+fn inner_middleware_that_rewrites_a_public_path_runs_no_private_handler() {
     let oauth2 = policy(&["/health", "/caf\u{e9}"]).unwrap();
     let runs = Arc::new(Runs::default());
     let data = Data::from(Arc::clone(&runs));
@@ -265,7 +265,7 @@ async fn marked_health() -> &'static str {
 }
 
 #[test]
-fn second_policy_inside_a_public_path_still_opens_its_public_routes() {
+fn inner_policy_under_a_public_path_opens_its_public_routes() {
     let outer = policy(&["/api/health", "/api/open", "/api/private"]).unwrap();
     let inner = policy(&["/api/open"]).unwrap();
     let server = LocalServer::start(move |listener| {

@@ -5,7 +5,7 @@ use oauth2_actix::public::PublicAccess;
 use super::*;
 
 #[test]
-fn scopes_resources_and_services_are_opened_by_a_value() {
+fn public_access_opens_scopes_resources_and_services() {
     let setup = check(
         "by value",
         |app| {
@@ -39,7 +39,7 @@ fn scopes_resources_and_services_are_opened_by_a_value() {
 }
 
 #[test]
-fn a_value_opens_nothing_beyond_what_it_is_around() {
+fn public_access_opens_nothing_outside_what_it_wraps() {
     check(
         "beside and behind",
         |app| {
@@ -82,7 +82,7 @@ fn a_value_opens_nothing_beyond_what_it_is_around() {
 
 /// A policy within an open scope decides for itself.
 #[test]
-fn a_policy_within_an_open_scope_is_not_opened_by_it() {
+fn inner_policy_in_an_open_scope_still_rejects() {
     let (outer, inner) = (oauth2(), oauth2());
     let runs = Arc::new(Runs::default());
     let data = Data::new(Arc::clone(&runs));

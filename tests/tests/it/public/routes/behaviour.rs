@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_valid_token_waits_for_keys_on_a_private_route_beside_public_ones() {
+async fn valid_token_on_a_private_route_beside_public_ones_waits_for_keys() {
     let (old, new) = (
         SigningKey::generate(Algorithm::ES256, "old"),
         SigningKey::generate(Algorithm::ES256, "new"),
@@ -34,7 +34,7 @@ async fn a_valid_token_waits_for_keys_on_a_private_route_beside_public_ones() {
 
 /// Keys that are not there yet keep no public request waiting, once the worker has served its route.
 #[tokio::test]
-async fn a_known_public_route_never_waits_for_keys() {
+async fn public_route_that_was_served_never_waits_for_keys() {
     let keys = KeyServer::start(Script::hang()).unwrap();
     let provider = Provider::new().issuer("https://idp.test").audience("api").keys(keys.url());
     let policy = || {
@@ -88,7 +88,7 @@ async fn a_known_public_route_never_waits_for_keys() {
 }
 
 #[test]
-fn long_paths_are_routed_like_others() {
+fn long_paths_are_public_or_rejected_as_short_ones_are() {
     let setup = check(
         "long",
         |app| {
@@ -105,7 +105,7 @@ fn long_paths_are_routed_like_others() {
 }
 
 #[test]
-fn the_users_names_stay_his() {
+fn constant_of_the_developer_is_not_shadowed() {
     let setup = Setup::new(|app| {
         app.service(own_constant);
     });
@@ -113,7 +113,7 @@ fn the_users_names_stay_his() {
 }
 
 #[test]
-fn answers_of_public_handlers_are_their_own() {
+fn response_of_a_public_handler_is_unchanged() {
     let setup = Setup::new(|app| {
         app.service(busy).service(number).service(who).service(demands);
     });
@@ -178,7 +178,7 @@ mod forms {
 }
 
 #[test]
-fn every_form_of_the_attribute_opens_its_route() {
+fn public_attribute_in_every_form_opens_its_route() {
     check(
         "forms",
         |app| {
@@ -217,7 +217,7 @@ fn every_form_of_the_attribute_opens_its_route() {
 }
 
 #[test]
-fn query_is_a_routing_macro_like_the_others() {
+fn query_macro_is_a_routing_macro() {
     check(
         "query",
         |app| {
@@ -235,7 +235,7 @@ fn query_is_a_routing_macro_like_the_others() {
 }
 
 #[tokio::test]
-async fn head_and_options() {
+async fn public_get_route_does_not_open_head() {
     let setup = Setup::new(|app| {
         app.service(health).service(either);
     });
@@ -245,7 +245,7 @@ async fn head_and_options() {
 }
 
 #[test]
-fn on_a_websocket_route() {
+fn public_websocket_route_opens_its_handshake_only() {
     let setup = Setup::new(|app| {
         app.service(web::scope("/live").service(ws));
     });
@@ -291,7 +291,7 @@ async fn show_public(request: HttpRequest) -> impl Responder {
 }
 
 #[test]
-fn names_and_patterns_are_as_without_the_macro() {
+fn public_attribute_keeps_route_names_and_patterns() {
     let setup = Setup::new(|app| {
         app.service(
             web::scope("/{t}")
@@ -314,7 +314,7 @@ fn names_and_patterns_are_as_without_the_macro() {
 }
 
 #[test]
-fn the_table_lists_every_public_route() {
+fn table_lists_every_public_route() {
     let rows: Vec<String> = public::routes()
         .filter(|route| route.handler().contains("public::routes::"))
         .map(|route| {
@@ -350,7 +350,7 @@ async fn admin(runs: Data<Arc<Runs>>) -> &'static str {
 }
 
 #[test]
-fn demands_stay_demands() {
+fn requirement_beside_a_public_route_is_enforced() {
     check(
         "demand",
         |app| {

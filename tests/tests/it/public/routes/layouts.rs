@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn mounted_anywhere_it_is_public_for_its_methods() {
+fn public_route_mounted_anywhere_is_public_for_its_methods() {
     check(
         "root",
         |app| {
@@ -116,7 +116,7 @@ fn mounted_anywhere_it_is_public_for_its_methods() {
 }
 
 #[test]
-fn a_private_literal_and_a_public_dynamic_segment() {
+fn private_literal_beside_a_public_dynamic_segment_stays_private() {
     let setup = check(
         "literal first",
         |app| {
@@ -156,7 +156,7 @@ fn a_private_literal_and_a_public_dynamic_segment() {
 }
 
 #[test]
-fn a_private_pattern_with_one_segment_more_or_a_dynamic_prefix() {
+fn private_pattern_with_another_segment_or_dynamic_prefix_stays_private() {
     let setup = check(
         "one segment more, first",
         |app| {
@@ -194,7 +194,7 @@ fn a_private_pattern_with_one_segment_more_or_a_dynamic_prefix() {
 }
 
 #[test]
-fn many_modules_with_the_same_patterns() {
+fn modules_with_the_same_patterns_do_not_open_private_routes() {
     let setup = Setup::new(all_modules);
     for name in MODULES {
         assert_eq!(setup.get(&format!("/{name}")).body, format!("public list of {name}"));
@@ -208,7 +208,7 @@ fn many_modules_with_the_same_patterns() {
 }
 
 #[test]
-fn of_public_twins_everybody_gets_the_first_registered() {
+fn first_registered_of_two_equal_public_routes_responds() {
     for (configure, body) in [
         (
             (|app| {
@@ -231,7 +231,7 @@ fn of_public_twins_everybody_gets_the_first_registered() {
 }
 
 #[test]
-fn tail_patterns_on_both_sides() {
+fn private_and_public_tail_patterns_follow_registration_order() {
     let setup = check(
         "private tail first",
         |app| {
@@ -269,7 +269,7 @@ fn tail_patterns_on_both_sides() {
 }
 
 #[test]
-fn the_same_path_with_other_methods_or_twice() {
+fn same_path_with_other_methods_or_twice_follows_registration_order() {
     for configure in [
         (|app| {
             app.service(post_health).service(health);
@@ -316,7 +316,7 @@ fn the_same_path_with_other_methods_or_twice() {
 }
 
 #[test]
-fn scopes_and_guards() {
+fn private_routes_in_other_scopes_or_behind_guards_stay_private() {
     let setup = check(
         "two scopes, one public",
         |app| {
@@ -404,7 +404,7 @@ fn scopes_and_guards() {
 }
 
 #[test]
-fn default_services_files_redirects_and_external_resources() {
+fn default_services_files_and_redirects_stay_private() {
     let setup = check(
         "default service",
         |app| {
@@ -467,7 +467,7 @@ fn default_services_files_redirects_and_external_resources() {
 }
 
 #[test]
-fn normalized_paths_are_public_where_the_router_serves_them() {
+fn normalized_path_is_public_if_the_router_serves_a_public_route() {
     let layout: fn(&mut ServiceConfig) = |app| {
         app.service(at("/files")).service(file).service(health);
     };
@@ -511,7 +511,7 @@ async fn hidden() -> &'static str {
 }
 
 #[test]
-fn middleware_that_waits_inside_refuses_and_says_why() {
+fn inner_middleware_that_waits_causes_a_rejection_that_the_log_explains() {
     let setup =
         Setup::new(|app| {
             app.service(web::scope("/slow").service(
@@ -556,7 +556,7 @@ fn middleware_that_waits_inside_refuses_and_says_why() {
 
 /// What was refused before the router itself decided.
 #[test]
-fn what_the_router_serves_is_open() {
+fn route_that_the_router_selects_is_public() {
     check(
         "a module whose dynamic route is registered first",
         |app| {
@@ -640,7 +640,7 @@ fn what_the_router_serves_is_open() {
 
 /// What a private route is named after is not a public one of the same name elsewhere.
 #[test]
-fn a_private_route_that_ends_like_a_public_one_is_no_mistake() {
+fn private_route_that_ends_like_a_public_one_is_not_logged() {
     let setup = Setup::new(|app| {
         app.service(web::scope("/shop").service(item))
             .service(web::scope("/no-mistake").service(at("/items/{id}")));
@@ -652,7 +652,7 @@ fn a_private_route_that_ends_like_a_public_one_is_no_mistake() {
 
 /// It cannot be prevented, but it is said.
 #[test]
-fn a_middleware_inside_that_spawns_what_it_wraps_is_named() {
+fn inner_middleware_that_spawns_its_service_is_logged() {
     let setup = Setup::new(|app| {
         app.service(web::scope("/api").service(health)).service(
             web::scope("/spawned")
@@ -669,7 +669,7 @@ fn a_middleware_inside_that_spawns_what_it_wraps_is_named() {
 }
 
 #[test]
-fn a_middleware_inside_that_responds_at_once_hides_public_routes() {
+fn inner_middleware_that_responds_itself_hides_public_routes() {
     let setup = check(
         "maintenance page",
         |app| {
@@ -691,7 +691,7 @@ fn a_middleware_inside_that_responds_at_once_hides_public_routes() {
 
 /// By an option, whatever a request looks like before a middleware inside rewrites it.
 #[test]
-fn rewritten_requests_are_routed_by_option() {
+fn request_that_is_rewritten_inside_is_routed_by_option() {
     let server = |routes_all| {
         let builder = policy::builder().provider("test", provider());
         let oauth2 = builder.route_before_rejection(routes_all).build().unwrap();
@@ -735,7 +735,7 @@ fn rewritten_requests_are_routed_by_option() {
 }
 
 #[test]
-fn two_apps_in_one_process_know_nothing_of_each_other() {
+fn apps_in_one_process_are_independent() {
     let one = Setup::new(|app| {
         app.service(web::scope("/a").service(health)).service(at("/b/health"));
     });
@@ -748,7 +748,7 @@ fn two_apps_in_one_process_know_nothing_of_each_other() {
 }
 
 #[test]
-fn policies_inside_one_another_and_around_scopes() {
+fn nested_and_scoped_policies_decide_independently() {
     let (outer, inner, scoped) = (oauth2(), oauth2(), oauth2());
     let runs = Arc::new(Runs::default());
     let data = Data::new(Arc::clone(&runs));
