@@ -360,7 +360,7 @@ impl Setup {
 }
 
 #[test]
-fn public_beside_other_attributes_in_any_order_is_public_and_has_their_effects() {
+fn public_beside_other_attributes_in_any_order_is_public_and_keeps_their_effects() {
     let setup = Setup::new();
     let token = Token::new("https://idp.test", "api").sign(key(Algorithm::ES256));
     for path in PUBLIC {
@@ -381,7 +381,7 @@ fn public_beside_other_attributes_in_any_order_is_public_and_has_their_effects()
 }
 
 #[test]
-fn requirement_beside_other_attributes_in_any_order_is_checked_and_they_have_their_effects() {
+fn requirement_beside_other_attributes_in_any_order_is_checked_and_keeps_their_effects() {
     let setup = Setup::new();
     let token = |scope: &str, role: &str| {
         Token::new("https://idp.test", "api")
@@ -408,7 +408,7 @@ fn span_of(path: &str) -> String {
 }
 
 #[test]
-fn every_handler_under_utoipa_path_is_in_the_document() {
+fn handler_with_utoipa_path_is_in_the_document() {
     let document = Api::openapi();
     for path in PUBLIC.iter().chain(&DEMANDED) {
         let is_described = !path.ends_with("-one") && !path.ends_with("-two");

@@ -425,7 +425,7 @@ fn token(claims: Value) -> String {
 }
 
 #[tokio::test]
-async fn whoever_satisfies_the_demand_runs_the_handler() {
+async fn token_that_satisfies_the_requirement_runs_the_handler() {
     let setup = Setup::new(true);
     let admin = json!({"role": "admin"});
     let mut expected = 0;
@@ -474,7 +474,7 @@ async fn whoever_satisfies_the_demand_runs_the_handler() {
 }
 
 #[tokio::test]
-async fn whoever_does_not_is_403_and_runs_nothing() {
+async fn token_that_does_not_satisfy_the_requirement_is_403_and_runs_nothing() {
     let setup = Setup::new(true);
     let plain = r#"Bearer realm="api", error="insufficient_scope", error_description="The token does not permit this.""#;
     for (path, claims, scope) in [
@@ -537,7 +537,7 @@ async fn whoever_does_not_is_403_and_runs_nothing() {
 }
 
 #[tokio::test]
-async fn no_token_is_refused_as_anywhere_also_on_a_public_path() {
+async fn request_without_a_token_is_rejected_on_a_public_path_too() {
     let setup = Setup::new(true);
     for path in ["/below", "/plain", "/wrapped", "/public-admin"] {
         let absent = get(&setup.server.url(path), None).await;
@@ -549,7 +549,7 @@ async fn no_token_is_refused_as_anywhere_also_on_a_public_path() {
 }
 
 #[tokio::test]
-async fn without_the_middleware_every_demand_is_500() {
+async fn requirement_without_the_middleware_is_500() {
     let setup = Setup::new(false);
     for path in ["/below", "/above", "/plain", "/scopes", "/users/x", "/wrapped", "/public-admin"] {
         let answer = setup.ask(path, json!({"role": "admin"})).await;
@@ -560,7 +560,7 @@ async fn without_the_middleware_every_demand_is_500() {
 }
 
 #[tokio::test]
-async fn a_refusal_comes_before_any_part_of_the_body_is_read() {
+async fn rejection_precedes_reading_the_body() {
     let setup = Setup::new(true);
     let request = |claims| {
         client().post(setup.server.url("/body")).bearer_auth(token(claims)).body(vec![0; 200_000])
@@ -572,7 +572,7 @@ async fn a_refusal_comes_before_any_part_of_the_body_is_read() {
 }
 
 #[tokio::test]
-async fn on_a_websocket_a_refusal_closes_with_1008() {
+async fn rejected_handshake_is_closed_with_1008() {
     let setup = Setup::new(true);
     for (claims, refused) in [(json!({"scope": "chat"}), false), (json!({}), true)] {
         let url = setup.server.url("/chat").replace("http://", "ws://");
