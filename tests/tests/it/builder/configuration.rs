@@ -51,7 +51,7 @@ fn parse(config: &Value) -> Result<OAuth2, String> {
 }
 
 #[tokio::test]
-async fn the_serde_form_does_what_the_builder_does() {
+async fn serde_settings_configure_the_same_policy() {
     let oauth2 = parse(&valid()).unwrap();
     for (issuer, audience, algorithm, provider) in [
         ("https://accounts.google.com", "client-1", Algorithm::RS256, "google"),
@@ -70,7 +70,7 @@ async fn the_serde_form_does_what_the_builder_does() {
 }
 
 #[test]
-fn toml_and_json_text_are_the_same() {
+fn toml_and_json_text_are_both_read() {
     let text = toml::to_string(&valid()).unwrap();
     assert!(policy::offline(toml::from_str(&text).unwrap()).build().is_ok());
     let text = valid().to_string();
@@ -78,7 +78,7 @@ fn toml_and_json_text_are_the_same() {
 }
 
 #[test]
-fn refresh_for_all() {
+fn refresh_setting_takes_a_number_text_or_map() {
     for minutes in [
         json!(0),
         json!(30),
@@ -97,7 +97,7 @@ fn refresh_for_all() {
 }
 
 #[test]
-fn a_serde_error_names_provider_and_field() {
+fn serde_error_names_provider_and_field() {
     let with = |pointer: &str, value: Value| {
         let mut config = valid();
         let (parent, name) = pointer.rsplit_once('/').unwrap();
@@ -225,7 +225,7 @@ fn a_serde_error_names_provider_and_field() {
 }
 
 #[test]
-fn duplicate_names_are_named_in_the_error() {
+fn duplicate_setting_is_an_error_that_names_it() {
     for (text, fault) in [
         (r#"{"providers": {}, "providers": {}}"#, "providers: duplicate setting, set twice"),
         (
@@ -256,7 +256,7 @@ fn faults(error: &ConfigError) -> Vec<(ConfigErrorKind, Option<&str>, &str)> {
 }
 
 #[test]
-fn all_faults_of_settings_are_in_one_error() {
+fn faults_of_all_settings_are_in_one_error() {
     use ConfigErrorKind::{Conflict, Empty, Missing, OutOfRange, Unknown, WrongType};
     let error = OAuth2Builder::try_from(json!({
         "providers": {
@@ -320,7 +320,7 @@ fn all_faults_of_settings_are_in_one_error() {
 }
 
 #[test]
-fn provider_is_read_from_json_alone() {
+fn provider_is_read_from_its_json() {
     let row = r#"{"issuer": "https://sso.acme.example", "audience": ["a", "b"],
         "keys": {"discover": true}, "algorithms": "ES256", "key_refresh_minutes": 0.5}"#;
     let read: Provider = serde_json::from_str(row).unwrap();
@@ -448,7 +448,7 @@ async fn fetch_timeout_of_a_provider_ends_its_fetches() {
 }
 
 #[test]
-fn one_line_at_build_names_providers_and_counts_what_is_public() {
+fn build_logs_one_line_with_providers_and_public_counts() {
     log::keep();
     let provider = |issuer: &str| {
         Provider::new().issuer(issuer).audience("api").keys(key(Algorithm::ES256).jwk_set())
@@ -490,7 +490,7 @@ fn audience_that_looks_like_a_client_id_is_logged_once() {
 }
 
 #[test]
-fn a_builder_error_names_provider_and_field() {
+fn builder_error_names_provider_and_field() {
     let keys = || key(Algorithm::ES256).jwk_set();
     let full = || Provider::new().issuer("https://idp.test").audience("api").keys(keys());
     let of = |provider: Provider| policy::builder().provider("p", provider);
@@ -543,7 +543,7 @@ fn a_builder_error_names_provider_and_field() {
 
 /// Issuers and audiences are compared as they are: what reads like a pattern would never match, silently.
 #[test]
-fn a_pattern_as_issuer_or_audience_is_an_error_that_names_the_way_out() {
+fn pattern_as_issuer_or_audience_is_an_error_that_says_how_to_write_it() {
     const WILDCARD: &str = "there is no wildcard: name each value as tokens have it";
     const BRACES: &str = "has a placeholder in braces";
     let keys = || key(Algorithm::ES256).jwk_set();
@@ -595,7 +595,7 @@ fn a_pattern_as_issuer_or_audience_is_an_error_that_names_the_way_out() {
 
 /// inputs/02: an old secret and new keys, as two providers of one issuer.
 #[test]
-fn two_providers_of_one_issuer_are_told_to_be_one() {
+fn two_providers_of_one_issuer_and_audience_are_an_error_that_says_to_merge() {
     let config = json!({"providers": {
         "new": {
             "issuer": "https://p.example/auth/v1",
@@ -618,7 +618,7 @@ fn two_providers_of_one_issuer_are_told_to_be_one() {
 }
 
 #[test]
-fn debug_shows_no_secret() {
+fn debug_output_holds_no_secret() {
     let secret = key(Algorithm::HS256);
     let encoded = secret.bare_jwk()["k"].as_str().unwrap().to_owned();
     let provider = Provider::new()
@@ -634,7 +634,7 @@ fn debug_shows_no_secret() {
 }
 
 #[test]
-fn a_url_without_refresh_warns_once_at_build() {
+fn url_without_refresh_is_logged_once_at_build() {
     log::keep();
     let build = |name: &str, refresh: Option<u32>| {
         let mut builder = policy::builder().provider(
