@@ -77,7 +77,7 @@ fn by_config(variables: Environment) -> Result<OAuth2Builder, config::ConfigErro
 }
 
 #[test]
-fn config_gives_the_documented_variables_in_every_mode() {
+fn config_reads_the_documented_variables_in_every_mode() {
     for (mode, variables) in [
         ("text", variables()),
         ("parsed", variables().try_parsing(true)),
@@ -96,7 +96,7 @@ fn config_gives_the_documented_variables_in_every_mode() {
 }
 
 #[test]
-fn config_that_makes_a_list_of_every_text_is_understood() {
+fn config_that_splits_every_text_into_a_list_is_read() {
     let mut all = documented();
     // A separator of lists cuts these.
     all.remove("APP__OAUTH2__PUBLIC_PATHS");
@@ -160,7 +160,7 @@ fn merge(into: &mut Dict, from: Dict) {
 }
 
 #[test]
-fn figment_gives_the_documented_variables() {
+fn figment_reads_the_documented_variables() {
     let settings: Settings = Figment::from(Variables(documented())).extract().unwrap();
     assert_equal(&settings.oauth2, in_code, "figment");
 }

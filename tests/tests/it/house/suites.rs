@@ -31,8 +31,8 @@ fn signing_key() -> &'static SigningKey {
 }
 
 #[tokio::test]
-#[ignore = "run by the_variables_change_the_suites_policies_only, in an environment of its own"]
-async fn a_child_describes_its_policies() {
+#[ignore = "run by variables_change_policies_of_the_suites_only, in an environment of its own"]
+async fn alone_policies_are_described() {
     let provider = || Provider::new().issuer(ISSUER).audience("api").keys(signing_key().jwk_set());
     let settings = json!({"providers": {"p": {
         "issuer": ISSUER, "audience": "api", "keys": signing_key().jwk_set(),
@@ -52,7 +52,7 @@ fn of_a_child(variable: &[(&str, &str)]) -> Result<Vec<String>, String> {
     let output = Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
-            "house::suites::a_child_describes_its_policies",
+            "house::suites::alone_policies_are_described",
             "--ignored",
             "--nocapture",
         ])
@@ -69,7 +69,7 @@ fn of_a_child(variable: &[(&str, &str)]) -> Result<Vec<String>, String> {
 }
 
 #[test]
-fn the_variables_change_the_suites_policies_only() {
+fn variables_change_policies_of_the_suites_only() {
     let default = "cache, [\"AwsLc\"]";
     for (variable, of_suites) in [
         (None, default),
@@ -103,7 +103,7 @@ fn each_source(directory: &Path, check: &mut impl FnMut(&str, &str)) {
 }
 
 #[test]
-fn every_policy_of_the_suites_is_built_by_their_helper() {
+fn policies_of_the_suites_are_built_by_the_helper() {
     let suites = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let mut files = 0;
     for suite in ["it", "attacks"] {
@@ -119,7 +119,7 @@ fn every_policy_of_the_suites_is_built_by_their_helper() {
 }
 
 #[test]
-fn the_library_reads_no_environment_variable() {
+fn library_reads_no_environment_variable() {
     let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../oauth2-actix/src");
     let mut files = 0;
     each_source(&library, &mut |path, text| {
