@@ -77,7 +77,7 @@ async fn cross_origin(server: &LocalServer, path: &str, token: Option<&str>) -> 
 }
 
 #[tokio::test]
-async fn preflights_pass_and_refusals_are_readable() {
+async fn preflights_pass_and_rejections_are_readable() {
     let server = serve(oauth2(&good_keys()), true);
     let answer = preflight(&server).await;
     assert_eq!(answer.status, 200);
@@ -102,7 +102,7 @@ async fn preflights_pass_and_refusals_are_readable() {
 }
 
 #[tokio::test]
-async fn without_an_origin_nothing_is_exposed() {
+async fn rejection_without_an_origin_exposes_no_headers() {
     let server = serve(oauth2(&good_keys()), true);
     let answer = send(client().get(server.url("/me"))).await;
     assert_eq!(answer.status, 400);
@@ -110,7 +110,7 @@ async fn without_an_origin_nothing_is_exposed() {
 }
 
 #[tokio::test]
-async fn the_wrong_order_is_explained_once() {
+async fn cors_inside_the_policy_is_logged_once() {
     log::keep();
     let explained =
         || log::lines_with(&["WARN", "CORS preflight", ".wrap(oauth2).wrap(cors)"]).len();
@@ -167,7 +167,7 @@ fn names(answer: &Answer, header: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_recipe_answers_preflights_for_its_origin_alone() {
+async fn recipe_accepts_preflights_of_its_origin_only() {
     let server = serve_behind(oauth2(&good_keys()), recipe);
     let answer = preflight(&server).await;
     assert_eq!(answer.status, 200);
@@ -201,7 +201,7 @@ async fn the_recipe_answers_preflights_for_its_origin_alone() {
 }
 
 #[tokio::test]
-async fn behind_the_recipe_every_answer_is_readable() {
+async fn responses_behind_the_recipe_are_readable() {
     let server = serve_behind(oauth2(&good_keys()), recipe);
     let down = KeyServer::start(Script::status(500)).unwrap();
     let unavailable = serve_behind(oauth2(&down.url()), recipe);
@@ -226,7 +226,7 @@ async fn behind_the_recipe_every_answer_is_readable() {
 }
 
 #[tokio::test]
-async fn a_stranger_s_page_reads_nothing() {
+async fn page_of_another_origin_reads_no_response() {
     let server = serve_behind(oauth2(&good_keys()), recipe);
     for (origin, token) in [("https://evil.test", None), ("null", Some("x.y.z"))] {
         let mut request = client().get(server.url("/me")).header("origin", origin);

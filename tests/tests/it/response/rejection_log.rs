@@ -130,7 +130,7 @@ async fn rejection_names_request_provider_and_what_was_expected() {
 }
 
 #[tokio::test]
-async fn missing_token_is_logged_with_method_and_path_and_without_the_query() {
+async fn missing_token_is_logged_with_method_and_path_without_the_query() {
     let api = Api::start(builder("logged-path").build().unwrap());
     let request = client::client().delete(api.url("/log/missing?access_token=secret-text"));
     assert_eq!(client::send(request).await.status, 400);

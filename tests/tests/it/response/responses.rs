@@ -60,7 +60,7 @@ async fn refused(api: &Api, answer: &Answer, status: u16, error: &str, descripti
 }
 
 #[tokio::test]
-async fn a_good_token_reaches_the_handler() {
+async fn valid_token_reaches_the_handler() {
     let api = start();
     let token = sign(&good().claim("scope", "a b").claim("sub", "alice"));
     let answer = get(&api.url("/me"), Some(&token)).await;
@@ -74,7 +74,7 @@ async fn a_good_token_reaches_the_handler() {
 }
 
 #[tokio::test]
-async fn a_missing_token_is_400_with_a_bare_challenge() {
+async fn missing_token_is_400_with_a_bare_challenge() {
     let api = start();
     for request in [
         client::client().get(api.url("/me")),
@@ -90,7 +90,7 @@ async fn a_missing_token_is_400_with_a_bare_challenge() {
 }
 
 #[tokio::test]
-async fn a_missing_token_is_401_by_option_and_nothing_else_is() {
+async fn missing_token_is_401_by_option_and_malformed_header_is_not() {
     let api =
         Api::start(builder().missing_token_status(MissingToken::Unauthorized).build().unwrap());
     let answer = get(&api.url("/me"), None).await;
@@ -115,7 +115,7 @@ async fn a_missing_token_is_401_by_option_and_nothing_else_is() {
 }
 
 #[tokio::test]
-async fn a_malformed_header_is_400() {
+async fn malformed_header_is_400() {
     let api = start();
     let token = sign(&good());
     let twice = format!("Authorization: Bearer {token}");
@@ -148,7 +148,7 @@ async fn a_malformed_header_is_400() {
 }
 
 #[tokio::test]
-async fn a_token_that_fails_is_401_with_a_fixed_text() {
+async fn rejected_token_is_401_with_a_fixed_text() {
     let api = start();
     let meant = "The token is not meant for this resource.";
     let shape = "The token is not an acceptable JWT.";
@@ -213,7 +213,7 @@ async fn missing_scopes_and_claims_are_403() {
 }
 
 #[tokio::test]
-async fn unobtainable_keys_are_503_with_a_time_to_come_back() {
+async fn unavailable_keys_are_503_with_retry_after() {
     let server = KeyServer::start(Script::status(500)).unwrap();
     let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(server.url());
     let api = Api::start(policy::builder().provider("down", provider).build().unwrap());
@@ -246,7 +246,7 @@ async fn claims_without_the_middleware_are_500_and_an_error_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_hook_writes_the_answer_and_the_reason_stays_readable_outside() {
+async fn hook_writes_the_response_and_outer_middleware_reads_the_reason() {
     let (sender, reasons) = std::sync::mpsc::channel();
     let oauth2 = builder()
         .on_rejection(|request, error, answer| {
@@ -298,7 +298,7 @@ async fn a_hook_writes_the_answer_and_the_reason_stays_readable_outside() {
 }
 
 #[tokio::test]
-async fn an_answer_that_the_app_gave_another_status_is_left_alone() {
+async fn rejection_with_a_status_set_inside_is_left_unchanged() {
     let oauth2 = builder().build().unwrap();
     let server = LocalServer::start(move |listener| {
         let app = move || {
@@ -328,7 +328,7 @@ async fn an_answer_that_the_app_gave_another_status_is_left_alone() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_token_is_in_answers_or_logs() {
+async fn responses_and_logs_hold_no_part_of_a_token() {
     let api = start();
     let mut tokens = vec![
         sign(&good()),
@@ -360,7 +360,7 @@ async fn nothing_of_a_token_is_in_answers_or_logs() {
 }
 
 #[tokio::test]
-async fn an_error_that_middleware_inside_returns_is_answered_as_from_a_handler() {
+async fn error_of_inner_middleware_gets_the_response_of_a_handler_error() {
     let oauth2 = builder().missing_token_status(MissingToken::Unauthorized).build().unwrap();
     let server = LocalServer::start(move |listener| {
         let app = move || {
@@ -406,7 +406,7 @@ async fn an_error_that_middleware_inside_returns_is_answered_as_from_a_handler()
 }
 
 #[tokio::test]
-async fn headers_that_middleware_inside_adds_stay() {
+async fn headers_of_inner_middleware_stay_on_a_rejection() {
     let oauth2 = builder().build().unwrap();
     let server = LocalServer::start(move |listener| {
         let app = move || {
