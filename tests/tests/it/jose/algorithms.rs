@@ -30,7 +30,7 @@ async fn kind(oauth2: &OAuth2, token: &str) -> ErrorKind {
 }
 
 #[tokio::test]
-async fn each_verifies_with_and_without_alg_and_kid() {
+async fn key_verifies_with_and_without_alg_and_kid() {
     for key in &*EVERY {
         for jwk in [key.public_jwk(), key.bare_jwk()] {
             let oauth2 = policy(jwk, algorithms_for(key));
@@ -44,7 +44,7 @@ async fn each_verifies_with_and_without_alg_and_kid() {
 }
 
 #[tokio::test]
-async fn a_changed_message_or_signature_never_verifies() {
+async fn changed_message_or_signature_is_rejected() {
     for key in &*EVERY {
         let oauth2 = policy(key.public_jwk(), algorithms_for(key));
         let token = Token::new(ISSUER, "api").sign(key);
@@ -78,7 +78,7 @@ async fn a_changed_message_or_signature_never_verifies() {
 }
 
 #[tokio::test]
-async fn a_key_works_with_the_algorithms_of_its_type_only() {
+async fn key_with_another_algorithm_is_rejected() {
     for key in &*EVERY {
         for other in &*EVERY {
             if other.algorithm() == key.algorithm() {
@@ -100,7 +100,7 @@ async fn a_key_works_with_the_algorithms_of_its_type_only() {
 }
 
 #[tokio::test]
-async fn a_public_key_is_no_hmac_secret() {
+async fn public_key_as_hmac_secret_is_rejected() {
     let rsa = key(Algorithm::RS256);
     let all: Vec<_> = EVERY.iter().map(SigningKey::algorithm).collect();
     let secrets = [
@@ -125,7 +125,7 @@ async fn a_public_key_is_no_hmac_secret() {
 }
 
 #[tokio::test]
-async fn the_list_of_algorithms_is_a_limit() {
+async fn algorithm_that_is_not_listed_is_rejected() {
     let key = key(Algorithm::RS256);
     let oauth2 = policy(key.bare_jwk(), Some(vec![Algorithm::RS512, Algorithm::RS256]));
     assert!(oauth2.verify(&Token::new(ISSUER, "api").sign(key)).await.is_ok());
@@ -137,7 +137,7 @@ async fn the_list_of_algorithms_is_a_limit() {
 }
 
 #[tokio::test]
-async fn at_most_16_keys_are_tried() {
+async fn keys_beyond_16_are_not_tried() {
     let keys: Vec<SigningKey> =
         (0..18).map(|_| SigningKey::generate(Algorithm::ES256, "same")).collect();
     for jwks in [

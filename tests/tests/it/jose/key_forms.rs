@@ -37,7 +37,7 @@ pub(crate) fn forms(key: &SigningKey) -> Vec<(&'static str, Value)> {
 }
 
 #[tokio::test]
-async fn every_form_inline_and_from_a_url() {
+async fn key_of_every_form_verifies_inline_and_from_a_url() {
     for key in EVERY.iter().filter(|key| !key.algorithm().is_symmetric()) {
         let token = Token::new(ISSUER, "api").sign(key);
         for (name, form) in forms(key) {
@@ -59,7 +59,7 @@ async fn every_form_inline_and_from_a_url() {
 }
 
 #[tokio::test]
-async fn rsa_in_the_older_pem_form() {
+async fn rsa_key_in_pkcs1_pem_is_read() {
     let rsa = openssl::rsa::Rsa::generate(2048).unwrap();
     let pem = String::from_utf8(rsa.public_key_to_pem_pkcs1().unwrap()).unwrap();
     assert!(pem.starts_with("-----BEGIN RSA PUBLIC KEY-----"));
@@ -67,7 +67,7 @@ async fn rsa_in_the_older_pem_form() {
 }
 
 #[tokio::test]
-async fn a_modulus_may_have_leading_zeros() {
+async fn rsa_modulus_with_leading_zeros_is_read() {
     let key = key(Algorithm::RS256);
     let mut jwk = key.public_jwk();
     let modulus = URL_SAFE_NO_PAD.decode(jwk["n"].as_str().unwrap()).unwrap();
@@ -156,7 +156,7 @@ fn unusable() -> Vec<(Value, &'static str)> {
 }
 
 #[tokio::test]
-async fn an_unusable_key_alone_is_an_error_when_the_policy_is_built() {
+async fn unusable_key_alone_is_a_build_error() {
     for (jwk, reason) in unusable() {
         let error = policy::builder()
             .provider("p", provider().keys(json!({"keys": [jwk]})))
@@ -168,7 +168,7 @@ async fn an_unusable_key_alone_is_an_error_when_the_policy_is_built() {
 }
 
 #[tokio::test]
-async fn an_unusable_key_never_spoils_a_fetched_set_and_is_logged() {
+async fn unusable_key_in_a_fetched_set_is_skipped_and_logged() {
     log::keep();
     let good = key(Algorithm::ES384);
     for (index, (jwk, reason)) in unusable().into_iter().enumerate() {
@@ -190,7 +190,7 @@ fn is_expected(jwk: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn a_duplicate_member_makes_a_key_unusable_but_not_the_set() {
+async fn duplicate_member_makes_its_key_unusable_but_not_the_set() {
     let good = key(Algorithm::ES256);
     let twice = r#"{"kty":"oct","kty":"EC"}"#;
     let set = format!(r#"{{"keys":[{twice},{}]}}"#, good.public_jwk());
@@ -202,7 +202,7 @@ async fn a_duplicate_member_makes_a_key_unusable_but_not_the_set() {
 
 /// What a provider writes into members that are not read does not make a key unusable.
 #[tokio::test]
-async fn members_of_a_jwk_that_are_not_read_may_hold_anything() {
+async fn unread_members_of_a_jwk_may_be_invalid() {
     let key = key(Algorithm::ES256);
     let deep = format!("{}{}", "[".repeat(40), "]".repeat(40));
     for unread in [r#""\ud800""#, r#"{"y":1,"y":2}"#, "1e999", &deep] {
@@ -225,7 +225,7 @@ async fn members_of_a_jwk_that_are_not_read_may_hold_anything() {
 
 /// A fetched secret is refused wherever it comes from, with a reason that is true of each.
 #[tokio::test]
-async fn a_symmetric_key_from_elsewhere_is_refused_with_a_true_reason() {
+async fn fetched_symmetric_key_is_rejected_with_its_reason() {
     struct Fixed(String);
     impl KeySource for Fixed {
         async fn load(&self) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
@@ -250,7 +250,7 @@ async fn a_symmetric_key_from_elsewhere_is_refused_with_a_true_reason() {
 }
 
 #[tokio::test]
-async fn symmetric_keys_are_used_inline_and_when_named_only() {
+async fn symmetric_key_is_used_only_inline_and_if_its_algorithm_is_listed() {
     let secret = key(Algorithm::HS256);
     let token = Token::new(ISSUER, "api").sign(secret);
     let named = || provider().algorithms([Algorithm::HS256]);
@@ -272,7 +272,7 @@ async fn symmetric_keys_are_used_inline_and_when_named_only() {
 }
 
 #[tokio::test]
-async fn documents_that_are_no_keys_are_errors_that_say_so() {
+async fn document_without_keys_is_an_error_that_says_why() {
     let private = key(Algorithm::ES256).private_pem();
     for (document, reason) in [
         ("", "empty"),
@@ -313,7 +313,7 @@ async fn documents_that_are_no_keys_are_errors_that_say_so() {
 }
 
 #[tokio::test]
-async fn the_same_kid_at_two_providers_is_two_keys() {
+async fn same_kid_at_two_providers_names_two_keys() {
     let (one, two) = (
         SigningKey::generate(Algorithm::ES256, "shared"),
         SigningKey::generate(Algorithm::ES256, "shared"),
@@ -337,7 +337,7 @@ async fn the_same_kid_at_two_providers_is_two_keys() {
 }
 
 #[tokio::test]
-async fn one_issuer_with_two_audiences_is_two_providers() {
+async fn audiences_of_one_issuer_select_the_provider() {
     let (one, two) = (key(Algorithm::ES256), key(Algorithm::RS256));
     let of = |audience: &str, key: &SigningKey| {
         Provider::new().issuer(ISSUER).audience(audience).keys(key.jwk_set())
@@ -359,7 +359,7 @@ async fn one_issuer_with_two_audiences_is_two_providers() {
 }
 
 #[tokio::test]
-async fn another_claim_may_hold_the_audience() {
+async fn audience_claim_setting_selects_the_claim() {
     let key = key(Algorithm::ES256);
     // Cognito, Clerk, and WorkOS, whose issuer names the client.
     for (claim, own, other) in [
@@ -388,7 +388,7 @@ async fn another_claim_may_hold_the_audience() {
 }
 
 #[tokio::test]
-async fn one_bad_member_never_spoils_a_map() {
+async fn invalid_member_of_a_key_map_is_skipped() {
     let good = key(Algorithm::ES256);
     let pem = good.public_pem();
     for map in [
@@ -406,7 +406,7 @@ async fn one_bad_member_never_spoils_a_map() {
 }
 
 #[tokio::test]
-async fn a_bundle_may_have_comments() {
+async fn pem_bundle_with_comments_is_read() {
     let (one, two) = (key(Algorithm::ES256), key(Algorithm::RS256));
     let bundle = format!("# one\n{}\n# two\n{}# end\n", one.certificate_pem(), two.public_pem());
     let oauth2 = policy::builder().provider("p", provider().keys(bundle)).build().unwrap();
@@ -416,7 +416,7 @@ async fn a_bundle_may_have_comments() {
 }
 
 #[test]
-fn errors_quote_nothing_of_the_keys() {
+fn errors_hold_no_part_of_the_keys() {
     for document in [json!({"keys": "c3VwZXItc2VjcmV0"}), json!({"keys": {"c3VwZXItc2VjcmV0": 1}})]
     {
         let error = policy::builder().provider("p", provider().keys(document)).build().unwrap_err();
@@ -428,7 +428,7 @@ fn errors_quote_nothing_of_the_keys() {
 }
 
 #[tokio::test]
-async fn a_document_of_very_many_keys_is_refused_and_says_little() {
+async fn document_over_1024_keys_is_rejected_with_one_log_line() {
     log::keep();
     let good = key(Algorithm::ES256);
     let many = |name: &str, count: usize| {
@@ -449,7 +449,7 @@ async fn a_document_of_very_many_keys_is_refused_and_says_little() {
 }
 
 #[tokio::test]
-async fn a_short_secret_serves_the_algorithms_that_it_is_long_enough_for() {
+async fn secret_shorter_than_the_hash_is_rejected() {
     let secret = SigningKey::from_secret(Algorithm::HS256, "k", &[7; 32]);
     let both = provider().algorithms([Algorithm::HS256, Algorithm::HS512]).keys(secret.bare_jwk());
     let oauth2 = policy::builder().provider("p", both).build().unwrap();
@@ -460,7 +460,7 @@ async fn a_short_secret_serves_the_algorithms_that_it_is_long_enough_for() {
 }
 
 #[tokio::test]
-async fn each_provider_tries_its_own_keys() {
+async fn keys_of_each_matching_provider_are_tried() {
     let bare: Vec<Value> =
         (0..4).map(|_| SigningKey::generate(Algorithm::ES256, "x").bare_jwk()).collect();
     let right = key(Algorithm::ES256);
@@ -476,7 +476,7 @@ async fn each_provider_tries_its_own_keys() {
 }
 
 #[tokio::test]
-async fn a_failure_just_before_hides_no_reason_why_a_key_is_not_used() {
+async fn unusable_key_after_a_failed_fetch_is_logged() {
     log::keep();
     let server = KeyServer::start(Answer::status(500)).unwrap();
     let provider = Provider::new().issuer(ISSUER).audience("api").keys(server.url());
@@ -538,7 +538,7 @@ async fn public_members_in_the_standard_alphabet_are_read() {
 }
 
 #[tokio::test]
-async fn secrets_and_tokens_stay_in_strict_base64url() {
+async fn secrets_and_tokens_in_another_alphabet_are_rejected() {
     let secret = SigningKey::from_secret(Algorithm::HS256, "k", &[0xfb; 64]);
     let named = || provider().algorithms([Algorithm::HS256]);
     for k in ["+/v7".repeat(16), format!("{}=", URL_SAFE_NO_PAD.encode([0xfb; 64]))] {
@@ -556,7 +556,7 @@ async fn secrets_and_tokens_stay_in_strict_base64url() {
 }
 
 #[tokio::test]
-async fn members_that_say_nothing_count_as_absent() {
+async fn null_and_empty_members_count_as_absent() {
     for algorithm in [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA] {
         let key = key(algorithm);
         let members = [
@@ -588,7 +588,7 @@ async fn members_that_say_nothing_count_as_absent() {
 }
 
 #[tokio::test]
-async fn pem_with_line_ends_of_two_characters_is_read() {
+async fn pem_with_escaped_or_crlf_line_ends_is_read() {
     let (one, two) = (key(Algorithm::ES256), key(Algorithm::RS256));
     for line_end in ["\\n", "\\r\\n", " ", "\r\n", "\r"] {
         let flat = |pem: String| pem.replace('\n', line_end);
@@ -606,7 +606,7 @@ async fn pem_with_line_ends_of_two_characters_is_read() {
 }
 
 #[tokio::test]
-async fn a_list_may_hold_pem_texts_and_jwks() {
+async fn list_of_pem_texts_and_jwks_is_read() {
     let keys = [Algorithm::ES256, Algorithm::RS256, Algorithm::ES384, Algorithm::EdDSA].map(key);
     let [one, two, three, four] = keys;
     let bundle = three.public_pem() + &four.certificate_pem();
@@ -633,7 +633,7 @@ async fn a_list_may_hold_pem_texts_and_jwks() {
 }
 
 #[tokio::test]
-async fn text_that_is_no_key_is_an_error_that_says_what_to_write() {
+async fn text_that_is_not_a_key_is_an_error_that_says_what_to_write() {
     let base64_of =
         |pem: String| pem.lines().filter(|line| !line.starts_with('-')).collect::<String>();
     let es256 = key(Algorithm::ES256);
@@ -669,7 +669,7 @@ async fn text_that_is_no_key_is_an_error_that_says_what_to_write() {
 }
 
 #[tokio::test]
-async fn a_discovery_document_in_the_place_of_keys_is_recognised() {
+async fn discovery_document_instead_of_keys_is_recognised() {
     let document = json!({"issuer": ISSUER, "jwks_uri": "https://idp.test/jwks.json"});
     let error = build(document.clone()).unwrap_err();
     assert!(error.contains("discovery document") && error.contains("Keys::discover()"), "{error}");
@@ -685,7 +685,7 @@ async fn a_discovery_document_in_the_place_of_keys_is_recognised() {
 }
 
 #[tokio::test]
-async fn keys_for_encryption_are_no_warning_unless_there_are_no_others() {
+async fn encryption_keys_are_logged_as_warnings_only_without_others() {
     log::keep();
     let mut encryption = key(Algorithm::RS256).public_jwk();
     encryption["use"] = json!("enc");
@@ -711,7 +711,7 @@ async fn keys_for_encryption_are_no_warning_unless_there_are_no_others() {
 }
 
 #[tokio::test]
-async fn a_document_may_have_a_byte_order_mark_and_white_space() {
+async fn document_with_byte_order_mark_and_white_space_is_read() {
     let key = key(Algorithm::ES256);
     for text in [key.jwk_set().to_string(), json!([key.public_pem()]).to_string(), key.public_pem()]
     {

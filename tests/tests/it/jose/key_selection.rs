@@ -54,7 +54,7 @@ fn x5t_s256(certificate: &str) -> String {
 const UNTRIED: ErrorKind = ErrorKind::KeysUntried { tried: 16, fitting: 20 };
 
 #[tokio::test]
-async fn sixteen_keys_without_kid_are_tried_and_more_are_named_in_the_log() {
+async fn sixteen_keys_without_kid_are_tried_and_more_are_logged() {
     log::keep();
     let keys = new_keys(20);
     let bundle = |keys: &[SigningKey]| keys.iter().map(SigningKey::public_pem).collect::<String>();
@@ -87,7 +87,7 @@ async fn sixteen_keys_without_kid_are_tried_and_more_are_named_in_the_log() {
 }
 
 #[tokio::test]
-async fn many_keys_with_kids_of_their_own_are_no_warning() {
+async fn keys_with_kids_of_their_own_are_not_logged_as_a_warning() {
     log::keep();
     let keys = new_keys(20);
     let jwks: Vec<Value> = keys.iter().map(SigningKey::public_jwk).collect();
@@ -103,7 +103,7 @@ async fn many_keys_with_kids_of_their_own_are_no_warning() {
 }
 
 #[tokio::test]
-async fn the_thumbprint_of_a_certificate_selects_its_key() {
+async fn thumbprint_of_a_certificate_selects_its_key() {
     let keys = new_keys(40);
     let certificates: Vec<String> = keys.iter().map(SigningKey::certificate_pem).collect();
     let standard = |text: &str| STANDARD.encode(URL_SAFE_NO_PAD.decode(text).unwrap());
@@ -150,7 +150,7 @@ async fn the_thumbprint_of_a_certificate_selects_its_key() {
 }
 
 #[tokio::test]
-async fn a_thumbprint_selects_among_the_keys_of_the_tokens_kid_and_provider() {
+async fn thumbprint_selects_among_keys_of_the_kid_and_provider() {
     let [one, two, attacker] = [(); 3].map(|()| SigningKey::generate(Algorithm::ES256, "shared"));
     let with_x5t = |key: &SigningKey, kid: &str| {
         let mut jwk = key.clone().with_kid(kid).public_jwk();
@@ -178,7 +178,7 @@ async fn a_thumbprint_selects_among_the_keys_of_the_tokens_kid_and_provider() {
 }
 
 #[tokio::test]
-async fn a_bad_signature_under_a_known_thumbprint_fetches_nothing() {
+async fn invalid_signature_of_a_known_thumbprint_causes_no_fetch() {
     let (key, other) =
         (SigningKey::generate(Algorithm::ES256, "1"), SigningKey::generate(Algorithm::ES256, "2"));
     let of = |key: &SigningKey, thumbprint: &str| {
@@ -206,7 +206,7 @@ async fn a_bad_signature_under_a_known_thumbprint_fetches_nothing() {
 
 /// The keys stay the same, but which tokens they are tried for does not.
 #[tokio::test]
-async fn a_new_thumbprint_of_a_known_key_is_used_after_a_refresh() {
+async fn new_thumbprint_of_a_known_key_is_used_after_a_refresh() {
     let keys = new_keys(20);
     let set = |last: &str| {
         let mut jwks: Vec<Value> = keys.iter().map(SigningKey::bare_jwk).collect();

@@ -135,7 +135,7 @@ impl Curve {
 }
 
 #[test]
-fn numbers_at_the_edges_are_refused() {
+fn ecdsa_numbers_at_the_edges_are_rejected() {
     for curve in Curve::all() {
         let name = curve.name;
         let key = key(curve.algorithm);
@@ -179,7 +179,7 @@ fn numbers_at_the_edges_are_refused() {
 }
 
 #[test]
-fn other_writings_of_a_signature_are_refused() {
+fn ecdsa_signature_in_another_encoding_is_rejected() {
     for curve in Curve::all() {
         let name = curve.name;
         let key = key(curve.algorithm);
@@ -224,7 +224,7 @@ fn other_writings_of_a_signature_are_refused() {
 
 /// r and s may have any value from 1 to n - 1, and x may be beyond n.
 #[test]
-fn rare_numbers_are_accepted_and_nothing_but_them() {
+fn ecdsa_rare_numbers_are_accepted() {
     for curve in Curve::all() {
         let (n, one) = (&curve.n, Int::from(1));
         let middle = &(&curve.hash() * &Int::from(3)) % n;
@@ -271,7 +271,7 @@ fn rare_numbers_are_accepted_and_nothing_but_them() {
 
 /// Where the sum that a verifier computes is infinity, or one of its two points twice.
 #[test]
-fn sums_that_formulas_may_miss() {
+fn ecdsa_sum_at_infinity_is_rejected_and_a_double_is_accepted() {
     for curve in Curve::all() {
         let (n, name) = (&curve.n, curve.name);
         let hash = &curve.hash() % n;
@@ -295,7 +295,7 @@ fn sums_that_formulas_may_miss() {
 }
 
 #[test]
-fn private_keys_and_nonces_at_the_edges() {
+fn ecdsa_private_keys_and_nonces_at_the_edges_are_accepted() {
     for curve in Curve::all() {
         let (n, one) = (&curve.n, Int::from(1));
         let edges = [

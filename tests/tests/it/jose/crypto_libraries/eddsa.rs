@@ -122,7 +122,7 @@ fn private() -> Int {
 }
 
 #[test]
-fn s_has_one_value_below_the_order() {
+fn eddsa_s_beyond_the_order_is_rejected() {
     let curve = Curve::new();
     for algorithm in ALGORITHMS {
         let key = key(algorithm);
@@ -167,7 +167,7 @@ fn s_has_one_value_below_the_order() {
 
 /// R is compared by its bytes, which the signature's owner may choose at will: canonical ones alone are right.
 #[test]
-fn r_has_one_encoding() {
+fn eddsa_r_in_another_encoding_is_rejected() {
     let curve = Curve::new();
     let torsion = curve.torsion();
     let (a, zero) = (private(), Int::from(0));
@@ -218,7 +218,7 @@ fn r_has_one_encoding() {
 }
 
 #[test]
-fn private_keys_at_the_edges() {
+fn eddsa_private_keys_at_the_edges_are_accepted() {
     let curve = Curve::new();
     let one = Int::from(1);
     for a in [
@@ -250,7 +250,7 @@ fn private_keys_at_the_edges() {
 /// A key may have a part of small order, which nobody but its owner can bring about. RFC 8032 lets a
 /// verifier multiply by 8 or not; both libraries do not.
 #[test]
-fn keys_with_a_part_of_small_order() {
+fn eddsa_key_with_a_part_of_small_order_verifies_without_the_cofactor() {
     let curve = Curve::new();
     let torsion = curve.torsion();
     let a = private();
@@ -285,7 +285,7 @@ fn keys_with_a_part_of_small_order() {
 
 /// Both would verify forgeries under such keys, so neither is given one.
 #[test]
-fn keys_of_small_order_or_in_another_encoding_are_none() {
+fn eddsa_key_of_small_order_or_in_another_encoding_is_rejected() {
     let curve = Curve::new();
     for algorithm in ALGORITHMS {
         for point in curve.torsion() {

@@ -122,7 +122,7 @@ fn every() -> impl Iterator<Item = (String, &'static SigningKey, Both)> {
 }
 
 #[test]
-fn genuine_signatures_are_accepted_and_any_flipped_bit_refused() {
+fn signature_with_a_flipped_bit_is_rejected() {
     for (name, key, both) in every() {
         let genuine = key.sign(both.message.as_bytes());
         both.accept(&name, &genuine);
@@ -135,7 +135,7 @@ fn genuine_signatures_are_accepted_and_any_flipped_bit_refused() {
 }
 
 #[test]
-fn every_bit_of_a_message_counts() {
+fn message_with_a_flipped_bit_is_rejected() {
     for (name, key, both) in every() {
         let is_rsa = key.bare_jwk()["kty"] == "RSA";
         let genuine = b64(key.sign(both.message.as_bytes()));
@@ -160,7 +160,7 @@ fn every_bit_of_a_message_counts() {
 }
 
 #[test]
-fn a_signature_has_one_length() {
+fn signature_of_another_length_is_rejected() {
     for (name, key, both) in every() {
         let genuine = key.sign(both.message.as_bytes());
         let length = genuine.len();

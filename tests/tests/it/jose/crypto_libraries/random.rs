@@ -91,7 +91,7 @@ fn message(algorithm: Algorithm, text: &str) -> String {
 }
 
 #[test]
-fn edited_signatures() {
+fn randomly_edited_signature_is_rejected() {
     let input = (".{0,200}", prop::collection::vec(Edit::any(), 1..4));
     for key in &*EVERY {
         let both = Both::new(&key.bare_jwk(), key.algorithm());
@@ -118,7 +118,7 @@ fn check(key: &SigningKey, both: &Both, text: &str, edits: &[Edit]) {
 }
 
 #[test]
-fn edited_blocks() {
+fn randomly_edited_rsa_block_is_rejected() {
     let key = Key::generate(2048, 65537);
     let input = (any::<[u8; 64]>(), prop::collection::vec(Edit::in_place(), 0..3));
     for (algorithm, hash) in [
@@ -159,7 +159,7 @@ fn block(both: &Both, hash: Hash, is_pss: bool, salt: &[u8]) -> Vec<u8> {
 
 /// Numbers that nobody knows a private key for: what one takes for a key, the other does.
 #[test]
-fn made_up_keys() {
+fn random_key_is_accepted_or_rejected_by_both_libraries() {
     let bits = prop_oneof![2040..2060_usize, 8185..8200_usize, 2048..8193_usize];
     let input = (bits, prop::collection::vec(any::<u8>(), 1030), any::<u64>(), 0..40_u32);
     let (taken, refused) = (Cell::new(0), Cell::new(0));

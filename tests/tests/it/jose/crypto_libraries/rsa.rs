@@ -262,7 +262,7 @@ impl<'a> Pss<'a> {
 }
 
 #[test]
-fn pkcs1_signatures_under_every_key() {
+fn pkcs1_signature_with_another_padding_is_rejected() {
     for key in &*KEYS {
         for (algorithm, hash) in PKCS1 {
             let both = Both::new(&key.jwk(), algorithm);
@@ -282,7 +282,7 @@ fn pkcs1_signatures_under_every_key() {
 }
 
 #[test]
-fn pss_signatures_under_every_key() {
+fn pss_signature_with_other_parameters_is_rejected() {
     for key in &*KEYS {
         for (algorithm, hash) in PSS {
             let both = Both::new(&key.jwk(), algorithm);
@@ -355,7 +355,7 @@ fn pss_signatures_under_every_key() {
 }
 
 #[test]
-fn one_padding_is_not_the_other() {
+fn signature_with_the_padding_of_another_algorithm_is_rejected() {
     for key in &KEYS[..6] {
         for ((pkcs1_algorithm, hash), (pss_algorithm, _)) in PKCS1.into_iter().zip(PSS) {
             let both = Both::new(&key.jwk(), pss_algorithm);
@@ -370,7 +370,7 @@ fn one_padding_is_not_the_other() {
 }
 
 #[test]
-fn keys_in_other_forms_and_beyond_the_bounds() {
+fn rsa_key_beyond_the_bounds_is_rejected() {
     let bytes = |number: &Int, zeros: usize| b64([vec![0; zeros], number.0.to_vec()].concat());
     for (algorithm, hash) in PKCS1.into_iter().chain(PSS) {
         let is_pss = PSS.iter().any(|(pss, _)| *pss == algorithm);
