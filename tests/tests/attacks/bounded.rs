@@ -31,8 +31,8 @@ use crate::{
 };
 
 #[test]
-fn memory_under_a_flood_of_tokens_kids_and_issuers() {
-    alone::run("bounded::alone_memory_under_a_flood_of_tokens_kids_and_issuers");
+fn flood_of_tokens_kids_and_issuers_does_not_grow_memory() {
+    alone::run("bounded::alone_flood_of_tokens_kids_and_issuers_does_not_grow_memory");
 }
 
 struct Nobody;
@@ -53,8 +53,8 @@ fn resident() -> usize {
 }
 
 #[test]
-#[ignore = "in a process of its own, started by `memory_under_a_flood_of_tokens_kids_and_issuers`"]
-fn alone_memory_under_a_flood_of_tokens_kids_and_issuers() {
+#[ignore = "in a process of its own, started by `flood_of_tokens_kids_and_issuers_does_not_grow_memory`"]
+fn alone_flood_of_tokens_kids_and_issuers_does_not_grow_memory() {
     const EACH: usize = 6_000;
     const FILLER: usize = 8_000;
     let server = KeyServer::start(Answer::json(&es256().jwk_set())).unwrap();
@@ -121,8 +121,8 @@ fn alone_memory_under_a_flood_of_tokens_kids_and_issuers() {
 }
 
 #[test]
-fn a_thousand_refused_websockets_leave_nothing_behind() {
-    alone::run("bounded::alone_a_thousand_refused_websockets_leave_nothing_behind");
+fn rejected_handshakes_leave_no_descriptors_threads_or_memory() {
+    alone::run("bounded::alone_rejected_handshakes_leave_no_descriptors_threads_or_memory");
 }
 
 fn count(directory: &str) -> usize {
@@ -130,8 +130,8 @@ fn count(directory: &str) -> usize {
 }
 
 #[test]
-#[ignore = "in a process of its own, started by `a_thousand_refused_websockets_leave_nothing_behind`"]
-fn alone_a_thousand_refused_websockets_leave_nothing_behind() {
+#[ignore = "in a process of its own, started by `rejected_handshakes_leave_no_descriptors_threads_or_memory`"]
+fn alone_rejected_handshakes_leave_no_descriptors_threads_or_memory() {
     let oauth2: OAuth2 = builder().build().unwrap();
     let kept = Arc::new(());
     let calls = Arc::new(AtomicUsize::new(0));

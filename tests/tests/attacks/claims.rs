@@ -22,7 +22,7 @@ use crate::target::{
 /// CVE-2026-25537 (GHSA-h395-gr6q-cpjc, Rust's jsonwebtoken) and jsonwebtoken #388: times as text, as other
 /// types, negative or huge, that are ignored or end the process.
 #[test]
-fn times_of_other_types_cve_2026_25537_ghsa_h395_gr6q_cpjc_jsonwebtoken_388() {
+fn times_of_other_types_are_rejected_cve_2026_25537_ghsa_h395_gr6q_cpjc_jsonwebtoken_388() {
     let target =
         Target::behind(builder().max_token_age(Duration::from_secs(3600)).build().unwrap());
     let future = 4_000_000_000_u64;
@@ -82,7 +82,7 @@ fn times_of_other_types_cve_2026_25537_ghsa_h395_gr6q_cpjc_jsonwebtoken_388() {
 /// CVE-2025-30144 (fast-jwt: `iss` as a list), CVE-2024-53861 (PyJWT: as a part of the right one),
 /// CVE-2026-22748 (Spring: not checked at all).
 #[test]
-fn issuer_as_list_or_part_or_unchecked_cve_2025_30144_cve_2024_53861_cve_2026_22748() {
+fn issuer_as_list_or_part_is_rejected_cve_2025_30144_cve_2024_53861_cve_2026_22748() {
     let target = Target::start();
     for issuer in [
         json!([ISSUER]),
@@ -137,7 +137,7 @@ fn issuer_as_list_or_part_or_unchecked_cve_2025_30144_cve_2024_53861_cve_2026_22
 /// CVE-2020-26160, CVE-2025-62610 (GHSA-m732-5p4w-x69g); a token for another API, or an id_token
 /// (RFC 9068 §4, ASVS #2049): the audience absent, empty, of other types, or another.
 #[test]
-fn audience_absent_other_or_of_an_id_token_cve_2020_26160_cve_2025_62610_asvs_2049() {
+fn audience_missing_other_or_of_an_id_token_is_rejected_cve_2020_26160_cve_2025_62610_asvs_2049() {
     let target = Target::start();
     target.refuses("none", &good().without("aud").sign(es256()), Told::Meant);
     for audience in [
@@ -199,7 +199,7 @@ fn audience_absent_other_or_of_an_id_token_cve_2020_26160_cve_2025_62610_asvs_20
 
 /// RFC 8725 §3.7: genuinely signed JSON in another encoding than UTF-8, which two readers read differently.
 #[test]
-fn other_encodings_than_utf_8_rfc_8725_3_7() {
+fn json_in_another_encoding_than_utf_8_is_rejected_rfc_8725_3_7() {
     let target = Target::start();
     let header = forge::header(es256()).to_string();
     let utf_16: Vec<u8> = payload().encode_utf16().flat_map(u16::to_be_bytes).collect();
@@ -225,7 +225,7 @@ fn other_encodings_than_utf_8_rfc_8725_3_7() {
 /// RFC 7519 §4, ruby-jwt #713: two members of one name, of which one reader takes the first and another the
 /// last; in the header, in the claims, and deeper, also spelled with escapes.
 #[test]
-fn duplicate_names_rfc_7519_4_ruby_jwt_713() {
+fn duplicate_names_are_rejected_rfc_7519_4_ruby_jwt_713() {
     let target = Target::start();
     let header = forge::header(es256()).to_string();
     for member in [
@@ -292,7 +292,7 @@ fn duplicate_names_rfc_7519_4_ruby_jwt_713() {
 /// `"role":["user","admin"]`, `"role":"administrator"`, number against text, `read` in `read:all`, a nested
 /// name with a dot: what a demand takes for the value, and must not.
 #[test]
-fn claim_types_in_predicates() {
+fn claim_that_resembles_the_required_value_is_403() {
     let target = Target::start();
     let scope = |token: Token| {
         let token = token.sign(es256());
@@ -382,7 +382,7 @@ fn claim_types_in_predicates() {
 
 /// Times by a clock that is moved, to the second: what was good ends when it says, and not later.
 #[test]
-fn a_token_ends_when_it_says() {
+fn token_is_rejected_from_exp_plus_leeway_on() {
     let clock = ManualClock::new();
     let oauth2 = builder().leeway(Duration::from_secs(5)).clock(clock.clone()).build().unwrap();
     let long = good().expires_in(86_400).sign(es256());

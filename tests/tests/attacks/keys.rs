@@ -50,7 +50,7 @@ fn of_fetched(key: &SigningKey) -> String {
 /// for the other. CVE-2026-35039 (GHSA-rp9m-7r4c-75qg): a token that is the beginning of a good one, or
 /// shares parts with it, is taken for it.
 #[test]
-fn same_kid_at_two_providers_cve_2025_59936_cve_2026_35039_ghsa_rp9m_7r4c_75qg() {
+fn same_kid_at_two_providers_is_not_confused_cve_2025_59936_cve_2026_35039_ghsa_rp9m_7r4c_75qg() {
     let shared = |name| SigningKey::generate(Algorithm::ES256, name);
     let (a, b) = (shared("shared"), shared("shared"));
     let servers = [&a, &b].map(|key| KeyServer::start(Answer::json(&key.jwk_set())).unwrap());
@@ -95,7 +95,7 @@ fn same_kid_at_two_providers_cve_2025_59936_cve_2026_35039_ghsa_rp9m_7r4c_75qg()
 /// CVE-2026-31837 (Istio): the keys cannot be fetched, and built-in or empty ones serve. An empty set,
 /// HTML, a body without end, a slow drip, redirects, also to 169.254.169.254, a gzip bomb.
 #[test]
-fn fetch_that_fails_opens_nothing_cve_2026_31837() {
+fn failed_fetch_accepts_no_token_cve_2026_31837() {
     let forger = SigningKey::generate(Algorithm::ES256, "ES256");
     let elsewhere = KeyServer::start(Answer::json(&forger.jwk_set())).unwrap();
     let gzip = [("content-encoding", "gzip"), ("content-type", "application/json")];
@@ -202,7 +202,8 @@ fn gigabyte() -> (String, Arc<AtomicUsize>) {
 /// CVE-2025-64527 (GHSA-mp85-7mrq-r866), CVE-2024-45809 (GHSA-wqr5-qmq7-3qw3): the process ends while keys
 /// are fetched, as when the client leaves or the headers are odd. CVE-2019-12995: by a malformed token.
 #[test]
-fn process_survives_fetches_and_tokens_cve_2025_64527_cve_2024_45809_cve_2019_12995() {
+fn process_survives_dropped_fetches_and_malformed_tokens_cve_2025_64527_cve_2024_45809_cve_2019_12995()
+ {
     let (answer, release) = Answer::json(&es256().jwk_set()).held();
     let server = KeyServer::start(answer).unwrap();
     let (target, _) = beside(&server, &ManualClock::new());
@@ -244,7 +245,7 @@ fn process_survives_fetches_and_tokens_cve_2025_64527_cve_2024_45809_cve_2019_12
 /// openfga #3101: a flood of random kids, each of them a fetch; the same while the provider hangs. And a
 /// rotation in the middle of the load: no token of the old or the new key is refused.
 #[test]
-fn flood_of_random_kids_and_rotation_under_load_openfga_3101() {
+fn flood_of_random_kids_causes_one_fetch_and_rotation_under_load_rejects_no_key_openfga_3101() {
     let old = SigningKey::generate(Algorithm::ES256, "old");
     let new = SigningKey::generate(Algorithm::ES256, "new");
     let set = |keys: &[&SigningKey]| {
@@ -324,7 +325,7 @@ fn flood_of_random_kids_and_rotation_under_load_openfga_3101() {
 /// and what is published at its URL is known to everybody. No published text, and no secret that a key set
 /// holds, signs for it; nor is anything fetched for an HMAC token.
 #[test]
-fn published_keys_as_hmac_secrets_beside_an_inline_secret() {
+fn published_keys_as_hmac_secrets_beside_an_inline_secret_are_rejected() {
     let (secret, ec, rsa) = (key(Algorithm::HS256), es256(), key(Algorithm::RS256));
     let planted = SigningKey::generate(Algorithm::HS256, "planted");
     let set = json!({"keys": [ec.public_jwk(), rsa.public_jwk(), planted.public_jwk()]});
@@ -379,7 +380,7 @@ fn published_keys_as_hmac_secrets_beside_an_inline_secret() {
 /// public set, a private key, one for encryption, one kid twice, a point that is not on its curve. A good
 /// one beside them serves.
 #[test]
-fn entries_of_a_key_set_that_are_no_keys() {
+fn unusable_entries_of_a_key_set_verify_nothing() {
     let weak = openssl::rsa::Rsa::generate(1024).unwrap();
     let small = json!({
         "kty": "RSA", "n": b64(weak.n().to_vec()), "e": b64(weak.e().to_vec()), "kid": "bad",

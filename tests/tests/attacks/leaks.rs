@@ -137,13 +137,13 @@ fn tokens(idp: &IdentityProvider, customer: &IdentityProvider, down: &str) -> Ve
 }
 
 #[test]
-fn nothing_of_a_token_is_in_any_log_or_debug_text() {
-    alone::run("leaks::alone_nothing_of_a_token_is_in_any_log_or_debug_text");
+fn logs_and_debug_output_hold_no_part_of_a_token() {
+    alone::run("leaks::alone_logs_and_debug_output_hold_no_part_of_a_token");
 }
 
 #[test]
-#[ignore = "in a process of its own, started by `nothing_of_a_token_is_in_any_log_or_debug_text`"]
-fn alone_nothing_of_a_token_is_in_any_log_or_debug_text() {
+#[ignore = "in a process of its own, started by `logs_and_debug_output_hold_no_part_of_a_token`"]
+fn alone_logs_and_debug_output_hold_no_part_of_a_token() {
     // Every target at every level, those of the `log` crate too.
     let layer = fmt::layer().with_ansi(false).with_writer(|| Sink);
     tracing_subscriber::registry().with(layer).with(LevelFilter::TRACE).init();

@@ -33,7 +33,7 @@ use crate::{
 /// josekit's `JwtPayloadValidator` lets a missing `aud` and `exp` pass, knows one `aud` only and no leeway, and
 /// refuses an `iat` ahead; its `expires_at()` panics on huge values. None of it is used.
 #[test]
-fn josekit_payload_validator_and_its_panics() {
+fn josekit_payload_validator_and_its_panics_are_not_reached() {
     let target = Target::behind(builder().leeway(Duration::from_secs(30)).build().unwrap());
     target.refuses("no aud", &good().without("aud").sign(es256()), Told::Meant);
     target.refuses("no exp", &good().without("exp").sign(es256()), Told::Shape);
@@ -62,7 +62,7 @@ fn josekit_payload_validator_and_its_panics() {
 /// josekit's `JwkSet::from_bytes` fails whole on one malformed key, its verifiers refuse tokens without a
 /// kid, `remove_key` leaves a stale `kid_map`, and of two JSON members of one name the last wins in silence.
 #[test]
-fn josekit_key_sets_fail_whole_and_want_a_kid() {
+fn josekit_key_set_with_invalid_entries_or_without_kids_still_verifies() {
     let first = SigningKey::generate(Algorithm::ES256, "first");
     let second = SigningKey::generate(Algorithm::ES256, "second");
     let set = |key: &SigningKey| {
@@ -149,7 +149,7 @@ fn josekit_jwe_hmac_and_json_serialisation_are_never_reached() {
 /// What josekit does well must stay so: `crit` enforced, `b64` refused, the header's `alg` that of the
 /// verifier, RSA of 2048 bits, `use`, `key_ops` and `crv` checked, the length of ECDSA signatures.
 #[test]
-fn what_josekit_checks_is_checked() {
+fn josekit_checks_are_kept() {
     let target = Target::start();
     target.refuses("crit", &with_header(&json!({"crit": ["exp"]})), Told::Shape);
     target.refuses("b64", &with_header(&json!({"b64": false})), Told::Shape);
@@ -175,7 +175,7 @@ fn what_josekit_checks_is_checked() {
 /// actix-cors loses its headers below errors (its PR #809): refusals are answers, and leave with the CORS
 /// headers, and with those that let a script read the challenge.
 #[test]
-fn actix_cors_outside_adds_its_headers_to_refusals() {
+fn actix_cors_outside_adds_its_headers_to_rejections() {
     let oauth2 = builder().build().unwrap();
     let server = LocalServer::start(move |listener| {
         let app = move || {
@@ -214,7 +214,7 @@ fn actix_cors_outside_adds_its_headers_to_refusals() {
 /// App is the raw path again; `NormalizePath` merges slashes only. What is public is decided on the
 /// router's path.
 #[test]
-fn actix_raw_path_and_routers_path() {
+fn actix_router_path_decides_what_is_public() {
     let oauth2 = policy::builder()
         .provider("test", crate::target::provider())
         .public_paths(["/users/{id:[^m].*}", "/files/{tail:.*}"])
@@ -259,7 +259,7 @@ fn actix_raw_path_and_routers_path() {
 /// actix-ws' `handle()` echoes no subprotocol, and a browser that offered one then sees 1006: the refusal
 /// picks one.
 #[test]
-fn actix_ws_refusal_picks_a_subprotocol() {
+fn actix_ws_rejection_selects_a_subprotocol() {
     let target = Target::start();
     let lines = [
         "Connection: Upgrade",
@@ -280,7 +280,7 @@ fn actix_ws_refusal_picks_a_subprotocol() {
 /// josekit accepts RSA keys of 2041 to 2047 bits, and any signature under an exponent of 1; a modulus with a
 /// leading zero byte, which aws-lc-rs refuses, is good.
 #[test]
-fn josekit_rsa_of_2041_bits_exponent_of_one_and_leading_zeros() {
+fn josekit_rsa_of_2041_bits_or_exponent_of_one_is_rejected() {
     let policy = |keys: Value| {
         let all = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(keys);
         policy::builder().provider("p", all).build()
@@ -403,7 +403,7 @@ fn reqwest_client_does_not_stall_with_a_worker() {
 /// `Compress` around an `Upgrade` that is no handshake sends chunks that are none (actix; a program's own
 /// answers have the same). A refusal has its length, whatever the request wants to upgrade to and accepts.
 #[test]
-fn actix_compress_and_upgrades_that_are_no_handshake() {
+fn actix_compress_rejection_of_an_invalid_upgrade_has_its_length() {
     let target = Target::start();
     for upgrade in ["websocket", "h2c", "TLS/1.0", "canary"] {
         let lines = [

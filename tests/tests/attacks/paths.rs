@@ -40,7 +40,8 @@ fn is_public(target: &Target, method: &str, path: &str) {
 /// CVE-2025-54576 (GHSA-7rh7-c77v-6434: `?`), CVE-2026-41059 (GHSA-pxq7-h93f-9jrg: `#`), CVE-2020-8595,
 /// CVE-2021-39156: a private path made public by what stands in its query or fragment.
 #[test]
-fn public_path_by_query_or_fragment_cve_2025_54576_cve_2026_41059_cve_2020_8595_cve_2021_39156() {
+fn private_path_with_a_public_query_or_fragment_stays_private_cve_2025_54576_cve_2026_41059_cve_2020_8595_cve_2021_39156()
+ {
     let target = public(&["/", "/public", "/docs/{tail:.*}"]);
     for path in [
         "/me?/public",
@@ -70,7 +71,8 @@ fn public_path_by_query_or_fragment_cve_2025_54576_cve_2026_41059_cve_2020_8595_
 /// `..`, `//`, `%2F`, `%2e`, `%61`, a trailing slash: CVE-2019-9901, CVE-2021-29492, CVE-2021-31920,
 /// CVE-2023-4853 and CVE-2022-31692 (the matcher and the router disagree), CVE-2022-23553.
 #[test]
-fn public_path_by_dots_slashes_and_escapes_cve_2019_9901_cve_2021_29492_cve_2023_4853() {
+fn private_path_with_dots_slashes_or_escapes_stays_private_cve_2019_9901_cve_2021_29492_cve_2023_4853()
+ {
     let target = public(&["/", "/public", "/docs/{tail:.*}", "/users/{id:[^m].*}"]);
     for path in [
         "/docs/../me",
@@ -142,7 +144,8 @@ fn public_path_by_dots_slashes_and_escapes_cve_2019_9901_cve_2021_29492_cve_2023
 /// CVE-2022-22978. A wildcard that means something else to the router: CVE-2023-34034, CVE-2023-20860. The
 /// base path of the matcher: CVE-2026-22753, CVE-2026-22754.
 #[test]
-fn path_parameters_line_ends_and_wildcards_cve_2026_39852_cve_2022_22978_cve_2023_34034() {
+fn private_path_with_parameters_line_ends_or_wildcards_stays_private_cve_2026_39852_cve_2022_22978_cve_2023_34034()
+ {
     let target = public(&["/public", "/docs/{tail:.*}", "/users/{id}"]);
     // `{id}` says that whatever is one segment is public: also a private route of that shape, by its own
     // name. It does not reach into the next segment.
@@ -217,7 +220,7 @@ fn path_parameters_line_ends_and_wildcards_cve_2026_39852_cve_2022_22978_cve_202
 /// `/public` frees `/publications` too; case; other methods on a public path; an OPTIONS that is no
 /// preflight, or one that is.
 #[test]
-fn public_prefix_case_methods_and_preflights() {
+fn public_prefix_other_case_and_preflights_open_no_private_path() {
     let target = public(&["/", "/public", "/docs/{tail:.*}"]);
     for path in [
         "/publications",
@@ -277,7 +280,7 @@ fn public_prefix_case_methods_and_preflights() {
 /// CVE-2025-29927 (`x-middleware-subrequest`), CVE-2026-40575 (GHSA-7x63-xv5r-3p2x: `X-Forwarded-Uri`): a
 /// header of the client's says that no token is needed, or that the request is another, or already checked.
 #[test]
-fn trusting_a_client_header_cve_2025_29927_cve_2026_40575_ghsa_7x63_xv5r_3p2x() {
+fn client_header_opens_no_private_path_cve_2025_29927_cve_2026_40575_ghsa_7x63_xv5r_3p2x() {
     let target = public(&["/public"]);
     for line in [
         "x-middleware-subrequest: middleware",
@@ -318,7 +321,8 @@ fn trusting_a_client_header_cve_2025_29927_cve_2026_40575_ghsa_7x63_xv5r_3p2x() 
 /// CVE-2026-31838. Any scheme accepted: CVE-2026-47673 (GHSA-f577-qrjj-4474); `bearer`, `BEARER`, tabs, no
 /// space, bytes that are not ASCII, nothing.
 #[test]
-fn authorization_twice_joined_or_of_another_scheme_cve_2026_26308_cve_2026_31838_cve_2026_47673() {
+fn authorization_twice_joined_or_of_another_scheme_is_rejected_cve_2026_26308_cve_2026_31838_cve_2026_47673()
+ {
     let target = Target::start();
     let token = good().sign(es256());
     let bad = good().claim("role", "canary-admin").expires_in(-5).sign(es256());
@@ -418,7 +422,7 @@ fn authorization_twice_joined_or_of_another_scheme_cve_2026_26308_cve_2026_31838
 /// too. On a route that is not public, a bad token is never the same as none; on a public one it is, and
 /// brings no claims.
 #[test]
-fn missing_allowed_is_not_invalid_allowed_cve_2021_21378() {
+fn invalid_token_is_rejected_where_a_missing_one_is_allowed_cve_2021_21378() {
     for missing in [MissingToken::BadRequest, MissingToken::Unauthorized] {
         let target = Target::behind(builder().missing_token_status(missing).build().unwrap());
         let stranger = SigningKey::generate(Algorithm::ES256, "ES256");
@@ -451,7 +455,7 @@ fn missing_allowed_is_not_invalid_allowed_cve_2021_21378() {
 /// Text of the token, a kid or a claim with quotes and line ends, in the challenge, the body or anywhere else
 /// of the answer.
 #[test]
-fn challenge_injection() {
+fn challenge_holds_no_text_of_the_token() {
     let target = Target::start();
     for text in [
         "\" canary=\"1",
@@ -509,7 +513,8 @@ fn challenge_injection() {
 /// (actix-http), GHSA-gcqf-3g44-vc9p and GHSA-8v2v-wjwg-vx6r (actix-files): versions with known holes. The
 /// lock file has none, the manifests ask for none, and cargo-deny has no exceptions.
 #[test]
-fn dependencies_with_known_holes_rustsec_2025_0004_rustsec_2025_0022_rustsec_2021_0081() {
+fn dependencies_have_no_known_vulnerabilities_rustsec_2025_0004_rustsec_2025_0022_rustsec_2021_0081()
+ {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let lock: toml::Table =
         std::fs::read_to_string(format!("{root}/Cargo.lock")).unwrap().parse().unwrap();

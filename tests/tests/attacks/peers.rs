@@ -59,7 +59,7 @@ async fn three() -> &'static str {
 /// AG: a condition is written without parentheses, so that `"A" && any("B", expr = "x")` becomes `A && B || x`.
 /// Here the attributes; the values' nestings are in `truth_tables`.
 #[test]
-fn ag_authorization_bypass_by_precedence() {
+fn ag_precedence_of_conditions_permits_no_bypass() {
     let oauth2 = builder().build().unwrap();
     let server = LocalServer::start(move |listener| {
         let app = move || {
@@ -104,7 +104,7 @@ fn ag_authorization_bypass_by_precedence() {
 /// T: a payload with `-`, `_` or garbage panics the request; `iss` is not checked where the keys have a URL;
 /// one bad key drops the set. (Unverified claims in the log: see `leaks`.)
 #[test]
-fn t_remote_panic_on_payloads_and_unchecked_issuer() {
+fn t_malformed_payloads_and_other_issuers_are_rejected() {
     let server = KeyServer::start(Answer::json(&{
         let mut set = jwk_set();
         set["keys"].as_array_mut().unwrap().insert(0, json!({"kty": "EC", "crv": "P-256"}));
@@ -134,7 +134,7 @@ fn t_remote_panic_on_payloads_and_unchecked_issuer() {
 
 /// K: never checks `iss`; a rotated key starts no refresh; bad JSON is a 500; no challenge.
 #[test]
-fn k_no_issuer_no_refresh_on_rotation_and_500_on_bad_json() {
+fn k_issuer_is_checked_rotation_is_followed_and_bad_json_is_401() {
     let old = SigningKey::generate(Algorithm::ES256, "old");
     let new = SigningKey::generate(Algorithm::ES256, "new");
     let server = KeyServer::start(Answer::json(&old.jwk_set())).unwrap();
@@ -161,7 +161,7 @@ fn k_no_issuer_no_refresh_on_rotation_and_500_on_bad_json() {
 /// checked; several headers are joined; panics on a missing or unknown kid, without keys, on a header that is
 /// not ASCII; a failed refresh drops the keys.
 #[test]
-fn w_serial_requests_early_handlers_and_panics() {
+fn w_requests_run_concurrently_and_only_after_the_check() {
     let server = KeyServer::start(Answer::json(&es256().jwk_set())).unwrap();
     let clock = ManualClock::new();
     let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(server.url());
@@ -247,7 +247,7 @@ fn w_serial_requests_early_handlers_and_panics() {
 /// JA: the token's kid goes to the key server as `?kid=`; one slow provider stops every request, known keys
 /// included.
 #[test]
-fn ja_kid_sent_to_the_provider_and_one_slow_provider_stops_all() {
+fn ja_kid_is_not_sent_and_a_slow_provider_delays_no_other() {
     let slow = KeyServer::start(Answer::hang()).unwrap();
     let clock = ManualClock::new();
     let provider = Provider::new().issuer("https://slow.test").audience(AUDIENCE).keys(slow.url());
@@ -282,7 +282,7 @@ fn ja_kid_sent_to_the_provider_and_one_slow_provider_stops_all() {
 /// 4: keys are loaded once and for good, RS256 only, a claim of another type panics. L: an empty list of
 /// algorithms is said to accept nothing, and accepts any.
 #[test]
-fn four_and_l_one_algorithm_panics_on_types_and_empty_lists() {
+fn four_and_l_claim_types_are_rejected_and_empty_lists_are_errors() {
     let target = Target::start();
     for key in EVERY.iter().filter(|key| !key.algorithm().is_symmetric()) {
         target.accepts(key.kid(), &good().sign(key));
@@ -322,7 +322,7 @@ fn four_and_l_one_algorithm_panics_on_types_and_empty_lists() {
 
 /// actix-web-httpauth 0.8.3 writes a challenge without commas, and wants `Bearer` in this case.
 #[test]
-fn actix_web_httpauth_challenge_without_commas_and_scheme_by_case() {
+fn actix_web_httpauth_challenge_has_commas_and_scheme_ignores_case() {
     let target = Target::start();
     let token = good().sign(es256());
     for scheme in ["bearer", "BEARER", "bEARER"] {

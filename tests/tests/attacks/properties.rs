@@ -237,7 +237,7 @@ impl Demand {
 }
 
 #[test]
-fn predicates_on_arbitrary_claims() {
+fn requirements_on_arbitrary_claims_match_the_reference() {
     let oauth2 = with_secret().build().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let met = std::cell::Cell::new(0);
@@ -292,7 +292,7 @@ fn is_pattern(definition: &ResourceDef) -> bool {
 }
 
 #[test]
-fn public_paths_are_as_actix_resources() {
+fn public_paths_match_as_actix_resources_do() {
     for patterns in [
         &["/"][..],
         &["/public"],
@@ -522,7 +522,7 @@ fn read(claim: &Option<Value>) -> Option<Option<f64>> {
 }
 
 #[test]
-fn times_of_arbitrary_claims() {
+fn arbitrary_times_match_the_reference() {
     let clock = ManualClock::new();
     let now = i64::try_from(clock.unix_seconds()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

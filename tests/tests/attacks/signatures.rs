@@ -16,7 +16,7 @@ use crate::target::{
 /// CVE-2015-2951, CVE-2020-28042, CVE-2022-23540: the token says that it is not signed, in whatever
 /// spelling, and has no signature, or any.
 #[test]
-fn alg_none_and_case_variants_cve_2015_2951_cve_2020_28042_cve_2022_23540() {
+fn alg_none_in_any_case_is_rejected_cve_2015_2951_cve_2020_28042_cve_2022_23540() {
     let target = Target::start();
     let genuine = good().sign(es256());
     let signature = forge::parts(&genuine)[2].to_owned();
@@ -54,7 +54,8 @@ fn alg_none_and_case_variants_cve_2015_2951_cve_2020_28042_cve_2022_23540() {
 /// CVE-2023-48223, CVE-2026-34950 (GHSA-mvf2-f6gm-w987): the public key of RSA or ECDSA, in any of its
 /// textual forms, taken for an HMAC secret.
 #[test]
-fn public_key_as_hmac_secret_cve_2016_10555_cve_2015_9235_cve_2024_33663_cve_2024_37568() {
+fn public_key_as_hmac_secret_is_rejected_cve_2016_10555_cve_2015_9235_cve_2024_33663_cve_2024_37568()
+ {
     let target = Target::start();
     for alg in [Algorithm::RS256, Algorithm::PS512, Algorithm::ES256, Algorithm::EdDSA] {
         let key = key(alg);
@@ -84,7 +85,7 @@ fn public_key_as_hmac_secret_cve_2016_10555_cve_2015_9235_cve_2024_33663_cve_202
 
 /// The same where the provider's HMAC is allowed, beside keys that are not for it.
 #[test]
-fn public_key_as_hmac_secret_where_hmac_is_allowed_cve_2026_34950() {
+fn public_key_as_hmac_secret_is_rejected_where_hmac_is_allowed_cve_2026_34950() {
     let secret = key(Algorithm::HS256);
     let keys = json!({"keys": [
         secret.public_jwk(), es256().public_jwk(), key(Algorithm::RS256).public_jwk(),
@@ -117,7 +118,7 @@ fn public_key_as_hmac_secret_where_hmac_is_allowed_cve_2026_34950() {
 /// CVE-2026-22817 (GHSA-f67f-6cw9-8mq4), CVE-2026-22818 (GHSA-3vhc-576x-3qv4): a key that names no
 /// algorithm, and a verifier that believes the token's.
 #[test]
-fn jwk_without_alg_and_the_headers_word_for_it_cve_2026_22817_cve_2026_22818() {
+fn alg_of_the_token_is_not_trusted_for_a_jwk_without_alg_cve_2026_22817_cve_2026_22818() {
     let bare = |key: &SigningKey| {
         let mut jwk = key.public_jwk();
         jwk.as_object_mut().unwrap().remove("alg");
@@ -147,7 +148,7 @@ fn jwk_without_alg_and_the_headers_word_for_it_cve_2026_22817_cve_2026_22818() {
 /// CVE-2022-23539, CVE-2022-23541: a key used with an algorithm of another type, padding, hash or curve
 /// than its own.
 #[test]
-fn key_type_not_tied_to_alg_cve_2022_23539_cve_2022_23541() {
+fn key_with_an_algorithm_of_another_type_is_rejected_cve_2022_23539_cve_2022_23541() {
     let target = Target::start();
     for signer in EVERY.iter() {
         for named in EVERY.iter() {
@@ -190,7 +191,7 @@ fn key_type_not_tied_to_alg_cve_2022_23539_cve_2022_23541() {
 /// CVE-2026-45363 (GHSA-c32j-vqhx-rx3x), CVE-2026-44351 (GHSA-gmvf-9v4p-v8jc), GHSA-869p-cjfg-cm3x:
 /// HMAC under an empty secret, a short one, or one that the token itself brings.
 #[test]
-fn empty_or_chosen_hmac_key_cve_2026_45363_cve_2026_44351_ghsa_869p_cjfg_cm3x() {
+fn empty_or_chosen_hmac_key_is_rejected_cve_2026_45363_cve_2026_44351_ghsa_869p_cjfg_cm3x() {
     let secret = key(Algorithm::HS256);
     let with = |jwk: Value| {
         Provider::new()
@@ -251,7 +252,7 @@ fn empty_or_chosen_hmac_key_cve_2026_45363_cve_2026_44351_ghsa_869p_cjfg_cm3x() 
 /// CVE-2018-0114 (`jwk`), CVE-2024-21643 and CVE-2024-1233 (`jku`), `x5u`, `x5c`: the token brings its key,
 /// or says where to fetch it. Nobody may be asked.
 #[test]
-fn key_from_the_token_cve_2018_0114_cve_2024_21643_cve_2024_1233() {
+fn key_or_address_in_the_token_is_ignored_cve_2018_0114_cve_2024_21643_cve_2024_1233() {
     let forger = SigningKey::generate(Algorithm::ES256, "ES256");
     let listening = KeyServer::start(Answer::json(&forger.jwk_set())).unwrap();
     let idp = KeyServer::start(Answer::json(&crate::target::jwk_set())).unwrap();
@@ -302,7 +303,7 @@ fn key_from_the_token_cve_2018_0114_cve_2024_21643_cve_2024_1233() {
 /// `kid` as a path, SQL, a command, a URL, of 10 kB, of control characters, of other types
 /// (write-ups of PortSwigger and Invicti): it is compared, and nothing else.
 #[test]
-fn kid_of_every_kind() {
+fn kid_of_any_content_is_only_compared() {
     let listening = KeyServer::start(Answer::json(&es256().jwk_set())).unwrap();
     let idp = KeyServer::start(Answer::json(&es256().jwk_set())).unwrap();
     let fetched = Provider::new().issuer("https://fetched.test").audience(AUDIENCE).keys(idp.url());
@@ -366,7 +367,7 @@ fn kid_of_every_kind() {
 /// CVE-2026-32597 (PyJWT), CVE-2025-59420 (authlib), GHSA-hm7r-c7qw-ghp6 (fast-jwt): extensions that must
 /// be understood and are not, and payloads that are not encoded.
 #[test]
-fn crit_and_b64_cve_2026_32597_cve_2025_59420_ghsa_hm7r_c7qw_ghp6() {
+fn crit_and_b64_are_rejected_cve_2026_32597_cve_2025_59420_ghsa_hm7r_c7qw_ghp6() {
     let target = Target::start();
     for members in [
         json!({"crit": ["canary"], "canary": true}),
@@ -403,7 +404,7 @@ fn crit_and_b64_cve_2026_32597_cve_2025_59420_ghsa_hm7r_c7qw_ghp6() {
 /// CVE-2022-21449 (psychic signatures): ECDSA with r = s = 0 and other values that no signer makes, DER
 /// instead of the two numbers, and other lengths.
 #[test]
-fn ecdsa_zero_der_and_wrong_length_cve_2022_21449() {
+fn ecdsa_zero_der_or_wrong_length_is_rejected_cve_2022_21449() {
     let target = Target::start();
     for alg in [Algorithm::ES256, Algorithm::ES256K, Algorithm::ES384, Algorithm::ES512] {
         let key = key(alg);
@@ -495,7 +496,7 @@ fn ecdsa_zero_der_and_wrong_length_cve_2022_21449() {
 /// other alphabet, set trailing bits) in any of the parts, even where the signature is over just that
 /// text; and a second signature.
 #[test]
-fn non_canonical_base64url_and_second_signature_wycheproof_json_web_signature() {
+fn non_canonical_base64url_or_second_signature_is_rejected_wycheproof_json_web_signature() {
     let target = Target::start();
     // Of each length modulo 4, so that there is something to pad.
     for filler in ["", "x", "xx"] {
@@ -571,7 +572,7 @@ fn non_canonical_base64url_and_second_signature_wycheproof_json_web_signature() 
 /// encryption confused), and the JSON serialisations, alone or in one text with the compact form:
 /// everything but the compact form is refused.
 #[test]
-fn json_serialisations_polyglots_and_jwe_cve_2026_29000_jose_jwt_237() {
+fn json_serialisations_polyglots_and_jwe_are_rejected_cve_2026_29000_jose_jwt_237() {
     let target = Target::start();
     let token = good().sign(es256());
     let [header, claims, signature] = forge::parts(&token);

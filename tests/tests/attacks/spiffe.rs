@@ -39,7 +39,7 @@ fn svid() -> Token {
 }
 
 #[test]
-fn subjects_that_only_look_like_the_trust_domains() {
+fn subject_that_resembles_the_trust_domain_is_rejected() {
     let target = target();
     for subject in [
         "spiffe://other.example/canary",
@@ -107,7 +107,7 @@ fn subjects_that_only_look_like_the_trust_domains() {
 
 /// An `iss` that is null or of another type is not absent, and one that is there must be configured.
 #[test]
-fn an_issuer_that_is_there_is_never_skipped() {
+fn issuer_that_is_present_is_always_checked() {
     let target = target();
     for issuer in [Value::Null, json!(1), json!(true), json!([]), json!([ISSUER]), json!({})] {
         let token = svid().claim("iss", issuer.clone());
@@ -125,7 +125,7 @@ fn an_issuer_that_is_there_is_never_skipped() {
 }
 
 #[test]
-fn keys_of_a_bundle_that_are_not_for_tokens() {
+fn x509_key_of_a_bundle_is_rejected() {
     let target = target();
     for kid in [json!(key(X509_SVID).kid()), json!(key(JWT_SVID).kid()), Value::Null] {
         let token = svid().header("kid", kid);
@@ -140,7 +140,7 @@ fn keys_of_a_bundle_that_are_not_for_tokens() {
 }
 
 #[test]
-fn tokens_of_one_provider_under_the_rules_of_another() {
+fn token_of_one_provider_under_the_rules_of_another_is_rejected() {
     let target = target();
     // JOSE is for JWT-SVIDs, and so is the lack of an issuer.
     for typ in ["JOSE", "jose", "application/jose"] {
@@ -167,7 +167,7 @@ fn tokens_of_one_provider_under_the_rules_of_another() {
 /// One issuer at a plain provider and at a trust domain, for different audiences: each keeps its own keys, types
 /// and subjects.
 #[test]
-fn a_plain_provider_and_a_trust_domain_with_one_issuer() {
+fn provider_and_trust_domain_of_one_issuer_keep_their_own_rules() {
     let plain = Provider::new().issuer(ISSUER).audience("other").keys(es256().jwk_set());
     let spire = Provider::new().issuer(ISSUER).spiffe_trust_domain("example.org");
     let oauth2 = policy::builder()

@@ -92,7 +92,7 @@ async fn with_claims(oauth2: &OAuth2, claims: &[Option<Value>]) -> Claims {
 }
 
 #[tokio::test]
-async fn every_nesting_of_two_claims_in_every_state() {
+async fn nested_requirements_on_two_claims_match_boolean_logic() {
     let oauth2 = builder().build().unwrap();
     let leaf = |index: usize| requirement::claim(format!("c{index}"), "yes");
     let flat = Tree::flat(2);
@@ -112,7 +112,7 @@ async fn every_nesting_of_two_claims_in_every_state() {
 }
 
 #[tokio::test]
-async fn every_nesting_of_three_claims() {
+async fn nested_requirements_on_three_claims_match_boolean_logic() {
     let oauth2 = builder().build().unwrap();
     // One leaf of each kind: by value, by several, by a function or a scope.
     let leaves: [fn(usize) -> Requirement; 4] = [
@@ -149,7 +149,7 @@ async fn every_nesting_of_three_claims() {
 }
 
 #[test]
-fn nestings_around_a_service() {
+fn nested_requirements_around_a_service_match_boolean_logic() {
     let leaf = |index: usize| requirement::claim(format!("c{index}"), "yes");
     let pick = |index| Tree::Leaf(index);
     let trees = vec![

@@ -24,7 +24,7 @@ fn with(more: &[Vec<u8>]) -> Vec<Vec<u8>> {
 /// the end; nothing of the handler runs. A token in the subprotocol is never echoed, and opens nothing.
 /// `Origin` neither opens nor closes: no cookie is ever read, so there is nothing to ride on.
 #[test]
-fn refusals_are_closes_and_tokens_in_subprotocols_are_not_echoed() {
+fn rejected_handshake_is_closed_and_echoes_no_token() {
     let target = Target::start();
     let token = good().sign(es256());
     let bad = good().sign(&SigningKey::generate(oauth2_actix::Algorithm::ES256, "ES256"));
@@ -100,7 +100,7 @@ fn refusals_are_closes_and_tokens_in_subprotocols_are_not_echoed() {
 /// `Upgrade` without a key or with another version, and everything else that is no handshake: the plain
 /// answer, not 101, and no handler.
 #[test]
-fn what_is_no_handshake_gets_the_plain_answer() {
+fn invalid_handshake_gets_a_plain_error_response() {
     let target = Target::start();
     let bad: Token = good().expires_in(-5);
     let bad = bad.sign(es256());

@@ -31,7 +31,7 @@ fn every_key() -> Target {
 }
 
 #[test]
-fn classes_of_json_web_signature_test_for_every_algorithm() {
+fn modified_token_of_every_algorithm_is_rejected_wycheproof_json_web_signature() {
     let target = every_key();
     let refused = |attack: &str, token: &str, told: Told| {
         is_refusal(attack, &target.ask("/me", &[bearer(token)]), told);
@@ -94,7 +94,7 @@ fn classes_of_json_web_signature_test_for_every_algorithm() {
 
 /// `ModifiedPadding` and `WrongPrimitive`: PKCS #1 v1.5 blocks that a lenient reader takes for the right one.
 #[test]
-fn modified_padding_of_rsa_signatures() {
+fn rsa_signature_with_modified_padding_is_rejected() {
     let target = Target::start();
     let key = key(Algorithm::RS256);
     let header = forge::header(key).to_string();
@@ -175,7 +175,7 @@ fn modified_padding_of_rsa_signatures() {
 
 /// `json_web_key_test`: what must not be a key, alone: the policy is not built.
 #[test]
-fn classes_of_json_web_key_test() {
+fn unusable_key_is_a_build_error_wycheproof_json_web_key() {
     let policy = |keys: Value| {
         let provider = Provider::new()
             .issuer(ISSUER)
@@ -219,7 +219,7 @@ fn classes_of_json_web_key_test() {
 /// `SignatureMalleability` of Wycheproof's EdDSA sets: s is below the order of the group, or the signature is
 /// another one of the same token; and points that are none.
 #[test]
-fn malleable_and_degenerate_edwards_signatures() {
+fn malleable_or_degenerate_edwards_signature_is_rejected() {
     // The orders of the groups (RFC 8032 §5.1, §5.2), highest byte first.
     let ed25519 = "1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed";
     let ed448 = "3fffffffffffffffffffffffffffffffffffffffffffffffffffffff\

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn an_error_that_cannot_be_shown_kills_no_thread() {
+async fn source_error_that_fails_to_display_does_not_stop_the_thread() {
     let key = new_key();
     let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
     let oauth2 = policy::builder()
@@ -26,7 +26,7 @@ async fn an_error_that_cannot_be_shown_kills_no_thread() {
 }
 
 #[tokio::test]
-async fn debug_shows_no_query() {
+async fn debug_output_holds_no_query_or_fragment() {
     let provider = Provider::new()
         .issuer("https://idp.test")
         .audience("api")
@@ -41,7 +41,7 @@ async fn debug_shows_no_query() {
 }
 
 #[tokio::test]
-async fn an_unspecified_address_is_this_host() {
+async fn discovered_loopback_or_unspecified_address_is_not_fetched() {
     for host in ["127.0.0.1", "0.0.0.0", "[::ffff:0.0.0.0]", "[::]"] {
         let key = new_key();
         let inside = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
@@ -73,7 +73,7 @@ async fn an_unspecified_address_is_this_host() {
 }
 
 #[tokio::test]
-async fn a_document_that_hangs_after_a_day_stops_no_refresh() {
+async fn hanging_document_after_a_day_does_not_prevent_a_refresh() {
     let key = new_key();
     let jwks = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
     let idp = KeyServer::start(Answer::status(500)).unwrap();
@@ -136,7 +136,7 @@ impl KeySource for Shared {
 }
 
 #[tokio::test]
-async fn changed_that_panics_is_called_again() {
+async fn change_signal_that_panics_is_awaited_again() {
     let key = new_key();
     let source = Shared(Arc::new(ChangedPanics {
         text: Mutex::new(key.jwk_set().to_string()),
@@ -160,7 +160,7 @@ async fn changed_that_panics_is_called_again() {
 }
 
 #[tokio::test]
-async fn a_file_is_read_within_a_second_of_a_change() {
+async fn new_file_is_read_within_a_second() {
     let key = new_key();
     let path = std::env::temp_dir().join(format!("hc-{}.json", std::process::id()));
     let _ = std::fs::remove_file(&path);
@@ -195,7 +195,7 @@ async fn a_file_is_read_within_a_second_of_a_change() {
 }
 
 #[tokio::test]
-async fn refresh_by_hand_asks_for_the_whole_answer() {
+async fn manual_refresh_is_unconditional() {
     let old = new_key();
     let body = old.jwk_set().to_string();
     let server = KeyServer::start(Answer::body(
@@ -241,7 +241,7 @@ impl KeySource for Counted {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_watcher_at_a_time() {
+async fn replaced_watchers_of_changes_are_dropped() {
     let key = new_key();
     let source = Counted(Arc::new(CountedState {
         text: key.jwk_set().to_string(),
@@ -262,7 +262,7 @@ async fn one_watcher_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_request_waits_no_longer_than_a_fetch_may_take() {
+async fn request_for_several_hanging_sources_ends_at_one_fetch_timeout() {
     let key = new_key();
     let clock = ManualClock::new();
     let servers: Vec<KeyServer> =
@@ -290,7 +290,7 @@ async fn a_request_waits_no_longer_than_a_fetch_may_take() {
 
 // short intervals, where the window may be as short as the interval.
 #[tokio::test]
-async fn a_window_of_one_interval_leaves_no_gap() {
+async fn keys_past_a_window_of_one_interval_are_rejected() {
     let key = new_key();
     let clock = ManualClock::new();
     let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();

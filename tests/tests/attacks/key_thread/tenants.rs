@@ -5,7 +5,7 @@ use std::task::Poll;
 use super::*;
 
 #[tokio::test]
-async fn strangers_do_not_cut_off_a_known_tenant() {
+async fn flood_of_unknown_issuers_does_not_reject_a_known_tenant() {
     let key = new_key();
     let jwks = key.jwk_set();
     let clock = ManualClock::new();
@@ -59,7 +59,7 @@ async fn strangers_do_not_cut_off_a_known_tenant() {
 }
 
 #[tokio::test]
-async fn a_lookups_error_that_cannot_be_shown_kills_no_thread() {
+async fn lookup_error_that_fails_to_display_does_not_stop_the_thread() {
     let key = new_key();
     let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
     let oauth2 = policy::builder()
@@ -77,7 +77,7 @@ async fn a_lookups_error_that_cannot_be_shown_kills_no_thread() {
 }
 
 #[tokio::test]
-async fn nothing_is_fetched_for_a_tenant_that_is_gone() {
+async fn removed_tenant_causes_no_more_fetches() {
     let key = new_key();
     let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
     let url = server.url();
@@ -103,7 +103,7 @@ async fn nothing_is_fetched_for_a_tenant_that_is_gone() {
 }
 
 #[tokio::test]
-async fn strangers_cause_no_warnings_without_a_rate() {
+async fn warnings_of_failing_tenants_are_rate_limited() {
     log::keep();
     let key = new_key();
     let clock = ManualClock::new();
@@ -132,7 +132,7 @@ async fn strangers_cause_no_warnings_without_a_rate() {
 }
 
 #[test]
-fn settings_are_checked_at_build_with_tenants_only() {
+fn key_settings_are_checked_at_build_with_tenants_only() {
     let builder = || policy::builder().tenants(Tenants::new(Ask(|_: &str| Some(Ok(None)))));
     assert!(builder().key_refresh(Duration::from_millis(10)).build().is_err(), "key_refresh");
     assert!(
@@ -142,7 +142,7 @@ fn settings_are_checked_at_build_with_tenants_only() {
 }
 
 #[tokio::test]
-async fn a_strangers_token_does_not_take_the_instance_out_of_rotation() {
+async fn token_of_a_failing_tenant_does_not_make_the_instance_unready() {
     let key = new_key();
     let own = Provider::new().issuer("https://own.test").audience("api").keys(key.jwk_set());
     let dead = KeyServer::start(Answer::status(404)).unwrap();
@@ -164,7 +164,7 @@ async fn a_strangers_token_does_not_take_the_instance_out_of_rotation() {
 }
 
 #[tokio::test]
-async fn a_tenants_source_keeps_its_keys_over_a_lookup() {
+async fn source_of_a_tenant_keeps_its_keys_over_a_lookup() {
     struct Vault(String, Arc<AtomicUsize>);
     impl KeySource for Vault {
         async fn load(&self) -> Result<String, Boxed> {
@@ -195,7 +195,7 @@ async fn a_tenants_source_keeps_its_keys_over_a_lookup() {
 
 // requests that wait on keys of a tenant whose row changes get an answer, and no stale key serves.
 #[tokio::test]
-async fn a_replaced_tenants_waiters_are_answered() {
+async fn waiters_of_a_replaced_tenant_get_a_result() {
     let (old, new) = (new_key(), new_key());
     let (held, release) = Answer::json(&old.jwk_set()).held();
     let slow = KeyServer::start(held).unwrap();
@@ -248,7 +248,7 @@ impl fmt::Display for Explosive {
 impl Error for Explosive {}
 
 #[tokio::test]
-async fn a_lookups_error_that_panics_when_shown_kills_no_thread() {
+async fn lookup_error_that_panics_in_display_does_not_stop_the_thread() {
     log::keep();
     let key = new_key();
     let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
@@ -266,7 +266,7 @@ async fn a_lookups_error_that_panics_when_shown_kills_no_thread() {
 }
 
 #[tokio::test]
-async fn a_new_tenant_waits_no_longer_than_a_lookup_may_take() {
+async fn new_tenant_under_a_flood_waits_for_one_lookup_timeout() {
     let key = new_key();
     let jwks = key.jwk_set();
     let clock = ManualClock::new();
@@ -294,7 +294,7 @@ async fn a_new_tenant_waits_no_longer_than_a_lookup_may_take() {
 
 // a tenant that is removed while its token waits for keys, with every interleaving we can reach.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_removed_tenants_keys_serve_nobody_who_comes_after() {
+async fn keys_of_a_removed_tenant_verify_no_later_token() {
     let key = new_key();
     let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
     let (url, here) = (server.url(), Arc::new(AtomicBool::new(true)));
@@ -341,7 +341,7 @@ async fn a_removed_tenants_keys_serve_nobody_who_comes_after() {
 }
 
 #[tokio::test]
-async fn a_removed_tenant_cannot_keep_itself_alive() {
+async fn removed_tenant_cannot_prolong_its_access_by_a_flood() {
     let key = new_key();
     let jwks = key.jwk_set();
     let clock = ManualClock::new();
@@ -401,7 +401,7 @@ async fn a_removed_tenant_cannot_keep_itself_alive() {
 }
 
 #[tokio::test]
-async fn a_client_that_cannot_be_made_is_not_the_tokens_fault() {
+async fn http_client_that_cannot_be_built_is_503() {
     let key = new_key();
     let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
     let url = server.url();
