@@ -21,7 +21,7 @@ use serde_json::json;
 static ALLOCATOR: Alloc = Alloc;
 
 #[actix_web::test]
-async fn a_hit_allocates_the_extension_entry_and_nothing_else() {
+async fn cache_hit_allocates_the_extension_entry_only() {
     let _profiler = Profiler::builder().testing().build();
     let key = SigningKey::generate(Algorithm::ES256, "k");
     let policy = |cache| {

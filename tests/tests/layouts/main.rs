@@ -63,6 +63,6 @@ handlers! {
 }
 
 #[actix_web::test]
-async fn requests_without_a_token_are_served_as_the_router_takes_them_to_public_handlers() {
+async fn request_without_a_token_is_served_if_the_router_selects_a_public_handler() {
     generator::run(&HANDLERS).await;
 }

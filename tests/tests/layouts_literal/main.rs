@@ -47,6 +47,6 @@ static HANDLERS: Handlers = Handlers {
 };
 
 #[actix_web::test]
-async fn requests_that_look_like_no_public_route_are_for_none() {
+async fn request_that_resembles_no_public_route_is_rejected() {
     generator::run(&HANDLERS).await;
 }
