@@ -3,6 +3,7 @@
 // A kit for tests says so when its own assumptions fail.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
+pub mod alone;
 pub mod api;
 pub mod client;
 pub mod forge;

@@ -16,7 +16,7 @@ use oauth2_actix::{
     testing::{LocalServer, SigningKey},
 };
 use oauth2_actix_tests::{
-    api,
+    alone, api,
     client::Connection,
     forge,
     key_server::{Answer, KeyServer},
@@ -25,14 +25,11 @@ use oauth2_actix_tests::{
 };
 use serde_json::json;
 
-use crate::{
-    alone,
-    target::{AUDIENCE, ISSUER, bearer, builder, es256, good, request},
-};
+use crate::target::{AUDIENCE, ISSUER, bearer, builder, es256, good, request};
 
 #[test]
 fn flood_of_tokens_kids_and_issuers_does_not_grow_memory() {
-    alone::run("bounded::alone_flood_of_tokens_kids_and_issuers_does_not_grow_memory");
+    alone::run(module_path!(), "alone_flood_of_tokens_kids_and_issuers_does_not_grow_memory");
 }
 
 struct Nobody;
@@ -122,7 +119,7 @@ fn alone_flood_of_tokens_kids_and_issuers_does_not_grow_memory() {
 
 #[test]
 fn rejected_handshakes_leave_no_descriptors_threads_or_memory() {
-    alone::run("bounded::alone_rejected_handshakes_leave_no_descriptors_threads_or_memory");
+    alone::run(module_path!(), "alone_rejected_handshakes_leave_no_descriptors_threads_or_memory");
 }
 
 fn count(directory: &str) -> usize {

@@ -15,7 +15,7 @@ use oauth2_actix::{
     testing::{IdentityProvider, LocalServer, SigningKey},
 };
 use oauth2_actix_tests::{
-    api,
+    alone, api,
     client::{Connection, raw},
     forge::{self, by, forge},
     key_server::{Answer, KeyServer},
@@ -25,12 +25,9 @@ use oauth2_actix_tests::{
 use serde_json::json;
 use tracing_subscriber::{filter::LevelFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::{
-    alone,
-    target::{
-        AUDIENCE, CANARY, WINDOW, bearer, es256, good, payload, provider, request, with_header,
-        with_payload,
-    },
+use crate::target::{
+    AUDIENCE, CANARY, WINDOW, bearer, es256, good, payload, provider, request, with_header,
+    with_payload,
 };
 
 static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
@@ -138,7 +135,7 @@ fn tokens(idp: &IdentityProvider, customer: &IdentityProvider, down: &str) -> Ve
 
 #[test]
 fn logs_and_debug_output_hold_no_part_of_a_token() {
-    alone::run("leaks::alone_logs_and_debug_output_hold_no_part_of_a_token");
+    alone::run(module_path!(), "alone_logs_and_debug_output_hold_no_part_of_a_token");
 }
 
 #[test]

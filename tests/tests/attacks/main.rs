@@ -37,7 +37,6 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
-mod alone;
 mod bounded;
 mod claims;
 mod exhaustion;

@@ -1,13 +1,14 @@
 //! The suites run again without the token cache, and with OpenSSL for every signature. What makes them
 //! do so is in `oauth2_actix_tests::policy`, and not in the library.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 use oauth2_actix::{
     Algorithm, OAuth2, OAuth2Builder, Provider,
     testing::{SigningKey, Token},
 };
 use oauth2_actix_tests::{
+    alone,
     keys::key,
     policy::{self, CRYPTO_BACKEND, TOKEN_CACHE},
 };
@@ -49,13 +50,7 @@ async fn alone_policies_are_described() {
 
 /// What such a child prints, or how it fails.
 fn of_a_child(variable: &[(&str, &str)]) -> Result<Vec<String>, String> {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "house::suites::alone_policies_are_described",
-            "--ignored",
-            "--nocapture",
-        ])
+    let output = alone::command(module_path!(), "alone_policies_are_described")
         .env_remove(TOKEN_CACHE)
         .env_remove(CRYPTO_BACKEND)
         .envs(variable.iter().copied())

@@ -3,7 +3,6 @@
 use std::{
     io::{Read, Write},
     net::TcpListener,
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -22,6 +21,7 @@ use oauth2_actix::{
     testing::Token,
 };
 use oauth2_actix_tests::{
+    alone,
     key_server::{Answer, KeyServer},
     keys::key,
     policy,
@@ -352,13 +352,7 @@ async fn alone_keys_are_fetched() {
 }
 
 fn outcome_in_a_child(url: &str, environment: &[(&str, &str)]) -> String {
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args([
-        "--exact",
-        "keys::http_client::alone_keys_are_fetched",
-        "--ignored",
-        "--nocapture",
-    ]);
+    let mut child = alone::command(module_path!(), "alone_keys_are_fetched");
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD"] {
         child.env_remove(name).env_remove(name.to_lowercase());
     }

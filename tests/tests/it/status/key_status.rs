@@ -22,7 +22,7 @@ use oauth2_actix::{
     testing::{LocalServer, ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{
-    client,
+    alone, client,
     key_server::{Answer, KeyServer},
     keys::key,
     log, policy,
@@ -542,12 +542,7 @@ fn mounting_mistakes_are_logged_once() {
         "alone_policy_built_on_a_worker_is_logged_once",
         "alone_public_route_outside_of_any_policy_is_logged_once",
     ] {
-        let run = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", &format!("status::key_status::{test}"), "--ignored"])
-            .output()
-            .unwrap();
-        let output = String::from_utf8_lossy(&run.stdout).into_owned();
-        assert!(run.status.success() && output.contains("1 passed"), "{output}");
+        alone::run(module_path!(), test);
     }
 }
 
@@ -637,16 +632,7 @@ async fn alone_public_route_outside_of_any_policy_is_logged_once() {
 /// Threads and connections are counted for the whole process, so in one of its own.
 #[test]
 fn dropped_policies_leave_no_threads_or_descriptors() {
-    let run = std::process::Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "status::key_status::alone_dropped_policies_leave_no_threads_or_descriptors",
-            "--ignored",
-        ])
-        .output()
-        .unwrap();
-    let output = String::from_utf8_lossy(&run.stdout).into_owned();
-    assert!(run.status.success() && output.contains("1 passed"), "{output}");
+    alone::run(module_path!(), "alone_dropped_policies_leave_no_threads_or_descriptors");
 }
 
 #[test]

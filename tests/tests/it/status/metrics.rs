@@ -17,6 +17,7 @@ use oauth2_actix::{
     testing::{ManualClock, Token},
 };
 use oauth2_actix_tests::{
+    alone,
     api::Api,
     client,
     key_server::{Answer, KeyServer},
@@ -28,16 +29,7 @@ use oauth2_actix_tests::{
 /// All tests of this process share a recorder, so this one runs in a process of its own.
 #[test]
 fn requests_fetches_and_lookups_are_counted() {
-    let run = std::process::Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "status::metrics::alone_requests_fetches_and_lookups_are_counted",
-            "--ignored",
-        ])
-        .output()
-        .unwrap();
-    let output = String::from_utf8_lossy(&run.stdout).into_owned();
-    assert!(run.status.success() && output.contains("1 passed"), "{output}");
+    alone::run(module_path!(), "alone_requests_fetches_and_lookups_are_counted");
 }
 
 fn label(key: &CompositeKey) -> String {
