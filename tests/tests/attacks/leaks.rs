@@ -4,8 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     error::Error as StdError,
     fmt::Write as _,
-    io,
-    sync::{Mutex, PoisonError, mpsc},
+    sync::mpsc,
 };
 
 use actix_web::{App, HttpServer, dev::Service};
@@ -20,30 +19,14 @@ use oauth2_actix_tests::{
     forge::{self, by, forge},
     key_server::{Answer, KeyServer},
     keys::key,
-    policy,
+    log, policy,
 };
 use serde_json::json;
-use tracing_subscriber::{filter::LevelFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::target::{
     AUDIENCE, CANARY, WINDOW, bearer, es256, good, payload, provider, request, with_header,
     with_payload,
 };
-
-static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
-
-struct Sink;
-
-impl io::Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        LINES.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 struct Customers {
     issuer: String,
@@ -142,8 +125,7 @@ fn logs_and_debug_output_hold_no_part_of_a_token() {
 #[ignore = "in a process of its own, started by `logs_and_debug_output_hold_no_part_of_a_token`"]
 fn alone_logs_and_debug_output_hold_no_part_of_a_token() {
     // Every target at every level, those of the `log` crate too.
-    let layer = fmt::layer().with_ansi(false).with_writer(|| Sink);
-    tracing_subscriber::registry().with(layer).with(LevelFilter::TRACE).init();
+    log::keep_all();
     tracing::trace!(target: "somebody_else", "the log is kept");
 
     let idp = IdentityProvider::start(AUDIENCE).unwrap();
@@ -258,8 +240,7 @@ fn alone_logs_and_debug_output_hold_no_part_of_a_token() {
     shown.extend(errors);
     assert!(accepted >= 4, "{accepted} tokens were accepted: too few to mean anything");
 
-    let log =
-        String::from_utf8_lossy(&LINES.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
+    let log = log::text();
     // It is the whole log.
     for word in
         ["somebody_else", "oauth2_actix", "request rejected", "actix_", "hyper", "an access log"]
