@@ -6,6 +6,7 @@
 pub mod alone;
 pub mod api;
 pub mod client;
+pub mod fetched;
 pub mod forge;
 pub mod key_server;
 pub mod keys;

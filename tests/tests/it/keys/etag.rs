@@ -3,82 +3,34 @@
 use std::time::Duration;
 
 use oauth2_actix::{
-    Algorithm, ErrorKind, Keys, OAuth2, Provider,
-    status::{FetchCounts, KeyState, KeyStatus},
-    testing::{ManualClock, SigningKey, Token},
+    ErrorKind, Keys, OAuth2, Provider,
+    status::KeyState,
+    testing::{ManualClock, SigningKey},
 };
 use oauth2_actix_tests::{
+    fetched::{Fetched, fetch_counts, is_unavailable, new_key},
     key_server::{Answer, KeyServer},
     policy,
     wait::until,
 };
 use serde_json::json;
 
-const ISSUER: &str = "https://idp.test";
 const HOUR: Duration = Duration::from_secs(3600);
 
-struct Setup {
-    server: KeyServer,
-    clock: ManualClock,
-    oauth2: OAuth2,
-}
-
-impl Setup {
-    fn new(answer: Answer, refresh: Option<Duration>) -> Self {
-        let server = KeyServer::start(answer).unwrap();
-        let clock = ManualClock::new();
-        let mut provider = Provider::new().issuer(ISSUER).audience("api").keys(server.url());
-        if let Some(refresh) = refresh {
-            provider = provider.key_refresh(refresh);
-        }
-        let oauth2 =
-            policy::builder().provider("p", provider).clock(clock.clone()).build().unwrap();
-        Self { server, clock, oauth2 }
-    }
-
-    async fn verify(&self, key: &SigningKey) -> Result<(), ErrorKind> {
-        let token = Token::new(ISSUER, "api").expires_in(365 * 86_400).sign(key);
-        self.oauth2.verify(&token).await.map(drop).map_err(|error| error.kind().clone())
-    }
-
-    /// Moves the clock to the next refresh in the background, and waits until it has ended.
-    async fn refresh(&self) {
-        refresh(&self.oauth2, &self.clock).await;
-    }
-
-    fn status(&self) -> KeyStatus {
-        self.oauth2.key_status().remove(0)
-    }
-
-    /// Fetched, unchanged, failed.
-    fn counts(&self) -> [u64; 3] {
-        let FetchCounts { succeeded: fetched, not_modified: unchanged, failed, .. } =
-            self.status().fetches;
-        [fetched, unchanged, failed]
-    }
-
-    /// The entity tag that the last request asked about.
-    fn asked_about(&self) -> Option<String> {
-        if_none_match(&self.server)
-    }
-}
-
+/// Advances the clock to the next background refresh, and waits until it has ended.
 async fn refresh(oauth2: &OAuth2, clock: &ManualClock) {
     refresh_after(oauth2, clock, HOUR).await;
 }
 
-/// One refresh, however far the clock is moved.
+/// Waits for one refresh, however far the clock is advanced.
 async fn refresh_after(oauth2: &OAuth2, clock: &ManualClock, time: Duration) {
-    let ended = || {
-        let FetchCounts { succeeded: fetched, not_modified: unchanged, failed, .. } =
-            oauth2.key_status()[0].fetches;
-        fetched + unchanged + failed
-    };
+    let ended = || fetch_counts(oauth2).iter().sum::<u64>();
     let before = ended();
     clock.advance(time);
     until("a refresh", || ended() > before).await;
 }
 
+/// The entity tag that the last request sent.
 fn if_none_match(server: &KeyServer) -> Option<String> {
     let request = server.last_request();
     let values: Vec<&str> =
@@ -87,30 +39,22 @@ fn if_none_match(server: &KeyServer) -> Option<String> {
     values.first().map(|value| (*value).to_owned())
 }
 
-fn new_key(kid: &str) -> SigningKey {
-    SigningKey::generate(Algorithm::ES256, kid)
-}
-
 fn tagged(key: &SigningKey, etag: &str) -> Answer {
     Answer::body(200, &[("etag", etag)], key.jwk_set().to_string().as_bytes())
-}
-
-fn unavailable(result: &Result<(), ErrorKind>) -> bool {
-    matches!(result, Err(ErrorKind::KeysUnavailable { .. }))
 }
 
 #[tokio::test]
 async fn background_refresh_sends_if_none_match() {
     let key = new_key("1");
     for etag in ["\"v1\"", "W/\"v1\"", "\"\"", "bare", "\"with, comma\""] {
-        let setup = Setup::new(tagged(&key, etag), Some(HOUR));
+        let setup = Fetched::start(tagged(&key, etag), Some(HOUR));
         assert_eq!(setup.verify(&key).await, Ok(()));
-        assert_eq!(setup.asked_about(), None, "the first request knows of none");
+        assert_eq!(if_none_match(&setup.server), None, "the first request knows of none");
         setup.server.answer(Answer::status(304));
         for refreshes in 1..=3 {
             setup.clock.advance(HOUR);
             until("a refresh", || setup.counts() == [1, refreshes, 0]).await;
-            assert_eq!(setup.asked_about().as_deref(), Some(etag));
+            assert_eq!(if_none_match(&setup.server).as_deref(), Some(etag));
             assert_eq!(setup.verify(&key).await, Ok(()));
         }
         let status = setup.status();
@@ -122,17 +66,17 @@ async fn background_refresh_sends_if_none_match() {
 #[tokio::test]
 async fn fetch_without_an_etag_sends_no_if_none_match() {
     let key = new_key("1");
-    let setup = Setup::new(Answer::json(&key.jwk_set()), None);
+    let setup = Fetched::start(Answer::json(&key.jwk_set()), None);
     for fetches in 1..=3 {
         setup.oauth2.refresh_keys().await.unwrap();
-        assert_eq!((setup.asked_about(), setup.counts()), (None, [fetches, 0, 0]));
+        assert_eq!((if_none_match(&setup.server), setup.counts()), (None, [fetches, 0, 0]));
     }
 }
 
 #[tokio::test]
 async fn not_modified_response_renews_the_stale_window() {
     let key = new_key("1");
-    let setup = Setup::new(tagged(&key, "\"v1\""), Some(HOUR));
+    let setup = Fetched::start(tagged(&key, "\"v1\""), Some(HOUR));
     assert_eq!(setup.verify(&key).await, Ok(()));
     setup.clock.advance(20 * HOUR);
     until("a refresh", || setup.counts()[0] == 2).await;
@@ -146,42 +90,42 @@ async fn not_modified_response_renews_the_stale_window() {
     until("a failure", || setup.counts()[2] > 0).await;
     assert_eq!(setup.verify(&key).await, Ok(()));
     setup.clock.advance(Duration::from_secs(1));
-    assert!(unavailable(&setup.verify(&key).await));
+    assert!(is_unavailable(&setup.verify(&key).await));
 }
 
 #[tokio::test]
 async fn new_keys_replace_the_etag() {
     let (first, second, third) = (new_key("1"), new_key("2"), new_key("3"));
-    let setup = Setup::new(tagged(&first, "\"v1\""), Some(HOUR));
+    let setup = Fetched::start(tagged(&first, "\"v1\""), Some(HOUR));
     setup.oauth2.warm_up().await.unwrap();
     setup.server.answer(tagged(&second, "\"v2\""));
-    setup.refresh().await;
-    assert_eq!(setup.asked_about().as_deref(), Some("\"v1\""));
+    refresh(&setup.oauth2, &setup.clock).await;
+    assert_eq!(if_none_match(&setup.server).as_deref(), Some("\"v1\""));
     assert_eq!(setup.verify(&second).await, Ok(()));
     assert_eq!(setup.verify(&first).await, Err(ErrorKind::UnknownKey));
     // A 304 may name a tag of its own, or none.
     setup.server.answer(Answer::body(304, &[("etag", "\"v2-b\"")], b""));
-    setup.refresh().await;
-    assert_eq!(setup.asked_about().as_deref(), Some("\"v2\""));
+    refresh(&setup.oauth2, &setup.clock).await;
+    assert_eq!(if_none_match(&setup.server).as_deref(), Some("\"v2\""));
     setup.server.answer(Answer::status(304));
     for _ in 0..2 {
-        setup.refresh().await;
-        assert_eq!(setup.asked_about().as_deref(), Some("\"v2-b\""));
+        refresh(&setup.oauth2, &setup.clock).await;
+        assert_eq!(if_none_match(&setup.server).as_deref(), Some("\"v2-b\""));
     }
     assert_eq!(setup.verify(&second).await, Ok(()));
     // Keys without one: the old one is forgotten.
     setup.server.answer(Answer::json(&third.jwk_set()));
-    setup.refresh().await;
+    refresh(&setup.oauth2, &setup.clock).await;
     assert_eq!(setup.verify(&third).await, Ok(()));
-    setup.refresh().await;
-    assert_eq!((setup.asked_about(), setup.counts()), (None, [5, 3, 0]));
+    refresh(&setup.oauth2, &setup.clock).await;
+    assert_eq!((if_none_match(&setup.server), setup.counts()), (None, [5, 3, 0]));
 }
 
 #[tokio::test]
 async fn unsolicited_304_is_a_failure() {
     let key = new_key("1");
-    let setup = Setup::new(Answer::status(304), None);
-    assert!(unavailable(&setup.verify(&key).await));
+    let setup = Fetched::start(Answer::status(304), None);
+    assert!(is_unavailable(&setup.verify(&key).await));
     let cause = setup.status().last_error.unwrap().cause;
     assert!(cause.contains("status is 304"), "{cause}");
     // Also where there are keys, but no tag of them.
@@ -196,16 +140,16 @@ async fn unsolicited_304_is_a_failure() {
 #[tokio::test]
 async fn unknown_key_causes_an_unconditional_fetch() {
     let (first, second) = (new_key("1"), new_key("2"));
-    let setup = Setup::new(tagged(&first, "\"v1\""), Some(HOUR));
+    let setup = Fetched::start(tagged(&first, "\"v1\""), Some(HOUR));
     assert_eq!(setup.verify(&first).await, Ok(()));
     // A provider that changes its keys and not its tag.
     setup.server.answer(tagged(&second, "\"v1\""));
     assert_eq!(setup.verify(&second).await, Ok(()));
-    assert_eq!((setup.asked_about(), setup.counts()), (None, [2, 0, 0]));
+    assert_eq!((if_none_match(&setup.server), setup.counts()), (None, [2, 0, 0]));
     // One that answers 304 all the same has not answered.
     setup.server.answer(Answer::status(304));
     setup.clock.advance(Duration::from_secs(10));
-    assert!(unavailable(&setup.verify(&first).await));
+    assert!(is_unavailable(&setup.verify(&first).await));
     assert_eq!(setup.counts(), [2, 0, 1]);
 }
 
@@ -220,7 +164,7 @@ async fn retry_after_a_failure_is_unconditional() {
         Answer::body(200, &[("etag", "\"v2\"")], br#"{"keys": []}"#),
         Answer::redirect(302, "/"),
     ] {
-        let setup = Setup::new(tagged(&first, "\"v1\""), Some(HOUR));
+        let setup = Fetched::start(tagged(&first, "\"v1\""), Some(HOUR));
         assert_eq!(setup.verify(&first).await, Ok(()));
         setup.server.answer(failure);
         assert!(setup.oauth2.refresh_keys().await.is_err());
@@ -228,11 +172,11 @@ async fn retry_after_a_failure_is_unconditional() {
         // The backoff of a first failure.
         setup.clock.advance(Duration::from_secs(1));
         until("a retry", || setup.counts() == [2, 0, 1]).await;
-        assert_eq!((setup.asked_about(), setup.server.requests()), (None, 3));
+        assert_eq!((if_none_match(&setup.server), setup.server.requests()), (None, 3));
         assert_eq!(setup.verify(&second).await, Ok(()));
         // And then as before.
-        setup.refresh().await;
-        assert_eq!(setup.asked_about().as_deref(), Some("\"v1\""));
+        refresh(&setup.oauth2, &setup.clock).await;
+        assert_eq!(if_none_match(&setup.server).as_deref(), Some("\"v1\""));
     }
 }
 
@@ -242,10 +186,10 @@ async fn etag_over_256_bytes_is_not_sent() {
     let of_length = |length: usize| format!("\"{}\"", "x".repeat(length - 2));
     for (length, sent) in [(256, true), (257, false), (8_000, false)] {
         let etag = of_length(length);
-        let setup = Setup::new(tagged(&key, &etag), Some(HOUR));
+        let setup = Fetched::start(tagged(&key, &etag), Some(HOUR));
         assert_eq!(setup.verify(&key).await, Ok(()));
-        setup.refresh().await;
-        assert_eq!(setup.asked_about(), sent.then_some(etag), "{length}");
+        refresh(&setup.oauth2, &setup.clock).await;
+        assert_eq!(if_none_match(&setup.server), sent.then_some(etag), "{length}");
         assert_eq!(setup.counts(), [2, 0, 0]);
     }
 }
@@ -253,7 +197,7 @@ async fn etag_over_256_bytes_is_not_sent() {
 #[tokio::test]
 async fn max_age_of_a_304_shortens_the_interval() {
     let key = new_key("1");
-    let setup = Setup::new(tagged(&key, "\"v1\""), Some(10 * HOUR));
+    let setup = Fetched::start(tagged(&key, "\"v1\""), Some(10 * HOUR));
     assert_eq!(setup.verify(&key).await, Ok(()));
     let expected = |seconds: u64| seconds * 71 / 100..=seconds * 4 / 5;
     let due_is = async |seconds: u64| {
@@ -276,12 +220,12 @@ async fn max_age_of_a_304_shortens_the_interval() {
 #[tokio::test]
 async fn refresh_of_zero_sends_if_none_match_for_each_request() {
     let (first, second) = (new_key("1"), new_key("2"));
-    let setup = Setup::new(tagged(&first, "\"v1\""), Some(Duration::ZERO));
+    let setup = Fetched::start(tagged(&first, "\"v1\""), Some(Duration::ZERO));
     assert_eq!(setup.verify(&first).await, Ok(()));
     setup.server.answer(Answer::status(304));
     for unchanged in 1..=3 {
         assert_eq!(setup.verify(&first).await, Ok(()));
-        assert_eq!(setup.asked_about().as_deref(), Some("\"v1\""));
+        assert_eq!(if_none_match(&setup.server).as_deref(), Some("\"v1\""));
         assert_eq!(setup.counts(), [1, unchanged, 0]);
     }
     setup.server.answer(tagged(&second, "\"v2\""));

@@ -4,98 +4,24 @@ use std::time::{Duration, Instant};
 
 use futures_util::poll;
 use oauth2_actix::{
-    Algorithm, ErrorKind, OAuth2, Provider,
+    ErrorKind, Provider,
     testing::{ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{
+    fetched::{Fetched, ISSUER, is_unavailable, jwk_set, new_key, token},
     key_server::{Answer, KeyServer},
     policy,
-    wait::{PATIENCE, until},
+    wait::PATIENCE,
 };
 use serde_json::{Value, json};
 
-const ISSUER: &str = "https://idp.test";
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
-
-struct Setup {
-    server: KeyServer,
-    clock: ManualClock,
-    oauth2: OAuth2,
-}
-
-impl Setup {
-    fn new(keys: &[&SigningKey], refresh: Option<Duration>) -> Self {
-        Self::answering(jwk_set(keys), refresh)
-    }
-
-    fn answering(answer: Answer, refresh: Option<Duration>) -> Self {
-        let server = KeyServer::start(answer).unwrap();
-        let clock = ManualClock::new();
-        let mut provider = Provider::new().issuer(ISSUER).audience("api").keys(server.url());
-        if let Some(refresh) = refresh {
-            provider = provider.key_refresh(refresh);
-        }
-        let oauth2 =
-            policy::builder().provider("p", provider).clock(clock.clone()).build().unwrap();
-        Self { server, clock, oauth2 }
-    }
-
-    async fn verify(&self, key: &SigningKey) -> Result<(), ErrorKind> {
-        self.verify_text(&token(key)).await
-    }
-
-    async fn verify_text(&self, token: &str) -> Result<(), ErrorKind> {
-        self.oauth2.verify(token).await.map(drop).map_err(|error| error.kind().clone())
-    }
-
-    /// Moves the clock on in small steps until the engine has asked so often. The clock stands while a
-    /// fetch is under way, so that none runs out of time on a slow machine.
-    async fn advance_to_request(&self, count: u64) {
-        until("a request", || {
-            let is_planned = self.oauth2.key_status()[0].next_refresh_seconds.is_some();
-            let is_so = self.server.requests() >= count;
-            if !is_so && is_planned {
-                self.clock.advance(Duration::from_secs(1));
-            }
-            is_so
-        })
-        .await;
-    }
-
-    /// Waits until the engine's thread has this key, and sees its token accepted. A token that comes
-    /// earlier could ask for keys itself.
-    async fn until_accepted(&self, key: &SigningKey) {
-        until("the key", || {
-            let keys = &self.oauth2.key_status()[0].keys;
-            keys.iter().any(|known| known.kid.as_deref() == Some(key.kid()))
-        })
-        .await;
-        assert_eq!(self.verify(key).await, Ok(()));
-    }
-}
-
-fn jwk_set(keys: &[&SigningKey]) -> Answer {
-    let keys: Vec<Value> = keys.iter().map(|key| key.public_jwk()).collect();
-    Answer::json(&json!({"keys": keys}))
-}
-
-fn new_key(kid: &str) -> SigningKey {
-    SigningKey::generate(Algorithm::ES256, kid)
-}
-
-fn token(key: &SigningKey) -> String {
-    Token::new(ISSUER, "api").expires_in(365 * 86_400).sign(key)
-}
-
-fn unavailable(result: &Result<(), ErrorKind>) -> bool {
-    matches!(result, Err(ErrorKind::KeysUnavailable { .. }))
-}
 
 #[tokio::test]
 async fn first_keys_without_refresh_never_expire() {
     let (first, second) = (new_key("1"), new_key("2"));
-    let setup = Setup::new(&[&first], None);
+    let setup = Fetched::start(jwk_set(&[&first]), None);
     assert_eq!(setup.verify(&first).await, Ok(()));
     setup.server.answer(jwk_set(&[&second]));
     for _ in 0..10 {
@@ -109,7 +35,7 @@ async fn first_keys_without_refresh_never_expire() {
 #[tokio::test]
 async fn refresh_runs_in_the_background_before_keys_expire() {
     let (first, second) = (new_key("1"), new_key("2"));
-    let setup = Setup::new(&[&first], Some(10 * MINUTE));
+    let setup = Fetched::start(jwk_set(&[&first]), Some(10 * MINUTE));
     assert_eq!(setup.verify(&first).await, Ok(()));
     setup.server.answer(jwk_set(&[&first, &second]));
     setup.clock.advance(7 * MINUTE);
@@ -138,7 +64,7 @@ async fn max_age_shortens_the_interval_to_a_minute_at_least() {
         (0, Duration::from_secs(43), Duration::from_secs(5)),
         (86_400, 7 * MINUTE, MINUTE),
     ] {
-        let setup = Setup::answering(answer(max_age), Some(10 * MINUTE));
+        let setup = Fetched::start(answer(max_age), Some(10 * MINUTE));
         assert_eq!(setup.verify(&key).await, Ok(()));
         setup.clock.advance(early);
         assert_eq!(setup.verify(&key).await, Ok(()));
@@ -151,7 +77,7 @@ async fn max_age_shortens_the_interval_to_a_minute_at_least() {
 #[tokio::test]
 async fn unknown_key_is_fetched_in_the_same_request() {
     let (first, second) = (new_key("1"), new_key("2"));
-    let setup = Setup::new(&[&first], Some(HOUR));
+    let setup = Fetched::start(jwk_set(&[&first]), Some(HOUR));
     assert_eq!(setup.verify(&first).await, Ok(()));
     setup.server.answer(jwk_set(&[&second]));
     assert_eq!(setup.verify(&second).await, Ok(()));
@@ -163,7 +89,7 @@ async fn unknown_key_is_fetched_in_the_same_request() {
 #[tokio::test]
 async fn unknown_keys_cause_one_fetch_in_ten_seconds() {
     let (known, unknown) = (new_key("1"), new_key("made-up"));
-    let setup = Setup::new(&[&known], Some(HOUR));
+    let setup = Fetched::start(jwk_set(&[&known]), Some(HOUR));
     assert_eq!(setup.verify(&known).await, Ok(()));
     for _ in 0..100 {
         assert_eq!(setup.verify(&unknown).await, Err(ErrorKind::UnknownKey));
@@ -182,7 +108,7 @@ async fn unknown_keys_cause_one_fetch_in_ten_seconds() {
 #[tokio::test]
 async fn invalid_signature_of_a_known_key_causes_no_fetch() {
     let known = new_key("1");
-    let setup = Setup::new(&[&known], Some(HOUR));
+    let setup = Fetched::start(jwk_set(&[&known]), Some(HOUR));
     assert_eq!(setup.verify(&known).await, Ok(()));
     let forged = new_key("1");
     for _ in 0..10 {
@@ -194,11 +120,11 @@ async fn invalid_signature_of_a_known_key_causes_no_fetch() {
 #[tokio::test]
 async fn unknown_key_after_a_failed_fetch_is_503_and_known_keys_still_verify() {
     let (known, next) = (new_key("1"), new_key("2"));
-    let setup = Setup::new(&[&known], Some(HOUR));
+    let setup = Fetched::start(jwk_set(&[&known]), Some(HOUR));
     assert_eq!(setup.verify(&known).await, Ok(()));
     setup.server.answer(Answer::status(500));
     for _ in 0..10 {
-        assert!(unavailable(&setup.verify(&next).await));
+        assert!(is_unavailable(&setup.verify(&next).await));
         assert_eq!(setup.verify(&known).await, Ok(()));
     }
     assert_eq!(setup.server.requests(), 2);
@@ -211,7 +137,7 @@ async fn unknown_key_after_a_failed_fetch_is_503_and_known_keys_still_verify() {
 #[tokio::test]
 async fn request_that_joins_an_older_fetch_causes_another() {
     let (first, second) = (new_key("1"), new_key("2"));
-    let setup = Setup::new(&[&first], Some(10 * MINUTE));
+    let setup = Fetched::start(jwk_set(&[&first]), Some(10 * MINUTE));
     assert_eq!(setup.verify(&first).await, Ok(()));
     // A background fetch is under way and will bring the old keys; meanwhile the provider rotates.
     let (old_keys, release) = jwk_set(&[&first]).held();
@@ -233,7 +159,7 @@ async fn rotation_without_kids_is_followed_in_the_same_request() {
     let bare = |key: &SigningKey| Answer::json(&json!({"keys": [key.bare_jwk()]}));
     let anonymous =
         |key: &SigningKey| Token::new(ISSUER, "api").header("kid", Value::Null).sign(key);
-    let setup = Setup::answering(bare(&first), Some(HOUR));
+    let setup = Fetched::start(bare(&first), Some(HOUR));
     assert_eq!(setup.verify_text(&anonymous(&first)).await, Ok(()));
     setup.server.answer(bare(&second));
     assert_eq!(setup.verify_text(&anonymous(&second)).await, Ok(()));
@@ -241,7 +167,7 @@ async fn rotation_without_kids_is_followed_in_the_same_request() {
     // A forgery without kid is an unknown key, under the same cooldown: nothing is known of it.
     let forged = anonymous(&first);
     for _ in 0..10 {
-        assert!(unavailable(&setup.verify_text(&forged).await));
+        assert!(is_unavailable(&setup.verify_text(&forged).await));
     }
     assert_eq!(setup.server.requests(), 2);
     setup.clock.advance(Duration::from_secs(10));
@@ -249,14 +175,14 @@ async fn rotation_without_kids_is_followed_in_the_same_request() {
         assert_eq!(setup.verify_text(&forged).await, Err(ErrorKind::SignatureInvalid));
     }
     let another = setup.verify_text(&anonymous(&first)).await;
-    assert!(unavailable(&another), "{another:?}");
+    assert!(is_unavailable(&another), "{another:?}");
     assert_eq!(setup.server.requests(), 3);
 }
 
 #[tokio::test]
 async fn unknown_key_within_the_cooldown_is_401_only_if_already_searched_for() {
     let keys: Vec<SigningKey> = ["1", "2", "3", "made-up"].map(new_key).into();
-    let setup = Setup::new(&[&keys[0]], Some(HOUR));
+    let setup = Fetched::start(jwk_set(&[&keys[0]]), Some(HOUR));
     assert_eq!(setup.verify(&keys[0]).await, Ok(()));
     // One made-up key id starts the cooldown, and the provider rotates.
     assert_eq!(setup.verify(&keys[3]).await, Err(ErrorKind::UnknownKey));
@@ -282,7 +208,7 @@ async fn unknown_key_within_the_cooldown_is_401_only_if_already_searched_for() {
     setup.server.answer(Answer::status(500));
     assert!(setup.oauth2.refresh_keys().await.is_err());
     for unknown in [&keys[2], &keys[3], &keys[0]] {
-        assert!(unavailable(&setup.verify(unknown).await));
+        assert!(is_unavailable(&setup.verify(unknown).await));
     }
     assert_eq!(setup.verify(&keys[1]).await, Ok(()));
 }
@@ -290,7 +216,7 @@ async fn unknown_key_within_the_cooldown_is_401_only_if_already_searched_for() {
 #[tokio::test]
 async fn invalid_document_never_replaces_keys() {
     let key = new_key("1");
-    let setup = Setup::new(&[&key], Some(10 * MINUTE));
+    let setup = Fetched::start(jwk_set(&[&key]), Some(10 * MINUTE));
     assert_eq!(setup.verify(&key).await, Ok(()));
     let mut fetches = 1;
     for bad in [
@@ -313,13 +239,13 @@ async fn invalid_document_never_replaces_keys() {
 #[tokio::test]
 async fn keys_verify_for_a_day_after_the_last_fetch() {
     let key = new_key("1");
-    let setup = Setup::new(&[&key], Some(10 * MINUTE));
+    let setup = Fetched::start(jwk_set(&[&key]), Some(10 * MINUTE));
     assert_eq!(setup.verify(&key).await, Ok(()));
     setup.server.answer(Answer::status(503));
     setup.clock.advance(24 * HOUR - MINUTE);
     assert_eq!(setup.verify(&key).await, Ok(()));
     setup.clock.advance(MINUTE);
-    assert!(unavailable(&setup.verify(&key).await));
+    assert!(is_unavailable(&setup.verify(&key).await));
     // And come back without a restart.
     setup.server.answer(jwk_set(&[&key]));
     setup.advance_to_request(setup.server.requests() + 1).await;
@@ -329,7 +255,7 @@ async fn keys_verify_for_a_day_after_the_last_fetch() {
 #[tokio::test]
 async fn failed_fetches_back_off_to_a_minute() {
     let key = new_key("1");
-    let setup = Setup::answering(Answer::status(500), None);
+    let setup = Fetched::start(Answer::status(500), None);
     let mut waits = Vec::new();
     for attempt in 1..=10 {
         let Err(ErrorKind::KeysUnavailable { retry_after }) = setup.verify(&key).await else {
@@ -337,7 +263,7 @@ async fn failed_fetches_back_off_to_a_minute() {
         };
         assert_eq!(setup.server.requests(), attempt);
         // Within the backoff nothing is asked.
-        assert!(unavailable(&setup.verify(&key).await));
+        assert!(is_unavailable(&setup.verify(&key).await));
         assert_eq!(setup.server.requests(), attempt);
         setup.clock.advance(retry_after);
         waits.push(retry_after.as_secs_f64());
@@ -352,7 +278,7 @@ async fn failed_fetches_back_off_to_a_minute() {
 #[tokio::test]
 async fn refresh_of_zero_fetches_for_every_request() {
     let (first, second) = (new_key("1"), new_key("2"));
-    let setup = Setup::new(&[&first], Some(Duration::ZERO));
+    let setup = Fetched::start(jwk_set(&[&first]), Some(Duration::ZERO));
     assert_eq!(setup.verify(&first).await, Ok(()));
     assert_eq!(setup.verify(&first).await, Ok(()));
     assert_eq!(setup.server.requests(), 2);
@@ -362,8 +288,8 @@ async fn refresh_of_zero_fetches_for_every_request() {
     assert_eq!(setup.server.requests(), 4);
     // A failed fetch is 503 though there were keys, and holds the next request back from nothing.
     setup.server.answer(Answer::status(500));
-    assert!(unavailable(&setup.verify(&second).await));
-    assert!(unavailable(&setup.verify(&second).await));
+    assert!(is_unavailable(&setup.verify(&second).await));
+    assert!(is_unavailable(&setup.verify(&second).await));
     assert_eq!(setup.server.requests(), 6);
     setup.server.answer(jwk_set(&[&second]));
     assert_eq!(setup.verify(&second).await, Ok(()));
@@ -378,7 +304,7 @@ async fn refresh_of_zero_fetches_for_every_request() {
 async fn refresh_of_zero_shares_a_fetch_that_began_after_the_request() {
     let (first, second) = (new_key("1"), new_key("2"));
     let (answer, release) = jwk_set(&[&first]).held();
-    let setup = Setup::answering(answer, Some(Duration::ZERO));
+    let setup = Fetched::start(answer, Some(Duration::ZERO));
     let (old, new) = (token(&first), token(&second));
     let mut one = Box::pin(setup.oauth2.verify(&old));
     assert!(poll!(one.as_mut()).is_pending());
@@ -402,7 +328,7 @@ async fn refresh_of_zero_shares_a_fetch_that_began_after_the_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn waiters_over_the_limit_are_rejected() {
     let key = new_key("1");
-    let setup = Setup::answering(Answer::hang(), Some(HOUR));
+    let setup = Fetched::start(Answer::hang(), Some(HOUR));
     let requests: Vec<_> = (0..1500)
         .map(|_| {
             let (oauth2, token) = (setup.oauth2.clone(), token(&key));
@@ -458,7 +384,7 @@ async fn rotation_without_kids_beside_several_old_keys_is_followed() {
     };
     let anonymous =
         |key: &SigningKey| Token::new(ISSUER, "api").header("kid", Value::Null).sign(key);
-    let setup = Setup::answering(bare(&keys[..2]), Some(HOUR));
+    let setup = Fetched::start(bare(&keys[..2]), Some(HOUR));
     assert_eq!(setup.verify_text(&anonymous(&keys[1])).await, Ok(()));
     setup.server.answer(bare(&keys));
     assert_eq!(setup.verify_text(&anonymous(&keys[2])).await, Ok(()), "in the same request");
@@ -468,14 +394,14 @@ async fn rotation_without_kids_beside_several_old_keys_is_followed() {
 #[tokio::test]
 async fn dropped_requests_count_as_waiters_until_the_fetch_ends() {
     let key = new_key("1");
-    let setup = Setup::answering(Answer::hang(), Some(HOUR));
+    let setup = Fetched::start(Answer::hang(), Some(HOUR));
     let token = token(&key);
     for _ in 0..1024 {
         let mut waiting = Box::pin(setup.oauth2.verify(&token));
         assert!(poll!(waiting.as_mut()).is_pending());
     }
     // All of them are gone, and the engine still holds what they asked.
-    assert!(unavailable(&setup.verify(&key).await));
+    assert!(is_unavailable(&setup.verify(&key).await));
     setup.server.wait_for_requests(1);
     setup.server.answer(jwk_set(&[&key]));
     setup.clock.advance(Duration::from_secs(5));
@@ -486,7 +412,7 @@ async fn dropped_requests_count_as_waiters_until_the_fetch_ends() {
 #[tokio::test]
 async fn futures_that_fetch_are_send() {
     let key = new_key("1");
-    let setup = Setup::new(&[&key], None);
+    let setup = Fetched::start(jwk_set(&[&key]), None);
     let (one, other) = (setup.oauth2.clone(), setup.oauth2.clone());
     tokio::spawn(async move { one.warm_up().await }).await.unwrap().unwrap();
     tokio::spawn(async move { other.refresh_keys().await }).await.unwrap().unwrap();
@@ -496,7 +422,7 @@ async fn futures_that_fetch_are_send() {
 #[tokio::test]
 async fn tokens_of_a_withdrawn_key_do_not_delay_a_new_key() {
     let keys: Vec<SigningKey> = ["1", "2", "3", "4"].map(new_key).into();
-    let setup = Setup::new(&[&keys[0]], Some(HOUR));
+    let setup = Fetched::start(jwk_set(&[&keys[0]]), Some(HOUR));
     assert_eq!(setup.verify(&keys[0]).await, Ok(()));
     setup.server.answer(jwk_set(&[&keys[1]]));
     assert_eq!(setup.verify(&keys[1]).await, Ok(()));
@@ -516,7 +442,7 @@ async fn tokens_of_a_withdrawn_key_do_not_delay_a_new_key() {
     // Made-up ones have no such privilege after that.
     let before = setup.server.requests();
     for _ in 0..20 {
-        assert!(unavailable(&setup.verify(&new_key("made-up")).await));
+        assert!(is_unavailable(&setup.verify(&new_key("made-up")).await));
         assert_eq!(setup.verify(&keys[0]).await, Err(ErrorKind::UnknownKey));
     }
     assert_eq!(setup.server.requests(), before);
@@ -525,7 +451,7 @@ async fn tokens_of_a_withdrawn_key_do_not_delay_a_new_key() {
 #[tokio::test]
 async fn first_token_of_a_withdrawn_key_does_not_delay_a_new_key() {
     let keys: Vec<SigningKey> = ["1", "2", "3"].map(new_key).into();
-    let setup = Setup::new(&[&keys[0]], Some(10 * MINUTE));
+    let setup = Fetched::start(jwk_set(&[&keys[0]]), Some(10 * MINUTE));
     assert_eq!(setup.verify(&keys[0]).await, Ok(()));
     setup.server.answer(jwk_set(&[&keys[1]]));
     setup.advance_to_request(2).await;
