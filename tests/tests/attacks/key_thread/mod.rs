@@ -16,7 +16,7 @@ use std::{
 use futures_util::poll;
 
 use oauth2_actix::{
-    Algorithm, ErrorKind, KeySource, Keys, OAuth2, Provider,
+    Algorithm, ErrorKind, KeySource, Keys, OAuth2, OAuth2Builder, Provider,
     tenants::{Tenant, TenantLookup, Tenants},
     testing::{ManualClock, SigningKey, Token},
 };
@@ -65,19 +65,40 @@ async fn turns(count: usize, oauth2: &OAuth2, key: &SigningKey) {
 
 const PASSING: &str = "https://passing.test";
 
-/// A lookup that is a closure's.
-struct Ask<F>(F);
+/// A lookup by a closure. It never ends where the closure returns `None`.
+struct Lookup<F>(F);
 
-impl<F> TenantLookup for Ask<F>
+impl<F> TenantLookup for Lookup<F>
 where
     F: Fn(&str) -> Option<Result<Option<Tenant>, Boxed>> + Send + Sync + 'static,
 {
     async fn find_by_issuer(&self, issuer: &str) -> Result<Option<Tenant>, Boxed> {
         match (self.0)(issuer) {
-            Some(answer) => answer,
+            Some(result) => result,
             None => std::future::pending().await,
         }
     }
+}
+
+/// Tenants that this closure looks up.
+fn tenants(find: impl Fn(&str) -> Option<Tenant> + Send + Sync + 'static) -> Tenants {
+    Tenants::new(Lookup(move |issuer: &str| Some(Ok(find(issuer)))))
+}
+
+/// A policy of tenants, on this clock.
+fn builder(tenants: Tenants, clock: &ManualClock) -> OAuth2Builder {
+    policy::builder().tenants(tenants).key_refresh_minutes(60).clock(clock.clone())
+}
+
+/// A policy of one provider, `https://good.test`, and of lookups that fail with this error.
+fn with_failing_lookups(server: &KeyServer, error: fn() -> Boxed) -> OAuth2 {
+    let good = Provider::new().issuer("https://good.test").audience("api").keys(server.url());
+    policy::builder()
+        .provider("good", good)
+        .tenants(Tenants::new(Lookup(move |_: &str| Some(Err(error())))))
+        .key_refresh_minutes(5)
+        .build()
+        .unwrap()
 }
 
 fn tenant(name: &str, issuer: &str, keys: impl Into<Keys>) -> Tenant {

@@ -10,16 +10,11 @@ async fn flood_of_unknown_issuers_does_not_reject_a_known_tenant() {
     let jwks = key.jwk_set();
     let clock = ManualClock::new();
     // A database that is slow for issuers it does not know, and answers at once for the others.
-    let lookup = Ask(move |issuer: &str| {
+    let lookup = Lookup(move |issuer: &str| {
         (issuer == "https://known.test").then(|| Ok(Some(tenant("known", issuer, jwks.clone()))))
     });
-    let oauth2 = policy::builder()
-        .provider("passing", passing(&key))
-        .tenants(Tenants::new(lookup))
-        .key_refresh_minutes(60)
-        .clock(clock.clone())
-        .build()
-        .unwrap();
+    let oauth2 =
+        builder(Tenants::new(lookup), &clock).provider("passing", passing(&key)).build().unwrap();
     assert_eq!(kind(&oauth2, "https://known.test", &key).await, None);
     // One stranger, who does not even wait: each request is dropped at once.
     let mut sent = 0;
@@ -62,15 +57,7 @@ async fn flood_of_unknown_issuers_does_not_reject_a_known_tenant() {
 async fn lookup_error_that_fails_to_display_does_not_stop_the_thread() {
     let key = new_key();
     let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
-    let oauth2 = policy::builder()
-        .provider(
-            "good",
-            Provider::new().issuer("https://good.test").audience("api").keys(server.url()),
-        )
-        .tenants(Tenants::new(Ask(|_: &str| Some(Err(Box::new(Unspeakable) as Boxed)))))
-        .key_refresh_minutes(5)
-        .build()
-        .unwrap();
+    let oauth2 = with_failing_lookups(&server, || Box::new(Unspeakable));
     log::keep();
     assert!(kind(&oauth2, "https://broken.test", &key).await.is_some());
     assert_eq!(kind(&oauth2, "https://good.test", &key).await, None);
@@ -84,14 +71,14 @@ async fn removed_tenant_causes_no_more_fetches() {
     let gone = Arc::new(AtomicBool::new(false));
     let is_gone = Arc::clone(&gone);
     let clock = ManualClock::new();
-    let oauth2 = policy::builder()
-        .tenants(Tenants::new(Ask(move |issuer: &str| {
-            Some(Ok((!is_gone.load(Ordering::SeqCst)).then(|| tenant("gone", issuer, url.clone()))))
-        })))
-        .key_refresh_minutes(60)
-        .clock(clock.clone())
-        .build()
-        .unwrap();
+    let oauth2 = builder(
+        tenants(move |issuer: &str| {
+            (!is_gone.load(Ordering::SeqCst)).then(|| tenant("gone", issuer, url.clone()))
+        }),
+        &clock,
+    )
+    .build()
+    .unwrap();
     assert_eq!(kind(&oauth2, "https://a.test", &key).await, None);
     gone.store(true, Ordering::SeqCst);
     for _ in 0..30 * 24 {
@@ -111,10 +98,7 @@ async fn warnings_of_failing_tenants_are_rate_limited() {
     let url = server.url();
     let oauth2 = policy::builder()
         .tenants(
-            Tenants::new(Ask(move |issuer: &str| {
-                Some(Ok(Some(tenant("warned-of", issuer, url.clone()))))
-            }))
-            .capacity(1),
+            tenants(move |issuer: &str| Some(tenant("warned-of", issuer, url.clone()))).capacity(1),
         )
         .clock(clock.clone())
         .build()
@@ -133,7 +117,7 @@ async fn warnings_of_failing_tenants_are_rate_limited() {
 
 #[test]
 fn key_settings_are_checked_at_build_with_tenants_only() {
-    let builder = || policy::builder().tenants(Tenants::new(Ask(|_: &str| Some(Ok(None)))));
+    let builder = || policy::builder().tenants(tenants(|_| None));
     assert!(builder().key_refresh(Duration::from_millis(10)).build().is_err(), "key_refresh");
     assert!(
         builder().key_refresh(60 * MINUTE).stale_window(MINUTE).build().is_err(),
@@ -149,9 +133,9 @@ async fn token_of_a_failing_tenant_does_not_make_the_instance_unready() {
     let url = dead.url();
     let oauth2 = policy::builder()
         .provider("own", own)
-        .tenants(Tenants::new(Ask(move |issuer: &str| {
-            Some(Ok((issuer == "https://acme.test").then(|| tenant("acme", issuer, url.clone()))))
-        })))
+        .tenants(tenants(move |issuer: &str| {
+            (issuer == "https://acme.test").then(|| tenant("acme", issuer, url.clone()))
+        }))
         .key_refresh_minutes(5)
         .build()
         .unwrap();
@@ -179,9 +163,7 @@ async fn source_of_a_tenant_keeps_its_keys_over_a_lookup() {
     // Made once, as the documentation says.
     let keys = Keys::source(Vault(jwks, count));
     let oauth2 = policy::builder()
-        .tenants(Tenants::new(Ask(move |issuer: &str| {
-            Some(Ok(Some(tenant("a", issuer, keys.clone()))))
-        })))
+        .tenants(tenants(move |issuer: &str| Some(tenant("a", issuer, keys.clone()))))
         .key_refresh_minutes(24 * 60)
         .clock(clock.clone())
         .build()
@@ -203,21 +185,19 @@ async fn waiters_of_a_replaced_tenant_get_a_result() {
     let replaced = Arc::new(AtomicBool::new(false));
     let (is_replaced, url) = (Arc::clone(&replaced), slow.url());
     let clock = ManualClock::new();
-    let oauth2 = policy::builder()
-        .tenants(
-            Tenants::new(Ask(move |issuer: &str| {
-                Some(Ok(Some(if is_replaced.load(Ordering::SeqCst) {
-                    tenant("a", issuer, jwks.clone())
-                } else {
-                    tenant("a", issuer, url.clone())
-                })))
-            }))
-            .lifetime(S),
-        )
-        .key_refresh_minutes(60)
-        .clock(clock.clone())
-        .build()
-        .unwrap();
+    let oauth2 = builder(
+        tenants(move |issuer: &str| {
+            Some(if is_replaced.load(Ordering::SeqCst) {
+                tenant("a", issuer, jwks.clone())
+            } else {
+                tenant("a", issuer, url.clone())
+            })
+        })
+        .lifetime(S),
+        &clock,
+    )
+    .build()
+    .unwrap();
     let token = Token::new("https://a.test", "api").sign(&old);
     let mut waiting = Box::pin(oauth2.verify(&token));
     assert!(poll!(waiting.as_mut()).is_pending());
@@ -252,15 +232,7 @@ async fn lookup_error_that_panics_in_display_does_not_stop_the_thread() {
     log::keep();
     let key = new_key();
     let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
-    let oauth2 = policy::builder()
-        .provider(
-            "good",
-            Provider::new().issuer("https://good.test").audience("api").keys(server.url()),
-        )
-        .tenants(Tenants::new(Ask(|_: &str| Some(Err(Box::new(Explosive) as Boxed)))))
-        .key_refresh_minutes(5)
-        .build()
-        .unwrap();
+    let oauth2 = with_failing_lookups(&server, || Box::new(Explosive));
     assert!(kind(&oauth2, "https://broken.test", &key).await.is_some());
     assert_eq!(kind(&oauth2, "https://good.test", &key).await, None);
 }
@@ -270,15 +242,15 @@ async fn new_tenant_under_a_flood_waits_for_one_lookup_timeout() {
     let key = new_key();
     let jwks = key.jwk_set();
     let clock = ManualClock::new();
-    let oauth2 = policy::builder()
-        .provider("passing", passing(&key))
-        .tenants(Tenants::new(Ask(move |issuer: &str| {
+    let oauth2 = builder(
+        Tenants::new(Lookup(move |issuer: &str| {
             (issuer == "https://new.test").then(|| Ok(Some(tenant("new", issuer, jwks.clone()))))
-        })))
-        .key_refresh_minutes(60)
-        .clock(clock.clone())
-        .build()
-        .unwrap();
+        })),
+        &clock,
+    )
+    .provider("passing", passing(&key))
+    .build()
+    .unwrap();
     for index in 0..1000 {
         let token = Token::new(&format!("https://{index}.test"), "api").sign(&key);
         let mut request = Box::pin(oauth2.verify(&token));
@@ -302,9 +274,9 @@ async fn keys_of_a_removed_tenant_verify_no_later_token() {
     let clock = ManualClock::new();
     let oauth2 = policy::builder()
         .tenants(
-            Tenants::new(Ask(move |issuer: &str| {
-                Some(Ok(is_here.load(Ordering::SeqCst).then(|| tenant("a", issuer, url.clone()))))
-            }))
+            tenants(move |issuer: &str| {
+                is_here.load(Ordering::SeqCst).then(|| tenant("a", issuer, url.clone()))
+            })
             .lifetime(S)
             .rejection_lifetime(S),
         )
@@ -348,7 +320,7 @@ async fn removed_tenant_cannot_prolong_its_access_by_a_flood() {
     // 0: a customer. 1: the database fails. 2: the database is up again, and the customer removed.
     let phase = Arc::new(AtomicUsize::new(0));
     let now = Arc::clone(&phase);
-    let lookup = Ask(move |issuer: &str| {
+    let lookup = Lookup(move |issuer: &str| {
         // Nothing but this issuer is slow to be looked up.
         (issuer == "https://removed.test").then(|| match now.load(Ordering::SeqCst) {
             0 => Ok(Some(tenant("removed", issuer, jwks.clone()))),
@@ -356,13 +328,8 @@ async fn removed_tenant_cannot_prolong_its_access_by_a_flood() {
             _ => Ok(None),
         })
     });
-    let oauth2 = policy::builder()
-        .provider("passing", passing(&key))
-        .tenants(Tenants::new(lookup))
-        .key_refresh_minutes(60)
-        .clock(clock.clone())
-        .build()
-        .unwrap();
+    let oauth2 =
+        builder(Tenants::new(lookup), &clock).provider("passing", passing(&key)).build().unwrap();
     let genuine = Token::new("https://removed.test", "api").expires_in(90 * 86_400).sign(&key);
     assert!(oauth2.verify(&genuine).await.is_ok());
     // One failed lookup, of a second.
@@ -406,9 +373,7 @@ async fn http_client_that_cannot_be_built_is_503() {
     let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
     let url = server.url();
     let oauth2 = policy::builder()
-        .tenants(Tenants::new(Ask(move |issuer: &str| {
-            Some(Ok(Some(tenant("remote", issuer, url.clone()))))
-        })))
+        .tenants(tenants(move |issuer: &str| Some(tenant("remote", issuer, url.clone()))))
         .configure_http_client(|client| client.user_agent("\n"))
         .key_refresh_minutes(5)
         .build();
