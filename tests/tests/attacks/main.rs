@@ -40,6 +40,7 @@
 mod bounded;
 mod claims;
 mod exhaustion;
+mod hmac;
 mod key_thread;
 mod keys;
 mod leaks;

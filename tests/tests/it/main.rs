@@ -13,5 +13,6 @@ mod public;
 mod request;
 mod response;
 mod status;
+mod testing;
 mod token;
 mod ws;

@@ -3,7 +3,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
-#[path = "../layouts/generator.rs"]
+#[path = "../layouts/generator/mod.rs"]
 mod generator;
 
 use actix_web::{HttpRequest, HttpResponse, get, middleware::from_fn, post, web::ServiceConfig};

@@ -1,3 +1,4 @@
 //! Settings, from the builder and through serde.
 
 mod configuration;
+mod mounting;

@@ -4,6 +4,7 @@
 mod access;
 mod behaviour;
 mod layouts;
+mod middleware;
 
 use std::{
     sync::{

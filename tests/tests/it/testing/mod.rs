@@ -1,0 +1,3 @@
+//! The support for tests of an application.
+
+mod claims;
