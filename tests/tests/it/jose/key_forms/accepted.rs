@@ -203,7 +203,7 @@ async fn list_of_pem_texts_and_jwks_is_read() {
     assert!(accepts(&oauth2, one).await);
     for (key, reason) in [
         ("key 1", "private key"),
-        ("key 2", "has no end"),
+        ("key 2", "has no END line"),
         ("key 3", "neither a JSON object nor PEM"),
     ] {
         assert_eq!(log::lines_with(&["WARN", "mixed-list", key, reason]).len(), 1, "{reason}");

@@ -63,8 +63,8 @@ fn unusable() -> Vec<(Value, &'static str)> {
         (changed(rsa, "n", json!("AQAB===")), "base64url"),
         (changed(ec, "crv", json!("P-384")), "length"),
         (changed(ec, "crv", json!("P-224")), "curve"),
-        (changed(ec, "x", text(&[7; 32])), "make a key"),
-        (changed(ec, "x", text(&[0; 32])), "make a key"),
+        (changed(ec, "x", text(&[7; 32])), "not a valid key"),
+        (changed(ec, "x", text(&[0; 32])), "not a valid key"),
         (changed(ec, "x", text(&[1; 31])), "length"),
         (changed(ec, "y", json!("")), "length"),
         (changed(ed, "x", text(&[0; 32])), "small order"),
@@ -145,7 +145,7 @@ async fn fetched_symmetric_key_is_rejected_with_its_reason() {
         let error = build(keys).unwrap().warm_up().await.unwrap_err();
         let (_, cause) = error.failures().next().unwrap();
         let reason =
-            "it is a symmetric key, and those are only used if the configuration itself holds them";
+            "it is a symmetric key, and symmetric keys are used only if they are given inline";
         assert!(cause.contains(reason), "{cause}");
         assert!(!cause.contains("symmetric key that came from a URL"), "{cause}");
     }
@@ -196,7 +196,7 @@ async fn document_without_keys_is_an_error_that_says_why() {
         ("{\"keys\": null}", "neither a JWK set"),
         ("{\"issuer\": \"https://idp.test\", \"jwks_uri\": \"x\"}", "use `Keys::discover()`"),
         ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "cannot be read"),
-        ("-----BEGIN PUBLIC KEY-----\nAAAA", "has no end"),
+        ("-----BEGIN PUBLIC KEY-----\nAAAA", "has no END line"),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read"),
         (
             "-----BEGIN DH PARAMETERS-----\nAAAA\n-----END DH PARAMETERS-----\n",

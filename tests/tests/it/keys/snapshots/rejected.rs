@@ -89,7 +89,7 @@ async fn modified_snapshot_is_not_used() {
     assert_refused(&setup, lacks, edit(|record| record["document"] = json!(["x"]))).await;
     assert_refused(&setup, lacks, edit(|record| record["fetched_at"] = json!("1"))).await;
     assert_refused(&setup, lacks, edit(|record| record["fetched_at"] = json!(-1))).await;
-    let another = "of another provider or source";
+    let another = "belongs to another provider or source";
     assert_refused(&setup, another, edit(|record| record["id"] = json!("x"))).await;
     assert_refused(&setup, "other users may write", |path| {
         fs::set_permissions(path, fs::Permissions::from_mode(0o620)).unwrap();
