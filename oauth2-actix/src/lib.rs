@@ -115,19 +115,19 @@ pub mod _docs {
     pub mod configuration {}
 
     // The first definition of a link is the one that counts: here it leads to the page's module.
-    #[doc = "[macros.md]: crate::_docs::macros\n[websockets.md]: crate::_docs::websockets\n"]
+    #[doc = "[public-routes.md]: crate::_docs::public_routes\n[websockets.md]: crate::_docs::websockets\n"]
     #[doc = include_str!("../docs/cors.md")]
     pub mod cors {}
-
-    #[doc = include_str!("../docs/macros.md")]
-    pub mod macros {}
 
     #[doc = "[when-the-provider-fails.md]: crate::_docs::when_the_provider_fails\n"]
     #[doc = "[recipes.md]: crate::_docs::recipes\n"]
     #[doc = include_str!("../docs/operations.md")]
     pub mod operations {}
 
-    #[doc = "[macros.md]: crate::_docs::macros\n"]
+    #[doc = include_str!("../docs/public-routes.md")]
+    pub mod public_routes {}
+
+    #[doc = "[public-routes.md]: crate::_docs::public_routes\n"]
     #[doc = "[when-the-provider-fails.md]: crate::_docs::when_the_provider_fails\n"]
     #[doc = include_str!("../docs/recipes.md")]
     pub mod recipes {}
