@@ -111,6 +111,9 @@ pub mod ws;
 #[cfg(all(doc, not(doctest)))]
 #[allow(rustdoc::invalid_rust_codeblocks)] // Some code is shortened.
 pub mod _docs {
+    #[doc = include_str!("../docs/authorization.md")]
+    pub mod authorization {}
+
     #[doc = include_str!("../docs/configuration.md")]
     pub mod configuration {}
 
@@ -124,6 +127,9 @@ pub mod _docs {
     #[doc = include_str!("../docs/operations.md")]
     pub mod operations {}
 
+    #[doc = include_str!("../docs/providers.md")]
+    pub mod providers {}
+
     #[doc = include_str!("../docs/public-routes.md")]
     pub mod public_routes {}
 
@@ -131,6 +137,9 @@ pub mod _docs {
     #[doc = "[when-the-provider-fails.md]: crate::_docs::when_the_provider_fails\n"]
     #[doc = include_str!("../docs/recipes.md")]
     pub mod recipes {}
+
+    #[doc = include_str!("../docs/responses.md")]
+    pub mod responses {}
 
     #[doc = include_str!("../docs/security.md")]
     pub mod security {}

@@ -25,3 +25,8 @@ mod cors_page {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/configuration.md")]
 mod configuration_page {}
+
+/// Its programs compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/providers.md")]
+mod providers_page {}

@@ -142,8 +142,8 @@ mod tests {
     }
 
     #[test]
-    fn settings_file_is_that_of_the_readme() {
-        let readme = include_str!("../../../README.md");
-        assert!(readme.contains(&format!("```json\n{SETTINGS}```\n")));
+    fn settings_file_is_that_of_the_configuration_page() {
+        let page = include_str!("../../../docs/configuration.md");
+        assert!(page.contains(&format!("```json\n{SETTINGS}```\n")));
     }
 }
