@@ -5,8 +5,8 @@ use oauth2_actix::{
     testing::{IdentityProvider, RunningIdentityProvider},
 };
 
-/// Trusts an identity provider in this process, and prints a token for a fixed user. Keep the provider: it
-/// ends when it is dropped.
+/// Trusts an identity provider in this process, and prints a token for a fixed user. The provider stops
+/// when it is dropped.
 fn development_policy() -> Result<(OAuth2, RunningIdentityProvider), Box<dyn Error>> {
     let idp = IdentityProvider::start("orders-api")?;
     let provider = Provider::new().issuer(idp.issuer()).audience("orders-api").keys(idp.jwks_url());

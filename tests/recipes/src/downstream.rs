@@ -1,6 +1,6 @@
 use oauth2_actix::Claims;
 
-/// The form of a token exchange (RFC 8693, section 2.1): a token for `audience`, on behalf of the caller.
+/// Returns the form of a token exchange (RFC 8693 §2.1): a token for `audience`, on behalf of the caller.
 fn exchange<'a>(claims: &'a Claims, audience: &'a str) -> [(&'static str, &'a str); 4] {
     [
         ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),

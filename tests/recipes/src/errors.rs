@@ -24,7 +24,7 @@ impl From<oauth2_actix::Error> for AppError {
 impl fmt::Display for AppError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // For the client: says nothing of the token.
+            // For the client. Contains nothing of the token.
             Self::Auth(error) => formatter.write_str(error.description()),
             Self::NotFound => formatter.write_str("not found"),
         }

@@ -1,4 +1,4 @@
-//! A policy for the tests, and requests with its tokens.
+//! A policy for the tests, and requests with valid tokens.
 
 use std::sync::LazyLock;
 

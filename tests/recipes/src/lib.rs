@@ -1,5 +1,5 @@
-//! The code of `docs/recipes.md`, with a test for each recipe and one that compares the page with this source;
-//! and tests of what `docs/operations.md` and `deploy` name.
+//! The code of `docs/recipes.md`, with a test for each recipe and one that compares the page with this code,
+//! and tests of `docs/operations.md` and `deploy`.
 
 #[cfg(test)]
 mod development;

@@ -11,10 +11,10 @@ use actix_web::{
 use governor::DefaultKeyedRateLimiter;
 use oauth2_actix::Claims;
 
-/// By issuer and subject: a subject is unique within its issuer only.
+/// By issuer and subject, because a subject is unique only within its issuer.
 type PerUser = DefaultKeyedRateLimiter<(String, String)>;
 
-/// For the scope of the private routes: it needs claims.
+/// For the scope of the private routes, because it needs claims.
 async fn limit_users(
     claims: Claims,
     limits: web::Data<PerUser>,
@@ -30,13 +30,13 @@ async fn limit_users(
 
 type PerAddress = DefaultKeyedRateLimiter<IpAddr>;
 
-/// For the App, after `OAuth2`: invalid tokens count too.
+/// For the App, after `OAuth2`. It also counts invalid tokens.
 async fn limit_addresses(
     limits: web::Data<PerAddress>,
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> actix_web::Result<ServiceResponse<EitherBody<impl MessageBody, BoxBody>>> {
-    // Behind a proxy this is the proxy's: use the header that it sets, and no other.
+    // Behind a proxy this is the proxy's address: use the header that the proxy sets, and no other.
     let address = request.peer_addr().map(|address| address.ip());
     match address.map(|address| limits.check_key(&address)) {
         None | Some(Ok(())) => Ok(next.call(request).await?.map_into_left_body()),

@@ -4,7 +4,7 @@ use actix_web::{App, HttpResponse, HttpServer, dev::Server, rt, web};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use prometheus::{Registry, TextEncoder};
 
-/// The metrics of this crate. Call it before `build()`, so that their descriptions are recorded.
+/// Records the metrics of this crate. Call it before `build()`, so that it gets their descriptions.
 fn install_recorder() -> Result<PrometheusHandle, BuildError> {
     let seconds = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
     let duration = Matcher::Full("oauth2_key_fetch_duration_seconds".to_owned());
@@ -22,7 +22,7 @@ fn install_recorder() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-/// Both registries as one text: ours, and that of `actix-web-prom`.
+/// Returns both registries as one text: that of this crate, and that of `actix-web-prom`.
 async fn metrics(
     oauth2: web::Data<PrometheusHandle>,
     http: web::Data<Registry>,
@@ -34,7 +34,7 @@ async fn metrics(
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text))
 }
 
-/// `/metrics` on a port of its own, which only the scraper can reach. It needs no token.
+/// Serves `/metrics` without a token, on a separate port that only the scraper can reach.
 fn metrics_server(
     port: TcpListener,
     oauth2: PrometheusHandle,
@@ -69,7 +69,7 @@ mod tests {
         let app = test::init_service(
             App::new()
                 .wrap(oauth2.clone())
-                // Outside: rejected requests count too.
+                // Outside, so that it also counts rejected requests.
                 .wrap(http.clone())
                 .route("/", web::get().to(HttpResponse::Ok)),
         )

@@ -1,4 +1,4 @@
-//! `docs/operations.md` and the files in `deploy` name what the code has.
+//! Compares `docs/operations.md` and the files in `deploy` with the code.
 
 use std::{fs, path::Path};
 
@@ -7,7 +7,7 @@ const TELEMETRY: &str = include_str!("../../../oauth2-actix/src/util/telemetry.r
 const RULES: &str = include_str!("../../../deploy/prometheus-rules.yaml");
 const DASHBOARD: &str = include_str!("../../../deploy/grafana-dashboard.json");
 
-/// So much of a message is on the page at least.
+/// The length of the beginning of a message that must be on the page, in characters.
 const SHOWN: usize = 24;
 
 fn sources(directory: &Path, found: &mut Vec<String>) {
@@ -21,7 +21,8 @@ fn sources(directory: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// The last text among the arguments of a macro. `code` begins after its opening parenthesis.
+/// Returns the last string literal among the arguments of a macro. `code` begins after the opening
+/// parenthesis.
 fn last_text(code: &str) -> Option<String> {
     let (mut depth, mut last) = (1, None);
     let mut characters = code.chars();
@@ -35,7 +36,7 @@ fn last_text(code: &str) -> Option<String> {
                     match characters.next()? {
                         '"' => break,
                         '\\' => match characters.next()? {
-                            // The text goes on at the next line's first word.
+                            // The literal continues with the first word of the next line.
                             '\n' => text.push('\u{0}'),
                             escaped => text.push(escaped),
                         },
@@ -66,7 +67,7 @@ fn every_log_message_is_on_the_operations_page() {
         for level in ["error", "warn", "info", "debug", "trace"] {
             for (_, code) in file.split(&format!("tracing::{level}!(")).enumerate().skip(1) {
                 let message = last_text(code).expect("a message");
-                // A text from elsewhere, such as that of an error.
+                // The message is another value, such as an error.
                 if message.starts_with('{') {
                     continue;
                 }

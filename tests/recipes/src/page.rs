@@ -1,4 +1,4 @@
-//! The page shows code of this crate, word for word.
+//! Compares the code on the page with the code of this crate.
 
 const PAGE: &str = include_str!("../../../docs/recipes.md");
 
@@ -16,7 +16,7 @@ const SOURCES: [&str; 11] = [
     include_str!("users.rs"),
 ];
 
-/// Code without its layout.
+/// Returns the code without its layout.
 fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

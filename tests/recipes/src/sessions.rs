@@ -25,7 +25,7 @@ mod tests {
         let app = test::init_service(
             App::new()
                 .wrap(oauth2.clone())
-                // After OAuth2, which is outside of it.
+                // After OAuth2, and therefore outside of it.
                 .wrap(SessionMiddleware::new(CookieSessionStore::default(), key.clone()))
                 .service(health)
                 .service(visits),

@@ -7,7 +7,7 @@ use oauth2_actix::Claims;
 use tracing::{Span, field::Empty};
 use tracing_actix_web::{DefaultRootSpanBuilder, RootSpanBuilder, root_span};
 
-/// The request's span, with the user of its token.
+/// The span of the request, with the user of its token.
 struct UserSpan;
 
 impl RootSpanBuilder for UserSpan {

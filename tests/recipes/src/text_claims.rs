@@ -19,7 +19,7 @@ fn verified() -> Requirement {
     )
 }
 
-/// The same in a struct.
+/// The same as a field.
 #[derive(Deserialize)]
 struct Contact {
     email: String,

@@ -16,7 +16,7 @@ struct User {
     name: String,
 }
 
-/// In the place of a database: users by issuer and subject.
+/// Stands in for a database: users by issuer and subject.
 struct Users(HashMap<(String, String), User>);
 
 impl Users {
@@ -38,7 +38,7 @@ impl FromRequest for User {
     }
 }
 
-/// Puts the user into the request's extensions, for all routes of a scope.
+/// Inserts the user into the request's extensions, for all routes of a scope.
 async fn load_user(
     claims: Claims,
     users: web::Data<Users>,
@@ -88,7 +88,7 @@ mod tests {
                 .app_data(users.clone())
                 .service(health)
                 .service(extracted)
-                // The private routes, last: the empty scope takes every path that is left.
+                // The private routes come last, because the empty scope takes every remaining path.
                 .service(web::scope("").wrap(from_fn(load_user)).service(orders)),
         )
         .await;
