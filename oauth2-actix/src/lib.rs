@@ -111,33 +111,49 @@ pub mod ws;
 #[cfg(all(doc, not(doctest)))]
 #[allow(rustdoc::invalid_rust_codeblocks)] // Some code is shortened.
 pub mod _docs {
+    // The first definition of a link is the one that is used: here the module of the page.
+    #[doc = "[public-routes.md]: crate::_docs::public_routes\n"]
     #[doc = include_str!("../docs/authorization.md")]
     pub mod authorization {}
 
+    #[doc = "[operations.md]: crate::_docs::operations\n"]
+    #[doc = "[providers.md]: crate::_docs::providers\n"]
+    #[doc = "[public-routes.md]: crate::_docs::public_routes\n"]
+    #[doc = "[responses.md]: crate::_docs::responses\n"]
+    #[doc = "[websockets.md]: crate::_docs::websockets\n"]
+    #[doc = "[when-the-provider-fails.md]: crate::_docs::when_the_provider_fails\n"]
     #[doc = include_str!("../docs/configuration.md")]
     pub mod configuration {}
 
-    // The first definition of a link is the one that counts: here it leads to the page's module.
-    #[doc = "[public-routes.md]: crate::_docs::public_routes\n[websockets.md]: crate::_docs::websockets\n"]
+    #[doc = "[websockets.md]: crate::_docs::websockets\n"]
     #[doc = include_str!("../docs/cors.md")]
     pub mod cors {}
 
-    #[doc = "[when-the-provider-fails.md]: crate::_docs::when_the_provider_fails\n"]
+    #[doc = "[public-routes.md]: crate::_docs::public_routes\n"]
     #[doc = "[recipes.md]: crate::_docs::recipes\n"]
+    #[doc = "[when-the-provider-fails.md]: crate::_docs::when_the_provider_fails\n"]
     #[doc = include_str!("../docs/operations.md")]
     pub mod operations {}
 
+    #[doc = "[configuration.md]: crate::_docs::configuration\n"]
+    #[doc = "[operations.md]: crate::_docs::operations\n"]
     #[doc = include_str!("../docs/providers.md")]
     pub mod providers {}
 
+    #[doc = "[recipes.md]: crate::_docs::recipes\n"]
     #[doc = include_str!("../docs/public-routes.md")]
     pub mod public_routes {}
 
+    #[doc = "[providers.md]: crate::_docs::providers\n"]
     #[doc = "[public-routes.md]: crate::_docs::public_routes\n"]
     #[doc = "[when-the-provider-fails.md]: crate::_docs::when_the_provider_fails\n"]
     #[doc = include_str!("../docs/recipes.md")]
     pub mod recipes {}
 
+    #[doc = "[cors.md]: crate::_docs::cors\n"]
+    #[doc = "[public-routes.md]: crate::_docs::public_routes\n"]
+    #[doc = "[recipes.md]: crate::_docs::recipes\n"]
+    #[doc = "[websockets.md]: crate::_docs::websockets\n"]
     #[doc = include_str!("../docs/responses.md")]
     pub mod responses {}
 
@@ -147,7 +163,9 @@ pub mod _docs {
     #[doc = include_str!("../docs/websockets.md")]
     pub mod websockets {}
 
+    #[doc = "[configuration.md]: crate::_docs::configuration\n"]
     #[doc = "[operations.md]: crate::_docs::operations\n"]
+    #[doc = "[recipes.md]: crate::_docs::recipes\n"]
     #[doc = include_str!("../docs/when-the-provider-fails.md")]
     pub mod when_the_provider_fails {}
 }

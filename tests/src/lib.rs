@@ -16,17 +16,24 @@ pub mod socket;
 pub mod tls;
 pub mod wait;
 
-/// Its recipe compiles.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/cors.md")]
-mod cors_page {}
+// The code of the pages compiles, and that of `configuration.md` and `providers.md` also runs.
 
-/// Its programs run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/authorization.md")]
+mod authorization_page {}
+
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/configuration.md")]
 mod configuration_page {}
 
-/// Its programs compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/cors.md")]
+mod cors_page {}
+
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/providers.md")]
 mod providers_page {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/public-routes.md")]
+mod public_routes_page {}
