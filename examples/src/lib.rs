@@ -1,4 +1,4 @@
-//! What the quickstart serves besides its own page, each an example of its own, and what the programs share.
+//! The further examples that the quickstart serves, and the code that the programs share.
 
 pub mod chat;
 pub mod pages;

@@ -1,15 +1,15 @@
-//! Pages of three files each: no build step, nothing from outside.
+//! Pages of three files each, without a build step and without external resources.
 
 use actix_web::{
     HttpResponse,
     http::header::{CONTENT_SECURITY_POLICY, ContentType},
 };
 
-/// The identity provider's URL, which pages ask for tokens.
+/// The URL of the identity provider, from which pages get tokens.
 #[derive(Clone, Debug)]
 pub struct Issuer(pub String);
 
-/// A page that knows its issuer, and may talk to this machine only.
+/// Returns a page with its issuer. Its content security policy allows only connections to this machine.
 #[must_use]
 pub fn html(template: &str, issuer: &Issuer) -> HttpResponse {
     HttpResponse::Ok()
@@ -18,13 +18,13 @@ pub fn html(template: &str, issuer: &Issuer) -> HttpResponse {
         .body(template.replace("__ISSUER__", &issuer.0))
 }
 
-/// A script of a page.
+/// Returns a script of a page.
 #[must_use]
 pub fn script(text: &'static str) -> HttpResponse {
     HttpResponse::Ok().content_type("text/javascript").body(text)
 }
 
-/// A style sheet of a page.
+/// Returns a style sheet of a page.
 #[must_use]
 pub fn style(text: &'static str) -> HttpResponse {
     HttpResponse::Ok().content_type("text/css").body(text)

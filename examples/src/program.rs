@@ -1,4 +1,4 @@
-//! What the example programs share: their log and their command line.
+//! The log and the command line of the example programs.
 
 use std::{
     env,
@@ -21,7 +21,7 @@ pub fn start_log() -> Result<(), String> {
     Ok(())
 }
 
-/// What is logged: the filter in `RUST_LOG`, or `info` and every rejected request.
+/// Returns the filter in `RUST_LOG`, or a filter for `info` and every rejected request.
 ///
 /// # Errors
 ///
@@ -32,7 +32,7 @@ pub fn log_filter() -> Result<EnvFilter, String> {
     EnvFilter::try_new(text).map_err(|error| format!("RUST_LOG: {error}"))
 }
 
-/// The port that `--port` names, 8080 without it, and the arguments that are left.
+/// Returns the port of `--port`, 8080 by default, and the other arguments.
 ///
 /// # Errors
 ///
@@ -66,14 +66,14 @@ mod tests {
     }
 
     #[test]
-    fn port_is_8080_or_what_the_option_says() {
+    fn port_is_8080_or_that_of_the_option() {
         assert_eq!(read(""), Ok((8080, vec![])));
         assert_eq!(read("a.json --port 9310"), Ok((9310, vec!["a.json".to_owned()])));
         assert_eq!(read("--port 0 a.json"), Ok((0, vec!["a.json".to_owned()])));
     }
 
     #[test]
-    fn wrong_arguments_are_named_with_what_is_expected() {
+    fn wrong_argument_is_an_error_with_the_expected_value() {
         for (line, message) in [
             ("--port", "--port: the number is missing"),
             ("--port x", "--port: expected a number from 0 to 65535, found \"x\""),

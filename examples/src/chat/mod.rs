@@ -1,5 +1,5 @@
-//! A chat over WebSocket. Each room asks for a scope of its own, `chat:lobby` or `chat:staff`, and a session
-//! ends with its token unless the client sends a fresh one.
+//! A chat over WebSocket. Each room requires its own scope, `chat:lobby` or `chat:staff`, and a session ends with
+//! its token unless the client sends a new one.
 
 mod visit;
 
@@ -9,7 +9,7 @@ use tokio::sync::broadcast;
 
 use crate::pages::{self, Issuer};
 
-/// The page, its scripts, and `/chat/rooms/{room}` for those who chat.
+/// Registers the page, its scripts, and `/chat/rooms/{room}` for WebSockets.
 pub fn configure(config: &mut web::ServiceConfig) {
     config.service(page).service(script).service(live_session).service(room);
 }
@@ -25,16 +25,16 @@ async fn room(
     let Some(line) = rooms.of(&name).cloned() else { return Ok(HttpResponse::NotFound().finish()) };
     let (response, session, messages) = ws::upgrade(&request, body)
         .protocols(["chat"])
-        // Of this token, and of every one that renews the session.
+        // Required of this token, and of every token that renews the session.
         .require(requirement::scopes([format!("chat:{name}")]))
-        // Also end it when the key that signed the token is withdrawn.
+        // Also ends the session when the key that signed the token is withdrawn.
         .revalidate_on_key_change(&oauth2)
         .start()?;
     rt::spawn(visit::visit(oauth2, session, messages.max_frame_size(LONGEST_FRAME), line));
     Ok(response)
 }
 
-/// The rooms that there are: nobody opens one by asking for it.
+/// The rooms. Their number is fixed, so that clients cannot create more.
 #[derive(Debug)]
 pub struct Rooms([(&'static str, Line); 2]);
 
@@ -52,10 +52,10 @@ impl Default for Rooms {
     }
 }
 
-/// What somebody may miss who reads slowly, before the oldest is dropped for him.
+/// The number of lines that are kept for a client that reads slowly, before the oldest is dropped.
 const BACKLOG: usize = 256;
 
-/// A token must fit, which the middleware limits to 16 KiB.
+/// In bytes. A frame must have room for a token, which the middleware limits to 16 KiB.
 const LONGEST_FRAME: usize = 20 * 1024;
 
 #[public]

@@ -1,4 +1,4 @@
-//! One person in a room.
+//! One client in a room.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use oauth2_actix::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::{Sender, error::RecvError};
 
-/// What a client sends: `{"say": "hello"}` or `{"renew": "eyJ..."}`.
+/// A message from the client: `{"say": "hello"}` or `{"renew": "eyJ..."}`.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Heard {
@@ -21,11 +21,11 @@ enum Heard {
     Renew(String),
 }
 
-/// What it is told: `{"welcome": {"name": "alice", "seconds": 60}}`, ...
+/// A message to the client: `{"welcome": {"name": "alice", "seconds": 60}}`, ...
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Told {
-    /// Whose session it is, and in how many seconds it ends.
+    /// The subject of the session, and the seconds until it ends.
     Welcome {
         name: String,
         seconds: u64,
@@ -34,11 +34,11 @@ enum Told {
     Renewed {
         seconds: u64,
     },
-    /// The session goes on with the token that it has.
+    /// The session keeps its token.
     NotRenewed(&'static str),
-    /// Lines that came faster than they were read.
+    /// The number of lines that were dropped because the client reads slowly.
     Missed(u64),
-    /// What was sent cannot be understood, or is too long.
+    /// The message has no known form, or is too long.
     NotUnderstood,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Said {
     text: String,
 }
 
-/// Until the person leaves, or the token ends.
+/// Runs until the client disconnects, or the token expires.
 pub(super) async fn visit(
     oauth2: Data<OAuth2>,
     mut session: Session,
@@ -87,7 +87,7 @@ pub(super) async fn visit(
             },
             _ = pulse.tick() => {
                 if heard_at.elapsed() > 2 * PULSE + PULSE / 2 {
-                    // Gone without a word.
+                    // The client is gone without a close frame.
                     return drop(session.close(None).await);
                 }
                 session.ping(b"").await
@@ -104,7 +104,7 @@ async fn answer(
 ) -> Result<(), Closed> {
     match serde_json::from_str(text) {
         Ok(Heard::Say(text)) if text.chars().count() <= LONGEST_LINE => {
-            // Whoever says it is somebody who hears it.
+            // An error means that the room has no receiver, but this client is one.
             let _ = room.send(Said { name: name(&session.claims()), text });
             Ok(())
         }
@@ -124,14 +124,14 @@ async fn tell(session: &mut Session, told: &Told) -> Result<(), Closed> {
 }
 
 fn name(claims: &Claims) -> String {
-    claims.subject().unwrap_or("somebody").to_owned()
+    claims.subject().unwrap_or("anonymous").to_owned()
 }
 
 fn seconds_left(claims: &Claims) -> u64 {
     claims.time_left().as_secs()
 }
 
-/// Between two pings.
+/// The time between two pings.
 const PULSE: Duration = Duration::from_secs(30);
 
 /// In characters.

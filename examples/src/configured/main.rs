@@ -1,4 +1,4 @@
-//! An API whose policy is a part of its settings, a JSON file:
+//! An API that reads its policy as part of its settings, from a JSON file:
 //! `cargo run --bin configured -- examples/settings.json`.
 
 use std::process::ExitCode;
@@ -13,12 +13,12 @@ use oauth2_actix::{Claims, OAuth2Builder, require_scope};
 use oauth2_actix_examples::program;
 use serde::Deserialize;
 
-/// The settings of the whole service, of which the policy is a part.
+/// The settings of the whole service, including the policy.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
     oauth2: OAuth2Builder,
-    /// Pages of this origin may call.
+    /// The origin of the pages that may call this API.
     allowed_origin: Option<String>,
 }
 
@@ -49,7 +49,7 @@ async fn ws(
 ) -> actix_web::Result<HttpResponse> {
     let (response, mut session, _messages) = actix_ws::handle(&request, body)?;
     actix_web::rt::spawn(async move {
-        let _ = session.text(format!("hello {}", claims.subject().unwrap_or("nobody"))).await;
+        let _ = session.text(format!("hello {}", claims.subject().unwrap_or("anonymous"))).await;
         let _ = session.close(None).await;
     });
     Ok(response)
@@ -96,7 +96,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Lets pages of one origin call, with cookies if they like, and read every answer: see `docs/cors.md`.
+/// Lets pages of one origin call this API, also with cookies, and read every response: see `docs/cors.md`.
 fn cors(origin: Option<&str>) -> Cors {
     let cors = Cors::default()
         .allowed_methods(["GET"])
@@ -118,7 +118,7 @@ mod tests {
 
     const SETTINGS: &str = include_str!("../../settings.json");
 
-    /// Reads settings and builds their policy. Its fetches end at this machine.
+    /// Reads settings and builds their policy. Its fetches go to a closed port of this machine.
     fn check(text: &str) {
         let settings: Settings = serde_json::from_str(text).expect("valid settings");
         let nowhere =

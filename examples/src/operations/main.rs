@@ -1,5 +1,5 @@
-//! What an operator needs: a start that fails early, health routes, the state of all keys as JSON and on
-//! a page, a refresh by hand, and tenants that come and go: `cargo run --bin operations`. No network.
+//! Routes for operators: health, the state of all keys as JSON and on a page, a manual refresh, and tenants that
+//! are looked up. The start fails if there are no keys. `cargo run --bin operations`, without network.
 
 use std::{
     collections::HashMap, error::Error, io, net::TcpListener, process::ExitCode, time::Duration,
@@ -21,14 +21,14 @@ const AUDIENCE: &str = "operations-api";
 const OWN: &str = "own";
 const USAGE: &str = "usage: cargo run --bin operations -- [--port PORT]";
 
-/// The process runs: for a liveness probe. Says nothing of providers, whose outage no restart mends.
+/// For a liveness probe: the process runs. Ignores providers, because a restart does not end their outage.
 #[public]
 #[get("/health/live")]
 async fn live() -> &'static str {
     "up"
 }
 
-/// Tokens can be checked: for a readiness probe. Strangers learn no more than that.
+/// For a readiness probe: tokens can be verified. Returns no details, because the route is public.
 #[public]
 #[get("/health/ready")]
 async fn ready(oauth2: web::Data<OAuth2>) -> HttpResponse {
@@ -39,19 +39,19 @@ async fn ready(oauth2: web::Data<OAuth2>) -> HttpResponse {
     }
 }
 
-/// A customer's provider may put any scope into its tokens, so the provider is asked for too.
+/// Checks the provider and the scope, because a customer's provider can put any scope into its tokens.
 fn is_operator(claims: &Claims) -> bool {
     claims.provider() == OWN && claims.has_scope("operations")
 }
 
-/// All of it, for those who may know.
+/// Returns the state of all keys to operators.
 #[get("/status")]
 #[require(is_operator)]
 async fn status(oauth2: web::Data<OAuth2>) -> HttpResponse {
     HttpResponse::Ok().json(oauth2.key_status())
 }
 
-/// After a provider has said that a key was stolen.
+/// Fetches all keys now, for example after a key was stolen.
 #[post("/refresh")]
 #[require(is_operator)]
 async fn refresh(oauth2: web::Data<OAuth2>) -> HttpResponse {
@@ -66,7 +66,7 @@ async fn me(claims: Claims) -> HttpResponse {
     HttpResponse::Ok().json(json!({"tenant": claims.provider(), "subject": claims.subject()}))
 }
 
-/// The customers who bring their own identity providers, by issuer. In the place of a database.
+/// The customers with their own identity providers, by issuer. Stands in for a database.
 struct Customers(HashMap<String, &'static str>);
 
 impl TenantLookup for Customers {
@@ -74,7 +74,7 @@ impl TenantLookup for Customers {
         &self,
         issuer: &str,
     ) -> Result<Option<Tenant>, Box<dyn Error + Send + Sync>> {
-        // Only issuers that are known exactly: anybody can put any issuer into a token.
+        // Compares the whole issuer, because any client can send a token with any issuer.
         Ok(self.0.get(issuer).map(|name| {
             let provider = Provider::new().issuer(issuer).audience(AUDIENCE).keys(Keys::discover());
             Tenant::new(*name, provider)
@@ -101,7 +101,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         return Err(format!("unexpected argument {argument:?}; {USAGE}").into());
     }
 
-    // Our own identity provider, and that of a customer.
+    // The API's own identity provider, and that of a customer.
     let own = start_own_provider()?;
     let customer = IdentityProvider::start(AUDIENCE)?;
     let customers = Customers(HashMap::from([(customer.issuer().to_owned(), "acme")]));
@@ -116,7 +116,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .stale_window(Duration::from_secs(6 * 60 * 60))
         .leeway(Duration::from_secs(30))
         .build()?;
-    // Rather no start than one that refuses everybody.
+    // Does not start without keys, because every token would be rejected.
     oauth2.warm_up().await?;
 
     let state = web::Data::new(oauth2.clone());
@@ -143,7 +143,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Serves it on a free port, with CORS: the status page asks it for a token.
+/// Starts the API's own provider on a free port, with CORS, because the status page gets a token from it.
 fn start_own_provider() -> io::Result<IdentityProvider> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let provider = IdentityProvider::new(&format!("http://{}", listener.local_addr()?), AUDIENCE);
@@ -179,8 +179,8 @@ ACME={}
 
 curl -i {api}/health/live                                        # 200
 curl -i {api}/health/ready                                       # 200
-curl -i {api}/me -H "Authorization: Bearer $TOKEN"               # our own provider: 200
-curl -i {api}/me -H "Authorization: Bearer $ACME"                # a customer's, looked up: 200
+curl -i {api}/me -H "Authorization: Bearer $TOKEN"               # the API's own provider: 200
+curl -i {api}/me -H "Authorization: Bearer $ACME"                # a customer's provider, looked up: 200
 curl -i {api}/status -H "Authorization: Bearer $TOKEN"           # the state of all keys: 200
 curl -i {api}/status -H "Authorization: Bearer $ACME"            # not for customers, whatever the scope: 403
 curl -i -X POST {api}/refresh -H "Authorization: Bearer $TOKEN"  # fetch all keys now: 204

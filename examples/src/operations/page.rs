@@ -1,4 +1,5 @@
-//! A page that shows the state of all keys. It is public and holds nothing: its script gets a token and asks `/status`.
+//! A page that shows the state of all keys. The page is public and contains no data: its script gets a token and
+//! fetches `/status`.
 
 use actix_web::{HttpResponse, get, web};
 use oauth2_actix::public;

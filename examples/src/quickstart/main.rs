@@ -1,5 +1,5 @@
-//! An API protected by `oauth2-actix`, and beside it the identity provider that it trusts, both on
-//! loopback and without any network: `cargo run`, then open the page that it names.
+//! An API with `oauth2-actix` and the identity provider that it trusts, both on loopback and without network:
+//! `cargo run`, then open the page whose address it prints.
 
 use std::{
     io::{self, ErrorKind, IsTerminal},
@@ -27,7 +27,7 @@ mod test_clock;
 
 const AUDIENCE: &str = "quickstart-api";
 
-/// Any valid token.
+/// Requires a valid token.
 #[get("/me")]
 async fn me(claims: Claims) -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({
@@ -36,14 +36,14 @@ async fn me(claims: Claims) -> HttpResponse {
     }))
 }
 
-/// A token with `"role": "admin"`, or with a list of roles that holds it.
+/// Requires a token with `"role": "admin"`, or with a list of roles that contains it.
 #[get("/admin")]
 #[require_claim("role", "admin")]
 async fn admin(claims: Claims) -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({"hello": claims.subject()}))
 }
 
-/// An ordinary actix-ws handler: it runs only for a valid token. Says back what it hears.
+/// An ordinary actix-ws handler, which runs only with a valid token. Returns each message.
 #[get("/ws")]
 async fn echo(
     claims: Claims,
@@ -52,7 +52,7 @@ async fn echo(
 ) -> actix_web::Result<HttpResponse> {
     let (response, mut session, mut messages) = actix_ws::handle(&request, body)?;
     actix_web::rt::spawn(async move {
-        let hello = format!("hello {}", claims.subject().unwrap_or("nobody"));
+        let hello = format!("hello {}", claims.subject().unwrap_or("anonymous"));
         if session.text(hello).await.is_err() {
             return;
         }
@@ -96,19 +96,19 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let idp = listen(port + 1)?;
     let issuer = format!("http://127.0.0.1:{}", port + 1);
 
-    // The identity provider: in the place of Entra, Auth0, Keycloak, ...
+    // The identity provider. Stands in for Entra, Auth0, Keycloak, ...
     let provider = IdentityProvider::new(&issuer, AUDIENCE);
 
-    // The API trusts it. This is all that an API needs.
+    // The policy of the API, which trusts the identity provider. An API needs no more than this.
     let mut oauth2 = OAuth2::builder()
         .provider(
             "quickstart",
             Provider::new().issuer(&issuer).audience(AUDIENCE).keys(provider.jwks_url()),
         )
         .key_refresh_minutes(5)
-        // A browser's script cannot set a header on a WebSocket.
+        // Scripts cannot set a header on a WebSocket.
         .token_from_subprotocol();
-    // Only the end-to-end tests ask for this.
+    // Only for the end-to-end tests.
     if let Some(clock) = &test_clock {
         provider.set_clock(clock.clone());
         oauth2 = oauth2.clock(clock.clone());
@@ -120,7 +120,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let api = HttpServer::new(move || {
         App::new()
             .wrap(oauth2.clone())
-            // CORS after, which is outside: it answers preflights, and adds its headers to refusals.
+            // CORS is added after OAuth2, and is therefore outside: it responds to preflights, and adds its
+            // headers to rejections.
             .wrap(cors())
             .app_data(page_issuer.clone())
             .app_data(rooms.clone())
@@ -149,7 +150,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Pages from this machine may call, whatever name they know it by.
+/// Allows pages from this machine, as `localhost` or as `127.0.0.1`.
 fn cors() -> Cors {
     Cors::default()
         .allowed_origin_fn(|origin, _| {
@@ -161,7 +162,7 @@ fn cors() -> Cors {
         .max_age(60)
 }
 
-/// The port, and the clock that `--test-clock` asks for.
+/// Returns the port, and the clock of `--test-clock`.
 fn arguments() -> Result<(u16, Option<ManualClock>), Box<dyn std::error::Error>> {
     const USAGE: &str = "usage: cargo run -- [--port PORT] (1024 to 65534; the identity provider takes the next one)";
     let (mut port, mut test_clock) = (8080, None);
@@ -196,7 +197,7 @@ fn print_lines(port: u16, issuer: &str) {
     let api = format!("http://127.0.0.1:{port}");
     println!(
         r#"
-A protected API, and the identity provider that it trusts. Open the page:
+An API, and the identity provider that it trusts. Open the page:
 
     {api}/
 
@@ -207,12 +208,12 @@ ADMIN=$(curl -s {issuer}/token -u quickstart:quickstart -d grant_type=client_cre
 
 curl -i {api}/                                            # public: 200
 curl -i {api}/me                                          # no token: 400
-curl -i {api}/me -H "Authorization: Bearer x.y.z"         # no such token: 401
+curl -i {api}/me -H "Authorization: Bearer x.y.z"         # not a JWT: 401
 curl -i {api}/me -H "Authorization: Bearer $TOKEN"        # 200
 curl -i {api}/admin -H "Authorization: Bearer $TOKEN"     # 403
 curl -i {api}/admin -H "Authorization: Bearer $ADMIN"     # 200
-curl -X POST {issuer}/rotate                              # a new key: $TOKEN and $ADMIN stay good
-                                                          # until the API sees a token with it
+curl -X POST {issuer}/rotate                              # a new key: $TOKEN and $ADMIN are valid
+                                                          # until the API gets a token with it
 
 Ctrl-C ends it.
 "#

@@ -1,4 +1,4 @@
-//! The page on which a person tries it all.
+//! The page of the quickstart.
 
 use actix_web::{
     HttpResponse,
@@ -34,7 +34,7 @@ async fn style() -> HttpResponse {
     pages::style(include_str!("page.css"))
 }
 
-/// Nothing that an identity provider says is to be kept by a browser.
+/// Forbids browsers to store responses of the identity provider.
 pub(crate) async fn no_store(
     request: ServiceRequest,
     next: Next<impl MessageBody>,

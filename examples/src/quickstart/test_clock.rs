@@ -1,5 +1,5 @@
-//! `--test-clock`, for the end-to-end tests: the time of the API and of the identity provider stands still until a
-//! test moves it. Your own API needs none of this.
+//! `--test-clock`, for the end-to-end tests: the time of the API and of the identity provider only changes when a
+//! test moves it. Your own API does not need this.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ struct Step {
     seconds: u32,
 }
 
-/// Adds `POST /__clock/advance?seconds=N`, which moves the clock, or nothing if there is no clock.
+/// Adds `POST /__clock/advance?seconds=N`, which moves the clock, if there is one.
 pub(crate) fn configure(clock: Option<&ManualClock>, config: &mut web::ServiceConfig) {
     let Some(clock) = clock.cloned() else { return };
     let advance = move |step: web::Query<Step>| {

@@ -1,11 +1,11 @@
-//! A single-page client in plain JavaScript that keeps its access token fresh. The API behind it is the quickstart's.
+//! A single-page client in plain JavaScript that keeps its access token fresh. It calls the API of the quickstart.
 
 use actix_web::{HttpResponse, get, web};
 use oauth2_actix::public;
 
 use crate::pages::{self, Issuer};
 
-/// The page and its scripts.
+/// Registers the page and its scripts.
 pub fn configure(config: &mut web::ServiceConfig) {
     config.service(page).service(script).service(fresh_token).service(api);
 }
