@@ -30,7 +30,7 @@ async fn room(
         // Also ends the session when the key that signed the token is withdrawn.
         .revalidate_on_key_change(&oauth2)
         .start()?;
-    rt::spawn(visit::visit(oauth2, session, messages.max_frame_size(LONGEST_FRAME), line));
+    rt::spawn(visit::visit(oauth2, session, messages.max_frame_size(MAX_FRAME), line));
     Ok(response)
 }
 
@@ -56,7 +56,7 @@ impl Default for Rooms {
 const BACKLOG: usize = 256;
 
 /// In bytes. A frame must have room for a token, which the middleware limits to 16 KiB.
-const LONGEST_FRAME: usize = 20 * 1024;
+const MAX_FRAME: usize = 20 * 1024;
 
 #[public]
 #[get("/chat")]

@@ -16,7 +16,7 @@ use tokio::sync::broadcast::{Sender, error::RecvError};
 /// A message from the client: `{"say": "hello"}` or `{"renew": "eyJ..."}`.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Heard {
+enum FromClient {
     Say(String),
     Renew(String),
 }
@@ -24,7 +24,7 @@ enum Heard {
 /// A message to the client: `{"welcome": {"name": "alice", "seconds": 60}}`, ...
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Told {
+enum ToClient {
     /// The subject of the session, and the seconds until it ends.
     Welcome {
         name: String,
@@ -57,23 +57,25 @@ pub(super) async fn visit(
     room: Sender<Said>,
 ) {
     let mut lines = room.subscribe();
-    let mut pulse = interval(PULSE);
-    let mut heard_at = Instant::now();
-    let welcome =
-        Told::Welcome { name: name(&session.claims()), seconds: seconds_left(&session.claims()) };
-    let mut sent = tell(&mut session, &welcome).await;
+    let mut pings = interval(PING_INTERVAL);
+    let mut received_at = Instant::now();
+    let welcome = ToClient::Welcome {
+        name: name(&session.claims()),
+        seconds: seconds_left(&session.claims()),
+    };
+    let mut sent = send(&mut session, &welcome).await;
     while sent.is_ok() {
         sent = tokio::select! {
             message = messages.recv() => {
-                heard_at = Instant::now();
+                received_at = Instant::now();
                 match message {
                     Some(Ok(Message::Text(text))) => {
-                        answer(&oauth2, &mut session, &room, &text).await
+                        respond(&oauth2, &mut session, &room, &text).await
                     }
                     Some(Ok(Message::Ping(bytes))) => session.pong(&bytes).await,
                     Some(Ok(Message::Pong(_))) => Ok(()),
                     Some(Ok(Message::Close(reason))) => return drop(session.close(reason).await),
-                    Some(Ok(_)) => tell(&mut session, &Told::NotUnderstood).await,
+                    Some(Ok(_)) => send(&mut session, &ToClient::NotUnderstood).await,
                     Some(Err(_)) => {
                         return drop(session.close(Some(CloseCode::Protocol.into())).await);
                     }
@@ -81,12 +83,12 @@ pub(super) async fn visit(
                 }
             }
             line = lines.recv() => match line {
-                Ok(said) => tell(&mut session, &Told::Said(said)).await,
-                Err(RecvError::Lagged(lines)) => tell(&mut session, &Told::Missed(lines)).await,
+                Ok(said) => send(&mut session, &ToClient::Said(said)).await,
+                Err(RecvError::Lagged(lines)) => send(&mut session, &ToClient::Missed(lines)).await,
                 Err(RecvError::Closed) => return drop(session.close(None).await),
             },
-            _ = pulse.tick() => {
-                if heard_at.elapsed() > 2 * PULSE + PULSE / 2 {
+            _ = pings.tick() => {
+                if received_at.elapsed() > 2 * PING_INTERVAL + PING_INTERVAL / 2 {
                     // The client is gone without a close frame.
                     return drop(session.close(None).await);
                 }
@@ -96,31 +98,31 @@ pub(super) async fn visit(
     }
 }
 
-async fn answer(
+async fn respond(
     oauth2: &OAuth2,
     session: &mut Session,
     room: &Sender<Said>,
     text: &str,
 ) -> Result<(), Closed> {
     match serde_json::from_str(text) {
-        Ok(Heard::Say(text)) if text.chars().count() <= LONGEST_LINE => {
+        Ok(FromClient::Say(text)) if text.chars().count() <= MAX_LINE => {
             // An error means that the room has no receiver, but this client is one.
             let _ = room.send(Said { name: name(&session.claims()), text });
             Ok(())
         }
-        Ok(Heard::Renew(token)) => {
-            let told = match session.renew(oauth2, &token).await {
-                Ok(claims) => Told::Renewed { seconds: seconds_left(&claims) },
-                Err(refused) => Told::NotRenewed(refused.description()),
+        Ok(FromClient::Renew(token)) => {
+            let message = match session.renew(oauth2, &token).await {
+                Ok(claims) => ToClient::Renewed { seconds: seconds_left(&claims) },
+                Err(error) => ToClient::NotRenewed(error.description()),
             };
-            tell(session, &told).await
+            send(session, &message).await
         }
-        Ok(Heard::Say(_)) | Err(_) => tell(session, &Told::NotUnderstood).await,
+        Ok(FromClient::Say(_)) | Err(_) => send(session, &ToClient::NotUnderstood).await,
     }
 }
 
-async fn tell(session: &mut Session, told: &Told) -> Result<(), Closed> {
-    session.text(serde_json::to_string(told).expect("text")).await
+async fn send(session: &mut Session, message: &ToClient) -> Result<(), Closed> {
+    session.text(serde_json::to_string(message).expect("text")).await
 }
 
 fn name(claims: &Claims) -> String {
@@ -132,7 +134,7 @@ fn seconds_left(claims: &Claims) -> u64 {
 }
 
 /// The time between two pings.
-const PULSE: Duration = Duration::from_secs(30);
+const PING_INTERVAL: Duration = Duration::from_secs(30);
 
 /// In characters.
-const LONGEST_LINE: usize = 500;
+const MAX_LINE: usize = 500;
