@@ -1,17 +1,17 @@
-// A WebSocket that stays open: it renews its token in place, and connects again where that helps.
+// A WebSocket that remains open: it renews its token, and connects again if that can succeed.
 
 const PROTOCOL = "chat";
 const LONGEST_PAUSE_MS = 30_000;
-/** Whatever a token's life: its issuer is not to be asked without end. */
+/** The least time between two renewals, so that short-lived tokens do not overload the issuer. */
 const SHORTEST_RENEWAL_MS = 250;
-/** A timer knows no more than 24 days, and fires at once beyond. */
+/** A timer of more than 24 days fires at once. */
 const LONGEST_RENEWAL_MS = 86_400_000;
-/** Expired, or its key was withdrawn: the next one is signed with another. */
+/** Expired, or its key was withdrawn. The next token has another key. */
 const A_FRESH_TOKEN_HELPS = new Set(["token expired", "invalid token"]);
 
 /**
- * Events: `state` (detail: { state, why }), `message` (detail: what the server said), `renewed`.
- * States: "connecting", "open", "waiting" (connects again by itself), "stopped" (would be refused again).
+ * Events: `state` (detail: { state, why }), `message` (detail: the message of the server), `renewed`.
+ * States: "connecting", "open", "waiting" (connects again by itself), "stopped" (would be rejected again).
  */
 export class LiveSession extends EventTarget {
   #url;
@@ -23,17 +23,17 @@ export class LiveSession extends EventTarget {
   #renewal;
   #ends;
 
-  /** `token` is a FreshToken: its `get()` gives a token with time left. */
+  /** `token` is a FreshToken: its `get()` returns a token that has not expired. */
   constructor(url, token, { renews = true } = {}) {
     super();
     this.#url = url;
     this.#token = token;
     this.#renews = renews;
-    // Not before its maker could begin to listen.
+    // Starts after the caller has been able to add its listeners.
     queueMicrotask(() => this.#stay());
   }
 
-  /** Also of the connection that is open. */
+  /** Also applies to the open connection. */
   set renews(renews) {
     this.#renews = renews;
     this.#renewLater();
@@ -65,16 +65,16 @@ export class LiveSession extends EventTarget {
         retried = false;
       }
       if (code === 1008 && A_FRESH_TOKEN_HELPS.has(reason) && !retried) {
-        // Once: if the next one is refused too, somebody's clock or settings are wrong.
+        // Only once: if the next token is also rejected, a clock or a setting is wrong.
         this.#say("waiting", why);
         this.#token.spoil();
         retried = true;
       } else if (code === 1008) {
-        // The same again would be refused again.
+        // The same token would be rejected again.
         this.#stopped = true;
         return this.#say("stopped", why);
       } else {
-        // 1013, 1006, or whatever ended it: the server is away, or the network.
+        // 1013, 1006 or another code: the server or the network is not available.
         await this.#rest(pause, why);
         pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
       }
@@ -82,7 +82,7 @@ export class LiveSession extends EventTarget {
     this.#say("stopped", "");
   }
 
-  /** One connection, until it is closed. `opened`: the server has said something. */
+  /** Opens a connection, and waits until it is closed. `opened`: the server has sent its welcome. */
   async #connect() {
     this.#say("connecting", "");
     let token;
@@ -98,7 +98,7 @@ export class LiveSession extends EventTarget {
     socket.onmessage = ({ data }) => {
       const message = JSON.parse(data);
       if (message.welcome) {
-        // A refused handshake is completed too. Only now it is known that this one was accepted.
+        // A rejected handshake is also completed, so only this message shows that it was accepted.
         opened = true;
         this.#say("open", socket.protocol);
       }
@@ -115,7 +115,7 @@ export class LiveSession extends EventTarget {
     });
   }
 
-  /** Well before the token ends. */
+  /** Renews the token at half of its remaining time. */
   #renewLater() {
     clearTimeout(this.#renewal);
     if (!this.#renews || this.#ends === undefined) return;
@@ -125,7 +125,7 @@ export class LiveSession extends EventTarget {
         const renew = await this.#token.renew();
         if (this.#renews) this.send({ renew });
       } catch {
-        // The session ends with its token, and is opened again.
+        // The session ends with its token, and the client connects again.
       }
     }, Math.min(Math.max(half, SHORTEST_RENEWAL_MS), LONGEST_RENEWAL_MS));
   }

@@ -1,4 +1,4 @@
-// The chat's page: chooses a token and a room, shows what is said.
+// The page of the chat: selects a token and a room, and shows the lines.
 
 import { FreshToken } from "/app/fresh-token.js";
 import { LiveSession } from "/chat/live-session.js";
@@ -18,22 +18,22 @@ function element(name, attributes, ...children) {
   return made;
 }
 
-/** As the form says at that moment. */
+/** Fetches a token with the present values of the form. */
 async function fetchToken() {
   const scopes = Array.from(document.querySelectorAll("input[name=scope]:checked"), (box) => box.value);
   const answer = await fetch(`${issuer}/token`, {
     method: "POST",
-    // This client's secret is known to everybody. A real page would sign its user in (authorization code with PKCE).
+    // The secret of this client is public. A real page has a login (authorization code with PKCE).
     body: new URLSearchParams({
       grant_type: "client_credentials",
       client_id: "quickstart",
       client_secret: "quickstart",
-      claims: JSON.stringify({ sub: byId("name").value || "somebody" }),
+      claims: JSON.stringify({ sub: byId("name").value || "anonymous" }),
       expires_in: byId("lifetime").value,
       ...(scopes.length && { scope: scopes.join(" ") }),
     }),
   });
-  if (!answer.ok) throw new Error(`the issuer answers ${answer.status}`);
+  if (!answer.ok) throw new Error(`the response of the issuer is ${answer.status}`);
   return answer.json();
 }
 
@@ -54,7 +54,7 @@ function join(room) {
   joined.addEventListener("message", ({ detail }) => session === joined && hear(detail));
 }
 
-/** Marks the room that one is in, or was refused; none: left. */
+/** Marks the room of the session, or of its rejection. Without an argument: no room. */
 function press(room) {
   for (const button of document.querySelectorAll("[data-room]")) {
     button.setAttribute("aria-pressed", String(button.dataset.room === room));

@@ -1,19 +1,19 @@
-// Asks /status with a token of our own provider, and shows a row for each source of keys.
+// Fetches /status with a token of the API's own provider, and shows a row for each source of keys.
 
 const issuer = document.body.dataset.issuer;
 const element = (id) => document.getElementById(id);
 
 let token;
 
-/** An operator's token. A real page would have one from its login. */
+/** Returns an operator's token. A real page gets it by its login. */
 async function freshToken() {
   const form = { grant_type: "client_credentials", client_id: "quickstart", client_secret: "quickstart", scope: "operations" };
   const response = await fetch(`${issuer}/token`, { method: "POST", body: new URLSearchParams(form) });
-  if (!response.ok) throw new Error(`the identity provider answered ${response.status}`);
+  if (!response.ok) throw new Error(`the response of the identity provider is ${response.status}`);
   return (await response.json()).access_token;
 }
 
-/** A request with the token; with a new one if it has expired. */
+/** Sends a request with the token, and with a new one if it has expired. */
 async function call(method, path) {
   token ??= await freshToken();
   const send = () => fetch(path, { method, headers: { Authorization: `Bearer ${token}` }, cache: "no-store" });

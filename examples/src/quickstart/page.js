@@ -1,4 +1,4 @@
-// The page's script: mints tokens, spoils them, sends them, and logs what comes back.
+// The script of the page: creates tokens, breaks them, sends them, and logs the responses.
 
 const issuer = document.body.dataset.issuer;
 const TIMEOUT_MS = 15_000;
@@ -14,7 +14,7 @@ const otherOrigin = (() => {
   return url.origin;
 })();
 
-/** Every token so far: { id, text, header, claims }; a broken copy has { broken, of, changedAt } too. */
+/** All tokens: { id, text, header, claims }; a broken copy also has { broken, of, changedAt }. */
 const tokens = [];
 let currentKid;
 
@@ -29,7 +29,7 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
-/** JSON with its member names set apart. */
+/** Shows JSON with highlighted member names. */
 function showJson(target, value) {
   const parts = JSON.stringify(value, null, 2).split(/^(\s*"(?:[^"\\]|\\.)*")(?=:)/m);
   target.replaceChildren(
@@ -70,7 +70,7 @@ function nameOf({ id, claims, broken, of }) {
   return [`#${id}`, ...new Set(who)].join(" ");
 }
 
-/** What the page believes of a token; the API decides. */
+/** Returns the probable state of a token. The API decides. */
 function stateOf(token) {
   if (token.broken) return "broken";
   const left = secondsLeft(token);
@@ -96,13 +96,13 @@ function remaining(token) {
   return left > 0 ? `${duration(left)} left` : `expired ${duration(left)} ago`;
 }
 
-/** Another character in the middle of the signature: the last one holds bits that do not count. */
+/** Changes a character in the middle of the signature, because the last one has unused bits. */
 function breakSignature(text) {
   const at = text.lastIndexOf(".") + 20;
   return { text: text.slice(0, at) + (text[at] === "A" ? "B" : "A") + text.slice(at + 1), at };
 }
 
-/** What to send, and what the log calls it. */
+/** Returns the selected token, and its state for the log. */
 function selection() {
   const value = document.querySelector("input[name=token]:checked").value;
   if (value === "none") return { state: "none" };
@@ -143,7 +143,7 @@ function showEncoded({ text, changedAt }) {
   );
 }
 
-/** What passes with time: once a second, and after every change. */
+/** Updates the remaining times, once a second and after every change. */
 function showTime() {
   for (const token of tokens) {
     const label = document.querySelector(`[data-token-id="${token.id}"]`);
@@ -167,15 +167,15 @@ function showCurl(text) {
   ].join(" \\\n  ");
   byId("curl-note").textContent =
     text === undefined
-      ? "Choose a token in step 2, and it is filled in for $TOKEN."
-      : "The token is the one chosen in step 2. A valid one is answered 101 and greeted by name.";
+      ? "Choose a token in step 2. It replaces $TOKEN."
+      : "The token is that of step 2. With a valid one, the response is 101 and a greeting.";
 }
 
 // Attempts
 
 let attempts = 0;
 
-/** An entry at the top of the log, to be finished when the answer is there. */
+/** Adds an entry at the top of the log. The returned function completes it with the response. */
 function startEntry({ method, route, state, token, cross }) {
   byId("log-empty").hidden = true;
   byId("clear").hidden = false;
@@ -246,7 +246,7 @@ function answerOf({ response, text }) {
   };
 }
 
-/** The browser tells a script no more than this. */
+/** Returns all that a browser reports to scripts about a failure. */
 function failure(error) {
   return { code: "failed", outcome: "failed", body: `${error.name}: ${error.message}` };
 }
@@ -278,14 +278,14 @@ async function call(route) {
   }
 }
 
-/** What a subprotocol can be (RFC 9110 §5.6.2); the browser takes nothing else. */
+/** The form of a subprotocol (RFC 9110 §5.6.2). Browsers accept no other. */
 const HTTP_TOKEN = /^[\w!#$%&'*+.^`|~-]+$/;
 
 function openWebSocket(base, cross) {
   const { state, text, token } = selection();
   const finish = startEntry({ method: "WebSocket", route: "/ws", state, token, cross });
   if (text !== undefined && !HTTP_TOKEN.test(text)) {
-    return finish({ code: "failed", outcome: "failed", body: "This text cannot be a subprotocol: the browser would not send it." });
+    return finish({ code: "failed", outcome: "failed", body: "This text cannot be a subprotocol: the browser does not send it." });
   }
   const protocols = text === undefined ? [] : ["bearer", text];
   const socket = new WebSocket(`${base.replace("http", "ws")}/ws`, protocols);
@@ -295,7 +295,7 @@ function openWebSocket(base, cross) {
   socket.onopen = () => (opened = true);
   socket.onmessage = ({ data }) => {
     heard.push(data);
-    // That is all that is wanted.
+    // One message is enough.
     socket.close(1000);
   };
   socket.onclose = ({ code, reason }) => {
@@ -315,7 +315,7 @@ function openWebSocket(base, cross) {
   };
 }
 
-/** A POST to the issuer; what it answers, or nothing. */
+/** Sends a POST to the issuer. Returns the JSON of the response, or undefined after an error. */
 async function post(path, parameters) {
   const finish = startEntry({ method: "POST", route: path });
   try {
@@ -326,7 +326,7 @@ async function post(path, parameters) {
     const { response, text } = answer;
     const json = response.ok ? JSON.parse(text) : undefined;
     const outcome = answerOf(answer);
-    // The token itself is shown in step 2.
+    // Step 2 shows the token.
     finish(json?.access_token ? { ...outcome, body: undefined } : outcome);
     return json;
   } catch (error) {
@@ -446,5 +446,5 @@ showSelection();
 setInterval(showTime, 1000);
 send(`${issuer}/jwks.json`)
   .then(({ text }) => showKid(JSON.parse(text).keys[0].kid))
-  .catch(() => (byId("kid").textContent = "unknown: the issuer does not answer"));
+  .catch(() => (byId("kid").textContent = "unknown: the issuer does not respond"));
 document.body.dataset.ready = "";

@@ -3,8 +3,8 @@
 const LONGEST_WAIT_SECONDS = 10;
 
 /**
- * Like `fetch`, with the token in its header. A token that is refused is replaced, and the call tried once
- * more; keys that the API cannot have for the moment are waited for, once. `onRetry` hears why.
+ * Like `fetch`, with the token in its header. If the token is rejected, it is replaced and the call retried once. If
+ * the API has no keys, the call is retried once after `Retry-After`. `onRetry` gets the reason.
  */
 export async function callApi(url, token, { onRetry = () => {}, ...options } = {}) {
   const attempt = async () => {
@@ -15,7 +15,7 @@ export async function callApi(url, token, { onRetry = () => {}, ...options } = {
   };
   const { text, response } = await attempt();
   if (response.status === 401) {
-    // Expired on the way, or its key was withdrawn. A second refusal is for good.
+    // The token has just expired, or its key was withdrawn. A second rejection is final.
     onRetry(descriptionOf(response));
     token.spoil(text);
     return (await attempt()).response;
@@ -31,7 +31,7 @@ export async function callApi(url, token, { onRetry = () => {}, ...options } = {
   return response;
 }
 
-/** What the challenge says (RFC 6750 §3). Cross-origin it is readable because the API exposes the header. */
+/** Returns the description in the challenge (RFC 6750 §3). It is readable cross-origin because the API exposes the header. */
 export function descriptionOf(response) {
   const challenge = response.headers.get("WWW-Authenticate") ?? "";
   return /error_description="([^"]*)"/.exec(challenge)?.[1] ?? `${response.status}`;

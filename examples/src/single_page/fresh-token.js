@@ -1,7 +1,7 @@
-// Keeps an access token fresh. The token stays in this script's memory: nothing is put into a storage that
-// other scripts of the origin could read later.
+// Keeps an access token fresh. The token is only in the memory of this script, and not in a storage that other
+// scripts of the origin can read later.
 
-/** Of a token's life, what must be left for it to be handed out. */
+/** The part of a token's lifetime that must remain when it is returned. */
 const LEFT = 0.2;
 
 export class FreshToken extends EventTarget {
@@ -10,8 +10,8 @@ export class FreshToken extends EventTarget {
   #pending;
 
   /**
-   * `fetch` asks the identity provider: `async () => ({ access_token, expires_in })`. In production that is what
-   * your provider's library does, by a refresh token or a silent sign-in.
+   * `fetch` gets a token from the identity provider: `async () => ({ access_token, expires_in })`. In production the
+   * library of your provider does this, by a refresh token or a silent sign-in.
    */
   constructor(fetch) {
     super();
@@ -19,30 +19,30 @@ export class FreshToken extends EventTarget {
     this.fetches = 0;
   }
 
-  /** A token with time left. Whoever asks while it is being fetched gets the same one. */
+  /** Returns a token that has not expired. Calls during a fetch get the same one. */
   async get() {
     if (this.#current && performance.now() < this.#current.until) return this.#current.text;
     return this.renew();
   }
 
-  /** The next token, whatever is left of this one. */
+  /** Returns the next token, regardless of the remaining time of this one. */
   renew() {
     this.#pending ??= this.#next().finally(() => (this.#pending = undefined));
     return this.#pending;
   }
 
-  /** The one at hand was refused. */
+  /** Discards the cached token, which was rejected. */
   spoil(text) {
-    // Somebody else may have a better one by now.
+    // Another call may have replaced it.
     if (text === undefined || text === this.#current?.text) this.#current = undefined;
   }
 
-  /** Seconds until it is replaced; none if there is none. */
+  /** The seconds until the token is replaced, or undefined without a token. */
   get left() {
     return this.#current && Math.max(0, (this.#current.until - performance.now()) / 1000);
   }
 
-  /** A token that is there already, such as one from signing in. */
+  /** Caches a given token, such as that of a login. */
   hold({ access_token: text, expires_in: seconds }, since = performance.now()) {
     this.#current = { text, until: since + seconds * 1000 * (1 - LEFT) };
     this.dispatchEvent(new Event("change"));
@@ -50,8 +50,8 @@ export class FreshToken extends EventTarget {
   }
 
   async #next() {
-    // Before it is asked for, so that the time on the way counts as used up. The clock of this machine is not
-    // asked: it may be hours off.
+    // Measured from the request, so that the time of the transfer is subtracted. The wall clock is not used, because
+    // it may be wrong by hours.
     const asked = performance.now();
     const answer = await this.#fetch();
     this.fetches += 1;

@@ -1,4 +1,4 @@
-// The page of the single-page client: makes calls, shows how they went.
+// The page of the single-page client: makes calls and shows their results.
 
 import { callApi, descriptionOf } from "/app/api.js";
 import { FreshToken } from "/app/fresh-token.js";
@@ -35,7 +35,7 @@ function newToken() {
 async function fetchToken(seconds) {
   const answer = await fetch(`${issuer}/token`, {
     method: "POST",
-    // This client's secret is known to everybody. A real page would sign its user in (authorization code with PKCE).
+    // The secret of this client is public. A real page has a login (authorization code with PKCE).
     body: new URLSearchParams({
       grant_type: "client_credentials",
       client_id: "quickstart",
@@ -44,7 +44,7 @@ async function fetchToken(seconds) {
       expires_in: seconds,
     }),
   });
-  if (!answer.ok) throw new Error(`the issuer answers ${answer.status}`);
+  if (!answer.ok) throw new Error(`the response of the issuer is ${answer.status}`);
   return answer.json();
 }
 
@@ -97,19 +97,19 @@ byId("steady").addEventListener("change", () => {
   if (byId("steady").checked) steady = setInterval(call, STEADY_MS, "/me");
 });
 for (const id of ["role", "lifetime"]) {
-  // Somebody else's token, or another kind.
+  // The next token has another subject or lifetime.
   byId(id).addEventListener("change", () => token.spoil());
 }
 byId("spoil").addEventListener("click", async () => {
-  // As after a night with the lid closed: the client believes that its token is good for a while.
+  // As after a night in standby: the client assumes that its token is valid for a while.
   const { access_token: text } = await fetchToken(-60);
   token.hold({ access_token: text, expires_in: 60 });
-  note("an expired token is held to be good");
+  note("an expired token is held as valid");
 });
 byId("rotate").addEventListener("click", async () => {
   const answer = await fetch(`${issuer}/rotate`, { method: "POST" });
   if (!answer.ok) return note(`${answer.status}`);
-  // The API learns of it by a token that the new key signed. Here somebody else is the first to bring one.
+  // The API fetches the new key when it gets a token that was signed with it. Here another client sends the first one.
   const { access_token: text } = await fetchToken(60);
   const { ok } = await fetch("/me", { headers: { Authorization: `Bearer ${text}` }, cache: "no-store" });
   note(`the issuer has withdrawn its key, and the API ${ok ? "knows" : "does not know yet: it fetches keys at most once in 10 s"}`);
