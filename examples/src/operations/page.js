@@ -70,7 +70,7 @@ function badge(state) {
 }
 
 function row(source) {
-  const { fetched, unchanged, failed } = source.fetches;
+  const { succeeded, not_modified: notModified, failed } = source.fetches;
   const error = source.last_error && `${new Date(source.last_error.at * 1000).toLocaleTimeString()}: ${source.last_error.cause}`;
   const name = document.createElement("strong");
   name.textContent = source.provider;
@@ -87,7 +87,7 @@ function row(source) {
     cell("Age", duration(source.age_seconds)),
     cell("Next fetch", source.next_refresh_seconds == null ? "–" : `in ${duration(source.next_refresh_seconds)}`),
     cell("Usable for", duration(source.stale_in_seconds)),
-    cell("Fetches", `${fetched} fetched`, `${unchanged} unchanged`, `${failed} failed`),
+    cell("Fetches", `${succeeded} succeeded`, `${notModified} not modified`, `${failed} failed`),
   );
   return tr;
 }
