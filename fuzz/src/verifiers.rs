@@ -76,11 +76,11 @@ static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
 });
 
 pub fn run(data: &[u8]) {
-    verdict(data);
+    is_accepted(data);
 }
 
 /// Whether both accept. None: the input is too short, or no signature can be made.
-pub fn verdict(data: &[u8]) -> Option<bool> {
+pub fn is_accepted(data: &[u8]) -> Option<bool> {
     let (selector, rest) = data.split_first()?;
     let case = &CASES[usize::from(selector & 0x7f) % TABLE.len()];
     let (message, signature, expected) = if selector & 0x80 == 0 {
