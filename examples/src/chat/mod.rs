@@ -1,5 +1,5 @@
-//! A chat over WebSocket. Each room requires its own scope, `chat:lobby` or `chat:staff`, and a session ends with
-//! its token unless the client sends a new one.
+//! A chat over WebSocket. Each room requires its own scope, `chat:lobby` or `chat:staff`, and a session ends
+//! with its token unless the client sends a new one.
 
 mod visit;
 

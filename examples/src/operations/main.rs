@@ -1,5 +1,5 @@
-//! Routes for operators: health, the state of all keys as JSON and on a page, a manual refresh, and tenants that
-//! are looked up. The start fails if there are no keys. `cargo run --bin operations`, without network.
+//! Routes for operators: health, the state of all keys as JSON and on a page, a manual refresh, and tenants
+//! that are looked up. The start fails if there are no keys. `cargo run --bin operations`, without network.
 
 use std::{
     collections::HashMap, error::Error, io, net::TcpListener, process::ExitCode, time::Duration,

@@ -1,5 +1,5 @@
-//! A page that shows the state of all keys. The page is public and contains no data: its script gets a token and
-//! fetches `/status`.
+//! A page that shows the state of all keys. The page is public and contains no data: its script gets a token
+//! and fetches `/status`.
 
 use actix_web::{HttpResponse, get, web};
 use oauth2_actix::public;

@@ -1,5 +1,5 @@
-//! `--test-clock`, for the end-to-end tests: the time of the API and of the identity provider only changes when a
-//! test moves it. Your own API does not need this.
+//! `--test-clock`, for the end-to-end tests: the time of the API and of the identity provider only changes
+//! when a test moves it. Your own API does not need this.
 
 use std::time::Duration;
 

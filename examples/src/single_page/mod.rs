@@ -1,4 +1,5 @@
-//! A single-page client in plain JavaScript that keeps its access token fresh. It calls the API of the quickstart.
+//! A single-page client in plain JavaScript that keeps its access token fresh. It calls the API of the
+//! quickstart.
 
 use actix_web::{HttpResponse, get, web};
 use oauth2_actix::public;
