@@ -1,4 +1,4 @@
-//! Calling an app with requests that a fuzzer makes.
+//! Calls of an app with requests that a fuzzer creates.
 
 use actix_web::{
     Error,
@@ -8,10 +8,11 @@ use actix_web::{
     test::TestRequest,
 };
 
-/// Who served a request: the header that each handler of the targets sets. None: nobody did.
+/// The name of the handler that served a request, from the header that each handler sets. None: no handler
+/// did.
 pub(crate) const SERVED_BY: &str = "x-served-by";
 
-/// Sends a request as a client might. None if no client can.
+/// Sends a request. Returns None if it is not a valid HTTP request.
 pub(crate) async fn call<S, B>(
     app: &S,
     method: &Method,

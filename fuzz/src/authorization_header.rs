@@ -1,4 +1,4 @@
-//! `Authorization` headers, one a line: what is taken for a token is one, and it is the only one.
+//! `Authorization` headers, one in each line: a token that is found is valid in form, and the only one.
 
 use oauth2_actix::__fuzz;
 

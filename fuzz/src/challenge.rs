@@ -1,4 +1,4 @@
-//! Challenges from any text: one header value that reads back, by RFC 9110, to what was written.
+//! Challenges from any text: one header value that, parsed by RFC 9110, has the original parameters.
 
 use arbitrary::{Arbitrary, Unstructured};
 use oauth2_actix::__fuzz;
@@ -30,7 +30,8 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// RFC 9110 §11.3: scheme, then parameters, separated by commas, of tokens and quoted strings.
+/// Parses a challenge by RFC 9110 §11.3: a scheme and parameters, separated by commas, of tokens and quoted
+/// strings.
 fn read(text: &str) -> Option<Vec<(String, String)>> {
     let mut rest = text.strip_prefix("Bearer ")?;
     let mut parameters = Vec::new();

@@ -1,5 +1,5 @@
-//! Claims of any form, genuinely signed: accepted exactly where a second reading of the rules says so,
-//! and never by a reading that another JSON parser would not share.
+//! Claims of any form with a valid signature: accepted exactly if a second implementation of the rules
+//! accepts them, and only if another JSON parser reads the same claims.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -37,7 +37,7 @@ static SETUP: LazyLock<Setup> = LazyLock::new(|| {
 pub fn run(data: &[u8]) {
     let setup = &*SETUP;
     let now = setup.clock.unix_seconds();
-    // The year changes while corpora are kept: NOW stands for the present.
+    // The corpora remain valid over time because NOW is replaced by the present time.
     let claims = String::from_utf8_lossy(data).replace("NOW", &now.to_string());
     let content = format!(
         "{}.{}",
@@ -60,7 +60,7 @@ pub fn run(data: &[u8]) {
     assert_eq!(answer.is_ok(), expected, "{claims}: {answer:?}");
     let Ok(accepted) = answer else { return };
     assert_eq!(Some(accepted.to_map()), strict);
-    // Nothing that may be asked of claims panics, and demands agree with each other.
+    // No method of the claims panics, and requirements agree with each other.
     for name in ["role", "scope", "/a/b", "", "/", "~", "/~2"] {
         let has = accepted.has_claim(name, "admin");
         assert_eq!(has, accepted.satisfies(&requirement::claim(name, "admin")));
@@ -74,7 +74,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// The rules, read a second time.
+/// Checks the rules, as a second implementation.
 fn is_good(claims: &Map<String, Value>, now: f64) -> bool {
     let text = |name: &str| claims.get(name).is_none_or(Value::is_string);
     let time = |name: &str| match claims.get(name) {

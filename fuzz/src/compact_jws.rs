@@ -1,4 +1,4 @@
-//! Tokens of any form: none is accepted, and one that has the right form has it in one way only.
+//! Tokens of any form: none is accepted, and the form of a parsed one is canonical.
 
 use std::sync::LazyLock;
 
@@ -20,10 +20,13 @@ static POLICY: LazyLock<OAuth2> = LazyLock::new(|| {
 pub fn run(data: &[u8]) {
     let Ok(token) = std::str::from_utf8(data) else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    assert!(runtime.block_on(POLICY.verify(token)).is_err(), "nobody signed this");
+    assert!(
+        runtime.block_on(POLICY.verify(token)).is_err(),
+        "a token without a valid signature is accepted"
+    );
     let Some((_, _, signature, signed)) = __fuzz::jws(token) else { return };
     assert_eq!(token.matches('.').count(), 2);
-    // Canonical: the parts encode to themselves.
+    // Canonical: encoding the decoded parts returns the same text.
     let (content, tail) = token.split_at(signed);
     assert_eq!(tail, format!(".{}", URL_SAFE_NO_PAD.encode(signature)));
     for part in content.split('.') {

@@ -1,4 +1,4 @@
-//! An issuer's document in any form: only https leaves it, and never for this host.
+//! Metadata documents of any form: a URL that is taken from one is https, and not of this host.
 
 use std::net::IpAddr;
 
@@ -23,7 +23,7 @@ pub fn run(data: &[u8]) {
         let address = address.to_canonical();
         assert!(!address.is_loopback() && !address.is_unspecified(), "{found}");
     }
-    // Members that are not read may hold what this reader rejects, such as a lone surrogate.
+    // Members that are not read may contain values that serde_json rejects, such as a lone surrogate.
     if let Ok(document) = serde_json::from_slice::<serde_json::Value>(data) {
         assert_eq!(document["issuer"], ISSUER);
     }

@@ -1,5 +1,4 @@
-//! What each fuzz target does with its input. In a library, so that the corpora can be replayed without a
-//! fuzzer.
+//! The fuzz targets, as a library, so that the corpora can be replayed without a fuzzer.
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,5 @@
-//! `public_paths`: a request without a token is let in exactly where the router serves one of these
-//! patterns for its path and for the normal forms of its path, and only if its path contains the text of
-//! a pattern.
+//! `public_paths`: a request without a token is accepted exactly if the router serves one of these patterns
+//! for its path and for the normal forms of its path, and only if its path contains the text of a pattern.
 
 use actix_web::{App, HttpResponse, http::Method, test, web};
 use arbitrary::{Arbitrary, Unstructured};
@@ -52,7 +51,7 @@ pub fn run(data: &[u8]) {
         .algorithms([Algorithm::HS256])
         .keys(key.jwk_set());
     let builder = OAuth2::builder().provider("p", provider).public_paths(patterns.clone());
-    // Patterns that actix does not take are refused here, before the router would panic.
+    // `build()` rejects patterns that would make the router panic.
     let Ok(oauth2) = builder.build() else { return };
     actix_web::rt::System::new().block_on(async move {
         let configure = |config: &mut web::ServiceConfig| {
@@ -84,21 +83,21 @@ pub fn run(data: &[u8]) {
         }
         match guarded {
             (400, None) => {
-                assert!(!is_public || has_dots(&path), "{patterns:?} do not open {path}")
+                assert!(!is_public || has_dots(&path), "{patterns:?} do not make {path} public")
             }
             other => {
-                assert!(is_public, "{patterns:?} open {path}");
+                assert!(is_public, "{patterns:?} make {path} public");
                 assert_eq!(other, answer);
                 let seen = as_the_router_sees(&path);
                 let contains = |pattern: &String| contains_in_order(&seen, &texts(pattern));
-                assert!(patterns.iter().any(contains), "{patterns:?} open {path}");
+                assert!(patterns.iter().any(contains), "{patterns:?} make {path} public");
             }
         }
     });
 }
 
-/// The path itself, and as the modes of `NormalizePath` make it that change no meaning: with slashes
-/// merged, and without those at its end.
+/// Returns the path and its normal forms, as `NormalizePath` creates them: with slashes merged, and also
+/// without those at its end.
 fn forms(path: &str) -> [String; 3] {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
@@ -107,13 +106,14 @@ fn forms(path: &str) -> [String; 3] {
     [path.to_owned(), format!("{trimmed}{slash}"), trimmed]
 }
 
-/// The router decodes all but `%25`, `%2F` and `%2B`.
+/// Decodes a path as the router does: all but `%25`, `%2F` and `%2B`.
 fn as_the_router_sees(path: &str) -> String {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     let mut bytes = Vec::new();
     let mut at = 0;
     while let Some(byte) = path.as_bytes().get(at) {
-        let code = path.as_bytes().get(at + 1..at + 3).and_then(|code| std::str::from_utf8(code).ok());
+        let code =
+            path.as_bytes().get(at + 1..at + 3).and_then(|code| std::str::from_utf8(code).ok());
         let decoded = code
             .filter(|_| *byte == b'%')
             .and_then(|code| u8::from_str_radix(code, 16).ok())
@@ -124,7 +124,7 @@ fn as_the_router_sees(path: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The texts outside the braces of a pattern, with an empty one at an end that is a segment.
+/// Returns the texts outside the braces of a pattern, with an empty one at an end that is a dynamic segment.
 fn texts(pattern: &str) -> Vec<String> {
     let (mut texts, mut depth) = (vec![String::new()], 0);
     let pattern = pattern.strip_suffix('*').filter(|rest| rest.ends_with('}')).unwrap_or(pattern);
@@ -144,7 +144,8 @@ fn texts(pattern: &str) -> Vec<String> {
     texts
 }
 
-/// Whether a path contains these texts in their order, the first at its start and the last at its end.
+/// Returns whether a path contains these texts in their order, the first at its start and the last at its
+/// end.
 fn contains_in_order(path: &str, texts: &[String]) -> bool {
     let [first, middle @ .., last] = texts else { return path == texts[0] };
     let mut rest = path.strip_prefix(first.as_str());
@@ -154,7 +155,7 @@ fn contains_in_order(path: &str, texts: &[String]) -> bool {
     rest.is_some_and(|rest| rest.ends_with(last.as_str()))
 }
 
-/// Such paths are never public by a pattern, whatever the router says.
+/// Returns whether a path has a segment `.` or `..`. Such a path is never public by a pattern.
 fn has_dots(path: &str) -> bool {
     let path = path.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
     let path = path.replace("%2e", ".").replace("%2f", "/").replace("%5c", "/");

@@ -1,5 +1,5 @@
-//! `#[public]`: whatever is asked without a token, a public route answers it as it would without us, and
-//! nothing else answers at all.
+//! `#[public]`: the response of a public route to a request without a token is the same as without `OAuth2`,
+//! and no other route responds.
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -105,13 +105,13 @@ fn configure(config: &mut ServiceConfig) {
         .route("/{tail:.*}", private("private catch-all"));
 }
 
-/// How the two apps answer.
+/// The status of a response and the name of the handler. None if the request is not valid HTTP.
 type Answer = Option<(u16, Option<String>)>;
 type Caller =
     Rc<dyn Fn(Method, String, Option<&'static str>) -> LocalBoxFuture<'static, (Answer, Answer)>>;
 
 thread_local! {
-    // For good: actix's own thread-locals may be gone before this one.
+    // Never dropped, because actix's own thread-locals may be dropped before this one.
     static APPS: &'static (RefCell<actix_web::rt::SystemRunner>, Caller) = {
         let runtime = actix_web::rt::System::new();
         let caller = runtime.block_on(apps());
@@ -119,7 +119,7 @@ thread_local! {
     };
 }
 
-/// The routes without us, and with us.
+/// Returns the same routes without and with `OAuth2`.
 async fn apps() -> Caller {
     let key = SigningKey::from_secret(Algorithm::HS256, "1", &[7; 32]);
     let provider = Provider::new()

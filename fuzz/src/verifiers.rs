@@ -1,10 +1,12 @@
-//! Signatures of any form, and genuine ones with edits: AWS-LC and OpenSSL say the same, and what is right.
+//! Signatures of any form, and valid ones with edits: AWS-LC and OpenSSL have the same result, and the
+//! correct one.
 //!
-//! The first byte chooses key and algorithm: its low bits an entry of the table below. With its top bit clear,
-//! two bytes follow with the length of a signature, the signature, and the message. With its top bit set, the
-//! message is signed here, and something about it edited: a byte follows with the length of the salt of PSS, a
-//! byte with the number of edits, three bytes for each (a place in two bytes, and what is XORed there), and the
-//! message. For RSA the edits are in the padded block before it is signed, otherwise in the signature.
+//! The low bits of the first byte select key and algorithm from the table below. If its top bit is clear,
+//! these follow: two bytes with the length of a signature, the signature, and the message. If it is set, the
+//! message is signed here and edited, and these follow: a byte with the length of the PSS salt, a byte with
+//! the number of edits, three bytes for each (a position in two bytes, and the value that is XORed there),
+//! and the message. For RSA the edits are in the padded block before it is signed, otherwise in the
+//! signature.
 
 use std::sync::LazyLock;
 
@@ -22,11 +24,11 @@ use openssl::{
 };
 use serde_json::{Map, Value};
 
-/// The one message that the seeds have signatures of.
+/// The message of the signatures in the seeds.
 pub const MESSAGE: &[u8] = b"a message";
 
-/// Names of keys in `verifier_keys.json`, each with an algorithm. Their private halves are here to be known.
-/// A modulus of 2049 bits makes the block of PSS a byte shorter than itself.
+/// Names of keys in `verifier_keys.json`, each with an algorithm. Their private keys are published on
+/// purpose. With a modulus of 2049 bits, the block of PSS is one byte shorter than the modulus.
 const TABLE: [(&str, Algorithm); 17] = [
     ("rsa-2048", Algorithm::RS256),
     ("rsa-2048", Algorithm::RS384),
@@ -79,7 +81,7 @@ pub fn run(data: &[u8]) {
     is_accepted(data);
 }
 
-/// Whether both accept. None: the input is too short, or no signature can be made.
+/// Returns whether both libraries accept. None: the input is too short, or no signature can be created.
 pub fn is_accepted(data: &[u8]) -> Option<bool> {
     let (selector, rest) = data.split_first()?;
     let case = &CASES[usize::from(selector & 0x7f) % TABLE.len()];
@@ -99,7 +101,7 @@ pub fn is_accepted(data: &[u8]) -> Option<bool> {
     assert_eq!(aws_lc, openssl, "AWS-LC and OpenSSL differ: {signature:x?} of {message:x?}");
     match expected {
         Some(expected) => assert_eq!(aws_lc, expected, "{signature:x?} of {message:x?}"),
-        // Nobody signed anything else.
+        // The seeds have no signature of another message.
         None => assert!(!aws_lc || message == MESSAGE, "{signature:x?} of {message:x?}"),
     }
     Some(aws_lc)
@@ -137,7 +139,7 @@ impl Secret {
         Ok(Self::Ec { group: EcGroup::from_curve_name(curve)?, d: number("d")?, digest })
     }
 
-    /// A signature of the message with these edits, and whether it is a good one. The same each time.
+    /// Returns a signature of the message with these edits, and whether it is valid. Deterministic.
     fn sign(&self, message: &[u8], salt: usize, edits: &[u8]) -> Option<(Vec<u8>, bool)> {
         let genuine = match self {
             Self::Rsa { key, digest, is_pss: true } => {
@@ -162,7 +164,7 @@ impl Secret {
         if let Self::Rsa { key, digest, is_pss } = self {
             is_genuine &= !is_pss || salt == digest.size();
             let mut signature = vec![0; edited.len()];
-            // Fails where the number is not below the modulus.
+            // Fails if the number is not less than the modulus.
             key.private_encrypt(&edited, &mut signature, Padding::NONE).ok()?;
             edited = signature;
         }
@@ -178,7 +180,7 @@ fn sum(digest: MessageDigest, bytes: &[u8]) -> Vec<u8> {
     hash(digest, bytes).expect("a hash").to_vec()
 }
 
-/// RFC 8017 §9.2.
+/// Encodes a message by RFC 8017 §9.2.
 fn pkcs1(digest: MessageDigest, message: &[u8], bits: usize) -> Vec<u8> {
     let size = u8::try_from(digest.size()).expect("short");
     let function = match size {
@@ -198,7 +200,7 @@ fn pkcs1(digest: MessageDigest, message: &[u8], bits: usize) -> Vec<u8> {
     block
 }
 
-/// RFC 8017 §9.1.1, as long as the modulus. None: the salt is too long.
+/// Encodes a message by RFC 8017 §9.1.1, with the length of the modulus. None: the salt is too long.
 fn pss(digest: MessageDigest, message: &[u8], salt: &[u8], bits: usize) -> Option<Vec<u8>> {
     let size = (bits - 1).div_ceil(8);
     let hash = sum(digest, &[&[0; 8], sum(digest, message).as_slice(), salt].concat());
@@ -217,7 +219,7 @@ fn pss(digest: MessageDigest, message: &[u8], salt: &[u8], bits: usize) -> Optio
     Some(padded)
 }
 
-/// FIPS 186-5 §6.4.1, the nonce being a hash of the message.
+/// Signs by FIPS 186-5 §6.4.1, with a hash of the message as the nonce.
 fn ecdsa(
     group: &EcGroup,
     d: &BigNum,

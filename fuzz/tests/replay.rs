@@ -1,4 +1,4 @@
-//! Every input of the corpora, without a fuzzer.
+//! Replays every input of the corpora, without a fuzzer.
 
 use std::path::Path;
 
@@ -37,7 +37,8 @@ replays! {
     verifiers
 }
 
-/// What the seeds of this target are called is true: without good signatures it would only compare refusals.
+/// Checks the names of this target's seeds. Without valid signatures, the target would only compare
+/// rejections.
 #[test]
 fn genuine_signatures_are_accepted() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/verifiers");
