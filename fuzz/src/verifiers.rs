@@ -157,8 +157,8 @@ impl Secret {
         };
         let mut edited = genuine.clone();
         for edit in edits.chunks_exact(3) {
-            let place = usize::from(u16::from_be_bytes([edit[0], edit[1]])) % edited.len();
-            edited[place] ^= edit[2];
+            let position = usize::from(u16::from_be_bytes([edit[0], edit[1]])) % edited.len();
+            edited[position] ^= edit[2];
         }
         let mut is_genuine = edited == genuine;
         if let Self::Rsa { key, digest, is_pss } = self {

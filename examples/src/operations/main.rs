@@ -66,7 +66,7 @@ async fn me(claims: Claims) -> HttpResponse {
     HttpResponse::Ok().json(json!({"tenant": claims.provider(), "subject": claims.subject()}))
 }
 
-/// The customers with their own identity providers, by issuer. Stands in for a database.
+/// The customers with their own identity providers, by issuer. Replaces a database.
 struct Customers(HashMap<String, &'static str>);
 
 impl TenantLookup for Customers {
@@ -182,7 +182,7 @@ curl -i {api}/health/ready                                       # 200
 curl -i {api}/me -H "Authorization: Bearer $TOKEN"               # the API's own provider: 200
 curl -i {api}/me -H "Authorization: Bearer $ACME"                # a customer's provider, looked up: 200
 curl -i {api}/status -H "Authorization: Bearer $TOKEN"           # the state of all keys: 200
-curl -i {api}/status -H "Authorization: Bearer $ACME"            # not for customers, whatever the scope: 403
+curl -i {api}/status -H "Authorization: Bearer $ACME"            # not for customers, with any scope: 403
 curl -i -X POST {api}/refresh -H "Authorization: Bearer $TOKEN"  # fetch all keys now: 204
 
 Ctrl-C ends it.

@@ -96,7 +96,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let idp = listen(port + 1)?;
     let issuer = format!("http://127.0.0.1:{}", port + 1);
 
-    // The identity provider. Stands in for Entra, Auth0, Keycloak, ...
+    // The identity provider. Replaces Entra, Auth0, Keycloak, ...
     let provider = IdentityProvider::new(&issuer, AUDIENCE);
 
     // The policy of the API, which trusts the identity provider. An API needs no more than this.

@@ -16,7 +16,7 @@ struct User {
     name: String,
 }
 
-/// Stands in for a database: users by issuer and subject.
+/// Replaces a database: users by issuer and subject.
 struct Users(HashMap<(String, String), User>);
 
 impl Users {
@@ -88,7 +88,7 @@ mod tests {
                 .app_data(users.clone())
                 .service(health)
                 .service(extracted)
-                // The private routes come last, because the empty scope takes every remaining path.
+                // The private routes are last, because the empty scope takes every remaining path.
                 .service(web::scope("").wrap(from_fn(load_user)).service(orders)),
         )
         .await;
