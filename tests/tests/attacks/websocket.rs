@@ -22,7 +22,7 @@ fn with(more: &[Vec<u8>]) -> Vec<Vec<u8>> {
 
 /// No token, a bad token, the wrong role: 101, one close frame of 1008 with the offered protocol echoed, and
 /// the end; nothing of the handler runs. A token in the subprotocol is never echoed, and opens nothing.
-/// `Origin` neither opens nor closes: no cookie is ever read, so there is nothing to ride on.
+/// `Origin` decides nothing here, since the policy enables no cookie.
 #[test]
 fn rejected_handshake_is_closed_and_echoes_no_token() {
     let target = Target::start();
