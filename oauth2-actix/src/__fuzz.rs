@@ -1,4 +1,4 @@
-//! What the fuzz targets reach of the insides. Compiled with `--cfg fuzzing` alone.
+//! Internal functions for the fuzz targets. Compiled with `--cfg fuzzing` only.
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde_json::{Map, Value};
@@ -19,7 +19,7 @@ use crate::{
     status::KeyInfo,
 };
 
-/// The token of these `Authorization` headers.
+/// Returns the token of these `Authorization` headers.
 #[must_use]
 pub fn bearer(values: &[&[u8]]) -> Option<String> {
     let mut headers = HeaderMap::new();
@@ -31,20 +31,20 @@ pub fn bearer(values: &[&[u8]]) -> Option<String> {
         .ok()
 }
 
-/// `kid`, claims, signature and the length of what is signed.
+/// Returns `kid`, claims, signature and the length of the signed part.
 #[must_use]
 pub fn jws(token: &str) -> Option<(Option<String>, Map<String, Value>, Vec<u8>, usize)> {
     let jws = UnverifiedJws::parse(token).ok()?;
     Some((jws.header.kid, jws.claims.to_map(), jws.signature, jws.signed_len))
 }
 
-/// One strict JSON object.
+/// Parses one strict JSON object.
 #[must_use]
 pub fn strict_object(document: &[u8]) -> Option<Map<String, Value>> {
     json::parse_object(document).ok()
 }
 
-/// The usable keys of a document, after each of them was asked about a token of this header.
+/// Returns the usable keys of a document, after each was tried on a token with this header.
 #[must_use]
 pub fn key_document(document: &[u8], inline: bool, token: &str) -> Option<Vec<KeyInfo>> {
     let (allowed, origin) = if inline {
@@ -58,7 +58,7 @@ pub fn key_document(document: &[u8], inline: bool, token: &str) -> Option<Vec<Ke
         let policy = KeyPolicy { allowed, origin, crypto, spiffe: false, budget };
         KeyDocument::parse(document, policy).ok()
     });
-    assert_eq!(document.is_some(), other.is_some(), "of one library alone");
+    assert_eq!(document.is_some(), other.is_some(), "accepted by one library only");
     let (document, other) = (document?, other?);
     assert!(document.keys.is_same_as(&other.keys), "{document:?} and {other:?}");
     assert_eq!(document.skipped, other.skipped);
@@ -73,7 +73,7 @@ pub fn key_document(document: &[u8], inline: bool, token: &str) -> Option<Vec<Ke
     Some(KeyInfo::of(&document.keys))
 }
 
-/// One key with one algorithm, as each of the two libraries has it.
+/// One key with one algorithm, in both libraries.
 #[derive(Debug)]
 pub struct BothLibraries {
     algorithm: Algorithm,
@@ -82,7 +82,7 @@ pub struct BothLibraries {
 }
 
 impl BothLibraries {
-    /// None: neither takes the key.
+    /// Returns None if neither library accepts the key.
     #[must_use]
     pub fn new(jwk: &Map<String, Value>, algorithm: Algorithm) -> Option<Self> {
         let allowed = AlgorithmSet::from_iter([algorithm]);
@@ -92,11 +92,11 @@ impl BothLibraries {
             let policy = KeyPolicy { allowed, origin, crypto, spiffe: false, budget };
             Key::from_jwk(jwk, policy).ok()
         });
-        assert_eq!(aws_lc.is_some(), openssl.is_some(), "of one library alone");
+        assert_eq!(aws_lc.is_some(), openssl.is_some(), "accepted by one library only");
         Some(Self { algorithm, aws_lc: aws_lc?, openssl: openssl? })
     }
 
-    /// Whether AWS-LC takes it for a signature of this message, and whether OpenSSL does.
+    /// Returns whether AWS-LC accepts the signature of this message, and whether OpenSSL does.
     #[must_use]
     pub fn results(&self, message: &[u8], signature: &[u8]) -> (bool, bool) {
         let accepts = |key: &Key| {
@@ -107,14 +107,14 @@ impl BothLibraries {
     }
 }
 
-/// The `jwks_uri` of an issuer's document.
+/// Returns the `jwks_uri` of an issuer's document.
 #[must_use]
 pub fn discovery(issuer: &str, document: &[u8]) -> Option<String> {
     let issuer = Issuer::parse(issuer, false).ok()?;
     issuer.read(document).ok().map(|url| url.url().to_string())
 }
 
-/// A challenge with all its parameters.
+/// Returns a challenge with all its parameters.
 #[must_use]
 pub fn challenge(realm: &str, error: &str, description: &str, scope: &str) -> HeaderValue {
     Challenge::new(realm).error(error, description).scope(scope).finish()

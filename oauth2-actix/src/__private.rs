@@ -1,4 +1,4 @@
-//! What the output of the attribute macros uses. Not public API: it may change at any time.
+//! Items that the output of the attribute macros uses. Not public API: it may change at any time.
 
 pub use std::sync::LazyLock;
 use std::{
@@ -19,7 +19,7 @@ use crate::{
     token::{claims::Claims, scope::is_scope_token},
 };
 
-/// What an attribute checks.
+/// The check that an attribute makes.
 pub trait Check {
     /// Returns an error if the request is rejected.
     fn check(claims: &Claims, request: &HttpRequest) -> Result<(), Error>;
@@ -63,7 +63,7 @@ pub fn call_predicate<F: Predicate<Marker>, Marker>(
             may return a Result whose error is written to the log"
 )]
 pub trait Predicate<Marker> {
-    /// Calls it.
+    /// Calls the function.
     fn call(self, claims: &Claims, request: &HttpRequest) -> Result<(), Error>;
 }
 
@@ -79,7 +79,7 @@ impl<F: FnOnce(&Claims, &HttpRequest) -> V, V: Outcome> Predicate<(V, ())> for F
     }
 }
 
-/// What such a function returns.
+/// The result of such a function.
 pub trait Outcome {
     /// Returns an error if the request is rejected.
     fn into_result(self) -> Result<(), Error>;
@@ -93,7 +93,7 @@ impl Outcome for bool {
 
 impl<E: std::fmt::Display> Outcome for Result<(), E> {
     fn into_result(self) -> Result<(), Error> {
-        // The developer's text goes to the log.
+        // The developer's text is written to the log.
         self.map_err(|error| predicate_failed().with_source(error.to_string()))
     }
 }
@@ -102,12 +102,12 @@ fn predicate_failed() -> Error {
     ErrorKind::InsufficientClaims { required: "a predicate of the application".into() }.into()
 }
 
-/// The name of a claim, or a JSON pointer (RFC 6901 §3), given as a constant. Checked when the program
-/// is compiled.
+/// Checks the name of a claim, or a JSON pointer (RFC 6901 §3), that is given as a constant. Evaluated at
+/// compile time.
 ///
 /// # Panics
 ///
-/// If it is neither.
+/// Panics if the text is neither.
 #[must_use]
 #[track_caller]
 pub const fn claim_name(name: &'static str) -> &'static str {
@@ -125,11 +125,11 @@ pub const fn claim_name(name: &'static str) -> &'static str {
     name
 }
 
-/// A scope given as a constant. Checked when the program is compiled.
+/// Checks a scope that is given as a constant. Evaluated at compile time.
 ///
 /// # Panics
 ///
-/// If it is not a scope-token (RFC 6749 §3.3).
+/// Panics if the text is not a scope-token (RFC 6749 §3.3).
 #[must_use]
 #[track_caller]
 pub const fn scope(scope: &'static str) -> &'static str {
@@ -141,7 +141,7 @@ pub const fn scope(scope: &'static str) -> &'static str {
     scope
 }
 
-/// The value of a claim given as a constant.
+/// Converts a constant into the value of a claim.
 pub fn claim_value<V: Into<ClaimValue>>(value: V) -> ClaimValue {
     value.into()
 }

@@ -1,5 +1,5 @@
-//! OAuth2 resource-server middleware for actix-web: one line, `App::wrap(oauth2)`, and every
-//! request must carry an access token that is genuine, meant for this API and still valid.
+//! OAuth2 resource-server middleware for actix-web: one line, `App::wrap(oauth2)`, and every request must
+//! have an access token that is genuine, meant for this API and not expired.
 //!
 //! ```no_run
 //! use actix_web::{App, HttpServer, get};
@@ -7,7 +7,7 @@
 //!
 //! #[get("/me")]
 //! async fn me(claims: Claims) -> String {
-//!     claims.subject().unwrap_or("nobody").to_owned()
+//!     claims.subject().unwrap_or("an unnamed user").to_owned()
 //! }
 //!
 //! #[get("/admin")]
@@ -49,27 +49,28 @@
 //!
 //! 1. The token is a JWT in JWS compact form, at most 16 KiB, in strict base64url and JSON.
 //! 2. Its `iss` and `aud` are those of a configured provider.
-//! 3. `exp` lies ahead and `nbf`, if there, behind; other registered claims have their type.
+//! 3. `exp` is in the future and `nbf`, if present, in the past; other registered claims have the right type.
 //! 4. One of that provider's keys verifies it, with an algorithm that this key allows.
 //!
-//! Not checked: whether the token was revoked, and who sends it. What it permits is asked by
+//! Not checked: whether the token was revoked, and who sends it. What the token permits is checked by
 //! [`require_claim`](macro@require_claim), [`require_scope`](macro@require_scope) and
-//! [`require`](macro@require) on a handler, by a [`Requirement`](requirement::Requirement) around a scope, or through [`Claims`].
+//! [`require`](macro@require) on a handler, by a [`Requirement`](requirement::Requirement) around a scope, or
+//! through [`Claims`].
 //!
-//! # Answers
+//! # Responses
 //!
 //! | Situation | HTTP | WebSocket |
 //! | --- | --- | --- |
 //! | no `Authorization` header | 400 (401 by [`MissingToken`]) | 101, then close 1008 |
 //! | header malformed | 400 `invalid_request` | 101, then close 1008 |
-//! | token refused | 401 `invalid_token` | 101, then close 1008 |
+//! | token rejected | 401 `invalid_token` | 101, then close 1008 |
 //! | scope or claim missing | 403 `insufficient_scope` | 101, then close 1008 |
 //! | keys not available | 503 with `Retry-After` | 101, then close 1013 |
-//! | claims asked for, nothing mounted | 500, empty | 500, empty |
+//! | claims extracted without the middleware | 500, empty | 500, empty |
 //!
 //! # Features
 //!
-//! - `websocket` (default): upgrades are refused by a close frame that a browser's script can read.
+//! - `websocket` (default): upgrades are rejected by a close frame that a browser's script can read.
 //! - `metrics`: counters and timings on the facade of the [`metrics`](https://docs.rs/metrics) crate.
 //! - `testing`: keys, tokens, a small identity provider, for tests and development.
 //! - `vendored-openssl`: builds OpenSSL from source.
@@ -170,7 +171,7 @@ pub mod _docs {
     pub mod when_the_provider_fails {}
 }
 
-/// README's programs compile.
+/// Compiles the programs of README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
@@ -202,7 +203,8 @@ pub use crate::{
         expiring_body::{ExpiringBody, until_expiry},
     },
 };
-/// The HTTP client whose builder [`OAuth2Builder::configure_http_client`] adjusts, in the version that is used.
+/// The HTTP client whose builder [`OAuth2Builder::configure_http_client`] adjusts, in the version that this
+/// crate uses.
 pub use reqwest;
 
 #[doc(hidden)]

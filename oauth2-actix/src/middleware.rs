@@ -1,4 +1,5 @@
-//! Transform and Service: the only file that knows actix's service traits.
+//! The middleware service of `OAuth2`: the only file that implements actix's `Transform` and `Service` for
+//! requests.
 
 use std::{
     future::{Future, Ready, ready},
@@ -57,7 +58,7 @@ where
     }
 }
 
-/// The service that `OAuth2` makes of the one it wraps.
+/// The service that `OAuth2` creates around another service.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct OAuth2Middleware<S>(Rc<Shared<S>>);
@@ -93,7 +94,7 @@ where
         };
         let state = match decision {
             Decision::Accepted(claims) => State::inner(&shared, request, Ok(claims)),
-            // Only what is rejected or would have to wait asks whether it is public.
+            // Only a request that is rejected or would have to wait is checked for being public.
             Decision::Rejected(error) => State::without_claims(&shared, request, error, None),
             Decision::Waiting(pending) => {
                 let path = request.match_info().as_str();
@@ -120,7 +121,7 @@ async fn resolve(oauth2: OAuth2, pending: Box<Pending>) -> Result<Claims, Error>
 }
 
 pin_project! {
-    /// Boxed only where keys must be waited for.
+    /// The response of `OAuth2`. It allocates only if it must wait for keys.
     #[doc(hidden)]
     pub struct OAuth2Future<S, F> {
         shared: Rc<Shared<S>>,
@@ -149,12 +150,12 @@ pin_project! {
             response_context: ResponseContext,
             passed: Passed,
         },
-        // Boxed, so that accepted requests do not carry its size along. The response is made when this is
-        // polled: a policy further out may drop it before, and rejects the request itself.
+        // Boxed, so that accepted requests do not carry its size. The response is made when this is polled:
+        // an outer policy may drop it before, and rejects the request itself.
         Rejected {
             rejection: Option<Box<(HttpRequest, Error)>>,
         },
-        // A middleware inside has replaced a path that was public as it was. The request is gone.
+        // An inner middleware has replaced the public path. The request is gone.
         Rewritten {
             rejection: Option<Box<(ResponseContext, Error)>>,
         },
@@ -162,7 +163,7 @@ pin_project! {
 }
 
 impl<F> State<F> {
-    /// Hands the request on, with its claims or the reason why there are none.
+    /// Calls the inner service, with the claims or the reason why there are none.
     fn inner<S>(shared: &Shared<S>, request: ServiceRequest, claims: Result<Claims, Error>) -> Self
     where
         S: Service<ServiceRequest, Future = F>,
@@ -175,7 +176,7 @@ impl<F> State<F> {
                 passed
             }
             Err(reason) => {
-                // Those of another `OAuth2` further out say nothing about this one.
+                // The claims of an outer `OAuth2` are not valid for this one.
                 extensions.remove::<Claims>();
                 extensions.insert(Anonymous(reason));
                 Passed::Public
@@ -186,8 +187,8 @@ impl<F> State<F> {
         Self::Inner { answer: shared.service.call(request), response_context, passed }
     }
 
-    /// Hands on a request that needs no token, and rejects any other: for the reason why it has no claims, or
-    /// another.
+    /// Calls the inner service for a request that needs no token. Rejects any other, for `rejection` or else
+    /// for the reason why it has no claims.
     fn without_claims<S>(
         shared: &Shared<S>,
         request: ServiceRequest,
@@ -215,8 +216,9 @@ impl<F> State<F> {
         }
     }
 
-    /// Hands on a request whose path is public as it is. Nothing of it is polled if a middleware further in
-    /// has replaced the path, unless the router took it to a public resource.
+    /// Calls the inner service for a request whose path is public unless it is rewritten. The future is
+    /// dropped unpolled if an inner middleware has replaced the path, unless the router took the request to a
+    /// public resource.
     fn public_unless_rewritten<S>(
         shared: &Shared<S>,
         mut request: ServiceRequest,
@@ -239,7 +241,8 @@ impl<F> State<F> {
         Self::Rewritten { rejection: Some(Box::new((response_context, reason))) }
     }
 
-    /// Lets the router decide. Nothing of the request is polled unless it was taken to a public resource.
+    /// Lets the router decide. The future is dropped unpolled unless the request was taken to a public
+    /// resource.
     fn routed<S>(
         shared: &Shared<S>,
         request: ServiceRequest,
@@ -331,8 +334,8 @@ where
     }
 }
 
-/// What stands for a request that is routed and may be gone then: one with the same method, URI, version,
-/// headers and peer address, and nothing else. actix has no other way to make one.
+/// Copies a request that is routed and may be gone afterwards: method, URI, version, headers and peer
+/// address, and nothing else. actix has no other way to make a request.
 fn copy_of(request: &ServiceRequest) -> HttpRequest {
     let mut copy = TestRequest::default().to_srv_request();
     *copy.head_mut() = request.head().clone();
@@ -340,14 +343,14 @@ fn copy_of(request: &ServiceRequest) -> HttpRequest {
     copy.into_parts().0
 }
 
-/// Adds the headers that a response needs for where the token was sent.
+/// Sets the response headers that the token's source requires.
 fn set_token_source_headers<B>(response: &mut ServiceResponse<B>, source: TokenSource) {
     match source {
         TokenSource::Header => {}
         TokenSource::NamedHeader | TokenSource::Cookie | TokenSource::Query => {
             restrict_caching(response.headers_mut(), source);
         }
-        // A browser that offered protocols fails a handshake that picks none.
+        // A browser that offered protocols fails a handshake that selects none.
         #[cfg(feature = "websocket")]
         TokenSource::Subprotocol => {
             if response.status() == StatusCode::SWITCHING_PROTOCOLS
@@ -360,8 +363,8 @@ fn set_token_source_headers<B>(response: &mut ServiceResponse<B>, source: TokenS
     }
 }
 
-/// A shared cache stores no response to a request with `Authorization` (RFC 9111 §3.5). Of a token that
-/// was sent elsewhere it does not know.
+/// Sets `Cache-Control`. A shared cache stores no response to a request with `Authorization` (RFC 9111 §3.5),
+/// but does not recognize tokens from other sources.
 fn restrict_caching(headers: &mut HeaderMap, source: TokenSource) {
     match source {
         // A URL with a token must not be stored at all (RFC 6750 §2.3).
@@ -375,7 +378,7 @@ fn restrict_caching(headers: &mut HeaderMap, source: TokenSource) {
     }
 }
 
-/// The same for a response that leaves as an error.
+/// Sets the response headers that the token's source requires, on a response that is an error.
 fn set_token_source_headers_on_error(
     error: actix_web::Error,
     source: TokenSource,
@@ -388,9 +391,9 @@ fn set_token_source_headers_on_error(
     InternalError::from_response(error, response).into()
 }
 
-/// An error of ours that an extractor or a handler returned knows nothing of realm, hook or
-/// WebSocket: its answer is written anew here. A response that somebody further in has given
-/// another status is left alone.
+/// Rewrites a response that an extractor or a handler made of this crate's error, which does not have the
+/// realm, the hook and the WebSocket close of the policy. A response with another status was changed by an
+/// inner service, and is kept.
 fn finish<S, B>(
     shared: &Shared<S>,
     response: ServiceResponse<B>,
@@ -421,7 +424,7 @@ fn rewrite_rejection<S, B>(
     response.into_response(rejection)
 }
 
-/// The same for an error that middleware further in returned as such.
+/// Rewrites this crate's error if an inner middleware has returned it as `Err`.
 fn finish_error<S>(
     shared: &Shared<S>,
     response_context: &ResponseContext,
@@ -437,7 +440,7 @@ fn finish_error<S>(
     }
 }
 
-/// Headers that describe a body.
+/// The headers that describe a body.
 const BODY_HEADERS: [HeaderName; 7] = [
     CONTENT_DISPOSITION,
     CONTENT_ENCODING,
@@ -448,7 +451,7 @@ const BODY_HEADERS: [HeaderName; 7] = [
     CONTENT_TYPE,
 ];
 
-/// What middleware further in has added stays, but for what was said of the body.
+/// Copies the headers that inner middleware has added, except for those that describe the body.
 fn keep_headers(from: &HeaderMap, into: &mut HeaderMap) {
     let own: Vec<HeaderName> = into.keys().cloned().collect();
     for (name, value) in from {

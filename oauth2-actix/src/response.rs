@@ -1,5 +1,4 @@
-//! From an error to the answer that leaves: plain HTTP with challenge and JSON body, or a
-//! WebSocket close.
+//! Turns an error into the response: plain HTTP with challenge and JSON body, or a WebSocket close.
 
 use std::sync::atomic::Ordering;
 
@@ -21,17 +20,18 @@ use crate::{
     util::telemetry,
 };
 
-/// What a response depends on in a request that may be gone when it is written.
+/// The parts of a request that its rejection needs, since the request may be gone when the response is
+/// written.
 #[derive(Debug)]
 pub(crate) struct ResponseContext {
-    /// Boxed: few requests have one, and all carry this along.
+    /// Boxed, since few requests have one and all would carry its size.
     #[cfg(feature = "websocket")]
     handshake: Option<Box<crate::request::upgrade::Handshake>>,
-    /// For the log. None where it would not be written.
+    /// The request line for the log. None if the log level is disabled.
     line: Option<Box<RequestLine>>,
 }
 
-/// What the log calls a request. Without the query, which may hold a token.
+/// The method and path of a request, for the log. Without the query, which may contain a token.
 #[derive(Debug)]
 struct RequestLine {
     method: Method,
@@ -59,7 +59,7 @@ impl ResponseContext {
     }
 
     fn log(&self, error: &Error) {
-        // For a missing middleware there is an error in the log already.
+        // A missing middleware was logged as an error already.
         if matches!(error.kind(), ErrorKind::NotConfigured) {
             return;
         }
@@ -77,7 +77,7 @@ impl ResponseContext {
         );
     }
 
-    /// The answer, if the request was a WebSocket's handshake.
+    /// Returns the response that closes the WebSocket, if the request was a handshake.
     #[cfg_attr(not(feature = "websocket"), allow(clippy::unused_self, unused_variables))]
     fn close(&self, error: &Error) -> Option<HttpResponse> {
         #[cfg(feature = "websocket")]
@@ -88,15 +88,15 @@ impl ResponseContext {
 }
 
 impl Policy {
-    /// The answer to a refused request. The typed reason is in its extensions, whatever the
-    /// user's hook made of the rest.
+    /// Returns the response to a rejected request. The typed reason is in its extensions, even if the
+    /// developer's hook replaces the rest.
     pub(crate) fn reject(&self, request: &HttpRequest, error: &Error) -> HttpResponse {
         self.warn_once_of_preflight(request);
         self.respond(&ResponseContext::of(request.head()), Some(request), error)
     }
 
-    /// The same where the request is gone: an error that renders as the answer. The hook, which
-    /// wants the request, is not called.
+    /// Returns an error that renders as the response, for a request that is gone. The hook is not called,
+    /// since it needs the request.
     pub(crate) fn reject_late(&self, context: &ResponseContext, error: &Error) -> actix_web::Error {
         InternalError::from_response(error.clone(), self.respond(context, None, error)).into()
     }
@@ -118,9 +118,9 @@ impl Policy {
             _ => error.status(),
         };
         let mut response = plain(error, &self.realm, status);
-        // It does no harm where the request is gone.
+        // Also set if the request is gone, where it does no harm.
         if request.is_none_or(|request| request.headers().contains_key(header::ORIGIN)) {
-            // actix-cors outside replaces this only where it exposes headers itself.
+            // An outer actix-cors replaces this only if it exposes headers itself.
             response.headers_mut().insert(
                 header::ACCESS_CONTROL_EXPOSE_HEADERS,
                 HeaderValue::from_static("WWW-Authenticate, Retry-After"),
@@ -133,7 +133,7 @@ impl Policy {
         response
     }
 
-    /// Why a path that `public_paths` seems to name needs a token, if it does.
+    /// Returns a hint if `public_paths` seems to contain the path of a request that needs a token.
     #[inline(never)]
     pub(crate) fn scope_hint(
         &self,
@@ -147,7 +147,8 @@ impl Policy {
         self.public.scope_hint(path, |path| request.resource_map().match_pattern(path))
     }
 
-    /// A preflight that needs a token can never succeed: browsers send none with it.
+    /// Warns once of a rejected CORS preflight. A preflight that needs a token can never succeed: browsers
+    /// send none with it.
     fn warn_once_of_preflight(&self, request: &HttpRequest) {
         let is_preflight = *request.method() == Method::OPTIONS
             && request.headers().contains_key(header::ORIGIN)
@@ -155,9 +156,9 @@ impl Policy {
         if is_preflight && !self.preflight_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 target: "oauth2_actix",
-                "a CORS preflight was refused, since it reached OAuth2 before any CORS middleware; \
+                "a CORS preflight was rejected, since it reached OAuth2 before any CORS middleware; \
                  wrap CORS after OAuth2, which puts it outside: `.wrap(oauth2).wrap(cors)` \
-                 (this is said once)"
+                 (logged once)"
             );
         }
     }

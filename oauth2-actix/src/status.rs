@@ -1,4 +1,4 @@
-//! What an operator may know of each provider's keys.
+//! The status of each provider's keys and of the token cache, for operators.
 
 use std::time::Duration;
 
@@ -16,42 +16,45 @@ use crate::{
 
 pub use crate::token::cache::TokenCacheStatus;
 
-/// What is known of the keys of one source, for health checks and dashboards: see
-/// [`OAuth2::key_status`](crate::OAuth2::key_status). A provider with several sources has one for each. Holds
-/// nothing secret, but is not for the public: it says when which provider fails.
+/// The status of the keys of one source, for health checks and dashboards: see
+/// [`OAuth2::key_status`](crate::OAuth2::key_status). A provider with several sources has one for each.
+/// Contains no secrets, but is not for the public: it shows which provider fails, and when.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct KeyStatus {
     /// The provider's name.
     pub provider: String,
-    /// Whether it was looked up, by [`Tenants`](crate::tenants::Tenants).
+    /// Whether the provider was looked up, by [`Tenants`](crate::tenants::Tenants).
     pub tenant: bool,
-    /// Where its keys come from: a URL without its query, a file, `inline`, …
+    /// The source of the keys: a URL without its query, a file, `inline`, …
     pub source: String,
-    /// Where the issuer's own document said that they are, if it was asked.
+    /// The `jwks_uri` of the issuer's discovery document, if it was fetched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discovered: Option<String>,
     /// Whether tokens can be checked now.
     pub state: KeyState,
     /// The keys that are used.
     pub keys: Vec<KeyInfo>,
-    /// Seconds since the last successful fetch began, of a snapshot too. None before the first fetch.
+    /// Seconds since the last successful fetch began, including that of a snapshot. None before the first
+    /// fetch.
     pub age_seconds: Option<u64>,
-    /// When the last successful fetch of this process ended, in seconds since the Unix epoch.
+    /// The time at which the last successful fetch of this process ended, in seconds since the Unix epoch.
     pub last_success: Option<u64>,
     /// The last failed fetch. It may be older than the last success.
     pub last_error: Option<FetchFailure>,
-    /// Seconds until the next fetch in the background. None where none is planned, or one is under way.
+    /// Seconds until the next fetch in the background. None if no fetch is planned, or one is in progress.
     pub next_refresh_seconds: Option<u64>,
-    /// Seconds until the keys may no longer be used, if no fetch succeeds. None: never, or there are none.
+    /// Seconds until the keys may no longer be used, if no fetch succeeds. None if they never become stale,
+    /// or if there are none.
     pub stale_in_seconds: Option<u64>,
-    /// How many fetches there were.
+    /// The number of fetches.
     pub fetches: FetchCounts,
 }
 
 impl KeyStatus {
-    /// Whether this source has keys that tokens can be checked with now, without a fetch. Not before the
-    /// first fetch, unless there are initial keys or a snapshot, and never with a refresh of zero.
+    /// Returns whether this source has keys that tokens can be checked with now, without a fetch. False
+    /// before the first fetch, unless there are initial keys or a snapshot, and always with a refresh of
+    /// zero.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         matches!(
@@ -64,7 +67,7 @@ impl KeyStatus {
         )
     }
 
-    /// That of each source of a provider.
+    /// Returns the status of each source of a provider.
     pub(crate) fn of(
         provider: &ResolvedProvider,
         fetchers: Option<&Fetchers>,
@@ -161,7 +164,7 @@ impl KeyStatus {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum KeyState {
-    /// The keys were given inline: always.
+    /// The keys are given inline, so tokens can always be checked.
     Inline,
     /// The [initial keys](crate::Provider::initial_keys) of the configuration: no fetch has succeeded yet.
     Initial,
@@ -170,13 +173,13 @@ pub enum KeyState {
     Snapshot,
     /// There are keys, and the last fetch succeeded.
     Fresh,
-    /// There are keys, but the last fetch failed: they serve until they are stale.
+    /// There are keys, but the last fetch failed: they are used until they are stale.
     Failing,
-    /// There are no keys that may be used, since fetches fail: requests get 503.
+    /// There are no usable keys, since fetches fail: requests get 503.
     Unavailable,
-    /// No fetch has ended yet: none was needed so far, or the first one is under way.
+    /// No fetch has ended yet: none was needed, or the first one is in progress.
     NotFetched,
-    /// A refresh of zero: each request fetches.
+    /// The refresh interval is zero: each request fetches.
     PerRequest,
 }
 
@@ -184,17 +187,17 @@ pub enum KeyState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct KeyInfo {
-    /// Its id, if it has one: of long ones, the beginning.
+    /// Its id, if it has one; long ids are shortened.
     pub kid: Option<String>,
-    /// The algorithms that it is used with.
+    /// The algorithms that the key is used with.
     pub algorithms: Vec<&'static str>,
 }
 
 impl KeyInfo {
-    /// The keys of a set.
+    /// Returns the keys of a set.
     pub(crate) fn of(keys: &KeySet) -> Vec<Self> {
         let of_key = |key: &Key| Self {
-            // The provider chose its length.
+            // The provider chooses the length of a `kid`.
             kid: key.kid.as_deref().map(|kid| kid.chars().take(64).collect()),
             algorithms: key.algorithms().collect(),
         };
@@ -206,20 +209,20 @@ impl KeyInfo {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct FetchFailure {
-    /// When it ended, in seconds since the Unix epoch.
+    /// The time at which it ended, in seconds since the Unix epoch.
     pub at: u64,
-    /// Why, as in the log.
+    /// The cause, as in the log.
     pub cause: String,
 }
 
-/// How many fetches there were, by how they ended.
+/// The number of fetches by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct FetchCounts {
-    /// Brought keys.
+    /// Fetches that returned keys.
     pub succeeded: u64,
-    /// The provider said that nothing has changed (304).
+    /// Fetches that the provider answered with 304 Not Modified.
     pub not_modified: u64,
-    /// Brought nothing.
+    /// Fetches that failed.
     pub failed: u64,
 }

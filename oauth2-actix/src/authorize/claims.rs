@@ -1,4 +1,4 @@
-//! What handlers ask of [`Claims`] in code, beside the attributes.
+//! The methods of [`Claims`] that check requirements in code, as the attributes do.
 
 use crate::{
     authorize::requirement::{self, ClaimValues, Requirement},
@@ -7,15 +7,15 @@ use crate::{
 };
 
 impl Claims {
-    /// Whether the claim equals one of `values` or is a list that contains it; never a part of a
-    /// string, never of another type. `name` is a name or a JSON pointer, `values` as in
+    /// Returns whether the claim equals one of `values` or is a list that contains one; never a part of a
+    /// string, never a value of another type. `name` is a name or a JSON pointer, `values` as in
     /// [`requirement::claim`](crate::requirement::claim).
     #[must_use]
     pub fn has_claim(&self, name: &str, values: impl Into<ClaimValues>) -> bool {
         values.into().accept(self.find(name))
     }
 
-    /// Whether the claims satisfy a requirement.
+    /// Returns whether the claims satisfy a requirement.
     ///
     /// ```
     /// use oauth2_actix::{Claims, requirement};
@@ -30,28 +30,28 @@ impl Claims {
         requirement.is_met(self)
     }
 
-    /// Demands what a requirement says.
+    /// Checks that the claims satisfy a requirement.
     ///
     /// # Errors
     ///
-    /// [`InsufficientScope`](crate::ErrorKind::InsufficientScope) if it asks for scopes, otherwise
+    /// [`InsufficientScope`](crate::ErrorKind::InsufficientScope) if the requirement has scopes, otherwise
     /// [`InsufficientClaims`](crate::ErrorKind::InsufficientClaims): 403, and close 1008 for a WebSocket.
     pub fn require(&self, requirement: &Requirement) -> Result<(), Error> {
         requirement.check(self)
     }
 
-    /// Demands a scope.
+    /// Checks that the token has a scope.
     ///
     /// # Errors
     ///
-    /// [`InsufficientScope`](crate::ErrorKind::InsufficientScope), which is 403 `insufficient_scope` with the scope in the
-    /// challenge ([RFC 6750 §3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1)), and close
-    /// 1008 for a WebSocket.
+    /// [`InsufficientScope`](crate::ErrorKind::InsufficientScope), which is 403 `insufficient_scope` with the
+    /// scope in the challenge ([RFC 6750 §3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1)), and
+    /// close 1008 for a WebSocket.
     pub fn require_scope(&self, scope: &str) -> Result<(), Error> {
         if self.has_scope(scope) { Ok(()) } else { requirement::scopes([scope]).check(self) }
     }
 
-    /// Demands a claim, as [`Claims::has_claim`] understands it.
+    /// Checks that the token has a claim, as [`Claims::has_claim`] does.
     ///
     /// ```
     /// # use oauth2_actix::{Claims, Error};
@@ -62,8 +62,8 @@ impl Claims {
     ///
     /// # Errors
     ///
-    /// [`InsufficientClaims`](crate::ErrorKind::InsufficientClaims), which is 403 `insufficient_scope`, and close 1008 for a
-    /// WebSocket.
+    /// [`InsufficientClaims`](crate::ErrorKind::InsufficientClaims), which is 403 `insufficient_scope`, and
+    /// close 1008 for a WebSocket.
     pub fn require_claim(&self, name: &str, values: impl Into<ClaimValues>) -> Result<(), Error> {
         let values = values.into();
         if values.accept(self.find(name)) {

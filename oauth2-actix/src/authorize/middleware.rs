@@ -1,4 +1,4 @@
-//! A requirement around a scope or resource.
+//! Middleware that enforces a requirement around a scope or resource.
 
 use std::{
     future::{Future, Ready, ready},
@@ -31,7 +31,7 @@ where
     }
 }
 
-/// The service that a requirement makes of the one it wraps.
+/// The service that enforces a requirement around another service.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct RequirementMiddleware<S> {
@@ -58,7 +58,7 @@ where
         match result {
             Ok(()) => RequirementFuture::Inner { future: self.service.call(request) },
             Err(error) => {
-                // `OAuth2` outside writes this answer anew, for this very request.
+                // The outer `OAuth2` rewrites this response, for this request.
                 let response = HttpResponse::from_error(error);
                 RequirementFuture::Rejected { response: Some(request.into_response(response)) }
             }

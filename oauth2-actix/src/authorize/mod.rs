@@ -1,4 +1,12 @@
-//! Requirements.
+//! Requirements on the claims of a token: as values, in handlers and as middleware.
+//!
+//! Owns the decision that a verified token permits a request. The attribute macros call it through
+//! `__private`. It imports `error` and `token`, and may import floors 1 to 7.
+//!
+//! - `claims`: the methods of `Claims` that check requirements.
+//! - `middleware`: a requirement that wraps a scope or a resource.
+//! - `requirement`: the type `Requirement`, its constructors, its evaluation and its text.
+//! - `values`: the values that a requirement accepts for a claim.
 
 mod claims;
 pub(crate) mod middleware;

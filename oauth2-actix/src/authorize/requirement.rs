@@ -1,4 +1,4 @@
-//! What a token must permit: predicates on claims, as values. The attribute macros call these too.
+//! Requirements on the claims of a token, as values. The attribute macros use them too.
 
 use std::{fmt, sync::Arc};
 
@@ -10,11 +10,12 @@ use crate::{
     token::{claims::Claims, scope},
 };
 
-/// A demand on a token's claims, made by [`claim`], [`scopes`], [`any_scope`], [`predicate`], [`any`] and [`all`].
+/// A requirement on a token's claims, made by [`claim`], [`scopes`], [`any_scope`], [`predicate`], [`any`]
+/// and [`all`].
 ///
 /// It wraps a scope or resource like any middleware, inside [`OAuth2`](crate::OAuth2), and
-/// [`Claims::satisfies`] asks it. Whatever is absent or of another type refuses, in every
-/// combination; there is no *not*.
+/// [`Claims::satisfies`] evaluates it. A claim that is missing or of another type never satisfies a
+/// requirement, in any combination; there is no negation.
 ///
 /// ```
 /// use actix_web::{App, HttpResponse, web};
@@ -31,7 +32,7 @@ use crate::{
 ///     .wrap(oauth2);
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "a requirement does nothing until it wraps a service or is asked"]
+#[must_use = "a requirement does nothing until it wraps a service or is checked"]
 pub struct Requirement(Arc<Node>);
 
 enum Node {
@@ -42,12 +43,12 @@ enum Node {
     Custom { predicate: Box<dyn Fn(&Claims) -> bool + Send + Sync>, name: &'static str },
 }
 
-/// Demands a claim: that it equals `values`, or is a list that contains it. Never a part of a string,
-/// never another type.
+/// Requires a claim that equals `values`, or is a list that contains it. Never a part of a string, never a
+/// value of another type.
 ///
 /// `name` is a claim's name or, if it starts with `/`, a JSON pointer
-/// ([RFC 6901](https://www.rfc-editor.org/rfc/rfc6901)). For several values there are [`ClaimValues::any_of`] and
-/// [`ClaimValues::all_of`]; [`ClaimValues::present`] requires only that it is there and not null.
+/// ([RFC 6901](https://www.rfc-editor.org/rfc/rfc6901)). Several values are given by [`ClaimValues::any_of`]
+/// or [`ClaimValues::all_of`]; [`ClaimValues::present`] requires only that the claim is present and not null.
 ///
 /// ```
 /// use oauth2_actix::requirement::{self, ClaimValues};
@@ -62,8 +63,8 @@ pub fn claim(name: impl Into<String>, values: impl Into<ClaimValues>) -> Require
     Requirement::new(Node::Claim { name: name.into(), values: values.into() })
 }
 
-/// Demands all of these scopes, in `scope` or `scp` ([RFC 6749 §3.3](https://www.rfc-editor.org/rfc/rfc6749#section-3.3)).
-/// An empty list refuses everything.
+/// Requires all of these scopes, in `scope` or `scp`
+/// ([RFC 6749 §3.3](https://www.rfc-editor.org/rfc/rfc6749#section-3.3)). An empty list rejects every token.
 ///
 /// ```
 /// let read_and_write = oauth2_actix::requirement::scopes(["orders:read", "orders:write"]);
@@ -76,7 +77,7 @@ pub fn scopes<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> Requireme
     })
 }
 
-/// Demands one of these scopes. An empty list refuses everything.
+/// Requires one of these scopes. An empty list rejects every token.
 ///
 /// ```
 /// let either = oauth2_actix::requirement::any_scope(["orders:read", "orders:admin"]);
@@ -89,7 +90,7 @@ pub fn any_scope<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> Requir
     })
 }
 
-/// Demands what a function of yours says. It must not block.
+/// Requires that a function of the application returns true. It must not block.
 ///
 /// ```
 /// use oauth2_actix::{Claims, requirement};
@@ -108,7 +109,7 @@ where
     Requirement::new(Node::Custom { predicate: Box::new(predicate), name })
 }
 
-/// Demands one of several. An empty list refuses everything.
+/// Requires one of several requirements. An empty list rejects every token.
 ///
 /// ```
 /// use oauth2_actix::requirement::{self, ClaimValues};
@@ -120,7 +121,7 @@ pub fn any(requirements: impl IntoIterator<Item = Requirement>) -> Requirement {
     Requirement::new(Node::Any(requirements.into_iter().collect()))
 }
 
-/// Demands all of several. An empty list refuses everything.
+/// Requires all of several requirements. An empty list rejects every token.
 ///
 /// ```
 /// use oauth2_actix::requirement::{self, ClaimValues};
@@ -137,7 +138,7 @@ impl Requirement {
         Self(Arc::new(node))
     }
 
-    /// Whether the claims satisfy this.
+    /// Returns whether the claims satisfy this requirement.
     pub(crate) fn is_met(&self, claims: &Claims) -> bool {
         match &*self.0 {
             Node::Claim { name, values } => values.accept(claims.find(name)),
@@ -152,14 +153,14 @@ impl Requirement {
         }
     }
 
-    /// Nothing, or the 403 that names what is required.
+    /// Checks the claims. The error is the 403 that names what is required.
     pub(crate) fn check(&self, claims: &Claims) -> Result<(), Error> {
         if self.is_met(claims) {
             return Ok(());
         }
         let mut scopes = Vec::new();
         self.collect_scopes(&mut scopes);
-        // Challenges may contain only valid scope tokens (RFC 6750 §3); others can never be granted.
+        // A challenge may contain only valid scope tokens (RFC 6750 §3); other scopes can never be granted.
         scopes.retain(|scope| scope::is_scope_token(scope));
         let unmet = self.unmet(claims);
         let error = Error::from(if scopes.is_empty() {
@@ -174,7 +175,7 @@ impl Requirement {
         })
     }
 
-    /// The parts that these claims do not meet, for the log.
+    /// Describes the parts that these claims do not satisfy, for the log.
     fn unmet(&self, claims: &Claims) -> String {
         match &*self.0 {
             Node::All(parts) => {
@@ -189,7 +190,7 @@ impl Requirement {
         }
     }
 
-    /// Advice for a name that was written with dots, where the token has an object of that name.
+    /// Returns a hint for a name that was written with dots, if the token has an object of that name.
     fn pointer_hint(&self, claims: &Claims) -> Option<String> {
         match &*self.0 {
             Node::Claim { name, .. } => {
@@ -228,7 +229,7 @@ impl Requirement {
     }
 }
 
-/// A stable text in the developer's own terms, such as `claim role = "admin"`.
+/// Writes a stable text in the developer's own terms, such as `claim role = "admin"`.
 impl fmt::Display for Requirement {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let joined = |formatter: &mut fmt::Formatter<'_>, parts: &[Self], word: &str| {
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn values_equal_or_are_contained_and_nothing_else() {
+    fn a_claim_equals_or_contains_the_value() {
         let claims = claims(json!({
             "role": "administrator", "roles": ["user", "admin"], "level": 7, "ratio": 7.0,
             "on": true, "null": null, "empty": [], "deep": {"roles": ["x"]}, "nested": [["admin"]],
@@ -340,8 +341,8 @@ mod tests {
     }
 
     #[test]
-    fn every_nesting_has_its_truth_table() {
-        // All trees of two levels over three leaves, against plain boolean logic.
+    fn nested_requirements_follow_boolean_logic() {
+        // All trees of two levels over three leaves, compared with plain boolean logic.
         let leaf = |index: usize| claim(format!("c{index}"), true);
         for bits in 0..8_u8 {
             let truth: Vec<bool> = (0..3).map(|index| bits & (1 << index) != 0).collect();
@@ -373,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn scopes_are_whole_words() {
+    fn scopes_match_as_whole_words() {
         let claims = claims(json!({"scope": "orders:read read:all", "scp": ["staff"]}));
         assert!(scopes(["orders:read", "staff"]).is_met(&claims));
         assert!(any_scope(["x", "staff"]).is_met(&claims));
@@ -386,10 +387,10 @@ mod tests {
     }
 
     #[test]
-    fn the_error_names_the_scopes_asked_for() {
+    fn the_error_names_the_required_scopes() {
         let claims = claims(json!({}));
         let kind = |requirement: Requirement| {
-            requirement.check(&claims).expect_err("refused").kind().clone()
+            requirement.check(&claims).expect_err("rejected").kind().clone()
         };
         let of_scopes = |required: &str| ErrorKind::InsufficientScope { required: required.into() };
         assert_eq!(kind(scopes(["a", "b"])), of_scopes("a b"));

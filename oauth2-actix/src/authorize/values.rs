@@ -1,11 +1,11 @@
-//! The values that a requirement accepts of a claim.
+//! The values that a requirement accepts for a claim.
 
 use std::fmt;
 
 use serde_json::Value;
 
 /// The values that [`claim`](super::requirement::claim) accepts: text, an integer or a bool, one or all of
-/// several, or any value at all.
+/// several, or any value except null.
 ///
 /// ```
 /// use oauth2_actix::requirement::ClaimValues;
@@ -25,7 +25,7 @@ enum Expected {
 }
 
 impl ClaimValues {
-    /// One of these values. An empty list rejects everything.
+    /// Accepts one of these values. An empty list rejects every token.
     ///
     /// ```
     /// use oauth2_actix::requirement::{self, ClaimValues};
@@ -37,7 +37,8 @@ impl ClaimValues {
         Self(Expected::AnyOf(values.into_iter().map(|value| value.into().0).collect()))
     }
 
-    /// All of these values; for more than one, the claim must be a list. An empty list rejects everything.
+    /// Requires all of these values; for more than one, the claim must be a list. An empty list rejects every
+    /// token.
     ///
     /// ```
     /// use oauth2_actix::requirement::{self, ClaimValues};
@@ -49,7 +50,7 @@ impl ClaimValues {
         Self(Expected::AllOf(values.into_iter().map(|value| value.into().0).collect()))
     }
 
-    /// Any value but null.
+    /// Accepts any value except null.
     ///
     /// ```
     /// use oauth2_actix::requirement::{self, ClaimValues};
@@ -76,7 +77,7 @@ impl ClaimValues {
     }
 }
 
-/// What follows the name of a claim: ` = "admin"`, ` is any of "a", "b"`, or nothing.
+/// Writes what follows the name of a claim: ` = "admin"`, ` is any of "a", "b"`, or nothing.
 impl fmt::Display for ClaimValues {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |values: &[Value]| {

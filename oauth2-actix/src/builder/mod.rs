@@ -1,4 +1,13 @@
-//! The configuration in code: `OAuth2Builder`. Everything is checked in `build()`.
+//! The configuration in code and through serde, its checks, and the assembly of the policy.
+//!
+//! Owns `OAuth2Builder`, whose `build()` checks all settings at once, and `OAuth2`, the handle to the
+//! finished policy. It may import floors 1 to 9, and imports nearly all of them.
+//!
+//! - this file: the settings of a policy in code, their checks, and `build()`.
+//! - `deserialize`: the same settings through serde, as tables.
+//! - `key_settings`: the settings in code for fetching keys.
+//! - `oauth2`: the handle `OAuth2`: verifies tokens, fetches keys, reports the status.
+//! - `startup`: the log lines of a new policy.
 
 mod deserialize;
 mod key_settings;
@@ -40,8 +49,8 @@ use crate::{
     util::{clock::Clock, telemetry},
 };
 
-/// The configuration of [`OAuth2`]: in code by the methods here, or through serde from JSON, TOML,
-/// YAML or whatever you use.
+/// The configuration of [`OAuth2`]: in code by the methods here, or through serde from JSON, TOML, YAML or
+/// another format.
 ///
 /// ```
 /// use oauth2_actix::OAuth2Builder;
@@ -62,11 +71,10 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Both forms have the same settings, except for what is code (`configure_http_client`, `tenants`,
-/// `on_rejection` and the like). `docs/configuration.md` in the repository lists them, and shows how
-/// to take them from environment variables. Unknown and duplicate names are errors, and null stands
-/// for the default. `OAuth2Builder::try_from` reads a [`serde_json::Value`], with an error whose
-/// faults a program can read.
+/// Both forms have the same settings, except for those that are code (`configure_http_client`, `tenants`,
+/// `on_rejection` and others). `docs/configuration.md` in the repository lists them, and shows how to read
+/// them from environment variables. Unknown and duplicate names are errors, and null means the default.
+/// `OAuth2Builder::try_from` reads a [`serde_json::Value`], with an error whose faults a program can read.
 #[derive(Clone, Default)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct OAuth2Builder {
@@ -96,7 +104,7 @@ pub struct OAuth2Builder {
 }
 
 impl OAuth2Builder {
-    /// Adds an identity provider under a name of your choice. [`Claims::provider`] tells which one
+    /// Adds an identity provider under a name of your choice. [`Claims::provider`] returns the one that
     /// accepted a token.
     ///
     /// [`Claims::provider`]: crate::Claims::provider
@@ -108,22 +116,22 @@ impl OAuth2Builder {
     /// Adds paths that need no token, for every method: exact ones such as `/health`, or actix
     /// patterns such as `/docs/{tail:.*}`.
     ///
-    /// They are whole paths from the root, whatever scope a route or `OAuth2` is in. A path is compared
-    /// as actix's router sees it: percent-decoded but for `%25`, `%2F` and `%2B`. A pattern matches only
+    /// They are whole paths from the root, whatever scope a route or `OAuth2` is in. A path is compared as
+    /// actix's router sees it: percent-decoded except for `%25`, `%2F` and `%2B`. A pattern matches only
     /// paths that contain its text outside braces; `*` is not a wildcard, except in `{tail}*`.
     ///
-    /// A path is public only if its normal forms are too: with slashes merged, and without a slash at
-    /// its end. Otherwise a `NormalizePath` wrapped *inside* `OAuth2` would route the request to another
-    /// handler. So `/docs/` is public by `/docs` and `/docs/{tail:.*}` together, and by neither alone; the
-    /// log names the pattern to add. Where a middleware inside changes the path, for example by adding a
-    /// slash (`TrailingSlash::Always`), the path with that slash must be public too. Wrap such a
-    /// middleware outside, that is after `OAuth2`.
+    /// A path is public only if its normal forms are too: with slashes merged, and without a trailing slash.
+    /// Otherwise a `NormalizePath` wrapped *inside* `OAuth2` would route the request to another handler. So
+    /// `/docs/` is public by `/docs` and `/docs/{tail:.*}` together, and by neither alone; the log names the
+    /// pattern to add. If an inner middleware changes the path, for example by adding a slash
+    /// (`TrailingSlash::Always`), the path with that slash must be public too. Wrap such a middleware
+    /// outside, that is, after `OAuth2`.
     ///
-    /// A path with a segment `.` or `..` is not public by a pattern: some handlers, such as
-    /// `actix_files`, would resolve it to another.
+    /// A path with a segment `.` or `..` is not public by a pattern: some handlers, such as `actix_files`,
+    /// would resolve it to another path.
     ///
-    /// A public request with a valid token has its claims; an invalid token counts as a missing one. It
-    /// never waits for keys: with a refresh of zero, which fetches keys for every request, it has no
+    /// A public request with a valid token has its claims; an invalid token counts as a missing one. A public
+    /// request never waits for keys: with a refresh of zero, which fetches keys for every request, it has no
     /// claims.
     ///
     /// ```
@@ -137,17 +145,17 @@ impl OAuth2Builder {
         self
     }
 
-    /// Looks up providers that are not known at build time, by the issuer of a token. See [`Tenants`].
+    /// Looks up providers that are not configured at build time, by the issuer of a token. See [`Tenants`].
     pub fn tenants(mut self, tenants: Tenants) -> Self {
         self.tenants = Some(tenants);
         self
     }
 
-    /// Sets by how much `exp` and `nbf` may be missed, for clocks that differ
+    /// Sets the clock skew that is tolerated for `exp` and `nbf`
     /// ([RFC 7519 §4.1.4](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4)).
     ///
-    /// Default 0, at most 10 minutes; in serde `leeway_seconds`. 30 s is plenty where clocks are
-    /// synchronised. A token lives longer by it.
+    /// Default 0, at most 10 minutes; in serde `leeway_seconds`. 30 s is plenty with synchronised clocks. It
+    /// extends the life of every token.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
         self
@@ -156,15 +164,15 @@ impl OAuth2Builder {
     /// Sets how long after its `iat` a token is accepted, whatever its `exp`
     /// ([RFC 7519 §4.1.6](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.6)).
     ///
-    /// In serde `max_token_age_seconds`. From 1 s to 365 days; the leeway is added. Default: none. With
-    /// it, a token without `iat` is refused. For providers whose tokens live longer than you would have
-    /// them. Too short, and tokens are refused that clients believe to be good.
+    /// In serde `max_token_age_seconds`. From 1 s to 365 days; the leeway is added. Default: none. With it, a
+    /// token without `iat` is rejected. For providers whose tokens live longer than the API permits. If it is
+    /// too short, tokens are rejected that clients consider valid.
     pub fn max_token_age(mut self, age: Duration) -> Self {
         self.max_token_age = Some(age);
         self
     }
 
-    /// Sets the realm that challenges name ([RFC 9110 §11.5](https://www.rfc-editor.org/rfc/rfc9110#section-11.5)).
+    /// Sets the realm in challenges ([RFC 9110 §11.5](https://www.rfc-editor.org/rfc/rfc9110#section-11.5)).
     ///
     /// Printable ASCII. Default `api`.
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
@@ -178,19 +186,19 @@ impl OAuth2Builder {
         self
     }
 
-    /// Routes each request without a valid token before it is rejected. `false` unless set.
+    /// Routes each request without a valid token before it is rejected. Default `false`.
     ///
-    /// Otherwise only requests whose method and path look like those of a `#[public]` route are. Set it
-    /// where a middleware inside `OAuth2` rewrites methods or paths in another way than `NormalizePath`
-    /// does (method override, path prefixes), so that a request may be for a public route that it does
-    /// not look like. Each rejection then costs routing, and its response has a copy of the request: see
+    /// By default, only requests whose method and path look like those of a `#[public]` route are routed. Set
+    /// it if a middleware inside `OAuth2` rewrites methods or paths in another way than `NormalizePath` does
+    /// (method override, path prefixes), so that a request may be for a public route that it does not look
+    /// like. Each rejection then costs routing, and its response has a copy of the request: see
     /// [`on_rejection`](Self::on_rejection).
     pub fn route_before_rejection(mut self, all: bool) -> Self {
         self.route_before_rejection = all;
         self
     }
 
-    /// Sets the length in bytes above which a token is refused unread.
+    /// Sets the length in bytes above which a token is rejected unread.
     ///
     /// Default 16 KiB. Tokens with hundreds of groups can be longer; actix's limit for all headers
     /// together is 128 KiB. The work that a request can cause grows with it.
@@ -199,12 +207,12 @@ impl OAuth2Builder {
         self
     }
 
-    /// Lets a WebSocket's client send its token as a subprotocol, since a browser's script can set no
-    /// header there: `new WebSocket(url, ["bearer", token, "chat"])`.
+    /// Lets a WebSocket client send its token as a subprotocol, since a browser's script cannot set a header
+    /// there: `new WebSocket(url, ["bearer", token, "chat"])`.
     ///
     /// The pair is `bearer` and, after it, the token; in serde `token_from_subprotocol`. Default false. The
-    /// token is never echoed: the protocol that your handler picks is, and `bearer` if it picks
-    /// none. Proxies may log the header `Sec-WebSocket-Protocol`.
+    /// token is never echoed: the response names the protocol that your handler selects, and `bearer` if it
+    /// selects none. Proxies may log the header `Sec-WebSocket-Protocol`.
     ///
     /// ```
     /// let builder = oauth2_actix::OAuth2::builder().token_from_subprotocol();
@@ -216,27 +224,26 @@ impl OAuth2Builder {
         self
     }
 
-    /// Takes a token from the query parameter `access_token` too
+    /// Also reads a token from the query parameter `access_token`
     /// ([RFC 6750 §2.3](https://www.rfc-editor.org/rfc/rfc6750#section-2.3)). Responses then have
     /// `Cache-Control: no-store`.
     ///
-    /// In serde `token_from_query`: `"websocket"` or `"every_request"`. Default: not taken. **URLs are
-    /// logged** by proxies, by actix's `Logger` and by analytics services, and anyone who reads such a
-    /// log has the token until it expires. Use it only where nothing else works, and log paths without
-    /// their query.
+    /// In serde `token_from_query`: `"websocket"` or `"every_request"`. Default: off. **URLs are logged** by
+    /// proxies, by actix's `Logger` and by analytics services, and anyone who reads such a log has the token
+    /// until it expires. Use it only if nothing else works, and log paths without their query.
     pub fn token_from_query(mut self, requests: TokenRequests) -> Self {
         self.token_sources.query = Some(requests);
         self
     }
 
-    /// Takes a token from a header of this name too, with the scheme `Bearer` or without a scheme: where
-    /// an access proxy or gateway sends it, such as `Cf-Access-Jwt-Assertion`,
-    /// `X-Goog-IAP-JWT-Assertion` or `X-Forwarded-Authorization`.
+    /// Also reads a token from a header of this name, with the scheme `Bearer` or without a scheme, such as
+    /// an access proxy or gateway sends: `Cf-Access-Jwt-Assertion`, `X-Goog-IAP-JWT-Assertion` or
+    /// `X-Forwarded-Authorization`.
     ///
-    /// In serde `token_from_header`. Default: none. The header is as trustworthy as the token in it,
-    /// which is checked as any other. A bearer token in `Authorization` beside it makes two tokens, which
-    /// is 400; credentials of another scheme there, such as a gateway's `Basic`, are ignored. Responses
-    /// without a `Cache-Control` get `private`, since caches know only of `Authorization`
+    /// In serde `token_from_header`. Default: none. The header is as trustworthy as the token in it, which is
+    /// checked like any other. Together with a bearer token in `Authorization` there are two tokens, which is
+    /// 400; credentials of another scheme there, such as a gateway's `Basic`, are ignored. Responses without
+    /// a `Cache-Control` get `private`, since caches only recognize `Authorization`
     /// ([RFC 9111 §3.5](https://www.rfc-editor.org/rfc/rfc9111#section-3.5)).
     ///
     /// ```
@@ -252,16 +259,16 @@ impl OAuth2Builder {
         self
     }
 
-    /// Takes the token of a WebSocket upgrade from a cookie of this name, if the upgrade comes from one
-    /// of these origins.
+    /// Reads the token of a WebSocket upgrade from a cookie of this name, if the upgrade is from one of these
+    /// origins.
     ///
     /// In serde `token_from_cookie`: a map of `name` and `origins`. A browser sends a cookie with the
-    /// requests of any page, so without the origins any page could open a socket in the name of the user
+    /// requests of any page, so without the origins any page could open a socket on behalf of the user
     /// ([RFC 6455 §10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2)). Origins are written as
-    /// browsers send them: `https://app.example.com`. Other requests take no token from a cookie: see
+    /// browsers send them: `https://app.example.com`. Other requests are not read for a cookie: see
     /// [`OAuth2Builder::token_from_cookie_on_every_request`]. Set the cookie with
     /// `HttpOnly; Secure; SameSite=Strict` and a name that begins with `__Host-`, so that no subdomain can
-    /// set another. An empty cookie counts as none.
+    /// set another. An empty cookie counts as missing.
     ///
     /// ```
     /// let builder = oauth2_actix::OAuth2::builder()
@@ -281,17 +288,17 @@ impl OAuth2Builder {
         self.token_cookie(name.into(), origins, TokenRequests::WebSocket)
     }
 
-    /// Takes the token of every request from a cookie of this name: for images, downloads and pages of
-    /// an application whose token is in an `HttpOnly` cookie.
+    /// Reads the token of every request from a cookie of this name: for images, downloads and pages of an
+    /// application whose token is in an `HttpOnly` cookie.
     ///
-    /// In serde `token_from_cookie` with `"requests": "every_request"`. A cookie is sent with the requests
-    /// of any page ([RFC 6750 §5.3](https://www.rfc-editor.org/rfc/rfc6750#section-5.3) warns of that), so
-    /// it counts only for requests whose browser says where they come from:
+    /// In serde `token_from_cookie` with `"requests": "every_request"`. A cookie is sent with the requests of
+    /// any page ([RFC 6750 §5.3](https://www.rfc-editor.org/rfc/rfc6750#section-5.3) warns of that), so it is
+    /// accepted only for requests whose browser states their origin:
     ///
     /// | `Sec-Fetch-Site` | Accepted |
     /// | --- | --- |
     /// | `same-origin` | always |
-    /// | `none`: an address that the user typed, a bookmark | for GET and HEAD |
+    /// | `none`: an address that was typed, a bookmark | for GET and HEAD |
     /// | `same-site`, or no such header | with an `Origin` from the list |
     /// | `cross-site`, or any other value | never |
     ///
@@ -327,38 +334,38 @@ impl OAuth2Builder {
         self
     }
 
-    /// Bounds the cache of verified tokens, or switches it off. See [`TokenCacheConfig`].
+    /// Limits the cache of verified tokens, or disables it. See [`TokenCacheConfig`].
     pub fn token_cache(mut self, cache: TokenCacheConfig) -> Self {
         self.token_cache = Some(cache);
         self
     }
 
-    /// Sets what checks signatures. In serde `crypto_backend`: `"aws_lc"`, the default, or `"openssl"`.
+    /// Sets the library that checks signatures. In serde `crypto_backend`: `"aws_lc"`, the default, or
+    /// `"openssl"`.
     pub fn crypto_backend(mut self, library: CryptoBackend) -> Self {
         self.crypto_backend = Some(library);
         self
     }
 
-    /// Sets a hook that may change or replace the answer to a refused request: it gets the request,
-    /// the reason and the answer as it would leave, and returns the one that leaves.
+    /// Sets a hook that may change or replace the response to a rejected request: it gets the request, the
+    /// reason and the response, and returns the response to send.
     ///
-    /// WebSocket upgrades are refused by a close frame and do not come here, nor do errors that
-    /// middleware inside `OAuth2` returns as `Err`, since their request is gone. A request that might be
-    /// for a [`public`](macro@crate::public) route is routed before it is refused; then the hook gets a
-    /// copy of it, with method, URI, headers and peer address but without what the app and the
-    /// connection add (extensions, app data, the matched pattern). `ErrorHandlers`
-    /// inside `OAuth2` does not see the final answer: use this hook, or wrap it outside. The reason
-    /// is in the response's extensions whatever the hook returns. It runs on an actix worker: it
-    /// must not block.
+    /// WebSocket upgrades are rejected by a close frame and do not call the hook, nor do errors that
+    /// middleware inside `OAuth2` returns as `Err`, since their request is gone. A request that might be for
+    /// a [`public`](macro@crate::public) route is routed before it is rejected; then the hook gets a copy of
+    /// it, with method, URI, headers and peer address but without what the app and the connection add
+    /// (extensions, app data, the matched pattern). `ErrorHandlers` inside `OAuth2` does not see the final
+    /// response: use this hook, or wrap it outside. The reason is in the response's extensions whatever the
+    /// hook returns. The hook runs on an actix worker: it must not block.
     ///
     /// ```
     /// use actix_web::HttpResponse;
     /// use oauth2_actix::OAuth2;
     ///
-    /// let builder = OAuth2::builder().on_rejection(|_request, error, answer| {
-    ///     // problem+json (RFC 9457) with the status and challenge of the default answer.
-    ///     let mut problem = HttpResponse::build(answer.status());
-    ///     for header in answer.headers() {
+    /// let builder = OAuth2::builder().on_rejection(|_request, error, response| {
+    ///     // problem+json (RFC 9457) with the status and challenge of the default response.
+    ///     let mut problem = HttpResponse::build(response.status());
+    ///     for header in response.headers() {
     ///         problem.append_header(header);
     ///     }
     ///     problem
@@ -375,19 +382,19 @@ impl OAuth2Builder {
         self
     }
 
-    /// Makes the policy read its time from a clock that a test moves.
+    /// Sets a clock that a test can move.
     #[cfg(feature = "testing")]
     pub fn clock(mut self, clock: crate::util::manual_clock::ManualClock) -> Self {
         self.clock = Clock::Manual(clock);
         self
     }
 
-    /// Checks everything and makes the middleware. Does not wait for keys, and needs no async runtime.
+    /// Checks all settings and builds the middleware. Does not wait for keys, and needs no async runtime.
     ///
-    /// Where a [refresh](OAuth2Builder::key_refresh), [initial keys](Provider::initial_keys) or a
-    /// [snapshot](OAuth2Builder::key_snapshot) is set, the first fetch begins now, in the background;
-    /// otherwise when keys are first needed. A first fetch that fails is repeated until it succeeds. If
-    /// there is anything to fetch, a thread is started for it; it ends with the last clone.
+    /// If a [refresh](OAuth2Builder::key_refresh), [initial keys](Provider::initial_keys) or a
+    /// [snapshot](OAuth2Builder::key_snapshot) is set, the first fetch starts now, in the background;
+    /// otherwise when keys are first needed. A first fetch that fails is retried until it succeeds. If there
+    /// is anything to fetch, a thread is started for it; it ends with the last clone.
     ///
     /// Call it once, outside the closure of `HttpServer::new`: that closure runs on each worker, and each
     /// would have its own keys and cache.
@@ -398,10 +405,9 @@ impl OAuth2Builder {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] with every fault, each with the provider and the setting: something missing,
-    /// empty, contradictory or given twice; a value outside its range; a key URL that is not https;
-    /// keys of which none is usable; a public path that can never match; no system resources for
-    /// the thread or the HTTP client.
+    /// [`ConfigError`] with every fault, each with the provider and the setting: something missing, empty,
+    /// contradictory or duplicate; a value outside its range; a key URL that is not https; keys of which none
+    /// is usable; a public path that can never match; no system resources for the thread or the HTTP client.
     pub fn build(self) -> Result<OAuth2, ConfigError> {
         let mut faults = Faults::default();
         if self.providers.is_empty() && self.tenants.is_none() {
@@ -458,8 +464,8 @@ impl OAuth2Builder {
         })))
     }
 
-    /// Every fault of the settings so far that shows without the keys and without the system: first
-    /// of the policy, then of the providers in turn.
+    /// Returns every fault of the settings that can be found without the keys and the system: first those of
+    /// the policy, then those of the providers in turn.
     pub(crate) fn faults(&self) -> Faults {
         use ConfigErrorKind::{Conflict, Duplicate, Empty, OutOfRange, Unknown};
         let mut faults = Faults::default();
@@ -563,7 +569,7 @@ impl OAuth2Builder {
                 };
                 faults.push(if earlier == name {
                     let problem =
-                        format_args!("{audience:?} or the issuer {issuer:?} is there twice");
+                        format_args!("{audience:?} or the issuer {issuer:?} is listed twice");
                     error(&problem).of_kind(Duplicate)
                 } else {
                     let problem = format_args!(
@@ -577,7 +583,7 @@ impl OAuth2Builder {
         faults
     }
 
-    /// The index of the provider of each SPIFFE trust domain.
+    /// Returns the index of the provider of each SPIFFE trust domain.
     fn by_trust_domain(&self) -> HashMap<String, usize> {
         let providers = self.providers.iter().enumerate();
         providers
@@ -591,7 +597,7 @@ impl OAuth2Builder {
         PublicPaths::new(self.public_paths.iter().map(String::as_str))
     }
 
-    /// The providers with their keys, and for each issuer the indexes of its providers.
+    /// Resolves the providers and their keys, and the indexes of the providers of each issuer.
     fn resolve(
         &self,
         defaults: &Defaults,
@@ -603,7 +609,7 @@ impl OAuth2Builder {
             let mut provider = provider.clone();
             provider.key_refresh =
                 provider.key_refresh.or_else(|| self.key_refresh_of.get(name).copied());
-            // Where keys are discovered depends on the issuer.
+            // The location of discovery depends on the issuer.
             if !faults.concern(name, "issuer") {
                 match ResolvedProvider::new(index, name, &provider, defaults) {
                     Ok(policy) => providers.push(Arc::new(policy)),

@@ -1,4 +1,4 @@
-//! The middleware as users hold it: a cheap clone of the finished policy.
+//! The handle to a finished policy, which is cheap to clone.
 
 use std::{fmt, io, sync::Arc};
 
@@ -21,16 +21,16 @@ use crate::{
 
 /// The middleware: `App::new().wrap(oauth2.clone())`.
 ///
-/// Build it once, outside the closure of `HttpServer::new`, which runs for every worker: clones
-/// share the keys. Wrap it last but for CORS, so that it sees the path that the router sees and
-/// CORS headers reach its refusals too.
+/// Build it once, outside the closure of `HttpServer::new`, which runs for every worker: clones share the
+/// keys. Wrap it after all other middleware except CORS, so that it sees the same path as the router, and its
+/// rejections get CORS headers.
 ///
 /// ```
 /// use actix_web::{App, HttpResponse, web};
 /// use oauth2_actix::{Claims, OAuth2, Provider};
 ///
 /// async fn me(claims: Claims) -> String {
-///     claims.subject().unwrap_or("nobody").to_owned()
+///     claims.subject().unwrap_or("an unnamed user").to_owned()
 /// }
 ///
 /// let oauth2 = OAuth2::builder()
@@ -52,28 +52,29 @@ use crate::{
 pub struct OAuth2(pub(crate) Arc<Policy>);
 
 impl OAuth2 {
-    /// Starts a configuration in code. The same through serde is [`OAuth2Builder`]'s `Deserialize`.
+    /// Returns a builder for a configuration in code. [`OAuth2Builder`] implements `Deserialize` for a
+    /// configuration through serde.
     pub fn builder() -> OAuth2Builder {
         OAuth2Builder::default()
     }
 
-    /// Checks a token that did not come in a request's header, such as one in a message.
+    /// Checks a token that was not sent in a request, such as one in a message.
     ///
-    /// All that the middleware checks is checked here; nothing is said of how the token came.
+    /// Makes all checks of the middleware, except those on the token's location in a request.
     ///
     /// ```
     /// # use oauth2_actix::{ErrorKind, testing};
     /// # #[actix_web::main]
     /// # async fn main() {
     /// # let oauth2 = testing::policy();
-    /// let refused = oauth2.verify("no.such.token").await.unwrap_err();
-    /// assert!(matches!(refused.kind(), ErrorKind::TokenMalformed { .. }));
+    /// let error = oauth2.verify("no.such.token").await.unwrap_err();
+    /// assert!(matches!(error.kind(), ErrorKind::TokenMalformed { .. }));
     /// # }
     /// ```
     ///
     /// # Errors
     ///
-    /// Why the token is refused, as for a request.
+    /// The reason for which the token is rejected, as for a request.
     pub async fn verify(&self, token: &str) -> Result<Claims, Error> {
         self.decide(&Credentials::from_text(token, self.0.max_token_length)?).await
     }
@@ -86,14 +87,14 @@ impl OAuth2 {
         }
     }
 
-    /// Fetches the keys of every provider that has none yet, so that the first requests do not wait, and
-    /// a program that cannot check any token need not start to listen.
+    /// Fetches the keys of every provider that has none yet, so that the first requests do not wait, and a
+    /// program that cannot check any token can exit before it listens.
     ///
-    /// Waits until one attempt for each source has ended, at most 64 at once; one that is under way already
-    /// will do. Without it, keys are fetched in the background where a refresh is set, and otherwise when
-    /// they are first needed. [Initial keys](crate::Provider::initial_keys) and a
-    /// [snapshot](OAuth2Builder::key_snapshot) are keys: what they stand in for is not waited for.
-    /// [Tenants](crate::tenants::Tenants) are looked up when they come.
+    /// Waits until one attempt for each source has ended, at most 64 at once; a fetch that is in progress
+    /// counts. Without it, keys are fetched in the background if a refresh is set, and otherwise when they
+    /// are first needed. Sources with [initial keys](crate::Provider::initial_keys) or a
+    /// [snapshot](OAuth2Builder::key_snapshot) have keys already, and are not waited for.
+    /// [Tenants](crate::tenants::Tenants) are looked up when their first token is received.
     ///
     /// ```
     /// # use oauth2_actix::{OAuth2, Provider, testing::IdentityProvider};
@@ -103,7 +104,7 @@ impl OAuth2 {
     /// # let provider = Provider::new().issuer(idp.issuer()).audience("api").keys(idp.jwks_url());
     /// let oauth2 = OAuth2::builder().provider("idp", provider).key_refresh_minutes(30).build()?;
     /// if let Err(error) = oauth2.warm_up().await {
-    ///     // Start all the same, or not: this says which providers failed, and why.
+    ///     // The error names the providers that failed, and the cause. Start anyway, or exit.
     ///     eprintln!("{error}");
     /// }
     /// assert!(oauth2.key_status().iter().all(|provider| provider.is_ready()));
@@ -113,15 +114,14 @@ impl OAuth2 {
     ///
     /// # Errors
     ///
-    /// The providers whose keys could not be fetched, each with the cause. The others have theirs. Failed
-    /// ones are tried again in the background until they succeed, also where no refresh is set.
+    /// The providers whose keys could not be fetched, each with the cause. The others have their keys. Failed
+    /// fetches are retried in the background until they succeed, even without a refresh.
     pub async fn warm_up(&self) -> Result<(), KeyFetchError> {
         self.fetch_all(FetchReason::Start, |remote, clock| remote.usable(clock).is_none()).await
     }
 
-    /// Fetches the keys of every provider now, whatever its refresh interval, cooldown or backoff: for
-    /// an operator who knows that keys have changed. Also where no refresh is set. Keys whose fetch
-    /// fails stay.
+    /// Fetches the keys of every provider now, regardless of refresh interval, cooldown and backoff: for an
+    /// operator who has changed keys. Also works without a refresh. If a fetch fails, the old keys are kept.
     ///
     /// ```
     /// # use oauth2_actix::{OAuth2, Provider, testing::IdentityProvider};
@@ -146,9 +146,9 @@ impl OAuth2 {
         self.fetch_all(FetchReason::Fresh, |_, _| true).await
     }
 
-    /// What is known of each source of keys: those of the providers in the order of the configuration, then
-    /// those of the tenants in memory. Ready to be serialised. Costs microseconds for each, and waits for
-    /// nothing.
+    /// Returns the status of each key source: those of the providers in the order of the configuration, then
+    /// those of the tenants in memory. The result can be serialized. Takes microseconds for each source, and
+    /// never waits.
     ///
     /// ```
     /// use actix_web::{HttpResponse, get, web};
@@ -166,8 +166,8 @@ impl OAuth2 {
     /// }
     /// # fn main() {}
     /// ```
-    /// Only [`OAuth2::is_ready`] and a set refresh start the first fetch: a readiness probe that asks
-    /// `status` alone stays red where no refresh is set.
+    /// Only [`OAuth2::is_ready`] and a refresh start the first fetch: a readiness probe that only reads this
+    /// status never succeeds without a refresh.
     #[must_use]
     pub fn key_status(&self) -> Vec<KeyStatus> {
         let fetchers = self.0.keys.as_ref().map(|keys| &keys.fetchers);
@@ -177,7 +177,7 @@ impl OAuth2 {
             .collect()
     }
 
-    /// How full the cache of verified tokens is. Of no tokens where it is off.
+    /// Returns the size of the cache of verified tokens, which is zero if the cache is disabled.
     ///
     /// ```
     /// # use oauth2_actix::testing;
@@ -192,15 +192,15 @@ impl OAuth2 {
         self.0.verified.as_ref().map(VerifiedTokens::status).unwrap_or_default()
     }
 
-    /// Whether the tokens of every provider known from the start can be checked now, without a fetch: for a
+    /// Returns whether the tokens of every configured provider can be checked now, without a fetch: for a
     /// readiness probe.
     ///
-    /// A provider is ready if one of its sources at least has keys that may be used, and each other one has
-    /// been asked: a source that fails beside another does not take you out of service. Nor do tenants,
-    /// each of which is one customer's.
+    /// A provider is ready if at least one of its sources has usable keys, and a fetch of each other source
+    /// was attempted: one failing source of several does not take the API out of service. Neither do tenants,
+    /// each of which serves one customer.
     ///
-    /// Where nothing was fetched yet, this starts the first fetch in the background. It is repeated until
-    /// it succeeds, after 1 s to 60 s, so that a service that is only probed becomes ready; see also
+    /// If nothing was fetched yet, this starts the first fetch in the background. It is retried until it
+    /// succeeds, after 1 s to 60 s, so that a service that receives only probes becomes ready; see also
     /// [`OAuth2::warm_up`]. False while keys are stale, and always with a refresh of zero.
     ///
     /// ```
@@ -250,7 +250,7 @@ impl OAuth2 {
                 let error = keys.fetchers.fetch_now(&remote, cause).await.err()?;
                 let cause = remote.state().report.last_failure.clone().map(|(_, cause)| cause);
                 let cause = cause.unwrap_or_else(|| error.to_string());
-                // Of several sources, which one.
+                // Names the source if there are several.
                 let cause = if is_alone { cause } else { format!("{}: {cause}", remote.shown) };
                 Some((remote.provider.to_string(), cause))
             })
@@ -269,7 +269,7 @@ pub struct KeyFetchError {
 }
 
 impl KeyFetchError {
-    /// Each provider's name, and why its keys could not be fetched.
+    /// Returns each provider's name, and why its keys could not be fetched.
     pub fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
         self.failures.iter().map(|(provider, cause)| (provider.as_str(), cause.as_str()))
     }
@@ -286,7 +286,7 @@ impl fmt::Display for KeyFetchError {
     }
 }
 
-/// As `Display`: a `main` that returns an error prints its `Debug`.
+/// The same as `Display`, since a `main` that returns an error prints its `Debug`.
 impl fmt::Debug for KeyFetchError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)
@@ -301,5 +301,5 @@ impl From<KeyFetchError> for io::Error {
     }
 }
 
-/// Fetches at once at our user's word.
+/// The most concurrent fetches of [`OAuth2::warm_up`] and [`OAuth2::refresh_keys`].
 const MAX_CONCURRENT_FETCHES: usize = 64;

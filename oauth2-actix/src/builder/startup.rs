@@ -1,8 +1,9 @@
-//! What the log says once, when a policy is built.
+//! The log lines of a new policy.
 
 use crate::{config::provider::Provider, public};
 
-/// One line for the policy, and one for each provider whose id_tokens would be accepted as access tokens.
+/// Logs one line for the policy, and one for each provider whose id_tokens would be accepted as access
+/// tokens.
 pub(crate) fn log(providers: &[(String, Provider)], public_paths: &[String], has_tenants: bool) {
     let names: Vec<_> = providers.iter().map(|(name, _)| name.as_str()).collect();
     tracing::info!(
@@ -21,13 +22,13 @@ pub(crate) fn log(providers: &[(String, Provider)], public_paths: &[String], has
                 audience,
                 "the audience looks like a client id: an id_token for that client would be accepted \
                  as an access token; if the provider can, set an audience of the API's own or \
-                 require_at_jwt, and otherwise demand a scope or a role"
+                 require_at_jwt, and otherwise require a scope or a role"
             );
         }
     }
 }
 
-/// An audience by which an id_token would be accepted: one that looks like a client id, which is the
+/// Returns an audience by which an id_token would be accepted: one that looks like a client id, which is the
 /// audience of every id_token (OpenID Connect Core §2).
 ///
 /// Only the forms of generated client ids are recognised, so that a name such as `orders` is never
@@ -46,14 +47,15 @@ fn looks_like_a_client_id(audience: &str) -> bool {
     is_google || is_uuid(audience) || is_random(audience)
 }
 
-/// Entra, Zitadel, FusionAuth.
+/// Returns whether a text is a UUID: Entra, Zitadel, FusionAuth.
 fn is_uuid(text: &str) -> bool {
     let parts: Vec<_> = text.split('-').collect();
     parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12])
         && parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Auth0 (32 characters), AWS Cognito (26), Okta (20): letters and digits without a separator.
+/// Returns whether a text is a random id: Auth0 (32 characters), AWS Cognito (26), Okta (20) use letters and
+/// digits without a separator.
 fn is_random(text: &str) -> bool {
     text.len() >= 20
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric())

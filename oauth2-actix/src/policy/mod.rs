@@ -1,4 +1,11 @@
-//! The finished policy, and its decision on one token: the path of a request.
+//! The policy: all settings, resolved, and the decision on one token.
+//!
+//! Owns the path of a token from bytes to claims: cheap checks, the signature check with cached keys, the
+//! wait for keys or for a tenant, and the cache of verified tokens. It imports `config`, `error`, `jose`,
+//! `json`, `keys`, `provider`, `public`, `request`, `token` and `util`, and may import floors 1 to 7.
+//!
+//! - this file: `Policy` and its decision, in two steps: `decide` without waiting, and `resolve`, which
+//!   waits.
 
 use std::{
     collections::HashMap,
@@ -39,28 +46,28 @@ use crate::{
     util::{clock::Clock, telemetry},
 };
 
-/// Everything that was configured, checked and resolved. What changes in it are keys, and the notes of
-/// what the log has said already.
+/// Everything that was configured, checked and resolved. Only its keys, its caches and its records of logged
+/// warnings change.
 pub(crate) struct Policy {
     pub(crate) providers: Vec<Arc<ResolvedProvider>>,
-    /// Which providers may accept a token of an issuer, in the order of their configuration.
+    /// The indexes of the providers that may accept a token of an issuer, in the order of the configuration.
     pub(crate) by_issuer: HashMap<String, Vec<usize>>,
-    /// Which provider accepts tokens without an issuer, by the trust domain of their subject.
+    /// The index of the provider that accepts tokens without an issuer, by the trust domain of their subject.
     pub(crate) by_trust_domain: HashMap<String, usize>,
-    /// The keys of `by_issuer`, in the order of their configuration.
+    /// The keys of `by_issuer`, in the order of the configuration.
     pub(crate) issuers: Vec<String>,
     pub(crate) time_limits: TimeLimits,
     pub(crate) max_token_length: usize,
-    /// Where a token may be sent besides the `Authorization` header. None: nowhere.
+    /// The locations of a token besides the `Authorization` header. None if there are none.
     pub(crate) token_sources: Option<TokenSources>,
     pub(crate) realm: String,
     pub(crate) missing_token: crate::config::missing_token::MissingToken,
     pub(crate) public: PublicPaths,
-    /// None: every token is verified at every request.
+    /// The cache of verified tokens. None if it is disabled.
     pub(crate) verified: Option<VerifiedTokens>,
     pub(crate) on_rejection: Option<RejectionHook>,
     pub(crate) clock: Clock,
-    /// None if there is nothing to fetch or look up.
+    /// The thread that fetches keys. None if there is nothing to fetch or look up.
     pub(crate) keys: Option<KeyThread>,
     pub(crate) preflight_warned: AtomicBool,
     pub(crate) hidden_routes: HiddenRoutes,
@@ -71,12 +78,12 @@ pub(crate) struct Policy {
 pub(crate) type RejectionHook =
     Arc<dyn Fn(&HttpRequest, &Error, HttpResponse) -> HttpResponse + Send + Sync>;
 
-/// What is known of a token without waiting for anything.
+/// The decision on a token without waiting.
 #[derive(Debug)]
 pub(crate) enum Decision {
     Accepted(Claims),
     Rejected(Error),
-    /// Keys that are not at hand may decide otherwise.
+    /// Keys that are not cached may decide otherwise.
     Waiting(Box<Pending>),
 }
 
@@ -84,21 +91,21 @@ pub(crate) enum Decision {
 pub(crate) struct Pending {
     token: Box<[u8]>,
     jws: UnverifiedJws,
-    /// The keys that may decide. None: nothing is known of the issuer yet.
+    /// The keys that may decide. None if the issuer was not looked up yet.
     pending_keys: Option<Vec<PendingKeys>>,
-    /// What the keys at hand say.
+    /// The rejection by the cached keys.
     rejection: Error,
     ticket: u64,
 }
 
-/// Keys of a provider that may decide, and why they must be waited for.
+/// The keys of a source that may decide, and the reason to wait for them.
 struct PendingKeys {
     provider: Arc<ResolvedProvider>,
     remote: Arc<RemoteKeySet>,
     cause: FetchReason,
 }
 
-/// What the keys at hand say of a token.
+/// The decision on a token by the cached keys.
 enum LocalDecision {
     Accepted(Acceptance),
     Undecided {
@@ -109,7 +116,7 @@ enum LocalDecision {
     UnknownIssuer,
 }
 
-/// Whose keys verified a token, which of them, and when its times are good.
+/// The provider and the key set that verified a token, and the token's lifetime.
 struct Acceptance {
     provider: Arc<ResolvedProvider>,
     key_set_id: KeySetId,
@@ -117,7 +124,7 @@ struct Acceptance {
 }
 
 impl Policy {
-    /// What a request has where a token should be, and where that is.
+    /// Returns the token of a request, unverified, and its location.
     #[inline]
     pub(crate) fn credentials<'a>(
         &self,
@@ -129,8 +136,8 @@ impl Policy {
         Ok((Credentials::from_headers(head.headers(), self.max_token_length)?, TokenSource::Header))
     }
 
-    /// Decides on a token with the keys at hand. Synchronous, and bounded in work by the length
-    /// of the token and 16 signature checks for each source of keys of its issuer and audience.
+    /// Decides on a token with the cached keys. Synchronous, and bounded in work by the length of the token
+    /// and 16 signature checks for each key source of its issuer and audience.
     #[inline]
     pub(crate) fn decide(&self, credentials: &Credentials<'_>) -> Decision {
         match self.find_cached(credentials.as_bytes()) {
@@ -139,7 +146,7 @@ impl Policy {
         }
     }
 
-    /// The claims of a token that was verified before, if all that could have changed has not.
+    /// Returns the claims of a token in the cache, if it is still accepted.
     fn find_cached(&self, token: &[u8]) -> Option<Claims> {
         let verified = self.verified.as_ref()?;
         let claims = verified.find(token).filter(|claims| self.still_accepts(claims.verified()));
@@ -147,6 +154,7 @@ impl Policy {
         claims
     }
 
+    /// Returns whether an accepted token would still be accepted now.
     pub(crate) fn still_accepts(&self, accepted: &VerifiedToken) -> bool {
         let VerifiedToken { by, key_set_id, lifetime, claims, .. } = accepted;
         lifetime.contains(self.clock.unix_time())
@@ -162,8 +170,8 @@ impl Policy {
             }
     }
 
-    /// Notifies of changes of the keys of the provider that accepted a token. None: its keys do not change,
-    /// or are fetched for every request, or the provider is gone.
+    /// Returns a receiver of changes of the keys of the provider that accepted a token. None if its keys do
+    /// not change, or are fetched for every request, or the provider was removed.
     #[cfg(feature = "websocket")]
     pub(crate) fn key_changes(&self, accepted: &VerifiedToken) -> Option<watch::Receiver<()>> {
         match accepted.by.provider {
@@ -174,7 +182,7 @@ impl Policy {
         }
     }
 
-    /// The tenant whose issuer the token has, if that is known.
+    /// Returns the tenant whose issuer the token has, if it is in the table.
     fn tenant_of(&self, claims: &Object) -> Option<Arc<ResolvedProvider>> {
         let tenants = self.keys.as_ref()?.tenants.as_ref()?;
         match tenants.find(validation::issuer(claims).ok()?) {
@@ -208,11 +216,11 @@ impl Policy {
         })))
     }
 
-    /// The claims of a token that was just verified. It is remembered, if there is a place for it.
+    /// Returns the claims of a token that was just verified, and caches it if there is a slot for it.
     fn accept(&self, acceptance: Acceptance, claims: Object, token: &[u8]) -> Claims {
         let Acceptance { provider, key_set_id, lifetime } = acceptance;
         let now = self.clock.unix_time();
-        // Where every request wants fresh keys, it would never be asked for.
+        // With fresh keys for every request, the cached token would never be used.
         let is_cacheable =
             provider.verifies_with(key_set_id, &self.clock) && self.is_first(&provider, &claims);
         let slot = self.verified.as_ref().filter(|_| is_cacheable).and_then(|verified| {
@@ -227,7 +235,7 @@ impl Policy {
         claims
     }
 
-    /// Whether no keys that another provider may get can make the token that one's.
+    /// Returns whether no earlier provider of the issuer could accept the token after a fetch of its keys.
     fn is_first(&self, provider: &Arc<ResolvedProvider>, claims: &Object) -> bool {
         let of_issuer = validation::issuer(claims).ok().and_then(|iss| self.by_issuer.get(iss));
         of_issuer
@@ -238,7 +246,8 @@ impl Policy {
             .all(|before| before.remotes().next().is_none() || !before.names_audience(claims))
     }
 
-    /// The cheap checks, then the signature under the keys of each provider that may accept it.
+    /// Makes the cheap checks, then the signature check with the keys of each provider that may accept the
+    /// token.
     fn check_with_cached_keys(
         &self,
         jws: &UnverifiedJws,
@@ -255,7 +264,7 @@ impl Policy {
         let Some(tenants) = self.keys.as_ref().and_then(|keys| keys.tenants.as_ref()) else {
             return Err(self.unknown_issuer(issuer));
         };
-        // Before a lookup, which costs more.
+        // These checks come before a lookup, which costs more.
         validation::check_types(&jws.claims)?;
         validation::check_times(&jws.claims, self.clock.unix_time(), self.time_limits)?;
         match tenants.find(issuer) {
@@ -268,8 +277,8 @@ impl Policy {
         }
     }
 
-    /// Asks the provider of the SPIFFE trust domain that a token without `iss` names in its `sub`
-    /// (JWT-SVID §3.1). `error` says what is wrong with the `iss`.
+    /// Checks a token without `iss` with the provider of the SPIFFE trust domain that its `sub` names
+    /// (JWT-SVID §3.1). `error` is the error about the `iss`.
     #[cold]
     fn check_trust_domain(
         &self,
@@ -278,7 +287,7 @@ impl Policy {
         signed: &[u8],
     ) -> Result<LocalDecision, Error> {
         let claims = &jws.claims;
-        // One that is null or of another type is not absent.
+        // An `iss` that is null or of another type is not a missing one.
         if claims.contains("iss") || self.by_trust_domain.is_empty() {
             return Err(error);
         }
@@ -286,7 +295,7 @@ impl Policy {
         match named.and_then(|trust_domain| self.by_trust_domain.get(trust_domain)) {
             Some(index) => self.check_providers([&self.providers[*index]].into_iter(), jws, signed),
             None => Err(error
-                .with_expected("an `iss`, or as `sub` a SPIFFE ID of a configured trust domain")),
+                .with_expected("an `iss`, or a SPIFFE ID of a configured trust domain as `sub`")),
         }
     }
 
@@ -316,7 +325,7 @@ impl Policy {
                     Some(earlier) => most_specific(earlier, error),
                 });
             };
-            // A profile that checks the proof of possession will be asked here.
+            // A future check of the proof of possession belongs here.
             if is_sender_constrained && !provider.dangerous_accept_bound_tokens {
                 reject(ErrorKind::SenderConstrained.into());
                 continue;
@@ -348,13 +357,13 @@ impl Policy {
                 Some(found) => reject(found.into()),
             }
         }
-        // Without a verdict, keys are waited for, and what they say ranks higher than this.
+        // Without a rejection there are keys to wait for, and their result takes precedence over this one.
         let rejection = rejection.unwrap_or_else(|| ErrorKind::AlgorithmNotAllowed.into());
         Ok(LocalDecision::Undecided { pending_keys, rejection })
     }
 
-    /// Asks the keys in memory of each source of a provider. Adds those that must be waited for. None: no
-    /// source has any keys.
+    /// Checks the signature with the cached keys of each source of a provider, and adds the keys that must be
+    /// waited for. Returns None if no source has any keys.
     fn check_signature(
         &self,
         provider: &Arc<ResolvedProvider>,
@@ -371,7 +380,7 @@ impl Policy {
         for keys in &provider.keys {
             let found = match keys {
                 ProviderKeys::Inline(keys) => keys.verify(header, signed, &jws.signature),
-                // HMAC is for inline keys alone.
+                // HMAC is used with inline keys only.
                 ProviderKeys::Remote(remote) if !remote.policy.allowed.contains(header.alg) => {
                     continue;
                 }
@@ -402,7 +411,7 @@ impl Policy {
             };
             match (found, result) {
                 (SignatureCheck::Verified(_), _) => return Some(found),
-                // The more telling one.
+                // Keeps the more specific result.
                 (SignatureCheck::SignatureInvalid(_), _)
                 | (_, None | Some(SignatureCheck::UnknownKey(Tried { tried: 0, .. }))) => {
                     result = Some(found);
@@ -411,8 +420,8 @@ impl Policy {
             }
         }
         if matches!(result, Some(SignatureCheck::SignatureInvalid(_))) {
-            // A source has the key that the token names, so it is not unknown: a bad signature causes no
-            // fetch at the others.
+            // A source has the key that the token names, so the key is not unknown: a bad signature causes no
+            // fetch of the other sources.
             let mut index = 0;
             pending_keys.retain(|source| {
                 index += 1;
@@ -423,7 +432,7 @@ impl Policy {
     }
 
     fn unknown_issuer(&self, issuer: &str) -> Error {
-        // A trailing slash is the most common mistake, with Auth0 and Microsoft Entra above all.
+        // A trailing slash is the most common mistake, above all with Auth0 and Microsoft Entra.
         let slash_differs = match issuer.strip_suffix('/') {
             Some(without) => self.by_issuer.contains_key(without),
             None => self.by_issuer.contains_key(&format!("{issuer}/")),
@@ -444,8 +453,8 @@ impl Policy {
         error.with_expected(listed(configured))
     }
 
-    /// Why a public request with this token has no claims. It never waits, but the next one may find
-    /// the keys: they are asked for, under the same bounds as by requests that wait.
+    /// Returns why a public request with this token has no claims. A public request never waits, but requests
+    /// a fetch, with the same limits as requests that wait, so that the next one may have claims.
     pub(crate) fn anonymous_reason(&self, pending: &Pending) -> Error {
         let Some(keys) = &self.keys else { return pending.rejection.clone() };
         let mut reason = pending.rejection.clone();
@@ -466,12 +475,12 @@ impl Policy {
         reason
     }
 
-    /// Why a request with a token that is not decided is rejected without waiting.
+    /// Returns the error for a request whose token is undecided and that must not wait.
     pub(crate) fn undecided_error(&self) -> Error {
         unavailable(Duration::ZERO)
     }
 
-    /// Waits for what a token needs, and decides.
+    /// Waits for the keys or the tenant that a token needs, and decides.
     pub(crate) async fn resolve(&self, mut pending: Box<Pending>) -> Result<Claims, Error> {
         let Some(keys) = &self.keys else { return Err(pending.rejection) };
         let pending_keys = match pending.pending_keys.take() {
@@ -485,12 +494,12 @@ impl Policy {
                     pending.rejection = rejection;
                     pending_keys
                 }
-                // Never: the issuer was just looked up. A refusal whatever happens.
+                // Unreachable, since the issuer was just looked up. Rejects in any case.
                 LocalDecision::UnknownIssuer => return Err(pending.rejection),
             },
         };
         let mut rejection = pending.rejection.clone();
-        // Side by side: several providers of one issuer may all be slow.
+        // Concurrently, since several providers of one issuer may all be slow.
         let mut waits: FuturesUnordered<_> = pending_keys
             .iter()
             .map(|source| pending.wait_for_keys(&keys.fetchers, source))
@@ -521,7 +530,7 @@ impl Policy {
         Err(rejection)
     }
 
-    /// Waits for a token's issuer to be looked up, and asks the keys at hand.
+    /// Looks up a token's issuer, and checks the token with the cached keys of its tenant.
     async fn look_up_tenant(
         &self,
         keys: &KeyThread,
@@ -541,7 +550,7 @@ impl Policy {
 }
 
 impl Pending {
-    /// Waits for keys, and checks the signature with them.
+    /// Waits for keys and checks the signature with them.
     async fn wait_for_keys<'a>(
         &self,
         fetchers: &Fetchers,
@@ -553,13 +562,13 @@ impl Pending {
         (provider, fetchers.wait_for_key(remote, *cause, self.ticket, token, check).await)
     }
 
-    /// What the signature covers.
+    /// Returns the signed part of the token.
     fn signed(&self) -> &[u8] {
         &self.token[..self.jws.signed_len]
     }
 }
 
-/// The issuers in the order of the providers that have them.
+/// Returns the issuers in the order of their providers.
 pub(crate) fn in_order(by_issuer: &HashMap<String, Vec<usize>>) -> Vec<String> {
     let mut issuers: Vec<(&Vec<usize>, &String)> =
         by_issuer.iter().map(|(issuer, indices)| (indices, issuer)).collect();
@@ -567,7 +576,7 @@ pub(crate) fn in_order(by_issuer: &HashMap<String, Vec<usize>>) -> Vec<String> {
     issuers.into_iter().map(|(_, issuer)| issuer.clone()).collect()
 }
 
-/// None of the issuer's providers has an audience that the token names.
+/// Returns the error for a token none of whose audiences a provider of its issuer has.
 fn audience_mismatch<'a>(
     of_issuer: impl Iterator<Item = &'a Arc<ResolvedProvider>> + Clone,
     claims: &Object,
@@ -589,7 +598,7 @@ fn audience_mismatch<'a>(
     }
 }
 
-/// Settings for a log line: at most the first eight.
+/// Joins settings for a log line: at most the first eight.
 fn listed<'a>(values: impl Iterator<Item = &'a str>) -> String {
     const SHOWN: usize = 8;
     let mut text = String::new();
@@ -610,14 +619,14 @@ fn listed<'a>(values: impl Iterator<Item = &'a str>) -> String {
     text
 }
 
-/// Audiences of a token that are compared with configured ones to explain a rejection.
+/// The most audiences of a token that are compared with configured ones to explain a rejection.
 const MAX_COMPARED: usize = 4;
 
-/// Of two reasons to refuse, the one that tells more of why.
+/// Returns the more specific of two rejections.
 fn most_specific(one: Error, other: Error) -> Error {
     fn rank(error: &Error) -> u8 {
         match error.kind() {
-            // Whatever else is wrong, these keys might have accepted the token.
+            // These keys might have accepted the token, whatever else is wrong.
             ErrorKind::KeysUnavailable { .. } => 4,
             ErrorKind::KeysUntried { .. } => 3,
             ErrorKind::SignatureInvalid => 2,
@@ -639,7 +648,7 @@ impl From<SignatureCheck> for Error {
             {
                 ErrorKind::KeysUntried { tried, fitting }
             }
-            // Never reached for a verified token; a refusal whatever happens.
+            // Unreachable for a verified token. Rejects in any case.
             SignatureCheck::UnknownKey(_)
             | SignatureCheck::SignatureInvalid(_)
             | SignatureCheck::Verified(_) => ErrorKind::SignatureInvalid,
@@ -650,7 +659,7 @@ impl From<SignatureCheck> for Error {
 
 impl fmt::Debug for Pending {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Nothing of the token.
+        // Shows no part of the token.
         formatter.debug_struct("Pending").finish_non_exhaustive()
     }
 }

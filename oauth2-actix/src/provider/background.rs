@@ -1,4 +1,4 @@
-//! The one thread on which keys are fetched and tenants are looked up.
+//! The thread on which keys are fetched and tenants are looked up.
 
 use std::{
     collections::HashSet,
@@ -20,7 +20,7 @@ use crate::{
     util::clock::Clock,
 };
 
-/// The policy's hold on the thread: it ends when this is dropped, whatever is under way.
+/// The policy's handle to the thread. The thread ends when the handle is dropped, even during a fetch.
 #[derive(Debug)]
 pub(crate) struct KeyThread {
     pub(crate) fetchers: Fetchers,
@@ -28,7 +28,7 @@ pub(crate) struct KeyThread {
 }
 
 impl KeyThread {
-    /// The tenants come with the names that they may not have.
+    /// Starts the thread. Tenants must not use any of the reserved names.
     pub(crate) fn start(
         defaults: Defaults,
         tenants: Option<(Tenants, HashSet<String>)>,
@@ -49,7 +49,8 @@ impl KeyThread {
                 Ok(runtime) => {
                     let _ = started.send(Ok(()));
                     let run = async move {
-                        // Each ends with the handles to it; the lookups hold one to the fetchers.
+                        // Each task ends when all handles to it are dropped; the lookups hold a handle to the
+                        // engine.
                         if let Some(run_lookups) = run_lookups {
                             tokio::join!(run_fetchers, run_lookups);
                         } else {
@@ -60,11 +61,11 @@ impl KeyThread {
                     if panic::catch_unwind(run).is_err() {
                         tracing::error!(
                             target: "oauth2_actix",
-                            "the thread that fetches keys has panicked: the keys at hand serve until \
+                            "the thread that fetches keys has panicked: the cached keys are used until \
                              they are stale, and none are fetched until a restart"
                         );
                     }
-                    // Not to wait for a name that is still being resolved.
+                    // Does not wait for a name resolution that is in progress.
                     runtime.shutdown_background();
                 }
                 Err(error) => {
@@ -76,8 +77,8 @@ impl KeyThread {
         Ok(Self { fetchers, tenants })
     }
 
-    /// Starts the first fetches of a new policy's provider: to refresh its keys, or to replace those that it
-    /// begins with.
+    /// Starts the first fetches of a new policy's provider: to refresh its keys, or to replace its initial
+    /// keys or its snapshot.
     pub(crate) fn start_fetching(&self, provider: &ResolvedProvider) {
         for remote in provider.remotes() {
             let is_refreshed = matches!(remote.timing.refresh, Refresh::Every(_));
@@ -87,7 +88,7 @@ impl KeyThread {
         }
     }
 
-    /// Starts the first fetch of each source that has not been fetched, without waiting.
+    /// Starts the first fetch of each source that was not fetched yet, without waiting.
     pub(crate) fn fetch_first(&self, provider: &ResolvedProvider) {
         for remote in provider.remotes() {
             if !remote.is_always_fetched() && !remote.was_fetched() {
@@ -97,7 +98,7 @@ impl KeyThread {
     }
 }
 
-/// Warns once of a policy that is built on a worker of actix-server.
+/// Warns once if a policy is built on a worker of actix-server.
 pub(crate) fn warn_on_worker() {
     static WARNED: AtomicBool = AtomicBool::new(false);
     let current = thread::current();
@@ -111,7 +112,7 @@ pub(crate) fn warn_on_worker() {
             target: "oauth2_actix",
             "a policy was built on a worker of actix-server, as in the closure of HttpServer::new: each \
              worker then has its own keys and token cache, and fetches for itself; build it once before, \
-             and clone it in the closure (this is said once)"
+             and clone it in the closure (logged once)"
         );
     }
 }

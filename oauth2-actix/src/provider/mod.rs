@@ -1,4 +1,12 @@
-//! One provider of the finished policy: what was configured, checked, and its keys.
+//! The providers at run time: their settings, their keys, the tenants, and the thread that fetches keys.
+//!
+//! Owns the step from a configured provider to one that can check tokens: it resolves key sources and
+//! intervals, parses inline keys and reads snapshots. It imports `config`, `error`, `jose`, `json`, `keys`,
+//! `token` and `util`, and may import floors 1 to 6.
+//!
+//! - this file: a resolved provider, and what a policy sets for all of them.
+//! - `background`: the thread that fetches keys and looks tenants up.
+//! - `tenants`: providers that are looked up by issuer at run time.
 
 pub(crate) mod background;
 pub(crate) mod tenants;
@@ -59,22 +67,22 @@ pub(crate) struct ResolvedProvider {
     trust_domain: Option<String>,
     pub(crate) dangerous_accept_bound_tokens: bool,
     pub(crate) id: ProviderId,
-    /// One for each source, in the order of the configuration.
+    /// The keys of each source, in the order of the configuration.
     pub(crate) keys: Vec<ProviderKeys>,
     pub(crate) accepted_requests: AcceptedRequests,
-    /// Notified when any of its fetched keys change.
+    /// Notifies of every change of its fetched keys.
     changes: Arc<watch::Sender<()>>,
 }
 
 /// The keys of one source.
 #[derive(Debug)]
 pub(crate) enum ProviderKeys {
-    /// Given inline.
+    /// Keys that are given inline.
     Inline(KeySet),
     Remote(Arc<RemoteKeySet>),
 }
 
-/// What a policy sets for the keys of all its providers.
+/// The settings of a policy for the keys of all its providers.
 #[derive(Clone, Debug)]
 pub(crate) struct Defaults {
     pub(crate) key_refresh: Option<Duration>,
@@ -85,12 +93,13 @@ pub(crate) struct Defaults {
     pub(crate) crypto: CryptoBackend,
     pub(crate) clock: Clock,
     pub(crate) snapshots: Option<Arc<SnapshotDirectory>>,
-    /// Clients cause lookups, and providers that come and go would each have a rate of their own.
+    /// The rate limit of warnings about tenants. All tenants share it, since clients cause lookups of many
+    /// tenants.
     pub(crate) tenant_warnings: Arc<Warnings>,
 }
 
 impl Defaults {
-    /// What tenants will need is seen when the policy is built, not when they come.
+    /// Checks the settings that tenants need when the policy is built, and not at the first lookup.
     pub(crate) fn check_for_tenants(&self) -> Result<(), ConfigError> {
         let timing = timing("tenants", &Provider::new(), self)?;
         if timing.refresh == Refresh::Never {
@@ -103,8 +112,8 @@ impl Defaults {
 }
 
 impl ResolvedProvider {
-    /// Checks the keys of a provider that is known from the start: the builder has checked all else.
-    /// Reads its snapshots. Nothing is fetched yet.
+    /// Checks the keys of a configured provider, after the builder has checked all else, and reads its
+    /// snapshots. Fetches nothing.
     pub(crate) fn new(
         index: usize,
         name: &str,
@@ -114,7 +123,7 @@ impl ResolvedProvider {
         let warnings = Arc::new(Warnings::new(&defaults.clock));
         let id = ProviderId::Configured(index);
         let resolved = Self::build(id, name, provider, defaults, warnings)?;
-        // The other sources say themselves when their keys change, or may.
+        // Custom sources report changes of their keys themselves.
         if resolved.remotes().any(|remote| {
             remote.timing.refresh == Refresh::Never && !matches!(remote.source, Source::Custom(_))
         }) {
@@ -138,7 +147,7 @@ impl ResolvedProvider {
         Ok(resolved)
     }
 
-    /// Checks a provider that was looked up. Its snapshots are yet to be read.
+    /// Checks a provider that was looked up. Its snapshots are not read yet.
     pub(crate) fn of_tenant(
         name: &str,
         provider: &Provider,
@@ -199,7 +208,7 @@ impl ResolvedProvider {
         let fetched = key_policy(allowed.fetched, Origin::Fetched);
         for (index, source) in sources.iter().enumerate() {
             if sources[..index].contains(source) {
-                let problem = format_args!("the source {:?} is there twice", source.form);
+                let problem = format_args!("the source {:?} is listed twice", source.form);
                 return Err(fault(&problem).of_kind(ConfigErrorKind::Duplicate));
             }
             let keys = match &source.form {
@@ -245,13 +254,13 @@ impl ResolvedProvider {
         let (source, identity) =
             resolve(&source.form, index, provider).map_err(|problem| fault(&problem))?;
         match source.url() {
-            // Not at the first request: what is wrong with a client is seen at once.
+            // The client is built now and not at the first request, so that its errors are reported at once.
             Some(url) => {
                 let client = defaults.clients.client(url);
                 client.map_err(|error| fault(&GetError::Client(error)))?;
                 if token_file.is_some() && !url.is_confidential() {
                     return Err(fault(
-                        &"a bearer token is sent by https only, or to a loopback host",
+                        &"a bearer token is sent only over https or to a loopback host",
                     ));
                 }
             }
@@ -259,7 +268,7 @@ impl ResolvedProvider {
             None => {}
         }
         let timing = timing(&self.name, provider, defaults)?;
-        // Queries are not shown, and custom sources have no names.
+        // Queries are not shown, and custom sources have no names, so two sources may have the same text.
         let shown = source.shown();
         let is_namesake = |remote: &&Arc<RemoteKeySet>| {
             remote
@@ -271,7 +280,7 @@ impl ResolvedProvider {
             0 => shown.into(),
             namesakes => format!("{shown} ({})", namesakes + 1).into(),
         };
-        // A file is on disk itself, and where each request fetches, no other keys are ever used.
+        // A key file is on disk itself, and with a fetch for each request no other keys are ever used.
         let snapshot_file = match (&defaults.snapshots, identity) {
             (Some(directory), Some(identity)) if timing.refresh != Refresh::Always => {
                 let identity: Vec<&str> = identity.iter().map(String::as_str).collect();
@@ -294,8 +303,8 @@ impl ResolvedProvider {
         }))
     }
 
-    /// Keys of the configuration that are used until a fetch succeeds. They take the place of fetched
-    /// ones, and are held to the same rules.
+    /// Sets the configured keys that are used until a fetch succeeds. They stand in for fetched keys, so the
+    /// same rules apply.
     fn set_initial_keys(
         &self,
         provider: &Provider,
@@ -315,7 +324,7 @@ impl ResolvedProvider {
             initial.as_slice()
         else {
             return fault(
-                &"they are not given inline, as keys in one of the forms of text or JSON",
+                &"the initial keys are not inline; expected keys in one of the forms of text or JSON",
             );
         };
         if self.remotes().next().is_none() {
@@ -323,7 +332,7 @@ impl ResolvedProvider {
         }
         if self.remotes().any(|remote| remote.is_always_fetched()) {
             return conflict(
-                "with a refresh of 0 every request fetches keys, so they are never used",
+                "with a refresh of 0 every request fetches keys, so initial keys are never used",
             );
         }
         let keys = match parse_inline(document, &self.name, policy, warnings) {
@@ -336,12 +345,13 @@ impl ResolvedProvider {
         Ok(())
     }
 
-    /// Whether it was looked up.
+    /// Returns whether the provider is a tenant.
     pub(crate) fn is_tenant(&self) -> bool {
         matches!(self.id, ProviderId::Tenant(_))
     }
 
-    /// What the claims of its tokens keep of it. They own neither its settings nor its keys.
+    /// Returns the part of the provider that the claims of its tokens keep. It owns neither settings nor
+    /// keys.
     pub(crate) fn accepted_by(&self) -> AcceptedBy {
         AcceptedBy {
             provider: self.id,
@@ -350,17 +360,17 @@ impl ResolvedProvider {
         }
     }
 
-    /// Uses the keys of earlier processes, where there are some. Blocks.
+    /// Loads the keys that earlier processes have saved. Blocks.
     pub(crate) fn restore(&self, clock: &Clock) {
         self.remotes().for_each(|remote| remote.restore(clock));
     }
 
-    /// Whether [`ResolvedProvider::restore`] has anything to read.
+    /// Returns whether [`ResolvedProvider::restore`] has anything to read.
     pub(crate) fn has_snapshots(&self) -> bool {
         self.remotes().any(|remote| remote.snapshot_file.is_some())
     }
 
-    /// The keys that are fetched, by source.
+    /// Returns the sources whose keys are fetched.
     pub(crate) fn remotes(&self) -> impl Iterator<Item = &Arc<RemoteKeySet>> {
         self.keys.iter().filter_map(|keys| match keys {
             ProviderKeys::Inline(_) => None,
@@ -368,20 +378,20 @@ impl ResolvedProvider {
         })
     }
 
-    /// Tells when there are other keys. None: they do not change, or are fetched for every request, so
-    /// that each look would be a change.
+    /// Returns a receiver of key changes. None if the keys never change, or are fetched for every request, so
+    /// that each request would be a change.
     #[cfg(feature = "websocket")]
     pub(crate) fn changes(&self) -> Option<watch::Receiver<()>> {
         let changes = self.remotes().any(|remote| !remote.is_always_fetched());
         changes.then(|| self.changes.subscribe())
     }
 
-    /// Whether the token is for one of its audiences.
+    /// Returns whether the token is for one of the provider's audiences.
     pub(crate) fn names_audience(&self, claims: &Object) -> bool {
         validation::names_audience(claims, &self.audience_claim, &self.audiences)
     }
 
-    /// Whether its tokens may have this type.
+    /// Checks whether the provider's tokens may have this type.
     pub(crate) fn check_type(&self, typ: TokenType) -> Result<(), Error> {
         let expected = match typ {
             TokenType::AccessToken => return Ok(()),
@@ -393,8 +403,8 @@ impl ResolvedProvider {
         Err(Error::from(ErrorKind::TypeNotAllowed).with_expected(expected))
     }
 
-    /// Whether its tokens may have this subject: a JWT-SVID is verified by the keys of the trust domain
-    /// that its subject is in, and by no others (SPIFFE Trust Domain and Bundle §3).
+    /// Checks whether the provider's tokens may have this subject: a JWT-SVID is verified by the keys of the
+    /// trust domain that its subject is in, and by no others (SPIFFE Trust Domain and Bundle §3).
     pub(crate) fn check_subject(&self, claims: &Object) -> Result<(), Error> {
         let Some(own) = &self.trust_domain else { return Ok(()) };
         if validation::trust_domain(claims) == Some(own) {
@@ -404,7 +414,7 @@ impl ResolvedProvider {
         Err(error.with_expected(format!("a SPIFFE ID of the trust domain {own}")))
     }
 
-    /// Whether one of its sources has these keys, and they may be used now.
+    /// Returns whether one of its sources has these keys, and they may be used now.
     pub(crate) fn verifies_with(&self, key_set_id: KeySetId, clock: &Clock) -> bool {
         self.keys.iter().any(|keys| match keys {
             ProviderKeys::Inline(keys) => keys.id() == key_set_id,
@@ -415,8 +425,8 @@ impl ResolvedProvider {
         })
     }
 
-    /// Whether its tokens can be checked now without a fetch: every source has been asked, and at least
-    /// one has keys.
+    /// Returns whether its tokens can be checked now without a fetch: a fetch of every source was attempted,
+    /// and at least one has keys.
     pub(crate) fn is_ready(&self, clock: &Clock) -> bool {
         let mut has_keys = false;
         let mut all_attempted = true;
@@ -436,10 +446,10 @@ impl ResolvedProvider {
     }
 }
 
-/// The algorithms that keys may be used with, by where they come from.
+/// The algorithms that keys may be used with, for inline and for fetched keys.
 struct Allowed {
     inline: AlgorithmSet,
-    /// No HMAC: any client could read a published secret and sign with it.
+    /// Without HMAC: any client could read a published secret and sign with it.
     fetched: AlgorithmSet,
 }
 
@@ -457,10 +467,10 @@ impl Allowed {
         match hmac.first() {
             Some(hmac) if is_spiffe => fault(&format_args!(
                 "{hmac} is symmetric, and a trust domain signs with asymmetric keys only: name \
-                 asymmetric algorithms, or none for those of JWT-SVIDs"
+                 asymmetric algorithms, or omit the list for those of JWT-SVIDs"
             )),
             Some(hmac) if !provider.keys.iter().any(is_inline) => {
-                fault(&format_args!("{hmac} needs an inline secret, not keys from elsewhere"))
+                fault(&format_args!("{hmac} needs an inline secret, and all keys are fetched"))
             }
             Some(_) if fetched.is_empty() && !provider.keys.iter().all(is_inline) => fault(
                 &"only HMAC is named, and fetched keys are never used with it: name their algorithms \
@@ -483,8 +493,8 @@ fn parse_inline(
     Ok(keys)
 }
 
-/// What is fetched, and what tells it from any other source of its provider on disk. None: it is not
-/// kept there.
+/// Returns the source to fetch from, and the identity that distinguishes its snapshot from those of the
+/// provider's other sources. None: the source has no snapshot.
 fn resolve(
     form: &Form,
     index: usize,
@@ -499,7 +509,7 @@ fn resolve(
             (Source::Url(url), Some(identity))
         }
         Form::Discover(at) => {
-            // A provider of a SPIFFE trust domain may have none.
+            // A provider of a SPIFFE trust domain may have no issuer.
             let issuer = issuer.ok_or(
                 "discovery needs an `issuer`, which the document must name: set it, or give the URL of \
                  the trust domain's bundle",
@@ -526,11 +536,11 @@ fn resolve(
             (Source::Custom(Arc::clone(source)), Some(identity))
         }
         Form::Unreadable(problem) => return Err(problem.clone()),
-        Form::Inline(_) => return Err("they are given inline".to_owned()),
+        Form::Inline(_) => return Err("the keys are given inline".to_owned()),
     })
 }
 
-/// How keys are fetched. A value outside its range is refused by the builder.
+/// Returns how keys are fetched. The builder has rejected values outside their ranges.
 fn timing(name: &str, provider: &Provider, defaults: &Defaults) -> Result<Timing, ConfigError> {
     let refresh = match provider.key_refresh.or(defaults.key_refresh) {
         None => Refresh::Never,
@@ -562,15 +572,15 @@ fn timing(name: &str, provider: &Provider, defaults: &Defaults) -> Result<Timing
     })
 }
 
-const NO_REFRESH: &str = "no key refresh is set: the keys fetched first stay for good, and the \
-                          provider's next rotation ends all access until a restart";
+const NO_REFRESH: &str = "no key refresh is set: the first keys that are fetched are used for good, and \
+                          the provider's next rotation ends all access until a restart";
 const DEFAULT_STALE_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Sources of one provider. Each may cost a token some signature checks.
+/// The most sources of one provider. Each may add signature checks for a token.
 const MAX_SOURCES: usize = 16;
 
 const NO_TOKEN_FILE: &str =
     "a bearer token file belongs to keys that are fetched by URL or discovery";
 
-/// The name of keys that are given inline, in status and metrics.
+/// The name of inline keys in status and metrics.
 pub(crate) const INLINE: &str = "inline";

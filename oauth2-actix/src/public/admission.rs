@@ -1,4 +1,4 @@
-//! How a request without a valid token reaches a public resource, and nothing else.
+//! Lets a request without a valid token reach public resources, and nothing else.
 //!
 //! actix routes a request as soon as a service is called, and neither a handler nor an extractor runs
 //! before the future of that call is polled. A request without a valid token is therefore routed with
@@ -28,20 +28,20 @@ use super::{
 };
 use crate::token::claims::{Anonymous, Claims};
 
-/// In the extensions of a request that is routed without a valid token.
+/// The permission to reach a public resource, in the extensions of a request without a valid token.
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
     is_granted: Rc<Cell<bool>>,
     known: Rc<KnownRoutes>,
-    /// That of the policy further out that routes the same request.
+    /// The admission of an outer policy that routes the same request.
     outer: Option<Rc<Self>>,
 }
 
 impl Admission {
-    /// Puts one into the extensions of a request that is about to be routed.
+    /// Puts an admission into the extensions of a request that is about to be routed.
     ///
-    /// A policy further out that routes the same request waits for the same one: what is not public
-    /// within this policy is not public within that one.
+    /// An outer policy that routes the same request shares it: what is not public for this policy is not
+    /// public for the outer one.
     pub(crate) fn offer(request: &ServiceRequest, known: &Rc<KnownRoutes>) -> Self {
         let mut extensions = request.extensions_mut();
         let outer = extensions.get::<Self>().filter(|outer| !outer.is_granted()).cloned();
@@ -52,12 +52,12 @@ impl Admission {
         admission
     }
 
-    /// Whether a policy further out is routing this request, and will drop it unless it is public.
+    /// Returns whether an outer policy is routing this request, and will drop it unless it is public.
     pub(crate) fn is_pending(request: &ServiceRequest) -> bool {
         request.extensions().get::<Self>().is_some_and(|outer| !outer.is_granted())
     }
 
-    /// Whether something that was handed the request has kept it, though its future was dropped.
+    /// Returns whether an inner service has kept the request after its future was dropped.
     pub(crate) fn is_kept(&self) -> bool {
         self.outer.is_none() && Rc::strong_count(&self.is_granted) > 1
     }
@@ -69,18 +69,18 @@ impl Admission {
         }
     }
 
-    /// Whether the router took the request to a public resource.
+    /// Returns whether the router took the request to a public resource.
     pub(crate) fn is_granted(&self) -> bool {
         self.is_granted.get()
     }
 }
 
-/// Whether a request without a valid token must be routed to know whether it is public. If not, it
-/// is rejected as it is.
+/// Returns whether a request without a valid token must be routed to find out if it is public. If not, it is
+/// rejected without routing.
 pub(crate) fn must_be_routed(request: &ServiceRequest) -> bool {
     !ROUTES.is_empty()
         && (SHAPES.may_be_public(request.method(), request.match_info().as_str())
-            // A policy further out routes it already.
+            // An outer policy routes it already.
             || Admission::is_pending(request))
 }
 
@@ -88,14 +88,15 @@ thread_local! {
     static HAS_PUBLIC_ACCESS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether an app of this worker has a [`PublicAccess`]: any request may be for what that opens. actix
-/// makes the services of an app before those around it, on the thread that serves them.
+/// Returns whether an app of this worker has a [`PublicAccess`], so that any request may be for a public
+/// resource. actix builds the services of an app before the middleware around them, on the thread that serves
+/// them.
 pub(crate) fn has_public_access() -> bool {
     HAS_PUBLIC_ACCESS.get()
 }
 
-/// Makes a whole scope or resource public: everything in it, for every method, and whatever a default
-/// service answers for paths in it. Paths with a segment `.` or `..` stay private.
+/// Makes a whole scope or resource public: everything in it, for every method, and all responses of a default
+/// service for paths in it. Paths with a segment `.` or `..` stay private.
 ///
 /// For handlers that are registered by `.route(…)`, for scopes, and for services such as
 /// `actix_files::Files`. For a handler with a routing macro, use [`public`](macro@crate::public), which
@@ -115,18 +116,18 @@ pub(crate) fn has_public_access() -> bool {
 /// # drop(app);
 /// ```
 ///
-/// Add it last, so that it is outside of the scope's other middleware. Around a whole `App`, inside
-/// `OAuth2`, it makes every route public. A middleware inside `OAuth2` that spawns what it wraps, or
-/// polls it within `call`, must not stand around private routes of such an app: see `docs/macros.md`.
+/// Add it last, so that it is outside of the scope's other middleware. Around a whole `App`, inside `OAuth2`,
+/// it makes every route public. In such an app, a middleware inside `OAuth2` that spawns the service it
+/// wraps, or polls it within `call`, must not wrap private routes: see `docs/macros.md`.
 ///
-/// In an app that has one, each request without a valid token is routed before it is rejected, as with
-/// [`route_before_rejection`](crate::OAuth2Builder::route_before_rejection): a rejection costs routing,
-/// and its response has a copy of the request.
+/// In an app that uses it, each request without a valid token is routed before it is rejected, as with
+/// [`route_before_rejection`](crate::OAuth2Builder::route_before_rejection): a rejection costs routing, and
+/// its response has a copy of the request.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(clippy::exhaustive_structs)] // Written as a value.
 pub struct PublicAccess;
 
-/// The same for the resources of a `#[public]` handler.
+/// The counterpart of [`PublicAccess`] for the resources of a `#[public]` handler.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(clippy::exhaustive_structs)]
@@ -168,8 +169,8 @@ where
 #[derive(Debug)]
 pub struct PublicService<S> {
     service: S,
-    /// The whole pattern of a `#[public]` resource, scopes included, from its first request on. One
-    /// service has one. None for what is opened by value: there are many in a scope.
+    /// The whole pattern of a `#[public]` resource, scopes included, set by its first request. None for
+    /// [`PublicAccess`]: a scope has many patterns.
     pattern: Option<OnceCell<Option<Arc<str>>>>,
 }
 
@@ -201,7 +202,7 @@ fn admit(request: &ServiceRequest, pattern: Option<&OnceCell<Option<Arc<str>>>>)
         }
         return;
     };
-    // What is in a scope may resolve the path to one that is not.
+    // A service in the scope may resolve the path to one outside of it.
     if is_public_access && has_dot_segment(request.match_info().as_str()) {
         return;
     }
@@ -219,8 +220,8 @@ fn mounted_pattern(request: &ServiceRequest) -> Option<Arc<str>> {
     Some(pattern)
 }
 
-/// Warns once of a request that no `OAuth2` has seen: a public handler asks for no claims, so that a
-/// missing `.wrap(oauth2)` would not show.
+/// Warns once of a request that no `OAuth2` has seen: a public handler needs no claims, so a missing
+/// `.wrap(oauth2)` would go unnoticed.
 fn warn_once_unless_wrapped(request: &ServiceRequest, extensions: &Extensions) {
     static WARNED: AtomicBool = AtomicBool::new(false);
     if WARNED.load(Ordering::Relaxed)
@@ -232,8 +233,8 @@ fn warn_once_unless_wrapped(request: &ServiceRequest, extensions: &Extensions) {
     if !WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!(
             target: "oauth2_actix", path = request.path(),
-            "a request reached a #[public] route that no OAuth2 middleware is mounted around: routes \
-             beside it are open to all too; add .wrap(oauth2) to the App (logged once)"
+            "a request reached a #[public] route that no OAuth2 middleware is mounted around: private \
+             routes beside it need no token either; add .wrap(oauth2) to the App (logged once)"
         );
     }
 }

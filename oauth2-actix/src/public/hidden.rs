@@ -1,4 +1,4 @@
-//! Names the `#[public]` routes that a middleware hides from the router.
+//! Warns of `#[public]` routes that a middleware hides from the router.
 
 use std::{
     collections::HashSet,
@@ -13,13 +13,13 @@ use actix_web::{dev::ServiceRequest, http::Method};
 
 use super::table::{PublicRoute, ROUTES};
 
-/// What is in the log already, and how much may be spent on it. One for each policy.
+/// The warnings that one policy has logged, and the searches that it may still make.
 #[derive(Debug)]
 pub(crate) struct HiddenRoutes {
     warned_patterns: Mutex<HashSet<String>>,
-    /// Searches that may follow. Set again when a request is not admitted.
+    /// The searches left in this burst. Reset when a request is not admitted.
     searches_left: AtomicU16,
-    /// Searches in all.
+    /// The total number of searches.
     searches_made: AtomicU16,
     kept_request_warned: AtomicBool,
 }
@@ -35,7 +35,7 @@ impl Default for HiddenRoutes {
     }
 }
 
-/// A `#[public]` route that a request looks to be for, to be named if the router does not reach it.
+/// A `#[public]` route that a request seems to be for, to be logged if the router does not reach it.
 #[derive(Debug)]
 pub(crate) struct Candidate {
     method: Method,
@@ -44,10 +44,10 @@ pub(crate) struct Candidate {
 }
 
 impl HiddenRoutes {
-    /// Looks up which `#[public]` route the path of a request is for, before it is routed.
+    /// Finds the `#[public]` route that the path of a request is for, before the request is routed.
     ///
-    /// A search of the resource map takes as long as routing. It is made for the first requests, and
-    /// goes on while some are not admitted, but only so often.
+    /// A search of the resource map takes as long as routing. The first requests are searched for, and later
+    /// ones after a request was not admitted, up to a total limit.
     pub(crate) fn candidate(&self, request: &ServiceRequest) -> Option<Candidate> {
         let count = |counter: &AtomicU16, next: fn(u16) -> Option<u16>| {
             counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
@@ -63,16 +63,16 @@ impl HiddenRoutes {
         let route = ROUTES
             .iter()
             .filter(|route| route.allows(request.method()) && route.prefix_in(&pattern).is_some())
-            // Any pattern may end with one that has no literal segment, or with that of a route that is
-            // mounted elsewhere.
+            // The end alone proves nothing: any pattern may end with a pattern without a literal segment, or
+            // with that of a route that is mounted elsewhere.
             .find(|route| {
                 was_mounted(&pattern) || (route.has_literal_segment() && !is_mounted(route))
             })?;
         Some(Candidate { method: request.method().clone(), pattern, route })
     }
 
-    /// Says once that a middleware kept a request that was rejected. `inside` is the type of the service
-    /// that `OAuth2` wraps.
+    /// Logs once that a middleware kept a request that was rejected. `inside` is the type of the service that
+    /// `OAuth2` wraps.
     pub(crate) fn warn_once_of_kept_request(&self, inside: &str) {
         if !self.kept_request_warned.swap(true, Ordering::Relaxed) {
             tracing::error!(
@@ -85,8 +85,8 @@ impl HiddenRoutes {
         }
     }
 
-    /// Says, once for each pattern, why a public route was not reached. `inside` is the type of the
-    /// service that `OAuth2` wraps.
+    /// Warns, once for each pattern, that a public route was not reached. `inside` is the type of the service
+    /// that `OAuth2` wraps.
     pub(crate) fn warn_once_of_hidden_route(&self, candidate: Option<Candidate>, inside: &str) {
         if self.searches_made.load(Ordering::Relaxed) < MAX_SEARCHES {
             self.searches_left.store(SEARCHES_AT_ONCE, Ordering::Relaxed);
@@ -105,8 +105,8 @@ impl HiddenRoutes {
             pattern,
             inside,
             "a request without a valid token, in the form of a #[public] route, was rejected, because the router \
-             did not reach such a route at once. Either a route or default service took the request first: its own \
-             pattern, guards and order of registration decide. Or a middleware {}, waits before it calls \
+             did not reach such a route at once. Either a route or default service took the request first, by its \
+             pattern, guards or order of registration. Or a middleware {}, waits before it calls \
              the next service (from_fn, sessions) or responds itself (rate limits, requirements): wrap it \
              around the App after OAuth2, which puts it outside; or around the scope of the private routes \
              only; or make it an extractor (logged once for each route)",
@@ -115,7 +115,7 @@ impl HiddenRoutes {
     }
 }
 
-/// The whole patterns of all `#[public]` resources that a request has reached, with a token or without.
+/// The whole patterns of all `#[public]` resources that a request has reached, with or without a token.
 static MOUNTED: LazyLock<Mutex<HashSet<Arc<str>>>> = LazyLock::new(Mutex::default);
 
 pub(super) fn remember_mounted(pattern: &Arc<str>) {
@@ -131,7 +131,7 @@ fn is_mounted(route: &PublicRoute) -> bool {
     mounted.iter().any(|pattern| route.prefix_in(pattern).is_some())
 }
 
-/// Where a middleware may be that hides a route of this scope.
+/// The possible locations of a middleware that hides a route of this scope.
 struct MiddlewareLocation<'a>(&'a str);
 
 impl fmt::Display for MiddlewareLocation<'_> {
@@ -144,8 +144,8 @@ impl fmt::Display for MiddlewareLocation<'_> {
     }
 }
 
-/// Of one policy.
+/// The most searches of one policy.
 const MAX_SEARCHES: u16 = 1_024;
 
-/// At the start, and after each request that was not admitted.
+/// The searches allowed at the start, and after each request that was not admitted.
 const SEARCHES_AT_ONCE: u16 = 32;

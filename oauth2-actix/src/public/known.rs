@@ -1,14 +1,14 @@
-//! Which patterns of an app are known to be public.
+//! The patterns of an app that were public before.
 //!
-//! A request whose token cannot be decided before keys are fetched cannot wait once it has been routed. If
-//! its path has a pattern that was public before, it is routed at once.
+//! A request whose token needs keys that must be fetched first cannot wait once it has been routed. If its
+//! path has a pattern that was public before, it is routed at once.
 
 use std::{cell::RefCell, sync::Arc};
 
 use actix_web::{dev::ServiceRequest, http::Method};
 
-/// Patterns of `#[public]` routes, scopes included, and their methods. One for each policy of an app and
-/// worker; as large as the app has such routes.
+/// The patterns of `#[public]` routes, scopes included, and their methods. There is one instance for each
+/// policy of an app and worker, and its size is bounded by the number of such routes.
 #[derive(Debug, Default)]
 pub(crate) struct KnownRoutes(RefCell<Vec<Known>>);
 
@@ -29,8 +29,8 @@ impl KnownRoutes {
         }
     }
 
-    /// Whether a request has the method and a pattern of a route that was public before. The router may
-    /// take it elsewhere all the same.
+    /// Returns whether a request has the method and a pattern of a route that was public before. The router
+    /// may still take it elsewhere.
     pub(crate) fn has_route_of(&self, request: &ServiceRequest) -> bool {
         let path = request.match_info().as_str();
         let known = self.0.borrow();
@@ -39,7 +39,7 @@ impl KnownRoutes {
         if of_method.peek().is_none() {
             return false;
         }
-        // The scopes of a pattern may repeat a name, so that it cannot be compiled as a whole.
+        // The scopes of a pattern may repeat a name, so the whole pattern cannot be compiled.
         let first = request.resource_map().match_pattern(path);
         of_method.any(|known| {
             first.as_deref() == Some(&*known.pattern) || matches_path(&known.pattern, path)
@@ -47,7 +47,7 @@ impl KnownRoutes {
     }
 }
 
-/// Whether a pattern without expressions and tails matches a path.
+/// Returns whether a pattern without expressions and tails matches a path.
 fn matches_path(pattern: &str, path: &str) -> bool {
     if pattern.contains(':') || pattern.contains('*') {
         return false;
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_fit_the_paths_that_the_router_would_match() {
+    fn a_pattern_matches_the_paths_that_the_router_would_match() {
         for (pattern, path) in [
             ("/health", "/health"),
             ("/{a}/{a}/items/{id}", "/x/y/items/7"),

@@ -1,4 +1,16 @@
-//! What needs no token: paths of the configuration, and routes marked with `#[public]`.
+//! Routes and paths that need no token: those marked with `#[public]`, and those in `public_paths`.
+
+// Owns every decision that a request needs no token. It imports `token`, and may import floors 1 to 6.
+//
+// - `admission`: routes a request without a valid token, and drops it unless the router reaches a public
+//   resource.
+// - `hidden`: warns of `#[public]` routes that a middleware hides from the router.
+// - `known`: the patterns of an app that were public before, for requests that would wait for keys.
+// - `paths`: decides whether `public_paths` makes a path public.
+// - `pattern`: parses an entry of `public_paths`.
+// - `rewrite`: detects that an inner middleware changes the path of a request.
+// - `shapes`: rules out most private requests without routing them.
+// - `table`: the link-time table of all `#[public]` routes.
 
 mod admission;
 mod hidden;

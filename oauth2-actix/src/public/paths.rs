@@ -1,4 +1,4 @@
-//! Paths that the configuration opens, decided on the path that the router sees.
+//! Decides whether `public_paths` makes a path public, on the path that the router sees.
 
 use std::{
     borrow::Cow,
@@ -14,31 +14,31 @@ use super::pattern::{Pattern, has_dot_segment};
 /// Exact paths and actix patterns that need no token.
 #[derive(Default)]
 pub(crate) struct PublicPaths {
-    /// Each with whether [`ScopeHint::log`] has logged it.
+    /// Each path, with whether [`ScopeHint::log`] has logged it.
     exact: HashMap<String, AtomicBool>,
     patterns: Vec<PublicPattern>,
     rewrite_warned: AtomicBool,
-    /// Searches of the resource map for [`PublicPaths::scope_hint`]. Each takes as long as routing.
+    /// The number of searches of the resource map for [`PublicPaths::scope_hint`]. Each takes as long as
+    /// routing.
     searches: AtomicU16,
 }
 
-/// How public a path is.
+/// Whether a path needs a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PathAccess {
-    /// It needs a token.
+    /// The path needs a token.
     Private,
-    /// It needs no token, unless a middleware further in changes it: with a slash at its end it
-    /// needs one.
+    /// The path needs no token, unless an inner middleware changes it: with a trailing slash it needs one.
     PublicUnlessRewritten,
-    /// Neither it nor any form that `NormalizePath` gives it needs a token.
+    /// Neither the path nor any form that `NormalizePath` gives it needs a token.
     Public,
 }
 
 struct PublicPattern {
     resource: ResourceDef,
-    /// The text that every path begins with that it matches.
+    /// The literal text that every matching path begins with.
     start: String,
-    /// What must be public too for paths that end with a slash.
+    /// The pattern that must be public too for matching paths that end with a slash.
     without_trailing_slash: Option<String>,
     warned: AtomicBool,
     scope_warned: AtomicBool,
@@ -47,7 +47,7 @@ struct PublicPattern {
 impl PublicPaths {
     /// # Errors
     ///
-    /// Every path that is not valid, or can never match, with the reason.
+    /// Returns every path that is not valid, or can never match, with the reason.
     pub(crate) fn new<'a>(
         paths: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, Vec<(&'a str, Cow<'static, str>)>> {
@@ -66,8 +66,8 @@ impl PublicPaths {
                 exact.push(path);
                 continue;
             }
-            // actix panics on a pattern that it does not accept. The panic is caught here, at
-            // start-up, before anything is served; a panic hook sees it.
+            // actix panics on a pattern that it does not accept. The panic is caught here, at startup, before
+            // any request is served; a panic hook sees it.
             let Ok(resource) = panic::catch_unwind(|| ResourceDef::new(path)) else {
                 faults.push((path, "actix does not accept this pattern".into()));
                 continue;
@@ -96,14 +96,14 @@ impl PublicPaths {
         if faults.is_empty() { Ok(public) } else { Err(faults) }
     }
 
-    /// Whether a request for `path` needs a token.
+    /// Returns whether a request for `path` needs a token.
     ///
-    /// `path` is the router's (`match_info`), with what it decodes decoded: the raw path of a
-    /// request may spell a private route so that a public pattern fits it.
+    /// `path` is the router's path (`match_info`), decoded as the router decodes it: a client may encode the
+    /// raw path of a private route so that a public pattern matches it.
     ///
-    /// A `NormalizePath` further in may route the request by another form of its path: with slashes
-    /// merged, and without or with a slash at the end. Only if the first two are public too is the
-    /// path public.
+    /// An inner `NormalizePath` may route the request by another form of its path: with slashes merged, and
+    /// with or without a trailing slash. The path is public only if the merged form and the form without a
+    /// trailing slash are public too.
     pub(crate) fn access(&self, path: &str) -> PathAccess {
         let Some(matching_entry) = self.matching_entry(path) else { return PathAccess::Private };
         if path.len() > 1 && (path.ends_with('/') || path.contains("//")) {
@@ -124,24 +124,24 @@ impl PublicPaths {
         }
     }
 
-    /// Says once why requests for a path that is public as it is are rejected.
+    /// Warns once that requests for a public path are rejected because a middleware changes the path.
     pub(crate) fn warn_once_of_rewrite(&self) {
         if !self.rewrite_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 target: "oauth2_actix",
                 "an anonymous request for a path in public_paths was rejected, because a middleware \
                  inside OAuth2 changed its path: wrap that middleware (NormalizePath) after OAuth2, \
-                 which puts it outside, or add the path with a slash at its end to public_paths too \
+                 which puts it outside, or add the path with a trailing slash to public_paths too \
                  (logged once)"
             );
         }
     }
 
-    /// What to log once for each entry if a request without a token is rejected whose path only ends as
-    /// the entry says: the entry was probably written without the prefix of a scope.
+    /// Returns a hint, once for each entry, for a rejected request without a token whose path only ends as
+    /// the entry does: the entry was probably written without the prefix of a scope.
     ///
-    /// `route` gives the pattern of the route that a path is for. An entry that opens a route without any
-    /// prefix is right, and a path without a route is invented by a client: neither is logged.
+    /// `route` returns the pattern of the route that a path is for. An entry that opens a route without any
+    /// prefix is right, and a path without a route was made up by a client: there is no hint for either.
     pub(crate) fn scope_hint(
         &self,
         path: &str,
@@ -161,7 +161,7 @@ impl PublicPaths {
         Some(ScopeHint { entry, warned, route: route_of_path, add })
     }
 
-    /// The first entry, of those that were not logged, that matches the end of `path` from a slash on.
+    /// Returns the first unlogged entry that matches the end of `path` from a slash on.
     fn ending(&self, path: &str) -> Option<Ending<'_>> {
         if path.len() > MAX_PATH {
             return None;
@@ -199,7 +199,7 @@ impl PublicPaths {
         None
     }
 
-    /// What opens `path`, regardless of its other forms.
+    /// Returns the entry that matches `path`, regardless of its other forms.
     fn matching_entry(&self, path: &str) -> Option<MatchingEntry<'_>> {
         if self.exact.contains_key(path) {
             return Some(MatchingEntry::Exact);
@@ -212,10 +212,11 @@ impl PublicPaths {
     }
 }
 
-/// Of one policy. Requests for paths without a route must not cost a search each for good.
+/// The most searches of one policy. Without a limit, each request for a path without a route would cost a
+/// search.
 const MAX_SEARCHES: u16 = 1_024;
 
-/// What the log should say of a rejected request: see [`PublicPaths::scope_hint`].
+/// The warning about a rejected request: see [`PublicPaths::scope_hint`].
 pub(crate) struct ScopeHint<'a> {
     entry: &'a str,
     warned: &'a AtomicBool,
@@ -224,8 +225,8 @@ pub(crate) struct ScopeHint<'a> {
 }
 
 impl ScopeHint<'_> {
-    /// The request was served: what its entry is for, it does not tell. It is not looked for again, as
-    /// that takes as long as routing.
+    /// Drops the hint, since the request was served, and never searches for its entry again: a search takes
+    /// as long as routing.
     pub(crate) fn dismiss(self) {
         self.warned.store(true, Ordering::Relaxed);
     }
@@ -251,7 +252,7 @@ impl ScopeHint<'_> {
 struct Ending<'a> {
     entry: &'a str,
     warned: &'a AtomicBool,
-    /// Where in the path the end begins.
+    /// The index in the path at which the matched end begins.
     at: usize,
 }
 
@@ -261,7 +262,7 @@ enum MatchingEntry<'a> {
 }
 
 impl PublicPattern {
-    /// Says once why requests for paths that the pattern matches are rejected.
+    /// Warns once that requests for paths that match the pattern are rejected.
     fn warn_once(&self) {
         if self.warned.swap(true, Ordering::Relaxed) {
             return;
@@ -288,10 +289,10 @@ impl PublicPattern {
     }
 }
 
-/// The entry with the prefix that so many segments of a route's pattern are.
+/// Returns the entry, prefixed with the first `segments` segments of a route's pattern.
 ///
-/// None where the prefix has an expression, which may stand for several segments, or where both
-/// together are no valid pattern.
+/// None if the prefix has an expression, which may match several segments, or if the result is not a valid
+/// pattern.
 fn with_prefix(route: &str, segments: usize, entry: &str) -> Option<String> {
     let prefix = prefix(route, segments)?;
     if Pattern::parse(prefix).is_ok_and(|prefix| !prefix.has_expression()) {
@@ -301,8 +302,8 @@ fn with_prefix(route: &str, segments: usize, entry: &str) -> Option<String> {
     }
 }
 
-/// What stands before the slash of this number in the pattern of a route, those within braces not
-/// counted.
+/// Returns the text before the slash of this number in the pattern of a route. Slashes within braces do not
+/// count.
 fn prefix(route: &str, slashes: usize) -> Option<&str> {
     let mut depth = 0_usize;
     let mut outside = route.char_indices().filter(|(_, character)| match character {
@@ -320,7 +321,7 @@ fn prefix(route: &str, slashes: usize) -> Option<&str> {
     Some(&route[..at])
 }
 
-/// As `NormalizePath` does in each of its modes.
+/// Merges slashes as `NormalizePath` does in each of its modes.
 fn merge_slashes(path: &str) -> Cow<'_, str> {
     if !path.contains("//") {
         return path.into();
@@ -334,7 +335,7 @@ fn merge_slashes(path: &str) -> Cow<'_, str> {
     merged.into()
 }
 
-/// As `NormalizePath::trim()` does.
+/// Removes trailing slashes and merges others, as `NormalizePath::trim()` does.
 fn trim(path: &str) -> Cow<'_, str> {
     match path.trim_end_matches('/') {
         "" => "/".into(),
@@ -349,10 +350,10 @@ impl fmt::Debug for PublicPaths {
     }
 }
 
-/// A search for a route takes longer the longer the path is.
+/// The longest path that is searched for, since a search takes longer the longer the path is.
 const MAX_PATH: usize = 1024;
 
-/// Segments that the prefix of a scope is taken to have.
+/// The most segments that the prefix of a scope is assumed to have.
 const MAX_PREFIX: usize = 8;
 
 #[cfg(test)]
@@ -364,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn exact_paths_are_exact() {
+    fn an_exact_path_matches_only_itself() {
         let public = PublicPaths::new(["/", "/public"]).expect("paths");
         for path in ["/", "/public"] {
             assert!(is_public(&public, path), "{path}");
@@ -384,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_are_actix_patterns() {
+    fn a_pattern_matches_as_in_actix() {
         let public = PublicPaths::new([
             "/docs/{tail:.*}",
             "/users/{id}",
@@ -463,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn exact_path_whose_normal_form_is_private_is_rejected_with_what_to_add() {
+    fn exact_path_whose_normal_form_is_private_is_an_error_that_names_the_entry_to_add() {
         for (path, add) in [
             ("/docs/", "add \"/docs\""),
             ("/docs//", "add \"/docs/\""),
@@ -547,7 +548,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_are_those_of_normalize_path() {
+    fn normal_forms_are_those_of_normalize_path() {
         for (path, merged, trimmed) in [
             ("/", "/", "/"),
             ("//", "/", "/"),

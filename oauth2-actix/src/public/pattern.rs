@@ -1,4 +1,4 @@
-//! The text of a `public_paths` pattern, split as actix's router splits it.
+//! Parses an entry of `public_paths` as actix's router does.
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -6,18 +6,18 @@ use regex_syntax::ast::{Ast, GroupKind, parse::Parser};
 
 /// A pattern in actix's syntax, such as `/users/{id}/files/{tail:.*}`.
 ///
-/// A pattern matches only paths that contain its text: [`Pattern::parse`] rejects every pattern whose
-/// meaning to actix's router differs from what it says.
+/// A pattern matches only paths that contain its text: [`Pattern::parse`] rejects every pattern that actix's
+/// router would interpret differently.
 #[derive(Debug)]
 pub(super) struct Pattern<'a> {
     text: &'a str,
     parts: Vec<Part<'a>>,
 }
 
-/// A piece of a pattern.
+/// A part of a pattern.
 #[derive(Clone, Copy, Debug)]
 enum Part<'a> {
-    /// Text outside braces, which stands for itself.
+    /// Literal text outside braces.
     Text(&'a str),
     /// `{name}`, `{name:expression}`, or `{name}*` at the end.
     Segment(Segment<'a>),
@@ -27,37 +27,37 @@ enum Part<'a> {
 struct Segment<'a> {
     name: &'a str,
     expression: Option<&'a str>,
-    /// Whether it is `{name}*`, actix's other form of `{name:.*}`.
+    /// Whether the segment is `{name}*`, actix's other form of `{name:.*}`.
     is_tail: bool,
-    /// Where it begins in the pattern.
+    /// The index in the pattern at which the segment begins.
     start: usize,
 }
 
 impl<'a> Pattern<'a> {
     /// # Errors
     ///
-    /// What is wrong with the pattern, and what is expected.
+    /// Returns what is wrong with the pattern, and what is expected.
     pub(super) fn parse(text: &'a str) -> Result<Self, Cow<'static, str>> {
         let pattern = Self { text, parts: split(text)? };
         if !text.starts_with('/') {
-            return Err("it does not start with a slash".into());
+            return Err("the path does not start with a slash".into());
         }
         pattern.check_text()?;
         pattern.check_segments()?;
         Ok(pattern)
     }
 
-    /// Whether it has no dynamic segment, and so matches one path only.
+    /// Returns whether the pattern has no dynamic segment, so that it matches only one path.
     pub(super) fn is_exact(&self) -> bool {
         self.segments().next().is_none()
     }
 
-    /// Whether it has a dynamic segment whose expression may match slashes.
+    /// Returns whether the pattern has a dynamic segment whose expression may match slashes.
     pub(super) fn has_expression(&self) -> bool {
         self.segments().any(|segment| segment.is_tail || segment.expression.is_some())
     }
 
-    /// The text before its first dynamic segment.
+    /// Returns the text before the first dynamic segment.
     pub(super) fn start(&self) -> &'a str {
         match self.parts.first() {
             Some(Part::Text(text)) => text,
@@ -65,8 +65,8 @@ impl<'a> Pattern<'a> {
         }
     }
 
-    /// The pattern for the paths of this one without their trailing slash, where this one matches
-    /// paths that need it: `/docs` for `/docs/{tail:.*}`, `/users/{id}` for `/users/{id}/`.
+    /// Returns the pattern for the paths of this one without their trailing slash, if this one matches paths
+    /// that need it: `/docs` for `/docs/{tail:.*}`, `/users/{id}` for `/users/{id}/`.
     pub(super) fn without_trailing_slash(&self) -> Option<&'a str> {
         let before = match self.parts.last()? {
             Part::Text(_) => self.text,
@@ -90,7 +90,7 @@ impl<'a> Pattern<'a> {
     fn check_text(&self) -> Result<(), Cow<'static, str>> {
         let texts = self.parts.iter().map(|part| match part {
             Part::Text(text) => text,
-            // Any segment: it separates what stands before and after it.
+            // A placeholder that separates the text before and after the segment.
             Part::Segment(_) => "x",
         });
         let text: String = texts.collect();
@@ -105,12 +105,12 @@ impl<'a> Pattern<'a> {
         if text.contains('}') {
             return Err("the pattern has a `}` without a matching `{`".into());
         }
-        // The router decodes all but these, and they keep the form that the client gave them.
+        // The router decodes all but these, which keep the form that the client sent.
         let encoded = text.match_indices('%').map(|(at, _)| text[at..].get(..3));
         if encoded.into_iter().any(|code| {
             !code.is_some_and(|code| ["%25", "%2F", "%2B"].contains(&code.to_uppercase().as_str()))
         }) {
-            return Err("the router decodes paths, so an encoded one can never match: write it \
+            return Err("the router decodes paths, so an encoded path can never match: write it \
                         decoded"
                 .into());
         }
@@ -149,7 +149,7 @@ impl Segment<'_> {
         if name.is_empty() {
             return Err("a dynamic segment has no name: write `{name}`".into());
         }
-        // As `ResourceDef::parse_param` does.
+        // The expression that `ResourceDef::parse_param` makes.
         let group = format!("(?P<{name}>{})", expression.unwrap_or("[^/]+"));
         let problem: Cow<'static, str> = match Parser::new().parse(&group) {
             Ok(Ast::Group(ref parsed)) if parsed.span.end.offset == group.len() => {
@@ -167,8 +167,8 @@ impl Segment<'_> {
     }
 }
 
-/// Splits a pattern at its braces. Those within an expression are counted, escaped ones too, as
-/// actix's router counts them.
+/// Splits a pattern at its braces. Braces within an expression are counted, escaped ones too, as actix's
+/// router counts them.
 fn split(pattern: &str) -> Result<Vec<Part<'_>>, Cow<'static, str>> {
     let mut parts = Vec::new();
     let mut start = 0;
@@ -204,8 +204,8 @@ fn split(pattern: &str) -> Result<Vec<Part<'_>>, Cow<'static, str>> {
     Ok(parts)
 }
 
-/// Whether a handler could resolve `path` to another path: the router leaves `..` as it is, and
-/// `actix_files`, for example, resolves it.
+/// Returns whether a handler could resolve `path` to another path: the router does not resolve `..`, but
+/// `actix_files`, for example, does.
 pub(super) fn has_dot_segment(path: &str) -> bool {
     path.contains('.') && {
         let path = path.to_ascii_lowercase().replace("%2f", "/").replace("%5c", "/");
@@ -213,7 +213,7 @@ pub(super) fn has_dot_segment(path: &str) -> bool {
     }
 }
 
-/// As in actix's router.
+/// The limit of actix's router.
 const MAX_SEGMENTS: usize = 16;
 
 #[cfg(test)]
@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pattern_that_means_what_it_says_is_accepted() {
+    fn pattern_that_matches_only_its_text_is_accepted() {
         for pattern in [
             "/",
             "/public",
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn pattern_that_opens_other_paths_than_its_text_is_rejected() {
+    fn pattern_that_matches_other_paths_than_its_text_is_rejected() {
         for (pattern, expected) in [
             ("/files/{id}/thumb*", "`*` is not a wildcard"),
             ("/{v}/docs*", "`*` is not a wildcard"),
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn pattern_without_its_trailing_slash_is_named() {
+    fn pattern_without_its_trailing_slash_is_returned() {
         for (pattern, expected) in [
             ("/docs/{tail:.*}", Some("/docs")),
             ("/docs/{tail}*", Some("/docs")),

@@ -1,9 +1,8 @@
-//! Notices that a middleware further in changes the path that the router sees.
+//! Detects that an inner middleware changes the path that the router sees.
 //!
-//! What is public by `public_paths` is decided on the path as it arrives here. actix's router decides
-//! as soon as the inner service is called, and before its future is polled: if the path has been
-//! replaced by then, the request went somewhere else, and its future is dropped before a handler
-//! runs.
+//! `public_paths` is applied to the path as `OAuth2` receives it. actix's router decides as soon as the inner
+//! service is called, and before its future is polled: if the path has been replaced by then, the request was
+//! routed elsewhere, and its future is dropped before a handler runs.
 
 use std::{
     rc::{Rc, Weak as RcWeak},
@@ -20,17 +19,17 @@ use bytes::Bytes;
 #[derive(Debug)]
 pub(crate) struct PathWatch(RcWeak<Watched>);
 
-/// In the data containers of a request whose path is watched. It lives as long as the request: a middleware can
-/// clear the request's extensions, but cannot remove a container.
+/// The state in the data containers of a request whose path is watched. It lives as long as the request: a
+/// middleware can clear the request's extensions, but cannot remove a container.
 #[derive(Debug)]
 struct Watched {
-    /// Ends with the text of the router's path: with the request, or when the path is replaced.
+    /// Dropped with the text of the router's path: with the request, or when the path is replaced.
     path: Weak<()>,
 }
 
 impl PathWatch {
-    /// Starts to watch. None if the path cannot be watched, or was replaced since another `OAuth2`
-    /// further out started to.
+    /// Starts to watch the path. None if the path cannot be watched, or was replaced since an outer `OAuth2`
+    /// started to watch it.
     pub(crate) fn start(request: &mut ServiceRequest) -> Option<Self> {
         let outer = request.app_data::<Rc<Watched>>().cloned();
         if let Some(watched) = outer {
@@ -39,7 +38,7 @@ impl PathWatch {
         let url = request.match_info().get_ref();
         let alive = Arc::new(());
         let watched = Rc::new(Watched { path: Arc::downgrade(&alive) });
-        // The same text, in a buffer that is ours.
+        // A copy of the path in a buffer whose lifetime is observable.
         let text = Bytes::from_owner(Text { uri: url.uri().to_string(), _alive: alive });
         let same = Url::new(Uri::from_maybe_shared(text).ok()?);
         if same.path() != url.path() {
@@ -53,7 +52,7 @@ impl PathWatch {
         Some(watch)
     }
 
-    /// Whether the request was routed by the path that it had, or is gone.
+    /// Returns whether the request was routed by its original path, or was dropped.
     pub(crate) fn is_unchanged(&self) -> bool {
         self.0.upgrade().is_none_or(|watched| watched.is_unchanged())
     }

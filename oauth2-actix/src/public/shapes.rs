@@ -1,4 +1,4 @@
-//! What requests for public routes look like, so that others are rejected without being routed.
+//! The shapes of requests for public routes, so that others are rejected without being routed.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -6,18 +6,19 @@ use actix_web::http::Method;
 
 use super::table::{PublicRoute, ROUTES};
 
-/// Of all `#[public]` routes of the program.
+/// The shapes of all `#[public]` routes of the program.
 pub(super) static SHAPES: LazyLock<Shapes> = LazyLock::new(|| Shapes::new(ROUTES.iter()));
 
-/// Methods, and the segments that a path must end with. Empty segments do not count, so that a
-/// `NormalizePath` inside changes nothing.
+/// Methods, and the segments that a path must end with. Empty segments do not count, so that an inner
+/// `NormalizePath` makes no difference.
 #[derive(Default)]
 pub(super) struct Shapes {
-    /// The number of segments, and the first of them: empty if it is dynamic.
+    /// Methods by the number of segments and the first of them, which is empty if it is dynamic.
     plain: HashMap<(usize, &'static str), Methods>,
-    /// First segments of patterns with a regular expression, which may match any number of segments.
+    /// Methods by the first segment, for patterns with a regular expression, which may match any number of
+    /// segments.
     spanning: HashMap<&'static str, Methods>,
-    /// Of the pattern `/`. In a scope, only a path that ends with a slash is for it.
+    /// Methods of the pattern `/`. In a scope, it matches only a path that ends with a slash.
     slash: Methods,
     /// The largest number of segments in `plain`.
     longest: usize,
@@ -54,8 +55,8 @@ impl Shapes {
         shapes
     }
 
-    /// Whether a request may be for a public route, wherever that is mounted. False only if it is
-    /// not, unless a middleware inside rewrites its method or path (other than `NormalizePath`).
+    /// Returns whether a request may be for a public route, wherever that is mounted. False only if it is
+    /// not, unless an inner middleware rewrites its method or path (other than `NormalizePath`).
     pub(super) fn may_be_public(&self, method: &Method, path: &str) -> bool {
         let method = method.as_str();
         let allow = |methods: Option<&Methods>| methods.is_some_and(|all| all.contains(&method));
@@ -85,7 +86,7 @@ impl Shapes {
     }
 }
 
-/// Not worth searching through.
+/// The number of segments from which a path is routed without a search.
 const MAX_SEARCHED_SEGMENTS: usize = 32;
 
 #[cfg(test)]
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_rule_out_paths_that_no_public_route_has() {
+    fn paths_that_no_public_route_has_are_ruled_out() {
         let some = shapes(&["/health", "/items/{id}", "/files/{tail:.*}", "bare"]);
         for path in [
             "/health",
@@ -123,12 +124,12 @@ mod tests {
         for path in ["", "/", "/healthy", "/items", "/items/7/8", "/filesystem/a", "/x"] {
             assert!(!some.may_be_public(&Method::GET, path), "{path}");
         }
-        assert!(some.may_be_public(&Method::GET, &"/a".repeat(40)), "not searched through");
+        assert!(some.may_be_public(&Method::GET, &"/a".repeat(40)), "not searched");
         assert!(!shapes(&[]).may_be_public(&Method::GET, "/x"));
     }
 
     #[test]
-    fn patterns_without_a_literal_segment_rule_out_little() {
+    fn patterns_without_a_literal_segment_rule_out_few_paths() {
         let may = |pattern, path| shapes(&[pattern]).may_be_public(&Method::GET, path);
         assert!(may("", "/anything"));
         assert!(may("", ""));

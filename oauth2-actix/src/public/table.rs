@@ -1,4 +1,4 @@
-//! The compile-time table of all `#[public]` routes.
+//! The link-time table of all `#[public]` routes.
 
 use std::{fmt, sync::LazyLock};
 
@@ -10,10 +10,10 @@ use linkme::distributed_slice;
 #[distributed_slice]
 pub static ROUTES: [PublicRoute];
 
-/// All routes of the program that `#[public]` opens, by handler and pattern. Prefixes of scopes are
-/// not in it: they are known only when an app is made.
+/// Returns all routes of the program with `#[public]`, by handler and pattern. Their patterns lack the
+/// prefixes of scopes, which are known only when an app is built.
 ///
-/// Snapshot it in a test, and no route becomes public without somebody seeing it in review:
+/// Compare it with a snapshot in a test, so that every new public route is visible in review:
 ///
 /// ```standalone_crate
 /// use oauth2_actix::public;
@@ -24,8 +24,8 @@ pub static ROUTES: [PublicRoute];
 /// assert_eq!(surface, Vec::<String>::new());
 /// ```
 ///
-/// Routes of a crate that is not linked into the program are not there. File and line are, for
-/// people; they change with every edit, so leave them out of a snapshot.
+/// Routes of a crate that is not linked into the program are missing. File and line are for people; they
+/// change with every edit, so leave them out of a snapshot.
 pub fn routes() -> impl Iterator<Item = &'static PublicRoute> {
     SORTED.iter().copied()
 }
@@ -59,31 +59,31 @@ impl PublicRoute {
         Self { methods, pattern, handler, file, line }
     }
 
-    /// The methods that are public, such as `GET`.
+    /// Returns the methods that are public, such as `GET`.
     #[must_use]
     pub fn methods(&self) -> &'static [&'static str] {
         self.methods
     }
 
-    /// The pattern of the routing macro, without the prefixes of scopes.
+    /// Returns the pattern of the routing macro, without the prefixes of scopes.
     #[must_use]
     pub fn pattern(&self) -> &'static str {
         self.pattern
     }
 
-    /// The path of the handler, such as `my_api::routes::health`.
+    /// Returns the path of the handler, such as `my_api::routes::health`.
     #[must_use]
     pub fn handler(&self) -> &'static str {
         self.handler
     }
 
-    /// The source file.
+    /// Returns the source file.
     #[must_use]
     pub fn file(&self) -> &'static str {
         self.file
     }
 
-    /// The line of the attribute.
+    /// Returns the line of the attribute.
     #[must_use]
     pub fn line(&self) -> u32 {
         self.line
@@ -97,8 +97,8 @@ impl PublicRoute {
         self.pattern.split('/').any(|segment| !segment.is_empty() && !segment.contains('{'))
     }
 
-    /// Whether `pattern` ends with this route's own one, as `Resource::register` has it: what is not
-    /// empty begins with a slash. Then what comes before it.
+    /// Returns the prefix of `pattern` if it ends with this route's own pattern, as `Resource::register`
+    /// joins them: a non-empty pattern gets a leading slash.
     pub(super) fn prefix_in<'a>(&self, pattern: &'a str) -> Option<&'a str> {
         let own = self.pattern.strip_prefix('/');
         match own {
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_ends_with_a_routes_own() {
+    fn a_pattern_that_ends_with_that_of_a_route_has_a_prefix() {
         let prefix = |own: &'static str, pattern: &'static str| {
             PublicRoute::new(&["GET"], own, "h", "f", 1).prefix_in(pattern)
         };

@@ -1,4 +1,4 @@
-//! The claims of a verified token, and how handlers get at them (RFC 7519 §4).
+//! The claims of a verified token, and the extractors that give handlers access to them (RFC 7519 §4).
 
 use std::{
     fmt,
@@ -20,10 +20,10 @@ use crate::{
     util::{clock::Clock, log_rate::Throttle},
 };
 
-/// The claims of a token that was accepted, and the name of the provider that accepted it.
+/// The claims of an accepted token, and the name of the provider that accepted it.
 ///
-/// There is no way to make one but to verify a token. It is an extractor; it is also in the
-/// request's extensions, for middleware inside `OAuth2`. A clone costs one reference count.
+/// Only a verified token has claims. `Claims` is an extractor, and is also in the request's extensions, for
+/// middleware inside `OAuth2`. A clone costs one reference count.
 ///
 /// ```
 /// use actix_web::{HttpResponse, get};
@@ -32,18 +32,18 @@ use crate::{
 /// #[get("/orders")]
 /// async fn orders(claims: Claims) -> Result<HttpResponse, Error> {
 ///     claims.require_scope("orders:read")?;
-///     let user = claims.subject().unwrap_or("somebody");
-///     Ok(HttpResponse::Ok().body(format!("orders of {user}, says {}", claims.provider())))
+///     let user = claims.subject().unwrap_or("an unnamed user");
+///     Ok(HttpResponse::Ok().body(format!("orders of {user} at {}", claims.provider())))
 /// }
 /// ```
 ///
 /// # Errors
 ///
-/// As an extractor: on a public request without a valid token, the same answer as on a private
-/// route; without the middleware, 500 and an error in the log.
+/// As an extractor: on a public request without a valid token, the same response as on a private route;
+/// without the middleware, 500 and an error in the log.
 ///
-/// `Option<Claims>` extracts too, but actix gives `None` for every failure, a missing middleware
-/// included: use [`OptionalClaims`] instead.
+/// `Option<Claims>` extracts too, but actix gives `None` for every failure, also if the middleware is
+/// missing: use [`OptionalClaims`] instead.
 #[derive(Clone)]
 pub struct Claims(Arc<VerifiedToken>);
 
@@ -64,29 +64,31 @@ impl Claims {
         &self.0
     }
 
-    /// The configured name of the provider that accepted the token.
+    /// Returns the configured name of the provider that accepted the token.
     #[must_use]
     pub fn provider(&self) -> &str {
         &self.0.by.name
     }
 
-    /// `iss`: the issuer, which is the provider's ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)).
-    /// Empty for a JWT-SVID without one ([`spiffe_trust_domain`](crate::Provider::spiffe_trust_domain)), whose
-    /// subject names its trust domain.
+    /// Returns `iss`: the issuer, which is the provider's
+    /// ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)). Empty for a JWT-SVID
+    /// without one ([`spiffe_trust_domain`](crate::Provider::spiffe_trust_domain)), whose subject names its
+    /// trust domain.
     #[must_use]
     pub fn issuer(&self) -> &str {
-        // Checked before there were claims, unless its provider's tokens need none.
+        // `iss` was checked before, unless tokens of this provider need none.
         self.text("iss").unwrap_or_default()
     }
 
-    /// `sub`: whom the token is about ([RFC 7519 §4.1.2](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.2)).
-    /// Unique within one issuer only: use it together with [`Claims::issuer`].
+    /// Returns `sub`: whom the token is about
+    /// ([RFC 7519 §4.1.2](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.2)). Unique within one issuer
+    /// only: use it together with [`Claims::issuer`].
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         self.text("sub")
     }
 
-    /// The client that the token was issued to: `client_id`
+    /// Returns the client that the token was issued to: `client_id`
     /// ([RFC 9068 §2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)), or the claim that a provider
     /// has instead: `azp` (OpenID Connect; Keycloak, Auth0, Entra v2), `appid` (Entra v1, ADFS) or `cid`
     /// (Okta, XSUAA), in this order.
@@ -95,28 +97,30 @@ impl Claims {
         ["client_id", "azp", "appid", "cid"].into_iter().find_map(|name| self.text(name))
     }
 
-    /// `jti`: the id of the token, if it has one ([RFC 7519 §4.1.7](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.7)).
-    /// Unique within one issuer.
+    /// Returns `jti`: the id of the token, if it has one
+    /// ([RFC 7519 §4.1.7](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.7)). Unique within one issuer.
     #[must_use]
     pub fn jwt_id(&self) -> Option<&str> {
         self.text("jti")
     }
 
-    /// `aud`: for whom the token is ([RFC 7519 §4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3)).
+    /// Returns `aud`: whom the token is for
+    /// ([RFC 7519 §4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3)).
     pub fn audience(&self) -> impl Iterator<Item = &str> {
         validation::audiences(&self.0.claims, "aud")
     }
 
-    /// `exp`: when the token ends, without leeway ([RFC 7519 §4.1.4](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4)).
+    /// Returns `exp`: when the token expires, without leeway
+    /// ([RFC 7519 §4.1.4](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4)).
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
-        // Mandatory, and checked to be sane before there were claims.
+        // `exp` is mandatory, and its range was checked before.
         self.time("exp").unwrap_or(UNIX_EPOCH)
     }
 
-    /// How much longer the token is accepted: until `exp`, or until the token reaches
-    /// [`max_token_age`](crate::OAuth2Builder::max_token_age) if that is earlier, plus the leeway. Zero
-    /// once it has expired. A WebSocket session that is not renewed ends after this time.
+    /// Returns how much longer the token is accepted: until `exp`, or until the token reaches
+    /// [`max_token_age`](crate::OAuth2Builder::max_token_age) if that is earlier, plus the leeway. Zero once
+    /// it has expired. A WebSocket session that is not renewed ends after this time.
     ///
     /// ```
     /// use actix_web::get;
@@ -133,21 +137,23 @@ impl Claims {
         self.0.lifetime.remaining(self.0.clock.unix_time())
     }
 
-    /// `iat`: when the token was issued, if it says so ([RFC 7519 §4.1.6](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.6)).
+    /// Returns `iat`: when the token was issued, if it has this claim
+    /// ([RFC 7519 §4.1.6](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.6)).
     #[must_use]
     pub fn issued_at(&self) -> Option<SystemTime> {
         self.time("iat")
     }
 
-    /// `nbf`: when the token begins to be valid, without leeway, if it says so
+    /// Returns `nbf`: when the token begins to be valid, without leeway, if it has this claim
     /// ([RFC 7519 §4.1.5](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.5)).
     #[must_use]
     pub fn not_before(&self) -> Option<SystemTime> {
         self.time("nbf")
     }
 
-    /// The token's `alg`, `kid` and `typ` ([RFC 7515 §4.1](https://www.rfc-editor.org/rfc/rfc7515#section-4.1)).
-    /// Read anew at each call, which costs a microsecond.
+    /// Returns the token's `alg`, `kid` and `typ`
+    /// ([RFC 7515 §4.1](https://www.rfc-editor.org/rfc/rfc7515#section-4.1)). Each call parses the header
+    /// again, which takes a microsecond.
     ///
     /// ```
     /// # use oauth2_actix::Claims;
@@ -161,8 +167,8 @@ impl Claims {
         JoseHeader::of(&self.0.token)
     }
 
-    /// The token itself. It is a secret: anyone who has it can act as its subject until it expires. Keep it
-    /// out of logs and responses.
+    /// Returns the token itself. It is a secret: anyone who has it can act as its subject until it expires.
+    /// Keep it out of logs and responses.
     ///
     /// Do not forward it to another API: a token is for the audience that it names, and an API that
     /// accepts tokens of another audience is open to confusion. Exchange it instead
@@ -180,17 +186,17 @@ impl Claims {
     /// ```
     #[must_use]
     pub fn expose_token(&self) -> &str {
-        // It was read as ASCII before it was verified.
+        // The token was parsed as ASCII before it was verified.
         std::str::from_utf8(&self.0.token).unwrap_or_default()
     }
 
-    /// A claim by its name at the top level.
+    /// Returns the claim of this name at the top level.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.claims.get(name)
     }
 
-    /// The value at a JSON pointer ([RFC 6901](https://www.rfc-editor.org/rfc/rfc6901)) such as
+    /// Returns the value at a JSON pointer ([RFC 6901](https://www.rfc-editor.org/rfc/rfc6901)) such as
     /// `/realm_access/roles`. None for a text that does not start with `/`.
     ///
     /// ```
@@ -204,7 +210,7 @@ impl Claims {
         pointer.starts_with('/').then(|| self.find(pointer))?
     }
 
-    /// A claim by a name or, if it starts with `/`, by a JSON pointer.
+    /// Returns a claim by its name or, if the text starts with `/`, by a JSON pointer.
     pub(crate) fn find(&self, name_or_pointer: &str) -> Option<&Value> {
         let Some(pointer) = name_or_pointer.strip_prefix('/') else {
             return self.get(name_or_pointer);
@@ -221,7 +227,7 @@ impl Claims {
         if rest.is_empty() { value } else { value?.pointer(rest) }
     }
 
-    /// All claims, in no particular order.
+    /// Returns an iterator over all claims, in no particular order.
     ///
     /// ```
     /// # use oauth2_actix::Claims;
@@ -233,7 +239,7 @@ impl Claims {
         self.0.claims.iter()
     }
 
-    /// A copy of all claims, as `serde_json` has them.
+    /// Returns a copy of all claims as a `serde_json` map.
     ///
     /// ```
     /// # use oauth2_actix::Claims;
@@ -246,28 +252,29 @@ impl Claims {
         self.0.claims.to_map()
     }
 
-    /// All claims as a struct of yours. [`TypedClaims`] does this as an extractor.
+    /// Deserializes all claims into a struct of the application. [`TypedClaims`] does this as an extractor.
     ///
     /// # Errors
     ///
-    /// `serde_json::Error` if they do not fit; its text may hold a claim's value.
+    /// `serde_json::Error` if the claims do not fit; its text may contain a claim's value.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         T::deserialize(&self.0.claims)
     }
 
-    /// The scopes in `scope` and `scp`, each a string of words or a list ([RFC 6749 §3.3](https://www.rfc-editor.org/rfc/rfc6749#section-3.3)).
+    /// Returns the scopes in `scope` and `scp`, each a space-separated string or a list
+    /// ([RFC 6749 §3.3](https://www.rfc-editor.org/rfc/rfc6749#section-3.3)).
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         scope::of(&self.0.claims)
     }
 
-    /// Whether the token has this scope: the whole word, in the same case.
+    /// Returns whether the token has this scope: the whole word, in the same case.
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes().any(|candidate| candidate == scope)
     }
 
-    /// Which claim does not fit `T`, and what `T` expects of it. serde's own message may quote a
-    /// claim's value, so only the parts of it that come from `T` are kept.
+    /// Describes which claim does not fit `T`, and what `T` expects. serde's own message may quote a claim's
+    /// value, so only the parts that `T` determines are kept.
     fn mismatch<T: DeserializeOwned>(&self) -> String {
         let Err(error) = serde_path_to_error::deserialize::<_, T>(&self.0.claims) else {
             return "the claims do not fit".to_owned();
@@ -278,7 +285,7 @@ impl Claims {
             _ => None,
         };
         let message = error.into_inner().to_string();
-        // The name of a missing or duplicate field is written in the source of `T`.
+        // The name of a missing or duplicate field is from the source of `T`.
         if message.starts_with("missing field `") || message.starts_with("duplicate field `") {
             return message;
         }
@@ -294,7 +301,7 @@ impl Claims {
         }
     }
 
-    /// Those of `request`, or why there are none.
+    /// Returns the claims of `request`, or the reason why it has none.
     pub(crate) fn of_request(request: &HttpRequest) -> Result<Self, Error> {
         let extensions = request.extensions();
         if let Some(claims) = extensions.get::<Self>() {
@@ -321,7 +328,7 @@ impl Claims {
     }
 }
 
-/// Names the claims, and keeps their values to itself: they are personal data.
+/// Shows the names of the claims and not their values, which are personal data.
 impl fmt::Debug for Claims {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -358,14 +365,14 @@ impl FromRequest for Claims {
 /// async fn index(OptionalClaims(claims): OptionalClaims) -> String {
 ///     match claims.as_ref().and_then(|claims| claims.subject()) {
 ///         Some(subject) => format!("hello {subject}"),
-///         None => "hello stranger".into(),
+///         None => "hello, anonymous".into(),
 ///     }
 /// }
 /// ```
 ///
 /// # Errors
 ///
-/// Without the middleware, 500 and an error in the log; `Option<Claims>` would be `None` then.
+/// Without the middleware, 500 and an error in the log, where `Option<Claims>` would be `None`.
 #[derive(Clone, Debug)]
 #[allow(clippy::exhaustive_structs)] // A pattern for handlers' arguments.
 pub struct OptionalClaims(pub Option<Claims>);
@@ -383,7 +390,7 @@ impl FromRequest for OptionalClaims {
     }
 }
 
-/// The claims as a struct of yours.
+/// The claims as a struct of the application.
 ///
 /// ```
 /// use actix_web::get;
@@ -404,9 +411,9 @@ impl FromRequest for OptionalClaims {
 ///
 /// # Errors
 ///
-/// Those of [`Claims`]. Claims that do not fit the struct are rejected with 403, as any required claim
-/// that is missing: [`ErrorKind::InsufficientClaims`]. The source of the error, which the log shows,
-/// names the claim and what the struct expects, and never a claim's value.
+/// The errors of [`Claims`]. Claims that do not fit the struct are rejected with 403, like a required claim
+/// that is missing: [`ErrorKind::InsufficientClaims`]. The source of the error, which is logged, names the
+/// claim and what the struct expects, and never a claim's value.
 #[derive(Clone, Debug)]
 #[allow(clippy::exhaustive_structs)] // A pattern for handlers' arguments.
 pub struct TypedClaims<T>(pub T);
@@ -436,10 +443,10 @@ impl<T: DeserializeOwned> FromRequest for TypedClaims<T> {
     }
 }
 
-/// Longer names of claims stay out of the log.
+/// The longest name of a claim that is logged.
 const MAX_SHOWN_NAME: usize = 64;
 
-/// In the extensions of a public request without a valid token: why there are no claims.
+/// The reason why a public request has no claims, in its extensions.
 pub(crate) struct Anonymous(pub(crate) Error);
 
 #[cfg(test)]
@@ -453,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn registered_claims() {
+    fn registered_claims_have_accessors() {
         let claims = claims(json!({
             "iss": "i", "sub": "s", "aud": ["a", "b"], "exp": 2, "iat": 1.5, "azp": "c",
         }));
@@ -466,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_by_name_and_pointer() {
+    fn claims_are_found_by_name_and_by_pointer() {
         let claims = claims(json!({
             "a": {"b": ["x", {"c": 1}]}, "https://x.example/roles": ["r"], "t~/": 2, "": 3,
         }));
@@ -485,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_and_scopes_are_whole() {
+    fn claims_and_scopes_are_compared_as_a_whole() {
         let claims = claims(json!({
             "role": "administrator", "roles": ["user", "admin"], "level": 7, "on": true,
             "deep": [["admin"]], "null": null, "scope": "orders:read read:all",
@@ -493,7 +500,7 @@ mod tests {
         assert!(claims.has_claim("roles", "admin"));
         assert!(!claims.has_claim("role", "admin"));
         assert_eq!(
-            claims.require_claim("role", "admin").expect_err("refused").kind(),
+            claims.require_claim("role", "admin").expect_err("rejected").kind(),
             &ErrorKind::InsufficientClaims { required: "claim role = \"admin\"".into() }
         );
         assert!(claims.has_scope("read:all"));

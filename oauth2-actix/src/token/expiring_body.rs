@@ -1,4 +1,4 @@
-//! A streaming body that ends with the token of its request.
+//! A streaming body that ends when the token of its request expires.
 
 use std::{
     fmt,
@@ -15,11 +15,12 @@ use pin_project_lite::pin_project;
 
 use crate::{error::Error, token::claims::Claims};
 
-/// Ends a body when the token of its request does: server-sent events, and downloads that last.
+/// Ends a body when the token of its request expires: for server-sent events and long downloads.
 ///
-/// A response that has begun goes on whatever becomes of the token. This breaks it off at `exp` plus the
-/// leeway, with an error, so that nobody takes a part of a download for all of it; an `EventSource` connects
-/// again, and is refused without a fresh token. [`ExpiringBody::truncate_silently`] ends it as if it were complete.
+/// Without it, a response that has begun continues after its token has expired. The body ends with an error
+/// at `exp` plus the leeway, so that no client mistakes a partial download for a complete one; an
+/// `EventSource` connects again, and is rejected without a fresh token. [`ExpiringBody::truncate_silently`]
+/// ends the body without an error.
 ///
 /// ```
 /// use actix_web::{HttpResponse, body::BodyStream, get, web::Bytes};
@@ -42,7 +43,7 @@ pub fn until_expiry<B>(claims: &Claims, body: B) -> ExpiringBody<B> {
 }
 
 pin_project! {
-    /// A body that ends with the token of its request: see [`until_expiry`].
+    /// A body that ends when the token of its request expires: see [`until_expiry`].
     pub struct ExpiringBody<B> {
         #[pin]
         body: B,
@@ -53,8 +54,8 @@ pin_project! {
 }
 
 impl<B> ExpiringBody<B> {
-    /// Ends it as if it were complete: where a client would take an error for a failure of yours, and can do
-    /// with a part.
+    /// Ends the body without an error, as if it were complete: for clients that take an error for a failure
+    /// of the server and can use a partial body.
     #[must_use]
     pub fn truncate_silently(mut self) -> Self {
         self.is_silent = true;
@@ -67,7 +68,7 @@ impl<B: MessageBody> MessageBody for ExpiringBody<B> {
 
     fn size(&self) -> BodySize {
         match self.body.size() {
-            // It may become shorter.
+            // The body may end early, so its length is unknown.
             BodySize::Sized(_) if self.is_silent => BodySize::Stream,
             size => size,
         }

@@ -1,4 +1,15 @@
-//! What was verified.
+//! The token after it was parsed: validation, verified tokens, their claims and their cache.
+//!
+//! Owns the checks on claims that need no key, the type [`Claims`](claims::Claims) that handlers get, and the
+//! cache of verified tokens. It imports `config`, `error`, `jose`, `json` and `util`, and may import floors 1
+//! to 5.
+//!
+//! - `cache`: the configuration of the cache of verified tokens, and the cache itself.
+//! - `claims`: the claims of a verified token, and the extractors.
+//! - `expiring_body`: a streaming body that ends when the token of its request expires.
+//! - `scope`: the scopes in `scope` and `scp`.
+//! - `validation`: the checks on `exp`, `nbf`, `iat`, `aud` and the types of registered claims.
+//! - `verified`: a verified token, the keys that verified it and its lifetime.
 
 pub(crate) mod cache;
 pub(crate) mod claims;

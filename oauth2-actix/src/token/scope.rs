@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use crate::json::object::Object;
 
-/// The scopes of a claim set: `scope` as a space-separated string (RFC 9068 §2.2.3) or a list,
-/// and `scp` in the same two forms (Microsoft Entra, Okta).
+/// Returns the scopes of a claim set: `scope` as a space-separated string (RFC 9068 §2.2.3) or a list, and
+/// `scp` in the same two forms (Microsoft Entra, Okta).
 pub(crate) fn of(claims: &Object) -> impl Iterator<Item = &str> {
     ["scope", "scp"].into_iter().filter_map(|name| claims.get(name)).flat_map(|claim| {
         let (text, list) = match claim {
@@ -13,14 +13,14 @@ pub(crate) fn of(claims: &Object) -> impl Iterator<Item = &str> {
             Value::Array(list) => ("", list.as_slice()),
             _ => ("", [].as_slice()),
         };
-        // Spaces separate, and nothing else (RFC 6749 §3.3).
+        // Only spaces separate scopes (RFC 6749 §3.3).
         text.split(' ')
             .filter(|scope| !scope.is_empty())
             .chain(list.iter().filter_map(Value::as_str).filter(|scope| is_scope_token(scope)))
     })
 }
 
-/// `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )`
+/// Returns whether a text is a `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )` (RFC 6749 §3.3).
 pub(crate) const fn is_scope_token(scope: &str) -> bool {
     let bytes = scope.as_bytes();
     let mut at = 0;
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form() {
+    fn scopes_are_read_from_strings_and_lists() {
         assert_eq!(scopes(json!({"scope": "a b  c"})), ["a", "b", "c"]);
         assert_eq!(scopes(json!({"scope": ["a", "b"]})), ["a", "b"]);
         assert_eq!(scopes(json!({"scp": "a b"})), ["a", "b"]);
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn scope_tokens() {
+    fn a_scope_token_is_printable_ascii_without_quotes_and_backslashes() {
         for scope in ["orders:read", "https://x.example/y", "!#[]~"] {
             assert!(is_scope_token(scope), "{scope}");
         }

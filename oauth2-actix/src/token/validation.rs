@@ -1,7 +1,7 @@
-//! What the claims must say, whatever the signature (RFC 7519 §4.1, RFC 9068 §4).
+//! The checks on claims that need no key (RFC 7519 §4.1, RFC 9068 §4).
 //!
-//! These checks run before the signature: they are cheaper, and tell a client nothing that it
-//! could not read in its own token.
+//! They run before the signature check: they are cheaper, and reveal nothing to a client that it could not
+//! read in its own token.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::{
     util::spiffe,
 };
 
-/// Checks `exp`, which is mandatory, `nbf`, which is not, and `iat`, which is where there is a
-/// greatest age. An `iat` ahead of our clock refuses nothing.
+/// Checks `exp`, which is mandatory, `nbf`, which is optional, and `iat`, which is mandatory if there is a
+/// maximum age. An `iat` in the future is accepted.
 pub(crate) fn check_times(
     claims: &Object,
     now: Duration,
@@ -23,7 +23,7 @@ pub(crate) fn check_times(
     let now = now.as_secs_f64();
     let leeway = limits.leeway.as_secs_f64();
     let exp = numeric_date(claims, "exp")?.ok_or(ErrorKind::ClaimInvalid { claim: "exp" })?;
-    // "on or after which the JWT MUST NOT be accepted". All of these are finite.
+    // "on or after which the JWT MUST NOT be accepted" (RFC 7519 §4.1.4). All of these numbers are finite.
     let mut ends = exp + leeway;
     if now >= ends {
         return Err(ErrorKind::Expired { exp, now, leeway }.into());
@@ -45,23 +45,23 @@ pub(crate) fn check_times(
     Ok(Lifetime { nbf, leeway, ends })
 }
 
-/// When the times of a token are good, in seconds since the epoch.
+/// The period in which a token's times are valid, in seconds since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Lifetime {
     nbf: f64,
     leeway: f64,
-    /// The first moment at which it is over, leeway included.
+    /// The first moment at which the token has expired, leeway included.
     ends: f64,
 }
 
 impl Lifetime {
-    /// What [`check_times`] would say again.
+    /// Returns whether [`check_times`] would accept the token at `now`.
     pub(crate) fn contains(self, now: Duration) -> bool {
         let now = now.as_secs_f64();
         now < self.ends && self.nbf <= now + self.leeway
     }
 
-    /// Why the token is not accepted at `now`, where [`Lifetime::contains`] is false.
+    /// Returns why the token is not accepted at `now`, where [`Lifetime::contains`] is false.
     pub(crate) fn reason(self, claims: &Object, now: Duration) -> ErrorKind {
         let Self { nbf, leeway, ends } = self;
         let now = now.as_secs_f64();
@@ -77,43 +77,43 @@ impl Lifetime {
         }
     }
 
-    /// Up to the last time that a token may have.
+    /// Returns a lifetime up to the last time that a token may have.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn without_end() -> Self {
         Self { nbf: 0.0, leeway: 0.0, ends: LAST_SECOND }
     }
 
-    /// How long until it is over.
+    /// Returns the time until the token expires.
     pub(crate) fn remaining(self, now: Duration) -> Duration {
         Duration::try_from_secs_f64(self.ends - now.as_secs_f64()).unwrap_or_default()
     }
 
-    /// The first whole second at which it is over.
+    /// Returns the first whole second at which the token has expired.
     pub(crate) fn last_second(self) -> u64 {
         self.ends.ceil() as u64
     }
 }
 
-/// How the times of a token are judged.
+/// The limits for the times of a token.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TimeLimits {
-    /// By how much a time may be missed.
+    /// The tolerated clock skew.
     pub(crate) leeway: Duration,
-    /// How long after its `iat` a token is accepted.
+    /// The time after its `iat` during which a token is accepted.
     pub(crate) max_age: Option<Duration>,
 }
 
-/// The token's `iss`. It may only choose among configured providers.
+/// Returns the token's `iss`. Use it only to select among configured providers.
 pub(crate) fn issuer(claims: &Object) -> Result<&str, Error> {
     string(claims, "iss")?.ok_or_else(|| ErrorKind::ClaimInvalid { claim: "iss" }.into())
 }
 
-/// The SPIFFE trust domain of the token's `sub`, if that is a well-formed SPIFFE ID.
+/// Returns the SPIFFE trust domain of the token's `sub`, if that is a well-formed SPIFFE ID.
 pub(crate) fn trust_domain(claims: &Object) -> Option<&str> {
     spiffe::trust_domain(claims.get("sub")?.as_str()?)
 }
 
-/// The claims that have one type by the standard have it, when they are there.
+/// Checks the types of the claims for which the standard defines one.
 pub(crate) fn check_types(claims: &Object) -> Result<(), Error> {
     string(claims, "sub")?;
     string(claims, "jti")?;
@@ -123,13 +123,13 @@ pub(crate) fn check_types(claims: &Object) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether the token is bound to a key or a certificate (RFC 7800 §3.1). Any `cnf` counts, whatever
+/// Returns whether the token is bound to a key or a certificate (RFC 7800 §3.1). Any `cnf` counts, whatever
 /// its type: the issuer meant to bind the token.
 pub(crate) fn is_sender_constrained(claims: &Object) -> bool {
     claims.contains("cnf")
 }
 
-/// The audiences that a claim names.
+/// Returns the audiences in a claim.
 pub(crate) fn audiences<'a>(claims: &'a Object, name: &str) -> impl Iterator<Item = &'a str> {
     let (one, list) = match claims.get(name) {
         Some(Value::String(one)) => (Some(one.as_str()), [].as_slice()),
@@ -139,7 +139,7 @@ pub(crate) fn audiences<'a>(claims: &'a Object, name: &str) -> impl Iterator<Ite
     one.into_iter().chain(list.iter().filter_map(Value::as_str))
 }
 
-/// Whether the claim `name` is, or contains, one of `audiences`.
+/// Returns whether the claim `name` is, or contains, one of `audiences`.
 pub(crate) fn names_audience(claims: &Object, name: &str, audiences: &[String]) -> bool {
     match claims.get(name) {
         Some(Value::String(one)) => audiences.contains(one),
@@ -166,7 +166,7 @@ fn string<'a>(claims: &'a Object, name: &'static str) -> Result<Option<&'a str>,
     }
 }
 
-/// A NumericDate (RFC 7519 §2): a JSON number of seconds since the epoch, with or without decimals.
+/// Parses a NumericDate (RFC 7519 §2): a JSON number of seconds since the epoch, with or without decimals.
 fn numeric_date(claims: &Object, name: &'static str) -> Result<Option<f64>, Error> {
     match claims.get(name) {
         None => Ok(None),
@@ -216,12 +216,12 @@ mod tests {
     }
 
     #[test]
-    fn an_issue_time_ahead_refuses_nothing() {
+    fn an_issue_time_in_the_future_is_accepted() {
         assert!(times(r#"{"exp":1800000100,"iat":1800000050}"#, 0).is_ok());
     }
 
     #[test]
-    fn only_sane_numbers_are_times() {
+    fn a_time_out_of_range_or_of_another_type_is_rejected() {
         assert_eq!(times("{}", 0), Err(ErrorKind::ClaimInvalid { claim: "exp" }));
         for value in [
             "\"1800000100\"",
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn the_greatest_age_counts_from_the_issue_time() {
+    fn the_maximum_age_counts_from_the_issue_time() {
         let limits =
             TimeLimits { leeway: Duration::from_secs(5), max_age: Some(Duration::from_secs(60)) };
         let check = |claims: &str| {
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lifetime_says_what_the_check_would_say_again() {
+    fn a_lifetime_agrees_with_a_repeated_check() {
         let seconds = Duration::from_secs;
         let limits = TimeLimits { leeway: seconds(5), max_age: Some(seconds(60)) };
         for claims in [
@@ -293,13 +293,13 @@ mod tests {
             r#"{"exp":253402300799,"iat":253402300799}"#,
         ] {
             let claims = Object::parse(claims.as_bytes()).expect("an object");
-            let lifetime = check_times(&claims, seconds(NOW), limits).expect("good now");
+            let lifetime = check_times(&claims, seconds(NOW), limits).expect("valid now");
             for quarter in 0..2000 {
                 let now = Duration::from_millis((NOW - 100) * 1000 + quarter * 250);
                 let again = check_times(&claims, now, limits);
                 assert_eq!(lifetime.contains(now), again.is_ok(), "{claims:?} {now:?} {again:?}");
                 if let Err(again) = again {
-                    // The maximum age is what is left of the sum, so it may differ in its last bits.
+                    // The maximum age is computed back from the sum, so it may differ in its last bits.
                     let shown = |kind: &ErrorKind| {
                         format!("{} {kind}", Error::from(kind.clone()).kind_name())
                     };
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn audiences() {
+    fn an_audience_matches_as_a_whole() {
         let audiences = ["a".to_owned(), "b".to_owned()];
         let named = |claims: Value| names_audience(&Object::of(claims), "aud", &audiences);
         assert!(named(json!({"aud": "b"})));
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn types_of_registered_claims() {
+    fn a_registered_claim_of_another_type_is_rejected() {
         let check =
             |claims: Value| check_types(&Object::of(claims)).map_err(|error| error.kind().clone());
         assert_eq!(check(json!({"sub": "s", "jti": "j", "aud": ["a"]})), Ok(()));

@@ -1,4 +1,4 @@
-//! A token that was accepted: what it says, and on what acceptance and for how long that counts.
+//! An accepted token: its claims, the keys that verified it and its lifetime.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -10,16 +10,16 @@ use crate::{
     util::{clock::Clock, telemetry::AcceptedRequests},
 };
 
-/// What [`Claims`](crate::Claims) share.
+/// The data that clones of [`Claims`](crate::Claims) share.
 pub(crate) struct VerifiedToken {
     pub(crate) by: AcceptedBy,
-    /// Of the keys that verified it.
+    /// The key set that verified the token.
     pub(crate) key_set_id: KeySetId,
     pub(crate) lifetime: Lifetime,
     pub(crate) claims: Object,
-    /// The token itself: the key of the cache, and for applications that exchange it.
+    /// The token itself: the key of the cache, and the value that applications exchange for another token.
     pub(crate) token: Box<[u8]>,
-    /// By which its times are judged.
+    /// The clock that the token's times are checked against.
     pub(crate) clock: Clock,
 }
 
@@ -28,40 +28,40 @@ pub(crate) struct VerifiedToken {
 pub(crate) struct AcceptedBy {
     pub(crate) provider: ProviderId,
     pub(crate) name: Arc<str>,
-    /// Counts requests with its tokens.
+    /// The counter of requests with this provider's tokens.
     pub(crate) requests: AcceptedRequests,
 }
 
-/// Names a provider of a policy.
+/// The identity of a provider within a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProviderId {
-    /// The index among the providers known at build time.
+    /// The index among the configured providers.
     Configured(usize),
-    /// A tenant. A tenant that is removed and found again has another number.
+    /// The number of a tenant. A tenant that is removed and found again gets another number.
     Tenant(u64),
 }
 
 impl VerifiedToken {
-    /// Waits until the times of the token no longer permit it, and returns the reason.
+    /// Waits until the token expires or is too old, and returns the reason.
     pub(crate) async fn expired(&self) -> ErrorKind {
         loop {
             let now = self.clock.unix_time();
             if !self.lifetime.contains(now) {
                 return self.lifetime.reason(&self.claims, now);
             }
-            // The wall clock may be set meanwhile.
+            // The sleep is short, since the wall clock may be set in the meantime.
             let sleep = self.lifetime.remaining(now).min(LONGEST_SLEEP);
             self.clock.sleep_until(self.clock.monotonic() + sleep).await;
         }
     }
 
-    /// The bytes that it takes.
+    /// Returns the memory that the token takes, in bytes.
     pub(crate) fn size(&self) -> usize {
         block(size_of::<Self>() + COUNTS) + block(self.token.len()) + self.claims.heap_size()
     }
 }
 
-/// Neither the token nor what a claim says.
+/// Shows neither the token nor the value of a claim.
 impl fmt::Debug for VerifiedToken {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -71,15 +71,15 @@ impl fmt::Debug for VerifiedToken {
     }
 }
 
-/// Between two looks at the wall clock.
+/// The longest sleep between two reads of the wall clock.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// Those of an `Arc`.
+/// The size of the reference counts of an `Arc`.
 const COUNTS: usize = 2 * size_of::<usize>();
 
 #[cfg(any(test, feature = "testing"))]
 impl VerifiedToken {
-    /// Claims without a token, accepted by a provider of this name until the end of the year 9999.
+    /// Returns claims without a token, accepted by a provider of this name until the end of the year 9999.
     pub(crate) fn of(provider: &str, claims: Object) -> Self {
         use crate::jose::key_set::KeySet;
 

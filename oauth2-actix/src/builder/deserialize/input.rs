@@ -1,8 +1,8 @@
-//! The value of one setting, read as the type that the setting has.
+//! The value of one setting, read as the type of the setting.
 //!
-//! Files have numbers, booleans and lists. Environment variables have text for all of them, and
-//! some readers turn text that looks like a number into one. Every type is therefore read from any
-//! of these, as long as there is one way to understand it.
+//! Files have numbers, booleans and lists. Environment variables have text for all of them, and some readers
+//! turn text that looks like a number into one. So every type is read from any of these, if the meaning is
+//! unambiguous.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
@@ -11,7 +11,7 @@ use serde_json::{Map, Number, Value};
 use super::tree::Tree;
 use crate::config::error::{ConfigError, ConfigErrorKind};
 
-/// The value of a setting, and where it is.
+/// The value of a setting, and its location.
 #[derive(Debug)]
 pub(crate) struct Input<'a> {
     pub(super) provider: Option<&'a str>,
@@ -24,7 +24,7 @@ impl Input<'_> {
         ConfigError::new(self.provider, self.field.clone(), message).of_kind(kind)
     }
 
-    /// `true` or `false`, also as text.
+    /// Reads `true` or `false`, also as text.
     pub(super) fn flag(self) -> Result<bool, ConfigError> {
         match self.scalar() {
             Value::Bool(flag) => Ok(*flag),
@@ -34,8 +34,8 @@ impl Input<'_> {
         }
     }
 
-    /// Text; also a whole number or a boolean, since readers of environment variables turn text
-    /// into these.
+    /// Reads text; also a whole number or a boolean, since readers of environment variables turn text into
+    /// these.
     pub(super) fn text(self) -> Result<String, ConfigError> {
         match text(self.scalar()) {
             Some(text) => Ok(text),
@@ -43,7 +43,7 @@ impl Input<'_> {
         }
     }
 
-    /// A whole number, also as text.
+    /// Reads a whole number, also as text.
     pub(super) fn number(self) -> Result<usize, ConfigError> {
         const EXPECTED: &str = "a whole number";
         let digits = match self.scalar() {
@@ -67,7 +67,7 @@ impl Input<'_> {
         self.duration(60, "a number of minutes")
     }
 
-    /// A number, also as text and with a fraction, of units of so many seconds.
+    /// Reads a number, also as text and with a fraction, of units of this many seconds.
     fn duration(self, unit: u32, expected: &str) -> Result<Duration, ConfigError> {
         let number = match self.scalar() {
             Value::Number(number) => number.clone(),
@@ -88,14 +88,14 @@ impl Input<'_> {
         let Some(duration) = duration else {
             return Err(self.fault(ConfigErrorKind::OutOfRange, "the number is too large"));
         };
-        // Zero has a meaning of its own.
+        // A number that is rounded to zero is an error, since zero has a special meaning.
         if duration.is_zero() && number.as_f64() != Some(0.0) {
             return Err(self.fault(ConfigErrorKind::OutOfRange, "the number is too small"));
         }
         Ok(duration)
     }
 
-    /// One of the names of a fixed list.
+    /// Reads one of the names of an enumeration.
     pub(super) fn choice<T: Copy>(self, choices: &[(&[&str], T)]) -> Result<T, ConfigError> {
         let name = text(self.scalar());
         let chosen = name.as_deref().map(str::trim).and_then(|name| {
@@ -115,14 +115,14 @@ impl Input<'_> {
         })
     }
 
-    /// A list of texts, or one text. Text is never split, since an issuer or an audience may hold
+    /// Reads a list of texts, or one text. Text is never split, since an issuer or an audience may contain
     /// any character; text that begins with `[` is a list in JSON.
     pub(super) fn texts(self) -> Result<Vec<String>, ConfigError> {
         self.list(|text| vec![text.to_owned()])
     }
 
-    /// A list of texts, or one text in which they are separated by commas. Commas in braces, as
-    /// patterns of paths have them, separate nothing.
+    /// Reads a list of texts, or one text in which they are separated by commas. Commas in braces, as in
+    /// patterns of paths, do not separate.
     pub(super) fn separated(self) -> Result<Vec<String>, ConfigError> {
         self.list(split)
     }
@@ -137,7 +137,7 @@ impl Input<'_> {
         items.ok_or_else(|| self.wrong_type("text or a list of texts"))
     }
 
-    /// A map, also as JSON text.
+    /// Reads a map, also as JSON text.
     pub(super) fn map(mut self) -> Result<Map<String, Value>, ConfigError> {
         self.parse_text_that_begins_with('{')?;
         match self.value {
@@ -146,7 +146,7 @@ impl Input<'_> {
         }
     }
 
-    /// Replaces text that begins with `start` by what it means as JSON.
+    /// Replaces text that begins with `start` by the JSON value that it contains.
     pub(super) fn parse_text_that_begins_with(&mut self, start: char) -> Result<(), ConfigError> {
         let Value::String(text) = &self.value else { return Ok(()) };
         if !text.trim_start().starts_with(start) {
@@ -157,14 +157,14 @@ impl Input<'_> {
             self.fault(ConfigErrorKind::Invalid, problem)
         })?;
         if let Some(name) = tree.duplicates.first() {
-            let problem = format_args!("the name {:?} is there twice", name.join("."));
+            let problem = format_args!("the name {:?} is used twice", name.join("."));
             return Err(self.fault(ConfigErrorKind::Duplicate, problem));
         }
         self.value = tree.value;
         Ok(())
     }
 
-    /// The value. Where a reader makes a list of every text, it is the only element.
+    /// Returns the value, or its only element, since some readers turn every text into a list.
     fn scalar(&self) -> &Value {
         match &self.value {
             Value::Array(items) if items.len() == 1 => &items[0],
@@ -186,7 +186,7 @@ impl Input<'_> {
         self.fault(kind, format_args!("must be {expected}{sign}{}", self.found()))
     }
 
-    /// What is there instead.
+    /// Describes the value that was found instead.
     fn found(&self) -> String {
         match &self.value {
             Value::Null => ", not null".to_owned(),
@@ -204,13 +204,13 @@ fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Bool(flag) => Some(flag.to_string()),
-        // A fraction has been rounded on its way here, so its text is not known any more.
+        // The original text of a fraction is lost, since it was rounded.
         Value::Number(number) if !number.is_f64() => Some(number.to_string()),
         _ => None,
     }
 }
 
-/// Digits, and a fraction.
+/// Parses digits with an optional fraction.
 fn decimal(text: &str) -> Option<Number> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -223,7 +223,7 @@ fn decimal(text: &str) -> Option<Number> {
     }
 }
 
-/// The parts between commas outside braces, without white space around them and without empty ones.
+/// Returns the parts between commas outside braces, trimmed, without empty ones.
 fn split(text: &str) -> Vec<String> {
     let mut depth = 0_usize;
     text.split(|character| {
@@ -240,7 +240,7 @@ fn split(text: &str) -> Vec<String> {
     .collect()
 }
 
-/// Characters of a wrong value that an error shows.
+/// The most characters of a wrong value that an error shows.
 const MAX_SHOWN: usize = 40;
 
 #[cfg(test)]
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn value_of_another_type_is_refused() {
+    fn value_of_another_type_is_rejected() {
         use ConfigErrorKind::{OutOfRange, WrongType};
         for (value, kind) in [
             (json!(-1), OutOfRange),
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn error_says_what_is_expected_and_what_is_there() {
+    fn error_names_the_expected_type_and_the_value() {
         let error = input(json!("30 s")).seconds().expect_err("text");
         assert_eq!(error.to_string(), "field: must be a number of seconds, not \"30 s\"");
         let error = input(json!(-1)).minutes().expect_err("negative");

@@ -1,7 +1,13 @@
 //! The configuration through serde: one table of settings for the policy, and one for a provider.
 //!
-//! A setting is one line in its table: its name, the methods that set it in code, and the type that
-//! its value is read as. Errors name the provider and the setting, whatever the format.
+//! A setting is one line in its table: its name, the methods that set it in code, and the type that its value
+//! is read as. Errors name the provider and the setting, whatever the format.
+//!
+//! - this file: the tables, and the readers of values that are maps or lists of settings.
+//! - `input`: the value of one setting, read as the setting's type.
+//! - `nearest`: the known name that is nearest to an unknown one.
+//! - `tests`: compare both forms of the configuration, and the documentation, with the tables.
+//! - `tree`: reads any self-describing format into JSON values, and finds duplicate names.
 
 mod input;
 mod nearest;
@@ -28,7 +34,7 @@ use crate::{
     token::cache::TokenCacheConfig,
 };
 
-/// The lines of a table as a list of [`Setting`].
+/// Turns the lines of a table into a list of [`Setting`].
 macro_rules! settings {
     ($(
         $(#[$attribute:meta])*
@@ -50,13 +56,13 @@ macro_rules! settings {
     (@read $method:ident => $read:expr) => { $read };
 }
 
-/// A type that is configured by a table of settings. Each line has the name of the setting, the
-/// methods that set it in code, and the type of its value: a method of [`Input`], whose result goes
-/// to the first of the methods. After `=>` is a function for what does not fit that.
+/// A type that is configured by a table of settings. Each line has the name of the setting, the methods that
+/// set it in code, and the type of its value: a method of [`Input`], whose result is passed to the first of
+/// the methods. A function after `=>` reads any other value.
 trait Settings: Default + Sized + 'static {
     const SETTINGS: &'static [Setting<Self>];
 
-    /// A hint for a name that is not in the table.
+    /// Returns a hint for a name that is not in the table.
     fn hint(_name: &str) -> Option<String> {
         None
     }
@@ -137,7 +143,7 @@ impl Settings for CookieToken {
     };
 }
 
-/// The names of values that are one of a list. The first name of each is the documented one.
+/// The names of the values of an enumeration. The first name of each is the documented one.
 type Choices<T> = &'static [(&'static [&'static str], T)];
 
 const MISSING_TOKEN: Choices<MissingToken> = &[
@@ -165,7 +171,7 @@ fn set<T: Default, V>(target: &mut T, method: fn(T, V) -> T, value: V) -> Result
     Ok(())
 }
 
-/// From JSON, TOML, YAML, environment variables or any other format that describes itself: see
+/// Reads JSON, TOML, YAML, environment variables or any other self-describing format: see
 /// `docs/configuration.md`.
 impl<'de> Deserialize<'de> for OAuth2Builder {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -191,7 +197,7 @@ impl TryFrom<Value> for OAuth2Builder {
     }
 }
 
-/// The settings of one provider, without a name: as a member of `providers`.
+/// Reads the settings of one provider, without a name: as a member of `providers`.
 impl<'de> Deserialize<'de> for Provider {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         read_one_provider(Tree::deserialize(deserializer)?).map_err(D::Error::custom)
@@ -220,7 +226,7 @@ fn read_policy(tree: Tree) -> Result<OAuth2Builder, ConfigError> {
     let input = Input { provider: None, field: "".into(), value: tree.value };
     faults.take(read_map(&mut builder, input));
     if !faults.is_empty() {
-        // The other faults are found at once, not at the next try.
+        // All other faults are reported too, so that they need no further attempts.
         faults.push_uncovered(builder.faults());
     }
     faults.into_result().map(|()| builder)
@@ -251,7 +257,7 @@ fn read_providers(builder: &mut OAuth2Builder, input: Input<'_>) -> Result<(), C
     faults.into_result()
 }
 
-/// Minutes for all providers, or for each by name.
+/// Reads minutes for all providers, or for each by name.
 fn read_key_refresh(builder: &mut OAuth2Builder, mut input: Input<'_>) -> Result<(), ConfigError> {
     input.parse_text_that_begins_with('{')?;
     let Value::Object(by_name) = input.value else {
@@ -289,7 +295,7 @@ fn read_token_from_cookie(
 }
 
 impl Input<'_> {
-    /// `false`, `true` or the bounds.
+    /// Reads `false`, `true` or the limits.
     fn token_cache(mut self) -> Result<TokenCacheConfig, ConfigError> {
         self.parse_text_that_begins_with('{')?;
         if let Value::Object(_) = self.value {
@@ -297,7 +303,7 @@ impl Input<'_> {
             read_map(&mut cache, self)?;
             return Ok(cache);
         }
-        let expected = self.wrong_type("true, false or a map of bounds");
+        let expected = self.wrong_type("true, false or a map of limits");
         let is_on = self.flag().map_err(|_| expected)?;
         Ok(if is_on { TokenCacheConfig::new() } else { TokenCacheConfig::disabled() })
     }
@@ -319,9 +325,9 @@ impl Input<'_> {
     }
 }
 
-/// Turns a source of keys from texts, as environment variables hold it, into what it means.
+/// Parses a key source that is text, as in environment variables.
 fn parse_environment_text(input: &mut Input<'_>) {
-    // Where a reader makes a list of every text.
+    // Some readers turn every text into a list.
     if let Value::Array(items) = &mut input.value
         && let [Value::String(text)] = &mut items[..]
     {
@@ -348,11 +354,11 @@ fn parse_environment_text(input: &mut Input<'_>) {
     }
 }
 
-/// Reads the settings of a map, all of them, so that all faults are found. Null is the default.
+/// Reads all settings of a map, so that all faults are found. Null is the default.
 fn read_map<T: Settings>(target: &mut T, mut input: Input<'_>) -> Result<(), ConfigError> {
     let mut faults = Faults::default();
     let (provider, field) = (input.provider, input.field.clone());
-    // A section of YAML without anything in it is null.
+    // An empty section of YAML is null.
     if input.value.is_null() {
         input.value = Value::Object(Map::new());
     }
@@ -373,7 +379,7 @@ fn read_map<T: Settings>(target: &mut T, mut input: Input<'_>) -> Result<(), Con
     faults.into_result()
 }
 
-/// The error for a name that the table of `T` does not have.
+/// Returns the error for a name that is not in the table of `T`.
 fn unknown<T: Settings>(name: &str, path: String, provider: Option<&str>) -> ConfigError {
     let names = || T::SETTINGS.iter().map(|setting| setting.name);
     let fault = |hint: &str| {
@@ -390,7 +396,7 @@ fn unknown<T: Settings>(name: &str, path: String, provider: Option<&str>) -> Con
     }
 }
 
-/// The error for a name that is there twice, at this path of the policy or of the provider.
+/// Returns the error for a duplicate name at this path of the policy or of the provider.
 fn duplicate(provider: Option<&str>, path: &[&str]) -> ConfigError {
     let (field, error) = match (provider, path) {
         (Some(_), []) => (PROVIDERS.to_owned(), "duplicate provider name, set twice"),
@@ -399,9 +405,9 @@ fn duplicate(provider: Option<&str>, path: &[&str]) -> ConfigError {
     ConfigError::new(provider, field, error).of_kind(ConfigErrorKind::Duplicate)
 }
 
-/// The members of a map that says where keys come from.
+/// The members of a map that describes a key source.
 const KEY_SOURCES: &[&str] = &["discover", "file", "inline", "url"];
 
-/// The settings that are not there without the feature `websocket`.
+/// The settings that need the feature `websocket`.
 const NEEDS_WEBSOCKET: &[&str] =
     if cfg!(feature = "websocket") { &[] } else { &["token_from_subprotocol"] };

@@ -1,10 +1,10 @@
-//! The known name that an unknown one was probably meant to be.
+//! Finds the known name that an unknown one was probably meant to be.
 
-/// The nearest of `known`, if one is near enough: a slip of the keyboard, another way to write
-/// words (`keyRefreshMinutes`, `key-refresh-minutes`), or a part of the name (`leeway`).
+/// Returns the nearest of `known`, if one is near enough: a typing error, another spelling of the words
+/// (`keyRefreshMinutes`, `key-refresh-minutes`), or a part of the name (`leeway`).
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = letters(name);
-    // Long names are compared in full, which takes time.
+    // Long names are skipped, since the comparison takes time.
     if name.is_empty() || name.len() > MAX_LENGTH {
         return None;
     }
@@ -21,12 +21,12 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         .map(|(_, candidate)| candidate)
 }
 
-/// What is the same in every way to write words.
+/// Returns the letters and digits in lower case, which are the same in every spelling.
 fn letters(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// The Levenshtein distance.
+/// Returns the Levenshtein distance.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn near_names_are_found_and_others_are_not() {
+    fn only_a_near_name_is_found() {
         let known = ["issuer", "audience", "keys", "key_refresh_minutes", "leeway_seconds"];
         for (name, found) in [
             ("isuer", Some("issuer")),

@@ -1,4 +1,4 @@
-//! Both forms of the configuration have the same settings.
+//! Checks that both forms of the configuration have the same settings.
 
 use std::{collections::BTreeSet, fmt::Debug, time::Duration};
 
@@ -11,7 +11,7 @@ fn builder() -> OAuth2Builder {
     OAuth2Builder::default()
 }
 
-/// Each setting with a value, and the same in code.
+/// Returns each setting with a value, and a builder with the same setting in code.
 fn settings_of_the_policy() -> Vec<(&'static str, Value, OAuth2Builder)> {
     let seconds = Duration::from_secs;
     vec![
@@ -93,7 +93,7 @@ where
     let default = format!("{:?}", T::default());
     for (name, value, in_code) in cases {
         let in_code = format!("{in_code:?}");
-        assert_ne!(in_code, default, "{name} does not show");
+        assert_ne!(in_code, default, "{name} is not in the debug output");
         let read = T::try_from(json!({name: value})).expect(name);
         assert_eq!(format!("{read:?}"), in_code, "{name}");
         let null = T::try_from(json!({name: null})).expect(name);
@@ -102,16 +102,16 @@ where
 }
 
 #[test]
-fn every_setting_of_the_policy_does_what_its_method_does() {
+fn every_setting_of_the_policy_equals_its_method() {
     assert_both_forms_are_equal(settings_of_the_policy());
 }
 
 #[test]
-fn every_setting_of_a_provider_does_what_its_method_does() {
+fn every_setting_of_a_provider_equals_its_method() {
     assert_both_forms_are_equal(settings_of_a_provider());
 }
 
-/// The methods that return a changed `Self`.
+/// Returns the methods that return a changed `Self`.
 fn setters(source: &str) -> impl Iterator<Item = &str> {
     let signatures =
         source.split("\n    pub fn ").skip(1).filter_map(|rest| rest.split('{').next());
@@ -130,7 +130,7 @@ fn assert_every_setter_has_a_setting<T: Settings>(sources: &[&str], in_code_only
 #[cfg(feature = "websocket")]
 #[test]
 fn every_method_of_the_builder_has_a_setting() {
-    // What these take is code.
+    // The arguments of these methods are code.
     let in_code_only =
         ["clock", "configure_http_client", "dangerous_http_client", "on_rejection", "tenants"];
     let sources = [include_str!("../mod.rs"), include_str!("../key_settings.rs")];
@@ -142,7 +142,7 @@ fn every_method_of_a_provider_has_a_setting() {
     assert_every_setter_has_a_setting::<Provider>(&[include_str!("../../config/provider.rs")], &[]);
 }
 
-/// Whether some row of a table has the setting in its first column, and its methods in the second.
+/// Returns whether a row of a table has the setting in its first column, and its methods in the second.
 #[cfg(feature = "websocket")]
 fn documents<T>(page: &str, setting: &Setting<T>) -> bool {
     page.lines().filter(|line| line.starts_with("| ")).any(|line| {
@@ -166,7 +166,7 @@ fn every_setting_is_documented_in_both_forms() {
 }
 
 #[test]
-fn unknown_setting_suggests_what_was_meant() {
+fn unknown_setting_gets_a_suggestion() {
     for (settings, message) in [
         (json!({"public_path": []}), "public_path: unknown setting, did you mean `public_paths`?"),
         (json!({"leeway": 30}), "leeway: unknown setting, did you mean `leeway_seconds`?"),
@@ -205,7 +205,7 @@ fn unknown_setting_suggests_what_was_meant() {
 }
 
 #[test]
-fn text_of_a_variable_is_understood_as_a_source_of_keys() {
+fn text_of_a_variable_is_parsed_as_a_key_source() {
     let keys = |value: Value| {
         let provider = Provider::try_from(json!({"keys": value})).expect("keys");
         Some(Keys(provider.keys))
@@ -227,7 +227,7 @@ fn text_of_a_variable_is_understood_as_a_source_of_keys() {
     assert_eq!(keys(json!(sources.to_string())), Some(expected));
     let initial = Provider::try_from(json!({"initial_keys": "[]"})).expect("initial keys");
     assert_eq!(initial.initial_keys, Some(Keys::inline("[]")));
-    // Key documents stay as they are.
+    // Key documents are not parsed here.
     let document = SigningKey::generate(Algorithm::ES256, "1").jwk_set();
     assert_eq!(keys(json!(document.to_string())), Some(Keys::from(document.to_string())));
     for value in [json!({"discover": "yes"}), json!({"discover": false}), json!(7)] {
@@ -236,7 +236,7 @@ fn text_of_a_variable_is_understood_as_a_source_of_keys() {
     }
 }
 
-/// Values that no setting takes, or only some.
+/// Returns values that few or no settings accept.
 fn odd_values() -> Vec<Value> {
     vec![
         json!(0),
@@ -269,12 +269,12 @@ fn odd_values() -> Vec<Value> {
 
 #[test]
 fn wrong_value_is_reported_under_its_setting() {
-    // With keys in the configuration: nothing is fetched.
+    // The keys are inline, so nothing is fetched.
     let keys = SigningKey::generate(Algorithm::ES256, "k").jwk_set();
     let full = || Provider::new().issuer("i").audience("a").keys(keys.clone());
     let check = |name: &str, builder: OAuth2Builder| {
         let builder = builder.provider("p", full());
-        // `build` would make the directory that the value names.
+        // `build` would create the directory that the value names.
         if name == "key_snapshot" {
             builder.faults().into_result()
         } else {

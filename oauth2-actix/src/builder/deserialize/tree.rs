@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::json::is_number_in_disguise;
 
-/// The values, and the names that are there twice in one map.
+/// The values, and the duplicate names of each map.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     pub(super) value: Value,
@@ -39,7 +39,7 @@ impl<'de> Deserialize<'de> for Tree {
     }
 }
 
-/// Reads values, and notes where it is.
+/// Reads values, and tracks the current path.
 #[derive(Default)]
 struct Reader {
     path: RefCell<Vec<String>>,
@@ -54,7 +54,7 @@ impl Reader {
         read: impl FnOnce(&Self) -> Result<T, E>,
     ) -> Result<T, E> {
         if self.path.borrow().len() == MAX_DEPTH {
-            return Err(E::custom("nested too deep"));
+            return Err(E::custom("the value is nested too deeply"));
         }
         self.path.borrow_mut().push(name);
         let value = read(self);
@@ -161,7 +161,7 @@ impl<'de> Visitor<'de> for &Reader {
     }
 }
 
-/// Levels of maps and lists. Settings have four, key sets in them some more.
+/// The most levels of maps and lists. Settings have four, and key sets in them have more.
 const MAX_DEPTH: usize = 32;
 
 #[cfg(test)]
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn duplicate_names_are_noted_with_their_path() {
+    fn duplicate_names_are_recorded_with_their_path() {
         let tree = Tree::from_json(r#"{"a": [{"b": 1, "b": 2}], "c": 1, "c": {"d": 1}}"#);
         let tree = tree.expect("JSON");
         assert_eq!(tree.value, json!({"a": [{"b": 1}], "c": 1}));

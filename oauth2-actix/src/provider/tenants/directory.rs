@@ -1,4 +1,4 @@
-//! The policy's end of the tenants: what is known of an issuer, and a way to wait for more.
+//! The policy's side of the tenants: finds the result of an earlier lookup, and waits for a new one.
 
 use std::{
     collections::HashSet,
@@ -23,12 +23,12 @@ use crate::{
 pub(crate) struct Directory {
     table: Arc<Table>,
     requests: mpsc::UnboundedSender<LookupRequest>,
-    /// Of requests whose issuer nothing is known of.
+    /// The number of requests that wait for an issuer which is not in the table.
     unknown_issuer_waiters: Arc<AtomicUsize>,
 }
 
 impl Directory {
-    /// The directory, and what makes its lookups, to be run.
+    /// Returns the directory, and the future that runs its lookups.
     pub(crate) fn new(
         tenants: Tenants,
         defaults: Defaults,
@@ -42,14 +42,14 @@ impl Directory {
         (Self { table, requests, unknown_issuer_waiters: Arc::default() }, lookups.run(inbox))
     }
 
-    /// What is known of an issuer now. Asks for more in the background, where that is due.
+    /// Returns the current result for an issuer. Requests a refresh in the background if one is due.
     pub(crate) fn find(&self, issuer: &str) -> IssuerLookup {
         if issuer.len() > MAX_ISSUER {
             return IssuerLookup::NotATenant;
         }
         let (found, is_due) = self.table.find(issuer);
         if is_due {
-            // One at a time for each tenant, so that it needs no place.
+            // There is one refresh at a time for each tenant, so it needs no slot.
             let issuer = issuer.to_owned();
             let _ = self.requests.send(LookupRequest {
                 issuer,
@@ -61,19 +61,20 @@ impl Directory {
         found
     }
 
-    /// Has an issuer looked up, without waiting for it.
+    /// Requests a lookup of an issuer, without waiting for it.
     pub(crate) fn request_lookup(&self, issuer: &str) {
         self.send_request(issuer, None);
     }
 
-    /// Waits for an issuer to be looked up.
+    /// Looks an issuer up, and waits for the result.
     pub(crate) async fn look_up(&self, issuer: &str) -> IssuerLookup {
         let (reply, response) = oneshot::channel();
         self.send_request(issuer, Some(reply));
         response.await.unwrap_or(IssuerLookup::Unavailable(Duration::ZERO))
     }
 
-    /// Drops the reply if too many wait already: for this tenant, or for unknown_issuers together.
+    /// Sends a request. Drops the reply if too many requests wait already: for this tenant, or for all
+    /// unknown issuers together.
     fn send_request(&self, issuer: &str, reply: Option<oneshot::Sender<IssuerLookup>>) {
         let waiters = self.table.waiters(issuer);
         let Some(slot) = Place::take(waiters.as_ref().unwrap_or(&self.unknown_issuer_waiters))
@@ -85,11 +86,11 @@ impl Directory {
         let _ = self.requests.send(LookupRequest { issuer, is_refresh: false, reply, slot });
     }
 
-    /// The tenants at hand.
+    /// Returns the tenants in the table.
     pub(crate) fn tenants(&self) -> Vec<Arc<ResolvedProvider>> {
         self.table.tenants()
     }
 }
 
-/// Bytes of an issuer that is looked up.
+/// The longest issuer that is looked up, in bytes.
 const MAX_ISSUER: usize = 512;

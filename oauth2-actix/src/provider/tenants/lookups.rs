@@ -1,4 +1,4 @@
-//! The actor that looks issuers up, one lookup for each at a time, on the thread that fetches keys.
+//! The actor that looks issuers up, with one lookup at a time for each, on the thread that fetches keys.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -22,15 +22,15 @@ use crate::{
     util::{clock::Clock, log_rate::Throttle, places::Place, units::Unit},
 };
 
-/// A wish to have an issuer looked up.
+/// A request to look an issuer up.
 #[derive(Debug)]
 pub(super) struct LookupRequest {
     pub(super) issuer: String,
-    /// Whether something is known of it already.
+    /// Whether the table has a tenant of this issuer already.
     pub(super) is_refresh: bool,
-    /// None: nobody waits.
+    /// None if no request waits for the result.
     pub(super) reply: Option<Reply>,
-    /// Kept until the lookup has ended, also when the request is gone before.
+    /// Held until the lookup has ended, even if the request was dropped before.
     pub(super) slot: Option<Place>,
 }
 
@@ -40,12 +40,12 @@ type Waiter = (Option<Reply>, Option<Place>);
 pub(super) struct Lookups {
     context: Arc<LookupContext>,
     fetchers: Fetchers,
-    /// Who waits for which issuer, whether it is being looked up or in a queue.
+    /// The waiters for each issuer, whether its lookup is running or queued.
     waiters: HashMap<String, Vec<Waiter>>,
-    /// Issuers of tenants that were known, each with the moment at which it has waited for too long.
-    /// They do not wait behind unknown_issuers.
+    /// The queue of issuers of tenants in the table, each with the moment at which its waiters time out. They
+    /// do not wait behind unknown issuers.
     known_issuers: VecDeque<(String, Duration)>,
-    /// Others.
+    /// The queue of all other issuers.
     unknown_issuers: VecDeque<(String, Duration)>,
     running: JoinSet<LookupResult>,
     issuers: HashMap<Id, String>,
@@ -53,23 +53,23 @@ pub(super) struct Lookups {
     warnings: Throttle,
 }
 
-/// What a lookup needs, on its way.
+/// The data that a running lookup needs.
 struct LookupContext {
     lookup: Arc<dyn AnyLookup>,
     table: Arc<Table>,
     defaults: Defaults,
-    /// The names of the providers known from the start.
+    /// The names of the configured providers, which no tenant may have.
     reserved_names: HashSet<String>,
     clock: Clock,
 }
 
-/// How a lookup ended. All texts are made in its own task: code of our user's that panics there ends
-/// that task alone.
+/// The result of a lookup. All error texts are made in its own task: code of the developer that panics there
+/// ends only that task.
 type LookupResult = Result<Option<(Tenant, Arc<ResolvedProvider>)>, Failure>;
 
 enum Failure {
     Lookup(String),
-    /// There is a tenant, but its provider cannot be used.
+    /// A tenant was found, but its provider cannot be used.
     Unusable(String),
 }
 
@@ -115,7 +115,7 @@ impl Lookups {
     }
 
     fn enqueue(&mut self, LookupRequest { issuer, is_refresh, reply, slot }: LookupRequest) {
-        // Another request's lookup may have ended meanwhile.
+        // Another request's lookup may have ended in the meantime.
         if !is_refresh {
             let (found, _) = self.context.table.find(&issuer);
             if !matches!(found, IssuerLookup::NotLookedUp) {
@@ -152,7 +152,7 @@ impl Lookups {
         }
     }
 
-    /// Answers who has waited for too long, and sweeps the table now and then.
+    /// Answers the waiters that have timed out, and sweeps the table at intervals.
     fn tidy(&mut self) {
         let now = self.context.clock.monotonic();
         let mut timed_out = Vec::new();
@@ -190,12 +190,12 @@ impl Lookups {
         }
     }
 
-    /// Puts down what a lookup said, and what requests hear.
+    /// Stores the result of a lookup, and returns the result for its waiters.
     fn store_result(&self, issuer: &str, result: LookupResult) -> IssuerLookup {
         let table = &self.context.table;
         let removed = match result {
             Ok(Some((tenant, mut provider))) => {
-                // Between the lookup's end and now, its entry may have gone, and its keys with it.
+                // The tenant's entry, and its keys with it, may have been removed since the lookup ended.
                 if provider.remotes().any(|remote| remote.is_retired()) {
                     match self.context.resolve_provider(issuer, &tenant) {
                         Ok(rebuilt) => provider = rebuilt,
@@ -204,7 +204,7 @@ impl Lookups {
                 }
                 let removed = table.insert(issuer.to_owned(), tenant, Arc::clone(&provider));
                 removed.iter().for_each(|removed| self.forget(removed));
-                // Keys to begin with are replaced at once, since requests do not wait for others.
+                // Initial keys and snapshots are replaced at once, since requests do not wait for newer keys.
                 for remote in provider.remotes() {
                     if remote.snapshot().is_some() && !remote.was_fetched() {
                         self.fetchers.request_refresh(remote, FetchReason::Missing);
@@ -223,7 +223,7 @@ impl Lookups {
             }
         };
         removed.iter().for_each(|removed| self.forget(removed));
-        // After a failure, that may be the last answer.
+        // After a failure, this may still be the last result.
         match table.find(issuer).0 {
             IssuerLookup::NotLookedUp => IssuerLookup::Unavailable(Duration::ZERO),
             found => found,
@@ -234,8 +234,8 @@ impl Lookups {
         removed.remotes().for_each(|remote| self.fetchers.remove(remote));
     }
 
-    /// Without the issuer, which is a stranger's text. A stranger can cause lookups, so warnings have
-    /// a rate.
+    /// Logs a warning without the issuer, which an attacker may have written. Clients can cause lookups, so
+    /// warnings have a rate limit.
     fn warn(&self, what: &str, cause: &str) {
         if self.warnings.allows() {
             tracing::warn!(target: "oauth2_actix", cause, "{what}");
@@ -254,11 +254,11 @@ impl LookupContext {
                 result.map_err(|error| Failure::Lookup(error.to_string()))?
             }
             () = self.clock.sleep_until(deadline) => {
-                return Err(Failure::Lookup(format!("no answer within {}", Unit(timeout))));
+                return Err(Failure::Lookup(format!("the lookup did not end within {}", Unit(timeout))));
             }
         };
         let Some(tenant) = tenant else { return Ok(None) };
-        // The same tenant keeps its keys.
+        // An unchanged tenant keeps its keys.
         let provider = match self.table.provider_of(issuer, &tenant) {
             Some(provider) => provider,
             None => {
@@ -290,24 +290,24 @@ impl LookupContext {
         issuer: &str,
         tenant: &Tenant,
     ) -> Result<Arc<ResolvedProvider>, ConfigError> {
-        // Whoever asks for the provider by its name must not get somebody else's.
+        // A lookup by the provider's name must not return another provider.
         if self.reserved_names.contains(&tenant.name) {
-            let problem = "a provider known from the start has this name";
+            let problem = "a configured provider has this name";
             return Err(ConfigError::of_provider(&tenant.name, "providers", problem));
         }
         if !tenant.provider.issuers.iter().any(|own| own == issuer) {
-            let problem = "it is not the one that was looked up";
+            let problem = "the tenant's issuer is not the one that was looked up";
             return Err(ConfigError::of_provider(&tenant.name, "issuer", problem));
         }
         ResolvedProvider::of_tenant(&tenant.name, &tenant.provider, &self.defaults).map(Arc::new)
     }
 }
 
-/// Lookups at once.
+/// The most lookups at once.
 const MAX_RUNNING: usize = 32;
 
-/// As long as so many run, none is begun for a stranger: the rest is for tenants.
+/// With so many lookups running, none is started for an unknown issuer: the rest is for known tenants.
 const MAX_UNKNOWN_RUNNING: usize = 24;
 
-/// How often tenants that nobody uses are looked for.
+/// The interval at which unused tenants are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);

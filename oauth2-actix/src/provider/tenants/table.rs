@@ -1,4 +1,4 @@
-//! What was looked up, and for how long it counts.
+//! The results of lookups, and how long each is valid.
 
 use std::{
     collections::HashMap,
@@ -15,26 +15,26 @@ use crate::{
     util::clock::Clock,
 };
 
-/// What is known of an issuer.
+/// The result of the last lookup of an issuer.
 #[derive(Clone, Debug)]
 pub(crate) enum IssuerLookup {
     Tenant(Arc<ResolvedProvider>),
-    /// It is not the issuer of a tenant.
+    /// The issuer is not that of a tenant.
     NotATenant,
-    /// The lookup failed. It may be repeated after this time.
+    /// The lookup failed. It may be retried after this time.
     Unavailable(Duration),
-    /// It has not been looked up.
+    /// The issuer was not looked up, or the result is no longer valid.
     NotLookedUp,
 }
 
-/// Read by requests, written where lookups end.
+/// The table of results: requests read it, and lookups write it.
 #[derive(Debug)]
 pub(super) struct Table {
     clock: Clock,
     capacity: usize,
     lifetime: Duration,
     rejection_lifetime: Duration,
-    /// How long ago a lookup may have failed for its tenant to serve beyond its lifetime.
+    /// How recently a lookup must have failed for its tenant to be used beyond its lifetime.
     grace: Duration,
     entries: RwLock<Entries>,
 }
@@ -42,7 +42,7 @@ pub(super) struct Table {
 #[derive(Debug, Default)]
 struct Entries {
     tenants: HashMap<String, Entry>,
-    /// No lookup before this moment, and what requests hear until then.
+    /// Issuers that are not looked up before a moment, and the result until then.
     rejected: HashMap<String, (Duration, Rejection)>,
 }
 
@@ -52,17 +52,17 @@ enum Rejection {
     Unavailable,
 }
 
-/// A tenant. Moments are in milliseconds.
+/// A tenant in the table. Moments are in milliseconds.
 #[derive(Debug)]
 struct Entry {
     tenant: Tenant,
     provider: Arc<ResolvedProvider>,
     looked_up: Duration,
-    /// When it could last not be looked up again.
+    /// The moment of the last failed refresh; 0 if none has failed.
     failed: AtomicU64,
-    /// When it may be looked up again in the background; put off by each attempt.
+    /// The moment from which it is looked up again in the background; each attempt postpones it.
     due: AtomicU64,
-    /// When it was last found.
+    /// The moment of its last use.
     used: AtomicU64,
     waiters: Arc<AtomicUsize>,
 }
@@ -79,14 +79,14 @@ impl Table {
         }
     }
 
-    /// The second value is whether it should be looked up in the background.
+    /// Returns the result for an issuer, and whether it should be refreshed in the background.
     pub(super) fn find(&self, issuer: &str) -> (IssuerLookup, bool) {
         let now = self.clock.monotonic();
         let entries = self.read();
         if let Some(entry) = entries.tenants.get(issuer) {
             entry.used.store(millis(now), Ordering::Relaxed);
             let age = now.saturating_sub(entry.looked_up);
-            // Not merely for want of an answer: a lookup must have failed, and lately.
+            // A pending lookup is not enough: one must have failed, and recently.
             let failed = entry.failed.load(Ordering::Relaxed);
             let is_failing = failed > 0 && millis(now) < failed.saturating_add(millis(self.grace));
             if age >= self.lifetime && !(is_failing && age < STALE_WINDOW) {
@@ -109,7 +109,7 @@ impl Table {
         (found, false)
     }
 
-    /// Where those who wait for a tenant that was known are counted.
+    /// Returns the counter of the requests that wait for a tenant in the table.
     pub(super) fn waiters(&self, issuer: &str) -> Option<Arc<AtomicUsize>> {
         self.read().tenants.get(issuer).map(|entry| Arc::clone(&entry.waiters))
     }
@@ -122,7 +122,7 @@ impl Table {
         self.read().tenants.values().map(|entry| Arc::clone(&entry.provider)).collect()
     }
 
-    /// What was made of a tenant, if it was this one.
+    /// Returns the resolved provider of a tenant, if the tenant is unchanged.
     pub(super) fn provider_of(
         &self,
         issuer: &str,
@@ -133,7 +133,7 @@ impl Table {
         (entry.tenant == *tenant).then(|| Arc::clone(&entry.provider))
     }
 
-    /// A lookup found this tenant. Returns what has to go for it.
+    /// Stores a tenant that a lookup has found. Returns the provider that it replaces or evicts.
     pub(super) fn insert(
         &self,
         issuer: String,
@@ -150,7 +150,7 @@ impl Table {
             looked_up: now,
             failed: AtomicU64::new(0),
             due: AtomicU64::new(millis(now + self.lifetime.mul_f64(0.8))),
-            // To look it up is no use of it.
+            // A lookup does not count as a use.
             used: previous.as_ref().map_or_else(
                 || AtomicU64::new(millis(now)),
                 |previous| AtomicU64::new(previous.used.load(Ordering::Relaxed)),
@@ -176,7 +176,7 @@ impl Table {
         entries.tenants.remove(&least_recently_used).map(|entry| entry.provider)
     }
 
-    /// A lookup found nobody. Returns what has to go.
+    /// Stores that an issuer has no tenant. Returns the provider that is removed.
     pub(super) fn reject(&self, issuer: String) -> Option<Arc<ResolvedProvider>> {
         let now = self.clock.monotonic();
         let mut entries = self.write();
@@ -185,14 +185,14 @@ impl Table {
         removed.map(|entry| entry.provider)
     }
 
-    /// A lookup failed. Returns what has to go: an answer that is too old to serve.
+    /// Stores that a lookup failed. Returns the provider that is removed, if its last lookup is too old.
     pub(super) fn record_failure(&self, issuer: String) -> Option<Arc<ResolvedProvider>> {
         let now = self.clock.monotonic();
         let mut entries = self.write();
         if let Some(entry) = entries.tenants.get(&issuer)
             && now.saturating_sub(entry.looked_up) < STALE_WINDOW
         {
-            // Never 0, which says that none failed.
+            // Never 0, which means that none has failed.
             entry.failed.store(millis(now).max(1), Ordering::Relaxed);
             entry.due.store(millis(now + RETRY_INTERVAL), Ordering::Relaxed);
             return None;
@@ -202,7 +202,7 @@ impl Table {
         removed.map(|entry| entry.provider)
     }
 
-    /// Takes out what nobody has used for long. Returns what has to go.
+    /// Removes tenants that were not used for a long time. Returns their providers.
     pub(super) fn sweep(&self) -> Vec<Arc<ResolvedProvider>> {
         let now = self.clock.monotonic();
         let since = millis(now.saturating_sub(self.lifetime.max(IDLE)));
@@ -234,7 +234,7 @@ impl Entries {
     ) {
         if self.rejected.len() >= MAX_REJECTED && !self.rejected.contains_key(&issuer) {
             self.rejected.retain(|_, (until, _)| now < *until);
-            // Strangers fill this. Some of their issuers are then looked up once more.
+            // Clients with made-up issuers fill this map. Some of these issuers are then looked up again.
             if self.rejected.len() >= MAX_REJECTED {
                 let some: Vec<String> =
                     self.rejected.keys().take(MAX_REJECTED / 4).cloned().collect();
@@ -251,14 +251,14 @@ fn millis(moment: Duration) -> u64 {
     moment.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
-/// Issuers that are known to be nobody's.
+/// The most issuers without a tenant that are cached.
 const MAX_REJECTED: usize = 4096;
 
-/// After a failed lookup of an issuer.
+/// The time until a failed lookup is retried.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// For how long the last answer serves while lookups fail.
+/// The time for which the last result is used while lookups fail.
 const STALE_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A tenant that nobody used for this long is forgotten, and its keys are no longer fetched.
+/// A tenant that was not used for this long is removed, and its keys are no longer fetched.
 const IDLE: Duration = Duration::from_secs(60 * 60);

@@ -1,4 +1,5 @@
-//! Tokens that were verified, so that one that comes again is not verified again.
+//! The cache of verified tokens: a token that is sent again is not verified again. `table` has the cache
+//! itself, and this file its configuration and its status.
 
 mod table;
 
@@ -8,18 +9,18 @@ pub(crate) use table::VerifiedTokens;
 
 use crate::config::error::{ConfigError, ConfigErrorKind};
 
-/// Bounds for the cache of verified tokens. It is on by default: see
+/// Limits for the cache of verified tokens. It is on by default: see
 /// [`OAuth2Builder::token_cache`](crate::OAuth2Builder::token_cache).
 ///
-/// A token that comes again is accepted without checking its signature again, just as long as it would
-/// be accepted without the cache. The whole token must be equal. Its times are judged anew at each
-/// request, the keys that verified it must still be the provider's usable ones (a key that leaves its
-/// set ends its tokens at once, a refresh that changes nothing ends none), and a tenant must still be
-/// one. Where a refresh of zero wants fresh keys for every request, nothing is cached.
+/// A cached token is accepted without another signature check, for exactly as long as it would be accepted
+/// without the cache. The whole token must be equal. Each request checks its times again, checks that the
+/// keys that verified it are still usable keys of the provider (a key that leaves the key set invalidates its
+/// tokens at once; a refresh that changes nothing invalidates none), and checks that a tenant still exists.
+/// With a refresh of zero, which requires fresh keys for every request, nothing is cached.
 ///
-/// Refused tokens are not cached. Once a bound is reached, a token gets in at its second sight, in the
-/// place of one that has expired or was not used of late, so that tokens that come once push none out
-/// that come often.
+/// Rejected tokens are not cached. Once a limit is reached, a token is admitted the second time it is seen,
+/// in place of one that has expired or was not used recently, so that tokens that are sent once do not evict
+/// tokens that are sent often.
 ///
 /// ```
 /// use oauth2_actix::{OAuth2, TokenCacheConfig};
@@ -38,12 +39,12 @@ pub struct TokenCacheConfig {
 }
 
 impl TokenCacheConfig {
-    /// The default bounds.
+    /// Returns the default limits.
     pub fn new() -> Self {
         Self { max_entries: 32_768, max_bytes: 64 << 20 }
     }
 
-    /// No cache: every request's signature is checked.
+    /// Disables the cache: the signature of every request's token is checked.
     ///
     /// ```
     /// use oauth2_actix::{OAuth2, TokenCacheConfig};
@@ -55,16 +56,16 @@ impl TokenCacheConfig {
         Self { max_entries: 0, max_bytes: 0 }
     }
 
-    /// Sets how many tokens are kept. Default 32,768; up to 10,000,000; 0 switches the cache off.
+    /// Sets how many tokens are cached. Default 32,768; up to 10,000,000; 0 disables the cache.
     ///
-    /// A table of about 50 bytes for each is laid out as they come.
+    /// The table takes about 50 bytes for each entry, and is allocated as tokens are added.
     pub fn max_entries(mut self, entries: usize) -> Self {
         self.max_entries = entries;
         self
     }
 
-    /// Sets how much memory the kept tokens take, in bytes, counted for the whole process and not for
-    /// each worker; the table comes on top. Default 64 MiB; 0 switches the cache off.
+    /// Sets how much memory the cached tokens may take, in bytes, for the whole process and not for each
+    /// worker; the table is not counted. Default 64 MiB; 0 disables the cache.
     ///
     /// A token of 800 bytes with 12 claims takes about 2.4 KB, and more if claims are objects or lists.
     pub fn max_bytes(mut self, bytes: usize) -> Self {
@@ -72,7 +73,7 @@ impl TokenCacheConfig {
         self
     }
 
-    /// None: it is off.
+    /// Checks the limits and builds the cache. Returns None if it is disabled.
     pub(crate) fn build(self) -> Result<Option<VerifiedTokens>, ConfigError> {
         if self.max_entries > MAX_ENTRIES {
             let problem = format_args!("must be at most {MAX_ENTRIES}");
@@ -90,13 +91,14 @@ impl Default for TokenCacheConfig {
     }
 }
 
-/// What the cache of verified tokens holds: see [`OAuth2::token_cache_status`](crate::OAuth2::token_cache_status).
+/// The contents of the cache of verified tokens: see
+/// [`OAuth2::token_cache_status`](crate::OAuth2::token_cache_status).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct TokenCacheStatus {
-    /// How many tokens.
+    /// The number of tokens.
     pub entries: usize,
-    /// How much memory they take, without the table.
+    /// The memory that the tokens take, in bytes, without the table.
     pub bytes: usize,
 }
 

@@ -1,5 +1,14 @@
-//! The table itself: buckets of a few places, so that whatever comes, the work for it is bounded and
-//! nothing is ever laid out anew.
+//! A set-associative cache of fixed size with CLOCK (second chance) eviction and a doorkeeper.
+//!
+//! - Set-associative: the hash of a token selects one bucket of 8 slots, and a tag of 32 bits within it.
+//!   Lookups read the tags first, take no lock, and never touch another bucket. The table never rehashes, so
+//!   the work for a token is bounded.
+//! - CLOCK: each slot has a used bit, which a hit sets. A clock hand passes over the slots, clears set bits,
+//!   and evicts the first entry whose bit is clear. A second hand sweeps whole buckets when the limit for
+//!   entries or bytes is reached.
+//! - Doorkeeper: a full cache rejects a token the first time, and keeps its tag. A token whose tag is found
+//!   there was seen before, and may evict another. So tokens that are sent once do not evict tokens that are
+//!   sent often.
 
 use std::{
     fmt,
@@ -17,68 +26,67 @@ use arc_swap::{ArcSwapOption, Guard};
 use super::TokenCacheStatus;
 use crate::token::{claims::Claims, verified::VerifiedToken};
 
-/// The tokens that one policy has verified.
+/// The verified tokens of one policy.
 ///
-/// Shared by all workers. Whoever looks for a token takes no lock: entries are swapped as a whole. Each
-/// bucket has a lock for those who change it, held for a few comparisons and never while anything is
-/// verified, freed or waited for.
+/// Shared by all workers. A lookup takes no lock: entries are swapped as a whole. Each bucket has a lock for
+/// changes, held for a few comparisons and never during a signature check, a deallocation or a wait.
 pub(crate) struct VerifiedTokens {
-    /// Random: nobody can tell which tokens share a bucket.
+    /// The random hash seed: no client can predict which tokens share a bucket.
     seed: [u64; HASHED_WORDS],
-    /// Side by side, in blocks that are laid out when the first token comes that belongs there.
+    /// The buckets, in blocks. A block is allocated when its first token is added.
     blocks: Box<[OnceLock<Box<Block>>]>,
     buckets: usize,
     entries: Budget,
     bytes: Budget,
-    /// The bucket that is swept next.
+    /// The bucket that the next sweep begins with.
     clock_hand: AtomicUsize,
 }
 
 type Block = [Bucket; BUCKETS_PER_BLOCK];
 
-/// Laid out so that a token which is not there, and finds no place, touches the first line of 64 bytes alone.
+/// Ordered so that a miss that is not admitted touches only the first cache line of 64 bytes.
 #[derive(Default)]
 #[repr(C, align(64))]
 struct Bucket {
     tags: [AtomicU32; SLOTS],
-    /// One bit for each place: whether its token was found since it was last looked at for want of a place.
+    /// The used bits of CLOCK, one for each slot: set by a hit, cleared by the clock hand.
     used: AtomicU8,
     state: Mutex<BucketState>,
     entries: [ArcSwapOption<VerifiedToken>; SLOTS],
 }
 
-/// What those know who change a bucket.
+/// The part of a bucket that changes under its lock.
 #[derive(Default)]
 #[repr(C)]
 struct BucketState {
-    /// Tags of tokens that found no place, the latest of them.
+    /// The doorkeeper: the tags of the tokens that were rejected most recently.
     recent_rejections: [u32; RECENT_REJECTIONS],
     next_rejection: u8,
-    /// The place that is looked at next when one must go.
+    /// The slot that the clock hand examines next.
     clock_hand: u8,
-    /// One bit for each place.
+    /// The occupied slots, one bit for each.
     occupied: u8,
     slots: [Option<EntryMeta>; SLOTS],
 }
 
-/// What is known of an entry without a look at it.
+/// The metadata of an entry, which is read without dereferencing the entry.
 #[derive(Clone, Copy)]
 struct EntryMeta {
-    /// The first second since the epoch at which it is over.
+    /// The first second since the epoch at which the token has expired.
     expires_at: u32,
     size: NonZeroU32,
 }
 
-/// Which place a token may have.
+/// The slot that a token may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Slot {
-    /// One that nobody has.
+    /// A free slot.
     Free,
-    /// Also one of somebody who was not used of late: it came before.
+    /// A free slot or that of a victim: the token was seen before.
     FreeOrVictim,
 }
 
-/// Something of which there is so much, exactly.
+/// An atomic counter with an upper limit, of entries or of bytes.
 struct Budget {
     limit: usize,
     taken: AtomicUsize,
@@ -86,7 +94,7 @@ struct Budget {
 
 impl VerifiedTokens {
     pub(super) fn new(max_entries: usize, max_bytes: usize) -> Self {
-        // Twice the places: a bucket is seldom full before the table is.
+        // Twice as many slots as entries, so that a bucket is rarely full before the cache is.
         let buckets = (max_entries * 2).div_ceil(SLOTS);
         let random = RandomState::new();
         Self {
@@ -99,27 +107,26 @@ impl VerifiedTokens {
         }
     }
 
-    /// What was accepted with this very token, if it is remembered. Whether that still counts is for
-    /// the caller to say.
+    /// Returns the cached claims of exactly this token. The caller checks whether they are still valid.
     pub(crate) fn find(&self, token: &[u8]) -> Option<Claims> {
         let (index, tag) = self.bucket_and_tag(token);
         let bucket = self.bucket(index)?;
         let (slot, verified) = bucket.find(tag, token)?;
-        // Written only if it changes, so that workers do not wait for each other's caches.
+        // Written only if it changes, so that workers do not contend for the cache line.
         if bucket.used.load(Ordering::Relaxed) & (1 << slot) == 0 {
             bucket.used.fetch_or(1 << slot, Ordering::Relaxed);
         }
         Some(Claims::of(Arc::clone(verified.as_ref()?)))
     }
 
-    /// Which place there may be for a token that was just verified. If none, there is one when it comes
-    /// again soon.
+    /// Returns the slot that a token which was just verified may take. None: the doorkeeper rejects the
+    /// token; it is admitted if it is seen again soon.
     pub(crate) fn slot_for(&self, token: &[u8], now: Duration) -> Option<Slot> {
         let (index, tag) = self.bucket_and_tag(token);
         let bucket = self.bucket_or_allocate(index);
         let has_room = self.entries.has_room() && self.bytes.has_room();
         let mut state = bucket.lock();
-        // Or its own: other keys have verified it.
+        // Also if the token is cached already, verified by other keys.
         if (has_room && state.occupied != u8::MAX) || bucket.find(tag, token).is_some() {
             return Some(Slot::Free);
         }
@@ -133,12 +140,12 @@ impl VerifiedTokens {
         None
     }
 
-    /// Remembers a token that was verified, and for which there may be a place.
+    /// Adds a verified token, in the slot that [`VerifiedTokens::slot_for`] allowed.
     pub(crate) fn insert(&self, claims: &Claims, slot: Slot, now: Duration) {
         let verified = claims.shared();
         let Some(meta) = EntryMeta::of(verified) else { return };
         if meta.bytes() > self.bytes.limit {
-            // Nobody's leaving would make room for it.
+            // No eviction would make enough room.
             return;
         }
         let (index, tag) = self.bucket_and_tag(&verified.token);
@@ -146,7 +153,7 @@ impl VerifiedTokens {
         let own = |bucket: &Bucket| bucket.find(tag, &verified.token).map(|(slot, _)| slot);
         let is_scarce = !self.entries.has_room() || !self.bytes.has_room_for(meta.bytes());
         if is_scarce && own(bucket).is_none() {
-            // A little room, but not enough.
+            // There is some room, but not enough.
             if slot == Slot::Free && !bucket.lock().was_seen_before(tag) {
                 return;
             }
@@ -158,10 +165,10 @@ impl VerifiedTokens {
             .or_else(|| state.position(|it| it.is_some_and(|it| it.is_expired(now.as_secs()))))
             .unwrap_or_else(|| state.next_victim(&bucket.used));
         let removed = self.remove_entry(bucket, &mut state, index);
-        // If there still is no room, the token is verified once more.
+        // If there is still no room, the token is not cached, and is verified again next time.
         self.store_entry(bucket, &mut state, index, tag, meta, verified);
         drop(state);
-        // Freed without the lock.
+        // Freed after the lock is released.
         drop(removed);
     }
 
@@ -169,8 +176,8 @@ impl VerifiedTokens {
         TokenCacheStatus { entries: self.entries.taken(), bytes: self.bytes.taken() }
     }
 
-    /// Looks through a few buckets for what is over and, if somebody is to have its place, for what
-    /// was not used since they were last looked through.
+    /// Removes the expired entries of a few buckets, and with `evict_unused` also those that were not used
+    /// since the last sweep. Stops when `wanted` bytes are free.
     fn sweep(&self, now: u64, evict_unused: bool, wanted: usize) {
         let mut buckets_left = if evict_unused { SWEPT_BUCKETS_FOR_ROOM } else { SWEPT_BUCKETS };
         let mut freed = 0;
@@ -196,7 +203,7 @@ impl VerifiedTokens {
         }
     }
 
-    /// Whether there was room for it.
+    /// Stores an entry. Returns false if a limit is reached.
     fn store_entry(
         &self,
         bucket: &Bucket,
@@ -234,10 +241,10 @@ impl VerifiedTokens {
         bucket.entries[index].swap(None)
     }
 
-    /// A bucket, and what tells a token from most others there.
+    /// Returns the bucket of a token, and the tag that distinguishes it from most others there.
     ///
-    /// The end of a signature is as good as random, and nobody can choose it for a token that was verified:
-    /// two products mix it well enough. That the whole token is equal is seen later.
+    /// Hashes the end of the signature, which is as good as random and which no client can choose for a
+    /// verified token: two multiplications mix it well enough. The whole token is compared later.
     fn bucket_and_tag(&self, token: &[u8]) -> (usize, u32) {
         let mut end = [0; HASHED_WORDS * 8];
         match token.last_chunk() {
@@ -258,7 +265,7 @@ impl VerifiedTokens {
         (index as usize, hash as u32)
     }
 
-    /// None: nothing was ever there.
+    /// Returns a bucket, or None if its block was never allocated.
     fn bucket(&self, index: usize) -> Option<&Bucket> {
         Some(&self.blocks[index / BUCKETS_PER_BLOCK].get()?[index % BUCKETS_PER_BLOCK])
     }
@@ -272,11 +279,11 @@ impl VerifiedTokens {
 
 impl Bucket {
     fn lock(&self) -> MutexGuard<'_, BucketState> {
-        // Nothing in there panics half-way.
+        // No code under this lock panics half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The place of this very token, and what is there.
+    /// Returns the slot and the entry of exactly this token.
     #[inline]
     fn find(&self, tag: u32, token: &[u8]) -> Option<(usize, Guard<Option<Arc<VerifiedToken>>>)> {
         (0..SLOTS)
@@ -285,7 +292,7 @@ impl Bucket {
             .find(|(_, entry)| entry.as_ref().is_some_and(|verified| *verified.token == *token))
     }
 
-    /// Whether the place's token was found since this was last asked.
+    /// Clears the used bit of a slot, and returns whether it was set.
     fn take_used_bit(&self, index: usize) -> bool {
         self.used.fetch_and(!(1 << index), Ordering::Relaxed) & (1 << index) != 0
     }
@@ -296,7 +303,8 @@ impl BucketState {
         self.slots.iter().position(|meta| predicate(*meta))
     }
 
-    /// Whether a token of this tag was turned away of late. If not, it is now.
+    /// Returns whether the doorkeeper has rejected this tag recently, and forgets it. Otherwise records the
+    /// tag.
     fn was_seen_before(&mut self, tag: u32) -> bool {
         if let Some(before) = self.recent_rejections.iter_mut().find(|before| **before == tag) {
             *before = 0;
@@ -307,9 +315,9 @@ impl BucketState {
         false
     }
 
-    /// The first place whose token was not used since the hand last passed.
+    /// Advances the clock hand to the first slot whose used bit is clear, and clears the bits that it passes.
     fn next_victim(&mut self, used: &AtomicU8) -> usize {
-        // After one round all are as good as unused, whatever others find meanwhile.
+        // Concurrent hits may set bits again: after one round, the next slot is evicted anyway.
         for _ in 0..SLOTS {
             let index = usize::from(self.clock_hand) % SLOTS;
             self.clock_hand = self.clock_hand.wrapping_add(1);
@@ -322,7 +330,7 @@ impl BucketState {
 }
 
 impl EntryMeta {
-    /// None: it is too large to be kept.
+    /// Returns the metadata of a token, or None if the token is too large to be cached.
     fn of(verified: &VerifiedToken) -> Option<Self> {
         Some(Self {
             expires_at: verified.lifetime.last_second().try_into().unwrap_or(u32::MAX),
@@ -369,36 +377,36 @@ impl Budget {
     }
 }
 
-/// Nothing of any token.
+/// Shows no part of any token.
 impl fmt::Debug for VerifiedTokens {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_tuple("VerifiedTokens").field(&self.status()).finish()
     }
 }
 
-/// Buckets of a block.
+/// Buckets in a block.
 const BUCKETS_PER_BLOCK: usize = 64;
 
-/// Places of a bucket.
+/// Slots in a bucket.
 const SLOTS: usize = 8;
 
-/// Tags that a bucket keeps of tokens that found no place.
+/// Tags that the doorkeeper of a bucket keeps.
 const RECENT_REJECTIONS: usize = 4;
 
 /// Words of eight bytes at a token's end that are hashed: 24 bytes of its signature.
 const HASHED_WORDS: usize = 4;
 
-/// Buckets that are passed at most, those without any token among them.
+/// The most buckets that one sweep visits, including unallocated ones.
 const MAX_VISITED_BUCKETS: usize = 1024;
 
-/// Of tokens that find no place, one in so many has buckets swept for what is over: they are far from
-/// each other in memory.
+/// One in so many rejected tokens causes a sweep for expired entries, since the buckets are far from each
+/// other in memory.
 const SWEEP_ONE_IN: u32 = 8;
 
-/// How many it has swept.
+/// Buckets that such a sweep examines.
 const SWEPT_BUCKETS: usize = 4;
 
-/// Buckets that one which is to have a place has swept at most.
+/// The most buckets that a sweep examines to make room for an admitted token.
 const SWEPT_BUCKETS_FOR_ROOM: usize = 32;
 
 #[cfg(test)]
@@ -416,13 +424,13 @@ mod tests {
         Claims::new(verified)
     }
 
-    /// As the end of a signature would be.
+    /// Returns a token whose end looks like that of a signature.
     fn numbered(number: u64) -> String {
         format!("h.c.{:016x}{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15), number)
     }
 
     #[test]
-    fn nobody_can_tell_which_tokens_share_a_bucket() {
+    fn the_buckets_of_tokens_differ_between_tables() {
         let [one, other] = [(); 2].map(|()| VerifiedTokens::new(10_000, 1 << 20));
         let tokens: Vec<String> = (0..1000).map(numbered).collect();
         let alike = tokens.iter().filter(|token| {
@@ -433,9 +441,9 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_workers_verify_at_once_is_there_once() {
+    fn a_token_that_two_workers_verify_at_once_has_one_entry() {
         const NOW: Duration = Duration::from_secs(1_800_000_000);
-        // One bucket for both, and it is full.
+        // The table has one bucket, and it is full.
         let table = VerifiedTokens::new(4, 1 << 20);
         for number in 0..8 {
             table.insert(&claims(&numbered(number)), Slot::FreeOrVictim, NOW);
@@ -447,7 +455,7 @@ mod tests {
                     scope.spawn(|| table.insert(&claims(&token), Slot::FreeOrVictim, NOW));
                 }
             });
-            let bucket = table.bucket(0).expect("laid out");
+            let bucket = table.bucket(0).expect("allocated");
             let entries = bucket.entries.iter().filter_map(ArcSwapOption::load_full);
             let copies = entries.filter(|entry| *entry.token == *token.as_bytes()).count();
             assert!(copies <= 1, "{copies}");

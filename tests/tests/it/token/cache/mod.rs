@@ -116,7 +116,7 @@ fn invalid_cache_settings_are_rejected() {
         inline().token_cache(TokenCacheConfig::new().max_entries(10_000_001)).build().unwrap_err();
     assert!(error.to_string().contains("token_cache"), "{error}");
     for (value, named) in [
-        (json!("on"), "token_cache: must be true, false or a map of bounds, not \"on\""),
+        (json!("on"), "token_cache: must be true, false or a map of limits, not \"on\""),
         (json!({"max_entires": 1}), "token_cache.max_entires"),
         (json!({"max_bytes": -1}), "token_cache.max_bytes"),
     ] {
