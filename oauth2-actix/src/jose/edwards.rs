@@ -1,12 +1,8 @@
-//! The check that bytes are a sound public key of Ed25519 or Ed448 (RFC 8032 §5.1.3, §5.2.3).
+//! Checks that bytes are a public key of Ed25519 or Ed448 (RFC 8032 §5.1.3 and §5.2.3) that is safe to use.
 //!
-//! OpenSSL accepts any bytes of the right length. With a key of small order, any attacker could forge
-//! signatures, as with an RSA exponent of 1.
-
-use openssl::{
-    bn::{BigNum, BigNumContext},
-    error::ErrorStack,
-};
+//! OpenSSL and AWS-LC accept any bytes of the right length. Under a key of small order an attacker could forge
+//! signatures, as under an RSA exponent of 1. Such keys are few, so that they are recognised by a list of their
+//! encodings, as libsodium does it. Bytes that are no point of the curve verify no signature.
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Curve {
@@ -15,93 +11,71 @@ pub(crate) enum Curve {
 }
 
 impl Curve {
-    /// Returns whether the bytes are the canonical encoding of a point on the curve that has no small order.
+    /// Returns whether the bytes encode a y-coordinate canonically, and not that of a point of small order.
     pub(crate) fn is_sound_public_key(self, encoded: &[u8]) -> bool {
-        self.check(encoded).unwrap_or(false)
+        let (prime, small_order) = self.field();
+        if encoded.len() != prime.len() {
+            return false;
+        }
+        // Little-endian. The top bit is the sign of x, and the points of small order have both signs.
+        let mut y = encoded.to_vec();
+        y[prime.len() - 1] &= 0x7f;
+        let is_canonical = y.iter().rev().lt(prime.iter().rev());
+        is_canonical && !small_order.iter().any(|point| **point == *y)
     }
 
-    fn check(self, encoded: &[u8]) -> Result<bool, ErrorStack> {
-        let length = match self {
-            Self::Ed25519 => 32,
-            Self::Ed448 => 57,
-        };
-        if encoded.len() != length {
-            return Ok(false);
-        }
-        // The encoding is y in little-endian order. Its top bit is the sign of x.
-        let mut bytes: Vec<u8> = encoded.iter().rev().copied().collect();
-        bytes[0] &= 0x7f;
-        let y = BigNum::from_slice(&bytes)?;
-        let (p, d) = self.field()?;
-        if y >= p {
-            return Ok(false);
-        }
-        let mut context = BigNumContext::new()?;
-        let one = BigNum::from_u32(1)?;
-        let mut y2 = BigNum::new()?;
-        y2.mod_sqr(&y, &p, &mut context)?;
-        // -x² + y² = 1 + d x² y² for Ed25519, x² + y² = 1 + d x² y² for Ed448:
-        // x² = numerator / denominator, which is a square exactly if their product is a square.
-        let mut numerator = BigNum::new()?;
-        numerator.mod_sub(&y2, &one, &p, &mut context)?;
-        let mut dy2 = BigNum::new()?;
-        dy2.mod_mul(&d, &y2, &p, &mut context)?;
-        let mut denominator = BigNum::new()?;
+    /// Returns the prime, and the y-coordinates of the points of small order. All of them are little-endian.
+    fn field(self) -> (&'static [u8], &'static [&'static [u8]]) {
         match self {
-            Self::Ed25519 => denominator.mod_add(&dy2, &one, &p, &mut context)?,
-            Self::Ed448 => denominator.mod_sub(&dy2, &one, &p, &mut context)?,
+            Self::Ed25519 => (&P_25519, &SMALL_ORDER_25519),
+            Self::Ed448 => (&P_448, &SMALL_ORDER_448),
         }
-        let mut product = BigNum::new()?;
-        product.mod_mul(&numerator, &denominator, &p, &mut context)?;
-        // x = 0 (y = 1 or -1) and y = 0 are points of order 1, 2 and 4.
-        if product.num_bits() == 0 || y.num_bits() == 0 {
-            return Ok(false);
-        }
-        let mut half = BigNum::new()?;
-        half.checked_sub(&p, &one)?;
-        let mut exponent = BigNum::new()?;
-        exponent.rshift1(&half)?;
-        let mut euler = BigNum::new()?;
-        euler.mod_exp(&product, &exponent, &p, &mut context)?;
-        if euler != one {
-            return Ok(false);
-        }
-        // The points of order 8 of Ed25519 are those whose double has y = 0. That is the case if y² is a root
-        // of d z² + 2 z - 1. Ed448 has no such points.
-        if matches!(self, Self::Ed25519) {
-            let mut sum = BigNum::new()?;
-            sum.mod_mul(&dy2, &y2, &p, &mut context)?;
-            let mut twice = BigNum::new()?;
-            twice.mod_add(&y2, &y2, &p, &mut context)?;
-            let mut left = BigNum::new()?;
-            left.mod_add(&sum, &twice, &p, &mut context)?;
-            return Ok(left != one);
-        }
-        Ok(true)
     }
+}
 
-    /// Returns the prime and the constant d of the curve.
-    fn field(self) -> Result<(BigNum, BigNum), ErrorStack> {
-        match self {
-            Self::Ed25519 => Ok((
-                BigNum::from_hex_str(
-                    "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed",
-                )?,
-                BigNum::from_hex_str(
-                    "52036cee2b6ffe738cc740797779e89800700a4d4141d8ab75eb4dca135978a3",
-                )?,
-            )),
-            Self::Ed448 => {
-                let p = BigNum::from_hex_str(
-                    "fffffffffffffffffffffffffffffffffffffffffffffffffffffffe\
-                     ffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
-                )?;
-                let mut d = BigNum::new()?;
-                d.checked_sub(&p, &*BigNum::from_u32(39_081)?)?;
-                Ok((p, d))
-            }
-        }
-    }
+/// 2^255 - 19.
+const P_25519: [u8; 32] = with_ends([0xff; 32], 0xed, 0x7f);
+
+/// y of the points of order 1, 2, 4 and 8.
+const SMALL_ORDER_25519: [&[u8]; 5] = [
+    &with_ends([0; 32], 1, 0),
+    &with_ends([0xff; 32], 0xec, 0x7f),
+    &[0; 32],
+    &[
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
+        0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53,
+        0xfc, 0x05,
+    ],
+    &[
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67,
+        0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac,
+        0x03, 0x7a,
+    ],
+];
+
+/// 2^448 - 2^224 - 1, with the byte of the sign.
+const P_448: [u8; 57] = {
+    let mut bytes = with_ends([0xff; 57], 0xff, 0);
+    bytes[28] = 0xfe;
+    bytes
+};
+
+/// y of the points of order 1, 2 and 4.
+const SMALL_ORDER_448: [&[u8]; 3] = [
+    &with_ends([0; 57], 1, 0),
+    &{
+        let mut bytes = P_448;
+        bytes[0] = 0xfe;
+        bytes
+    },
+    &[0; 57],
+];
+
+/// Replaces the first and the last byte.
+const fn with_ends<const N: usize>(mut bytes: [u8; N], first: u8, last: u8) -> [u8; N] {
+    bytes[0] = first;
+    bytes[N - 1] = last;
+    bytes
 }
 
 #[cfg(test)]
@@ -157,20 +131,19 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_another_length_or_off_the_curve_are_not_sound() {
+    fn bytes_of_another_length_or_of_a_y_beyond_the_prime_are_not_sound() {
         for curve in [Curve::Ed25519, Curve::Ed448] {
             for length in [0, 31, 33, 56, 58] {
                 assert!(!curve.is_sound_public_key(&vec![9; length]));
             }
+            let (prime, _) = curve.field();
+            let mut below = prime.to_vec();
+            below[0] -= 9;
+            assert!(curve.is_sound_public_key(&below));
+            assert!(!curve.is_sound_public_key(prime));
         }
-        // Half of all y have no point, so about half of these are rejected.
-        let sound = (2..=200_u8)
-            .filter(|y| {
-                let mut key = [0; 32];
-                key[0] = *y;
-                Curve::Ed25519.is_sound_public_key(&key)
-            })
-            .count();
-        assert!((60..140).contains(&sound), "{sound}");
+        let mut beyond = P_448;
+        beyond[56] = 1;
+        assert!(!Curve::Ed448.is_sound_public_key(&beyond));
     }
 }
