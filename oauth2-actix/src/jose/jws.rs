@@ -195,6 +195,28 @@ mod tests {
     }
 
     #[test]
+    fn error_contains_no_text_of_the_token() {
+        for json in [
+            r#""canary""#,
+            r#" "canary"#,
+            r#"["canary"]"#,
+            "123456789",
+            r#"{"canary":"canary","canary":1}"#,
+            r#"{"canary":canary}"#,
+            r#"{"iss":"canary""#,
+            r#"{"canary""#,
+        ] {
+            for (header, payload) in [(json, "{}"), (r#"{"alg":"RS256"}"#, json)] {
+                let token = format!("{}.{}.c2ln", encode(header), encode(payload));
+                let error = UnverifiedJws::parse(&token).err().expect("malformed");
+                let source = std::error::Error::source(&error).map(ToString::to_string);
+                let shown = format!("{error} {error:?} {source:?}");
+                assert!(!shown.contains("canary") && !shown.contains("123"), "{json}: {shown}");
+            }
+        }
+    }
+
+    #[test]
     fn types() {
         use TokenType::{AccessToken, Jose, Jwt};
         for (typ, expected) in [

@@ -21,11 +21,15 @@ pub(crate) struct Object {
 type Member = (Name, Value);
 
 impl Object {
-    /// Parses one JSON object that fills the whole of `bytes`.
+    /// Parses one JSON object that fills the whole of `bytes`. An error contains no text of the document.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         // Checked once for the whole document: the parser would check each string separately.
         let text =
             std::str::from_utf8(bytes).map_err(|_| serde_json::Error::custom("not valid UTF-8"))?;
+        // The parser quotes a value of another type in its message.
+        if !text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
+            return Err(serde_json::Error::custom("not a JSON object"));
+        }
         serde_json::from_str(text)
     }
 
