@@ -1,4 +1,4 @@
-//! What the session sends, as actix has it: it goes when the connection does.
+//! The response body of a session, which actix drops with the connection.
 
 use std::{
     pin::Pin,
@@ -13,8 +13,8 @@ use tokio::task::AbortHandle;
 
 use super::session::Ended;
 
-/// Ends the watch over a session whose connection has gone. That the client sends no more, or nonsense, is
-/// no such sign: it may hear for as long as it likes.
+/// Stops the watcher of a session whose connection has closed. A client that sends nothing more, or invalid
+/// frames, does not stop it: such a client may still receive.
 pub(super) struct Body {
     body: BoxBody,
     watcher: AbortHandle,
@@ -44,7 +44,7 @@ impl MessageBody for Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        // What has ended the session finds out by itself.
+        // A watcher that has ended the session stops by itself.
         if !*self.ended.borrow() {
             self.watcher.abort();
         }

@@ -1,4 +1,4 @@
-//! How long a client's frames are going to be. actix-ws collects all of a frame before it finds it too long.
+//! Limits the length of a client's frames. actix-ws buffers a whole frame before it checks the length.
 
 use std::{
     pin::Pin,
@@ -17,12 +17,12 @@ use actix_web::{
 };
 use futures_util::{Stream, ready};
 
-/// The most that a frame may have, in bytes.
+/// The maximum length of a frame, in bytes.
 #[derive(Clone, Debug)]
 pub(super) struct MaxFrameSize(Arc<AtomicUsize>);
 
 impl MaxFrameSize {
-    /// That of actix-ws.
+    /// Returns the default of actix-ws.
     pub(super) fn by_default() -> Self {
         Self(Arc::new(AtomicUsize::new(64 * 1024)))
     }
@@ -31,7 +31,7 @@ impl MaxFrameSize {
         self.0.store(bytes, Ordering::Relaxed);
     }
 
-    /// A body that breaks off where a frame begins that is too long.
+    /// Returns a body that fails where a frame begins that is too long.
     pub(super) fn limit(
         &self,
         request: &HttpRequest,
@@ -45,7 +45,7 @@ impl MaxFrameSize {
         };
         let payload: BoxedPayload = Box::pin(frames);
         let mut payload = Payload::Stream { payload };
-        // There is no other way to make one.
+        // actix has no other constructor.
         web::Payload::from_request(request, &mut payload).into_inner()
     }
 }
@@ -56,12 +56,12 @@ struct Frames {
     payload: Payload,
     max: MaxFrameSize,
     header: Header,
-    /// What is still to come of a frame whose header is over.
+    /// The rest of a frame whose header is complete, in bytes.
     remaining: u64,
 }
 
 impl Frames {
-    /// Whether no frame in it is too long.
+    /// Reads the next bytes. Returns false if a frame in them is too long.
     fn accept(&mut self, mut bytes: &[u8]) -> bool {
         let max = self.max.0.load(Ordering::Relaxed) as u64;
         while let Some((byte, others)) = bytes.split_first() {
@@ -96,7 +96,7 @@ impl Stream for Frames {
     }
 }
 
-/// What has come of a frame's header (RFC 6455 §5.2): two bytes, a longer length, a mask.
+/// The part of a frame's header that was received (RFC 6455 §5.2): two bytes, a longer length, a mask.
 #[derive(Default)]
 struct Header {
     bytes: [u8; 14],
@@ -104,7 +104,7 @@ struct Header {
 }
 
 impl Header {
-    /// The length of the payload, once the header is complete.
+    /// Adds a byte. Returns the length of the payload, once the header is complete.
     fn next(&mut self, byte: u8) -> Option<u64> {
         self.bytes[self.count] = byte;
         self.count += 1;
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_is_measured_wherever_it_is_cut() {
+    fn a_frame_is_measured_at_every_split() {
         let frames = [
             b"\x81\x83mask123".to_vec(),
             b"\x89\x80mask".to_vec(),

@@ -1,4 +1,4 @@
-//! What the client sends, until the session ends.
+//! The messages of a client, until the session ends.
 
 use std::{
     fmt,
@@ -16,15 +16,15 @@ use super::{
     session::{Ended, Shared},
 };
 
-/// The messages of a session. It ends when the client sends no more, and when the session ends: nothing that
-/// comes after is handed on. It also ends after an error, which a client that breaks the protocol causes: what
-/// follows it means nothing any more ([RFC 6455 §7.1.7](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.7)).
+/// The messages of a session. The stream ends when the client sends no more, and when the session ends: later
+/// messages are dropped. It also ends after an error, which a client that violates the protocol causes: what
+/// follows is meaningless ([RFC 6455 §7.1.7](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.7)).
 pub struct MessageStream<S = actix_ws::MessageStream> {
     stream: S,
     ended: BoxFuture<'static, ()>,
     is_over: bool,
     max_frame_size: MaxFrameSize,
-    /// A handle as good as another: who only hears is in the session, too.
+    /// A handle to the session, so that a handler which only receives keeps the session open.
     _shared: Arc<Shared>,
 }
 
@@ -36,20 +36,21 @@ impl MessageStream {
         mut ended: Ended,
     ) -> Self {
         let ended = Box::pin(async move {
-            // The sender lives as long as `shared`.
+            // The sender lives as long as `shared`, so this cannot fail.
             let _ = ended.wait_for(|ended| *ended).await;
         });
         Self { stream, ended, is_over: false, max_frame_size, _shared: shared }
     }
 
-    /// Sets how long a frame may be, in bytes. Default 64 KiB; a longer one is an error as soon as it begins.
+    /// Sets the maximum length of a frame, in bytes. Default 64 KiB; a longer frame is an error as soon as it
+    /// begins.
     #[must_use]
     pub fn max_frame_size(self, bytes: usize) -> Self {
         self.max_frame_size.set(bytes);
         self.map(|stream| stream.max_frame_size(bytes))
     }
 
-    /// Puts messages together that come in several frames, up to 1 MiB.
+    /// Joins messages that are sent in several frames, up to 1 MiB.
     #[must_use]
     pub fn aggregate_continuations(self) -> MessageStream<AggregatedMessageStream> {
         self.map(actix_ws::MessageStream::aggregate_continuations)
@@ -64,7 +65,7 @@ impl<S> MessageStream<S> {
 }
 
 impl<S: Stream<Item = Result<M, E>> + Unpin, M, E> MessageStream<S> {
-    /// The next message. `None`: the client sends no more, or the session has ended.
+    /// Returns the next message. `None` if the client sends no more, or the session has ended.
     pub async fn recv(&mut self) -> Option<Result<M, E>> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }

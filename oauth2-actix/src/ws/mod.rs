@@ -1,8 +1,8 @@
 //! WebSocket sessions that end with their token.
 //!
-//! A WebSocket outlives the request that opened it, and without more ado its token too. [`upgrade`] wraps
-//! [`actix_ws`]: the session is closed with 1008 `token expired` at `exp` plus the leeway, whatever the
-//! handler does at that moment, unless the client has sent a fresh token before and the handler gave it to
+//! A WebSocket outlives the request that opened it, and by default also its token. [`upgrade`] wraps
+//! [`actix_ws`]: the session is closed with 1008 `token expired` at `exp` plus the leeway, even while the
+//! handler is busy, unless the client has sent a fresh token before and the handler passed it to
 //! [`Session::renew`].
 //!
 //! ```
@@ -20,13 +20,13 @@
 //!         .require(requirement::scopes(["chat"]))
 //!         .start()?;
 //!     rt::spawn(async move {
-//!         // Ends when the client leaves, and when the token ends.
+//!         // Ends when the client disconnects, and when the token expires.
 //!         while let Some(Ok(message)) = messages.recv().await {
 //!             let Message::Text(text) = message else { continue };
 //!             let answer = match text.strip_prefix("renew ") {
 //!                 Some(token) => match session.renew(&oauth2, token).await {
 //!                     Ok(_) => "renewed".into(),
-//!                     Err(refused) => format!("not renewed: {}", refused.description()),
+//!                     Err(error) => format!("not renewed: {}", error.description()),
 //!                 },
 //!                 None => format!("you said {text}"),
 //!             };
@@ -48,7 +48,16 @@
 //! | 1008 `token missing`, `invalid request`, `origin not allowed` | at the upgrade | a mistake of the client: stop |
 //! | 1008 `invalid token` | at the upgrade, or when the key is withdrawn ([`Upgrade::revalidate_on_key_change`]) | a fresh token once, then stop |
 //! | 1008 `insufficient scope` | at the upgrade | stop, and ask for more scopes |
-//! | 1013 `try again later` | the provider's keys cannot be had | connect again after a while |
+//! | 1013 `try again later` | the provider's keys are not available | connect again after a while |
+
+// Owns the sessions of WebSockets after the handshake. It imports `authorize`, `builder`, `error`, `request`
+// and `token`, and may import floors 1 to 10.
+//
+// - this file: completes the handshake and starts a session.
+// - `body`: the response body, which stops the watcher when the connection closes.
+// - `frames`: rejects a client's frames that are too long, before they are buffered.
+// - `messages`: the stream of a client's messages.
+// - `session`: the session, and the task that ends it with its token.
 
 mod body;
 mod frames;
@@ -59,7 +68,7 @@ use actix_http::ws::{HandshakeError, verify_handshake};
 use actix_web::{HttpRequest, HttpResponse, rt, web::Payload};
 
 pub use self::{messages::MessageStream, session::Session};
-/// Of [`actix_ws`].
+/// Re-exports of [`actix_ws`].
 pub use actix_ws::{
     AggregatedMessage, CloseCode, CloseReason, Closed, Item, Message, ProtocolError,
 };
@@ -74,13 +83,12 @@ use crate::{
     token::claims::Claims,
 };
 
-/// Begins a session for a request that [`OAuth2`] let in with claims. Nothing happens before
-/// [`Upgrade::start`].
+/// Prepares a session for a request that [`OAuth2`] accepted. Nothing happens before [`Upgrade::start`].
 pub fn upgrade(request: &HttpRequest, body: Payload) -> Upgrade<'_> {
     Upgrade { request, body, protocols: Vec::new(), requirement: None, revalidate_with: None }
 }
 
-/// A session that is about to begin: see [`upgrade`].
+/// A session that is not started yet: see [`upgrade`].
 #[must_use = "nothing happens before `start`"]
 pub struct Upgrade<'a> {
     request: &'a HttpRequest,
@@ -91,37 +99,38 @@ pub struct Upgrade<'a> {
 }
 
 impl<'a> Upgrade<'a> {
-    /// Sets the application protocols that the handler speaks. The first of them on offer, in the client's
-    /// order, is picked and echoed ([RFC 6455 §4.2.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2)).
+    /// Sets the application protocols that the handler supports. The first of them that the client offers, in
+    /// the client's order, is selected and echoed
+    /// ([RFC 6455 §4.2.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2)).
     pub fn protocols(mut self, protocols: impl IntoIterator<Item = &'a str>) -> Self {
         self.protocols.extend(protocols);
         self
     }
 
-    /// Demands this of the claims, now and of every token that renews the session. Macros and wraps are asked
-    /// at the upgrade only.
+    /// Sets a requirement on the claims, for the first token and for every token that renews the session.
+    /// Attributes and middleware are checked only at the upgrade.
     pub fn require(mut self, requirement: Requirement) -> Self {
         self.requirement = Some(requirement);
         self
     }
 
-    /// Also ends the session when the token would be refused for another reason than its times: its key
-    /// has left the provider's set, its tenant is none any more, or the keys are past their stale window.
+    /// Also ends the session when the token would be rejected for another reason than its times: its key was
+    /// removed from the provider's key set, its tenant was removed, or the keys are past their stale window.
     ///
-    /// A change of keys is seen at once, the others within a minute. Default: once open, a session
-    /// lasts until the token ends.
+    /// A change of keys is detected at once, the others within a minute. By default, an open session lasts
+    /// until the token expires.
     pub fn revalidate_on_key_change(mut self, oauth2: &OAuth2) -> Self {
         self.revalidate_with = Some(oauth2.clone());
         self
     }
 
-    /// Completes the handshake. The response goes back to actix; session and messages go where the session is
-    /// lived, mostly into a task of their own.
+    /// Completes the handshake. Return the response to actix, and use session and messages to run the
+    /// session, usually in a task of its own.
     ///
     /// # Errors
     ///
-    /// Why there are no claims, or that they do not meet the requirement, as [`Error`](crate::Error): return it, and
-    /// the client sees close 1008. Or actix's own, if the request is no handshake.
+    /// An [`Error`](crate::Error) if there are no claims or they do not satisfy the requirement: return it,
+    /// and the client gets close 1008. An error of actix if the request is not a handshake.
     pub fn start(self) -> Result<(HttpResponse, Session, MessageStream), actix_web::Error> {
         let claims = Claims::of_request(self.request)?;
         if let Some(requirement) = &self.requirement {

@@ -1,4 +1,4 @@
-//! The session itself, and the task that ends it.
+//! The session, and the task that ends it.
 
 use std::{
     fmt,
@@ -24,8 +24,8 @@ use crate::{
     token::claims::Claims,
 };
 
-/// A WebSocket session that ends with its token. A clone is of the same session, and can be sent to other
-/// threads.
+/// A WebSocket session that ends with its token. A clone is a handle to the same session, and can be sent to
+/// other threads.
 #[derive(Clone)]
 pub struct Session {
     inner: actix_ws::Session,
@@ -37,28 +37,29 @@ impl Session {
         Self { inner, shared }
     }
 
-    /// The claims of the token that counts now: the last one that renewed the session.
+    /// Returns the claims of the current token: the last one that renewed the session.
     #[must_use]
     pub fn claims(&self) -> Claims {
         self.shared.state.claims()
     }
 
-    /// Whether it was ended for its token. Nothing can be sent then.
+    /// Returns whether the session was ended because of its token. Nothing can be sent then.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         *self.shared.state.ended.borrow()
     }
 
-    /// Lets a fresh token decide from now on when the session ends. The token may come as the application
-    /// likes, in a message mostly.
+    /// Replaces the token of the session by a fresh one, which then decides when the session ends. The
+    /// application chooses how a client sends it, usually in a message.
     ///
-    /// It must be of the same provider, issuer and subject, and meet what [`Upgrade::require`](super::Upgrade::require)
-    /// demands. What handlers and macros have asked of the first one is not asked again.
+    /// It must have the same provider, issuer and subject, and satisfy the requirement of
+    /// [`Upgrade::require`](super::Upgrade::require). Requirements of handlers and macros are not checked
+    /// again.
     ///
     /// # Errors
     ///
-    /// Why it is refused, [`ErrorKind::SubjectMismatch`] among the reasons. The session goes on until the
-    /// token that it has ends.
+    /// The reason for which the token is rejected, for example [`ErrorKind::SubjectMismatch`]. The session
+    /// continues until its current token expires.
     pub async fn renew(&self, oauth2: &OAuth2, token: &str) -> Result<Claims, Error> {
         let renewed = oauth2.verify(token).await?;
         let state = &self.shared.state;
@@ -122,7 +123,7 @@ impl Session {
         unless_ended(self.shared.state.ended.subscribe(), self.inner.pong(bytes)).await
     }
 
-    /// Closes it for a reason of yours.
+    /// Closes the session with a reason of the application.
     ///
     /// # Errors
     ///
@@ -142,7 +143,8 @@ impl fmt::Debug for Session {
     }
 }
 
-/// A client that reads nothing holds up no handler beyond the end.
+/// Sends, unless the session has ended. So a client that reads nothing does not block a handler beyond the
+/// end.
 async fn unless_ended(
     mut ended: Ended,
     sent: impl Future<Output = Result<(), Closed>>,
@@ -154,7 +156,7 @@ async fn unless_ended(
     }
 }
 
-/// What a session's handles share. With the last of them, the task that would end it goes.
+/// The data that a session's handles share. Dropping the last handle stops the watcher.
 pub(super) struct Shared {
     state: Arc<State>,
     watcher: JoinHandle<()>,
@@ -168,21 +170,21 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // What has ended the session has a close frame to send, and ends by itself.
+        // A watcher that has ended the session still sends a close frame, and stops by itself.
         if !*self.state.ended.borrow() {
             self.watcher.abort();
         }
     }
 }
 
-/// A token that is checked again when its keys have changed.
+/// The token that is checked again when its keys have changed.
 pub(super) struct Revalidation {
     oauth2: OAuth2,
     token: Box<[u8]>,
 }
 
 impl Revalidation {
-    /// That of a request.
+    /// Takes the token of a request.
     pub(super) fn new(oauth2: OAuth2, request: &HttpRequest) -> Result<Self, Error> {
         let token = oauth2.0.credentials(request.head())?.0.as_bytes().into();
         Ok(Self { oauth2, token })
@@ -193,7 +195,7 @@ impl Revalidation {
     }
 }
 
-/// What decides when a session ends.
+/// The state that decides when a session ends.
 pub(super) struct State {
     current: Mutex<Current>,
     requirement: Option<Requirement>,
@@ -201,10 +203,10 @@ pub(super) struct State {
     ended: watch::Sender<bool>,
 }
 
-/// What counts at present.
+/// The current token of a session.
 struct Current {
     claims: Claims,
-    /// The token that renewed the session last, until the task has seen it.
+    /// The last token that renewed the session, until the watcher takes it.
     renewal_token: Option<Box<str>>,
 }
 
@@ -223,7 +225,7 @@ impl State {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the end, and ends the session.
+    /// Waits for the end of the token, and ends the session.
     pub(super) async fn watch(
         self: Arc<Self>,
         session: actix_ws::Session,
@@ -231,7 +233,7 @@ impl State {
     ) {
         let reason = loop {
             let (claims, reason) = self.wait_for_end(&mut revalidation).await;
-            // The handler hears of it first: it sends and hears nothing from now on.
+            // The handler's side ends first: it can neither send nor receive from now on.
             if self.end_if_current(&claims) {
                 break reason;
             }
@@ -239,11 +241,11 @@ impl State {
         tracing::debug!(target: "oauth2_actix", reason = %reason, "a WebSocket session ends");
         let (code, reason) = reason.answer().close;
         let reason = CloseReason { code: code.into(), description: Some(reason.to_owned()) };
-        // For a client that reads what it was sent before. Others get none.
+        // Only a client that reads what was sent before gets the close frame.
         let _ = timeout(CLOSE_TIMEOUT, session.close(Some(reason))).await;
     }
 
-    /// Ends it, unless another token counts by now: who was told that it is renewed can rely on it.
+    /// Ends the session, unless its token was renewed: a caller of `renew` that got `Ok` can rely on it.
     fn end_if_current(&self, claims: &Claims) -> bool {
         let current = self.lock();
         let is_current = Arc::ptr_eq(current.claims.shared(), claims.shared());
@@ -253,7 +255,7 @@ impl State {
         is_current
     }
 
-    /// Whose time is over when it ends, and why.
+    /// Waits until the current token is no longer accepted. Returns its claims and the reason.
     async fn wait_for_end(&self, revalidation: &mut Option<Revalidation>) -> (Claims, Error) {
         let mut changes = revalidation
             .as_ref()
@@ -261,7 +263,7 @@ impl State {
         loop {
             let (claims, renewal_token) = {
                 let mut current = self.lock();
-                // Whether anybody follows it or not, nobody else wants it.
+                // Taken even without revalidation, so that the token is not kept.
                 (current.claims.clone(), current.renewal_token.take())
             };
             let accepted = claims.verified();
@@ -275,7 +277,7 @@ impl State {
                     revalidation.token = token.into_boxed_bytes();
                 }
                 if !revalidation.oauth2.0.still_accepts(accepted) {
-                    // Keys may have to be waited for: neither beyond the end, nor for a token that was renewed.
+                    // The check may wait for keys, but not beyond the token's end, nor after a renewal.
                     tokio::select! {
                         biased;
                         reason = &mut expired => return (claims.clone(), reason.into()),
@@ -297,7 +299,7 @@ impl State {
         }
     }
 
-    /// Another check of the same token counts from now on, unless another token does.
+    /// Replaces the claims by those of another check of the same token, unless the token was renewed.
     fn replace(&self, before: &Claims, renewed: Claims) {
         let mut current = self.lock();
         if Arc::ptr_eq(current.claims.shared(), before.shared()) {
@@ -306,12 +308,12 @@ impl State {
     }
 }
 
-/// Never, if there are none to come.
+/// Waits for a change of keys. Never returns if there can be none.
 async fn changed(changes: &mut Option<watch::Receiver<()>>) {
     match changes {
         Some(receiver) => {
             if receiver.changed().await.is_err() {
-                // The tenant has gone. It is looked for once more, and then only now and then.
+                // The tenant was removed. It is looked up once more now, and then at each interval.
                 *changes = None;
             }
         }
@@ -319,11 +321,12 @@ async fn changed(changes: &mut Option<watch::Receiver<()>>) {
     }
 }
 
-/// For the close frame to be taken.
+/// The time for a client to read the close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Between two checks of a followed token whose keys report no change: a tenant may have another provider.
+/// The interval between two checks of a token whose keys report no change: a tenant may have another
+/// provider.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Says true once the session has ended.
+/// Receives true once the session has ended.
 pub(super) type Ended = watch::Receiver<bool>;
