@@ -1,5 +1,5 @@
-//! A small identity provider: JWK set, discovery document, token endpoint, and a button to rotate
-//! its key. For development only: it gives tokens to whoever asks on loopback.
+//! A small identity provider: JWK set, discovery document, token endpoint, and an endpoint that rotates its
+//! key. For development only: it issues tokens to any client on loopback.
 
 use std::{
     fmt, io,
@@ -24,8 +24,8 @@ use serde_json::{Map, Value, json};
 use super::{LocalServer, ManualClock, SigningKey, Token};
 use crate::{jose::algorithm::Algorithm, util::clock::Clock};
 
-/// A small identity provider for development: it signs with ES256, and gives a token with any
-/// claims to the client `quickstart` with the secret `quickstart`.
+/// A small identity provider for development: it signs with ES256, and issues a token with any claims to the
+/// client `quickstart` with the secret `quickstart`.
 ///
 /// ```
 /// use oauth2_actix::{OAuth2, Provider, testing::IdentityProvider};
@@ -53,7 +53,7 @@ pub struct IdentityProvider(Arc<State>);
 struct State {
     issuer: String,
     audience: String,
-    /// Decides `iat` and `exp` of the tokens.
+    /// The clock that determines `iat` and `exp` of the tokens.
     clock: Mutex<Clock>,
     keys: Mutex<Keys>,
     key_requests: AtomicU64,
@@ -66,8 +66,8 @@ struct Keys {
 }
 
 impl IdentityProvider {
-    /// A provider that calls itself `issuer`, a URL without a trailing slash, and issues for
-    /// `audience`. It is not served anywhere yet: see [`IdentityProvider::configure`].
+    /// Creates a provider with this `issuer`, a URL without a trailing slash, that issues tokens for
+    /// `audience`. It is not served yet: see [`IdentityProvider::configure`].
     #[must_use]
     pub fn new(issuer: &str, audience: &str) -> Self {
         let current = SigningKey::generate(Algorithm::ES256, "key-1");
@@ -80,11 +80,11 @@ impl IdentityProvider {
         }))
     }
 
-    /// A provider on a loopback port, served for as long as the result lives.
+    /// Starts a provider on a loopback port, which is served until the result is dropped.
     ///
     /// # Errors
     ///
-    /// No port, or no thread.
+    /// An error if there is no free port or thread.
     pub fn start(audience: &str) -> io::Result<RunningIdentityProvider> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let provider = Self::new(&format!("http://{}", listener.local_addr()?), audience);
@@ -96,33 +96,33 @@ impl IdentityProvider {
         Ok(RunningIdentityProvider { provider, _server: server })
     }
 
-    /// Its issuer.
+    /// Returns its issuer.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.0.issuer
     }
 
-    /// Where it publishes its keys.
+    /// Returns the URL at which it publishes its keys.
     #[must_use]
     pub fn jwks_url(&self) -> String {
         format!("{}/jwks.json", self.issuer())
     }
 
-    /// The key that it signs with now.
+    /// Returns the key that it signs with now.
     #[must_use]
     pub fn key(&self) -> SigningKey {
         self.keys().current.clone()
     }
 
-    /// A token of its issuer and for its audience, to be changed and signed.
+    /// Returns a token of its issuer and for its audience, to be changed and signed.
     #[must_use]
     pub fn token(&self) -> Token {
         let now = self.clock().unix_time().as_secs();
         Token::issued_at(&self.0.issuer, &self.0.audience, now)
     }
 
-    /// Issues tokens by `clock` from now on. By default it uses the system's time. Give the same clock
-    /// to [`OAuth2Builder::clock`](crate::OAuth2Builder::clock), so that both sides agree on the time.
+    /// Sets the clock by which tokens are issued, instead of the system's. Give the same clock to
+    /// [`OAuth2Builder::clock`](crate::OAuth2Builder::clock), so that both sides agree on the time.
     ///
     /// ```
     /// use std::time::Duration;
@@ -139,7 +139,7 @@ impl IdentityProvider {
     ///     .key_refresh_minutes(5)
     ///     .clock(clock.clone())
     ///     .build()?;
-    /// // A fetch in progress would take the moved clock for a slow provider.
+    /// // A fetch in progress would time out when the clock is moved.
     /// oauth2.warm_up().await?;
     ///
     /// let token = idp.token().expires_in(60).sign(&idp.key());
@@ -156,7 +156,8 @@ impl IdentityProvider {
         *self.clock() = Clock::Manual(clock);
     }
 
-    /// Signs with a new key from now on, and publishes no other: tokens signed earlier lose theirs.
+    /// Signs with a new key from now on, and publishes no other: tokens that were signed before cannot be
+    /// verified any more.
     pub fn rotate_key(&self) {
         self.keys().rotate(false);
     }
@@ -166,20 +167,21 @@ impl IdentityProvider {
         self.keys().rotate(true);
     }
 
-    /// How often its keys were asked for.
+    /// Returns how often its keys were requested.
     #[must_use]
     pub fn key_requests(&self) -> u64 {
         self.0.key_requests.load(Ordering::SeqCst)
     }
 
-    /// Adds its routes to an app of yours: `/jwks.json`, `/.well-known/openid-configuration`,
-    /// `POST /token` and `POST /rotate`.
+    /// Adds its routes to another app: `/jwks.json`, `/.well-known/openid-configuration`, `POST /token` and
+    /// `POST /rotate`.
     pub fn configure(&self, config: &mut web::ServiceConfig) {
         config
             .app_data(web::Data::new(self.clone()))
             .app_data(web::FormConfig::default().error_handler(|error, _| {
-                // RFC 6749 §5.2 for whatever is no token request.
-                let answer = token_error("invalid_request", "Not a form of a token request.");
+                // The error of RFC 6749 §5.2 for a body that is not a token request.
+                let answer =
+                    token_error("invalid_request", "The body is not a form of a token request.");
                 InternalError::from_response(error, answer).into()
             }))
             .route("/jwks.json", web::get().to(jwks))
@@ -212,7 +214,7 @@ impl Keys {
     }
 }
 
-/// An [`IdentityProvider`] that is served on loopback for as long as this lives.
+/// An [`IdentityProvider`] that is served on loopback until this is dropped.
 #[derive(Debug)]
 pub struct RunningIdentityProvider {
     provider: IdentityProvider,
@@ -256,7 +258,7 @@ struct TokenRequest {
     scope: Option<String>,
     /// A JSON object of claims to put into the token.
     claims: Option<String>,
-    /// How many seconds it lives; negative for an expired one.
+    /// The lifetime in seconds; negative for an expired token.
     expires_in: Option<i64>,
 }
 
@@ -267,7 +269,7 @@ async fn token(
 ) -> HttpResponse {
     let form = form.into_inner();
     if form.grant_type != "client_credentials" {
-        return token_error("unsupported_grant_type", "Only client_credentials.");
+        return token_error("unsupported_grant_type", "The only grant type is client_credentials.");
     }
     let (id, secret) = match basic_credentials(&request) {
         Some(credentials) => credentials,
@@ -310,5 +312,5 @@ fn basic_credentials(request: &HttpRequest) -> Option<(String, String)> {
     Some((id.to_owned(), secret.to_owned()))
 }
 
-/// Id and secret of the one client.
+/// The id and the secret of the only client.
 const CLIENT: (&str, &str) = ("quickstart", "quickstart");

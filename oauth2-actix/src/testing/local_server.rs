@@ -11,7 +11,7 @@ use actix_web::{
     rt::System,
 };
 
-/// A real actix server on a loopback port, for as long as this lives.
+/// An actix server on a loopback port, which runs until this is dropped.
 ///
 /// ```
 /// use actix_web::{App, HttpResponse, HttpServer, web};
@@ -30,11 +30,11 @@ pub struct LocalServer {
 }
 
 impl LocalServer {
-    /// Serves on a free port what `serve` makes of its listener.
+    /// Runs the server that `serve` builds for a listener on a free port.
     ///
     /// # Errors
     ///
-    /// No port, no thread, or what `serve` says.
+    /// An error if there is no free port or thread, or the error of `serve`.
     pub fn start<F>(serve: F) -> io::Result<Self>
     where
         F: FnOnce(TcpListener) -> io::Result<Server> + Send + 'static,
@@ -42,11 +42,11 @@ impl LocalServer {
         Self::listen(TcpListener::bind(("127.0.0.1", 0))?, serve)
     }
 
-    /// Serves on a listener that is there already.
+    /// Runs the server that `serve` builds for an existing listener.
     ///
     /// # Errors
     ///
-    /// No thread, or what `serve` says.
+    /// An error if there is no thread, or the error of `serve`.
     pub fn listen<F>(listener: TcpListener, serve: F) -> io::Result<Self>
     where
         F: FnOnce(TcpListener) -> io::Result<Server> + Send + 'static,
@@ -70,13 +70,13 @@ impl LocalServer {
         Ok(Self { address, handle })
     }
 
-    /// Where it listens.
+    /// Returns the address of the listener.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The URL of a path on it.
+    /// Returns the URL of a path on the server.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
@@ -85,7 +85,7 @@ impl LocalServer {
 
 impl Drop for LocalServer {
     fn drop(&mut self) {
-        // The order to stop goes out at once; only its completion would have to be awaited.
+        // The stop signal is sent at once; only its completion would have to be awaited.
         drop(self.handle.stop(false));
     }
 }

@@ -1,5 +1,6 @@
-//! Keys, signed tokens, a small identity provider and a clock that you move, for tests and examples. Behind the feature `testing`; it adds to the crate
-//! and changes none of its checks. For development only.
+//! Keys, signed tokens, a small identity provider and a clock that tests can move, for tests and examples.
+//! Requires the feature `testing`, which adds to the crate and changes none of its checks. For development
+//! only.
 //!
 //! ```
 //! use actix_web::{App, HttpResponse, test, web};
@@ -26,7 +27,15 @@
 //! # }
 //! ```
 
-// A kit for tests says so when its own assumptions fail.
+// It imports `builder`, and may import every folder; no other folder imports it.
+//
+// - this file: claims without a token, and a policy for documentation.
+// - `identity_provider`: a small identity provider.
+// - `local_server`: an actix server on a loopback port.
+// - `signing_key`: keys that sign tokens, and their public halves in every form.
+// - `token`: tokens with any header and claims.
+
+// Test utilities panic when their own assumptions fail.
 #![allow(clippy::missing_panics_doc)]
 
 mod identity_provider;
@@ -42,12 +51,11 @@ pub use self::{
 };
 pub use crate::util::manual_clock::ManualClock;
 
-/// Claims for a unit test of a handler or of a function of `&Claims`, without a key, a token or a
-/// policy. Their provider is `test`; `iss`, `aud`, `sub`, `iat` and `exp` are added where they are
-/// missing.
+/// Returns claims for a unit test of a handler or of a function of `&Claims`, without a key, a token or a
+/// policy. Their provider is `test`; `iss`, `aud`, `sub`, `iat` and `exp` are added if they are missing.
 ///
-/// In a request's extensions they are what [`OAuth2`](crate::OAuth2) would have put there, so that the
-/// extractors and the `require` attributes work:
+/// In a request's extensions they work like those that [`OAuth2`](crate::OAuth2) inserts, so that the
+/// extractors and the `require` attributes accept them:
 ///
 /// ```
 /// use actix_web::{App, HttpMessage, get, test};
@@ -72,12 +80,12 @@ pub use crate::util::manual_clock::ManualClock;
 ///
 /// # Panics
 ///
-/// If `claims` is not a JSON object, or nested deeper than a token may be.
+/// Panics if `claims` is not a JSON object, or is nested deeper than a token may be.
 #[must_use]
 pub fn claims(claims: serde_json::Value) -> crate::token::claims::Claims {
     let mut claims = match claims {
         serde_json::Value::Object(claims) => claims,
-        _ => panic!("claims are a JSON object"),
+        _ => panic!("claims must be a JSON object"),
     };
     let token = Token::new("https://idp.test", "api");
     for (name, value) in token.into_claims() {
@@ -88,7 +96,7 @@ pub fn claims(claims: serde_json::Value) -> crate::token::claims::Claims {
     crate::token::claims::Claims::new(crate::token::verified::VerifiedToken::of("test", claims))
 }
 
-/// A policy with one provider and a key that nobody has: for documentation.
+/// Returns a policy with one provider and a key that signs no token: for documentation.
 #[doc(hidden)]
 #[must_use]
 pub fn policy() -> crate::builder::oauth2::OAuth2 {

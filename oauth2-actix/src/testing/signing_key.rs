@@ -1,4 +1,4 @@
-//! Keys that sign, and their public halves in every form.
+//! Keys that sign tokens, and their public halves in every form.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use josekit::jws::{self, JwsSigner};
@@ -39,8 +39,8 @@ enum Material {
 }
 
 impl SigningKey {
-    /// A fresh key for `algorithm`: RSA with 2048 bits, Ed25519 for `EdDSA`, a random secret of 64
-    /// bytes for HMAC.
+    /// Generates a key for `algorithm`: RSA with 2048 bits, Ed25519 for `EdDSA`, a random secret of 64 bytes
+    /// for HMAC.
     #[must_use]
     pub fn generate(algorithm: Algorithm, kid: &str) -> Self {
         let curve = |nid| {
@@ -65,7 +65,7 @@ impl SigningKey {
         Self::from_pair(algorithm, kid, pair.expect("a key pair"))
     }
 
-    /// An HMAC key. The secret must be as long as the hash.
+    /// Creates an HMAC key. The secret must be at least as long as the hash.
     #[must_use]
     pub fn from_secret(algorithm: Algorithm, kid: &str, secret: &[u8]) -> Self {
         let hmac = match algorithm {
@@ -103,19 +103,19 @@ impl SigningKey {
         Self { algorithm, kid: kid.into(), material: Material::Pair(pair), signer }
     }
 
-    /// The algorithm that it signs with.
+    /// Returns the algorithm that it signs with.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// Its key id.
+    /// Returns its key id.
     #[must_use]
     pub fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// Another key id for the same key.
+    /// Sets another key id for the same key.
     #[must_use]
     pub fn with_kid(mut self, kid: &str) -> Self {
         self.kid = kid.into();
@@ -128,7 +128,7 @@ impl SigningKey {
         self.signer.sign(message).expect("signs")
     }
 
-    /// The JWK with `kid`, `alg` and `use` (RFC 7517): the public half, or the secret of an HMAC key.
+    /// Returns the JWK with `kid`, `alg` and `use` (RFC 7517): the public half, or the secret of an HMAC key.
     #[must_use]
     pub fn public_jwk(&self) -> Value {
         let mut jwk = self.bare_jwk();
@@ -138,7 +138,7 @@ impl SigningKey {
         jwk
     }
 
-    /// The JWK with nothing but its numbers.
+    /// Returns the JWK with only its key parameters.
     #[must_use]
     pub fn bare_jwk(&self) -> Value {
         let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
@@ -174,27 +174,27 @@ impl SigningKey {
         }
     }
 
-    /// A JWK set with this one key (RFC 7517 §5).
+    /// Returns a JWK set with only this key (RFC 7517 §5).
     #[must_use]
     pub fn jwk_set(&self) -> Value {
         json!({"keys": [self.public_jwk()]})
     }
 
-    /// The public half as PEM. Not for HMAC keys.
+    /// Returns the public half as PEM. Not for HMAC keys.
     #[must_use]
     pub fn public_pem(&self) -> String {
         let pem = self.pair().public_key_to_pem().expect("PEM");
         String::from_utf8(pem).expect("text")
     }
 
-    /// The private half as PEM, to see it refused. Not for HMAC keys.
+    /// Returns the private half as PEM, to test that it is rejected. Not for HMAC keys.
     #[must_use]
     pub fn private_pem(&self) -> String {
         let pem = self.pair().private_key_to_pem_pkcs8().expect("PEM");
         String::from_utf8(pem).expect("text")
     }
 
-    /// A self-signed certificate of the public half, as PEM. Not for HMAC keys.
+    /// Returns a self-signed certificate of the public half, as PEM. Not for HMAC keys.
     #[must_use]
     pub fn certificate_pem(&self) -> String {
         let pair = self.pair();

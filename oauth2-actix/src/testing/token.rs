@@ -1,4 +1,4 @@
-//! Tokens with claims of a test's choice.
+//! Tokens with any header and claims.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::SigningKey;
 
-/// An access token in the making: good unless you spoil it.
+/// An access token to be signed, which is valid unless a test changes it.
 ///
 /// ```
 /// use oauth2_actix::{Algorithm, testing::{SigningKey, Token}};
@@ -24,14 +24,14 @@ pub struct Token {
 }
 
 impl Token {
-    /// A token of this issuer for this audience, with subject `user-1`, that lives for 5 minutes.
+    /// Returns a token of this issuer for this audience, with subject `user-1`, that expires after 5 minutes.
     #[must_use]
     pub fn new(issuer: &str, audience: &str) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         Self::issued_at(issuer, audience, now)
     }
 
-    /// As [`Token::new`], issued at `now`, in seconds since the Unix epoch.
+    /// Returns a token like [`Token::new`], issued at `now`, in seconds since the Unix epoch.
     pub(super) fn issued_at(issuer: &str, audience: &str, now: u64) -> Self {
         let token = Self {
             header: Map::from_iter([("typ".to_owned(), json!("at+jwt"))]),
@@ -60,21 +60,21 @@ impl Token {
         self
     }
 
-    /// Leaves a claim out.
+    /// Removes a claim.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.claims.remove(name);
         self
     }
 
-    /// Sets a member of the header; `alg` and `kid` are the key's otherwise. `null` leaves it out.
+    /// Sets a member of the header; the defaults of `alg` and `kid` are those of the key. `null` removes it.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.header.insert(name.into(), value.into());
         self
     }
 
-    /// Sets when it expires, in seconds from its issue; negative for the past.
+    /// Sets the lifetime in seconds from its issue; negative for an expired token.
     #[must_use]
     pub fn expires_in(self, seconds: i64) -> Self {
         let exp = self.issued_at + seconds;
@@ -85,7 +85,7 @@ impl Token {
         self.claims
     }
 
-    /// Signs it.
+    /// Signs the token.
     #[must_use]
     pub fn sign(&self, key: &SigningKey) -> String {
         let mut header = self.header.clone();
