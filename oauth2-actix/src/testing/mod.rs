@@ -27,7 +27,7 @@
 //! # }
 //! ```
 
-// It imports `builder`, and may import every folder; no other folder imports it.
+// It imports `builder`, and may import every folder; other folders import it only in unit tests.
 //
 // - this file: claims without a token, and a policy for documentation.
 // - `identity_provider`: a small identity provider.
