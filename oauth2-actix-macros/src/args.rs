@@ -1,4 +1,4 @@
-//! The arguments of the attributes, parsed into what they mean. Every error keeps its span.
+//! Parses the arguments of the attributes. Every error keeps its span.
 
 use syn::{
     Error, Expr, ExprArray, ExprCall, ExprLit, ExprPath, ExprUnary, Lit, LitBool, LitStr, Path,
@@ -14,7 +14,7 @@ pub(crate) struct ClaimArgs {
     pub(crate) values: Values,
 }
 
-/// A text that is known when the program is compiled.
+/// A text that is known at compile time.
 pub(crate) enum Text {
     Literal(LitStr),
     Constant(Path),
@@ -74,7 +74,7 @@ impl Parse for ClaimArgs {
         };
         let values = arguments.next().map_or(Ok(Values::Present), Values::read);
         let end = arguments.next().map_or(Ok(()), surplus);
-        // All errors at once.
+        // Reports all errors at once.
         let ((name, end), values) = both(both(name, end), values)?;
         let () = end;
         Ok(Self { name, values })
@@ -170,7 +170,7 @@ impl Parse for FunctionArgs {
     }
 }
 
-/// The arguments of an attribute, at least one.
+/// Parses the arguments of an attribute, at least one.
 fn arguments(input: ParseStream<'_>, expected: &str) -> Result<Punctuated<Expr, Token![,]>> {
     if input.is_empty() {
         return Err(Error::new(input.span(), expected));
@@ -178,7 +178,7 @@ fn arguments(input: ParseStream<'_>, expected: &str) -> Result<Punctuated<Expr, 
     Punctuated::parse_terminated(input).map_err(|error| Error::new(error.span(), expected))
 }
 
-/// `any_of(…)` or `all_of(…)`, not empty, with values or one array of them.
+/// Parses `any_of(…)` or `all_of(…)`, not empty, with values or one array of them.
 fn combined(call: ExprCall) -> Result<(Combine, Punctuated<Expr, Token![,]>)> {
     let combine = match &*call.func {
         Expr::Path(ExprPath { path, .. }) if path.is_ident("any_of") => Combine::Any,
@@ -196,7 +196,7 @@ fn combined(call: ExprCall) -> Result<(Combine, Punctuated<Expr, Token![,]>)> {
     Ok((combine, values))
 }
 
-/// The elements of the only value if that is an array, as in the functions of the same names.
+/// Returns the elements of the only value if that is an array, as in the functions of the same names.
 fn elements(values: Punctuated<Expr, Token![,]>) -> Punctuated<Expr, Token![,]> {
     match values.first() {
         Some(Expr::Array(ExprArray { elems, .. })) if values.len() == 1 => elems.clone(),
@@ -204,7 +204,7 @@ fn elements(values: Punctuated<Expr, Token![,]>) -> Punctuated<Expr, Token![,]> 
     }
 }
 
-/// Every item read, or every error.
+/// Reads every item. Returns all errors if there are any.
 fn read_each<T>(
     items: Punctuated<Expr, Token![,]>,
     read: impl Fn(Expr) -> Result<T>,
@@ -219,7 +219,7 @@ fn read_each<T>(
     all
 }
 
-/// Both results, or the errors of both.
+/// Returns both results, or the errors of both.
 pub(crate) fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
     match (one, other) {
         (Ok(one), Ok(other)) => Ok((one, other)),
@@ -231,32 +231,35 @@ pub(crate) fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
     }
 }
 
-/// A claim's name, or a JSON pointer (RFC 6901 §3). `__private::claim_name` checks constants.
+/// Checks a claim's name, or a JSON pointer (RFC 6901 §3). `__private::claim_name` checks constants.
 fn check_name(name: &LitStr) -> Result<()> {
     let text = name.value();
     if text.is_empty() {
-        return Err(Error::new_spanned(name, "the name of a claim is empty"));
+        return Err(Error::new_spanned(
+            name,
+            "the claim name is empty; expected a name or a JSON pointer",
+        ));
     }
     let is_pointer = text.starts_with('/');
     if is_pointer && text.split('~').skip(1).any(|rest| !rest.starts_with(['0', '1'])) {
         return Err(Error::new_spanned(
             name,
-            "not a JSON pointer: in a name, `~` is written `~0` and `/` is written `~1`",
+            "the JSON pointer is invalid; in a name, `~` is written `~0` and `/` is written `~1`",
         ));
     }
     Ok(())
 }
 
-/// `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )` (RFC 6749 §3.3). `__private::scope` checks
+/// Checks `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )` (RFC 6749 §3.3). `__private::scope` checks
 /// constants.
 fn check_scope(scope: &LitStr) -> Result<()> {
     let text = scope.value();
     let problem = if text.is_empty() {
-        "the scope is empty"
+        "the scope is empty; expected a scope such as `orders:read`"
     } else if text.contains(' ') {
-        "a scope contains no spaces; several scopes are written \"a\", \"b\""
+        "the scope contains a space; several scopes are written \"a\", \"b\""
     } else if !text.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e)) {
-        "a scope is printable ASCII without quotes and backslashes (RFC 6749 §3.3)"
+        "the scope is invalid; expected printable ASCII without quotes and backslashes (RFC 6749 §3.3)"
     } else {
         return Ok(());
     };

@@ -1,4 +1,4 @@
-//! The tokens that come out. Nothing here can fail: what comes in was checked.
+//! Generates the tokens. Nothing here can fail, since the input was checked before.
 
 use proc_macro2::{Literal, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -9,10 +9,10 @@ use crate::{
     item,
 };
 
-/// The function with one argument more: an extractor that is ready at once and whose error is the
-/// rejection. It comes first, so no other extractor's future is polled before it.
+/// Returns the function with an additional argument: an extractor that is ready at once and whose error is
+/// the rejection. It is the first argument, so no other extractor's future is polled before it.
 pub(crate) fn with_check(mut function: ItemFn, check: &TokenStream) -> TokenStream {
-    // Each attribute adds an argument, so the count tells stacked ones apart.
+    // Each attribute adds an argument, so the count distinguishes stacked attributes.
     let name = format_ident!(
         "__oauth2_actix_check_{}_{}",
         function.sig.inputs.len(),
@@ -48,7 +48,7 @@ pub(crate) fn with_check(mut function: ItemFn, check: &TokenStream) -> TokenStre
     }
 }
 
-/// `::oauth2_actix::requirement::claim(…)`
+/// Generates `::oauth2_actix::requirement::claim(…)`.
 pub(crate) fn claim(ClaimArgs { name, values }: &ClaimArgs) -> TokenStream {
     let name = text(name, "claim_name");
     let values = match values {
@@ -66,7 +66,7 @@ pub(crate) fn claim(ClaimArgs { name, values }: &ClaimArgs) -> TokenStream {
     check_requirement(&quote! { ::oauth2_actix::requirement::claim((#name), (#values)) })
 }
 
-/// `::oauth2_actix::requirement::scopes(…)`, or `any_scope`
+/// Generates `::oauth2_actix::requirement::scopes(…)`, or `any_scope`.
 pub(crate) fn scope(ScopeArgs { combine, scopes }: &ScopeArgs) -> TokenStream {
     let name = match combine {
         Combine::Any => "any_scope",
@@ -77,8 +77,7 @@ pub(crate) fn scope(ScopeArgs { combine, scopes }: &ScopeArgs) -> TokenStream {
     check_requirement(&quote! { ::oauth2_actix::requirement::#name([#((#scopes)),*]) })
 }
 
-/// A literal as it is; a constant with a check, when the program is compiled, by a `const fn` of
-/// `__private`.
+/// Generates a literal unchanged, and a constant with a check at compile time by a `const fn` of `__private`.
 fn text(text: &Text, check: &str) -> TokenStream {
     match text {
         Text::Literal(literal) => quote! { #literal },
@@ -94,17 +93,17 @@ fn text(text: &Text, check: &str) -> TokenStream {
     }
 }
 
-/// A call of the user's function.
+/// Generates a call of the developer's function.
 pub(crate) fn function(FunctionArgs { function }: &FunctionArgs) -> TokenStream {
     let (claims, request) = (claims(), request());
-    // rustc's own error about a function of another form lands on its path.
+    // rustc reports a function of another form at its path.
     quote_spanned! { function.span() =>
         ::oauth2_actix::__private::call_predicate(#function, #claims, #request)
     }
 }
 
-/// A requirement is made once, and checked at every request. The user's paths stand inside the static,
-/// so its name is one that no constant of theirs has.
+/// Generates a static requirement, which is built once and checked at every request. The developer's paths
+/// are inside the static, so its name is one that none of their constants has.
 fn check_requirement(requirement: &TokenStream) -> TokenStream {
     let (claims, request) = (claims(), request());
     quote! {
@@ -115,8 +114,8 @@ fn check_requirement(requirement: &TokenStream) -> TokenStream {
     }
 }
 
-/// The arguments of `check`. No user's name is like them: a handler is a struct to actix, and a pattern
-/// of its name would be that struct.
+/// Returns the name of an argument of `check`. No name of the developer is like it: for actix, a handler is a
+/// struct, and a pattern of its name would be that struct.
 fn claims() -> Ident {
     Ident::new("__oauth2_actix_claims", Span::mixed_site())
 }

@@ -1,11 +1,11 @@
-//! The function under an attribute, and the rules for it.
+//! Parses the function under an attribute, and checks the rules for it.
 
 use syn::{Attribute, Error, FnArg, Item, ItemFn, Result};
 
-/// What actix takes.
+/// The most arguments of a handler in actix.
 const MAX_ARGUMENTS: usize = 16;
 
-/// Reads the function under an attribute.
+/// Parses the function under an attribute.
 pub(crate) fn parse(item: proc_macro::TokenStream) -> Result<ItemFn> {
     match syn::parse(item)? {
         Item::Fn(function) => Ok(function),
@@ -41,14 +41,14 @@ pub(crate) fn check_handler(function: &ItemFn, attribute: &str) -> Result<()> {
     Ok(())
 }
 
-/// The name of a `require` attribute.
+/// Returns the name of a `require` attribute.
 pub(crate) fn require_attribute(attribute: &Attribute) -> Option<&'static str> {
     ["require", "require_claim", "require_scope"]
         .into_iter()
         .find(|name| is_named(attribute, &[name]))
 }
 
-/// An attribute that cannot stand beside another.
+/// Returns the error for an attribute that cannot be combined with another.
 pub(crate) fn public_and_required(attribute: &Attribute, other: &str) -> Error {
     Error::new_spanned(
         attribute,
@@ -56,12 +56,12 @@ pub(crate) fn public_and_required(attribute: &Attribute, other: &str) -> Error {
     )
 }
 
-/// By its last segment: what it was imported as is not to be known here.
+/// Compares the last segment only, since a macro cannot resolve imports.
 fn is_named(attribute: &Attribute, names: &[&str]) -> bool {
     attribute.path().segments.last().is_some_and(|last| names.iter().any(|name| last.ident == name))
 }
 
-/// The `cfg` attributes, for what stands beside the function.
+/// Returns the `cfg` attributes, for the items that are generated beside the function.
 pub(crate) fn conditions(function: &ItemFn) -> impl Iterator<Item = &Attribute> {
     function.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg"))
 }

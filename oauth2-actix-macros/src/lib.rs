@@ -1,9 +1,9 @@
 //! Attribute macros of `oauth2-actix`, which re-exports and documents them: depend on that crate,
 //! not on this.
 //!
-//! One stage per file: `args` reads the arguments, `item` checks the function, `expand` writes the
-//! tokens. After an error, the user's function is written back unchanged beside it, so that one mistake
-//! gives one message.
+//! Each file is one stage: `args` parses the arguments, `item` checks the function, `expand` and `public`
+//! generate the tokens. After an error, the developer's function is emitted unchanged, so that one mistake
+//! causes one message.
 
 mod args;
 mod expand;
@@ -14,8 +14,8 @@ use proc_macro::TokenStream;
 use proc_macro2::Span;
 use syn::parse::{Parse, Parser};
 
-/// Makes a route public: the route of the routing macro below it, for that macro's methods, wherever
-/// it is mounted.
+/// Makes a route public: the route of the routing macro below it, for that macro's methods, in every scope in
+/// which it is registered.
 ///
 /// ```
 /// use actix_web::{get, post, web, App};
@@ -38,22 +38,21 @@ use syn::parse::{Parse, Parser};
 /// # drop(app);
 /// ```
 ///
-/// It stands above `#[get]`, …, `#[query]`, `#[route]` or `#[routes]`, also inside a `#[scope]` module,
-/// and takes no arguments. Attributes of other crates may stand above or below it. Register the handler
-/// with `.service(health)`; for handlers in `.route(…)`, scopes and `Files` use `PublicAccess`, or
-/// `public_paths`. `#[get]` does not answer HEAD: for both, use
-/// `#[route("/health", method = "GET", method = "HEAD")]`.
+/// Write it above `#[get]`, …, `#[query]`, `#[route]` or `#[routes]`, also inside a `#[scope]` module. It
+/// takes no arguments. Attributes of other crates may be above or below it. Register the handler with
+/// `.service(health)`; for handlers in `.route(…)`, scopes and `Files` use `PublicAccess`, or `public_paths`.
+/// `#[get]` does not answer HEAD: for both, use `#[route("/health", method = "GET", method = "HEAD")]`.
 ///
-/// actix's router decides: a request without a valid token is served if the router takes it to this
-/// handler, and otherwise rejected before any handler or extractor runs. So a private route that is
-/// registered first and matches too keeps the request for itself.
+/// actix's router decides: a request without a valid token is served if the router takes it to this handler,
+/// and otherwise rejected before any handler or extractor runs. So a private route that is registered first
+/// and also matches gets the request.
 ///
 /// A request with a valid token has its claims; an invalid token counts as a missing one.
 /// `public::routes()` lists all public routes of a program.
 ///
-/// A public route is rejected, and the log says why, where a middleware inside `OAuth2` waits before it
-/// calls the next service (`from_fn`, sessions) or responds itself: wrap those around the App, after
-/// `OAuth2`.
+/// A request for a public route is rejected, with a warning in the log, if a middleware inside `OAuth2` waits
+/// before it calls the next service (`from_fn`, sessions) or responds itself: wrap such a middleware around
+/// the App, after `OAuth2`.
 #[proc_macro_attribute]
 pub fn public(args: TokenStream, function: TokenStream) -> TokenStream {
     let expanded = item::parse(function.clone())
@@ -64,7 +63,7 @@ pub fn public(args: TokenStream, function: TokenStream) -> TokenStream {
     }
 }
 
-/// Demands a claim before a handler runs.
+/// Requires a claim before a handler runs.
 ///
 /// ```
 /// use actix_web::{get, HttpResponse};
@@ -77,23 +76,22 @@ pub fn public(args: TokenStream, function: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// | Form | Asks that the claim |
+/// | Form | Requires that the claim |
 /// | --- | --- |
 /// | `("role", "admin")` | equals the value, or is a list that contains it |
 /// | `("level", 7)`, `("active", true)` | the same for an integer or a bool |
 /// | `("role", any_of("admin", "support"))` | is or contains one of them |
 /// | `("groups", all_of("ops", "on-call"))` | contains all of them |
-/// | `("email")` | is there, and not null |
+/// | `("email")` | is present and not null |
 /// | `(ROLES, any_of(ADMIN, Role::Support))` | the same with constants |
 ///
-/// A name that starts with `/` is a JSON pointer (RFC 6901): `"/realm_access/roles"`. A part of a string
-/// or a value of another type never matches. Several attributes mean *and*. The attribute may stand
-/// above or below the routing macro and other crates' attributes, or on a plain function for
-/// `web::get().to(…)`, and takes one of the 16 arguments that actix allows. `any_of` and `all_of`
-/// take an array too.
+/// A name that starts with `/` is a JSON pointer (RFC 6901): `"/realm_access/roles"`. A part of a string or a
+/// value of another type never matches. Several attributes mean *and*. The attribute may be above or below
+/// the routing macro and other crates' attributes, or on a plain function for `web::get().to(…)`, and uses
+/// one of the 16 arguments that actix allows. `any_of` and `all_of` accept an array too.
 ///
-/// A constant is a `&'static str`, an integer or a `bool`; as a value also of a type of yours that a
-/// `ClaimValue` can be made from:
+/// A constant is a `&'static str`, an integer or a `bool`; as a value it may also have a type of the
+/// application that converts into a `ClaimValue`:
 ///
 /// ```
 /// use actix_web::{get, HttpResponse};
@@ -122,15 +120,15 @@ pub fn public(args: TokenStream, function: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// A refusal is 403 `insufficient_scope`, or close 1008 for a WebSocket, before any part of the body
-/// is read; on a public request without a valid token 400 or 401, and without the middleware 500.
+/// A rejection is 403 `insufficient_scope`, or close 1008 for a WebSocket, before any part of the body is
+/// read; on a public request without a valid token 400 or 401, and without the middleware 500.
 #[proc_macro_attribute]
 pub fn require_claim(args: TokenStream, function: TokenStream) -> TokenStream {
     expand_requirement("require_claim", args, function, expand::claim)
 }
 
-/// Demands scopes before a handler runs: in `scope` or `scp`, each a string of words or a list
-/// (RFC 6749 §3.3).
+/// Requires scopes before a handler runs: in `scope` or `scp`, each a space-separated string or a list (RFC
+/// 6749 §3.3).
 ///
 /// ```
 /// use actix_web::{get, HttpResponse};
@@ -151,15 +149,15 @@ pub fn require_claim(args: TokenStream, function: TokenStream) -> TokenStream {
 /// const ADMIN: &str = "admin";
 /// ```
 ///
-/// `("a", "b")` requires all of them, `(any_of("a", "b"))` one. A scope is a literal or a constant, and
-/// one that is not a scope-token is a compile error. The rest is as with [`macro@require_claim`], and the
+/// `("a", "b")` requires all of them, `(any_of("a", "b"))` one. A scope is a literal or a constant, and one
+/// that is not a scope-token is a compile error. The rest is the same as for [`macro@require_claim`], and the
 /// challenge names the scopes.
 #[proc_macro_attribute]
 pub fn require_scope(args: TokenStream, function: TokenStream) -> TokenStream {
     expand_requirement("require_scope", args, function, expand::scope)
 }
 
-/// Demands what a function of yours says, before a handler runs.
+/// Requires that a function of the application accepts the request, before a handler runs.
 ///
 /// ```
 /// use actix_web::{get, HttpRequest, HttpResponse};
@@ -181,8 +179,8 @@ pub fn require_scope(args: TokenStream, function: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// The function takes `&Claims`, or `&Claims` and `&HttpRequest`, and returns a bool, or a `Result`
-/// whose error is a text for your log; the client is told the fixed text of 403. It must not block.
+/// The function takes `&Claims`, or `&Claims` and `&HttpRequest`, and returns a bool, or a `Result` whose
+/// error is a text for the log; the client gets the fixed text of 403. It must not block.
 #[proc_macro_attribute]
 pub fn require(args: TokenStream, function: TokenStream) -> TokenStream {
     expand_requirement("require", args, function, expand::function)
@@ -203,7 +201,7 @@ fn expand_requirement<A: Parse>(
     }
 }
 
-/// The user's item as it was, and what is wrong.
+/// Returns the developer's item unchanged, and the errors.
 fn with_errors(item: TokenStream, errors: &syn::Error) -> TokenStream {
     let mut tokens = item;
     tokens.extend(TokenStream::from(errors.to_compile_error()));

@@ -34,7 +34,7 @@ impl Parse for RouteArgs {
     }
 }
 
-/// What `#[public]` makes of a function.
+/// Expands `#[public]` on a function.
 pub(crate) fn expand(args: &TokenStream, function: &ItemFn, span: Span) -> Result<TokenStream> {
     check(args, function, span)?;
     let mut function = function.clone();
@@ -83,7 +83,7 @@ fn check(args: &TokenStream, function: &ItemFn, span: Span) -> Result<()> {
     }
 }
 
-/// Adds the middleware that opens a resource to a routing macro, as its last and so outermost one.
+/// Adds the middleware that makes a resource public to a routing macro, as its last and so outermost one.
 fn add_public_middleware(attribute: &mut Attribute) {
     let Meta::List(list) = &mut attribute.meta else { return };
     let arguments = &list.tokens;
@@ -97,12 +97,12 @@ fn add_public_middleware(attribute: &mut Attribute) {
     };
 }
 
-/// The row of a route in the table that is made when the program is linked.
+/// Generates the row of a route in the link-time table.
 fn row(Route { pattern, methods }: &Route, function: &ItemFn, span: Span) -> TokenStream {
     let conditions = item::conditions(function);
     let handler = function.sig.ident.to_string();
     let handler = handler.strip_prefix("r#").unwrap_or(&handler);
-    // The place that `line!()` names is that of the attribute.
+    // With this span, `line!()` is the line of the attribute.
     quote_spanned! { span =>
         #(#conditions)*
         const _: () = {
@@ -121,8 +121,8 @@ fn row(Route { pattern, methods }: &Route, function: &ItemFn, span: Span) -> Tok
     }
 }
 
-/// The route of a routing macro; none of another crate's `#[trace]`, for example, or of an attribute that
-/// actix itself rejects.
+/// Parses the route of a routing macro. None for another attribute such as another crate's `#[trace]`, or one
+/// that actix itself rejects.
 fn route(attribute: &Attribute) -> Option<Route> {
     let name = attribute.path().segments.last()?.ident.to_string();
     let method = match name.as_str() {
@@ -137,7 +137,7 @@ fn route(attribute: &Attribute) -> Option<Route> {
     Some(Route { pattern, methods })
 }
 
-/// The value of `method = "…"`.
+/// Returns the value of `method = "…"`.
 fn method_option(option: &Expr) -> Option<LitStr> {
     let Expr::Assign(assignment) = option else { return None };
     match (&*assignment.left, &*assignment.right) {

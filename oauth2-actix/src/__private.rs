@@ -112,13 +112,13 @@ fn predicate_failed() -> Error {
 #[track_caller]
 pub const fn claim_name(name: &'static str) -> &'static str {
     let bytes = name.as_bytes();
-    assert!(!bytes.is_empty(), "the name of a claim is empty");
+    assert!(!bytes.is_empty(), "the claim name is empty; expected a name or a JSON pointer");
     let mut at = 0;
     while bytes[0] == b'/' && at < bytes.len() {
         let is_escape = at + 1 < bytes.len() && matches!(bytes[at + 1], b'0' | b'1');
         assert!(
             bytes[at] != b'~' || is_escape,
-            "not a JSON pointer: in a name, `~` is written `~0` and `/` is written `~1`"
+            "the JSON pointer is invalid; in a name, `~` is written `~0` and `/` is written `~1`"
         );
         at += 1;
     }
@@ -135,8 +135,8 @@ pub const fn claim_name(name: &'static str) -> &'static str {
 pub const fn scope(scope: &'static str) -> &'static str {
     assert!(
         is_scope_token(scope),
-        "a scope is printable ASCII without spaces, quotes and backslashes (RFC 6749 §3.3), and not \
-         empty"
+        "the scope is invalid; expected one or more printable ASCII characters without spaces, quotes and \
+         backslashes (RFC 6749 §3.3)"
     );
     scope
 }
