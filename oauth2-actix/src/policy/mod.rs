@@ -576,7 +576,7 @@ pub(crate) fn in_order(by_issuer: &HashMap<String, Vec<usize>>) -> Vec<String> {
     issuers.into_iter().map(|(_, issuer)| issuer.clone()).collect()
 }
 
-/// Returns the error for a token none of whose audiences a provider of its issuer has.
+/// Returns the error for a token whose audiences match no provider of its issuer.
 fn audience_mismatch<'a>(
     of_issuer: impl Iterator<Item = &'a Arc<ResolvedProvider>> + Clone,
     claims: &Object,

@@ -102,7 +102,8 @@ impl KeyThread {
 pub(crate) fn warn_on_worker() {
     static WARNED: AtomicBool = AtomicBool::new(false);
     let current = thread::current();
-    // actix-server's workers are arbiters of actix-rt, or threads of its own under tokio alone.
+    // actix-server's workers are arbiters of actix-rt, or its own threads if it runs on tokio without
+    // actix-rt.
     let is_worker = current.name().is_some_and(|name| {
         name.starts_with("actix-server worker")
             || (name.starts_with("actix-rt|") && name.contains("arbiter"))

@@ -4,7 +4,7 @@
 //! intervals, parses inline keys and reads snapshots. It imports `config`, `error`, `jose`, `json`, `keys`,
 //! `token` and `util`, and may import floors 1 to 6.
 //!
-//! - this file: a resolved provider, and what a policy sets for all of them.
+//! - this file: a resolved provider, and the settings of a policy for all of them.
 //! - `background`: the thread that fetches keys and looks tenants up.
 //! - `tenants`: providers that are looked up by issuer at run time.
 

@@ -1,4 +1,4 @@
-//! An actix server on a thread of its own, on a loopback port.
+//! An actix server on its own thread, on a loopback port.
 
 use std::{
     fmt, io,

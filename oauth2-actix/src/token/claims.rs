@@ -80,7 +80,7 @@ impl Claims {
         self.text("iss").unwrap_or_default()
     }
 
-    /// Returns `sub`: whom the token is about
+    /// Returns `sub`: the subject of the token
     /// ([RFC 7519 §4.1.2](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.2)). Unique within one issuer
     /// only: use it together with [`Claims::issuer`].
     #[must_use]
@@ -104,7 +104,7 @@ impl Claims {
         self.text("jti")
     }
 
-    /// Returns `aud`: whom the token is for
+    /// Returns `aud`: the audiences of the token
     /// ([RFC 7519 §4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3)).
     pub fn audience(&self) -> impl Iterator<Item = &str> {
         validation::audiences(&self.0.claims, "aud")

@@ -125,7 +125,7 @@ impl<'a> Upgrade<'a> {
     }
 
     /// Completes the handshake. Return the response to actix, and use session and messages to run the
-    /// session, usually in a task of its own.
+    /// session, usually in its own task.
     ///
     /// # Errors
     ///

@@ -91,7 +91,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Closed`]: the session has ended, or the client has gone.
+    /// [`Closed`]: the session has ended, or the client has disconnected.
     pub async fn text(&mut self, text: impl Into<ByteString>) -> Result<(), Closed> {
         unless_ended(self.shared.state.ended.subscribe(), self.inner.text(text)).await
     }
@@ -100,7 +100,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Closed`]: the session has ended, or the client has gone.
+    /// [`Closed`]: the session has ended, or the client has disconnected.
     pub async fn binary(&mut self, bytes: impl Into<Bytes>) -> Result<(), Closed> {
         unless_ended(self.shared.state.ended.subscribe(), self.inner.binary(bytes)).await
     }
@@ -109,7 +109,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Closed`]: the session has ended, or the client has gone.
+    /// [`Closed`]: the session has ended, or the client has disconnected.
     pub async fn ping(&mut self, bytes: &[u8]) -> Result<(), Closed> {
         unless_ended(self.shared.state.ended.subscribe(), self.inner.ping(bytes)).await
     }
@@ -118,7 +118,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Closed`]: the session has ended, or the client has gone.
+    /// [`Closed`]: the session has ended, or the client has disconnected.
     pub async fn pong(&mut self, bytes: &[u8]) -> Result<(), Closed> {
         unless_ended(self.shared.state.ended.subscribe(), self.inner.pong(bytes)).await
     }
@@ -127,7 +127,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Closed`]: the session has ended before, or the client has gone.
+    /// [`Closed`]: the session has ended before, or the client has disconnected.
     pub async fn close(self, reason: Option<CloseReason>) -> Result<(), Closed> {
         unless_ended(self.shared.state.ended.subscribe(), self.inner.close(reason)).await
     }

@@ -179,7 +179,7 @@ impl<'de> Deserialize<'de> for OAuth2Builder {
     }
 }
 
-/// As `Deserialize`, with an error whose faults a program can read.
+/// Reads the same settings as `Deserialize`, with an error whose faults a program can read.
 ///
 /// ```
 /// use oauth2_actix::{ConfigErrorKind, OAuth2Builder};
@@ -204,7 +204,7 @@ impl<'de> Deserialize<'de> for Provider {
     }
 }
 
-/// As `Deserialize`, with an error whose faults a program can read.
+/// Reads the same settings as `Deserialize`, with an error whose faults a program can read.
 impl TryFrom<Value> for Provider {
     type Error = ConfigError;
 
