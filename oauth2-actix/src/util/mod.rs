@@ -5,7 +5,6 @@
 //! - `clock.rs`: wall time, monotonic time, and waiting for a moment
 //! - `log_rate.rs`: the rate of log lines that clients can cause
 //! - `manual_clock.rs`: the clock of tests
-//! - `places.rs`: the limit on requests that wait for the same result
 //! - `spiffe.rs`: SPIFFE IDs and trust domains
 //! - `telemetry.rs`: the metrics of the feature `metrics`
 //! - `units.rs`: durations as text
@@ -14,7 +13,6 @@ pub(crate) mod clock;
 pub(crate) mod log_rate;
 #[cfg(feature = "testing")]
 pub(crate) mod manual_clock;
-pub(crate) mod places;
 pub(crate) mod spiffe;
 pub(crate) mod telemetry;
 pub(crate) mod units;

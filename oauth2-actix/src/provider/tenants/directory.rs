@@ -1,12 +1,8 @@
 //! The policy's side of the tenants: finds the result of an earlier lookup, and waits for a new one.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, atomic::AtomicUsize},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{
     lookups::{LookupRequest, Lookups},
@@ -14,17 +10,16 @@ use super::{
 };
 use crate::{
     config::tenants::Tenants,
-    keys::fetcher::Fetchers,
+    keys::{fetcher::Fetchers, remote::MAX_WAITERS},
     provider::{Defaults, ResolvedProvider},
-    util::places::Place,
 };
 
 #[derive(Debug)]
 pub(crate) struct Directory {
     table: Arc<Table>,
     requests: mpsc::UnboundedSender<LookupRequest>,
-    /// The number of requests that wait for an issuer which is not in the table.
-    unknown_issuer_waiters: Arc<AtomicUsize>,
+    /// Bounds the requests that wait for an issuer which is not in the table.
+    unknown_issuer_waiters: Arc<Semaphore>,
 }
 
 impl Directory {
@@ -39,7 +34,8 @@ impl Directory {
         let table = Arc::new(Table::new(&tenants, defaults.timeout, fetchers.clock().clone()));
         let lookups =
             Lookups::new(tenants.lookup, Arc::clone(&table), defaults, reserved_names, fetchers);
-        (Self { table, requests, unknown_issuer_waiters: Arc::default() }, lookups.run(inbox))
+        let unknown_issuer_waiters = Arc::new(Semaphore::new(MAX_WAITERS));
+        (Self { table, requests, unknown_issuer_waiters }, lookups.run(inbox))
     }
 
     /// Returns the current result for an issuer. Requests a refresh in the background if one is due.
@@ -49,13 +45,13 @@ impl Directory {
         }
         let (found, is_due) = self.table.find(issuer);
         if is_due {
-            // There is one refresh at a time for each tenant, so it needs no slot.
+            // There is one refresh at a time for each tenant, so it needs no permit.
             let issuer = issuer.to_owned();
             let _ = self.requests.send(LookupRequest {
                 issuer,
                 is_refresh: true,
                 reply: None,
-                slot: None,
+                permit: None,
             });
         }
         found
@@ -77,13 +73,13 @@ impl Directory {
     /// unknown issuers together.
     fn send_request(&self, issuer: &str, reply: Option<oneshot::Sender<IssuerLookup>>) {
         let waiters = self.table.waiters(issuer);
-        let Some(slot) = Place::take(waiters.as_ref().unwrap_or(&self.unknown_issuer_waiters))
-        else {
+        let waiters = waiters.unwrap_or_else(|| Arc::clone(&self.unknown_issuer_waiters));
+        let Ok(permit) = waiters.try_acquire_owned() else {
             tracing::debug!(target: "oauth2_actix", "too many requests wait for lookups of tenants");
             return;
         };
-        let (issuer, slot) = (issuer.to_owned(), Some(slot));
-        let _ = self.requests.send(LookupRequest { issuer, is_refresh: false, reply, slot });
+        let (issuer, permit) = (issuer.to_owned(), Some(permit));
+        let _ = self.requests.send(LookupRequest { issuer, is_refresh: false, reply, permit });
     }
 
     /// Returns the tenants in the table.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
     task::{Id, JoinError, JoinSet},
 };
 
@@ -19,7 +19,7 @@ use crate::{
     },
     keys::{fetcher::Fetchers, remote::FetchReason},
     provider::{Defaults, ResolvedProvider},
-    util::{clock::Clock, log_rate::Throttle, places::Place, units::Unit},
+    util::{clock::Clock, log_rate::Throttle, units::Unit},
 };
 
 /// A request to look an issuer up.
@@ -31,11 +31,11 @@ pub(super) struct LookupRequest {
     /// None if no request waits for the result.
     pub(super) reply: Option<Reply>,
     /// Held until the lookup has ended, even if the request was dropped before.
-    pub(super) slot: Option<Place>,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
 type Reply = oneshot::Sender<IssuerLookup>;
-type Waiter = (Option<Reply>, Option<Place>);
+type Waiter = (Option<Reply>, Option<OwnedSemaphorePermit>);
 
 pub(super) struct Lookups {
     context: Arc<LookupContext>,
@@ -114,7 +114,7 @@ impl Lookups {
         }
     }
 
-    fn enqueue(&mut self, LookupRequest { issuer, is_refresh, reply, slot }: LookupRequest) {
+    fn enqueue(&mut self, LookupRequest { issuer, is_refresh, reply, permit }: LookupRequest) {
         // Another request's lookup may have ended in the meantime.
         if !is_refresh {
             let (found, _) = self.context.table.find(&issuer);
@@ -131,7 +131,7 @@ impl Lookups {
             let overdue = self.context.clock.monotonic() + self.context.defaults.timeout;
             queue.push_back((issuer.clone(), overdue));
         }
-        self.waiters.entry(issuer).or_default().push((reply, slot));
+        self.waiters.entry(issuer).or_default().push((reply, permit));
     }
 
     fn start_queued(&mut self) {
@@ -183,7 +183,7 @@ impl Lookups {
     }
 
     fn reply(&mut self, issuer: &str, found: &IssuerLookup) {
-        for (reply, _slot) in self.waiters.remove(issuer).unwrap_or_default() {
+        for (reply, _permit) in self.waiters.remove(issuer).unwrap_or_default() {
             if let Some(reply) = reply {
                 let _ = reply.send(found.clone());
             }

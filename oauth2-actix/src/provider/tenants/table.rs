@@ -4,13 +4,16 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use tokio::sync::Semaphore;
+
 use crate::{
     config::tenants::{Tenant, Tenants},
+    keys::remote::MAX_WAITERS,
     provider::ResolvedProvider,
     util::clock::Clock,
 };
@@ -64,7 +67,7 @@ struct Entry {
     due: AtomicU64,
     /// The moment of its last use.
     used: AtomicU64,
-    waiters: Arc<AtomicUsize>,
+    waiters: Arc<Semaphore>,
 }
 
 impl Table {
@@ -110,7 +113,7 @@ impl Table {
     }
 
     /// Returns the counter of the requests that wait for a tenant in the table.
-    pub(super) fn waiters(&self, issuer: &str) -> Option<Arc<AtomicUsize>> {
+    pub(super) fn waiters(&self, issuer: &str) -> Option<Arc<Semaphore>> {
         self.read().tenants.get(issuer).map(|entry| Arc::clone(&entry.waiters))
     }
 
@@ -155,10 +158,10 @@ impl Table {
                 || AtomicU64::new(millis(now)),
                 |previous| AtomicU64::new(previous.used.load(Ordering::Relaxed)),
             ),
-            waiters: previous
-                .as_ref()
-                .map(|previous| Arc::clone(&previous.waiters))
-                .unwrap_or_default(),
+            waiters: previous.as_ref().map_or_else(
+                || Arc::new(Semaphore::new(MAX_WAITERS)),
+                |previous| Arc::clone(&previous.waiters),
+            ),
         };
         entries.tenants.insert(issuer.clone(), entry);
         if let Some(previous) = previous {
