@@ -1,0 +1,355 @@
+//! The decision on a token with cached keys. It does not wait.
+
+use std::{sync::Arc, time::Duration};
+
+#[cfg(feature = "websocket")]
+use tokio::sync::watch;
+
+use crate::{
+    error::{Error, ErrorKind},
+    jose::{
+        algorithm::Algorithm,
+        jws::UnverifiedJws,
+        key_set::{KeySetId, SignatureCheck, Tried},
+    },
+    json::object::Object,
+    keys::remote::{FetchReason, Refresh, RemoteKeySet, unavailable},
+    provider::{ProviderKeys, ResolvedProvider, tenants::IssuerLookup},
+    request::bearer::Credentials,
+    token::{
+        claims::Claims,
+        validation::{self, Lifetime},
+        verified::{ProviderId, VerifiedToken},
+    },
+    util::telemetry,
+};
+
+use super::{
+    Policy,
+    rank::{audience_mismatch, listed, most_specific},
+    wait::{Pending, PendingKeys},
+};
+
+/// The decision on a token without waiting.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    Accepted(Claims),
+    Rejected(Error),
+    /// Keys that are not cached may decide otherwise.
+    Waiting(Box<Pending>),
+}
+
+/// The decision on a token by the cached keys.
+pub(super) enum LocalDecision {
+    Accepted(Acceptance),
+    Undecided {
+        pending_keys: Vec<PendingKeys>,
+        rejection: Error,
+    },
+    /// The issuer must be looked up.
+    UnknownIssuer,
+}
+
+/// The provider and the key set that verified a token, and the token's lifetime.
+pub(super) struct Acceptance {
+    pub(super) provider: Arc<ResolvedProvider>,
+    pub(super) key_set_id: KeySetId,
+    pub(super) lifetime: Lifetime,
+}
+
+impl Policy {
+    /// Decides on a token with the cached keys. Synchronous, and bounded in work by the length of the token
+    /// and 16 signature checks for each key source of its issuer and audience.
+    #[inline]
+    pub(crate) fn decide(&self, credentials: &Credentials<'_>) -> Decision {
+        match self.find_cached(credentials.as_bytes()) {
+            Some(claims) => Decision::Accepted(claims),
+            None => self.verify(credentials).unwrap_or_else(Decision::Rejected),
+        }
+    }
+
+    /// Returns the claims of a token in the cache, if it is still accepted.
+    fn find_cached(&self, token: &[u8]) -> Option<Claims> {
+        let verified = self.verified.as_ref()?;
+        let claims = verified.find(token).filter(|claims| self.still_accepts(claims.verified()));
+        telemetry::token_recalled(claims.is_some());
+        claims
+    }
+
+    /// Returns whether an accepted token would still be accepted now.
+    pub(crate) fn still_accepts(&self, accepted: &VerifiedToken) -> bool {
+        let VerifiedToken { by, key_set_id, lifetime, claims, .. } = accepted;
+        lifetime.contains(self.clock.unix_time())
+            && match by.provider {
+                ProviderId::Configured(index) => self
+                    .providers
+                    .get(index)
+                    .is_some_and(|provider| provider.verifies_with(*key_set_id, &self.clock)),
+                // The issuer may belong to another tenant by now.
+                tenant_id => self.tenant_of(claims).is_some_and(|tenant| {
+                    tenant.id == tenant_id && tenant.verifies_with(*key_set_id, &self.clock)
+                }),
+            }
+    }
+
+    /// Returns a receiver of changes of the keys of the provider that accepted a token. None if its keys do
+    /// not change, or are fetched for every request, or the provider was removed.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn key_changes(&self, accepted: &VerifiedToken) -> Option<watch::Receiver<()>> {
+        match accepted.by.provider {
+            ProviderId::Configured(index) => self.providers.get(index)?.changes(),
+            tenant_id => {
+                self.tenant_of(&accepted.claims).filter(|tenant| tenant.id == tenant_id)?.changes()
+            }
+        }
+    }
+
+    /// Returns the tenant whose issuer the token has, if it is in the table.
+    fn tenant_of(&self, claims: &Object) -> Option<Arc<ResolvedProvider>> {
+        let tenants = self.keys.as_ref()?.tenants.as_ref()?;
+        match tenants.find(validation::issuer(claims).ok()?) {
+            IssuerLookup::Tenant(tenant) => Some(tenant),
+            _ => None,
+        }
+    }
+
+    fn verify(&self, credentials: &Credentials<'_>) -> Result<Decision, Error> {
+        let token = credentials.token()?.as_str();
+        let jws = UnverifiedJws::parse(token)?;
+        let token = token.as_bytes();
+        let (pending_keys, rejection) = match self
+            .check_with_cached_keys(&jws, &token[..jws.signed_len])?
+        {
+            LocalDecision::Accepted(acceptance) => {
+                return Ok(Decision::Accepted(self.accept(acceptance, jws.claims, token)));
+            }
+            LocalDecision::Undecided { pending_keys, rejection } if pending_keys.is_empty() => {
+                return Err(rejection);
+            }
+            LocalDecision::Undecided { pending_keys, rejection } => (Some(pending_keys), rejection),
+            LocalDecision::UnknownIssuer => (None, unavailable(Duration::ZERO)),
+        };
+        Ok(Decision::Waiting(Box::new(Pending {
+            token: token.into(),
+            jws,
+            pending_keys,
+            rejection,
+            ticket: self.keys.as_ref().map_or(0, |keys| keys.fetchers.ticket()),
+        })))
+    }
+
+    /// Returns the claims of a token that was just verified, and caches it if there is a slot for it.
+    pub(super) fn accept(&self, acceptance: Acceptance, claims: Object, token: &[u8]) -> Claims {
+        let Acceptance { provider, key_set_id, lifetime } = acceptance;
+        let now = self.clock.unix_time();
+        // With fresh keys for every request, the cached token would never be used.
+        let is_cacheable =
+            provider.verifies_with(key_set_id, &self.clock) && self.is_first(&provider, &claims);
+        let slot = self.verified.as_ref().filter(|_| is_cacheable).and_then(|verified| {
+            let slot = verified.slot_for(token, now)?;
+            Some((verified, slot))
+        });
+        let (by, clock, token) = (provider.accepted_by(), self.clock.clone(), token.into());
+        let claims = Claims::new(VerifiedToken { by, key_set_id, lifetime, claims, token, clock });
+        if let Some((verified, slot)) = slot {
+            verified.insert(&claims, slot, now);
+        }
+        claims
+    }
+
+    /// Returns whether no earlier provider of the issuer could accept the token after a fetch of its keys.
+    fn is_first(&self, provider: &Arc<ResolvedProvider>, claims: &Object) -> bool {
+        let of_issuer = validation::issuer(claims).ok().and_then(|iss| self.by_issuer.get(iss));
+        of_issuer
+            .into_iter()
+            .flatten()
+            .map(|index| &self.providers[*index])
+            .take_while(|before| !Arc::ptr_eq(before, provider))
+            .all(|before| before.remotes().next().is_none() || !before.names_audience(claims))
+    }
+
+    /// Makes the cheap checks, then the signature check with the keys of each provider that may accept the
+    /// token.
+    fn check_with_cached_keys(
+        &self,
+        jws: &UnverifiedJws,
+        signed: &[u8],
+    ) -> Result<LocalDecision, Error> {
+        let issuer = match validation::issuer(&jws.claims) {
+            Ok(issuer) => issuer,
+            Err(error) => return self.check_trust_domain(error, jws, signed),
+        };
+        if let Some(indices) = self.by_issuer.get(issuer) {
+            let candidates = indices.iter().map(|index| &self.providers[*index]);
+            return self.check_providers(candidates, jws, signed);
+        }
+        let Some(tenants) = self.keys.as_ref().and_then(|keys| keys.tenants.as_ref()) else {
+            return Err(self.unknown_issuer(issuer));
+        };
+        // These checks come before a lookup, which costs more.
+        validation::check_types(&jws.claims)?;
+        validation::check_times(&jws.claims, self.clock.unix_time(), self.time_limits)?;
+        match tenants.find(issuer) {
+            IssuerLookup::Tenant(provider) => {
+                self.check_providers([&provider].into_iter(), jws, signed)
+            }
+            IssuerLookup::NotATenant => Err(self.unknown_issuer(issuer)),
+            IssuerLookup::Unavailable(retry_after) => Err(unavailable(retry_after)),
+            IssuerLookup::NotLookedUp => Ok(LocalDecision::UnknownIssuer),
+        }
+    }
+
+    /// Checks a token without `iss` with the provider of the SPIFFE trust domain that its `sub` names
+    /// (JWT-SVID §3.1). `error` is the error about the `iss`.
+    #[cold]
+    fn check_trust_domain(
+        &self,
+        error: Error,
+        jws: &UnverifiedJws,
+        signed: &[u8],
+    ) -> Result<LocalDecision, Error> {
+        let claims = &jws.claims;
+        // An `iss` that is null or of another type is not a missing one.
+        if claims.contains("iss") || self.by_trust_domain.is_empty() {
+            return Err(error);
+        }
+        let named = validation::trust_domain(claims);
+        match named.and_then(|trust_domain| self.by_trust_domain.get(trust_domain)) {
+            Some(index) => self.check_providers([&self.providers[*index]].into_iter(), jws, signed),
+            None => Err(error
+                .with_expected("an `iss`, or a SPIFFE ID of a configured trust domain as `sub`")),
+        }
+    }
+
+    /// Checks a token with the cached keys of the providers of its issuer or trust domain.
+    pub(super) fn check_providers<'a>(
+        &self,
+        of_issuer: impl Iterator<Item = &'a Arc<ResolvedProvider>> + Clone,
+        jws: &UnverifiedJws,
+        signed: &[u8],
+    ) -> Result<LocalDecision, Error> {
+        let claims = &jws.claims;
+        validation::check_types(claims)?;
+        let candidates = of_issuer.clone().filter(|provider| provider.names_audience(claims));
+        let Some(first) = candidates.clone().next() else {
+            return Err(audience_mismatch(of_issuer, claims));
+        };
+        let lifetime = validation::check_times(claims, self.clock.unix_time(), self.time_limits)
+            .map_err(|error| error.with_provider(&first.name))?;
+        let is_sender_constrained = validation::is_sender_constrained(claims);
+        let mut rejection: Option<Error> = None;
+        let mut pending_keys = Vec::new();
+        for provider in candidates {
+            let mut reject = |error: Error| {
+                let error = error.with_provider(&provider.name);
+                rejection = Some(match rejection.take() {
+                    None => error,
+                    Some(earlier) => most_specific(earlier, error),
+                });
+            };
+            // A future check of the proof of possession belongs here.
+            if is_sender_constrained && !provider.dangerous_accept_bound_tokens {
+                reject(ErrorKind::SenderConstrained.into());
+                continue;
+            }
+            if !provider.algorithms.contains(jws.header.alg) {
+                let allowed = provider.algorithms.iter().map(Algorithm::name);
+                let error = Error::from(ErrorKind::AlgorithmNotAllowed);
+                reject(error.with_expected(listed(allowed)));
+                continue;
+            }
+            if let Err(error) = provider.check_type(jws.header.typ) {
+                reject(error);
+                continue;
+            }
+            if let Err(error) = provider.check_subject(claims) {
+                reject(error);
+                continue;
+            }
+            match self.check_signature(provider, jws, signed, &mut pending_keys) {
+                None => {}
+                Some(SignatureCheck::Verified(key_set_id)) => {
+                    let provider = Arc::clone(provider);
+                    return Ok(LocalDecision::Accepted(Acceptance {
+                        provider,
+                        key_set_id,
+                        lifetime,
+                    }));
+                }
+                Some(found) => reject(found.into()),
+            }
+        }
+        // Without a rejection there are keys to wait for, and their result takes precedence over this one.
+        let rejection = rejection.unwrap_or_else(|| ErrorKind::AlgorithmNotAllowed.into());
+        Ok(LocalDecision::Undecided { pending_keys, rejection })
+    }
+
+    /// Checks the signature with the cached keys of each source of a provider, and adds the keys that must be
+    /// waited for. Returns None if no source has any keys.
+    fn check_signature(
+        &self,
+        provider: &Arc<ResolvedProvider>,
+        jws: &UnverifiedJws,
+        signed: &[u8],
+        pending_keys: &mut Vec<PendingKeys>,
+    ) -> Option<SignatureCheck> {
+        let (header, before) = (&jws.header, pending_keys.len());
+        let mut result = None;
+        let mut add_pending = |remote: &Arc<RemoteKeySet>, cause| {
+            let (provider, remote) = (Arc::clone(provider), Arc::clone(remote));
+            pending_keys.push(PendingKeys { provider, remote, cause });
+        };
+        for keys in &provider.keys {
+            let found = match keys {
+                ProviderKeys::Inline(keys) => keys.verify(header, signed, &jws.signature),
+                // HMAC is used with inline keys only.
+                ProviderKeys::Remote(remote) if !remote.policy.allowed.contains(header.alg) => {
+                    continue;
+                }
+                ProviderKeys::Remote(remote) => match remote.usable(&self.clock).as_deref() {
+                    Some(Some(snapshot)) => {
+                        let found = snapshot.keys.verify(header, signed, &jws.signature);
+                        if matches!(found, SignatureCheck::UnknownKey { .. })
+                            && remote.looks_for_unknown_keys()
+                        {
+                            telemetry::keys_looked_up("unknown");
+                            let token = (signed, &*jws.signature);
+                            add_pending(remote, remote.unknown_key(header.kid.as_deref(), token));
+                        } else {
+                            telemetry::keys_looked_up("hit");
+                        }
+                        found
+                    }
+                    _ => {
+                        telemetry::keys_looked_up("missing");
+                        let is_per_request = remote.timing.refresh == Refresh::Always;
+                        add_pending(
+                            remote,
+                            if is_per_request { FetchReason::Fresh } else { FetchReason::Missing },
+                        );
+                        continue;
+                    }
+                },
+            };
+            match (found, result) {
+                (SignatureCheck::Verified(_), _) => return Some(found),
+                // Keeps the more specific result.
+                (SignatureCheck::SignatureInvalid(_), _)
+                | (_, None | Some(SignatureCheck::UnknownKey(Tried { tried: 0, .. }))) => {
+                    result = Some(found);
+                }
+                _ => {}
+            }
+        }
+        if matches!(result, Some(SignatureCheck::SignatureInvalid(_))) {
+            // A source has the key that the token names, so the key is not unknown: a bad signature causes no
+            // fetch of the other sources.
+            let mut index = 0;
+            pending_keys.retain(|source| {
+                index += 1;
+                index <= before || !matches!(source.cause, FetchReason::UnknownKey { .. })
+            });
+        }
+        result
+    }
+}

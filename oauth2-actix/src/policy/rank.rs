@@ -1,0 +1,118 @@
+//! Which of several errors is the reason of a rejection, and what the error names for the log.
+
+use std::sync::Arc;
+
+use crate::{
+    error::{Difference, Error, ErrorKind},
+    jose::key_set::{SignatureCheck, Tried},
+    json::object::Object,
+    provider::ResolvedProvider,
+    token::validation,
+};
+
+use super::Policy;
+
+impl Policy {
+    pub(super) fn unknown_issuer(&self, issuer: &str) -> Error {
+        // A trailing slash is the most common mistake, above all with Auth0 and Microsoft Entra.
+        let slash_differs = match issuer.strip_suffix('/') {
+            Some(without) => self.by_issuer.contains_key(without),
+            None => self.by_issuer.contains_key(&format!("{issuer}/")),
+        };
+        let configured = self.issuers.iter().map(String::as_str);
+        let difference = if slash_differs {
+            Some(Difference::TrailingSlash)
+        } else {
+            Difference::to_any(issuer, configured.clone())
+        };
+        let error = Error::from(ErrorKind::UnknownIssuer { difference });
+        if self.issuers.is_empty() && !self.by_trust_domain.is_empty() {
+            return error.with_expected("no `iss`").with_hint(
+                "the token has an `iss`, which is optional for a JWT-SVID: set it as `issuer` of the \
+                 provider of its trust domain",
+            );
+        }
+        error.with_expected(listed(configured))
+    }
+}
+
+/// Returns the error for a token whose audiences match no provider of its issuer.
+pub(super) fn audience_mismatch<'a>(
+    of_issuer: impl Iterator<Item = &'a Arc<ResolvedProvider>> + Clone,
+    claims: &Object,
+) -> Error {
+    let configured =
+        of_issuer.clone().flat_map(|provider| provider.audiences.iter().map(String::as_str));
+    let difference = of_issuer.clone().find_map(|provider| {
+        let audiences = provider.audiences.iter().map(String::as_str);
+        validation::audiences(claims, &provider.audience_claim)
+            .take(MAX_COMPARED)
+            .find_map(|audience| Difference::to_any(audience, audiences.clone()))
+    });
+    let error =
+        Error::from(ErrorKind::AudienceMismatch { difference }).with_expected(listed(configured));
+    let mut providers = of_issuer;
+    match (providers.next(), providers.next()) {
+        (Some(only), None) => error.with_provider(&only.name),
+        _ => error,
+    }
+}
+
+/// Joins settings for a log line: at most the first eight.
+pub(super) fn listed<'a>(values: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 8;
+    let mut text = String::new();
+    let mut more = 0;
+    for (index, value) in values.enumerate() {
+        if index >= SHOWN {
+            more += 1;
+            continue;
+        }
+        if index > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(value);
+    }
+    if more > 0 {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}
+
+/// The most audiences of a token that are compared with configured ones to explain a rejection.
+const MAX_COMPARED: usize = 4;
+
+/// Returns the more specific of two rejections.
+pub(super) fn most_specific(one: Error, other: Error) -> Error {
+    fn rank(error: &Error) -> u8 {
+        match error.kind() {
+            // These keys might have accepted the token, whatever else is wrong.
+            ErrorKind::KeysUnavailable { .. } => 4,
+            ErrorKind::KeysUntried { .. } => 3,
+            ErrorKind::SignatureInvalid => 2,
+            ErrorKind::UnknownKey | ErrorKind::TypeNotAllowed | ErrorKind::SenderConstrained => 1,
+            _ => 0,
+        }
+    }
+    if rank(&other) > rank(&one) { other } else { one }
+}
+
+impl From<SignatureCheck> for Error {
+    fn from(result: SignatureCheck) -> Self {
+        match result {
+            SignatureCheck::AlgorithmNotAllowed => ErrorKind::AlgorithmNotAllowed,
+            SignatureCheck::UnknownKey(Tried { tried: 0, .. }) => ErrorKind::UnknownKey,
+            SignatureCheck::UnknownKey(Tried { tried, fitting })
+            | SignatureCheck::SignatureInvalid(Tried { tried, fitting })
+                if tried < fitting =>
+            {
+                ErrorKind::KeysUntried { tried, fitting }
+            }
+            // Unreachable for a verified token. Rejects in any case.
+            SignatureCheck::UnknownKey(_)
+            | SignatureCheck::SignatureInvalid(_)
+            | SignatureCheck::Verified(_) => ErrorKind::SignatureInvalid,
+        }
+        .into()
+    }
+}

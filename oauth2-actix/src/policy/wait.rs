@@ -1,0 +1,166 @@
+//! The decision on a token that waits for keys, or for its issuer to be looked up.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+
+use crate::{
+    error::Error,
+    jose::{
+        jws::UnverifiedJws,
+        key_set::{KeySet, SignatureCheck},
+    },
+    keys::{
+        fetcher::{Fetchers, TokenParts},
+        remote::{FetchReason, RemoteKeySet, unavailable},
+    },
+    provider::{ResolvedProvider, background::KeyThread, tenants::IssuerLookup},
+    token::{claims::Claims, validation},
+};
+
+use super::{
+    Policy,
+    decide::{Acceptance, LocalDecision},
+    rank::most_specific,
+};
+
+/// A token that passed every cheap check and waits for keys, or for its issuer to be looked up.
+pub(crate) struct Pending {
+    pub(super) token: Box<[u8]>,
+    pub(super) jws: UnverifiedJws,
+    /// The keys that may decide. None if the issuer was not looked up yet.
+    pub(super) pending_keys: Option<Vec<PendingKeys>>,
+    /// The rejection by the cached keys.
+    pub(super) rejection: Error,
+    pub(super) ticket: u64,
+}
+
+/// The keys of a source that may decide, and the reason to wait for them.
+pub(super) struct PendingKeys {
+    pub(super) provider: Arc<ResolvedProvider>,
+    pub(super) remote: Arc<RemoteKeySet>,
+    pub(super) cause: FetchReason,
+}
+
+impl Policy {
+    /// Returns why a public request with this token has no claims. A public request never waits, but requests
+    /// a fetch, with the same limits as requests that wait, so that the next one may have claims.
+    pub(crate) fn anonymous_reason(&self, pending: &Pending) -> Error {
+        let Some(keys) = &self.keys else { return pending.rejection.clone() };
+        let mut reason = pending.rejection.clone();
+        let Some(pending_keys) = &pending.pending_keys else {
+            if let (Some(tenants), Ok(issuer)) =
+                (&keys.tenants, validation::issuer(&pending.jws.claims))
+            {
+                tenants.request_lookup(issuer);
+            }
+            return reason;
+        };
+        for PendingKeys { remote, cause, .. } in pending_keys {
+            keys.fetchers.request_refresh(remote, *cause);
+            if !matches!(cause, FetchReason::UnknownKey { .. }) {
+                reason = unavailable(Duration::ZERO);
+            }
+        }
+        reason
+    }
+
+    /// Returns the error for a request whose token is undecided and that must not wait.
+    pub(crate) fn undecided_error(&self) -> Error {
+        unavailable(Duration::ZERO)
+    }
+
+    /// Waits for the keys or the tenant that a token needs, and decides.
+    pub(crate) async fn resolve(&self, mut pending: Box<Pending>) -> Result<Claims, Error> {
+        let Some(keys) = &self.keys else { return Err(pending.rejection) };
+        let pending_keys = match pending.pending_keys.take() {
+            Some(pending_keys) => pending_keys,
+            None => match self.look_up_tenant(keys, &pending).await? {
+                // The wait may have taken seconds, but the times were checked after it.
+                LocalDecision::Accepted(acceptance) => {
+                    return Ok(self.accept(acceptance, pending.jws.claims, &pending.token));
+                }
+                LocalDecision::Undecided { pending_keys, rejection } => {
+                    pending.rejection = rejection;
+                    pending_keys
+                }
+                // Unreachable, since the issuer was just looked up. Rejects in any case.
+                LocalDecision::UnknownIssuer => return Err(pending.rejection),
+            },
+        };
+        let mut rejection = pending.rejection.clone();
+        // Concurrently, since several providers of one issuer may all be slow.
+        let mut waits: FuturesUnordered<_> = pending_keys
+            .iter()
+            .map(|source| pending.wait_for_keys(&keys.fetchers, source))
+            .collect();
+        while let Some((provider, found)) = waits.next().await {
+            match found {
+                Ok(SignatureCheck::Verified(key_set_id)) => {
+                    drop(waits);
+                    let provider = Arc::clone(provider);
+                    // The wait may have taken seconds.
+                    let lifetime = validation::check_times(
+                        &pending.jws.claims,
+                        self.clock.unix_time(),
+                        self.time_limits,
+                    )?;
+                    let acceptance = Acceptance { provider, key_set_id, lifetime };
+                    return Ok(self.accept(acceptance, pending.jws.claims, &pending.token));
+                }
+                Ok(found) => {
+                    let error = Error::from(found).with_provider(&provider.name);
+                    rejection = most_specific(rejection, error);
+                }
+                Err(error) => {
+                    rejection = most_specific(rejection, error.with_provider(&provider.name));
+                }
+            }
+        }
+        Err(rejection)
+    }
+
+    /// Looks up a token's issuer, and checks the token with the cached keys of its tenant.
+    async fn look_up_tenant(
+        &self,
+        keys: &KeyThread,
+        pending: &Pending,
+    ) -> Result<LocalDecision, Error> {
+        let Some(tenants) = &keys.tenants else { return Err(pending.rejection.clone()) };
+        let issuer = validation::issuer(&pending.jws.claims)?;
+        match tenants.look_up(issuer).await {
+            IssuerLookup::Tenant(provider) => {
+                self.check_providers([&provider].into_iter(), &pending.jws, pending.signed())
+            }
+            IssuerLookup::NotATenant => Err(self.unknown_issuer(issuer)),
+            IssuerLookup::Unavailable(retry_after) => Err(unavailable(retry_after)),
+            IssuerLookup::NotLookedUp => Err(unavailable(Duration::ZERO)),
+        }
+    }
+}
+
+impl Pending {
+    /// Waits for keys and checks the signature with them.
+    async fn wait_for_keys<'a>(
+        &self,
+        fetchers: &Fetchers,
+        PendingKeys { provider, remote, cause }: &'a PendingKeys,
+    ) -> (&'a Arc<ResolvedProvider>, Result<SignatureCheck, Error>) {
+        let (header, signed, signature) = (&self.jws.header, self.signed(), &*self.jws.signature);
+        let token = TokenParts { kid: header.kid.as_deref(), signed, signature };
+        let check = |keys: &KeySet| keys.verify(header, signed, signature);
+        (provider, fetchers.wait_for_key(remote, *cause, self.ticket, token, check).await)
+    }
+
+    /// Returns the signed part of the token.
+    fn signed(&self) -> &[u8] {
+        &self.token[..self.jws.signed_len]
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Shows no part of the token.
+        formatter.debug_struct("Pending").finish_non_exhaustive()
+    }
+}
