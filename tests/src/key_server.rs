@@ -48,7 +48,7 @@ struct State {
 struct Script {
     anywhere: Answer,
     at: HashMap<String, Answer>,
-    asked: HashMap<String, u64>,
+    requested: HashMap<String, u64>,
     last: String,
 }
 
@@ -65,7 +65,7 @@ impl KeyServer {
             script: Mutex::new(Script {
                 anywhere: answer,
                 at: HashMap::new(),
-                asked: HashMap::new(),
+                requested: HashMap::new(),
                 last: String::new(),
             }),
             requests: AtomicU64::new(0),
@@ -109,7 +109,7 @@ impl KeyServer {
     /// How many requests came in for this path, whatever their query.
     #[must_use]
     pub fn requests_at(&self, path: &str) -> u64 {
-        self.state.script().asked.get(path).copied().unwrap_or_default()
+        self.state.script().requested.get(path).copied().unwrap_or_default()
     }
 
     /// The request line and headers of the last request, as they came; empty before the first.
@@ -175,7 +175,7 @@ impl State {
         }
         {
             let mut script = self.script();
-            *script.asked.entry(path).or_default() += 1;
+            *script.requested.entry(path).or_default() += 1;
             script.last = String::from_utf8_lossy(&head).into_owned();
         }
         self.requests.fetch_add(1, Ordering::SeqCst);

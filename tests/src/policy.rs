@@ -20,10 +20,10 @@ pub const CRYPTO_BACKEND: &str = "OAUTH2_ACTIX_CRYPTO_BACKEND";
 /// A builder with what the environment sets. A test overrides it by the same methods.
 pub fn builder() -> OAuth2Builder {
     let mut builder = OAuth2::builder();
-    if says(TOKEN_CACHE, "off") {
+    if is_set_to(TOKEN_CACHE, "off") {
         builder = builder.token_cache(TokenCacheConfig::disabled());
     }
-    if says(CRYPTO_BACKEND, "openssl") {
+    if is_set_to(CRYPTO_BACKEND, "openssl") {
         builder = builder.crypto_backend(CryptoBackend::OpenSsl);
     }
     builder
@@ -32,10 +32,10 @@ pub fn builder() -> OAuth2Builder {
 /// The settings read through serde, with what the environment sets where they set nothing.
 pub fn from_json(mut settings: Value) -> Result<OAuth2Builder, serde_json::Error> {
     if let Some(settings) = settings.as_object_mut() {
-        if says(TOKEN_CACHE, "off") {
+        if is_set_to(TOKEN_CACHE, "off") {
             settings.entry("token_cache").or_insert(false.into());
         }
-        if says(CRYPTO_BACKEND, "openssl") {
+        if is_set_to(CRYPTO_BACKEND, "openssl") {
             settings.entry("crypto_backend").or_insert("openssl".into());
         }
     }
@@ -48,7 +48,7 @@ pub fn offline(builder: OAuth2Builder) -> OAuth2Builder {
 }
 
 /// A value that means nothing would let a suite pass that did not run as asked.
-fn says(variable: &str, value: &str) -> bool {
+fn is_set_to(variable: &str, value: &str) -> bool {
     match env::var_os(variable) {
         None => false,
         Some(found) if found == value => true,

@@ -36,12 +36,12 @@ impl Socket {
     }
 
     /// Sends a text.
-    pub async fn say(&mut self, text: &str) {
+    pub async fn send(&mut self, text: &str) {
         let _ = self.stream.send(Message::text(text)).await;
     }
 
     /// The next message that says something: a text, or `code reason` of a close frame, or `gone`.
-    pub async fn hear(&mut self) -> String {
+    pub async fn receive(&mut self) -> String {
         loop {
             let next = timeout(PATIENCE, self.stream.next()).await.expect("it says something");
             match next {

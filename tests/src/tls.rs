@@ -134,11 +134,15 @@ impl TlsFront {
     /// A front on a loopback port with this certificate. `demands`: clients must have one of this
     /// authority.
     #[must_use]
-    pub fn start(server: &KeyServer, identity: &Identity, demands: Option<&Authority>) -> Self {
+    pub fn start(
+        server: &KeyServer,
+        identity: &Identity,
+        client_authority: Option<&Authority>,
+    ) -> Self {
         let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).unwrap();
         acceptor.set_private_key(&identity.key).unwrap();
         acceptor.set_certificate(&identity.certificate).unwrap();
-        if let Some(authority) = demands {
+        if let Some(authority) = client_authority {
             let mut store = X509StoreBuilder::new().unwrap();
             store.add_cert(authority.certificate.clone()).unwrap();
             acceptor.set_verify_cert_store(store.build()).unwrap();

@@ -32,9 +32,9 @@ fn flood_of_tokens_kids_and_issuers_does_not_grow_memory() {
     alone::run(module_path!(), "alone_flood_of_tokens_kids_and_issuers_does_not_grow_memory");
 }
 
-struct Nobody;
+struct NoTenants;
 
-impl TenantLookup for Nobody {
+impl TenantLookup for NoTenants {
     async fn find_by_issuer(
         &self,
         _: &str,
@@ -66,7 +66,7 @@ fn alone_flood_of_tokens_kids_and_issuers_does_not_grow_memory() {
     let oauth2 = builder()
         .provider("fetched", fetched)
         .provider("hmac", hmac)
-        .tenants(Tenants::new(Nobody))
+        .tenants(Tenants::new(NoTenants))
         .key_refresh_minutes(60)
         .token_cache(TokenCacheConfig::new().max_bytes(8 << 20))
         .build()
@@ -148,9 +148,9 @@ fn alone_rejected_handshakes_leave_no_descriptors_threads_or_memory() {
         Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
     })
     .unwrap();
-    let stranger = SigningKey::generate(Algorithm::ES256, "ES256");
+    let attacker = SigningKey::generate(Algorithm::ES256, "ES256");
     let token = |index: usize| match index % 4 {
-        0 => good().sign(&stranger),
+        0 => good().sign(&attacker),
         1 => good().expires_in(-1).sign(es256()),
         2 => "a.b.c".to_owned(),
         _ => good().claim("aud", "canary").sign(es256()),

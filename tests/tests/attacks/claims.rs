@@ -15,7 +15,7 @@ use oauth2_actix_tests::{
 use serde_json::{Value, json};
 
 use crate::target::{
-    AUDIENCE, ISSUER, Target, Told, bearer, builder, claims, es256, good, holds_nothing_of,
+    AUDIENCE, ISSUER, Rejection, Target, bearer, builder, claims, es256, good, holds_nothing_of,
     payload, provider, with_payload,
 };
 
@@ -45,12 +45,12 @@ fn times_of_other_types_are_rejected_cve_2026_25537_ghsa_h395_gr6q_cpjc_jsonwebt
             json!(253_402_300_800_u64),
         ] {
             let token = good().claim(name, value.clone()).sign(es256());
-            target.refuses(&format!("{name}: {value}"), &token, Told::Shape);
+            target.rejects(&format!("{name}: {value}"), &token, Rejection::Malformed);
         }
         // What no JSON reader of ours would write.
         for value in ["1e999", "-1e999", "NaN", "Infinity", "0x7fffffff", "1.", ".5", "+1", "01"] {
             let text = payload().replacen('{', &format!("{{\"{name}2\":{value},"), 1);
-            target.refuses(value, &with_payload(text), Told::Shape);
+            target.rejects(value, &with_payload(text), Rejection::Malformed);
             let mut claims = claims();
             claims.remove(name);
             let text = Value::Object(claims).to_string().replacen(
@@ -58,23 +58,23 @@ fn times_of_other_types_are_rejected_cve_2026_25537_ghsa_h395_gr6q_cpjc_jsonwebt
                 &format!("{{\"{name}\":{value},"),
                 1,
             );
-            target.refuses(&format!("{name}: {value}"), &with_payload(text), Told::Shape);
+            target.rejects(&format!("{name}: {value}"), &with_payload(text), Rejection::Malformed);
         }
     }
-    target.refuses("no exp", &good().without("exp").sign(es256()), Told::Shape);
-    target.refuses(
+    target.rejects("no exp", &good().without("exp").sign(es256()), Rejection::Malformed);
+    target.rejects(
         "exp of another case",
         &good().without("exp").claim("EXP", future).sign(es256()),
-        Told::Shape,
+        Rejection::Malformed,
     );
-    target.refuses("exp of 0", &good().claim("exp", 0).sign(es256()), Told::Expired);
-    target.refuses("exp of -0.0", &good().claim("exp", -0.0).sign(es256()), Told::Expired);
-    target.refuses("past", &good().expires_in(-1).sign(es256()), Told::Expired);
-    target.refuses("now", &good().expires_in(0).sign(es256()), Told::Expired);
-    target.refuses("early", &good().claim("nbf", future).sign(es256()), Told::Early);
+    target.rejects("exp of 0", &good().claim("exp", 0).sign(es256()), Rejection::Expired);
+    target.rejects("exp of -0.0", &good().claim("exp", -0.0).sign(es256()), Rejection::Expired);
+    target.rejects("past", &good().expires_in(-1).sign(es256()), Rejection::Expired);
+    target.rejects("now", &good().expires_in(0).sign(es256()), Rejection::Expired);
+    target.rejects("early", &good().claim("nbf", future).sign(es256()), Rejection::NotYetValid);
     let old = good().claim("iat", 1_700_000_000).sign(es256());
-    target.refuses("too old", &old, Told::Expired);
-    target.refuses("of no age", &good().without("iat").sign(es256()), Told::Shape);
+    target.rejects("too old", &old, Rejection::Expired);
+    target.rejects("of no age", &good().without("iat").sign(es256()), Rejection::Malformed);
     target.accepts("iat ahead", &good().claim("iat", future).sign(es256()));
     target.accepts("decimals", &good().claim("exp", 3e9).claim("nbf", 0.5).sign(es256()));
 }
@@ -94,9 +94,9 @@ fn issuer_as_list_or_part_is_rejected_cve_2025_30144_cve_2024_53861_cve_2026_227
         Value::Null,
     ] {
         let token = good().claim("iss", issuer.clone()).sign(es256());
-        target.refuses(&issuer.to_string(), &token, Told::Shape);
+        target.rejects(&issuer.to_string(), &token, Rejection::Malformed);
     }
-    target.refuses("none", &good().without("iss").sign(es256()), Told::Shape);
+    target.rejects("none", &good().without("iss").sign(es256()), Rejection::Malformed);
     for issuer in [
         "",
         "https://idp.tes",
@@ -121,7 +121,7 @@ fn issuer_as_list_or_part_is_rejected_cve_2025_30144_cve_2024_53861_cve_2026_227
         "test",
     ] {
         let token = good().claim("iss", issuer).sign(es256());
-        target.refuses(issuer, &token, Told::Meant);
+        target.rejects(issuer, &token, Rejection::WrongResource);
     }
     // Another provider's key under this issuer, and this key under another's issuer.
     let other = key(Algorithm::RS256);
@@ -129,9 +129,9 @@ fn issuer_as_list_or_part_is_rejected_cve_2025_30144_cve_2024_53861_cve_2026_227
     let first = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(es256().jwk_set());
     let oauth2 = policy::builder().provider("a", first).provider("b", second).build().unwrap();
     let target = Target::behind(oauth2);
-    target.refuses("a's issuer, b's key", &good().sign(other), Told::Signature);
+    target.rejects("a's issuer, b's key", &good().sign(other), Rejection::Signature);
     let token = good().claim("iss", "https://b.test").sign(es256());
-    target.refuses("b's issuer, a's key", &token, Told::Signature);
+    target.rejects("b's issuer, a's key", &token, Rejection::Signature);
 }
 
 /// CVE-2020-26160, CVE-2025-62610 (GHSA-m732-5p4w-x69g); a token for another API, or an id_token
@@ -139,7 +139,7 @@ fn issuer_as_list_or_part_is_rejected_cve_2025_30144_cve_2024_53861_cve_2026_227
 #[test]
 fn audience_missing_other_or_of_an_id_token_is_rejected_cve_2020_26160_cve_2025_62610_asvs_2049() {
     let target = Target::start();
-    target.refuses("none", &good().without("aud").sign(es256()), Told::Meant);
+    target.rejects("none", &good().without("aud").sign(es256()), Rejection::WrongResource);
     for audience in [
         json!(""),
         json!([]),
@@ -158,7 +158,7 @@ fn audience_missing_other_or_of_an_id_token_is_rejected_cve_2020_26160_cve_2025_
         json!(["a", "p", "i"]),
     ] {
         let token = good().claim("aud", audience.clone()).sign(es256());
-        target.refuses(&audience.to_string(), &token, Told::Meant);
+        target.rejects(&audience.to_string(), &token, Rejection::WrongResource);
     }
     for audience in [
         Value::Null,
@@ -171,30 +171,30 @@ fn audience_missing_other_or_of_an_id_token_is_rejected_cve_2020_26160_cve_2025_
         json!([{"aud": AUDIENCE}]),
     ] {
         let token = good().claim("aud", audience.clone()).sign(es256());
-        target.refuses(&audience.to_string(), &token, Told::Shape);
+        target.rejects(&audience.to_string(), &token, Rejection::Malformed);
     }
     target.accepts("one of several", &good().claim("aud", json!(["x", AUDIENCE])).sign(es256()));
     let elsewhere = good().without("aud").claim("client_id", AUDIENCE).claim("azp", AUDIENCE);
-    target.refuses("in another claim", &elsewhere.sign(es256()), Told::Meant);
+    target.rejects("in another claim", &elsewhere.sign(es256()), Rejection::WrongResource);
     for typ in ["id_token+jwt", "logout+jwt", "dpop+jwt", "secevent+jwt", "jwt+at", "JOSE", ""] {
-        target.refuses(typ, &good().header("typ", typ).sign(es256()), Told::Shape);
+        target.rejects(typ, &good().header("typ", typ).sign(es256()), Rejection::Malformed);
     }
     for typ in [json!(1), json!(["at+jwt"])] {
-        target.refuses("no text", &good().header("typ", typ).sign(es256()), Told::Shape);
+        target.rejects("no text", &good().header("typ", typ).sign(es256()), Rejection::Malformed);
     }
     // An id_token of a provider whose access tokens say what they are.
     let strict = policy::builder().provider("strict", provider().require_at_jwt(true));
     let target = Target::behind(strict.build().unwrap());
     for typ in [json!("JWT"), json!("application/jwt"), Value::Null] {
         let id_token = good().claim("nonce", "canary-nonce").header("typ", typ);
-        target.refuses("an id_token", &id_token.sign(es256()), Told::Shape);
+        target.rejects("an id_token", &id_token.sign(es256()), Rejection::Malformed);
     }
     // Where the audience is another claim, `aud` is none.
     let cognito = policy::builder().provider("cognito", provider().audience_claim("client_id"));
     let good = good().without("aud").claim("client_id", AUDIENCE).sign(es256());
     let target = Target::with_good(cognito.build().unwrap(), good);
     let token = crate::target::good().claim("client_id", "canary").sign(es256());
-    target.refuses("aud instead of client_id", &token, Told::Meant);
+    target.rejects("aud instead of client_id", &token, Rejection::WrongResource);
 }
 
 /// RFC 8725 §3.7: genuinely signed JSON in another encoding than UTF-8, which two readers read differently.
@@ -216,10 +216,10 @@ fn json_in_another_encoding_than_utf_8_is_rejected_rfc_8725_3_7() {
         ("half a surrogate pair", with_bytes(b"\xed\xa0\x80")),
         ("a sequence cut off", with_bytes(b"\xf0\x9f\x94")),
     ] {
-        target.refuses(what, &forge(&header, &claims, by(es256())), Told::Shape);
+        target.rejects(what, &forge(&header, &claims, by(es256())), Rejection::Malformed);
     }
     let bytes = [&header.as_bytes()[..1], b"\"x\":\"\xff\",", &header.as_bytes()[1..]].concat();
-    target.refuses("header", &forge(&bytes, payload(), by(es256())), Told::Shape);
+    target.rejects("header", &forge(&bytes, payload(), by(es256())), Rejection::Malformed);
 }
 
 /// RFC 7519 §4, ruby-jwt #713: two members of one name, of which one reader takes the first and another the
@@ -242,7 +242,7 @@ fn duplicate_names_are_rejected_rfc_7519_4_ruby_jwt_713() {
             header.replacen('{', &format!("{{{member},"), 1),
             format!("{},{member}}}", header.strip_suffix('}').unwrap()),
         ] {
-            target.refuses(member, &forge(&text, payload(), by(es256())), Told::Shape);
+            target.rejects(member, &forge(&text, payload(), by(es256())), Rejection::Malformed);
         }
     }
     let claims = payload();
@@ -261,7 +261,7 @@ fn duplicate_names_are_rejected_rfc_7519_4_ruby_jwt_713() {
             claims.replacen('{', &format!("{{{member},"), 1),
             format!("{},{member}}}", claims.strip_suffix('}').unwrap()),
         ] {
-            target.refuses(member, &with_payload(text), Told::Shape);
+            target.rejects(member, &with_payload(text), Rejection::Malformed);
         }
     }
     // And what is no JSON object, or not one alone.
@@ -280,13 +280,13 @@ fn duplicate_names_are_rejected_rfc_7519_4_ruby_jwt_713() {
         "{}\u{0}",
         "{\"a\":\"\\ud800\"}",
     ] {
-        target.refuses(text, &with_payload(text), Told::Shape);
-        target.refuses(text, &forge(text, payload(), by(es256())), Told::Shape);
+        target.rejects(text, &with_payload(text), Rejection::Malformed);
+        target.rejects(text, &forge(text, payload(), by(es256())), Rejection::Malformed);
     }
     let mut latin = claims.replacen('{', "{\"x\":\"?\",", 1).into_bytes();
     let place = latin.iter().position(|byte| *byte == b'?').unwrap();
     latin[place] = 0xe9;
-    target.refuses("Latin-1", &with_payload(latin), Told::Shape);
+    target.rejects("Latin-1", &with_payload(latin), Rejection::Malformed);
 }
 
 /// `"role":["user","admin"]`, `"role":"administrator"`, number against text, `read` in `read:all`, a nested
@@ -296,11 +296,11 @@ fn claim_that_resembles_the_required_value_is_403() {
     let target = Target::start();
     let scope = |token: Token| {
         let token = token.sign(es256());
-        let answer = target.ask("/scope", &[bearer(&token)]);
+        let answer = target.send("/scope", &[bearer(&token)]);
         holds_nothing_of("scope", &format!("{answer:?}"), token.as_bytes());
         (answer.status, answer.challenge().to_owned(), answer.body)
     };
-    let demanded = "Bearer realm=\"api\", error=\"insufficient_scope\", \
+    let required = "Bearer realm=\"api\", error=\"insufficient_scope\", \
          error_description=\"The token does not permit this.\", scope=\"orders:read\"";
     let body = json!({
         "error": "insufficient_scope", "error_description": "The token does not permit this.",
@@ -326,8 +326,8 @@ fn claim_that_resembles_the_required_value_is_403() {
         ("scopes", json!("orders:read")),
         ("permissions", json!(["orders:read"])),
     ] {
-        let refused = (403, demanded.to_owned(), body.to_string());
-        assert_eq!(scope(good().claim(name, value.clone())), refused, "{name}: {value}");
+        let rejected = (403, required.to_owned(), body.to_string());
+        assert_eq!(scope(good().claim(name, value.clone())), rejected, "{name}: {value}");
     }
     for (name, value) in [
         ("scope", json!("a orders:read b")),
@@ -361,13 +361,13 @@ fn claim_that_resembles_the_required_value_is_403() {
         let lines = [bearer(&token)];
         let attack = format!("{name}: {value}");
         let before = target.api.private_calls();
-        let answer = target.ask("/role", &lines);
-        crate::target::is_refusal(&attack, &answer, Told::NotPermitted);
+        let answer = target.send("/role", &lines);
+        crate::target::is_rejection(&attack, &answer, Rejection::NotPermitted);
         holds_nothing_of(&attack, &format!("{answer:?}"), &lines[0]);
         assert_eq!(target.api.private_calls(), before, "{attack}");
     }
     let admin = good().claim("realm_access", json!({"roles": ["user", "admin"]})).sign(es256());
-    assert_eq!(target.ask("/role", &[bearer(&admin)]).status, 200);
+    assert_eq!(target.send("/role", &[bearer(&admin)]).status, 200);
     // A WebSocket's handler that demands `role`.
     for (name, value) in [
         ("role", json!("administrator")),
@@ -376,7 +376,7 @@ fn claim_that_resembles_the_required_value_is_403() {
         ("roles", json!("admin")),
     ] {
         let token = good().claim(name, value).claim("canary", "canary").sign(es256());
-        target.refuses_at(name, "/role", "/ws-role", &[bearer(&token)], Told::NotPermitted);
+        target.rejects_at(name, "/role", "/ws-role", &[bearer(&token)], Rejection::NotPermitted);
     }
 }
 
@@ -391,7 +391,7 @@ fn token_is_rejected_from_exp_plus_leeway_on() {
     clock.advance(Duration::from_secs(64));
     target.accepts("in its last second", &short);
     clock.advance(Duration::from_secs(1));
-    target.refuses("after it", &short, Told::Expired);
+    target.rejects("after it", &short, Rejection::Expired);
     assert!(
         client::raw(target.api.server().address(), &crate::target::request("GET", "/public", &[]))
             .body

@@ -10,16 +10,18 @@ use oauth2_actix_tests::{
 };
 use serde_json::json;
 
-use crate::target::{Target, Told, bearer, builder, es256, good, payload, request, with_payload};
+use crate::target::{
+    Rejection, Target, bearer, builder, es256, good, payload, request, with_payload,
+};
 
 /// The check of any of these takes much less time of a CPU, also in a debug build.
 const BOUND: Duration = Duration::from_secs(1);
 
 /// The token is refused as told, and to find that out costs little.
 #[track_caller]
-fn refuses(target: &Target, attack: &str, token: &str, told: Told) {
+fn rejects(target: &Target, attack: &str, token: &str, rejection: Rejection) {
     static OAUTH2: LazyLock<OAuth2> = LazyLock::new(|| builder().build().unwrap());
-    target.refuses(attack, token, told);
+    target.rejects(attack, token, rejection);
     costs_little(&OAUTH2, attack, token);
 }
 
@@ -65,18 +67,18 @@ fn many_dots_or_oversized_segments_cost_little_cve_2025_27144_cve_2025_30204_cve
             with_payload(format!("{{{}}}", members.join(",")))
         }),
     ] {
-        refuses(&target, attack, &text, Told::Shape);
+        rejects(&target, attack, &text, Rejection::Malformed);
     }
     // Long, but within the limit: read to its end, and no further.
     let fits = good().claim("filler", "x".repeat(11_000)).sign(es256());
     assert!(fits.len() <= 16_384 && fits.len() > 14_000);
     target.accepts("14 kB", &fits);
     let long_signature = format!("{header}.{claims}.{}", "A".repeat(12_000));
-    refuses(&target, "a signature of 9 kB", &long_signature, Told::Signature);
+    rejects(&target, "a signature of 9 kB", &long_signature, Rejection::Signature);
     // The limit is exact.
     let exact = Target::behind(builder().max_token_length(token.len()).build().unwrap());
     exact.accepts("as long as the limit", &token);
-    exact.refuses("one more", &format!("{token}A"), Told::Shape);
+    exact.rejects("one more", &format!("{token}A"), Rejection::Malformed);
     // Beyond what actix reads of a head, it answers by itself, and lives.
     let mut connection = Connection::open(target.api.server().address());
     connection.send(&request("GET", "/me", &[bearer(&"A".repeat(100_000))]));
@@ -102,15 +104,20 @@ fn compressed_jwe_and_pbes2_cost_little_cve_2024_28180_cve_2024_28176_cve_2024_3
         let text = header.to_string();
         let jwe =
             format!("{}.{}.{}.{}.AAAA", b64(&text), b64([1; 40]), b64([2; 12]), b64([0; 9_000]));
-        refuses(&target, &text, &jwe, Told::Shape);
-        refuses(&target, &text, &forge(&text, payload(), by(es256())), Told::Signature);
+        rejects(&target, &text, &jwe, Rejection::Malformed);
+        rejects(&target, &text, &forge(&text, payload(), by(es256())), Rejection::Signature);
     }
     // DEFLATE of zeros in a signed token, under a header that says so: bytes, and no JSON.
     let mut deflated = vec![0xed, 0xc1, 0x01, 0x01, 0x00, 0x00, 0x00, 0x80];
     deflated.resize(1_000, 0);
     let mut header = forge::header(es256());
     header["zip"] = json!("DEF");
-    refuses(&target, "DEFLATE", &forge(header.to_string(), deflated, by(es256())), Told::Shape);
+    rejects(
+        &target,
+        "DEFLATE",
+        &forge(header.to_string(), deflated, by(es256())),
+        Rejection::Malformed,
+    );
 }
 
 /// CVE-2025-53864 (GHSA-xwmg-2g98-w7v9): JSON nested so deep that reading it ends the stack, in the header
@@ -131,9 +138,9 @@ fn deeply_nested_json_costs_little_cve_2025_53864_ghsa_xwmg_2g98_w7v9() {
             let header =
                 forge::header(es256()).to_string().replacen('{', &format!("{{\"x\":{deep},"), 1);
             let attack = format!("{depth} of {open}");
-            refuses(&target, &attack, &with_payload(&claims), Told::Shape);
-            refuses(&target, &attack, &forge(header, payload(), by(es256())), Told::Shape);
-            refuses(&target, &attack, &with_payload(&deep), Told::Shape);
+            rejects(&target, &attack, &with_payload(&claims), Rejection::Malformed);
+            rejects(&target, &attack, &forge(header, payload(), by(es256())), Rejection::Malformed);
+            rejects(&target, &attack, &with_payload(&deep), Rejection::Malformed);
         }
     }
     // As deep as a limit of 16 kB permits, and deeper where the limit is another.
@@ -144,7 +151,7 @@ fn deeply_nested_json_costs_little_cve_2025_53864_ghsa_xwmg_2g98_w7v9() {
         let claims = payload().replacen('{', &format!("{{\"canary\":{deep},"), 1);
         if claims.len() < 60_000 {
             let token = with_payload(claims);
-            wide.refuses("deeper", &token, Told::Shape);
+            wide.rejects("deeper", &token, Rejection::Malformed);
             costs_little(&generous, "deeper", &token);
         }
     }
@@ -155,6 +162,11 @@ fn deeply_nested_json_costs_little_cve_2025_53864_ghsa_xwmg_2g98_w7v9() {
     };
     target.accepts("32 levels", &with_payload(claims_of_depth(32)));
     for depth in [33, 34, 64, 127, 128, 129] {
-        refuses(&target, "more levels", &with_payload(claims_of_depth(depth)), Told::Shape);
+        rejects(
+            &target,
+            "more levels",
+            &with_payload(claims_of_depth(depth)),
+            Rejection::Malformed,
+        );
     }
 }

@@ -8,7 +8,7 @@ use oauth2_actix_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::target::{AUDIENCE, ISSUER, Target, Told, bearer, es256, good, payload};
+use crate::target::{AUDIENCE, ISSUER, Rejection, Target, bearer, es256, good, payload};
 
 /// CVE-2016-10555, CVE-2015-9235, CVE-2024-33663, CVE-2024-37568 (GHSA-5357-c2jx-v7qh),
 /// CVE-2023-48223, CVE-2026-34950 (GHSA-mvf2-f6gm-w987): the public key of RSA or ECDSA, in any of its
@@ -25,18 +25,18 @@ fn public_key_as_hmac_secret_is_rejected_cve_2016_10555_cve_2015_9235_cve_2024_3
                 let token = forge(header, payload(), |message| hmac(hash, &secret, message));
                 let attack = format!("{hash} with {name} of {alg}");
                 if hash == "HS256" {
-                    target.refuses(&attack, &token, Told::Signature);
+                    target.rejects(&attack, &token, Rejection::Signature);
                 } else {
-                    let answer = target.ask("/me", &[bearer(&token)]);
-                    crate::target::is_refusal(&attack, &answer, Told::Signature);
+                    let answer = target.send("/me", &[bearer(&token)]);
+                    crate::target::is_rejection(&attack, &answer, Rejection::Signature);
                 }
             }
             // Without the kid, and under the algorithm that the key is for.
             for header in [json!({"alg": "HS256"}), json!({"alg": alg.name(), "kid": key.kid()})] {
                 let token =
                     forge(header.to_string(), payload(), |message| hmac("HS256", &secret, message));
-                let answer = target.ask("/me", &[bearer(&token)]);
-                crate::target::is_refusal(name, &answer, Told::Signature);
+                let answer = target.send("/me", &[bearer(&token)]);
+                crate::target::is_rejection(name, &answer, Rejection::Signature);
             }
         }
     }
@@ -67,8 +67,8 @@ fn public_key_as_hmac_secret_is_rejected_where_hmac_is_allowed_cve_2026_34950() 
                 }
                 let token =
                     forge(header.to_string(), payload(), |message| hmac("HS256", &text, message));
-                let answer = target.ask("/me", &[bearer(&token)]);
-                crate::target::is_refusal(name, &answer, Told::Signature);
+                let answer = target.send("/me", &[bearer(&token)]);
+                crate::target::is_rejection(name, &answer, Rejection::Signature);
             }
         }
     }
@@ -109,7 +109,7 @@ fn empty_or_chosen_hmac_key_is_rejected_cve_2026_45363_cve_2026_44351_ghsa_869p_
         ] {
             let token =
                 forge(header.to_string(), payload(), |message| hmac("HS256", guess, message));
-            target.refuses("a guessed secret", &token, Told::Signature);
+            target.rejects("a guessed secret", &token, Rejection::Signature);
         }
     }
     // A secret serves where HMAC was named, and nowhere else.
@@ -118,7 +118,11 @@ fn empty_or_chosen_hmac_key_is_rejected_cve_2026_45363_cve_2026_44351_ghsa_869p_
     let unnamed = policy::builder().provider("unnamed", unnamed).build().unwrap();
     let target = Target::behind(unnamed);
     for kid in [json!(secret.kid()), Value::Null] {
-        target.refuses("HMAC unasked", &good().header("kid", kid).sign(secret), Told::Signature);
+        target.rejects(
+            "HMAC unasked",
+            &good().header("kid", kid).sign(secret),
+            Rejection::Signature,
+        );
     }
     // An empty or short secret of the provider's own is no key at all, and its tokens are nobody's.
     for short in [&[] as &[u8], &[0], &[7; 31]] {
@@ -127,7 +131,7 @@ fn empty_or_chosen_hmac_key_is_rejected_cve_2026_45363_cve_2026_44351_ghsa_869p_
         for kid in [json!("short"), json!("")] {
             let header = json!({"alg": "HS256", "kid": kid}).to_string();
             let token = forge(header, payload(), |message| hmac("HS256", short, message));
-            target.refuses("a short secret", &token, Told::Signature);
+            target.rejects("a short secret", &token, Rejection::Signature);
         }
         let alone =
             Provider::new().issuer(ISSUER).audience(AUDIENCE).algorithms([Algorithm::HS256]);

@@ -23,7 +23,9 @@ use oauth2_actix_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::target::{AUDIENCE, ISSUER, Target, Told, bearer, builder, es256, good, is_refusal};
+use crate::target::{
+    AUDIENCE, ISSUER, Rejection, Target, bearer, builder, es256, good, is_rejection,
+};
 
 const FETCHED: &str = "https://fetched.test";
 
@@ -68,8 +70,8 @@ fn same_kid_at_two_providers_is_not_confused_cve_2025_59936_cve_2026_35039_ghsa_
     target.accepts("b's own", &token("https://b.test", &b));
     for round in 0..3 {
         let attack = format!("round {round}");
-        target.refuses(&attack, &token("https://b.test", &a), Told::Signature);
-        target.refuses(&attack, &token("https://a.test", &b), Told::Signature);
+        target.rejects(&attack, &token("https://b.test", &a), Rejection::Signature);
+        target.rejects(&attack, &token("https://a.test", &b), Rejection::Signature);
     }
     // Everything that a good token shares its text with.
     let genuine = token("https://a.test", &a);
@@ -78,17 +80,17 @@ fn same_kid_at_two_providers_is_not_confused_cve_2025_59936_cve_2026_35039_ghsa_
     let [header, claims, signature] = forge::parts(&genuine);
     // 64 bytes are 86 letters: of 85, 81, 45 and 5, the last stands for less than a byte.
     for cut in [1, 5, 41, 81] {
-        target.refuses("cut off", &genuine[..genuine.len() - cut], Told::Shape);
+        target.rejects("cut off", &genuine[..genuine.len() - cut], Rejection::Malformed);
     }
-    target.refuses("without its signature", &format!("{header}.{claims}."), Told::Shape);
+    target.rejects("without its signature", &format!("{header}.{claims}."), Rejection::Malformed);
     let mixed = format!("{header}.{}.{signature}", forge::parts(&admin)[1]);
-    target.refuses("its signature under other claims", &mixed, Told::Signature);
+    target.rejects("its signature under other claims", &mixed, Rejection::Signature);
     let mut flipped = forge::parts(&genuine).map(str::to_owned);
     for index in 0..8 {
         let byte = signature.as_bytes()[index];
         let other = if byte == b'A' { 'B' } else { 'A' };
         flipped[2] = format!("{}{other}{}", &signature[..index], &signature[index + 1..]);
-        target.refuses("one letter", &flipped.join("."), Told::Signature);
+        target.rejects("one letter", &flipped.join("."), Rejection::Signature);
     }
 }
 
@@ -141,11 +143,12 @@ fn failed_fetch_accepts_no_token_cve_2026_31837() {
                 ),
                 _ => good().claim("iss", FETCHED).header("alg", alg).sign(&forger),
             };
-            let told = if alg == "ES256" { Told::Later } else { Told::Signature };
-            let answer = target.ask("/me", &[bearer(&token)]);
-            is_refusal(&format!("{attack} {alg}"), &answer, told);
+            let rejection =
+                if alg == "ES256" { Rejection::Unavailable } else { Rejection::Signature };
+            let answer = target.send("/me", &[bearer(&token)]);
+            is_rejection(&format!("{attack} {alg}"), &answer, rejection);
         }
-        target.refuses(attack, &of_fetched(&forger), Told::Later);
+        target.rejects(attack, &of_fetched(&forger), Rejection::Unavailable);
         assert_eq!(oauth2.key_status()[1].keys.len(), 0, "{attack}");
     }
     assert_eq!(elsewhere.requests(), 0);
@@ -157,12 +160,12 @@ fn failed_fetch_accepts_no_token_cve_2026_31837() {
         let (target, _) = beside(&server, &clock);
         let token = of_fetched(&forger);
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| target.ask("/me", &[bearer(&token)]));
+            let waiting = scope.spawn(|| target.send("/me", &[bearer(&token)]));
             server.wait_for_requests(1);
             target.still_works("a fetch that hangs");
             assert!(!waiting.is_finished());
             clock.advance(Duration::from_secs(5));
-            is_refusal("a fetch that hangs", &waiting.join().unwrap(), Told::Later);
+            is_rejection("a fetch that hangs", &waiting.join().unwrap(), Rejection::Unavailable);
         });
     }
     let gigabyte = gigabyte();
@@ -174,7 +177,7 @@ fn failed_fetch_accepts_no_token_cve_2026_31837() {
         .build()
         .unwrap();
     let target = Target::behind(oauth2);
-    target.refuses("a gigabyte", &of_fetched(&forger), Told::Later);
+    target.rejects("a gigabyte", &of_fetched(&forger), Rejection::Unavailable);
     assert!(gigabyte.1.load(Ordering::SeqCst) < 32 << 20, "the client leaves");
 }
 
@@ -235,10 +238,10 @@ fn process_survives_dropped_fetches_and_malformed_tokens_cve_2025_64527_cve_2024
         "-.-.-",
         "~.~.~",
     ] {
-        target.refuses(malformed, malformed, Told::Shape);
+        target.rejects(malformed, malformed, Rejection::Malformed);
     }
     release.release();
-    assert_eq!(target.ask("/me", &[bearer(&token)]).status, 200);
+    assert_eq!(target.send("/me", &[bearer(&token)]).status, 200);
     assert_eq!(server.requests(), 1);
 }
 
@@ -263,12 +266,12 @@ fn flood_of_random_kids_causes_one_fetch_and_rotation_under_load_rejects_no_key_
     // The first one is looked for. Of the others nothing is known until the cooldown is over: a genuine
     // token among them is not called invalid.
     for index in 0..200 {
-        let answer = target.ask("/me", &[bearer(&made_up(index))]);
-        let told = if index == 0 { Told::Signature } else { Told::Later };
-        is_refusal("a made-up kid", &answer, told);
+        let answer = target.send("/me", &[bearer(&made_up(index))]);
+        let rejection = if index == 0 { Rejection::Signature } else { Rejection::Unavailable };
+        is_rejection("a made-up kid", &answer, rejection);
     }
-    target.refuses("one that was looked for", &made_up(0), Told::Signature);
-    target.refuses("one that was not", &made_up(1), Told::Later);
+    target.rejects("one that was looked for", &made_up(0), Rejection::Signature);
+    target.rejects("one that was not", &made_up(1), Rejection::Unavailable);
     assert_eq!(server.requests(), 2, "one fetch for 200 unknown keys");
     clock.advance(Duration::from_secs(11));
     // The provider hangs: those whose key is known never wait.
@@ -280,7 +283,7 @@ fn flood_of_random_kids_causes_one_fetch_and_rotation_under_load_rejects_no_key_
             .map(|index| {
                 let token = made_up(1000 + index);
                 let target = &target;
-                scope.spawn(move || target.ask("/me", &[bearer(&token)]))
+                scope.spawn(move || target.send("/me", &[bearer(&token)]))
             })
             .collect();
         server.wait_for_requests(3);
@@ -295,7 +298,7 @@ fn flood_of_random_kids_causes_one_fetch_and_rotation_under_load_rejects_no_key_
                 scope.spawn(move || {
                     let mut passed = 0;
                     while !stop.load(Ordering::SeqCst) || passed == 0 {
-                        let answer = target.ask("/me", &[bearer(&token)]);
+                        let answer = target.send("/me", &[bearer(&token)]);
                         assert_eq!(answer.status, 200, "{answer:?}");
                         passed += 1;
                     }
@@ -307,11 +310,12 @@ fn flood_of_random_kids_causes_one_fetch_and_rotation_under_load_rejects_no_key_
         for answer in flood {
             let answer = answer.join().unwrap();
             // Of those that came while the fetch was under way, it says nothing.
-            let told = if answer.status == 503 { Told::Later } else { Told::Signature };
-            is_refusal("a made-up kid", &answer, told);
+            let rejection =
+                if answer.status == 503 { Rejection::Unavailable } else { Rejection::Signature };
+            is_rejection("a made-up kid", &answer, rejection);
         }
         for _ in 0..50 {
-            assert_eq!(target.ask("/me", &[bearer(&of_fetched(&new))]).status, 200);
+            assert_eq!(target.send("/me", &[bearer(&of_fetched(&new))]).status, 200);
         }
         stop.store(true, Ordering::SeqCst);
         for load in load {
@@ -349,8 +353,8 @@ fn published_keys_as_hmac_secrets_beside_an_inline_secret_are_rejected() {
                 let token = forge(header.to_string(), claims_of_fetched(), |message| {
                     forge::hmac(hash, &text, message)
                 });
-                let answer = target.ask("/me", &[bearer(&token)]);
-                is_refusal(&format!("{name} {header}"), &answer, Told::Signature);
+                let answer = target.send("/me", &[bearer(&token)]);
+                is_rejection(&format!("{name} {header}"), &answer, Rejection::Signature);
             }
         }
     }
@@ -358,7 +362,7 @@ fn published_keys_as_hmac_secrets_beside_an_inline_secret_are_rejected() {
     for kid in &kids {
         let header = json!({"alg": "HS256", "kid": kid}).to_string();
         let token = forge(header, claims_of_fetched(), forge::by(&planted));
-        target.refuses("a published secret", &token, Told::Signature);
+        target.rejects("a published secret", &token, Rejection::Signature);
     }
     assert_eq!(server.requests(), 1, "no HMAC token asks the provider");
     // The secret verifies HMAC alone, and the published keys what they are for.
@@ -371,7 +375,7 @@ fn published_keys_as_hmac_secrets_beside_an_inline_secret_are_rejected() {
     ] {
         let header = json!({"alg": alg, "kid": kid}).to_string();
         let token = forge(header, claims_of_fetched(), forge::by(by));
-        target.refuses_lines(alg, &[bearer(&token)], Told::Signature);
+        target.rejects_lines(alg, &[bearer(&token)], Rejection::Signature);
     }
     assert_eq!(oauth2.key_status()[1].keys.len(), 2, "without the secret");
 }
@@ -447,7 +451,7 @@ fn unusable_entries_of_a_key_set_verify_nothing() {
         let set = json!({"keys": [jwk.clone(), key(Algorithm::PS256).public_jwk()]});
         let server = KeyServer::start(Answer::json(&set)).unwrap();
         let (target, oauth2) = beside(&server, &ManualClock::new());
-        target.refuses(attack, &token, Told::Signature);
+        target.rejects(attack, &token, Rejection::Signature);
         target.accepts("the good one beside it", &of_fetched(key(Algorithm::PS256)));
         assert_eq!(oauth2.key_status()[1].keys.len(), 1, "{attack}");
         // Inline, where an empty policy would be an error.
@@ -465,7 +469,7 @@ fn unusable_entries_of_a_key_set_verify_nothing() {
     let (target, _) = beside(&server, &ManualClock::new());
     target.accepts("the first of a kid", &of_fetched(&two[0]));
     target.accepts("the second of a kid", &of_fetched(&two[1]));
-    target.refuses("another of that kid", &of_fetched(&two[2]), Told::Signature);
+    target.rejects("another of that kid", &of_fetched(&two[2]), Rejection::Signature);
 }
 
 fn claims_of_fetched() -> String {

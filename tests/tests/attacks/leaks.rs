@@ -49,7 +49,7 @@ impl TenantLookup for Customers {
 
 /// Good, bad and malformed tokens, each with canaries wherever there is room for one.
 fn tokens(idp: &IdentityProvider, customer: &IdentityProvider, down: &str) -> Vec<String> {
-    let stranger = SigningKey::generate(Algorithm::ES256, "canary-stranger");
+    let attacker = SigningKey::generate(Algorithm::ES256, "canary-stranger");
     let rich = || {
         good()
             .claim("email", "canary@canary.test")
@@ -61,15 +61,15 @@ fn tokens(idp: &IdentityProvider, customer: &IdentityProvider, down: &str) -> Ve
         rich().sign(es256()),
         rich().sign(key(Algorithm::RS256)),
         rich().sign(key(Algorithm::HS256)),
-        rich().sign(&stranger),
+        rich().sign(&attacker),
         rich().header("kid", "canary-kid").sign(es256()),
         rich().header("kid", "canary\r\nkid").sign(es256()),
         rich().header("kid", 7).sign(es256()),
         rich().header("typ", "canary-typ").sign(es256()),
         rich().header("alg", "canary-alg").sign(es256()),
         rich().header("crit", json!(["canary-crit"])).sign(es256()),
-        rich().header("jku", "http://127.0.0.1:9/canary-jku").sign(&stranger),
-        rich().header("jwk", stranger.public_jwk()).sign(&stranger),
+        rich().header("jku", "http://127.0.0.1:9/canary-jku").sign(&attacker),
+        rich().header("jwk", attacker.public_jwk()).sign(&attacker),
         rich().expires_in(-7).sign(es256()),
         rich().claim("exp", "canary-exp").sign(es256()),
         rich().claim("exp", 1e300).sign(es256()),
@@ -81,7 +81,7 @@ fn tokens(idp: &IdentityProvider, customer: &IdentityProvider, down: &str) -> Ve
         rich().claim("iss", "https://canary-broken.test").sign(es256()),
         rich().claim("iss", json!(["canary-issuer"])).sign(es256()),
         rich().claim("iss", down).sign(es256()),
-        rich().claim("iss", down).header("kid", "canary-down").sign(&stranger),
+        rich().claim("iss", down).header("kid", "canary-down").sign(&attacker),
         rich().claim("sub", json!({"canary-sub": "canary"})).sign(es256()),
         with_header(&json!({"x": "canary", "y": "canary-member"})),
         with_payload(payload().replacen('{', "{\"sub\":\"canary-twice\",", 1)),
@@ -109,7 +109,7 @@ fn tokens(idp: &IdentityProvider, customer: &IdentityProvider, down: &str) -> Ve
     for idp in [idp, customer] {
         let token = || idp.token().claim("sub", "canary-user").claim("role", "canary-role");
         tokens.push(token().sign(&idp.key()));
-        tokens.push(token().sign(&stranger));
+        tokens.push(token().sign(&attacker));
         tokens.push(token().header("kid", "canary-idp").sign(&idp.key()));
         tokens.push(token().expires_in(-3).sign(&idp.key()));
     }

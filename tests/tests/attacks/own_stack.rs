@@ -25,8 +25,8 @@ use serde_json::{Value, json};
 use crate::{
     keys::padded_digest,
     target::{
-        AUDIENCE, ISSUER, Target, Told, bearer, builder, es256, good, is_refusal, payload, request,
-        with_header, with_payload,
+        AUDIENCE, ISSUER, Rejection, Target, bearer, builder, es256, good, is_rejection, payload,
+        request, with_header, with_payload,
     },
 };
 
@@ -35,26 +35,26 @@ use crate::{
 #[test]
 fn josekit_payload_validator_and_its_panics_are_not_reached() {
     let target = Target::behind(builder().leeway(Duration::from_secs(30)).build().unwrap());
-    target.refuses("no aud", &good().without("aud").sign(es256()), Told::Meant);
-    target.refuses("no exp", &good().without("exp").sign(es256()), Told::Shape);
+    target.rejects("no aud", &good().without("aud").sign(es256()), Rejection::WrongResource);
+    target.rejects("no exp", &good().without("exp").sign(es256()), Rejection::Malformed);
     target.accepts("several aud", &good().claim("aud", json!(["x", AUDIENCE, "y"])).sign(es256()));
     target.accepts("leeway", &good().expires_in(-20).sign(es256()));
-    target.refuses("beyond it", &good().expires_in(-31).sign(es256()), Told::Expired);
+    target.rejects("beyond it", &good().expires_in(-31).sign(es256()), Rejection::Expired);
     target.accepts("iat ahead", &good().claim("iat", 4_000_000_000_u64).sign(es256()));
     for name in ["exp", "nbf", "iat"] {
         for value in ["1e300", "1.7976931348623157e308", "-1e300", "18446744073709551615", "1e19"] {
             let text = payload().replacen('{', &format!("{{\"{name}\":{value},"), 1);
-            target.refuses(value, &with_payload(text), Told::Shape);
+            target.rejects(value, &with_payload(text), Rejection::Malformed);
             let alone = format!(
                 "{{\"iss\":\"{ISSUER}\",\"aud\":\"api\",{}\"{name}\":{value}}}",
                 if name == "exp" { "" } else { "\"exp\":4000000000," }
             );
-            target.refuses(value, &with_payload(alone), Told::Shape);
+            target.rejects(value, &with_payload(alone), Rejection::Malformed);
         }
     }
     for name in ["iss", "sub", "jti"] {
         for value in [json!(1), json!(["x"]), Value::Null, json!({})] {
-            target.refuses(name, &good().claim(name, value).sign(es256()), Told::Shape);
+            target.rejects(name, &good().claim(name, value).sign(es256()), Rejection::Malformed);
         }
     }
 }
@@ -84,14 +84,18 @@ fn josekit_key_set_with_invalid_entries_or_without_kids_still_verifies() {
     let long = |key: &SigningKey| good().expires_in(86_400).sign(key);
     let target = Target::with_good(oauth2, long(&first));
     target.accepts("no kid", &good().header("kid", Value::Null).sign(&first));
-    target.refuses("no kid", &good().header("kid", Value::Null).sign(&second), Told::Signature);
+    target.rejects(
+        "no kid",
+        &good().header("kid", Value::Null).sign(&second),
+        Rejection::Signature,
+    );
     // The key is taken out of the set: its name goes with it.
     server.answer(Answer::json(&set(&second)));
     clock.advance(Duration::from_secs(11));
     let after = long(&second);
-    assert_eq!(target.ask("/me", &[bearer(&after)]).status, 200);
-    let answer = target.ask("/me", &[bearer(&long(&first))]);
-    is_refusal("a key that was removed", &answer, Told::Signature);
+    assert_eq!(target.send("/me", &[bearer(&after)]).status, 200);
+    let answer = target.send("/me", &[bearer(&long(&first))]);
+    is_rejection("a key that was removed", &answer, Rejection::Signature);
     // A key with a member twice is none, and spoils no other.
     let twice = first.public_jwk().to_string().replacen('{', "{\"kid\":\"canary\",", 1);
     let document = format!("{{\"keys\":[{twice},{}]}}", es256().public_jwk());
@@ -99,7 +103,7 @@ fn josekit_key_set_with_invalid_entries_or_without_kids_still_verifies() {
     let target = Target::behind(policy::builder().provider("p", provider).build().unwrap());
     for kid in [json!("first"), json!("canary"), Value::Null] {
         let token = good().header("kid", kid).sign(&first);
-        target.refuses("a key with two names", &token, Told::Signature);
+        target.rejects("a key with two names", &token, Rejection::Signature);
     }
 }
 
@@ -122,11 +126,11 @@ fn josekit_jwe_hmac_and_json_serialisation_are_never_reached() {
     let code = secret.sign(format!("{header}.{claims}").as_bytes());
     for length in 1..code.len() {
         let cut = format!("{header}.{claims}.{}", b64(&code[..length]));
-        is_refusal("a shorter code", &target.ask("/me", &[bearer(&cut)]), Told::Signature);
+        is_rejection("a shorter code", &target.send("/me", &[bearer(&cut)]), Rejection::Signature);
         let mut wrong = code.clone();
         wrong[length] ^= 1;
         let wrong = format!("{header}.{claims}.{}", b64(wrong));
-        is_refusal("another code", &target.ask("/me", &[bearer(&wrong)]), Told::Signature);
+        is_rejection("another code", &target.send("/me", &[bearer(&wrong)]), Rejection::Signature);
     }
     let jwe = format!(
         "{}..{}.{}.AAAA",
@@ -134,16 +138,16 @@ fn josekit_jwe_hmac_and_json_serialisation_are_never_reached() {
         b64([1; 12]),
         b64([0; 999])
     );
-    target.refuses("JWE", &jwe, Told::Shape);
+    target.rejects("JWE", &jwe, Rejection::Malformed);
     let json =
         json!({"protected": header, "payload": claims, "signature": signature, "critical": []});
-    target.refuses("JSON serialisation", &json.to_string(), Told::NoBearer);
+    target.rejects("JSON serialisation", &json.to_string(), Rejection::MalformedHeader);
     let critical = forge(
         json!({"alg": "HS256", "crit": ["canary"], "canary": 1}).to_string(),
         payload(),
         forge::by(secret),
     );
-    target.refuses("crit", &critical, Told::Shape);
+    target.rejects("crit", &critical, Rejection::Malformed);
 }
 
 /// What josekit does well must stay so: `crit` enforced, `b64` refused, the header's `alg` that of the
@@ -151,13 +155,13 @@ fn josekit_jwe_hmac_and_json_serialisation_are_never_reached() {
 #[test]
 fn josekit_checks_are_kept() {
     let target = Target::start();
-    target.refuses("crit", &with_header(&json!({"crit": ["exp"]})), Told::Shape);
-    target.refuses("b64", &with_header(&json!({"b64": false})), Told::Shape);
-    target.refuses("alg", &with_header(&json!({"alg": "ES384"})), Told::Signature);
+    target.rejects("crit", &with_header(&json!({"crit": ["exp"]})), Rejection::Malformed);
+    target.rejects("b64", &with_header(&json!({"b64": false})), Rejection::Malformed);
+    target.rejects("alg", &with_header(&json!({"alg": "ES384"})), Rejection::Signature);
     for length in [0, 1, 63, 65, 70, 72, 128] {
         let token = forge(forge::header(es256()).to_string(), payload(), |_| vec![1; length]);
-        let told = if length == 0 { Told::Shape } else { Told::Signature };
-        target.refuses("length", &token, told);
+        let rejection = if length == 0 { Rejection::Malformed } else { Rejection::Signature };
+        target.rejects("length", &token, rejection);
     }
     for (name, value) in
         [("use", json!("enc")), ("key_ops", json!(["sign"])), ("crv", json!("P-384"))]
@@ -168,7 +172,7 @@ fn josekit_checks_are_kept() {
         let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(keys);
         let oauth2 = policy::builder().provider("p", provider).build().unwrap();
         let target = Target::with_good(oauth2, good().sign(key(Algorithm::RS256)));
-        target.refuses(name, &good().sign(es256()), Told::Signature);
+        target.rejects(name, &good().sign(es256()), Rejection::Signature);
     }
 }
 
@@ -204,9 +208,9 @@ fn actix_cors_outside_adds_its_headers_to_rejections() {
     }
     let preflight = [origin, b"Access-Control-Request-Method: GET".to_vec()];
     assert_eq!(raw(server.address(), &request("OPTIONS", "/me", &preflight)).status, 200);
-    let stranger =
+    let attacker =
         [b"Origin: https://canary.test".to_vec(), b"Access-Control-Request-Method: GET".to_vec()];
-    let answer = raw(server.address(), &request("OPTIONS", "/me", &stranger));
+    let answer = raw(server.address(), &request("OPTIONS", "/me", &attacker));
     assert_eq!(answer.header("access-control-allow-origin"), None);
 }
 
@@ -222,15 +226,15 @@ fn actix_router_path_decides_what_is_public() {
         .unwrap();
     let target = Target::behind(oauth2.clone());
     for path in ["/users/%6de", "/users/m%65", "/%75sers/%6d%65"] {
-        is_refusal(path, &target.ask(path, &[]), Told::NoToken);
+        is_rejection(path, &target.send(path, &[]), Rejection::NoToken);
         let token = good().sign(es256());
         assert_eq!(
-            target.ask(path, &[bearer(&token)]).status,
+            target.send(path, &[bearer(&token)]).status,
             200,
             "the router takes it to /users/me"
         );
     }
-    assert_eq!(target.ask("/users/%78", &[]).status, 200);
+    assert_eq!(target.send("/users/%78", &[]).status, 200);
     // A middleware outside that rewrites the path: what it makes of it counts.
     let server = LocalServer::start(move |listener| {
         use actix_web::middleware::NormalizePath;
@@ -251,7 +255,7 @@ fn actix_router_path_decides_what_is_public() {
         assert_ne!(answer.body, "private", "{path}");
     }
     for path in ["/files", "/files/", "/secret//x"] {
-        is_refusal(path, &raw(server.address(), &request("GET", path, &[])), Told::NoToken);
+        is_rejection(path, &raw(server.address(), &request("GET", path, &[])), Rejection::NoToken);
     }
     assert_eq!(raw(server.address(), &request("GET", "//files//x", &[])).body, "public");
 }
@@ -299,7 +303,7 @@ fn josekit_rsa_of_2041_bits_or_exponent_of_one_is_rejected() {
                 let mut signer = openssl::sign::Signer::new(digest, &pair).unwrap();
                 signer.sign_oneshot_to_vec(message).unwrap()
             });
-            target.refuses(&format!("{bits} bits"), &token, Told::Signature);
+            target.rejects(&format!("{bits} bits"), &token, Rejection::Signature);
         }
         let pem = String::from_utf8(pair.public_key_to_pem().unwrap()).unwrap();
         let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(pem);
@@ -313,7 +317,7 @@ fn josekit_rsa_of_2041_bits_or_exponent_of_one_is_rejected() {
     for alg in ["RS256", "PS256"] {
         let header = json!({"alg": alg, "kid": rsa.kid()}).to_string();
         let token = forge(header, payload(), |message| padded_digest(message, 256));
-        target.refuses("an exponent of 1", &token, Told::Signature);
+        target.rejects("an exponent of 1", &token, Rejection::Signature);
     }
     let mut zero = rsa.public_jwk();
     let modulus = base64::Engine::decode(
@@ -344,8 +348,12 @@ fn actix_request_clones_are_not_held_across_the_call() {
     let target = Target::behind(oauth2);
     for _ in 0..5 {
         target.accepts("one that waits", &good().sign(es256()));
-        target.refuses("one that waits", &good().header("kid", "x").sign(es256()), Told::Signature);
-        assert_eq!(target.ask("/optional", &[bearer(&good().sign(es256()))]).status, 200);
+        target.rejects(
+            "one that waits",
+            &good().header("kid", "x").sign(es256()),
+            Rejection::Signature,
+        );
+        assert_eq!(target.send("/optional", &[bearer(&good().sign(es256()))]).status, 200);
     }
 }
 
@@ -379,22 +387,23 @@ fn reqwest_client_does_not_stall_with_a_worker() {
     })
     .unwrap();
     let token = bearer(&good().sign(es256()));
-    let ask = |path| raw(api.address(), &request("GET", path, std::slice::from_ref(&token))).status;
-    assert_eq!(ask("/me"), 200);
+    let send =
+        |path| raw(api.address(), &request("GET", path, std::slice::from_ref(&token))).status;
+    assert_eq!(send("/me"), 200);
     std::thread::scope(|scope| {
-        let blocked = scope.spawn(|| ask("/block"));
+        let blocked = scope.spawn(|| send("/block"));
         barrier.wait();
         // One worker is blocked in a handler. Connections go to the workers in turn, so half of these
         // wait for it; those of the other worker are served, each with a fetch.
-        let asked: Vec<_> = (0..4).map(|_| scope.spawn(|| ask("/me"))).collect();
+        let requested: Vec<_> = (0..4).map(|_| scope.spawn(|| send("/me"))).collect();
         let deadline = std::time::Instant::now() + PATIENCE;
-        while asked.iter().filter(|one| one.is_finished()).count() < 2 {
+        while requested.iter().filter(|one| one.is_finished()).count() < 2 {
             assert!(std::time::Instant::now() < deadline, "the other worker stalls too");
             std::thread::yield_now();
         }
         barrier.wait();
         assert_eq!(blocked.join().unwrap(), 200);
-        for one in asked {
+        for one in requested {
             assert_eq!(one.join().unwrap(), 200);
         }
     });
@@ -411,8 +420,8 @@ fn actix_compress_rejection_of_an_invalid_upgrade_has_its_length() {
             b"Connection: Upgrade".to_vec(),
             format!("Upgrade: {upgrade}").into_bytes(),
         ];
-        let answer = target.ask("/me", &lines);
-        is_refusal(upgrade, &answer, Told::NoToken);
+        let answer = target.send("/me", &lines);
+        is_rejection(upgrade, &answer, Rejection::NoToken);
         assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string().as_str()));
     }
     target.still_works("upgrades");

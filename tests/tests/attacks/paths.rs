@@ -8,7 +8,8 @@ use oauth2_actix_tests::{
 };
 
 use crate::target::{
-    AUDIENCE, CANARY, Target, Told, bearer, builder, es256, good, is_refusal, provider, request,
+    AUDIENCE, CANARY, Rejection, Target, bearer, builder, es256, good, is_rejection, provider,
+    request,
 };
 
 fn public(paths: &[&str]) -> Target {
@@ -16,7 +17,7 @@ fn public(paths: &[&str]) -> Target {
     Target::behind(oauth2.build().unwrap())
 }
 
-fn ask(target: &Target, method: &str, path: &str, lines: &[&str]) -> Answer {
+fn send(target: &Target, method: &str, path: &str, lines: &[&str]) -> Answer {
     let lines: Vec<Vec<u8>> = lines.iter().map(|line| line.as_bytes().to_vec()).collect();
     raw(target.api.server().address(), &request(method, path, &lines))
 }
@@ -25,15 +26,15 @@ fn ask(target: &Target, method: &str, path: &str, lines: &[&str]) -> Answer {
 #[track_caller]
 fn is_private(target: &Target, method: &str, path: &str, lines: &[&str]) {
     let before = target.api.private_calls();
-    let answer = ask(target, method, path, lines);
+    let answer = send(target, method, path, lines);
     let what = format!("{method} {path} {lines:?}");
-    is_refusal(&what, &answer, Told::NoToken);
+    is_rejection(&what, &answer, Rejection::NoToken);
     assert_eq!(target.api.private_calls(), before, "{what}: a handler ran");
 }
 
 #[track_caller]
 fn is_public(target: &Target, method: &str, path: &str) {
-    let answer = ask(target, method, path, &[]);
+    let answer = send(target, method, path, &[]);
     assert_eq!((answer.status, answer.body.as_str()), (200, "public"), "{method} {path}");
 }
 
@@ -136,7 +137,7 @@ fn private_path_with_dots_slashes_or_escapes_stays_private_cve_2019_9901_cve_202
     is_public(&target, "GET", "/docs/%252e%252e/me");
     // Path parameters are Java's: to actix, `..;` is a name too, and the route is that of `/docs/`.
     is_public(&target, "GET", "/docs/..;/me");
-    assert_eq!(ask(&target, "GET", "/users/x", &[]).status, 200);
+    assert_eq!(send(&target, "GET", "/users/x", &[]).status, 200);
     target.still_works("dots and escapes");
 }
 
@@ -182,11 +183,11 @@ fn private_path_with_parameters_line_ends_or_wildcards_stays_private_cve_2026_39
         "/docs{tail}",
         "*",
     ] {
-        let answer = ask(&target, "GET", path, &[]);
+        let answer = send(&target, "GET", path, &[]);
         // actix itself refuses what is no request target.
         assert!(answer.status == 400, "{path}: {answer:?}");
         if path != "*" {
-            is_refusal(path, &answer, Told::NoToken);
+            is_rejection(path, &answer, Rejection::NoToken);
         }
     }
     // What a pattern of our user's names, line ends included.
@@ -213,7 +214,7 @@ fn private_path_with_parameters_line_ends_or_wildcards_stays_private_cve_2026_39
     .unwrap();
     for path in ["/api/me", "/api", "/api/", "/api/x/health", "/api/health/x"] {
         let answer = raw(server.address(), &request("GET", path, &[]));
-        is_refusal(path, &answer, Told::NoToken);
+        is_rejection(path, &answer, Rejection::NoToken);
     }
 }
 
@@ -265,12 +266,12 @@ fn public_prefix_other_case_and_preflights_open_no_private_path() {
     ] {
         for method in ["OPTIONS", "GET"] {
             let before = target.api.private_calls();
-            let mut answer = ask(&target, method, "/me", &lines);
+            let mut answer = send(&target, method, "/me", &lines);
             // A refusal of another origin's request says which headers its script may read.
             let exposed = answer.headers.len();
             answer.headers.retain(|(name, _)| name != "access-control-expose-headers");
             assert_eq!(exposed - answer.headers.len(), usize::from(lines[0].starts_with('O')));
-            is_refusal(method, &answer, Told::NoToken);
+            is_rejection(method, &answer, Rejection::NoToken);
             assert_eq!(target.api.private_calls(), before);
         }
     }
@@ -338,7 +339,7 @@ fn authorization_twice_joined_or_of_another_scheme_is_rejected_cve_2026_26308_cv
         [line(b""), good_line.clone()],
         [good_line.clone(), [b"AUTHORIZATION: Bearer ".as_slice(), token.as_bytes()].concat()],
     ] {
-        target.refuses_lines("two headers", &pair, Told::NoBearer);
+        target.rejects_lines("two headers", &pair, Rejection::MalformedHeader);
     }
     let text = |parts: &[&[u8]]| parts.concat();
     let t = token.as_bytes();
@@ -386,12 +387,13 @@ fn authorization_twice_joined_or_of_another_scheme_is_rejected_cve_2026_26308_cv
         text(&[b"Bearer ", t, b"\\"]),
     ] {
         let attack = value.escape_ascii().to_string();
-        let told = if has_other_scheme(&value) { Told::NoToken } else { Told::NoBearer };
-        target.refuses_lines(&attack, &[line(&value)], told);
+        let rejection =
+            if has_other_scheme(&value) { Rejection::NoToken } else { Rejection::MalformedHeader };
+        target.rejects_lines(&attack, &[line(&value)], rejection);
     }
     for scheme in ["bearer", "BEARER", "bEaReR", "Bearer  ", "Bearer     "] {
         let lines = [line(format!("{scheme} {token}").as_bytes())];
-        assert_eq!(target.ask("/me", &lines).status, 200, "{scheme}");
+        assert_eq!(target.send("/me", &lines).status, 200, "{scheme}");
     }
     // A token elsewhere is none, and does not help a bad one.
     for path in [
@@ -399,13 +401,25 @@ fn authorization_twice_joined_or_of_another_scheme_is_rejected_cve_2026_26308_cv
         format!("/me?token={token}&Authorization=Bearer%20{token}"),
         format!("/me?{token}"),
     ] {
-        target.refuses_at("in the query", &path, &path.replace("/me", "/ws"), &[], Told::NoToken);
+        target.rejects_at(
+            "in the query",
+            &path,
+            &path.replace("/me", "/ws"),
+            &[],
+            Rejection::NoToken,
+        );
         let lines = [bearer(&bad)];
-        target.refuses_at("in both", &path, &path.replace("/me", "/ws"), &lines, Told::Expired);
+        target.rejects_at(
+            "in both",
+            &path,
+            &path.replace("/me", "/ws"),
+            &lines,
+            Rejection::Expired,
+        );
     }
     for name in ["Proxy-Authorization", "X-Authorization", "Authentication", "X-Access-Token"] {
         let lines = [format!("{name}: Bearer {token}").into_bytes()];
-        target.refuses_lines(name, &lines, Told::NoToken);
+        target.rejects_lines(name, &lines, Rejection::NoToken);
     }
     let form = format!("access_token={token}");
     let body = [
@@ -413,7 +427,7 @@ fn authorization_twice_joined_or_of_another_scheme_is_rejected_cve_2026_26308_cv
         format!("Content-Length: {}", form.len()).into_bytes(),
     ];
     let bytes = [request("POST", "/me", &body), form.into_bytes()].concat();
-    is_refusal("in the body", &raw(target.api.server().address(), &bytes), Told::NoToken);
+    is_rejection("in the body", &raw(target.api.server().address(), &bytes), Rejection::NoToken);
     // Two requests in one: a header that another proxy would take for the end.
     target.still_works("all of these");
 }
@@ -425,29 +439,33 @@ fn authorization_twice_joined_or_of_another_scheme_is_rejected_cve_2026_26308_cv
 fn invalid_token_is_rejected_where_a_missing_one_is_allowed_cve_2021_21378() {
     for missing in [MissingToken::BadRequest, MissingToken::Unauthorized] {
         let target = Target::behind(builder().missing_token_status(missing).build().unwrap());
-        let stranger = SigningKey::generate(Algorithm::ES256, "ES256");
-        for (attack, token, told) in [
-            ("a stranger's", good().sign(&stranger), Told::Signature),
+        let attacker = SigningKey::generate(Algorithm::ES256, "ES256");
+        for (attack, token, rejection) in [
+            ("a stranger's", good().sign(&attacker), Rejection::Signature),
             (
                 "unknown issuer",
                 good().claim("iss", "https://canary.test").sign(es256()),
-                Told::Meant,
+                Rejection::WrongResource,
             ),
-            ("another audience", good().claim("aud", "canary").sign(es256()), Told::Meant),
-            ("expired", good().expires_in(-9).sign(es256()), Told::Expired),
-            ("garbage", "canary".to_owned(), Told::Shape),
+            (
+                "another audience",
+                good().claim("aud", "canary").sign(es256()),
+                Rejection::WrongResource,
+            ),
+            ("expired", good().expires_in(-9).sign(es256()), Rejection::Expired),
+            ("garbage", "canary".to_owned(), Rejection::Malformed),
         ] {
-            target.refuses(attack, &token, told);
+            target.rejects(attack, &token, rejection);
             for path in ["/optional", "/public"] {
-                let answer = target.ask(path, &[bearer(&token)]);
+                let answer = target.send(path, &[bearer(&token)]);
                 assert_eq!(answer.status, 200, "{attack}");
                 assert!(!answer.body.contains(CANARY), "{attack}: {}", answer.body);
             }
             // A public path whose handler asks for claims after all.
             let lines = [bearer(&token)];
-            target.refuses_at(attack, "/claims-on-public", "/claims-on-public", &lines, told);
+            target.rejects_at(attack, "/claims-on-public", "/claims-on-public", &lines, rejection);
         }
-        let answer = target.ask("/me", &[]);
+        let answer = target.send("/me", &[]);
         assert_eq!(answer.status, if missing == MissingToken::Unauthorized { 401 } else { 400 });
     }
 }
@@ -468,34 +486,38 @@ fn challenge_holds_no_text_of_the_token() {
         "canary\u{85}\u{2028}",
         "\u{1f426}canary",
     ] {
-        for (token, told) in [
-            (good().header("kid", text).sign(es256()), Told::Signature),
-            (good().header("alg", text).sign(es256()), Told::Signature),
-            (good().header("typ", text).sign(es256()), Told::Shape),
-            (good().claim("iss", text).sign(es256()), Told::Meant),
-            (good().claim("aud", text).sign(es256()), Told::Meant),
-            (good().claim("exp", text).sign(es256()), Told::Shape),
-            (good().claim(text, text).claim("nbf", text).sign(es256()), Told::Shape),
-            (good().claim("sub", text).expires_in(-1).sign(es256()), Told::Expired),
+        for (token, rejection) in [
+            (good().header("kid", text).sign(es256()), Rejection::Signature),
+            (good().header("alg", text).sign(es256()), Rejection::Signature),
+            (good().header("typ", text).sign(es256()), Rejection::Malformed),
+            (good().claim("iss", text).sign(es256()), Rejection::WrongResource),
+            (good().claim("aud", text).sign(es256()), Rejection::WrongResource),
+            (good().claim("exp", text).sign(es256()), Rejection::Malformed),
+            (good().claim(text, text).claim("nbf", text).sign(es256()), Rejection::Malformed),
+            (good().claim("sub", text).expires_in(-1).sign(es256()), Rejection::Expired),
         ] {
-            target.refuses(text, &token, told);
+            target.rejects(text, &token, rejection);
         }
         let role = good().claim("role", text).claim("scope", text).sign(es256());
-        target.refuses_at(text, "/role", "/ws-role", &[bearer(&role)], Told::NotPermitted);
+        target.rejects_at(text, "/role", "/ws-role", &[bearer(&role)], Rejection::NotPermitted);
     }
     for path in ["/canary%22%0d%0aX-Canary:%201", "/%3Cscript%3Ecanary", "/canary?%22canary"] {
-        target.refuses_at(path, path, path, &[], Told::NoToken);
+        target.rejects_at(path, path, path, &[], Rejection::NoToken);
     }
     for value in ["Basic canary\"", "canary=\"", "Bearer canary\" x", "\"canary\""] {
         let lines = [format!("Authorization: {value}").into_bytes()];
         let other = has_other_scheme(value.as_bytes());
-        target.refuses_lines(value, &lines, if other { Told::NoToken } else { Told::NoBearer });
+        target.rejects_lines(
+            value,
+            &lines,
+            if other { Rejection::NoToken } else { Rejection::MalformedHeader },
+        );
     }
     // A realm of our user's own, with all that would end it.
     let oauth2 = builder().realm("a\"b\\c").build();
     if let Ok(oauth2) = oauth2 {
         let target = Target::behind(oauth2);
-        let answer = target.ask("/me", &[]);
+        let answer = target.send("/me", &[]);
         assert_eq!(answer.challenge(), r#"Bearer realm="a\"b\\c""#);
     }
     // Keys that cannot be had: neither their URL nor the cause is the client's business.
@@ -506,7 +528,7 @@ fn challenge_holds_no_text_of_the_token() {
         builder().provider("canary-provider", down).key_refresh_minutes(60).build().unwrap();
     let target = Target::behind(oauth2);
     let token = good().claim("iss", "https://down.test").sign(es256());
-    target.refuses("no keys", &token, Told::Later);
+    target.rejects("no keys", &token, Rejection::Unavailable);
 }
 
 /// RUSTSEC-2025-0004 / CVE-2025-24898 and RUSTSEC-2025-0022 / CVE-2025-3416 (openssl), RUSTSEC-2021-0081

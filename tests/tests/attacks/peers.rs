@@ -21,16 +21,16 @@ use oauth2_actix_tests::{
 use serde_json::{Value, json};
 
 use crate::target::{
-    AUDIENCE, ISSUER, Target, Told, bearer, builder, es256, good, is_refusal, jwk_set, payload,
-    request, with_payload,
+    AUDIENCE, ISSUER, Rejection, Target, bearer, builder, es256, good, is_rejection, jwk_set,
+    payload, request, with_payload,
 };
 
-fn says_yes(_: &Claims) -> bool {
+fn always(_: &Claims) -> bool {
     true
 }
 
-fn is_nobody(claims: &Claims) -> bool {
-    claims.has_claim("name", "nobody")
+fn is_alice(claims: &Claims) -> bool {
+    claims.has_claim("name", "alice")
 }
 
 #[get("/and-any")]
@@ -42,7 +42,7 @@ async fn and_any() -> &'static str {
 
 #[get("/and-function")]
 #[require_claim("a", "x")]
-#[require(says_yes)]
+#[require(always)]
 async fn and_function() -> &'static str {
     "permitted"
 }
@@ -51,7 +51,7 @@ async fn and_function() -> &'static str {
 #[require_claim("a", any_of("x", "y"))]
 #[require_claim("b", all_of("x", "y"))]
 #[require_scope(any_of("s", "t"))]
-#[require(is_nobody)]
+#[require(is_alice)]
 async fn three() -> &'static str {
     "permitted"
 }
@@ -72,7 +72,7 @@ fn ag_precedence_of_conditions_permits_no_bypass() {
     for a in &values {
         for b in &values {
             for scope in ["", "s", "t u"] {
-                for name in ["nobody", "somebody"] {
+                for name in ["alice", "bob"] {
                     let mut token = good().claim("scope", scope).claim("name", name);
                     for (claim, value) in [("a", a), ("b", b)] {
                         if !value.is_null() {
@@ -89,7 +89,7 @@ fn ag_precedence_of_conditions_permits_no_bypass() {
                     for (path, permitted) in [
                         ("/and-any", ax && any_b),
                         ("/and-function", ax),
-                        ("/three", any_a && all_b && !scope.is_empty() && name == "nobody"),
+                        ("/three", any_a && all_b && !scope.is_empty() && name == "alice"),
                     ] {
                         let answer = raw(server.address(), &request("GET", path, &lines));
                         let expected = if permitted { 200 } else { 403 };
@@ -122,14 +122,14 @@ fn t_malformed_payloads_and_other_issuers_are_rejected() {
     target.accepts("letters of base64url", &token);
     let header = b64(forge::header(es256()).to_string());
     for garbage in ["-", "_", "--", "____", "-_-_-_", "~", "+/+/", "A", "AAAAA", "e30", "bnVsbA"] {
-        target.refuses(garbage, &sealed(&header, garbage, by(es256())), Told::Shape);
-        target.refuses(garbage, &format!("{garbage}.{garbage}.{garbage}"), Told::Shape);
+        target.rejects(garbage, &sealed(&header, garbage, by(es256())), Rejection::Malformed);
+        target.rejects(garbage, &format!("{garbage}.{garbage}.{garbage}"), Rejection::Malformed);
     }
     for bytes in [&b"\xff\xfe"[..], b"\x00", b"{\"iss\":\"\xff\"}", b"{\"iss\":"] {
-        target.refuses("garbage", &with_payload(bytes), Told::Shape);
+        target.rejects("garbage", &with_payload(bytes), Rejection::Malformed);
     }
     let elsewhere = good().claim("iss", "https://canary.test").sign(es256());
-    target.refuses("another issuer", &elsewhere, Told::Meant);
+    target.rejects("another issuer", &elsewhere, Rejection::WrongResource);
 }
 
 /// K: never checks `iss`; a rotated key starts no refresh; bad JSON is a 500; no challenge.
@@ -143,14 +143,14 @@ fn k_issuer_is_checked_rotation_is_followed_and_bad_json_is_401() {
         policy::builder().provider("fetched", provider).key_refresh_minutes(60).build().unwrap();
     let target = Target::with_good(oauth2, good().sign(&old));
     let elsewhere = good().claim("iss", "https://canary.test").sign(&old);
-    target.refuses("another issuer", &elsewhere, Told::Meant);
+    target.rejects("another issuer", &elsewhere, Rejection::WrongResource);
     for text in ["", "{", "nonsense", "{\"exp\":}", "[1,2", "\u{0}"] {
         let token = forge(forge::header(&old).to_string(), text, by(&old));
-        target.refuses("bad JSON", &token, Told::Shape);
-        target.refuses("bad JSON", &forge(text, payload(), by(&old)), Told::Shape);
+        target.rejects("bad JSON", &token, Rejection::Malformed);
+        target.rejects("bad JSON", &forge(text, payload(), by(&old)), Rejection::Malformed);
     }
     // A forged signature under a key that is known is a reason to fetch nothing.
-    target.refuses("forged", &good().header("kid", "old").sign(&new), Told::Signature);
+    target.rejects("forged", &good().header("kid", "old").sign(&new), Rejection::Signature);
     assert_eq!(server.requests(), 1);
     server.answer(Answer::json(&json!({"keys": [old.public_jwk(), new.public_jwk()]})));
     target.accepts("the new key, at once", &good().sign(&new));
@@ -204,7 +204,7 @@ fn w_requests_run_concurrently_and_only_after_the_check() {
     .unwrap();
     let long = good().expires_in(90 * 86_400);
     let token = bearer(&long.sign(es256()));
-    let ask = |lines: &[Vec<u8>]| raw(api.address(), &request("GET", "/together", lines)).status;
+    let send = |lines: &[Vec<u8>]| raw(api.address(), &request("GET", "/together", lines)).status;
     for lines in [
         vec![],
         vec![bearer("canary")],
@@ -214,24 +214,24 @@ fn w_requests_run_concurrently_and_only_after_the_check() {
         vec![b"Authorization: Bearer \xff\xfe".to_vec()],
         vec![b"Authorization: \xc3\xa9".to_vec()],
     ] {
-        assert!([400, 401].contains(&ask(&lines)));
+        assert!([400, 401].contains(&send(&lines)));
     }
     assert_eq!(called.load(std::sync::atomic::Ordering::SeqCst), 0, "called before the check");
     std::thread::scope(|scope| {
         let all: Vec<_> =
-            (0..4).map(|_| scope.spawn(|| ask(std::slice::from_ref(&token)))).collect();
+            (0..4).map(|_| scope.spawn(|| send(std::slice::from_ref(&token)))).collect();
         for one in all {
             assert_eq!(one.join().unwrap(), 200);
         }
     });
     let target = Target::with_good(oauth2, long.sign(es256()));
     target.accepts("no kid", &long.clone().header("kid", Value::Null).sign(es256()));
-    let stranger = SigningKey::generate(Algorithm::ES256, "x");
-    let nameless = long.clone().header("kid", Value::Null).sign(&stranger);
+    let attacker = SigningKey::generate(Algorithm::ES256, "x");
+    let nameless = long.clone().header("kid", Value::Null).sign(&attacker);
     // An unknown kid was looked for just now. After the cooldown, this one is.
-    target.refuses("no kid, another key", &nameless, Told::Later);
+    target.rejects("no kid, another key", &nameless, Rejection::Unavailable);
     clock.advance(Duration::from_secs(10));
-    target.refuses("no kid, another key", &nameless, Told::Signature);
+    target.rejects("no kid, another key", &nameless, Rejection::Signature);
     // Refreshes that fail, one after the other, take nothing away.
     server.answer(Answer::status(500));
     let before = server.requests();
@@ -262,7 +262,7 @@ fn ja_kid_is_not_sent_and_a_slow_provider_delays_no_other() {
         good().claim("iss", "https://slow.test").header("kid", "canary-kid").sign(es256());
     std::thread::scope(|scope| {
         let waiting: Vec<_> =
-            (0..8).map(|_| scope.spawn(|| target.ask("/me", &[bearer(&of_slow)]))).collect();
+            (0..8).map(|_| scope.spawn(|| target.send("/me", &[bearer(&of_slow)]))).collect();
         slow.wait_for_requests(1);
         for _ in 0..20 {
             target.still_works("a provider that hangs");
@@ -270,7 +270,7 @@ fn ja_kid_is_not_sent_and_a_slow_provider_delays_no_other() {
         assert!(waiting.iter().all(|one| !one.is_finished()));
         clock.advance(Duration::from_secs(5));
         for one in waiting {
-            is_refusal("a provider that hangs", &one.join().unwrap(), Told::Later);
+            is_rejection("a provider that hangs", &one.join().unwrap(), Rejection::Unavailable);
         }
     });
     assert_eq!(slow.requests(), 1);
@@ -289,7 +289,7 @@ fn four_and_l_claim_types_are_rejected_and_empty_lists_are_errors() {
     }
     for name in ["sub", "jti", "aud", "iss", "exp", "nbf", "iat"] {
         for value in [json!({"x": [1]}), json!([[]]), json!(false), Value::Null] {
-            target.refuses(name, &good().claim(name, value).sign(es256()), Told::Shape);
+            target.rejects(name, &good().claim(name, value).sign(es256()), Rejection::Malformed);
         }
     }
     for name in ["scope", "scp", "role", "client_id", "azp", "department"] {
@@ -297,7 +297,7 @@ fn four_and_l_claim_types_are_rejected_and_empty_lists_are_errors() {
             let token = good().claim(name, value).sign(es256());
             target.accepts(name, &token);
             for path in ["/scope", "/role", "/typed"] {
-                let status = target.ask(path, &[bearer(&token)]).status;
+                let status = target.send(path, &[bearer(&token)]).status;
                 assert!(status == 403 || status == 401 && path == "/typed", "{path} {status}");
             }
         }
@@ -315,7 +315,7 @@ fn four_and_l_claim_types_are_rejected_and_empty_lists_are_errors() {
         }
         let target = Target::with_good(built.unwrap(), good().sign(key(Algorithm::RS256)));
         for key in EVERY.iter().filter(|key| key.algorithm() != Algorithm::RS256) {
-            target.refuses(key.kid(), &good().sign(key), Told::Signature);
+            target.rejects(key.kid(), &good().sign(key), Rejection::Signature);
         }
     }
 }
@@ -327,9 +327,9 @@ fn actix_web_httpauth_challenge_has_commas_and_scheme_ignores_case() {
     let token = good().sign(es256());
     for scheme in ["bearer", "BEARER", "bEARER"] {
         let line = format!("Authorization: {scheme} {token}").into_bytes();
-        assert_eq!(target.ask("/me", &[line]).status, 200, "{scheme}");
+        assert_eq!(target.send("/me", &[line]).status, 200, "{scheme}");
     }
-    let answer = target.ask("/scope", &[bearer(&token)]);
+    let answer = target.send("/scope", &[bearer(&token)]);
     let challenge = answer.challenge();
     let parameters: Vec<&str> = challenge.strip_prefix("Bearer ").unwrap().split(", ").collect();
     let names: Vec<&str> = parameters.iter().map(|one| one.split_once('=').unwrap().0).collect();

@@ -135,18 +135,18 @@ impl Wanted {
 }
 
 #[derive(Clone, Debug)]
-enum Demand {
+enum Rule {
     One(String, Wanted),
     AnyOf(String, Vec<Wanted>),
     AllOf(String, Vec<Wanted>),
     Present(String),
     Scopes(Vec<String>),
     AnyScope(Vec<String>),
-    Any(Vec<Demand>),
-    All(Vec<Demand>),
+    Any(Vec<Rule>),
+    All(Vec<Rule>),
 }
 
-fn demand() -> impl Strategy<Value = Demand> {
+fn rule() -> impl Strategy<Value = Rule> {
     let wanted = || {
         prop_oneof![
             4 => text().prop_map(Wanted::Text),
@@ -156,17 +156,17 @@ fn demand() -> impl Strategy<Value = Demand> {
     };
     let several = move || prop::collection::vec(wanted(), 0..3);
     let leaf = prop_oneof![
-        (name(), wanted()).prop_map(|(name, wanted)| Demand::One(name, wanted)),
-        (name(), several()).prop_map(|(name, wanted)| Demand::AnyOf(name, wanted)),
-        (name(), several()).prop_map(|(name, wanted)| Demand::AllOf(name, wanted)),
-        name().prop_map(Demand::Present),
-        prop::collection::vec(text(), 0..3).prop_map(Demand::Scopes),
-        prop::collection::vec(text(), 0..3).prop_map(Demand::AnyScope),
+        (name(), wanted()).prop_map(|(name, wanted)| Rule::One(name, wanted)),
+        (name(), several()).prop_map(|(name, wanted)| Rule::AnyOf(name, wanted)),
+        (name(), several()).prop_map(|(name, wanted)| Rule::AllOf(name, wanted)),
+        name().prop_map(Rule::Present),
+        prop::collection::vec(text(), 0..3).prop_map(Rule::Scopes),
+        prop::collection::vec(text(), 0..3).prop_map(Rule::AnyScope),
     ];
     leaf.prop_recursive(2, 12, 3, |inner| {
         prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Demand::Any),
-            prop::collection::vec(inner, 0..3).prop_map(Demand::All),
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Rule::Any),
+            prop::collection::vec(inner, 0..3).prop_map(Rule::All),
         ]
     })
 }
@@ -175,7 +175,7 @@ fn any_bool() -> impl Strategy<Value = bool> {
     prop::bool::ANY
 }
 
-impl Demand {
+impl Rule {
     fn requirement(&self) -> Requirement {
         let values = |all: &[Wanted]| all.iter().map(Wanted::value).collect::<Vec<_>>();
         let parts = |all: &[Self]| all.iter().map(Self::requirement).collect::<Vec<_>>();
@@ -190,8 +190,8 @@ impl Demand {
             Self::Present(name) => requirement::claim(name.as_str(), ClaimValues::present()),
             Self::Scopes(wanted) => requirement::scopes(wanted.iter().map(String::as_str)),
             Self::AnyScope(wanted) => requirement::any_scope(wanted.iter().map(String::as_str)),
-            Self::Any(demands) => requirement::any(parts(demands)),
-            Self::All(demands) => requirement::all(parts(demands)),
+            Self::Any(rules) => requirement::any(parts(rules)),
+            Self::All(rules) => requirement::all(parts(rules)),
         }
     }
 
@@ -228,10 +228,8 @@ impl Demand {
             Self::Present(name) => find(name).is_some_and(|claim| !claim.is_null()),
             Self::Scopes(all) => !all.is_empty() && all.iter().all(has_scope),
             Self::AnyScope(all) => all.iter().any(has_scope),
-            Self::Any(demands) => demands.iter().any(|demand| demand.holds(claims)),
-            Self::All(demands) => {
-                !demands.is_empty() && demands.iter().all(|demand| demand.holds(claims))
-            }
+            Self::Any(rules) => rules.iter().any(|rule| rule.holds(claims)),
+            Self::All(rules) => !rules.is_empty() && rules.iter().all(|rule| rule.holds(claims)),
         }
     }
 }
@@ -242,7 +240,7 @@ fn requirements_on_arbitrary_claims_match_the_reference() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let met = std::cell::Cell::new(0);
     runner(3_000)
-        .run(&(claims(), prop::collection::vec(demand(), 1..6)), |(mut all, demands)| {
+        .run(&(claims(), prop::collection::vec(rule(), 1..6)), |(mut all, rules)| {
             all.insert("iss".into(), json!(ISSUER));
             all.insert("aud".into(), json!(AUDIENCE));
             all.insert("exp".into(), json!(4_000_000_000_u64));
@@ -251,10 +249,10 @@ fn requirements_on_arbitrary_claims_match_the_reference() {
                 .block_on(oauth2.verify(&token))
                 .map_err(|error| TestCaseError::fail(error.to_string()))?;
             prop_assert_eq!(&claims.to_map(), &all);
-            for demand in &demands {
-                let holds = demand.holds(&Value::Object(all.clone()));
+            for rule in &rules {
+                let holds = rule.holds(&Value::Object(all.clone()));
                 met.set(met.get() + usize::from(holds));
-                prop_assert_eq!(claims.satisfies(&demand.requirement()), holds, "{:?}", demand);
+                prop_assert_eq!(claims.satisfies(&rule.requirement()), holds, "{:?}", rule);
             }
             Ok(())
         })

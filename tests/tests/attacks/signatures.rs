@@ -10,7 +10,7 @@ use oauth2_actix_tests::{
 use serde_json::{Value, json};
 
 use crate::target::{
-    AUDIENCE, ISSUER, Target, Told, bearer, builder, es256, good, payload, with_header,
+    AUDIENCE, ISSUER, Rejection, Target, bearer, builder, es256, good, payload, with_header,
 };
 
 /// CVE-2015-2951, CVE-2020-28042, CVE-2022-23540: the token says that it is not signed, in whatever
@@ -25,28 +25,28 @@ fn alg_none_in_any_case_is_rejected_cve_2015_2951_cve_2020_28042_cve_2022_23540(
     {
         let header = json!({"alg": alg, "typ": "JWT"}).to_string();
         let signed = format!("{}.{}", b64(header), b64(payload()));
-        target.refuses(alg, &format!("{signed}."), Told::Shape);
-        target.refuses(alg, &signed, Told::Shape);
+        target.rejects(alg, &format!("{signed}."), Rejection::Malformed);
+        target.rejects(alg, &signed, Rejection::Malformed);
         for signature in [signature.as_str(), "AA", "bm9uZQ"] {
-            target.refuses(alg, &format!("{signed}.{signature}"), Told::Signature);
+            target.rejects(alg, &format!("{signed}.{signature}"), Rejection::Signature);
         }
     }
     for alg in [Value::Null, json!(false), json!(0), json!([]), json!(["none"]), json!({})] {
         let header = json!({"alg": alg}).to_string();
-        target.refuses("no text", &forge(header, payload(), |_| vec![0]), Told::Shape);
+        target.rejects("no text", &forge(header, payload(), |_| vec![0]), Rejection::Malformed);
     }
-    target.refuses("no alg", &forge("{}", payload(), by(es256())), Told::Shape);
+    target.rejects("no alg", &forge("{}", payload(), by(es256())), Rejection::Malformed);
     // Whatever a key at hand has signed.
     for alg in ["none", "None"] {
-        target.refuses(alg, &with_header(&json!({"alg": alg})), Told::Signature);
+        target.rejects(alg, &with_header(&json!({"alg": alg})), Rejection::Signature);
     }
     // A genuine token whose signature was taken away, or emptied.
     let [header, claims, _] = forge::parts(&genuine);
-    target.refuses("no signature", &format!("{header}.{claims}."), Told::Shape);
-    target.refuses("no third part", &format!("{header}.{claims}"), Told::Shape);
+    target.rejects("no signature", &format!("{header}.{claims}."), Rejection::Malformed);
+    target.rejects("no third part", &format!("{header}.{claims}"), Rejection::Malformed);
     for bytes in [1, 32, 64, 256] {
         let zeros = b64(vec![0; bytes]);
-        target.refuses("zeros", &format!("{header}.{claims}.{zeros}"), Told::Signature);
+        target.rejects("zeros", &format!("{header}.{claims}.{zeros}"), Rejection::Signature);
     }
 }
 
@@ -71,11 +71,11 @@ fn alg_of_the_token_is_not_trusted_for_a_jwk_without_alg_cve_2026_22817_cve_2026
         for (name, secret) in forge::public_texts(key) {
             let header = json!({"alg": "HS256", "kid": key.kid()}).to_string();
             let token = forge(header, payload(), |message| hmac("HS256", &secret, message));
-            target.refuses(name, &token, Told::Signature);
+            target.rejects(name, &token, Rejection::Signature);
         }
         for alg in EVERY.iter().map(|key| key.algorithm()).filter(|alg| *alg != key.algorithm()) {
             let token = good().header("alg", alg.name()).sign(key);
-            target.refuses(alg.name(), &token, Told::Signature);
+            target.rejects(alg.name(), &token, Rejection::Signature);
         }
     }
 }
@@ -102,9 +102,9 @@ fn key_with_an_algorithm_of_another_type_is_rejected_cve_2022_23539_cve_2022_235
                     signer.kid(),
                     named.kid()
                 );
-                let answer = target.ask("/me", &[bearer(&token)]);
+                let answer = target.send("/me", &[bearer(&token)]);
                 assert!(!(edwards(alg) && answer.status == 200), "{attack}");
-                crate::target::is_refusal(&attack, &answer, Told::Signature);
+                crate::target::is_rejection(&attack, &answer, Rejection::Signature);
             }
         }
     }
@@ -119,7 +119,7 @@ fn key_with_an_algorithm_of_another_type_is_rejected_cve_2022_23539_cve_2022_235
         ("EdDSA", "Ed448", Algorithm::Ed25519),
     ] {
         let token = good().header("alg", alg).header("kid", kid).sign(key(signer));
-        target.refuses(alg, &token, Told::Signature);
+        target.rejects(alg, &token, Rejection::Signature);
     }
 }
 
@@ -161,7 +161,7 @@ fn key_or_address_in_the_token_is_ignored_cve_2018_0114_cve_2024_21643_cve_2024_
             for (name, value) in members.as_object().unwrap() {
                 token = token.header(name, value.clone());
             }
-            target.refuses(&members.to_string(), &token.sign(&forger), Told::Signature);
+            target.rejects(&members.to_string(), &token.sign(&forger), Rejection::Signature);
             // A genuine signature does not make these members heard either.
             if members.get("kid").is_none() {
                 target.accepts("a genuine token", &token.sign(es256()));
@@ -169,9 +169,9 @@ fn key_or_address_in_the_token_is_ignored_cve_2018_0114_cve_2024_21643_cve_2024_
         }
     }
     assert_eq!(listening.requests(), 0, "{}", listening.last_request());
-    let asked = idp.last_request();
-    assert!(asked.starts_with("GET /jwks.json HTTP/1.1\r\n"), "{asked}");
-    assert!(!asked.contains("canary"), "{asked}");
+    let requested = idp.last_request();
+    assert!(requested.starts_with("GET /jwks.json HTTP/1.1\r\n"), "{requested}");
+    assert!(!requested.contains("canary"), "{requested}");
 }
 
 /// `kid` as a path, SQL, a command, a URL, of 10 kB, of control characters, of other types
@@ -218,20 +218,21 @@ fn kid_of_any_content_is_only_compared() {
                 let header = json!({"alg": "HS256", "kid": kid}).to_string();
                 let claims = json!({"iss": issuer, "aud": AUDIENCE, "exp": 4_000_000_000_u64});
                 let token = forge(header, claims.to_string(), |m| hmac("HS256", secret, m));
-                let answer = target.ask("/me", &[bearer(&token)]);
-                crate::target::is_refusal(kid, &answer, Told::Signature);
+                let answer = target.send("/me", &[bearer(&token)]);
+                crate::target::is_rejection(kid, &answer, Rejection::Signature);
             }
             // Even a genuine signature: no key has that name.
             let token = good().claim("iss", issuer).header("kid", kid).sign(es256());
             let is_looked_for = issuer == ISSUER || index == 0;
-            let told = if is_looked_for { Told::Signature } else { Told::Later };
-            target.refuses(kid, &token, told);
+            let rejection =
+                if is_looked_for { Rejection::Signature } else { Rejection::Unavailable };
+            target.rejects(kid, &token, rejection);
         }
     }
     for kid in
         [json!(1), json!(1.5), json!(true), json!(["ES256"]), json!({"ES256": 1}), Value::Null]
     {
-        target.refuses("no text", &with_header(&json!({"kid": kid})), Told::Shape);
+        target.rejects("no text", &with_header(&json!({"kid": kid})), Rejection::Malformed);
     }
     assert_eq!(listening.requests(), 0);
     assert_eq!(idp.requests(), 2, "the first, and once in 10 s for unknown keys");
@@ -262,15 +263,15 @@ fn crit_and_b64_are_rejected_cve_2026_32597_cve_2025_59420_ghsa_hm7r_c7qw_ghp6()
         json!({"b64": true}),
         json!({"b64": null}),
     ] {
-        target.refuses(&members.to_string(), &with_header(&members), Told::Shape);
+        target.rejects(&members.to_string(), &with_header(&members), Rejection::Malformed);
     }
     // A payload as it is, detached or not (RFC 7797 §5).
     let mut header = forge::header(es256());
     header["b64"] = json!(false);
     header["crit"] = json!(["b64"]);
     let header = b64(header.to_string());
-    target.refuses("detached", &format!("{header}..{}", b64([7; 64])), Told::Shape);
-    target.refuses("raw", &sealed(&header, "canary-payload", by(es256())), Told::Shape);
+    target.rejects("detached", &format!("{header}..{}", b64([7; 64])), Rejection::Malformed);
+    target.rejects("raw", &sealed(&header, "canary-payload", by(es256())), Rejection::Malformed);
     // Names are exact: what merely looks like one is a member like any other.
     target.accepts("another name", &with_header(&json!({"Crit": ["canary"], "B64": false})));
 }
@@ -318,7 +319,7 @@ fn ecdsa_zero_der_or_wrong_length_is_rejected_cve_2022_21449() {
             (all_ones.clone(), all_ones.clone()),
         ] {
             let token = forge(&header, payload(), |_| [r.clone(), s.clone()].concat());
-            target.refuses(alg.name(), &token, Told::Signature);
+            target.rejects(alg.name(), &token, Rejection::Signature);
         }
         let genuine = |message: &[u8]| key.sign(message);
         for (attack, token) in [
@@ -360,7 +361,7 @@ fn ecdsa_zero_der_or_wrong_length_is_rejected_cve_2022_21449() {
             ("one byte", forge(&header, payload(), |_| vec![0])),
             ("4096 bytes", forge(&header, payload(), |_| vec![1; 4096])),
         ] {
-            target.refuses(&format!("{alg}: {attack}"), &token, Told::Signature);
+            target.rejects(&format!("{alg}: {attack}"), &token, Rejection::Signature);
         }
         target.accepts(alg.name(), &good().sign(key));
     }
@@ -405,23 +406,43 @@ fn non_canonical_base64url_or_second_signature_is_rejected_wycheproof_json_web_s
         let [_, _, signature] = forge::parts(&plain);
         for (attack, header) in spoil(&header) {
             // Padding has no place within a bearer token, and is read as such at its end.
-            let told = if header.contains('=') { Told::NoBearer } else { Told::Shape };
-            target.refuses(attack, &sealed(&header, &claims, by(es256())), told);
+            let rejection = if header.contains('=') {
+                Rejection::MalformedHeader
+            } else {
+                Rejection::Malformed
+            };
+            target.rejects(attack, &sealed(&header, &claims, by(es256())), rejection);
         }
         for (attack, claims) in spoil(&claims) {
-            let told = if claims.contains('=') { Told::NoBearer } else { Told::Shape };
-            target.refuses(attack, &sealed(&header, &claims, by(es256())), told);
+            let rejection = if claims.contains('=') {
+                Rejection::MalformedHeader
+            } else {
+                Rejection::Malformed
+            };
+            target.rejects(attack, &sealed(&header, &claims, by(es256())), rejection);
         }
         for (attack, signature) in spoil(signature) {
             // 86 letters are 64 bytes, and 87 are 65.
-            let told = if attack == "one letter more" { Told::Signature } else { Told::Shape };
-            target.refuses(attack, &format!("{header}.{claims}.{signature}"), told);
+            let rejection = if attack == "one letter more" {
+                Rejection::Signature
+            } else {
+                Rejection::Malformed
+            };
+            target.rejects(attack, &format!("{header}.{claims}.{signature}"), rejection);
         }
         for (attack, header) in white(&header) {
-            target.refuses(attack, &sealed(&header, &claims, by(es256())), Told::NoBearer);
+            target.rejects(
+                attack,
+                &sealed(&header, &claims, by(es256())),
+                Rejection::MalformedHeader,
+            );
         }
         for (attack, signature) in white(signature) {
-            target.refuses(attack, &format!("{header}.{claims}.{signature}"), Told::NoBearer);
+            target.rejects(
+                attack,
+                &format!("{header}.{claims}.{signature}"),
+                Rejection::MalformedHeader,
+            );
         }
         let other = good().sign(key(Algorithm::RS256));
         let second = forge::parts(&other)[2];
@@ -437,7 +458,7 @@ fn non_canonical_base64url_or_second_signature_is_rejected_wycheproof_json_web_s
             ("no payload", format!("{header}..{signature}")),
             ("the header alone", header.clone()),
         ] {
-            target.refuses(attack, &token, Told::Shape);
+            target.rejects(attack, &token, Rejection::Malformed);
         }
     }
 }
@@ -462,13 +483,17 @@ fn json_serialisations_polyglots_and_jwe_are_rejected_cve_2026_29000_jose_jwt_23
         ("a comment", format!("{token}/*{flattened}*/")),
         ("quoted", format!("\"{token}\"")),
     ] {
-        target.refuses(attack, &text, Told::NoBearer);
-        target.refuses(attack, &b64(&text), Told::Shape);
-        target.refuses(attack, &format!("{}.{claims}.{signature}", b64(&text)), Told::Shape);
-        target.refuses(
+        target.rejects(attack, &text, Rejection::MalformedHeader);
+        target.rejects(attack, &b64(&text), Rejection::Malformed);
+        target.rejects(
+            attack,
+            &format!("{}.{claims}.{signature}", b64(&text)),
+            Rejection::Malformed,
+        );
+        target.rejects(
             attack,
             &forge(forge::header(es256()).to_string(), &text, by(es256())),
-            Told::Shape,
+            Rejection::Malformed,
         );
     }
     // A JWE of five parts, whatever it holds; and its header over three.
@@ -478,18 +503,18 @@ fn json_serialisations_polyglots_and_jwe_are_rejected_cve_2026_29000_jose_jwt_23
             json!({"alg": alg, "enc": "A128GCM", "cty": "JWT", "kid": "RS256"}).to_string();
         for inner in [unsigned.as_str(), token.as_str()] {
             let jwe = format!("{}..{}.{}.{}", b64(&header), b64([1; 12]), b64(inner), b64([2; 16]));
-            target.refuses(alg, &jwe, Told::Shape);
+            target.rejects(alg, &jwe, Rejection::Malformed);
         }
         for key in [es256(), key(Algorithm::RS256)] {
-            target.refuses(alg, &forge(&header, payload(), by(key)), Told::Signature);
+            target.rejects(alg, &forge(&header, payload(), by(key)), Rejection::Signature);
         }
     }
     // A token in a token.
     let inner = with_header(&json!({"cty": "JWT"}));
     target.accepts("cty is not asked for anything", &inner);
-    target.refuses(
+    target.rejects(
         "nested",
         &forge(forge::header(es256()).to_string(), &token, by(es256())),
-        Told::Shape,
+        Rejection::Malformed,
     );
 }

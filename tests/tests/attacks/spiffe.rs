@@ -5,7 +5,7 @@ use oauth2_actix::{Algorithm, Provider, testing::Token};
 use oauth2_actix_tests::{keys::key, policy};
 use serde_json::{Value, json};
 
-use crate::target::{AUDIENCE, ISSUER, Target, Told, es256, good};
+use crate::target::{AUDIENCE, ISSUER, Rejection, Target, es256, good};
 
 const JWT_SVID: Algorithm = Algorithm::RS256;
 const X509_SVID: Algorithm = Algorithm::ES384;
@@ -89,11 +89,15 @@ fn subject_that_resembles_the_trust_domain_is_rejected() {
         "",
     ] {
         let token = svid().claim("sub", subject);
-        target.refuses(subject, &token.sign(key(JWT_SVID)), Told::Shape);
+        target.rejects(subject, &token.sign(key(JWT_SVID)), Rejection::Malformed);
     }
     let long = format!("spiffe://example.org/{}", "canary".repeat(400));
-    target.refuses("too long", &svid().claim("sub", long).sign(key(JWT_SVID)), Told::Shape);
-    target.refuses("no sub", &svid().without("sub").sign(key(JWT_SVID)), Told::Shape);
+    target.rejects(
+        "too long",
+        &svid().claim("sub", long).sign(key(JWT_SVID)),
+        Rejection::Malformed,
+    );
+    target.rejects("no sub", &svid().without("sub").sign(key(JWT_SVID)), Rejection::Malformed);
     for subject in [
         Value::Null,
         json!(1),
@@ -101,7 +105,7 @@ fn subject_that_resembles_the_trust_domain_is_rejected() {
         json!({"spiffe://example.org/canary": true}),
     ] {
         let token = svid().claim("sub", subject);
-        target.refuses("no text", &token.sign(key(JWT_SVID)), Told::Shape);
+        target.rejects("no text", &token.sign(key(JWT_SVID)), Rejection::Malformed);
     }
 }
 
@@ -111,17 +115,17 @@ fn issuer_that_is_present_is_always_checked() {
     let target = target();
     for issuer in [Value::Null, json!(1), json!(true), json!([]), json!([ISSUER]), json!({})] {
         let token = svid().claim("iss", issuer.clone());
-        target.refuses(&issuer.to_string(), &token.sign(key(JWT_SVID)), Told::Shape);
+        target.rejects(&issuer.to_string(), &token.sign(key(JWT_SVID)), Rejection::Malformed);
     }
     for issuer in ["", "https://evil.example", "spiffe://example.org", "example.org"] {
         let token = svid().claim("iss", issuer);
-        target.refuses(issuer, &token.sign(key(JWT_SVID)), Told::Meant);
+        target.rejects(issuer, &token.sign(key(JWT_SVID)), Rejection::WrongResource);
     }
     // The issuer of the plain provider leads to its keys and its rules alone.
     let token = svid().claim("iss", ISSUER);
-    target.refuses("iss of another", &token.sign(key(JWT_SVID)), Told::Shape);
+    target.rejects("iss of another", &token.sign(key(JWT_SVID)), Rejection::Malformed);
     let token = token.header("typ", "JWT");
-    target.refuses("iss of another", &token.sign(key(JWT_SVID)), Told::Signature);
+    target.rejects("iss of another", &token.sign(key(JWT_SVID)), Rejection::Signature);
 }
 
 #[test]
@@ -129,13 +133,13 @@ fn x509_key_of_a_bundle_is_rejected() {
     let target = target();
     for kid in [json!(key(X509_SVID).kid()), json!(key(JWT_SVID).kid()), Value::Null] {
         let token = svid().header("kid", kid);
-        target.refuses("x509-svid", &token.sign(key(X509_SVID)), Told::Signature);
+        target.rejects("x509-svid", &token.sign(key(X509_SVID)), Rejection::Signature);
         // The keys of the plain provider are none of the trust domain's.
-        target.refuses("another provider's key", &token.sign(es256()), Told::Signature);
-        target.refuses("HMAC", &token.sign(key(Algorithm::HS256)), Told::Signature);
+        target.rejects("another provider's key", &token.sign(es256()), Rejection::Signature);
+        target.rejects("HMAC", &token.sign(key(Algorithm::HS256)), Rejection::Signature);
     }
     for hash in [Algorithm::EdDSA, Algorithm::ES256K] {
-        target.refuses(hash.name(), &svid().sign(key(hash)), Told::Signature);
+        target.rejects(hash.name(), &svid().sign(key(hash)), Rejection::Signature);
     }
 }
 
@@ -144,24 +148,32 @@ fn token_of_one_provider_under_the_rules_of_another_is_rejected() {
     let target = target();
     // JOSE is for JWT-SVIDs, and so is the lack of an issuer.
     for typ in ["JOSE", "jose", "application/jose"] {
-        target.refuses(typ, &good().header("typ", typ).sign(es256()), Told::Shape);
+        target.rejects(typ, &good().header("typ", typ).sign(es256()), Rejection::Malformed);
     }
-    target.refuses("no iss", &good().without("iss").sign(es256()), Told::Shape);
+    target.rejects("no iss", &good().without("iss").sign(es256()), Rejection::Malformed);
     let subject = good().claim("sub", "spiffe://example.org/canary");
-    target.refuses("a plain key", &subject.clone().without("iss").sign(es256()), Told::Signature);
+    target.rejects(
+        "a plain key",
+        &subject.clone().without("iss").sign(es256()),
+        Rejection::Signature,
+    );
     target.accepts("a subject decides nothing beside an iss", &subject.sign(es256()));
     for typ in ["JOSE+JSON", "id_token+jwt", "logout+jwt", ""] {
-        target.refuses(typ, &svid().header("typ", typ).sign(key(JWT_SVID)), Told::Shape);
+        target.rejects(typ, &svid().header("typ", typ).sign(key(JWT_SVID)), Rejection::Malformed);
     }
-    target.refuses("no aud", &svid().without("aud").sign(key(JWT_SVID)), Told::Meant);
-    target.refuses("other aud", &svid().claim("aud", "x").sign(key(JWT_SVID)), Told::Meant);
-    target.refuses("no exp", &svid().without("exp").sign(key(JWT_SVID)), Told::Shape);
-    target.refuses("expired", &svid().expires_in(-1).sign(key(JWT_SVID)), Told::Expired);
+    target.rejects("no aud", &svid().without("aud").sign(key(JWT_SVID)), Rejection::WrongResource);
+    target.rejects(
+        "other aud",
+        &svid().claim("aud", "x").sign(key(JWT_SVID)),
+        Rejection::WrongResource,
+    );
+    target.rejects("no exp", &svid().without("exp").sign(key(JWT_SVID)), Rejection::Malformed);
+    target.rejects("expired", &svid().expires_in(-1).sign(key(JWT_SVID)), Rejection::Expired);
     // Without any trust domain, a token without `iss` is what it always was.
     let plain = Target::start();
     let token = good().without("iss").claim("sub", "spiffe://example.org/canary");
-    plain.refuses("no iss", &token.sign(es256()), Told::Shape);
-    plain.refuses("JOSE", &good().header("typ", "JOSE").sign(es256()), Told::Shape);
+    plain.rejects("no iss", &token.sign(es256()), Rejection::Malformed);
+    plain.rejects("JOSE", &good().header("typ", "JOSE").sign(es256()), Rejection::Malformed);
 }
 
 /// One issuer at a plain provider and at a trust domain, for different audiences: each keeps its own keys, types
@@ -182,14 +194,22 @@ fn provider_and_trust_domain_of_one_issuer_keep_their_own_rules() {
     let both = json!(["other", AUDIENCE]);
     target.accepts("for both", &with_issuer().claim("aud", both.clone()).sign(key(JWT_SVID)));
     let for_other = with_issuer().claim("aud", "other");
-    target.refuses("JOSE elsewhere", &for_other.sign(es256()), Told::Shape);
-    target.refuses("a bundle's key elsewhere", &for_other.sign(key(JWT_SVID)), Told::Shape);
+    target.rejects("JOSE elsewhere", &for_other.sign(es256()), Rejection::Malformed);
+    target.rejects(
+        "a bundle's key elsewhere",
+        &for_other.sign(key(JWT_SVID)),
+        Rejection::Malformed,
+    );
     let plain_typ = for_other.header("typ", "JWT");
     target.accepts("the plain provider's", &plain_typ.sign(es256()));
-    target.refuses("another's key", &plain_typ.sign(key(JWT_SVID)), Told::Signature);
+    target.rejects("another's key", &plain_typ.sign(key(JWT_SVID)), Rejection::Signature);
     // Without `iss`, the trust domain alone is asked.
-    target.refuses("not its audience", &svid().claim("aud", "other").sign(es256()), Told::Meant);
-    target.refuses("not its key", &svid().claim("aud", both).sign(es256()), Told::Signature);
-    let foreign = with_issuer().claim("sub", "canary-user");
-    target.refuses("not its subject", &foreign.sign(key(JWT_SVID)), Told::Shape);
+    target.rejects(
+        "not its audience",
+        &svid().claim("aud", "other").sign(es256()),
+        Rejection::WrongResource,
+    );
+    target.rejects("not its key", &svid().claim("aud", both).sign(es256()), Rejection::Signature);
+    let other_subject = with_issuer().claim("sub", "canary-user");
+    target.rejects("not its subject", &other_subject.sign(key(JWT_SVID)), Rejection::Malformed);
 }

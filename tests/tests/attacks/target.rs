@@ -77,19 +77,19 @@ pub(crate) fn with_payload(payload: impl AsRef<[u8]>) -> String {
 
 /// What a refused client is told.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Told {
+pub(crate) enum Rejection {
     NoToken,
-    NoBearer,
-    Shape,
+    MalformedHeader,
+    Malformed,
     Signature,
-    Meant,
+    WrongResource,
     Expired,
-    Early,
+    NotYetValid,
     NotPermitted,
-    Later,
+    Unavailable,
 }
 
-impl Told {
+impl Rejection {
     /// Status, code, description, close code and close reason.
     fn text(self) -> (u16, &'static str, &'static str, u16, &'static str) {
         let invalid = |description| (401, "invalid_token", description, 1008_u16, "invalid token");
@@ -97,17 +97,17 @@ impl Told {
             Self::NoToken => {
                 (400, "invalid_request", "A bearer token is required.", 1008, "token missing")
             }
-            Self::NoBearer => (
+            Self::MalformedHeader => (
                 400,
                 "invalid_request",
                 "Send one access token, as Authorization: Bearer TOKEN.",
                 1008,
                 "invalid request",
             ),
-            Self::Shape => invalid("The token is not an acceptable JWT."),
+            Self::Malformed => invalid("The token is not an acceptable JWT."),
             Self::Signature => invalid("The token's signature is not accepted."),
-            Self::Meant => invalid("The token is not meant for this resource."),
-            Self::Early => invalid("The token is not valid yet."),
+            Self::WrongResource => invalid("The token is not meant for this resource."),
+            Self::NotYetValid => invalid("The token is not valid yet."),
             Self::Expired => {
                 (401, "invalid_token", "The token has expired.", 1008, "token expired")
             }
@@ -118,7 +118,7 @@ impl Told {
                 1008,
                 "insufficient scope",
             ),
-            Self::Later => (
+            Self::Unavailable => (
                 503,
                 "temporarily_unavailable",
                 "Tokens cannot be checked at the moment.",
@@ -162,45 +162,45 @@ impl Target {
     #[track_caller]
     pub(crate) fn accepts(&self, what: &str, token: &str) {
         let before = self.api.private_calls();
-        let answer = self.ask("/me", &[bearer(token)]);
+        let answer = self.send("/me", &[bearer(token)]);
         assert_eq!((answer.status, answer.header("www-authenticate")), (200, None), "{what}");
         assert_eq!(self.api.private_calls(), before + 1, "{what}");
     }
 
     /// GET with these header lines, as bytes.
-    pub(crate) fn ask(&self, path: &str, lines: &[Vec<u8>]) -> Answer {
+    pub(crate) fn send(&self, path: &str, lines: &[Vec<u8>]) -> Answer {
         raw(self.api.server().address(), &request("GET", path, lines))
     }
 
     /// The token is refused as told, over HTTP and over WebSocket, by the middleware itself: the handlers there
     /// ask for no claims.
     #[track_caller]
-    pub(crate) fn refuses(&self, attack: &str, token: &str, told: Told) {
-        self.refuses_at(attack, "/bare", "/ws-bare", &[bearer(token)], told);
+    pub(crate) fn rejects(&self, attack: &str, token: &str, rejection: Rejection) {
+        self.rejects_at(attack, "/bare", "/ws-bare", &[bearer(token)], rejection);
     }
 
     /// The request with these header lines is refused as told.
     #[track_caller]
-    pub(crate) fn refuses_lines(&self, attack: &str, lines: &[Vec<u8>], told: Told) {
-        self.refuses_at(attack, "/bare", "/ws-bare", lines, told);
+    pub(crate) fn rejects_lines(&self, attack: &str, lines: &[Vec<u8>], rejection: Rejection) {
+        self.rejects_at(attack, "/bare", "/ws-bare", lines, rejection);
     }
 
     /// The same at paths of the caller's choice.
     #[track_caller]
-    pub(crate) fn refuses_at(
+    pub(crate) fn rejects_at(
         &self,
         attack: &str,
         path: &str,
         socket: &str,
         lines: &[Vec<u8>],
-        told: Told,
+        rejection: Rejection,
     ) {
         let before = self.api.private_calls();
-        let answer = self.ask(path, lines);
-        is_refusal(attack, &answer, told);
+        let answer = self.send(path, lines);
+        is_rejection(attack, &answer, rejection);
         let text = format!("{answer:?}");
         let close = self.close_of(attack, socket, lines, &text);
-        let (_, _, _, code, reason) = told.text();
+        let (_, _, _, code, reason) = rejection.text();
         assert_eq!(close, (code, reason.to_owned()), "{attack}");
         assert_eq!(self.api.private_calls(), before, "{attack}: a handler ran");
         self.still_works(attack);
@@ -236,8 +236,8 @@ impl Target {
 
 /// The plain answer is this refusal, to the letter.
 #[track_caller]
-pub(crate) fn is_refusal(attack: &str, answer: &Answer, told: Told) {
-    let (status, code, description, _, _) = told.text();
+pub(crate) fn is_rejection(attack: &str, answer: &Answer, rejection: Rejection) {
+    let (status, code, description, _, _) = rejection.text();
     assert_eq!(answer.status, status, "{attack}: {answer:?}");
     let mut names: Vec<&str> = answer
         .headers
@@ -249,14 +249,14 @@ pub(crate) fn is_refusal(attack: &str, answer: &Answer, told: Told) {
         .map(|(name, _)| name.as_str())
         .collect();
     names.sort_unstable();
-    let last = match told {
-        Told::Later => "retry-after",
+    let last = match rejection {
+        Rejection::Unavailable => "retry-after",
         _ => "www-authenticate",
     };
     assert_eq!(names, ["content-length", "content-type", "date", last], "{attack}");
-    let challenge = match told {
-        Told::Later => String::new(),
-        Told::NoToken => r#"Bearer realm="api""#.to_owned(),
+    let challenge = match rejection {
+        Rejection::Unavailable => String::new(),
+        Rejection::NoToken => r#"Bearer realm="api""#.to_owned(),
         _ => {
             format!(r#"Bearer realm="api", error="{code}", error_description="{description}""#)
         }

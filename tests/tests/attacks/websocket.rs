@@ -3,7 +3,9 @@
 use oauth2_actix::testing::{SigningKey, Token};
 use oauth2_actix_tests::client::{Connection, raw};
 
-use crate::target::{Target, Told, bearer, es256, good, holds_nothing_of, is_refusal, request};
+use crate::target::{
+    Rejection, Target, bearer, es256, good, holds_nothing_of, is_rejection, request,
+};
 
 const HANDSHAKE: [&str; 4] = [
     "Connection: Upgrade",
@@ -28,14 +30,14 @@ fn rejected_handshake_is_closed_and_echoes_no_token() {
     let target = Target::start();
     let token = good().sign(es256());
     let bad = good().sign(&SigningKey::generate(oauth2_actix::Algorithm::ES256, "ES256"));
-    target.refuses_lines("no token", &[], Told::NoToken);
-    target.refuses("a bad token", &bad, Told::Signature);
-    target.refuses_at(
+    target.rejects_lines("no token", &[], Rejection::NoToken);
+    target.rejects("a bad token", &bad, Rejection::Signature);
+    target.rejects_at(
         "a wrong role",
         "/role",
         "/ws-role",
         &[bearer(&good().claim("role", "canary").sign(es256()))],
-        Told::NotPermitted,
+        Rejection::NotPermitted,
     );
     for (offer, echoed) in [
         ("chat".to_owned(), Some("chat")),
@@ -121,22 +123,24 @@ fn invalid_handshake_gets_a_plain_error_response() {
     ] {
         let changed: Vec<&str> =
             HANDSHAKE.iter().map(|line| if *line == change { to } else { line }).collect();
-        for (more, told) in [(vec![], Told::NoToken), (vec![bearer(&bad)], Told::Expired)] {
+        for (more, rejection) in
+            [(vec![], Rejection::NoToken), (vec![bearer(&bad)], Rejection::Expired)]
+        {
             let all = [lines(&changed), more].concat();
             let answer = raw(address, &request("GET", "/ws", &all));
-            is_refusal(to, &answer, told);
+            is_rejection(to, &answer, rejection);
             holds_nothing_of(to, &format!("{answer:?}"), bad.as_bytes());
         }
     }
     for method in ["POST", "PUT", "OPTIONS", "DELETE"] {
         let answer = raw(address, &request(method, "/ws", &with(&[])));
-        is_refusal(method, &answer, Told::NoToken);
+        is_rejection(method, &answer, Rejection::NoToken);
     }
     // A body, behind which another request would hide.
     let hidden = "0\r\n\r\nGET /me HTTP/1.1\r\nHost: api\r\n\r\n";
     let chunked = request("GET", "/ws", &with(&[b"Transfer-Encoding: chunked".to_vec()]));
     let answer = raw(address, &[&chunked, hidden.as_bytes()].concat());
-    is_refusal("a body", &answer, Told::NoToken);
+    is_rejection("a body", &answer, Rejection::NoToken);
     target.still_works("no handshakes");
     assert_eq!(target.api.private_calls(), 2);
 }

@@ -17,7 +17,9 @@ use openssl::{
 };
 use serde_json::{Value, json};
 
-use crate::target::{AUDIENCE, ISSUER, Target, Told, bearer, es256, good, is_refusal, payload};
+use crate::target::{
+    AUDIENCE, ISSUER, Rejection, Target, bearer, es256, good, is_rejection, payload,
+};
 
 /// A policy with every key, HMAC included.
 fn every_key() -> Target {
@@ -33,8 +35,8 @@ fn every_key() -> Target {
 #[test]
 fn modified_token_of_every_algorithm_is_rejected_wycheproof_json_web_signature() {
     let target = every_key();
-    let refused = |attack: &str, token: &str, told: Told| {
-        is_refusal(attack, &target.ask("/me", &[bearer(token)]), told);
+    let rejected = |attack: &str, token: &str, rejection: Rejection| {
+        is_rejection(attack, &target.send("/me", &[bearer(token)]), rejection);
     };
     for signer in EVERY.iter() {
         let alg = signer.algorithm();
@@ -50,43 +52,47 @@ fn modified_token_of_every_algorithm_is_rejected_wycheproof_json_web_signature()
         })
         .to_string());
         let first = if s.starts_with('X') { 'Y' } else { 'X' };
-        for (class, token, told) in [
-            ("rejectsModifiedSignature", format!("{h}.{p}.{first}{}", &s[1..]), Told::Signature),
-            ("rejectsMissingSignature", format!("{h}.{p}."), Told::Shape),
-            ("rejectsMissingSignatureAndSeparator", format!("{h}.{p}"), Told::Shape),
-            ("rejectsModifiedPayload", format!("{h}.{other}.{s}"), Told::Signature),
-            ("rejectsMissingPayload", format!("{h}..{s}"), Told::Shape),
-            ("rejectsMissingPayloadAndSeparator", format!("{h}.{s}"), Told::Shape),
-            ("rejectsModifiedHeader", format!("{renamed}.{p}.{s}"), Told::Signature),
-            ("rejectsMissingHeader", format!(".{p}.{s}"), Told::Shape),
-            ("rejectsMissingHeaderAndSeparator", format!("{p}.{s}"), Told::Shape),
-            ("rejectsMissingHeaderAndSignature", format!(".{p}."), Told::Shape),
-            ("rejectsMissingHeaderSignatureAndSeparators", p.to_owned(), Told::Shape),
-            ("rejectsEmptyString", String::new(), Told::NoBearer),
-            ("rejectsExtraEmptyComponent", format!("{token}."), Told::Shape),
-            ("rejectsExtraComponent", format!("{token}.foo"), Told::Shape),
+        for (class, token, rejection) in [
+            (
+                "rejectsModifiedSignature",
+                format!("{h}.{p}.{first}{}", &s[1..]),
+                Rejection::Signature,
+            ),
+            ("rejectsMissingSignature", format!("{h}.{p}."), Rejection::Malformed),
+            ("rejectsMissingSignatureAndSeparator", format!("{h}.{p}"), Rejection::Malformed),
+            ("rejectsModifiedPayload", format!("{h}.{other}.{s}"), Rejection::Signature),
+            ("rejectsMissingPayload", format!("{h}..{s}"), Rejection::Malformed),
+            ("rejectsMissingPayloadAndSeparator", format!("{h}.{s}"), Rejection::Malformed),
+            ("rejectsModifiedHeader", format!("{renamed}.{p}.{s}"), Rejection::Signature),
+            ("rejectsMissingHeader", format!(".{p}.{s}"), Rejection::Malformed),
+            ("rejectsMissingHeaderAndSeparator", format!("{p}.{s}"), Rejection::Malformed),
+            ("rejectsMissingHeaderAndSignature", format!(".{p}."), Rejection::Malformed),
+            ("rejectsMissingHeaderSignatureAndSeparators", p.to_owned(), Rejection::Malformed),
+            ("rejectsEmptyString", String::new(), Rejection::MalformedHeader),
+            ("rejectsExtraEmptyComponent", format!("{token}."), Rejection::Malformed),
+            ("rejectsExtraComponent", format!("{token}.foo"), Rejection::Malformed),
             (
                 "rejectsNoneAlgorithmAndMissingSignature",
                 format!("{}.{p}.", b64(r#"{"alg":"none"}"#)),
-                Told::Shape,
+                Rejection::Malformed,
             ),
             (
                 "rejectsValidJsonSerialization",
                 json!({"payload": p, "signatures": [{"protected": h, "signature": s}]}).to_string(),
-                Told::NoBearer,
+                Rejection::MalformedHeader,
             ),
         ] {
-            refused(&format!("{alg}: {class}"), &token, told);
+            rejected(&format!("{alg}: {class}"), &token, rejection);
         }
         if !alg.is_symmetric() {
             let forger = SigningKey::generate(alg, signer.kid());
             let embedded = good().header("jwk", forger.public_jwk()).sign(&forger);
-            refused("rejectsAttackerProvidedEmbeddedJwk", &embedded, Told::Signature);
+            rejected("rejectsAttackerProvidedEmbeddedJwk", &embedded, Rejection::Signature);
         }
         for bit in [0, 7, 100, 255] {
             let mut signature = signer.sign(format!("{h}.{p}").as_bytes());
             signature[bit / 8] ^= 1 << (bit % 8);
-            refused("a bit", &format!("{h}.{p}.{}", b64(signature)), Told::Signature);
+            rejected("a bit", &format!("{h}.{p}.{}", b64(signature)), Rejection::Signature);
         }
     }
     target.still_works("all classes");
@@ -132,7 +138,7 @@ fn rsa_signature_with_modified_padding_is_rejected() {
     ];
     for (attack, make) in &attacks {
         let token = forge(&header, payload(), |message| raw_rsa(key, &make(message)));
-        target.refuses(attack, &token, Told::Signature);
+        target.rejects(attack, &token, Rejection::Signature);
     }
     // Signatures of other lengths: RFC 8017 §8.2.2 wants exactly that of the modulus.
     let genuine = |message: &[u8]| key.sign(message);
@@ -142,10 +148,10 @@ fn rsa_signature_with_modified_padding_is_rejected() {
         ("empty", forge(&header, payload(), |_| vec![])),
         ("one byte fewer", forge(&header, payload(), |m| genuine(m)[..255].to_vec())),
     ] {
-        target.refuses(
+        target.rejects(
             attack,
             &token,
-            if attack == "empty" { Told::Shape } else { Told::Signature },
+            if attack == "empty" { Rejection::Malformed } else { Rejection::Signature },
         );
     }
     // PSS with a salt of another length than the hash's (RFC 7518 §3.5), or another hash for its mask.
@@ -169,7 +175,7 @@ fn rsa_signature_with_modified_padding_is_rejected() {
         ("another mask", RsaPssSaltlen::custom(32), MessageDigest::sha1()),
     ] {
         let token = forge(&header, payload(), |message| sign(message, salt, mask));
-        target.refuses(attack, &token, Told::Signature);
+        target.rejects(attack, &token, Rejection::Signature);
     }
 }
 
@@ -242,7 +248,11 @@ fn malleable_or_degenerate_edwards_signature_is_rejected() {
             s.reverse();
             [r, &s].concat()
         };
-        target.refuses("s of the next round", &forge(&header, payload(), raised), Told::Signature);
+        target.rejects(
+            "s of the next round",
+            &forge(&header, payload(), raised),
+            Rejection::Signature,
+        );
         let one = [&[1][..], &vec![0; size - 1]].concat();
         let zero = vec![0; size];
         let ones = vec![0xff; size];
@@ -254,7 +264,7 @@ fn malleable_or_degenerate_edwards_signature_is_rejected() {
             ("no point", &ones, &zero),
         ] {
             let token = forge(&header, payload(), |_| [r.as_slice(), s].concat());
-            target.refuses(attack, &token, Told::Signature);
+            target.rejects(attack, &token, Rejection::Signature);
         }
         for length in [1, size, 2 * size - 1, 2 * size + 1] {
             let token = forge(&header, payload(), |message| {
@@ -262,7 +272,7 @@ fn malleable_or_degenerate_edwards_signature_is_rejected() {
                 signature.resize(length, 0);
                 signature
             });
-            target.refuses("another length", &token, Told::Signature);
+            target.rejects("another length", &token, Rejection::Signature);
         }
         target.accepts(alg.name(), &good().sign(key));
     }

@@ -107,20 +107,20 @@ fn tenant(name: &str, issuer: &str, keys: impl Into<Keys>) -> Tenant {
 
 /// An error whose text cannot be made.
 #[derive(Debug)]
-struct Unspeakable;
+struct FailsToDisplay;
 
-impl fmt::Display for Unspeakable {
+impl fmt::Display for FailsToDisplay {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
         Err(fmt::Error)
     }
 }
 
-impl Error for Unspeakable {}
+impl Error for FailsToDisplay {}
 
 struct Broken;
 
 impl KeySource for Broken {
     async fn load(&self) -> Result<String, Boxed> {
-        Err(Box::new(Unspeakable))
+        Err(Box::new(FailsToDisplay))
     }
 }

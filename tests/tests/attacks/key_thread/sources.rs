@@ -117,7 +117,7 @@ struct ChangedPanics {
     text: Mutex<String>,
     panicked: AtomicBool,
     notify: tokio::sync::Notify,
-    asked: AtomicUsize,
+    requested: AtomicUsize,
 }
 
 #[derive(Clone)]
@@ -125,7 +125,7 @@ struct Shared(Arc<ChangedPanics>);
 
 impl KeySource for Shared {
     async fn load(&self) -> Result<String, Boxed> {
-        self.0.asked.fetch_add(1, Ordering::SeqCst);
+        self.0.requested.fetch_add(1, Ordering::SeqCst);
         Ok(self.0.text.lock().unwrap().clone())
     }
 
@@ -142,7 +142,7 @@ async fn change_signal_that_panics_is_awaited_again() {
         text: Mutex::new(key.jwk_set().to_string()),
         panicked: AtomicBool::new(false),
         notify: tokio::sync::Notify::new(),
-        asked: AtomicUsize::new(0),
+        requested: AtomicUsize::new(0),
     }));
     let clock = ManualClock::new();
     let provider =
@@ -284,8 +284,8 @@ async fn request_for_several_hanging_sources_ends_at_one_fetch_timeout() {
     until("all are asked", || servers.iter().all(|server| server.requests() == 1)).await;
     assert!(!request.is_finished());
     clock.advance(5 * S);
-    let refused = tokio::time::timeout(PATIENCE, request).await.expect("an answer after 5 s");
-    assert!(refused.unwrap());
+    let rejected = tokio::time::timeout(PATIENCE, request).await.expect("an answer after 5 s");
+    assert!(rejected.unwrap());
 }
 
 // short intervals, where the window may be as short as the interval.

@@ -37,7 +37,7 @@ async fn flood_of_unknown_issuers_does_not_reject_a_known_tenant() {
     };
     flood(1100).await;
     // In use all the time.
-    let mut refused = Vec::new();
+    let mut rejected = Vec::new();
     for second in (0..12 * 60).step_by(4) {
         clock.advance(4 * S);
         turns(4, &oauth2, &key).await;
@@ -46,18 +46,18 @@ async fn flood_of_unknown_issuers_does_not_reject_a_known_tenant() {
         let mut request = Box::pin(oauth2.verify(&token));
         match poll!(request.as_mut()) {
             Poll::Ready(Ok(_)) => {}
-            Poll::Ready(Err(error)) => refused.push((second, error.to_string())),
-            Poll::Pending => refused.push((second, "waits".into())),
+            Poll::Ready(Err(error)) => rejected.push((second, error.to_string())),
+            Poll::Pending => rejected.push((second, "waits".into())),
         }
     }
-    assert!(refused.is_empty(), "{} of 180 failed: {:?} …", refused.len(), refused.first());
+    assert!(rejected.is_empty(), "{} of 180 failed: {:?} …", rejected.len(), rejected.first());
 }
 
 #[tokio::test]
 async fn lookup_error_that_fails_to_display_does_not_stop_the_thread() {
     let key = new_key();
     let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
-    let oauth2 = with_failing_lookups(&server, || Box::new(Unspeakable));
+    let oauth2 = with_failing_lookups(&server, || Box::new(FailsToDisplay));
     log::keep();
     assert!(kind(&oauth2, "https://broken.test", &key).await.is_some());
     assert_eq!(kind(&oauth2, "https://good.test", &key).await, None);
@@ -157,8 +157,8 @@ async fn source_of_a_tenant_keeps_its_keys_over_a_lookup() {
         }
     }
     let key = new_key();
-    let asked = Arc::new(AtomicUsize::new(0));
-    let (jwks, count) = (key.jwk_set().to_string(), Arc::clone(&asked));
+    let requested = Arc::new(AtomicUsize::new(0));
+    let (jwks, count) = (key.jwk_set().to_string(), Arc::clone(&requested));
     let clock = ManualClock::new();
     // Made once, as the documentation says.
     let keys = Keys::source(Vault(jwks, count));
@@ -172,7 +172,7 @@ async fn source_of_a_tenant_keeps_its_keys_over_a_lookup() {
         assert_eq!(kind(&oauth2, "https://a.test", &key).await, None);
         clock.advance(11 * MINUTE);
     }
-    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    assert_eq!(requested.load(Ordering::SeqCst), 1);
 }
 
 // requests that wait on keys of a tenant whose row changes get an answer, and no stale key serves.
@@ -218,21 +218,21 @@ async fn waiters_of_a_replaced_tenant_get_a_result() {
 }
 
 #[derive(Debug)]
-struct Explosive;
-impl fmt::Display for Explosive {
+struct PanicsInDisplay;
+impl fmt::Display for PanicsInDisplay {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
         panic!("no text")
     }
 }
 
-impl Error for Explosive {}
+impl Error for PanicsInDisplay {}
 
 #[tokio::test]
 async fn lookup_error_that_panics_in_display_does_not_stop_the_thread() {
     log::keep();
     let key = new_key();
     let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
-    let oauth2 = with_failing_lookups(&server, || Box::new(Explosive));
+    let oauth2 = with_failing_lookups(&server, || Box::new(PanicsInDisplay));
     assert!(kind(&oauth2, "https://broken.test", &key).await.is_some());
     assert_eq!(kind(&oauth2, "https://good.test", &key).await, None);
 }

@@ -119,127 +119,127 @@ async fn plain() -> String {
 #[require_scope("read")]
 #[utoipa::path(responses((status = 200)))]
 #[instrument(target = "oauth2_actix_tests")]
-#[get("/demanded-0")]
-async fn demanded_0() -> String {
+#[get("/required-0")]
+async fn required_0() -> String {
     span()
 }
 
 #[require_scope("read")]
 #[utoipa::path(responses((status = 200)))]
-#[get("/demanded-1")]
+#[get("/required-1")]
 #[instrument(target = "oauth2_actix_tests")]
-async fn demanded_1() -> String {
+async fn required_1() -> String {
     span()
 }
 
 #[require_scope("read")]
 #[instrument(target = "oauth2_actix_tests")]
 #[utoipa::path(responses((status = 200)))]
-#[get("/demanded-2")]
-async fn demanded_2() -> String {
+#[get("/required-2")]
+async fn required_2() -> String {
     span()
 }
 
 #[utoipa::path(responses((status = 200)))]
 #[require_scope("read")]
 #[instrument(target = "oauth2_actix_tests")]
-#[get("/demanded-3")]
-async fn demanded_3() -> String {
+#[get("/required-3")]
+async fn required_3() -> String {
     span()
 }
 
 #[utoipa::path(responses((status = 200)))]
 #[require_scope("read")]
-#[get("/demanded-4")]
+#[get("/required-4")]
 #[instrument(target = "oauth2_actix_tests")]
-async fn demanded_4() -> String {
+async fn required_4() -> String {
     span()
 }
 
 #[utoipa::path(responses((status = 200)))]
 #[instrument(target = "oauth2_actix_tests")]
 #[require_scope("read")]
-#[get("/demanded-5")]
-async fn demanded_5() -> String {
+#[get("/required-5")]
+async fn required_5() -> String {
     span()
 }
 
 #[utoipa::path(responses((status = 200)))]
 #[instrument(target = "oauth2_actix_tests")]
-#[get("/demanded-6")]
+#[get("/required-6")]
 #[require_scope("read")]
-async fn demanded_6() -> String {
+async fn required_6() -> String {
     span()
 }
 
 #[utoipa::path(responses((status = 200)))]
-#[get("/demanded-7")]
+#[get("/required-7")]
 #[require_scope("read")]
 #[instrument(target = "oauth2_actix_tests")]
-async fn demanded_7() -> String {
+async fn required_7() -> String {
     span()
 }
 
 #[utoipa::path(responses((status = 200)))]
-#[get("/demanded-8")]
+#[get("/required-8")]
 #[instrument(target = "oauth2_actix_tests")]
 #[require_scope("read")]
-async fn demanded_8() -> String {
+async fn required_8() -> String {
     span()
 }
 
 #[instrument(target = "oauth2_actix_tests")]
 #[require_scope("read")]
 #[utoipa::path(responses((status = 200)))]
-#[get("/demanded-9")]
-async fn demanded_9() -> String {
-    span()
-}
-
-#[instrument(target = "oauth2_actix_tests")]
-#[utoipa::path(responses((status = 200)))]
-#[require_scope("read")]
-#[get("/demanded-10")]
-async fn demanded_10() -> String {
+#[get("/required-9")]
+async fn required_9() -> String {
     span()
 }
 
 #[instrument(target = "oauth2_actix_tests")]
 #[utoipa::path(responses((status = 200)))]
-#[get("/demanded-11")]
 #[require_scope("read")]
-async fn demanded_11() -> String {
+#[get("/required-10")]
+async fn required_10() -> String {
+    span()
+}
+
+#[instrument(target = "oauth2_actix_tests")]
+#[utoipa::path(responses((status = 200)))]
+#[get("/required-11")]
+#[require_scope("read")]
+async fn required_11() -> String {
     span()
 }
 
 #[require_claim("role", "admin")]
 #[utoipa::path(responses((status = 200)))]
-#[get("/demanded-claim-0")]
-async fn demanded_claim_0(id: web::Query<Vec<(String, u32)>>) -> String {
+#[get("/required-claim-0")]
+async fn required_claim_0(id: web::Query<Vec<(String, u32)>>) -> String {
     drop(id);
     span()
 }
 
 #[utoipa::path(responses((status = 200)))]
 #[require_claim("role", "admin")]
-#[get("/demanded-claim-1")]
-async fn demanded_claim_1(id: web::Query<Vec<(String, u32)>>) -> String {
+#[get("/required-claim-1")]
+async fn required_claim_1(id: web::Query<Vec<(String, u32)>>) -> String {
     drop(id);
     span()
 }
 
 #[require(verified)]
 #[utoipa::path(responses((status = 200)))]
-#[get("/demanded-function-0")]
-async fn demanded_function_0(id: web::Query<Vec<(String, u32)>>) -> String {
+#[get("/required-function-0")]
+async fn required_function_0(id: web::Query<Vec<(String, u32)>>) -> String {
     drop(id);
     span()
 }
 
 #[utoipa::path(responses((status = 200)))]
 #[require(verified)]
-#[get("/demanded-function-1")]
-async fn demanded_function_1(id: web::Query<Vec<(String, u32)>>) -> String {
+#[get("/required-function-1")]
+async fn required_function_1(id: web::Query<Vec<(String, u32)>>) -> String {
     drop(id);
     span()
 }
@@ -254,22 +254,22 @@ async fn demanded_function_1(id: web::Query<Vec<(String, u32)>>) -> String {
     public_5,
     public_below,
     public_amid,
-    demanded_0,
-    demanded_1,
-    demanded_2,
-    demanded_3,
-    demanded_4,
-    demanded_5,
-    demanded_6,
-    demanded_7,
-    demanded_8,
-    demanded_9,
-    demanded_10,
-    demanded_11,
-    demanded_claim_0,
-    demanded_claim_1,
-    demanded_function_0,
-    demanded_function_1,
+    required_0,
+    required_1,
+    required_2,
+    required_3,
+    required_4,
+    required_5,
+    required_6,
+    required_7,
+    required_8,
+    required_9,
+    required_10,
+    required_11,
+    required_claim_0,
+    required_claim_1,
+    required_function_0,
+    required_function_1,
     plain,
 ))]
 struct Api;
@@ -287,23 +287,23 @@ const PUBLIC: [&str; 10] = [
     "/public-two",
 ];
 
-const DEMANDED: [&str; 17] = [
-    "/demanded-0",
-    "/demanded-1",
-    "/demanded-2",
-    "/demanded-3",
-    "/demanded-4",
-    "/demanded-5",
-    "/demanded-6",
-    "/demanded-7",
-    "/demanded-8",
-    "/demanded-9",
-    "/demanded-10",
-    "/demanded-11",
-    "/demanded-claim-0",
-    "/demanded-claim-1",
-    "/demanded-function-0",
-    "/demanded-function-1",
+const REQUIRED: [&str; 17] = [
+    "/required-0",
+    "/required-1",
+    "/required-2",
+    "/required-3",
+    "/required-4",
+    "/required-5",
+    "/required-6",
+    "/required-7",
+    "/required-8",
+    "/required-9",
+    "/required-10",
+    "/required-11",
+    "/required-claim-0",
+    "/required-claim-1",
+    "/required-function-0",
+    "/required-function-1",
     "/plain",
 ];
 
@@ -317,22 +317,22 @@ fn services() -> impl HttpServiceFactory {
         .service(public_5)
         .service(public_below)
         .service(public_amid)
-        .service(demanded_0)
-        .service(demanded_1)
-        .service(demanded_2)
-        .service(demanded_3)
-        .service(demanded_4)
-        .service(demanded_5)
-        .service(demanded_6)
-        .service(demanded_7)
-        .service(demanded_8)
-        .service(demanded_9)
-        .service(demanded_10)
-        .service(demanded_11)
-        .service(demanded_claim_0)
-        .service(demanded_claim_1)
-        .service(demanded_function_0)
-        .service(demanded_function_1)
+        .service(required_0)
+        .service(required_1)
+        .service(required_2)
+        .service(required_3)
+        .service(required_4)
+        .service(required_5)
+        .service(required_6)
+        .service(required_7)
+        .service(required_8)
+        .service(required_9)
+        .service(required_10)
+        .service(required_11)
+        .service(required_claim_0)
+        .service(required_claim_1)
+        .service(required_function_0)
+        .service(required_function_1)
         .service(public_routes)
         .route("/plain", web::get().to(plain))
 }
@@ -391,7 +391,7 @@ fn requirement_beside_other_attributes_in_any_order_is_checked_and_keeps_their_e
             .sign(key(Algorithm::ES256))
     };
     let (good, bad) = (token("read", "admin"), token("write", "user"));
-    for path in DEMANDED {
+    for path in REQUIRED {
         let answer = setup.get(path, Some(&good));
         assert_eq!((answer.status, answer.body), (200, span_of(path)), "{path}");
         assert_eq!(setup.get(path, Some(&bad)).status, 403, "{path}");
@@ -400,7 +400,7 @@ fn requirement_beside_other_attributes_in_any_order_is_checked_and_keeps_their_e
 }
 
 fn span_of(path: &str) -> String {
-    if path.starts_with("/demanded-claim") || path.starts_with("/demanded-function") {
+    if path.starts_with("/required-claim") || path.starts_with("/required-function") {
         "none".to_owned()
     } else {
         path[1..].replace('-', "_")
@@ -410,7 +410,7 @@ fn span_of(path: &str) -> String {
 #[test]
 fn handler_with_utoipa_path_is_in_the_document() {
     let document = Api::openapi();
-    for path in PUBLIC.iter().chain(&DEMANDED) {
+    for path in PUBLIC.iter().chain(&REQUIRED) {
         let is_described = !path.ends_with("-one") && !path.ends_with("-two");
         assert_eq!(document.paths.paths.contains_key(*path), is_described, "{path}");
     }

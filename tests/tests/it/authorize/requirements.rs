@@ -414,7 +414,7 @@ impl Setup {
         Self { server, runs, polled }
     }
 
-    async fn ask(&self, path: &str, claims: Value) -> Answer {
+    async fn send(&self, path: &str, claims: Value) -> Answer {
         get(&self.server.url(path), Some(&token(claims))).await
     }
 }
@@ -466,7 +466,7 @@ async fn token_that_satisfies_the_requirement_runs_the_handler() {
         ("/constants-any-scope", json!({"scope": "orders:admin"})),
         ("/scope-array", json!({"scope": "b a"})),
     ] {
-        let answer = setup.ask(path, claims).await;
+        let answer = setup.send(path, claims).await;
         assert_eq!(answer.status, 200, "{path} {answer:?}");
         expected += 1;
         assert_eq!(setup.runs.load(Ordering::SeqCst), expected, "{path}");
@@ -520,7 +520,7 @@ async fn token_that_does_not_satisfy_the_requirement_is_403_and_runs_nothing() {
         ("/constants-any-scope", json!({"scope": "orders:list"}), "orders:read orders:admin"),
         ("/scope-array", json!({"scope": "a"}), "a b"),
     ] {
-        let answer = setup.ask(path, claims.clone()).await;
+        let answer = setup.send(path, claims.clone()).await;
         assert_eq!(answer.status, 403, "{path} {claims}");
         assert_eq!(answer.error(), "insufficient_scope");
         let challenge = match scope {
@@ -552,7 +552,7 @@ async fn request_without_a_token_is_rejected_on_a_public_path_too() {
 async fn requirement_without_the_middleware_is_500() {
     let setup = Setup::new(false);
     for path in ["/below", "/above", "/plain", "/scopes", "/users/x", "/wrapped", "/public-admin"] {
-        let answer = setup.ask(path, json!({"role": "admin"})).await;
+        let answer = setup.send(path, json!({"role": "admin"})).await;
         assert_eq!((answer.status, answer.body.as_str()), (500, ""), "{path}");
     }
     assert_eq!(setup.runs.load(Ordering::SeqCst), 0);
@@ -574,14 +574,14 @@ async fn rejection_precedes_reading_the_body() {
 #[tokio::test]
 async fn rejected_handshake_is_closed_with_1008() {
     let setup = Setup::new(true);
-    for (claims, refused) in [(json!({"scope": "chat"}), false), (json!({}), true)] {
+    for (claims, rejected) in [(json!({"scope": "chat"}), false), (json!({}), true)] {
         let url = setup.server.url("/chat").replace("http://", "ws://");
         let mut request = url.into_client_request().unwrap();
         let bearer = format!("Bearer {}", token(claims)).parse().unwrap();
         request.headers_mut().insert("authorization", bearer);
         let (mut socket, _) = connect_async(request).await.unwrap();
         let message = socket.next().await.unwrap().unwrap();
-        if refused {
+        if rejected {
             let Message::Close(Some(frame)) = message else { panic!("{message:?}") };
             assert_eq!(
                 (u16::from(frame.code), frame.reason.as_str()),

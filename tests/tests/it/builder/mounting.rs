@@ -77,7 +77,7 @@ async fn probes() -> &'static str {
     "up"
 }
 
-async fn ask<S, B>(app: &S, path: &str, token: Option<&str>) -> StatusCode
+async fn send<S, B>(app: &S, path: &str, token: Option<&str>) -> StatusCode
 where
     S: Service<Request, Response = ServiceResponse<B>, Error = actix_web::Error>,
 {
@@ -100,7 +100,7 @@ async fn alone_public_route_outside_of_any_policy_is_logged_once() {
     let wrapped = init_service(App::new().service(probe).service(probes).wrap(oauth2())).await;
     for path in ["/probe", "/probes/x", "/probe-too"] {
         for token in [None, Some(token()), Some("garbage".to_owned())] {
-            assert_eq!(ask(&wrapped, path, token.as_deref()).await, 200, "{path}");
+            assert_eq!(send(&wrapped, path, token.as_deref()).await, 200, "{path}");
         }
     }
     assert_eq!(lines().len(), 0);
@@ -109,13 +109,13 @@ async fn alone_public_route_outside_of_any_policy_is_logged_once() {
         .service(web::scope("/api").wrap(oauth2()).route("/x", web::get().to(HttpResponse::Ok)))
         .service(probes);
     let partly = init_service(partly).await;
-    assert_eq!(ask(&partly, "/api/x", Some(&token())).await, 200);
+    assert_eq!(send(&partly, "/api/x", Some(&token())).await, 200);
     assert_eq!(lines().len(), 0);
     for path in ["/probe-too", "/probes/x", "/probe-too"] {
-        assert_eq!(ask(&partly, path, Some(&token())).await, 200);
+        assert_eq!(send(&partly, path, Some(&token())).await, 200);
     }
     let forgotten = init_service(App::new().service(probe)).await;
-    assert_eq!(ask(&forgotten, "/probe", None).await, 200);
+    assert_eq!(send(&forgotten, "/probe", None).await, 200);
     assert_eq!(lines().len(), 1);
     assert!(lines()[0].contains("/probe-too"), "{:?}", lines());
 }

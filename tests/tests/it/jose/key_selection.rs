@@ -133,8 +133,8 @@ async fn thumbprint_of_a_certificate_selects_its_key() {
                 assert_eq!(verify(&oauth2, &token.sign(key)).await, Ok(()), "{what}");
                 // The key that it selects is the only one that is tried.
                 let forged = token.sign(&keys[5]);
-                let refused = verify(&oauth2, &forged).await;
-                assert_eq!(refused, Err(ErrorKind::SignatureInvalid), "{what}");
+                let rejected = verify(&oauth2, &forged).await;
+                assert_eq!(rejected, Err(ErrorKind::SignatureInvalid), "{what}");
             }
         }
         // One that no key has selects nothing.

@@ -76,7 +76,7 @@ struct Shared {
     reply: Mutex<Reply>,
     calls: AtomicUsize,
     /// Attempts that were dropped before they were done.
-    given_up: AtomicUsize,
+    abandoned: AtomicUsize,
     change: Notify,
     always_changed: bool,
     dropped: AtomicBool,
@@ -87,7 +87,7 @@ impl Source {
         let shared = Arc::new(Shared {
             reply: Mutex::new(reply),
             calls: AtomicUsize::new(0),
-            given_up: AtomicUsize::new(0),
+            abandoned: AtomicUsize::new(0),
             change: Notify::new(),
             always_changed,
             dropped: AtomicBool::new(false),
@@ -123,7 +123,7 @@ impl KeySource for Source {
             Reply::Fault(fault) => Err(fault.into()),
             Reply::Panic => panic!("a source of a test's panics"),
             Reply::Never => {
-                let _given_up = GivenUp(&self.0);
+                let _abandoned = Abandoned(&self.0);
                 std::future::pending().await
             }
         }
@@ -142,11 +142,11 @@ impl Drop for Source {
     }
 }
 
-struct GivenUp<'a>(&'a Shared);
+struct Abandoned<'a>(&'a Shared);
 
-impl Drop for GivenUp<'_> {
+impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
-        self.0.given_up.fetch_add(1, Ordering::SeqCst);
+        self.0.abandoned.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -205,9 +205,9 @@ async fn error_of_a_source_is_reported() {
     let clock = ManualClock::new();
     let oauth2 = policy("sealed", keys, Some(HOUR), &clock);
     assert!(unavailable(&verify(&oauth2, ISSUER, &key).await));
-    let refused = status(&oauth2);
-    assert_eq!(refused.state, KeyState::Unavailable);
-    assert_eq!(refused.last_error.unwrap().cause, "the source of keys says: the vault is sealed");
+    let rejected = status(&oauth2);
+    assert_eq!(rejected.state, KeyState::Unavailable);
+    assert_eq!(rejected.last_error.unwrap().cause, "the source of keys says: the vault is sealed");
     let logged =
         log::lines_with(&["WARN", "keys cannot be fetched", "sealed", "the vault is sealed"]);
     assert_eq!(logged.len(), 1);
@@ -265,11 +265,11 @@ async fn hanging_source_times_out() {
     until("it is asked", || source.calls() == 1).await;
     clock.advance(PATIENCE - Duration::from_millis(100));
     assert!(!waiting.is_finished());
-    assert_eq!(source.given_up.load(Ordering::SeqCst), 0);
+    assert_eq!(source.abandoned.load(Ordering::SeqCst), 0);
     clock.advance(Duration::from_millis(100));
     assert!(unavailable(&waiting.await.unwrap()));
     assert!(status(&oauth2).last_error.unwrap().cause.contains("no complete answer within 60 s"));
-    assert_eq!(source.given_up.load(Ordering::SeqCst), 1);
+    assert_eq!(source.abandoned.load(Ordering::SeqCst), 1);
     source.reply(Reply::Text(set(&[&key])));
     clock.advance(SECOND);
     assert_eq!(verify(&oauth2, ISSUER, &key).await, Ok(()));
@@ -408,7 +408,7 @@ async fn source_may_use_tokio_and_its_blocking_threads() {
 async fn source_is_dropped_with_the_policy() {
     let key = new_key("1");
     // Before it is asked, while its answer is awaited, while its change is.
-    for (name, reply, asked) in [
+    for (name, reply, requested) in [
         ("unasked", Reply::Never, false),
         ("in-flight", Reply::Never, true),
         ("watched", Reply::Text(set(&[&key])), true),
@@ -416,11 +416,11 @@ async fn source_is_dropped_with_the_policy() {
         let (keys, source) = Source::replying(reply, false);
         let oauth2 = policy(name, keys, Some(HOUR), &ManualClock::new());
         let clone = oauth2.clone();
-        let waiting = asked.then(|| {
+        let waiting = requested.then(|| {
             let (oauth2, key) = (oauth2.clone(), key.clone());
             tokio::spawn(async move { verify(&oauth2, ISSUER, &key).await })
         });
-        if asked {
+        if requested {
             until("it is asked", || source.calls() == 1).await;
         }
         drop(oauth2);

@@ -84,8 +84,8 @@ async fn blocked_worker_does_not_delay_the_fetch_of_another() {
         .unwrap();
     // The blocking handler says that it blocks, and goes on when told to.
     let (blocked, is_blocked) = mpsc::channel::<()>();
-    let (unblock, go_on) = mpsc::channel::<()>();
-    let block = web::Data::new((Mutex::new(blocked), Mutex::new(go_on)));
+    let (unblock, resume) = mpsc::channel::<()>();
+    let block = web::Data::new((Mutex::new(blocked), Mutex::new(resume)));
     type Block = (Mutex<mpsc::Sender<()>>, Mutex<mpsc::Receiver<()>>);
     let api = LocalServer::start(move |listener| {
         let app = move || {
@@ -120,11 +120,11 @@ async fn blocked_worker_does_not_delay_the_fetch_of_another() {
     }
     let mut workers = by_worker.into_values();
     let (mut one, mut other) = (workers.next().unwrap(), workers.next().unwrap());
-    let (mut asks, mut blocks, mut waits) =
+    let (mut fetches, mut blocks, mut waits) =
         (one.pop().unwrap(), one.pop().unwrap(), other.pop().unwrap());
 
     // A request of the one worker causes the fetch; then a handler blocks that worker.
-    asks.get("/me", Some(&good_token()));
+    fetches.get("/me", Some(&good_token()));
     server.wait_for_requests(1);
     blocks.get("/block", None);
     is_blocked.recv_timeout(PATIENCE).unwrap();
@@ -133,7 +133,7 @@ async fn blocked_worker_does_not_delay_the_fetch_of_another() {
     // The other worker is blocked still: it goes on below, or after more time than this waits.
     assert_eq!(waits.answer().status, 200);
     unblock.send(()).unwrap();
-    assert_eq!(asks.answer().status, 200);
+    assert_eq!(fetches.answer().status, 200);
     assert_eq!(blocks.answer().body, "unblocked");
     assert_eq!(server.requests(), 1);
 }
@@ -212,8 +212,8 @@ async fn invalid_document_is_503_and_logged_and_retried() {
             .clock(clock.clone())
             .build()
             .unwrap();
-        let refused = kind(&oauth2, &good_token()).await;
-        assert!(is_unavailable(&refused), "{cause}: {refused:?}");
+        let rejected = kind(&oauth2, &good_token()).await;
+        assert!(is_unavailable(&rejected), "{cause}: {rejected:?}");
         let logged = log::lines_with(&["WARN", "keys cannot be fetched", &name, cause]);
         assert_eq!(logged.len(), 1, "{cause}: {:?}", log::lines_with(&[&name]));
 

@@ -58,9 +58,12 @@ struct Tls {
 }
 
 impl Tls {
-    fn new(identity: &oauth2_actix_tests::tls::Identity, demands: Option<&Authority>) -> Self {
+    fn new(
+        identity: &oauth2_actix_tests::tls::Identity,
+        client_authority: Option<&Authority>,
+    ) -> Self {
         let server = KeyServer::start(good_keys()).unwrap();
-        let front = TlsFront::start(&server, identity, demands);
+        let front = TlsFront::start(&server, identity, client_authority);
         let document = json!({"issuer": front.url_of(""), "jwks_uri": front.url_of("/jwks.json")});
         server.answer_at(OPENID, Answer::json(&document));
         Self { server, front }
@@ -134,7 +137,7 @@ async fn keys_fetched_over_tls_verify_tokens() {
 
 #[tokio::test]
 async fn client_certificate_is_sent_if_required() {
-    let (authority, clients, strangers) =
+    let (authority, clients, others) =
         (Authority::new("servers"), Authority::new("clients"), Authority::new("strangers"));
     let tls = Tls::new(&authority.issue("localhost", 30), Some(&clients));
     let with = |identity: &oauth2_actix_tests::tls::Identity| {
@@ -149,8 +152,8 @@ async fn client_certificate_is_sent_if_required() {
         assert!(cause.contains("no answer"), "{cause}");
     }
     for builder in tls.both() {
-        let of_strangers = with(&strangers.issue("client", 30));
-        let cause = fault(builder.configure_http_client(of_strangers)).await.expect("a stranger's");
+        let of_others = with(&others.issue("client", 30));
+        let cause = fault(builder.configure_http_client(of_others)).await.expect("a stranger's");
         assert!(cause.contains("no answer"), "{cause}");
     }
     assert_eq!(tls.server.requests(), 0);
@@ -437,11 +440,11 @@ async fn server_without_a_common_cipher_is_named_in_the_error() {
 fn closes_on_reuse() -> (String, mpsc::Receiver<usize>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
-    let (asked, is_asked) = mpsc::channel();
+    let (requested, is_requested) = mpsc::channel();
     let body = key(Algorithm::ES256).jwk_set().to_string();
     std::thread::spawn(move || {
         for (number, mut stream) in listener.incoming().flatten().enumerate() {
-            let (asked, body) = (asked.clone(), body.clone());
+            let (requested, body) = (requested.clone(), body.clone());
             std::thread::spawn(move || {
                 for is_first in [true, false] {
                     let mut head = Vec::new();
@@ -452,7 +455,7 @@ fn closes_on_reuse() -> (String, mpsc::Receiver<usize>) {
                         }
                         head.push(byte[0]);
                     }
-                    let _ = asked.send(number);
+                    let _ = requested.send(number);
                     if is_first {
                         let length = body.len();
                         let answer =
@@ -463,19 +466,19 @@ fn closes_on_reuse() -> (String, mpsc::Receiver<usize>) {
             });
         }
     });
-    (url, is_asked)
+    (url, is_requested)
 }
 
 #[tokio::test]
 async fn request_on_a_closed_connection_is_retried_once() {
-    let (url, asked) = closes_on_reuse();
+    let (url, requested) = closes_on_reuse();
     let oauth2 = keys_at(&url).build().unwrap();
     for fetch in 1..=3 {
         oauth2.refresh_keys().await.unwrap();
         assert_eq!(oauth2.key_status()[0].fetches.succeeded, fetch);
     }
     // The second fetch finds the first connection closed, and the third the second one.
-    assert_eq!(asked.try_iter().collect::<Vec<_>>(), [0, 0, 1, 1, 2]);
+    assert_eq!(requested.try_iter().collect::<Vec<_>>(), [0, 0, 1, 1, 2]);
 }
 
 #[tokio::test]

@@ -331,8 +331,8 @@ async fn unreadable_file_fails_without_delaying_other_providers() {
             .provider("good", provider("https://good.test", Keys::from(other.url())))
             .build()
             .unwrap();
-        let refused = verify(&oauth2, ISSUER, &key).await;
-        assert!(unavailable(&refused), "{name}: {refused:?}");
+        let rejected = verify(&oauth2, ISSUER, &key).await;
+        assert!(unavailable(&rejected), "{name}: {rejected:?}");
         assert_eq!(verify(&oauth2, "https://good.test", &key).await, Ok(()), "{name}");
         let status = status(&oauth2);
         assert_eq!(status.state, KeyState::Unavailable);

@@ -55,14 +55,14 @@ fn document() -> Vec<u8> {
 }
 
 /// Both what a first fetch says and what becomes of keys that are there already.
-async fn assert_refused(name: &str, answer: Answer, cause: &str) {
+async fn assert_rejected(name: &str, answer: Answer, cause: &str) {
     let (server, oauth2) = answering(answer.clone());
-    let refused = verify(&oauth2, &token(good())).await;
-    assert!(matches!(refused, Err(ErrorKind::KeysUnavailable { .. })), "{name}: {refused:?}");
+    let rejected = verify(&oauth2, &token(good())).await;
+    assert!(matches!(rejected, Err(ErrorKind::KeysUnavailable { .. })), "{name}: {rejected:?}");
     let status = oauth2.key_status().remove(0);
     assert_eq!((status.state, status.keys.len()), (KeyState::Unavailable, 0), "{name}");
-    let told = status.last_error.unwrap().cause;
-    assert!(told.contains(cause), "{name}: {told:?} does not say {cause:?}");
+    let reported = status.last_error.unwrap().cause;
+    assert!(reported.contains(cause), "{name}: {reported:?} does not say {cause:?}");
     assert_eq!(server.requests(), 1, "{name}");
 
     server.answer(Answer::body(200, &[], &document()));
@@ -96,7 +96,7 @@ async fn status_other_than_200_is_a_failure() {
             300..=399 => format!("redirects (status {status}"),
             _ => format!("status is {status}"),
         };
-        assert_refused(&status.to_string(), Answer::body(status, headers, &body), &cause).await;
+        assert_rejected(&status.to_string(), Answer::body(status, headers, &body), &cause).await;
     }
     assert_eq!(target.requests(), 0, "no redirect is followed");
 }
@@ -127,7 +127,7 @@ async fn redirects_of_every_kind_are_not_followed() {
     }
     let refresh = format!("0; url={}", target.url());
     let answer = Answer::body(200, &[("refresh", &refresh)], b"<html>");
-    assert_refused("a refresh of browsers", answer, "neither JSON").await;
+    assert_rejected("a refresh of browsers", answer, "neither JSON").await;
     assert_eq!(target.requests(), 0);
 }
 
@@ -182,7 +182,7 @@ async fn chunked_body_is_read_if_complete() {
         ("cut in a chunk", whole[..whole.len() - 20].to_vec(), "broke off"),
         ("a bad length", [chunked(&[head]), b"zz\r\n".to_vec()].concat(), "broke off"),
     ] {
-        assert_refused(name, Answer::raw(bytes), cause).await;
+        assert_rejected(name, Answer::raw(bytes), cause).await;
     }
 }
 
@@ -205,7 +205,7 @@ async fn body_with_a_wrong_content_length_is_rejected() {
         ("negative", with("content-length: -1"), "no answer"),
         ("beyond all numbers", with("content-length: 99999999999999999999"), "no answer"),
     ] {
-        assert_refused(name, Answer::raw(bytes), cause).await;
+        assert_rejected(name, Answer::raw(bytes), cause).await;
     }
 }
 
@@ -231,7 +231,7 @@ async fn document_over_one_mebibyte_is_rejected() {
         assert_eq!(verify(&oauth2, &token(good())).await, Ok(()), "{name}");
     }
     for (name, answer) in forms(MAX + 1) {
-        assert_refused(name, answer, "larger than 1048576 bytes").await;
+        assert_rejected(name, answer, "larger than 1048576 bytes").await;
     }
 }
 
@@ -296,8 +296,8 @@ async fn endless_response_is_abandoned() {
             clock.advance(Duration::from_secs(5));
         }
         assert!(waiting.await.unwrap().is_err());
-        let told = oauth2.key_status()[0].last_error.clone().unwrap().cause;
-        assert!(told.contains(cause), "{told}");
+        let reported = oauth2.key_status()[0].last_error.clone().unwrap().cause;
+        assert!(reported.contains(cause), "{reported}");
         let taken = taken.recv_timeout(2 * PATIENCE).expect("the client leaves");
         // The limit, and what the two sockets and buffers between hold.
         let limit = limit.unwrap_or(1024) << 20;
@@ -367,7 +367,7 @@ async fn undecodable_document_is_rejected_with_its_coding() {
         ("gzip, deflate, gzip", document(), "more than 2 content codings"),
     ] {
         let answer = Answer::body(200, &[("content-encoding", coding)], &body);
-        assert_refused(coding, answer, cause).await;
+        assert_rejected(coding, answer, cause).await;
     }
     let mut largest = document();
     largest.resize(1024 * 1024, b' ');
@@ -389,8 +389,8 @@ async fn response_that_is_not_http_is_a_failure() {
         ("zeros", vec![0; 64]),
     ] {
         let (_server, oauth2) = answering(Answer::raw(bytes));
-        let refused = verify(&oauth2, &token(good())).await;
-        assert!(matches!(refused, Err(ErrorKind::KeysUnavailable { .. })), "{name}: {refused:?}");
+        let rejected = verify(&oauth2, &token(good())).await;
+        assert!(matches!(rejected, Err(ErrorKind::KeysUnavailable { .. })), "{name}: {rejected:?}");
     }
 }
 
@@ -454,12 +454,12 @@ async fn certificate_is_a_key_alone_but_not_inside_a_jwk() {
     }
     // The JWK's own numbers count, whatever certificate it carries (RFC 7517 §4.7).
     let mut jwk = one.public_jwk();
-    let stranger = SigningKey::generate(Algorithm::ES256, one.kid());
-    let der: String = stranger.certificate_pem().lines().filter(|l| !l.starts_with('-')).collect();
+    let attacker = SigningKey::generate(Algorithm::ES256, one.kid());
+    let der: String = attacker.certificate_pem().lines().filter(|l| !l.starts_with('-')).collect();
     jwk["x5c"] = json!([der]);
     let (_server, oauth2) = answering(Answer::json(&json!({"keys": [jwk]})));
     assert_eq!(verify(&oauth2, &token(one)).await, Ok(()));
-    assert_eq!(verify(&oauth2, &token(&stranger)).await, Err(ErrorKind::SignatureInvalid));
+    assert_eq!(verify(&oauth2, &token(&attacker)).await, Err(ErrorKind::SignatureInvalid));
 }
 
 #[tokio::test]

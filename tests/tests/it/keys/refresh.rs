@@ -157,15 +157,15 @@ async fn request_that_joins_an_older_fetch_causes_another() {
 async fn rotation_without_kids_is_followed_in_the_same_request() {
     let (first, second) = (new_key("1"), new_key("2"));
     let bare = |key: &SigningKey| Answer::json(&json!({"keys": [key.bare_jwk()]}));
-    let anonymous =
+    let without_kid =
         |key: &SigningKey| Token::new(ISSUER, "api").header("kid", Value::Null).sign(key);
     let setup = Fetched::start(bare(&first), Some(HOUR));
-    assert_eq!(setup.verify_text(&anonymous(&first)).await, Ok(()));
+    assert_eq!(setup.verify_text(&without_kid(&first)).await, Ok(()));
     setup.server.answer(bare(&second));
-    assert_eq!(setup.verify_text(&anonymous(&second)).await, Ok(()));
+    assert_eq!(setup.verify_text(&without_kid(&second)).await, Ok(()));
     assert_eq!(setup.server.requests(), 2);
     // A forgery without kid is an unknown key, under the same cooldown: nothing is known of it.
-    let forged = anonymous(&first);
+    let forged = without_kid(&first);
     for _ in 0..10 {
         assert!(is_unavailable(&setup.verify_text(&forged).await));
     }
@@ -174,7 +174,7 @@ async fn rotation_without_kids_is_followed_in_the_same_request() {
     for _ in 0..10 {
         assert_eq!(setup.verify_text(&forged).await, Err(ErrorKind::SignatureInvalid));
     }
-    let another = setup.verify_text(&anonymous(&first)).await;
+    let another = setup.verify_text(&without_kid(&first)).await;
     assert!(is_unavailable(&another), "{another:?}");
     assert_eq!(setup.server.requests(), 3);
 }
@@ -382,12 +382,12 @@ async fn rotation_without_kids_beside_several_old_keys_is_followed() {
         let keys: Vec<Value> = keys.iter().map(SigningKey::bare_jwk).collect();
         Answer::json(&json!({"keys": keys}))
     };
-    let anonymous =
+    let without_kid =
         |key: &SigningKey| Token::new(ISSUER, "api").header("kid", Value::Null).sign(key);
     let setup = Fetched::start(bare(&keys[..2]), Some(HOUR));
-    assert_eq!(setup.verify_text(&anonymous(&keys[1])).await, Ok(()));
+    assert_eq!(setup.verify_text(&without_kid(&keys[1])).await, Ok(()));
     setup.server.answer(bare(&keys));
-    assert_eq!(setup.verify_text(&anonymous(&keys[2])).await, Ok(()), "in the same request");
+    assert_eq!(setup.verify_text(&without_kid(&keys[2])).await, Ok(()), "in the same request");
     assert_eq!(setup.server.requests(), 2);
 }
 
@@ -434,8 +434,8 @@ async fn tokens_of_a_withdrawn_key_do_not_delay_a_new_key() {
         }
         setup.clock.advance(Duration::from_secs(1));
     }
-    let asked = setup.server.requests() - before;
-    assert!((2..=3).contains(&asked), "{asked}");
+    let requested = setup.server.requests() - before;
+    assert!((2..=3).contains(&requested), "{requested}");
     // The next rotation is followed at once all the same.
     setup.server.answer(jwk_set(&[&keys[2]]));
     assert_eq!(setup.verify(&keys[2]).await, Ok(()));

@@ -53,7 +53,7 @@ fn confirmations() -> Vec<Value> {
     ]
 }
 
-fn assert_refused(answer: &Answer, what: &str) {
+fn assert_rejected(answer: &Answer, what: &str) {
     assert_eq!((answer.status, answer.error().as_str()), (401, "invalid_token"), "{what}");
     assert!(answer.challenge().contains("sender-constrained"), "{}", answer.challenge());
 }
@@ -66,20 +66,20 @@ async fn token_with_any_cnf_is_rejected_in_every_position() {
         let token = bound(confirmation.clone());
         let what = confirmation.to_string();
         let url = api.url("/me");
-        assert_refused(&client::get(&url, Some(&token)).await, &what);
+        assert_rejected(&client::get(&url, Some(&token)).await, &what);
         let http = client::client();
         let named = http.get(&url).header("x-token", &token);
-        assert_refused(&client::send(named).await, &what);
+        assert_rejected(&client::send(named).await, &what);
         let query = api.url(&format!("/me?access_token={token}"));
-        assert_refused(&client::get(&query, None).await, &what);
+        assert_rejected(&client::get(&query, None).await, &what);
         let cookie = http.get(&url).header("cookie", format!("t={token}")).header("origin", ORIGIN);
-        assert_refused(&client::send(cookie).await, &what);
+        assert_rejected(&client::send(cookie).await, &what);
         let pair = format!("bearer, {token}");
         let mut socket =
             Socket::open(&api.url("/ws"), &[("sec-websocket-protocol", pair.as_str())]).await;
-        assert_eq!(socket.hear().await, "1008 invalid token", "{what}");
+        assert_eq!(socket.receive().await, "1008 invalid token", "{what}");
         // A second time too: a rejected token is not cached.
-        assert_refused(&client::get(&url, Some(&token)).await, &what);
+        assert_rejected(&client::get(&url, Some(&token)).await, &what);
     }
     assert_eq!(api.private_calls(), 0);
     let lines = log::lines_with(&["request rejected", "bound", "sender-constrained", "RFC 9449"]);
@@ -148,11 +148,11 @@ async fn renewal_by_a_token_with_cnf_is_rejected() {
     let mut socket =
         Socket::open(&server.url("/"), &[("sec-websocket-protocol", pair.as_str())]).await;
     for confirmation in confirmations() {
-        socket.say(&bound(confirmation)).await;
-        assert_eq!(socket.hear().await, "sender_constrained");
+        socket.send(&bound(confirmation)).await;
+        assert_eq!(socket.receive().await, "sender_constrained");
     }
-    socket.say(&good).await;
-    assert_eq!(socket.hear().await, "renewed");
+    socket.send(&good).await;
+    assert_eq!(socket.receive().await, "renewed");
 }
 
 #[tokio::test]

@@ -165,8 +165,8 @@ async fn issuer_of_an_svid_is_optional_and_checked() {
     for issuer in [Value::Null, json!(1), json!([ISSUER]), json!({}), json!(false)] {
         let token = svid().claim("iss", issuer.clone());
         for oauth2 in [&both, &without] {
-            let refused = kind(oauth2, &token, es256()).await;
-            assert_eq!(refused, Some(ErrorKind::ClaimInvalid { claim: "iss" }), "{issuer}");
+            let rejected = kind(oauth2, &token, es256()).await;
+            assert_eq!(rejected, Some(ErrorKind::ClaimInvalid { claim: "iss" }), "{issuer}");
         }
     }
     // The keys of a trust domain verify its own subjects only, whatever the issuer.
@@ -178,8 +178,8 @@ async fn issuer_of_an_svid_is_optional_and_checked() {
         assert_eq!(error.kind(), &ErrorKind::ClaimInvalid { claim: "sub" });
         assert_eq!(error.expected(), Some("a SPIFFE ID of the trust domain example.org"));
     }
-    let refused = kind(&both, &with_issuer.without("sub"), es256()).await;
-    assert_eq!(refused, Some(ErrorKind::ClaimInvalid { claim: "sub" }));
+    let rejected = kind(&both, &with_issuer.without("sub"), es256()).await;
+    assert_eq!(rejected, Some(ErrorKind::ClaimInvalid { claim: "sub" }));
 }
 
 #[tokio::test]
@@ -207,8 +207,8 @@ async fn algorithms_of_svids_are_the_default_of_a_trust_domain() {
         let provider = || Provider::new().spiffe_trust_domain(DOMAIN).audience("api");
         let keys = json!({"keys": [bundle(key)["keys"][0], bundle(es256())["keys"][0]]});
         let default = built(provider().keys(keys.clone()));
-        let refused = (!is_default).then_some(ErrorKind::AlgorithmNotAllowed);
-        assert_eq!(kind(&default, &svid(), key).await, refused, "{algorithm}");
+        let rejected = (!is_default).then_some(ErrorKind::AlgorithmNotAllowed);
+        assert_eq!(kind(&default, &svid(), key).await, rejected, "{algorithm}");
         let named = built(provider().keys(keys).algorithms([algorithm]));
         assert_eq!(kind(&named, &svid(), key).await, None, "{algorithm}");
     }
@@ -354,8 +354,8 @@ async fn snapshot_of_a_bundle_is_used_by_a_trust_domain_only() {
     // The same source without the option: the keys are not for its tokens.
     let plain = start(Provider::new().issuer(ISSUER));
     let token = svid().claim("iss", ISSUER).header("typ", "JWT");
-    let refused = kind(&plain, &token, es256()).await;
-    assert!(matches!(refused, Some(ErrorKind::KeysUnavailable { .. })), "{refused:?}");
+    let rejected = kind(&plain, &token, es256()).await;
+    assert!(matches!(rejected, Some(ErrorKind::KeysUnavailable { .. })), "{rejected:?}");
     fs::remove_dir_all(&directory).unwrap();
 }
 
@@ -378,10 +378,10 @@ async fn tenant_may_be_a_trust_domain_with_an_issuer() {
     for _ in 0..2 {
         assert_eq!(kind(&oauth2, &token, es256()).await, None);
     }
-    let foreign = token.claim("sub", "spiffe://other.example/svc");
-    let refused = kind(&oauth2, &foreign, es256()).await;
-    assert_eq!(refused, Some(ErrorKind::ClaimInvalid { claim: "sub" }));
+    let other_subject = token.claim("sub", "spiffe://other.example/svc");
+    let rejected = kind(&oauth2, &other_subject, es256()).await;
+    assert_eq!(rejected, Some(ErrorKind::ClaimInvalid { claim: "sub" }));
     // Nothing is looked up by a subject.
-    let refused = kind(&oauth2, &svid(), es256()).await;
-    assert_eq!(refused, Some(ErrorKind::ClaimInvalid { claim: "iss" }));
+    let rejected = kind(&oauth2, &svid(), es256()).await;
+    assert_eq!(rejected, Some(ErrorKind::ClaimInvalid { claim: "iss" }));
 }

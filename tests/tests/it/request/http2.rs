@@ -188,7 +188,7 @@ async fn upgrade_over_http_2_is_a_stream_error() {
     let setup = Setup::new();
     for token in tokens() {
         let bearer = format!("Bearer {token}");
-        let ask = |method, more: &[(&'static str, &'static str)]| {
+        let send = |method, more: &[(&'static str, &'static str)]| {
             let mut headers = vec![(":method", method), (":scheme", "http"), (":path", "/ws")];
             headers.extend([(":authority", "api")]);
             headers.extend(more);
@@ -200,11 +200,11 @@ async fn upgrade_over_http_2_is_a_stream_error() {
         };
         for headers in [
             // RFC 8441, which the server has not said it speaks.
-            ask("CONNECT", &[(":protocol", "websocket")]),
+            send("CONNECT", &[(":protocol", "websocket")]),
             // That of HTTP/1.1, which is malformed here (RFC 9113 §8.2.2).
-            ask("GET", &[("upgrade", "websocket"), ("connection", "upgrade")]),
-            ask("GET", &[("connection", "upgrade")]),
-            ask("GET", &[("upgrade", "websocket")]),
+            send("GET", &[("upgrade", "websocket"), ("connection", "upgrade")]),
+            send("GET", &[("connection", "upgrade")]),
+            send("GET", &[("upgrade", "websocket")]),
         ] {
             let mut headers = headers;
             headers.push(("authorization", &bearer));

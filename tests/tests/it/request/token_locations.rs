@@ -60,14 +60,14 @@ async fn open(
     headers: &[(&'static str, &str)],
 ) -> (String, Option<String>) {
     let mut socket = Socket::open(&server.url(path), headers).await;
-    (socket.hear().await, socket.protocol)
+    (socket.receive().await, socket.protocol)
 }
 
 async fn offer(server: &LocalServer, path: &str, protocols: &str) -> (String, Option<String>) {
     open(server, path, &[("sec-websocket-protocol", protocols)]).await
 }
 
-fn heard(text: &str, protocol: &str) -> (String, Option<String>) {
+fn received(text: &str, protocol: &str) -> (String, Option<String>) {
     (text.to_owned(), Some(protocol.to_owned()).filter(|protocol| !protocol.is_empty()))
 }
 
@@ -84,12 +84,12 @@ async fn subprotocol_holds_the_token_if_enabled() {
         ("/chat", "bearer, TOKEN", "bearer"),
     ] {
         let answer = offer(&server, path, &protocols.replace("TOKEN", &token)).await;
-        assert_eq!(answer, heard("hello", picked), "{path} {protocols}");
+        assert_eq!(answer, received("hello", picked), "{path} {protocols}");
     }
     // The header goes on to work.
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str()), ("sec-websocket-protocol", "chat")];
-    assert_eq!(open(&server, "/chat", &headers).await, heard("hello", "chat"));
+    assert_eq!(open(&server, "/chat", &headers).await, received("hello", "chat"));
 }
 
 #[tokio::test]
@@ -108,7 +108,11 @@ async fn subprotocol_with_a_missing_or_second_token_is_rejected() {
         ("chat", "1008 token missing", "chat"),
     ] {
         let offered = protocols.replace("TOKEN", &token).replace("EXPIRED", &expired);
-        assert_eq!(offer(&server, "/chat", &offered).await, heard(reason, picked), "{protocols}");
+        assert_eq!(
+            offer(&server, "/chat", &offered).await,
+            received(reason, picked),
+            "{protocols}"
+        );
     }
     let pair = format!("bearer, {token}");
     for value in [format!("Bearer {token}"), "Bearer".to_owned()] {
@@ -144,14 +148,14 @@ async fn token_in_a_location_that_is_not_enabled_is_ignored() {
     let cookie = format!("access_token={token}");
     let origin = server.url("");
     let missing = "1008 token missing";
-    assert_eq!(offer(&server, "/chat", &pair).await, heard(missing, "bearer"));
-    assert_eq!(open(&server, &query, &[]).await, heard(missing, ""));
+    assert_eq!(offer(&server, "/chat", &pair).await, received(missing, "bearer"));
+    assert_eq!(open(&server, &query, &[]).await, received(missing, ""));
     let headers = [("cookie", cookie.as_str()), ("origin", origin.as_str())];
-    assert_eq!(open(&server, "/chat", &headers).await, heard(missing, ""));
+    assert_eq!(open(&server, "/chat", &headers).await, received(missing, ""));
     // Nor is it in the way of the header.
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str()), ("cookie", &cookie)];
-    assert_eq!(open(&server, &query, &headers).await, heard("hello", ""));
+    assert_eq!(open(&server, &query, &headers).await, received("hello", ""));
 }
 
 #[tokio::test]
@@ -160,7 +164,7 @@ async fn query_of_a_handshake_holds_the_token_if_enabled() {
     let token = good();
     for query in ["access_token=TOKEN", "room=1&access_token=TOKEN&x", "%61ccess_token=TOKEN"] {
         let path = format!("/chat?{}", query.replace("TOKEN", &token));
-        assert_eq!(open(&server, &path, &[]).await, heard("hello", ""), "{query}");
+        assert_eq!(open(&server, &path, &[]).await, received("hello", ""), "{query}");
     }
     for (query, reason) in [
         ("access_token=TOKEN&access_token=TOKEN", "1008 invalid request"),
@@ -173,7 +177,7 @@ async fn query_of_a_handshake_holds_the_token_if_enabled() {
         ("token=TOKEN", "1008 token missing"),
     ] {
         let path = format!("/chat?{}", query.replace("TOKEN", &token));
-        assert_eq!(open(&server, &path, &[]).await, heard(reason, ""), "{query}");
+        assert_eq!(open(&server, &path, &[]).await, received(reason, ""), "{query}");
     }
     // Not for other requests, upgrades that are none among them.
     let path = format!("/me?access_token={token}");
@@ -193,11 +197,11 @@ async fn query_of_every_request_holds_the_token_if_enabled() {
     let answer = client::get(&server.url(&path), None).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, "me"));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
-    let refused = format!("/me?access_token={}", expired());
-    let answer = client::get(&server.url(&refused), None).await;
+    let rejected = format!("/me?access_token={}", expired());
+    let answer = client::get(&server.url(&rejected), None).await;
     assert_eq!((answer.status, answer.error().as_str()), (401, "invalid_token"));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
-    assert_eq!(open(&server, &path.replace("/me", "/chat"), &[]).await, heard("hello", ""));
+    assert_eq!(open(&server, &path.replace("/me", "/chat"), &[]).await, received("hello", ""));
     // Two tokens, even if they are one.
     let answer = client::get(&server.url(&path), Some(&token)).await;
     assert_eq!((answer.status, answer.error().as_str()), (400, "invalid_request"));
@@ -213,9 +217,9 @@ async fn cookie_of_a_handshake_is_accepted_from_listed_origins_only() {
     let cookie = format!("theme=dark; __Host-token={}; x=y", good());
     for origin in origins {
         let headers = [("cookie", cookie.as_str()), ("origin", origin)];
-        assert_eq!(open(&server, "/chat", &headers).await, heard("hello", ""), "{origin}");
+        assert_eq!(open(&server, "/chat", &headers).await, received("hello", ""), "{origin}");
     }
-    let not_allowed = heard("1008 origin not allowed", "");
+    let not_allowed = received("1008 origin not allowed", "");
     for origin in [
         "https://evil.example",
         "null",
@@ -233,10 +237,10 @@ async fn cookie_of_a_handshake_is_accepted_from_listed_origins_only() {
     let twice = [("cookie", cookie.as_str()), ("origin", origins[0]), ("origin", origins[0])];
     assert_eq!(open(&server, "/chat", &twice).await, not_allowed);
 
-    let refused = format!("__Host-token={}", expired());
+    let rejected = format!("__Host-token={}", expired());
     let two = format!("{cookie}; __Host-token=x");
     for (cookie, reason) in [
-        (refused.as_str(), "1008 token expired"),
+        (rejected.as_str(), "1008 token expired"),
         (&two, "1008 invalid request"),
         ("__Host-token=", "1008 token missing"),
         ("__Host-token=\"\"", "1008 token missing"),
@@ -244,11 +248,11 @@ async fn cookie_of_a_handshake_is_accepted_from_listed_origins_only() {
         ("x__Host-token=y; __host-token=z", "1008 token missing"),
     ] {
         let headers = [("cookie", cookie), ("origin", origins[0])];
-        assert_eq!(open(&server, "/chat", &headers).await, heard(reason, ""), "{cookie}");
+        assert_eq!(open(&server, "/chat", &headers).await, received(reason, ""), "{cookie}");
     }
     let bearer = format!("Bearer {}", good());
     let both = [("cookie", cookie.as_str()), ("origin", origins[0]), ("authorization", &bearer)];
-    assert_eq!(open(&server, "/chat", &both).await, heard("1008 invalid request", ""));
+    assert_eq!(open(&server, "/chat", &both).await, received("1008 invalid request", ""));
     // Never for other requests, which would be at the mercy of any page.
     let request = client::client()
         .get(server.url("/me"))
@@ -275,14 +279,14 @@ async fn empty_cookie_beside_another_token_is_ignored() {
             ("/chat", [("cookie", empty), ("authorization", &bearer)], ""),
             (&query, [("cookie", empty), origin], ""),
         ] {
-            assert_eq!(open(&server, path, &headers).await, heard("hello", protocol), "{empty}");
+            assert_eq!(open(&server, path, &headers).await, received("hello", protocol), "{empty}");
         }
         let both = format!("{cookie}; {empty}");
         let headers = [("cookie", both.as_str()), origin];
-        assert_eq!(open(&server, "/chat", &headers).await, heard("hello", ""), "{both}");
+        assert_eq!(open(&server, "/chat", &headers).await, received("hello", ""), "{both}");
     }
     let headers = [("cookie", cookie.as_str()), origin];
-    assert_eq!(open(&server, &query, &headers).await, heard("1008 invalid request", ""));
+    assert_eq!(open(&server, &query, &headers).await, received("1008 invalid request", ""));
 }
 
 #[tokio::test]
@@ -373,9 +377,9 @@ async fn cookie_of_a_plain_request_requires_the_same_or_a_listed_origin() {
     assert_eq!(send(get.clone(), &gateway).await.status, 200);
     // An upgrade needs an origin from the list, whatever the fetch metadata says.
     let headers = [("cookie", cookie.as_str()), (site, "same-origin")];
-    assert_eq!(open(&server, "/chat", &headers).await, heard("1008 origin not allowed", ""));
+    assert_eq!(open(&server, "/chat", &headers).await, received("1008 origin not allowed", ""));
     let headers = [("cookie", cookie.as_str()), ("origin", app)];
-    assert_eq!(open(&server, "/chat", &headers).await, heard("hello", ""));
+    assert_eq!(open(&server, "/chat", &headers).await, received("hello", ""));
     // After a logout, an empty cookie is as good as none.
     let request = client::client()
         .get(server.url("/me"))
@@ -464,8 +468,8 @@ async fn no_token_is_echoed_or_logged() {
             (&query, &cookies),
         ] {
             let mut socket = Socket::open(&server.url(path), headers).await;
-            let heard = socket.hear().await;
-            assert!(!socket.answer.contains(&token) && !heard.contains(&token));
+            let received = socket.receive().await;
+            assert!(!socket.answer.contains(&token) && !received.contains(&token));
         }
         let answer = client::get(&server.url(&query.replace("chat", "me")), None).await;
         assert!(!format!("{:?} {}", answer.headers, answer.body).contains(&token));

@@ -45,7 +45,7 @@ fn sign(token: &Token) -> String {
 }
 
 /// Status, challenge, body, and that no handler ran; and that a good token still passes.
-async fn refused(api: &Api, answer: &Answer, status: u16, error: &str, description: &str) {
+async fn assert_rejected(api: &Api, answer: &Answer, status: u16, error: &str, description: &str) {
     assert_eq!(answer.status, status, "{answer:?}");
     assert_eq!(
         answer.challenge(),
@@ -132,7 +132,7 @@ async fn malformed_header_is_400() {
     ] {
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         let answer = raw(api.server().address(), &raw_get("/me", &lines));
-        refused(
+        assert_rejected(
             &api,
             &answer,
             400,
@@ -153,7 +153,7 @@ async fn rejected_token_is_401_with_a_fixed_text() {
     let meant = "The token is not meant for this resource.";
     let shape = "The token is not an acceptable JWT.";
     let signature = "The token's signature is not accepted.";
-    let stranger = SigningKey::generate(Algorithm::ES256, "ES256");
+    let attacker = SigningKey::generate(Algorithm::ES256, "ES256");
     let mut tampered = sign(&good());
     let last = tampered.pop().unwrap();
     tampered.insert(30, if last == 'A' { 'B' } else { 'A' });
@@ -179,7 +179,7 @@ async fn rejected_token_is_401_with_a_fixed_text() {
         (sign(&good().header("alg", "HS256")), signature),
         (sign(&good().header("alg", "ES384")), signature),
         (sign(&good().header("kid", "other")), signature),
-        (good().sign(&stranger), signature),
+        (good().sign(&attacker), signature),
         (tampered, shape),
         (huge, shape),
         ("x.y.z".to_owned(), shape),
@@ -187,7 +187,7 @@ async fn rejected_token_is_401_with_a_fixed_text() {
         (".".repeat(10_000), shape),
     ] {
         let answer = get(&api.url("/me"), Some(&token)).await;
-        refused(&api, &answer, 401, "invalid_token", description).await;
+        assert_rejected(&api, &answer, 401, "invalid_token", description).await;
     }
 }
 
@@ -207,7 +207,8 @@ async fn missing_scopes_and_claims_are_403() {
 
     let user = sign(&good().claim("realm_access", json!({"roles": ["user"]})));
     let answer = get(&api.url("/role"), Some(&user)).await;
-    refused(&api, &answer, 403, "insufficient_scope", "The token does not permit this.").await;
+    assert_rejected(&api, &answer, 403, "insufficient_scope", "The token does not permit this.")
+        .await;
     let admin = sign(&good().claim("realm_access", json!({"roles": ["user", "admin"]})));
     assert_eq!(get(&api.url("/role"), Some(&admin)).await.status, 200);
 }

@@ -157,17 +157,17 @@ async fn manual_refresh_ignores_backoff_and_shares_fetches() {
         // Whoever calls at once shares what began after the calls.
         let (answer, release) = keys().held();
         server.answer(answer);
-        let asked = server.requests();
+        let requested = server.requests();
         let mut calls: Vec<_> = (0..5).map(|_| Box::pin(oauth2.refresh_keys())).collect();
         for call in &mut calls {
             assert!(poll!(call.as_mut()).is_pending());
         }
-        server.wait_for_requests(asked + 1);
+        server.wait_for_requests(requested + 1);
         release.release();
         for call in calls {
             call.await.unwrap();
         }
-        assert!(server.requests() <= asked + 2);
+        assert!(server.requests() <= requested + 2);
     }
 }
 
@@ -297,10 +297,10 @@ fn readiness_check_starts_the_first_fetch_until_it_succeeds() {
         clock.advance(Duration::from_millis(100));
         std::thread::sleep(Duration::from_millis(1));
     }
-    let asked = server.requests();
+    let requested = server.requests();
     clock.advance(100 * HOUR);
     assert!(oauth2.is_ready());
-    assert_eq!(server.requests(), asked, "without a refresh, the keys stay");
+    assert_eq!(server.requests(), requested, "without a refresh, the keys stay");
 }
 
 #[tokio::test]
@@ -318,14 +318,14 @@ async fn refresh_setting_starts_the_first_fetch_at_build() {
         .unwrap();
     until(|| oauth2.key_status()[2].state == KeyState::Fresh).await;
     assert_eq!(oauth2.key_status()[0].state, KeyState::NotFetched);
-    let asked = ["/none", "/zero", "/hour"].map(|path| server.requests_at(path));
-    assert_eq!(asked, [0, 0, 1]);
+    let requested = ["/none", "/zero", "/hour"].map(|path| server.requests_at(path));
+    assert_eq!(requested, [0, 0, 1]);
     // Where each request fetches, a probe does not.
     assert!(!oauth2.is_ready());
     until(|| oauth2.key_status()[0].state == KeyState::Fresh).await;
     assert!(!oauth2.is_ready());
-    let asked = ["/none", "/zero", "/hour"].map(|path| server.requests_at(path));
-    assert_eq!(asked, [1, 0, 1]);
+    let requested = ["/none", "/zero", "/hour"].map(|path| server.requests_at(path));
+    assert_eq!(requested, [1, 0, 1]);
 }
 
 #[tokio::test]

@@ -118,10 +118,10 @@ async fn alone_requests_fetches_and_lookups_are_counted() {
     assert_eq!(get("/me", None).await, 400);
     assert_eq!(get("/me", Some(token().expires_in(-60).sign(es256))).await, 401);
     assert_eq!(get("/scope", Some(token().sign(es256))).await, 403);
-    let of_nobody = Token::new("https://nobody.test", "api").sign(es256);
-    assert_eq!(get("/me", Some(of_nobody)).await, 401);
-    let stranger = oauth2_actix::testing::SigningKey::generate(Algorithm::ES256, "made-up");
-    assert_eq!(get("/me", Some(token().sign(&stranger))).await, 401);
+    let of_unknown_issuer = Token::new("https://nobody.test", "api").sign(es256);
+    assert_eq!(get("/me", Some(of_unknown_issuer)).await, 401);
+    let attacker = oauth2_actix::testing::SigningKey::generate(Algorithm::ES256, "made-up");
+    assert_eq!(get("/me", Some(token().sign(&attacker))).await, 401);
     // A middleware inside fails with an error that is not ours.
     let broken = App::new()
         .wrap_fn(|_, _| ready(Err::<ServiceResponse, _>(ErrorImATeapot("broken"))))
@@ -136,9 +136,9 @@ async fn alone_requests_fetches_and_lookups_are_counted() {
         assert_eq!(error.as_response_error().status_code(), 418);
     }
     server.answer(Answer::status(304));
-    let asked = server.requests();
+    let requested = server.requests();
     clock.advance(Duration::from_secs(480));
-    server.wait_for_requests(asked + 1);
+    server.wait_for_requests(requested + 1);
     until("the refresh ends", || oauth2.key_status()[0].fetches.not_modified > 0).await;
 
     let seen = read();

@@ -35,7 +35,7 @@ struct Room {
     /// Sessions whose task is alive.
     alive: AtomicUsize,
     /// Messages that came to handlers.
-    heard: AtomicUsize,
+    received: AtomicUsize,
     /// Whether handlers take no messages, and only send.
     talks_only: AtomicBool,
 }
@@ -73,7 +73,7 @@ async fn session(
             return;
         }
         while let Some(Ok(message)) = messages.recv().await {
-            room.heard.fetch_add(1, Ordering::SeqCst);
+            room.received.fetch_add(1, Ordering::SeqCst);
             let ws::Message::Text(text) = message else { continue };
             let answer = match text.split_once(' ') {
                 Some(("renew", token)) => match session.renew(&oauth2, token).await {
@@ -156,13 +156,13 @@ fn sign(token: &Token) -> String {
 async fn session_ends_at_exp_plus_leeway() {
     let setup = Setup::inline();
     let mut socket = setup.open("/", &sign(&setup.token(MINUTE))).await;
-    socket.say("one").await;
-    assert_eq!(socket.hear().await, "echo one");
+    socket.send("one").await;
+    assert_eq!(socket.receive().await, "echo one");
     setup.clock.advance(Duration::from_secs(64));
-    socket.say("two").await;
-    assert_eq!(socket.hear().await, "echo two");
+    socket.send("two").await;
+    assert_eq!(socket.receive().await, "echo two");
     setup.clock.advance(Duration::from_secs(1));
-    assert_eq!(socket.hear().await, "1008 token expired");
+    assert_eq!(socket.receive().await, "1008 token expired");
     setup.all_gone().await;
 }
 
@@ -188,11 +188,11 @@ async fn log_says_whether_a_session_ends_by_exp_or_by_the_maximum_age() {
         let setup = Setup::new(with_maximum_age());
         let mut socket = setup.open("/", &sign(&setup.token(Duration::from_secs(lives)))).await;
         setup.clock.advance(Duration::from_secs(end - 1));
-        socket.say("one").await;
-        assert_eq!(socket.hear().await, "echo one");
+        socket.send("one").await;
+        assert_eq!(socket.receive().await, "echo one");
         setup.clock.advance(Duration::from_secs(1));
         // The client hears the same of both.
-        assert_eq!(socket.hear().await, "1008 token expired");
+        assert_eq!(socket.receive().await, "1008 token expired");
         let lines = log::lines_with(&["a WebSocket session ends", reason]);
         assert_eq!(lines.len(), 1, "{reason}: {lines:?}");
     }
@@ -204,10 +204,10 @@ async fn messages_after_the_end_are_not_delivered() {
     let mut socket = setup.open("/", &sign(&setup.token(MINUTE))).await;
     setup.clock.advance(2 * MINUTE);
     setup.all_gone().await;
-    let heard = setup.room.heard.load(Ordering::SeqCst);
-    socket.say("late").await;
-    assert_eq!(socket.hear().await, "1008 token expired");
-    assert_eq!(setup.room.heard.load(Ordering::SeqCst), heard);
+    let received = setup.room.received.load(Ordering::SeqCst);
+    socket.send("late").await;
+    assert_eq!(socket.receive().await, "1008 token expired");
+    assert_eq!(setup.room.received.load(Ordering::SeqCst), received);
 }
 
 #[tokio::test]
@@ -215,16 +215,16 @@ async fn renewal_replaces_claims_and_end() {
     let setup = Setup::inline();
     let mut socket = setup.open("/", &sign(&setup.token(MINUTE).claim("jti", "first"))).await;
     setup.clock.advance(Duration::from_secs(50));
-    socket.say(&format!("renew {}", sign(&setup.token(5 * MINUTE).claim("jti", "second")))).await;
-    assert_eq!(socket.hear().await, "renewed user-1");
+    socket.send(&format!("renew {}", sign(&setup.token(5 * MINUTE).claim("jti", "second")))).await;
+    assert_eq!(socket.receive().await, "renewed user-1");
     setup.clock.advance(4 * MINUTE);
-    socket.say("who").await;
-    assert_eq!(socket.hear().await, "\"second\"");
+    socket.send("who").await;
+    assert_eq!(socket.receive().await, "\"second\"");
     // The deadline moves to where the new token says, sooner too.
-    socket.say(&format!("renew {}", sign(&setup.token(Duration::from_secs(10))))).await;
-    assert_eq!(socket.hear().await, "renewed user-1");
+    socket.send(&format!("renew {}", sign(&setup.token(Duration::from_secs(10))))).await;
+    assert_eq!(socket.receive().await, "renewed user-1");
     setup.clock.advance(Duration::from_secs(15));
-    assert_eq!(socket.hear().await, "1008 token expired");
+    assert_eq!(socket.receive().await, "1008 token expired");
 }
 
 #[tokio::test]
@@ -232,24 +232,24 @@ async fn rejected_renewal_changes_nothing() {
     let setup = Setup::inline();
     let mut socket = setup.open("/", &sign(&setup.token(MINUTE).claim("jti", "first"))).await;
     let long = setup.token(60 * MINUTE);
-    let stranger = SigningKey::generate(Algorithm::ES256, key(Algorithm::ES256).kid());
+    let attacker = SigningKey::generate(Algorithm::ES256, key(Algorithm::ES256).kid());
     for (token, reason) in [
         (sign(&long.clone().claim("sub", "user-2")), "subject_mismatch"),
         (sign(&long.clone().without("sub")), "subject_mismatch"),
         (sign(&long.clone().claim("iss", "https://other.test")), "subject_mismatch"),
         (sign(&long.clone().claim("aud", "another")), "audience_mismatch"),
         (sign(&setup.token(MINUTE).claim("exp", 1)), "expired"),
-        (long.sign(&stranger), "signature_invalid"),
+        (long.sign(&attacker), "signature_invalid"),
         ("x.y.z".to_owned(), "token_malformed"),
         (String::new(), "request_malformed"),
     ] {
-        socket.say(&format!("renew {token}")).await;
-        assert_eq!(socket.hear().await, reason);
+        socket.send(&format!("renew {token}")).await;
+        assert_eq!(socket.receive().await, reason);
     }
-    socket.say("who").await;
-    assert_eq!(socket.hear().await, "\"first\"");
+    socket.send("who").await;
+    assert_eq!(socket.receive().await, "\"first\"");
     setup.clock.advance(Duration::from_secs(65));
-    assert_eq!(socket.hear().await, "1008 token expired");
+    assert_eq!(socket.receive().await, "1008 token expired");
 }
 
 #[tokio::test]
@@ -263,14 +263,14 @@ async fn renewal_for_another_audience_of_the_same_issuer_is_rejected() {
     );
     let mut socket = setup.open("/", &sign(&setup.token(MINUTE))).await;
     let token = setup.token(60 * MINUTE).claim("aud", "other");
-    socket.say(&format!("renew {}", sign(&token))).await;
-    assert_eq!(socket.hear().await, "subject_mismatch");
+    socket.send(&format!("renew {}", sign(&token))).await;
+    assert_eq!(socket.receive().await, "subject_mismatch");
 }
 
 /// Customers of one name, as a lookup may call them.
-struct Namesakes;
+struct SameName;
 
-impl TenantLookup for Namesakes {
+impl TenantLookup for SameName {
     async fn find_by_issuer(
         &self,
         issuer: &str,
@@ -284,22 +284,22 @@ impl TenantLookup for Namesakes {
 #[tokio::test]
 async fn renewal_by_another_tenant_of_the_same_name_is_rejected() {
     let setup =
-        Setup::new(policy::builder().tenants(Tenants::new(Namesakes)).key_refresh_minutes(60));
+        Setup::new(policy::builder().tenants(Tenants::new(SameName)).key_refresh_minutes(60));
     let of = |issuer: &str| sign(&setup.token(MINUTE).claim("iss", issuer));
     let mut socket = setup.open("/", &of("https://one.test")).await;
-    socket.say(&format!("renew {}", of("https://two.test"))).await;
-    assert_eq!(socket.hear().await, "subject_mismatch");
-    socket.say(&format!("renew {}", of("https://one.test"))).await;
-    assert_eq!(socket.hear().await, "renewed user-1");
+    socket.send(&format!("renew {}", of("https://two.test"))).await;
+    assert_eq!(socket.receive().await, "subject_mismatch");
+    socket.send(&format!("renew {}", of("https://one.test"))).await;
+    assert_eq!(socket.receive().await, "renewed user-1");
 }
 
 #[tokio::test]
 async fn renewal_without_a_subject_is_rejected() {
     let setup = Setup::inline();
-    let nobody = setup.token(MINUTE).without("sub");
-    let mut socket = setup.open("/", &sign(&nobody)).await;
-    socket.say(&format!("renew {}", sign(&nobody.claim("jti", "again")))).await;
-    assert_eq!(socket.hear().await, "subject_mismatch");
+    let without_subject = setup.token(MINUTE).without("sub");
+    let mut socket = setup.open("/", &sign(&without_subject)).await;
+    socket.send(&format!("renew {}", sign(&without_subject.claim("jti", "again")))).await;
+    assert_eq!(socket.receive().await, "subject_mismatch");
 }
 
 /// A JWT-SVID has no issuer: provider and subject are compared, and so is that there is none.
@@ -327,13 +327,13 @@ async fn renewal_of_an_svid_session_by_another_subject_is_rejected() {
         (svid(long, "user-1"), "claim_invalid"),
         (svid(long, own).claim("iss", serde_json::Value::Null), "claim_invalid"),
     ] {
-        socket.say(&format!("renew {}", sign(&token))).await;
-        assert_eq!(socket.hear().await, reason);
+        socket.send(&format!("renew {}", sign(&token))).await;
+        assert_eq!(socket.receive().await, reason);
     }
-    socket.say(&format!("renew {}", sign(&svid(2 * MINUTE, own)))).await;
-    assert_eq!(socket.hear().await, format!("renewed {own}"));
+    socket.send(&format!("renew {}", sign(&svid(2 * MINUTE, own)))).await;
+    assert_eq!(socket.receive().await, format!("renewed {own}"));
     setup.clock.advance(2 * MINUTE);
-    assert_eq!(socket.hear().await, "1008 token expired");
+    assert_eq!(socket.receive().await, "1008 token expired");
     setup.all_gone().await;
 }
 
@@ -342,15 +342,15 @@ async fn requirement_of_a_session_is_checked_for_each_token() {
     let setup = Setup::inline();
     let plain = setup.token(MINUTE);
     let may = plain.clone().claim("scope", "chat");
-    let mut refused = setup.open("/strict", &sign(&plain)).await;
-    assert_eq!(refused.hear().await, "1008 insufficient scope");
+    let mut rejected = setup.open("/strict", &sign(&plain)).await;
+    assert_eq!(rejected.receive().await, "1008 insufficient scope");
     let mut socket = setup.open("/strict", &sign(&may)).await;
     socket
-        .say(&format!("renew {}", sign(&plain.claim("exp", setup.clock.unix_seconds() + 600))))
+        .send(&format!("renew {}", sign(&plain.claim("exp", setup.clock.unix_seconds() + 600))))
         .await;
-    assert_eq!(socket.hear().await, "insufficient_scope");
-    socket.say(&format!("renew {}", sign(&may.claim("jti", "again")))).await;
-    assert_eq!(socket.hear().await, "renewed user-1");
+    assert_eq!(socket.receive().await, "insufficient_scope");
+    socket.send(&format!("renew {}", sign(&may.claim("jti", "again")))).await;
+    assert_eq!(socket.receive().await, "renewed user-1");
 }
 
 #[tokio::test]
@@ -370,8 +370,8 @@ async fn closed_session_leaves_no_task_or_timer() {
     let setup = Setup::inline();
     for _ in 0..20 {
         let mut socket = setup.open("/", &sign(&setup.token(MINUTE))).await;
-        socket.say("one").await;
-        assert_eq!(socket.hear().await, "echo one");
+        socket.send("one").await;
+        assert_eq!(socket.receive().await, "echo one");
     }
     setup.all_gone().await;
     // Timers wait on the clock: none is left that does.
@@ -400,14 +400,14 @@ async fn withdrawn_key_ends_sessions_that_revalidate() {
     server.answer(keys(&[old, &new]));
     setup.oauth2.refresh_keys().await.unwrap();
     for socket in [&mut follows, &mut stays] {
-        socket.say("one").await;
-        assert_eq!(socket.hear().await, "echo one");
+        socket.send("one").await;
+        assert_eq!(socket.receive().await, "echo one");
     }
     server.answer(keys(&[&new]));
     setup.oauth2.refresh_keys().await.unwrap();
-    assert_eq!(follows.hear().await, "1008 invalid token");
-    stays.say("two").await;
-    assert_eq!(stays.hear().await, "echo two");
+    assert_eq!(follows.receive().await, "1008 invalid token");
+    stays.send("two").await;
+    assert_eq!(stays.receive().await, "echo two");
 }
 
 /// The token that renews is the first with the new key, so that the old one is withdrawn at that moment.
@@ -420,18 +420,18 @@ async fn renewal_with_a_new_key_survives_the_refresh_that_it_causes() {
         let setup = fetched(&server);
         let token = setup.token(60 * MINUTE).claim("sub", "alice");
         let mut socket = setup.open("/follow", &token.clone().sign(&old)).await;
-        socket.say("one").await;
-        assert_eq!(socket.hear().await, "echo one");
+        socket.send("one").await;
+        assert_eq!(socket.receive().await, "echo one");
         server.answer(keys(&[&new]));
         // The keys may be asked for again.
         setup.clock.advance(MINUTE);
-        socket.say(&format!("renew {}", token.sign(&new))).await;
-        match &*socket.hear().await {
+        socket.send(&format!("renew {}", token.sign(&new))).await;
+        match &*socket.receive().await {
             "renewed alice" => {
-                socket.say("two").await;
-                assert_eq!(socket.hear().await, "echo two", "round {round}");
+                socket.send("two").await;
+                assert_eq!(socket.receive().await, "echo two", "round {round}");
             }
-            heard => assert_eq!(heard, "1008 invalid token", "round {round}"),
+            received => assert_eq!(received, "1008 invalid token", "round {round}"),
         }
     }
 }
@@ -447,7 +447,7 @@ async fn stale_keys_end_sessions_that_revalidate() {
     let mut follows = setup.open("/follow", &token).await;
     server.answer(Answer::status(500));
     setup.clock.advance(61 * MINUTE);
-    assert_eq!(follows.hear().await, "1013 try again later");
+    assert_eq!(follows.receive().await, "1013 try again later");
 }
 
 #[tokio::test]
@@ -460,11 +460,11 @@ async fn fetch_in_progress_does_not_prolong_a_session() {
     let token = sign(&setup.token(61 * MINUTE + Duration::from_secs(2)));
     let mut follows = setup.open("/follow", &token).await;
     server.answer(Answer::hang());
-    let asked = server.requests();
+    let requested = server.requests();
     setup.clock.advance(61 * MINUTE);
-    until("the keys are asked for", || server.requests() > asked).await;
+    until("the keys are asked for", || server.requests() > requested).await;
     setup.clock.advance(Duration::from_secs(2));
-    assert_eq!(follows.hear().await, "1008 token expired");
+    assert_eq!(follows.receive().await, "1008 token expired");
 }
 
 /// A customer that may be one no longer.
@@ -490,7 +490,7 @@ async fn removed_tenant_ends_sessions_that_revalidate() {
     let mut follows = setup.open("/follow", &sign(&token)).await;
     exists.store(false, Ordering::SeqCst);
     setup.clock.advance(11 * MINUTE);
-    assert_eq!(follows.hear().await, "1008 invalid token");
+    assert_eq!(follows.receive().await, "1008 invalid token");
 }
 
 #[tokio::test]
@@ -508,7 +508,7 @@ async fn session_without_claims_is_rejected() {
             .public_paths(["/open"]),
     );
     let mut socket = Socket::open(&setup.server.url("/open"), &[]).await;
-    assert_eq!(socket.hear().await, "1008 token missing");
+    assert_eq!(socket.receive().await, "1008 token missing");
     assert_eq!(setup.room.alive.load(Ordering::SeqCst), 0);
     // A request that is no handshake gets actix's answer.
     let bearer = sign(&setup.token(MINUTE));

@@ -3,13 +3,13 @@
 use super::*;
 
 #[derive(Clone, Debug)]
-struct Asked {
+struct Probe {
     method: Method,
     path: String,
     headers: Vec<(&'static str, String)>,
 }
 
-impl Asked {
+impl Probe {
     fn any(random: &mut Random, layout: &Layout, handlers: &Handlers) -> Self {
         let methods = [
             Method::GET,
@@ -91,7 +91,7 @@ struct Answer {
     ran: Vec<&'static str>,
 }
 
-async fn ask<S, B>(app: &S, request: Request) -> Answer
+async fn send<S, B>(app: &S, request: Request) -> Answer
 where
     S: Service<Request, Response = ServiceResponse<B>, Error = actix_web::Error>,
     B: MessageBody + 'static,
@@ -114,14 +114,14 @@ pub(crate) struct Counts {
     pub(crate) requests: usize,
     pub(crate) public: usize,
     pub(crate) hidden: usize,
-    pub(crate) refused: usize,
+    pub(crate) rejected: usize,
 }
 
 /// Tries one layout with some requests.
 pub(crate) async fn try_one(seed: u64, handlers: &'static Handlers, counts: &mut Counts) {
     let mut random = Random(seed);
     let layout = Layout::any(&mut random, handlers);
-    let asked: Vec<Asked> = (0..24).map(|_| Asked::any(&mut random, &layout, handlers)).collect();
+    let probe: Vec<Probe> = (0..24).map(|_| Probe::any(&mut random, &layout, handlers)).collect();
     let shown = format!("{layout:#?}");
     // What a request looks like says nothing where it is rewritten; nor does the end of its path where a
     // slash is added.
@@ -149,19 +149,19 @@ pub(crate) async fn try_one(seed: u64, handlers: &'static Handlers, counts: &mut
     let guarded = init_service(app(Some(oauth2))).await;
     let token = token();
     counts.layouts += 1;
-    for asked in asked {
+    for probe in probe {
         counts.requests += 1;
-        let expected = ask(&plain, asked.request(None)).await;
+        let expected = send(&plain, probe.request(None)).await;
         let is_hidden = WAITED.get();
         let is_public = expected.ran.contains(&"public");
-        let answer = ask(&guarded, asked.request(None)).await;
-        let context = || format!("seed {seed}, {asked:?}, hidden {is_hidden}\n{shown}");
+        let answer = send(&guarded, probe.request(None)).await;
+        let context = || format!("seed {seed}, {probe:?}, hidden {is_hidden}\n{shown}");
         if is_public && !is_hidden {
             counts.public += 1;
             assert_eq!(answer, expected, "{}", context());
         } else {
             counts.hidden += usize::from(is_public);
-            counts.refused += 1;
+            counts.rejected += 1;
             assert_eq!(
                 (answer.status, answer.ran.as_slice()),
                 (400, [].as_slice()),
@@ -169,7 +169,7 @@ pub(crate) async fn try_one(seed: u64, handlers: &'static Handlers, counts: &mut
                 context()
             );
         }
-        let with_token = ask(&guarded, asked.request(Some(&token))).await;
+        let with_token = send(&guarded, probe.request(Some(&token))).await;
         assert_eq!(with_token, expected, "with a token: {}", context());
     }
 }

@@ -116,7 +116,7 @@ impl Curve {
     }
 
     /// r and s plus the order, as often as they fit: no other writing of a number counts.
-    fn refuse_longer(&self, both: &Both, what: &str, r: &Int, s: &Int) {
+    fn reject_longer(&self, both: &Both, what: &str, r: &Int, s: &Int) {
         let mut sum = self.n.clone();
         let mut count = 0;
         while count < 130 {
@@ -127,7 +127,7 @@ impl Curve {
                 break;
             }
             for signature in fitting {
-                both.refuse(&format!("{}: {what} plus {count} n", self.name), &signature);
+                both.reject(&format!("{}: {what} plus {count} n", self.name), &signature);
             }
             sum = &sum + &self.n;
         }
@@ -170,11 +170,11 @@ fn ecdsa_numbers_at_the_edges_are_rejected() {
             for (second, s) in &edges {
                 if *first != "r" || !["s", "n - s"].contains(second) {
                     let what = format!("{name}: {first} and {second}");
-                    both.refuse(&what, &curve.pair(r, s).unwrap());
+                    both.reject(&what, &curve.pair(r, s).unwrap());
                 }
             }
         }
-        curve.refuse_longer(&both, "r and s", &r, &s);
+        curve.reject_longer(&both, "r and s", &r, &s);
     }
 }
 
@@ -189,13 +189,13 @@ fn ecdsa_signature_in_another_encoding_is_rejected() {
         let without_zeros = |bytes: &[u8]| Int::of(bytes).0.to_vec();
         let in_der = der(&genuine);
         // DER has some bytes more: cut to the length, or as long as a signature by a small s.
-        both.refuse(&format!("{name}: DER"), &in_der);
-        both.refuse(&format!("{name}: DER cut"), &in_der[..2 * curve.size]);
-        both.refuse(&format!("{name}: DER cut in front"), &in_der[in_der.len() - 2 * curve.size..]);
+        both.reject(&format!("{name}: DER"), &in_der);
+        both.reject(&format!("{name}: DER cut"), &in_der[..2 * curve.size]);
+        both.reject(&format!("{name}: DER cut in front"), &in_der[in_der.len() - 2 * curve.size..]);
         let short = [r, &vec![0; curve.size]].concat();
         let mut padded = der(&short);
         padded.resize(2 * curve.size, 0);
-        both.refuse(&format!("{name}: DER of the right length"), &padded);
+        both.reject(&format!("{name}: DER of the right length"), &padded);
         for (what, parts) in [
             ("a zero before both", [&[0], r, &[0], s].concat()),
             ("a zero before r", [&[0], r, s].concat()),
@@ -212,12 +212,12 @@ fn ecdsa_signature_in_another_encoding_is_rejected() {
                 [r, s].concat()
             }),
         ] {
-            both.refuse(&format!("{name}: {what}"), &parts);
+            both.reject(&format!("{name}: {what}"), &parts);
         }
         // The lengths of the other curves.
         for other in Curve::all().iter().filter(|other| other.size > curve.size) {
             let longer = other.pair(&Int::of(r), &Int::of(s)).unwrap();
-            both.refuse(&format!("{name}: as long as {}", other.name), &longer);
+            both.reject(&format!("{name}: as long as {}", other.name), &longer);
         }
     }
 }
@@ -252,7 +252,7 @@ fn ecdsa_rare_numbers_are_accepted() {
                 both.accept(&what, &curve.pair(&r, &(n - &s)).unwrap());
                 let beyond = &curve.coordinates(&point)[0];
                 if *beyond != r {
-                    both.refuse(&what, &curve.pair(beyond, &s).unwrap());
+                    both.reject(&what, &curve.pair(beyond, &s).unwrap());
                 }
                 for (r, s) in [
                     (&r + &one, s.clone()),
@@ -261,9 +261,9 @@ fn ecdsa_rare_numbers_are_accepted() {
                     (r.clone(), Int::from(0)),
                     (Int::from(0), s.clone()),
                 ] {
-                    both.refuse(&what, &curve.pair(&r, &s).unwrap());
+                    both.reject(&what, &curve.pair(&r, &s).unwrap());
                 }
-                curve.refuse_longer(&both, &what, &r, &s);
+                curve.reject_longer(&both, &what, &r, &s);
             }
         }
     }
@@ -282,7 +282,7 @@ fn ecdsa_sum_at_infinity_is_rejected_and_a_double_is_accepted() {
             let opposite = &(&(n - &hash) * &r.inverse(n).unwrap()) % n;
             let both = curve.both(&curve.multiple(&opposite));
             for r in [r.clone(), Int::from(0), n.clone()] {
-                both.refuse(&format!("{name}: infinity"), &curve.pair(&r, &s).unwrap());
+                both.reject(&format!("{name}: infinity"), &curve.pair(&r, &s).unwrap());
             }
             // u1·G = u2·Q: the sum is a double.
             let nonce = &(&hash * &Int::from(2)) * &s.inverse(n).unwrap();
@@ -315,7 +315,7 @@ fn ecdsa_private_keys_and_nonces_at_the_edges_are_accepted() {
                 assert!(!s.is_zero());
                 both.accept(&what, &curve.pair(&r, &s).unwrap());
                 both.accept(&what, &curve.pair(&r, &(n - &s)).unwrap());
-                both.refuse(&what, &curve.pair(&s, &r).unwrap());
+                both.reject(&what, &curve.pair(&s, &r).unwrap());
             }
         }
     }

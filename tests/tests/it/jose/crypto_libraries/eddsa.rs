@@ -5,7 +5,7 @@ use oauth2_actix_tests::{forge::b64, keys::key};
 use openssl::hash::{MessageDigest, hash};
 use serde_json::{Value, json};
 
-use super::{Both, int::Int, message, refuse_key};
+use super::{Both, int::Int, message, reject_key};
 
 const ALGORITHMS: [Algorithm; 2] = [Algorithm::EdDSA, Algorithm::Ed25519];
 
@@ -136,13 +136,13 @@ fn eddsa_s_beyond_the_order_is_rejected() {
         for count in 1..16 {
             sum = &sum + &curve.order;
             if sum.bits() <= 256 {
-                both.refuse(&format!("S + {count} L"), &with(&sum));
+                both.reject(&format!("S + {count} L"), &with(&sum));
             }
         }
         for bit in 252..256 {
             if !s.0.is_bit_set(bit) {
                 let high = &s + &Int::bit(usize::try_from(bit).unwrap());
-                both.refuse(&format!("S with bit {bit}"), &with(&high));
+                both.reject(&format!("S with bit {bit}"), &with(&high));
             }
         }
         let one = Int::from(1);
@@ -157,11 +157,11 @@ fn eddsa_s_beyond_the_order_is_rejected() {
             ("2^255 - 1", &Int::bit(255) - &one),
             ("all ones", &Int::bit(256) - &one),
         ] {
-            both.refuse(what, &with(&s));
-            both.refuse(what, &[vec![0; 32], s.bytes_le(32).unwrap()].concat());
-            both.refuse(what, &[Curve::zero().encoded(), s.bytes_le(32).unwrap()].concat());
+            both.reject(what, &with(&s));
+            both.reject(what, &[vec![0; 32], s.bytes_le(32).unwrap()].concat());
+            both.reject(what, &[Curve::zero().encoded(), s.bytes_le(32).unwrap()].concat());
         }
-        both.refuse("S in big-endian", &[r, &s.bytes(32).unwrap()].concat());
+        both.reject("S in big-endian", &[r, &s.bytes(32).unwrap()].concat());
     }
 }
 
@@ -185,14 +185,14 @@ fn eddsa_r_in_another_encoding_is_rejected() {
             let point = curve.multiple(&nonce, &curve.base);
             let encoded = point.encoded();
             both.accept("a nonce of its own", &sign(&nonce, &encoded));
-            both.refuse("the other sign", &sign(&nonce, &with_sign(encoded.clone())));
+            both.reject("the other sign", &sign(&nonce, &with_sign(encoded.clone())));
             let minus = &curve.order - &nonce;
-            both.refuse("the nonce's negative", &sign(&minus, &encoded));
+            both.reject("the nonce's negative", &sign(&minus, &encoded));
             both.accept("both negative", &sign(&minus, &with_sign(encoded)));
             // [S]B = R + [k]A without the factor of 8 (RFC 8032 §5.1.7 leaves the choice).
             for (order, small) in torsion.iter().enumerate().skip(1) {
                 let what = format!("R with a part of small order, {order}");
-                both.refuse(&what, &sign(&nonce, &curve.sum(&point, small).encoded()));
+                both.reject(&what, &sign(&nonce, &curve.sum(&point, small).encoded()));
             }
         }
         // R = 0, which is a point as good as any, if a foolish nonce.
@@ -207,12 +207,12 @@ fn eddsa_r_in_another_encoding_is_rejected() {
             ("y = 2^255 - 1, signed", vec![0xff; 32]),
             ("y = 2, of no point", Int::from(2).bytes_le(32).unwrap()),
         ] {
-            both.refuse(what, &sign(&zero, &encoded));
+            both.reject(what, &sign(&zero, &encoded));
         }
         for (order, small) in torsion.iter().enumerate().skip(1) {
-            both.refuse(&format!("R of small order, {order}"), &sign(&zero, &small.encoded()));
+            both.reject(&format!("R of small order, {order}"), &sign(&zero, &small.encoded()));
             let other = with_sign(small.encoded());
-            both.refuse(&format!("R of small order, {order}, signed"), &sign(&zero, &other));
+            both.reject(&format!("R of small order, {order}, signed"), &sign(&zero, &other));
         }
     }
 }
@@ -238,9 +238,9 @@ fn eddsa_private_keys_at_the_edges_are_accepted() {
                 let genuine = curve.sign(&a, &nonce, &r, &public, &both.message);
                 both.accept(&what, &genuine);
                 let (r, s) = genuine.split_at(32);
-                both.refuse(&what, &[s, r].concat());
+                both.reject(&what, &[s, r].concat());
                 if public != r {
-                    both.refuse(&what, &[public.as_slice(), s].concat());
+                    both.reject(&what, &[public.as_slice(), s].concat());
                 }
             }
         }
@@ -274,7 +274,7 @@ fn eddsa_key_with_a_part_of_small_order_verifies_without_the_cofactor() {
                         accepted += 1;
                         both.accept(&what, &signature);
                     } else {
-                        both.refuse(&what, &signature);
+                        both.reject(&what, &signature);
                     }
                 }
             }
@@ -291,21 +291,21 @@ fn eddsa_key_of_small_order_or_in_another_encoding_is_rejected() {
         for point in curve.torsion() {
             let mut encoded = point.encoded();
             for _ in 0..2 {
-                refuse_key(&jwk(&encoded), algorithm);
+                reject_key(&jwk(&encoded), algorithm);
                 encoded[31] ^= 0x80;
             }
         }
         for number in 0..19_u64 {
             let mut encoded = (&curve.p + &Int::from(number)).bytes_le(32).unwrap();
             for _ in 0..2 {
-                refuse_key(&jwk(&encoded), algorithm);
+                reject_key(&jwk(&encoded), algorithm);
                 encoded[31] ^= 0x80;
             }
         }
         let good = curve.multiple(&private(), &curve.base).encoded();
         Both::new(&jwk(&good), algorithm);
         for wrong in [&good[1..], &[good.as_slice(), &[0]].concat(), &[]] {
-            refuse_key(&jwk(wrong), algorithm);
+            reject_key(&jwk(wrong), algorithm);
         }
     }
 }

@@ -37,12 +37,12 @@ impl Both {
 
     /// What both say of a signature of the message. None: it is accepted.
     #[track_caller]
-    fn verdict(&self, what: &str, signature: &[u8]) -> Option<ErrorKind> {
-        self.verdict_of_token(what, &format!("{}.{}", self.message, b64(signature)))
+    fn error_of(&self, what: &str, signature: &[u8]) -> Option<ErrorKind> {
+        self.error_of_token(what, &format!("{}.{}", self.message, b64(signature)))
     }
 
     #[track_caller]
-    fn verdict_of_token(&self, what: &str, token: &str) -> Option<ErrorKind> {
+    fn error_of_token(&self, what: &str, token: &str) -> Option<ErrorKind> {
         let [aws_lc, openssl] = [&self.aws_lc, &self.openssl].map(|policy| {
             RUNTIME.block_on(policy.verify(token)).err().map(|error| error.kind().clone())
         });
@@ -52,13 +52,13 @@ impl Both {
 
     #[track_caller]
     fn accept(&self, what: &str, signature: &[u8]) {
-        assert_eq!(self.verdict(what, signature), None, "{what}: {}", b64(signature));
+        assert_eq!(self.error_of(what, signature), None, "{what}: {}", b64(signature));
     }
 
     #[track_caller]
-    fn refuse(&self, what: &str, signature: &[u8]) {
+    fn reject(&self, what: &str, signature: &[u8]) {
         let kind = self
-            .verdict(what, signature)
+            .error_of(what, signature)
             .unwrap_or_else(|| panic!("accepted: {what}: {}", b64(signature)));
         // A token with an empty one has no form.
         let expected = match kind {
@@ -91,7 +91,7 @@ fn policies(jwk: &Value, algorithm: Algorithm) -> [Result<OAuth2, ConfigError>; 
 
 /// Both refuse the key, for the same reason.
 #[track_caller]
-fn refuse_key(jwk: &Value, algorithm: Algorithm) {
+fn reject_key(jwk: &Value, algorithm: Algorithm) {
     assert!(!is_key(jwk, algorithm), "{jwk}");
 }
 
@@ -129,7 +129,7 @@ fn signature_with_a_flipped_bit_is_rejected() {
         for bit in 0..genuine.len() * 8 {
             let mut flipped = genuine.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            both.refuse(&format!("{name}, bit {bit}"), &flipped);
+            both.reject(&format!("{name}, bit {bit}"), &flipped);
         }
     }
 }
@@ -145,16 +145,16 @@ fn message_with_a_flipped_bit_is_rejected() {
             flipped[bit / 8] ^= 1 << (bit % 8);
             // Signing with RSA takes long: one bit of each byte.
             if !is_rsa || bit % 8 == bit / 8 % 8 {
-                both.refuse(&what, &key.sign(&flipped));
+                both.reject(&what, &key.sign(&flipped));
             }
             // In the token itself, where it may spoil more than the signature.
             let text: String = flipped.into_iter().map(char::from).collect();
-            assert!(both.verdict_of_token(&what, &format!("{text}.{genuine}")).is_some(), "{what}");
+            assert!(both.error_of_token(&what, &format!("{text}.{genuine}")).is_some(), "{what}");
         }
-        both.refuse(&format!("{name}, no message"), &key.sign(b""));
+        both.reject(&format!("{name}, no message"), &key.sign(b""));
         for cut in [1, 4, both.message.len() / 2] {
             let shorter = &both.message.as_bytes()[..both.message.len() - cut];
-            both.refuse(&format!("{name}, {cut} bytes fewer"), &key.sign(shorter));
+            both.reject(&format!("{name}, {cut} bytes fewer"), &key.sign(shorter));
         }
     }
 }
@@ -168,21 +168,21 @@ fn signature_of_another_length_is_rejected() {
         let zeros = vec![0; length];
         for other in (0..=2 * length).filter(|other| *other != length) {
             let what = format!("{name}, {other} bytes");
-            both.refuse(&what, &twice[..other]);
-            both.refuse(&what, &twice[2 * length - other..]);
-            both.refuse(&what, &[genuine.as_slice(), &zeros].concat()[..other]);
-            both.refuse(&what, &[zeros.as_slice(), &genuine].concat()[2 * length - other..]);
+            both.reject(&what, &twice[..other]);
+            both.reject(&what, &twice[2 * length - other..]);
+            both.reject(&what, &[genuine.as_slice(), &zeros].concat()[..other]);
+            both.reject(&what, &[zeros.as_slice(), &genuine].concat()[2 * length - other..]);
         }
         for fill in [0, 1, 0x7f, 0x80, 0xff] {
             for length in [1, length - 1, length, length + 1, 2 * length, 4096] {
-                both.refuse(&format!("{name}, {length} times {fill}"), &vec![fill; length]);
+                both.reject(&format!("{name}, {length} times {fill}"), &vec![fill; length]);
             }
         }
         let (first, second) = genuine.split_at(length / 2);
-        both.refuse(&format!("{name}, halves swapped"), &[second, first].concat());
-        both.refuse(&format!("{name}, first half twice"), &[first, first].concat());
+        both.reject(&format!("{name}, halves swapped"), &[second, first].concat());
+        both.reject(&format!("{name}, first half twice"), &[first, first].concat());
         let backwards: Vec<u8> = genuine.iter().rev().copied().collect();
-        both.refuse(&format!("{name}, backwards"), &backwards);
+        both.reject(&format!("{name}, backwards"), &backwards);
         both.accept(&name, &genuine);
     }
 }

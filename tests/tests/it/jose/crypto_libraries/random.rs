@@ -107,14 +107,14 @@ fn randomly_edited_signature_is_rejected() {
 fn check(key: &SigningKey, both: &Both, text: &str, edits: &[Edit]) {
     let message = message(key.algorithm(), text);
     let genuine = key.sign(message.as_bytes());
-    let verdict = |signature: &[u8]| {
-        both.verdict_of_token(key.algorithm().name(), &format!("{message}.{}", b64(signature)))
+    let error_of = |signature: &[u8]| {
+        both.error_of_token(key.algorithm().name(), &format!("{message}.{}", b64(signature)))
     };
-    assert_eq!(verdict(&genuine), None);
+    assert_eq!(error_of(&genuine), None);
     let mut edited = genuine.clone();
     edits.iter().for_each(|edit| edit.apply(&mut edited));
-    let verdict = verdict(&edited);
-    assert_eq!(verdict.is_none(), edited == genuine, "{edits:?}: {verdict:?}");
+    let error_of = error_of(&edited);
+    assert_eq!(error_of.is_none(), edited == genuine, "{edits:?}: {error_of:?}");
 }
 
 #[test]
@@ -137,10 +137,10 @@ fn randomly_edited_rsa_block_is_rejected() {
                 let mut edited = genuine.clone();
                 edits.iter().for_each(|edit| edit.apply(&mut edited));
                 if let Some(signature) = key.raw(&edited) {
-                    let verdict = both.verdict(algorithm.name(), &signature);
-                    let refused = Some(ErrorKind::SignatureInvalid);
-                    let expected = if edited == genuine { None } else { refused };
-                    assert_eq!(verdict, expected, "{edits:?}");
+                    let error_of = both.error_of(algorithm.name(), &signature);
+                    let rejected = Some(ErrorKind::SignatureInvalid);
+                    let expected = if edited == genuine { None } else { rejected };
+                    assert_eq!(error_of, expected, "{edits:?}");
                 }
                 Ok(())
             })
@@ -162,9 +162,9 @@ fn block(both: &Both, hash: Hash, is_pss: bool, salt: &[u8]) -> Vec<u8> {
 fn random_key_is_accepted_or_rejected_by_both_libraries() {
     let bits = prop_oneof![2040..2060_usize, 8185..8200_usize, 2048..8193_usize];
     let input = (bits, prop::collection::vec(any::<u8>(), 1030), any::<u64>(), 0..40_u32);
-    let (taken, refused) = (Cell::new(0), Cell::new(0));
+    let (taken, rejected) = (Cell::new(0), Cell::new(0));
     let count = |is_key: bool| {
-        let counter = if is_key { &taken } else { &refused };
+        let counter = if is_key { &taken } else { &rejected };
         counter.set(counter.get() + 1);
     };
     runner(192)
@@ -180,8 +180,8 @@ fn random_key_is_accepted_or_rejected_by_both_libraries() {
                 count(is_key);
                 if is_key {
                     let both = Both::new(&jwk, algorithm);
-                    both.refuse("made up", &vec![0x5a; n.len()]);
-                    both.refuse("made up", &[vec![0; n.len() - 1], vec![1]].concat());
+                    both.reject("made up", &vec![0x5a; n.len()]);
+                    both.reject("made up", &[vec![0; n.len() - 1], vec![1]].concat());
                 }
             }
             let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": b64(&bytes[..32])});
@@ -189,11 +189,11 @@ fn random_key_is_accepted_or_rejected_by_both_libraries() {
             count(is_key);
             if is_key {
                 let both = Both::new(&jwk, Algorithm::EdDSA);
-                both.refuse("made up", &bytes[32..96]);
-                both.refuse("made up", &[&bytes[..32], &[0; 32]].concat());
+                both.reject("made up", &bytes[32..96]);
+                both.reject("made up", &[&bytes[..32], &[0; 32]].concat());
             }
             Ok(())
         })
         .unwrap();
-    assert!(taken.get() > 100 && refused.get() > 100, "{taken:?} and {refused:?}");
+    assert!(taken.get() > 100 && rejected.get() > 100, "{taken:?} and {rejected:?}");
 }

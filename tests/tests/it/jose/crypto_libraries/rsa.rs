@@ -11,7 +11,7 @@ use openssl::{
 };
 use serde_json::{Value, json};
 
-use super::{Both, int::Int, refuse_key};
+use super::{Both, int::Int, reject_key};
 
 /// A private key of as many primes as are quickly found.
 pub(super) struct Key {
@@ -270,11 +270,11 @@ fn pkcs1_signature_with_another_padding_is_rejected() {
             let signature = key.raw(&block).unwrap();
             let what = format!("{algorithm}, {}", key.name());
             both.accept(&what, &signature);
-            refuse_numbers(&both, key, &what, &signature);
+            reject_numbers(&both, key, &what, &signature);
             for (attack, block) in pkcs1_attacks(hash, both.message.as_bytes(), key.size()) {
                 assert_eq!(block.len(), key.size(), "{attack}");
                 if let Some(signature) = key.raw(&block) {
-                    both.refuse(&format!("{what}: {attack}"), &signature);
+                    both.reject(&format!("{what}: {attack}"), &signature);
                 }
             }
         }
@@ -295,12 +295,12 @@ fn pss_signature_with_other_parameters_is_rejected() {
             }
             let salt: Vec<u8> = (0..=255).cycle().take(1024).collect();
             let good = Pss::new(hash, &salt[..hash.size()]);
-            refuse_numbers(&both, key, &what, &of(good));
+            reject_numbers(&both, key, &what, &of(good));
             let longest = (key.n.bits() - 1).div_ceil(8) - hash.size() - 2;
             for length in [0, 1, 20, hash.size() - 1, hash.size() + 1, 28, 32, 48, 64, longest] {
                 if length != hash.size() {
                     let signature = of(Pss { salt: &salt[..length], ..good });
-                    both.refuse(&format!("{what}: salt of {length} bytes"), &signature);
+                    both.reject(&format!("{what}: salt of {length} bytes"), &signature);
                 }
             }
             for other in [SHA256, SHA384, SHA512].into_iter().chain(OTHERS) {
@@ -312,7 +312,7 @@ fn pss_signature_with_other_parameters_is_rejected() {
                         ("hash and mask", Pss { hash: other, mask: other, ..good }),
                         ("all", Pss::new(other, &salt[..other.size()])),
                     ] {
-                        both.refuse(&format!("{what}: {attack} by {name}"), &of(pss));
+                        both.reject(&format!("{what}: {attack} by {name}"), &of(pss));
                     }
                 }
             }
@@ -329,7 +329,7 @@ fn pss_signature_with_other_parameters_is_rejected() {
                 ("seven zeros", Pss { zeros: 7, ..good }),
                 ("no zeros", Pss { zeros: 0, ..good }),
             ] {
-                both.refuse(&format!("{what}: {attack}"), &of(pss));
+                both.reject(&format!("{what}: {attack}"), &of(pss));
             }
             // The bits beyond those of the block, where the number with them is still below n.
             let mut seen = false;
@@ -338,7 +338,7 @@ fn pss_signature_with_other_parameters_is_rejected() {
                 let block = Pss::new(hash, &salt).block(message, key.n.bits()).unwrap();
                 let top = &Int::of(&block) + &Int::bit(key.n.bits() - 1);
                 if top < key.n {
-                    both.refuse(
+                    both.reject(
                         &format!("{what}: top bit set"),
                         &key.power(&top).bytes(key.size()).unwrap(),
                     );
@@ -349,7 +349,7 @@ fn pss_signature_with_other_parameters_is_rejected() {
             assert!(seen, "{what}");
             // Of a message and of its hash.
             let hashed = good.block(&hash.of(message), key.n.bits()).unwrap();
-            both.refuse(&format!("{what}: hashed twice"), &key.raw(&hashed).unwrap());
+            both.reject(&format!("{what}: hashed twice"), &key.raw(&hashed).unwrap());
         }
     }
 }
@@ -360,11 +360,11 @@ fn signature_with_the_padding_of_another_algorithm_is_rejected() {
         for ((pkcs1_algorithm, hash), (pss_algorithm, _)) in PKCS1.into_iter().zip(PSS) {
             let both = Both::new(&key.jwk(), pss_algorithm);
             let block = pkcs1(&hash.info(both.message.as_bytes()), key.size());
-            both.refuse("PKCS #1 for PSS", &key.raw(&block).unwrap());
+            both.reject("PKCS #1 for PSS", &key.raw(&block).unwrap());
             let both = Both::new(&key.jwk(), pkcs1_algorithm);
             let salt = vec![7; hash.size()];
             let block = Pss::new(hash, &salt).block(both.message.as_bytes(), key.n.bits()).unwrap();
-            both.refuse("PSS for PKCS #1", &key.raw(&block).unwrap());
+            both.reject("PSS for PKCS #1", &key.raw(&block).unwrap());
         }
     }
 }
@@ -394,12 +394,12 @@ fn rsa_key_beyond_the_bounds_is_rejected() {
                 let signature = sign(key, &both);
                 both.accept(&format!("{zeros} zeros before n, {zeros_of_e} before e"), &signature);
                 // A signature is as long as the modulus without them.
-                both.refuse("a zero in front", &[&[0], signature.as_slice()].concat());
+                both.reject("a zero in front", &[&[0], signature.as_slice()].concat());
             }
         }
         for e in [0, 1, 2, 65536, (1 << 33) + 1, (1 << 34) + 1, u64::MAX] {
             let jwk = json!({"kty": "RSA", "n": bytes(&key.n, 0), "e": bytes(&Int::from(e), 0)});
-            refuse_key(&jwk, algorithm);
+            reject_key(&jwk, algorithm);
         }
         for n in [
             Int::from(0),
@@ -409,17 +409,17 @@ fn rsa_key_beyond_the_bounds_is_rejected() {
             &Int::bit(16384) + &Int::from(1),
         ] {
             let jwk = json!({"kty": "RSA", "n": bytes(&n, 0), "e": "AQAB"});
-            refuse_key(&jwk, algorithm);
+            reject_key(&jwk, algorithm);
         }
         // The key of another, of the same size.
         let both = Both::new(&KEYS[1].jwk(), algorithm);
-        both.refuse("another key", &sign(key, &both));
+        both.reject("another key", &sign(key, &both));
     }
 }
 
 /// A signature is a number below the modulus, of the modulus's length (RFC 8017 §8.1.2, §8.2.2, step 1 and 2).
 #[track_caller]
-fn refuse_numbers(both: &Both, key: &Key, what: &str, signature: &[u8]) {
+fn reject_numbers(both: &Both, key: &Key, what: &str, signature: &[u8]) {
     let (n, size, one) = (&key.n, key.size(), Int::from(1));
     let s = Int::of(signature);
     for (number, value) in [
@@ -434,24 +434,24 @@ fn refuse_numbers(both: &Both, key: &Key, what: &str, signature: &[u8]) {
         ("the power", key.power(&s)),
     ] {
         if let Some(bytes) = value.bytes(size) {
-            both.refuse(&format!("{what}: {number}"), &bytes);
+            both.reject(&format!("{what}: {number}"), &bytes);
         }
     }
     let mut sum = &s + n;
     for count in 1..4 {
         for size in [size, size + 1] {
             if let Some(bytes) = sum.bytes(size) {
-                both.refuse(&format!("{what}: s + {count} n in {size} bytes"), &bytes);
+                both.reject(&format!("{what}: s + {count} n in {size} bytes"), &bytes);
             }
         }
         sum = &sum + n;
     }
     for zeros in [1, 2, 8] {
-        both.refuse(what, &[vec![0; zeros], signature.to_vec()].concat());
+        both.reject(what, &[vec![0; zeros], signature.to_vec()].concat());
     }
     let minimal = s.0.to_vec();
     if minimal.len() < size {
-        both.refuse(&format!("{what}: without leading zeros"), &minimal);
+        both.reject(&format!("{what}: without leading zeros"), &minimal);
     }
 }
 

@@ -13,9 +13,13 @@ async fn keys_are_fetched_from_the_discovered_jwks_uri() {
         });
         let configured = policy::from_json(config).unwrap().build().unwrap();
         for (count, oauth2) in [(1, issuer.policy(None)), (2, configured)] {
-            assert_eq!(issuer.asked(), [count - 1, 0, count - 1], "nothing before it is needed");
+            assert_eq!(
+                issuer.requested(),
+                [count - 1, 0, count - 1],
+                "nothing before it is needed"
+            );
             assert_eq!(issuer.verify(&oauth2, key(Algorithm::ES256)).await, Ok(()), "{path:?}");
-            assert_eq!(issuer.asked(), [count, 0, count], "{path:?}");
+            assert_eq!(issuer.requested(), [count, 0, count], "{path:?}");
             let status = status(&oauth2);
             assert_eq!(status.source, format!("discovery of {}", issuer.name));
             assert_eq!(status.discovered, Some(issuer.server.url()));
@@ -37,12 +41,12 @@ async fn concurrent_requests_at_cold_start_cause_one_discovery() {
             tokio::spawn(async move { oauth2.verify(&token).await.is_ok() })
         })
         .collect();
-    until("the document is asked", || issuer.asked()[0] == 1).await;
+    until("the document is asked", || issuer.requested()[0] == 1).await;
     release.release();
     for request in requests {
         assert!(request.await.unwrap());
     }
-    assert_eq!(issuer.asked(), [1, 0, 1]);
+    assert_eq!(issuer.requested(), [1, 0, 1]);
 }
 
 #[test]
@@ -124,7 +128,7 @@ async fn first_of_several_issuers_is_discovered() {
         let token = Token::new(issuer, "api").sign(key(Algorithm::ES256));
         assert!(oauth2.verify(&token).await.is_ok(), "{issuer}");
     }
-    assert_eq!((first.asked(), second.asked()), ([1, 0, 1], [0, 0, 0]));
+    assert_eq!((first.requested(), second.requested()), ([1, 0, 1], [0, 0, 0]));
 }
 
 #[tokio::test]
@@ -154,7 +158,7 @@ async fn oauth_metadata_is_fetched_if_the_openid_document_fails() {
             let oauth2 = issuer.policy(None);
             assert_eq!(issuer.verify(&oauth2, key(Algorithm::ES256)).await, Ok(()), "{index}");
             let count = index as u64 + 1;
-            assert_eq!(issuer.asked(), [count; 3], "{index}");
+            assert_eq!(issuer.requested(), [count; 3], "{index}");
             assert_eq!(status(&oauth2).discovered, Some(issuer.server.url()));
         }
     }
@@ -174,18 +178,18 @@ async fn failed_connection_causes_no_second_document_request() {
         (Answer::raw(endless), "larger than"),
         (issuer.document(&issuer.server.url()).truncated(120), "broke off"),
     ] {
-        let refusal = issuer.refusal(document).await;
-        assert!(refusal.contains(word), "{refusal}");
+        let rejection = issuer.rejection(document).await;
+        assert!(rejection.contains(word), "{rejection}");
     }
-    assert_eq!(issuer.asked(), [5, 0, 0]);
+    assert_eq!(issuer.requested(), [5, 0, 0]);
 }
 
 #[tokio::test]
 async fn failure_of_both_documents_reports_the_first_one() {
     let issuer = Issuer::at("/x");
-    let refusal = issuer.refusal(Answer::status(410)).await;
-    assert!(refusal.contains("status is 410"), "{refusal}");
-    assert_eq!(issuer.asked(), [1, 1, 0]);
+    let rejection = issuer.rejection(Answer::status(410)).await;
+    assert!(rejection.contains("status is 410"), "{rejection}");
+    assert_eq!(issuer.requested(), [1, 1, 0]);
 }
 
 #[tokio::test]
@@ -212,10 +216,10 @@ async fn document_with_another_issuer_is_rejected() {
         json!(null),
     ] {
         let document = Answer::json(&json!({"issuer": found, "jwks_uri": keys}));
-        let refusal = issuer.refusal(document).await;
-        assert!(refusal.contains("not of the configured issuer"), "{found}: {refusal}");
+        let rejection = issuer.rejection(document).await;
+        assert!(rejection.contains("not of the configured issuer"), "{found}: {rejection}");
         if let Some(found) = found.as_str() {
-            assert!(refusal.contains(&format!("{found:?}")), "{refusal}");
+            assert!(rejection.contains(&format!("{found:?}")), "{rejection}");
         }
     }
     assert_eq!(issuer.server.requests_at(JWKS), 0);
@@ -223,8 +227,8 @@ async fn document_with_another_issuer_is_rejected() {
     // The other way round: the slash belongs to the issuer.
     let slashed = Issuer::at("/x/");
     let document = json!({"issuer": slashed.server.url_of("/x"), "jwks_uri": slashed.server.url()});
-    let refusal = slashed.refusal(Answer::json(&document)).await;
-    assert!(refusal.contains("trailing slash included"), "{refusal}");
+    let rejection = slashed.rejection(Answer::json(&document)).await;
+    assert!(rejection.contains("trailing slash included"), "{rejection}");
 }
 
 #[tokio::test]
@@ -259,9 +263,12 @@ async fn invalid_documents_are_rejected() {
         (naming("/jwks.json"), "cannot be read"),
         (naming(""), "cannot be read"),
     ] {
-        let refusal = issuer.refusal(Answer::body(200, &[], document.as_bytes())).await;
-        assert!(refusal.contains(word), "{document}: {refusal}");
-        assert!(refusal.contains(OPENID) && !refusal.contains("secret"), "{document}: {refusal}");
+        let rejection = issuer.rejection(Answer::body(200, &[], document.as_bytes())).await;
+        assert!(rejection.contains(word), "{document}: {rejection}");
+        assert!(
+            rejection.contains(OPENID) && !rejection.contains("secret"),
+            "{document}: {rejection}"
+        );
     }
     assert_eq!(issuer.server.requests_at(JWKS), 0);
 }
@@ -292,8 +299,8 @@ async fn http_jwks_uri_is_fetched_only_if_http_is_allowed() {
     let port = issuer.server.url_of("").rsplit_once(':').unwrap().1.to_owned();
     let inside = format!("http://keycloak:{port}{JWKS}");
     let document = json!({"issuer": issuer.name, "jwks_uri": inside});
-    let refusal = issuer.refusal(Answer::json(&document)).await;
-    assert!(refusal.contains("an http `jwks_uri`"), "{refusal}");
+    let rejection = issuer.rejection(Answer::json(&document)).await;
+    assert!(rejection.contains("an http `jwks_uri`"), "{rejection}");
     assert_eq!(issuer.server.requests_at(JWKS), 0);
     let oauth2 = policy::builder()
         .provider("p", issuer.provider().dangerous_allow_http(true))
@@ -324,7 +331,7 @@ async fn failure_at_the_jwks_uri_is_reported_and_redirects_are_not_followed() {
         assert!(error.contains(word), "{error}");
     }
     assert_eq!(elsewhere.requests(), 0);
-    assert_eq!(issuer.asked(), [8, 0, 8]);
+    assert_eq!(issuer.requested(), [8, 0, 8]);
 }
 
 #[tokio::test]
@@ -337,7 +344,7 @@ async fn jwks_uri_may_name_another_host() {
     assert!(keys.last_request().starts_with("GET /elsewhere?kind=sig HTTP/1.1\r\n"));
     // Not the query: it may hold a secret.
     assert_eq!(status(&oauth2).discovered, Some(keys.url_of("/elsewhere")));
-    assert_eq!((keys.requests(), issuer.asked()), (1, [1, 0, 0]));
+    assert_eq!((keys.requests(), issuer.requested()), (1, [1, 0, 0]));
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ impl Issuer {
     }
 
     /// Requests for the first document, the second one, and the keys.
-    fn asked(&self) -> [u64; 3] {
+    fn requested(&self) -> [u64; 3] {
         [&self.openid(), &self.oauth(), JWKS].map(|path| self.server.requests_at(path))
     }
 
@@ -86,7 +86,7 @@ impl Issuer {
     }
 
     /// The cause for which this document, if it is all there is, gives no keys.
-    async fn refusal(&self, document: Answer) -> String {
+    async fn rejection(&self, document: Answer) -> String {
         self.server.answer_at(&self.openid(), document);
         let error = self.policy(None).warm_up().await.expect_err("refused");
         error.failures().next().unwrap().1.to_owned()

@@ -10,12 +10,12 @@ async fn refresh_fetches_keys_without_the_document() {
     for refreshes in 1..=10 {
         issuer.clock.advance(HOUR);
         until("a refresh", || status(&oauth2).fetches.succeeded == refreshes + 1).await;
-        assert_eq!(issuer.asked(), [1, 0, refreshes + 1]);
+        assert_eq!(issuer.requested(), [1, 0, refreshes + 1]);
     }
     // An unknown key too.
     let unknown = SigningKey::generate(Algorithm::ES256, "unknown");
     assert_eq!(issuer.verify(&oauth2, &unknown).await, Err(ErrorKind::UnknownKey));
-    assert_eq!(issuer.asked(), [1, 0, 12]);
+    assert_eq!(issuer.requested(), [1, 0, 12]);
 }
 
 #[tokio::test]
@@ -38,11 +38,11 @@ async fn moved_jwks_uri_is_followed_within_one_fetch() {
         issuer.server.answer_at(JWKS, gone);
         issuer.publish(&elsewhere_url);
         assert_eq!(issuer.verify(&oauth2, &next).await, Ok(()), "in the same request");
-        assert_eq!(issuer.asked(), [2, 0, 2]);
+        assert_eq!(issuer.requested(), [2, 0, 2]);
         assert_eq!(status(&oauth2).discovered.as_ref(), Some(&elsewhere_url));
         // From now on only there.
         oauth2.refresh_keys().await.unwrap();
-        assert_eq!(issuer.asked(), [2, 0, 2]);
+        assert_eq!(issuer.requested(), [2, 0, 2]);
         assert_eq!(elsewhere.requests(), before + 2);
         assert_eq!(status(&oauth2).fetches.failed, 0);
     }
@@ -56,7 +56,7 @@ async fn failed_keys_at_an_unchanged_jwks_uri_are_fetched_once() {
     issuer.server.answer_at(JWKS, Answer::status(503));
     let error = oauth2.refresh_keys().await.unwrap_err().to_string();
     assert!(error.contains("status is 503"), "{error}");
-    assert_eq!(issuer.asked(), [2, 0, 2], "the document names the same place");
+    assert_eq!(issuer.requested(), [2, 0, 2], "the document names the same place");
     let status = status(&oauth2);
     assert_eq!((status.state, status.fetches.failed), (KeyState::Failing, 1));
     // The keys at hand serve on.
@@ -84,18 +84,18 @@ async fn document_is_fetched_again_after_a_day() {
     issuer.publish(&elsewhere.url());
     issuer.clock.advance(24 * HOUR - Duration::from_millis(1));
     oauth2.refresh_keys().await.unwrap();
-    assert_eq!((issuer.asked(), elsewhere.requests()), ([1, 0, 2], 0));
+    assert_eq!((issuer.requested(), elsewhere.requests()), ([1, 0, 2], 0));
     issuer.clock.advance(Duration::from_millis(1));
     oauth2.refresh_keys().await.unwrap();
-    assert_eq!((issuer.asked(), elsewhere.requests()), ([2, 0, 2], 1));
+    assert_eq!((issuer.requested(), elsewhere.requests()), ([2, 0, 2], 1));
     assert_eq!(status(&oauth2).discovered, Some(elsewhere.url()));
     // And not again for a day.
     issuer.clock.advance(24 * HOUR - Duration::from_millis(1));
     oauth2.refresh_keys().await.unwrap();
-    assert_eq!((issuer.asked(), elsewhere.requests()), ([2, 0, 2], 2));
+    assert_eq!((issuer.requested(), elsewhere.requests()), ([2, 0, 2], 2));
     issuer.clock.advance(Duration::from_millis(1));
     oauth2.refresh_keys().await.unwrap();
-    assert_eq!((issuer.asked(), elsewhere.requests()), ([3, 0, 2], 3));
+    assert_eq!((issuer.requested(), elsewhere.requests()), ([3, 0, 2], 3));
 }
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn keys_are_refreshed_while_the_document_is_missing() {
             issuer.clock.advance(8 * HOUR);
             until("a refresh", || status(&oauth2).fetches.succeeded == before + 1).await;
         }
-        assert!(issuer.asked()[0] > index as u64 + 1, "it is looked for");
+        assert!(issuer.requested()[0] > index as u64 + 1, "it is looked for");
     }
     assert_eq!(issuer.verify(&oauth2, &next).await, Ok(()));
     assert_eq!(status(&oauth2).fetches.failed, 0);
@@ -136,10 +136,10 @@ async fn document_and_keys_share_one_timeout() {
         let oauth2 = oauth2.clone();
         async move { oauth2.warm_up().await }
     });
-    until("the document is asked", || issuer.asked()[0] == 1).await;
+    until("the document is asked", || issuer.requested()[0] == 1).await;
     issuer.clock.advance(Duration::from_millis(4_900));
     release.release();
-    until("the keys are asked", || issuer.asked()[2] == 1).await;
+    until("the keys are asked", || issuer.requested()[2] == 1).await;
     assert!(!warming.is_finished());
     issuer.clock.advance(Duration::from_millis(100));
     let error = warming.await.unwrap().unwrap_err().to_string();
@@ -157,13 +157,13 @@ async fn document_is_fetched_first_after_a_failure() {
         let oauth2 = oauth2.clone();
         async move { oauth2.refresh_keys().await }
     });
-    until("the keys are asked", || issuer.asked()[2] == 2).await;
+    until("the keys are asked", || issuer.requested()[2] == 2).await;
     issuer.clock.advance(Duration::from_secs(5));
     assert!(refreshing.await.unwrap().is_err());
     let elsewhere = KeyServer::start(good_keys()).unwrap();
     issuer.publish(&elsewhere.url());
     oauth2.refresh_keys().await.unwrap();
-    assert_eq!((issuer.asked(), elsewhere.requests()), ([2, 0, 2], 1));
+    assert_eq!((issuer.requested(), elsewhere.requests()), ([2, 0, 2], 1));
 }
 
 #[tokio::test]
@@ -174,18 +174,18 @@ async fn hanging_document_does_not_prevent_a_refresh() {
     let next = SigningKey::generate(Algorithm::ES256, "next");
     issuer.server.answer_at(JWKS, Answer::json(&next.jwk_set()));
     issuer.server.answer_at(&issuer.openid(), Answer::hang());
-    for asked in 2..4 {
+    for requested in 2..4 {
         issuer.clock.advance(24 * HOUR);
         let refreshing = tokio::spawn({
             let oauth2 = oauth2.clone();
             async move { oauth2.refresh_keys().await }
         });
-        until("the document is asked", || issuer.asked()[0] == asked).await;
+        until("the document is asked", || issuer.requested()[0] == requested).await;
         // It has half of the time.
         issuer.clock.advance(Duration::from_millis(2_500));
         let refreshed = tokio::time::timeout(PATIENCE, refreshing).await;
         refreshed.expect("in time").unwrap().unwrap();
-        assert_eq!(issuer.asked(), [asked, 0, asked]);
+        assert_eq!(issuer.requested(), [requested, 0, requested]);
     }
     assert_eq!(issuer.verify(&oauth2, &next).await, Ok(()));
 }

@@ -24,7 +24,7 @@ async fn only_public_keys_are_ever_written() {
     );
     for (index, document) in [set.to_string(), pem].into_iter().enumerate() {
         let setup = Setup::new("public", Answer::body(200, &[], document.as_bytes()));
-        setup.leave().await;
+        setup.write_and_stop().await;
         let file = setup.files().remove(0);
         let text = fs::read_to_string(&file).unwrap();
         assert!(!text.contains("canary-") && !text.contains("PRIVATE"), "{text}");
@@ -46,7 +46,7 @@ async fn document_of_every_form_is_restored() {
                 json => json.to_string(),
             };
             let setup = Setup::new("forms", Answer::body(200, &[], document.as_bytes()));
-            setup.leave().await;
+            setup.write_and_stop().await;
             let oauth2 = setup.start();
             assert_eq!(verify(&oauth2, key(algorithm)).await, Ok(()), "{name} of {algorithm}");
             assert_eq!(status(&oauth2).state, KeyState::Snapshot);
@@ -101,7 +101,7 @@ async fn keys_are_restored_as_they_are_published() {
         for (name, jwk) in published(signer) {
             for document in [json!({"keys": [jwk], "kty": null}), jwk.clone()] {
                 let setup = Setup::new("published", Answer::json(&document));
-                setup.leave().await;
+                setup.write_and_stop().await;
                 let text = fs::read_to_string(setup.files().remove(0)).unwrap();
                 assert!(!text.contains("canary") && !text.contains("Y2FuYXJ5"), "{name}: {text}");
                 let oauth2 = setup.start();
@@ -127,7 +127,7 @@ async fn thumbprints_select_keys_after_a_restart() {
         })
         .collect();
     let setup = Setup::new("certificates", Answer::json(&json!({"keys": jwks})));
-    setup.leave().await;
+    setup.write_and_stop().await;
     let oauth2 = setup.start();
     for (name, thumbprint) in [
         ("x5t", URL_SAFE_NO_PAD.encode(sha1(&certificates[19]))),
@@ -165,7 +165,7 @@ async fn name_of_a_provider_never_leads_out_of_the_directory() {
         // One level down, so that all that is written near it is seen.
         let parent = setup.directory.clone();
         setup.directory = parent.join("inner");
-        setup.leave().await;
+        setup.write_and_stop().await;
         assert_eq!(fs::read_dir(&parent).unwrap().count(), 1, "{name:?}");
         let file = setup.files().remove(0);
         let file_name = file.file_name().unwrap().to_str().unwrap();

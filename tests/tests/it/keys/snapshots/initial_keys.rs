@@ -82,7 +82,7 @@ async fn initial_keys_become_stale_only_with_refresh() {
 async fn snapshot_takes_precedence_over_initial_keys() {
     let (initial, known) = (new_key("initial"), new_key("known"));
     let setup = Setup::new("precedence", jwk_set(&[&known]));
-    setup.leave().await;
+    setup.write_and_stop().await;
     let start = || setup.builder(setup.provider().initial_keys(initial.jwk_set())).build().unwrap();
     let oauth2 = start();
     assert_eq!(status(&oauth2).state, KeyState::Snapshot);

@@ -119,7 +119,7 @@ impl Setup {
     }
 
     /// Fetches good keys, leaves them on disk and ends; then the provider is down.
-    async fn leave(&self) {
+    async fn write_and_stop(&self) {
         let oauth2 = self.start();
         oauth2.warm_up().await.unwrap();
         self.until_written().await;

@@ -7,7 +7,7 @@ async fn snapshot_past_the_stale_window_is_not_used() {
     log::keep();
     let known = new_key("known");
     let setup = Setup::new("too-old", jwk_set(&[&known]));
-    setup.leave().await;
+    setup.write_and_stop().await;
     let of =
         |window: Duration| setup.builder(setup.provider()).stale_window(window).build().unwrap();
     setup.clock.advance(2 * HOUR - Duration::from_secs(1));
@@ -27,7 +27,7 @@ async fn snapshot_past_the_stale_window_is_not_used() {
 }
 
 /// Changes the one snapshot, and looks whether anything of it is used.
-async fn assert_refused(setup: &Setup, why: &str, change: impl FnOnce(&Path)) {
+async fn assert_rejected(setup: &Setup, why: &str, change: impl FnOnce(&Path)) {
     let path = setup.files().remove(0);
     let original = fs::read(&path).unwrap();
     let words = ["WARN", "the key snapshot is not used", &format!("provider={}", setup.name), why];
@@ -53,7 +53,7 @@ async fn assert_refused(setup: &Setup, why: &str, change: impl FnOnce(&Path)) {
 async fn modified_snapshot_is_not_used() {
     log::keep();
     let setup = Setup::new("touched", Answer::json(&key(Algorithm::ES256).jwk_set()));
-    setup.leave().await;
+    setup.write_and_stop().await;
     let edit = |change: fn(&mut Value)| {
         move |path: &Path| {
             let mut record: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
@@ -63,20 +63,20 @@ async fn modified_snapshot_is_not_used() {
     };
     let no_object = "not a JSON object";
     for content in ["", "garbage", "[]", r#"{"format": 1, "format": 1}"#] {
-        assert_refused(&setup, no_object, |path| fs::write(path, content).unwrap()).await;
+        assert_rejected(&setup, no_object, |path| fs::write(path, content).unwrap()).await;
     }
-    assert_refused(&setup, no_object, |path| {
+    assert_rejected(&setup, no_object, |path| {
         let content = fs::read(path).unwrap();
         fs::write(path, &content[..content.len() / 2]).unwrap();
     })
     .await;
-    assert_refused(&setup, "UTF-8", |path| fs::write(path, b"{\"\xff\": 1}").unwrap()).await;
+    assert_rejected(&setup, "UTF-8", |path| fs::write(path, b"{\"\xff\": 1}").unwrap()).await;
     let format = "not in the format of this version";
-    assert_refused(&setup, format, edit(|record| record["format"] = json!(2))).await;
-    assert_refused(&setup, format, |path| fs::write(path, "{}").unwrap()).await;
+    assert_rejected(&setup, format, edit(|record| record["format"] = json!(2))).await;
+    assert_rejected(&setup, format, |path| fs::write(path, "{}").unwrap()).await;
     let damaged = "it is damaged";
-    assert_refused(&setup, damaged, edit(|record| record["fetched_at"] = json!(1))).await;
-    assert_refused(
+    assert_rejected(&setup, damaged, edit(|record| record["fetched_at"] = json!(1))).await;
+    assert_rejected(
         &setup,
         damaged,
         edit(|record| {
@@ -84,44 +84,44 @@ async fn modified_snapshot_is_not_used() {
         }),
     )
     .await;
-    assert_refused(&setup, damaged, edit(|record| record["digest"] = json!(null))).await;
+    assert_rejected(&setup, damaged, edit(|record| record["digest"] = json!(null))).await;
     let lacks = "lacks the keys or their time";
-    assert_refused(&setup, lacks, edit(|record| record["document"] = json!(["x"]))).await;
-    assert_refused(&setup, lacks, edit(|record| record["fetched_at"] = json!("1"))).await;
-    assert_refused(&setup, lacks, edit(|record| record["fetched_at"] = json!(-1))).await;
+    assert_rejected(&setup, lacks, edit(|record| record["document"] = json!(["x"]))).await;
+    assert_rejected(&setup, lacks, edit(|record| record["fetched_at"] = json!("1"))).await;
+    assert_rejected(&setup, lacks, edit(|record| record["fetched_at"] = json!(-1))).await;
     let another = "belongs to another provider or source";
-    assert_refused(&setup, another, edit(|record| record["id"] = json!("x"))).await;
-    assert_refused(&setup, "other users may write", |path| {
+    assert_rejected(&setup, another, edit(|record| record["id"] = json!("x"))).await;
+    assert_rejected(&setup, "other users may write", |path| {
         fs::set_permissions(path, fs::Permissions::from_mode(0o620)).unwrap();
     })
     .await;
     // As root, who else could give a file away?
     let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
     if is_root {
-        assert_refused(&setup, "belongs to another user", |path| {
+        assert_rejected(&setup, "belongs to another user", |path| {
             std::os::unix::fs::chown(path, Some(12_345), None).unwrap();
         })
         .await;
     }
     let no_file = "not a regular file";
-    assert_refused(&setup, no_file, |path| {
+    assert_rejected(&setup, no_file, |path| {
         fs::remove_file(path).unwrap();
         fs::create_dir(path).unwrap();
     })
     .await;
-    assert_refused(&setup, no_file, |path| {
+    assert_rejected(&setup, no_file, |path| {
         let elsewhere = path.with_extension("elsewhere");
         fs::rename(path, &elsewhere).unwrap();
         symlink(&elsewhere, path).unwrap();
     })
     .await;
     fs::remove_file(setup.files().remove(0).with_extension("elsewhere")).unwrap();
-    assert_refused(&setup, no_file, |path| {
+    assert_rejected(&setup, no_file, |path| {
         fs::remove_file(path).unwrap();
         assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
     })
     .await;
-    assert_refused(&setup, "too large", |path| {
+    assert_rejected(&setup, "too large", |path| {
         let file = fs::OpenOptions::new().append(true).open(path).unwrap();
         file.set_len(4 * 1024 * 1024).unwrap();
     })
@@ -178,7 +178,7 @@ async fn swapped_snapshots_are_not_used() {
 async fn snapshot_of_another_source_is_not_used() {
     let known = new_key("known");
     let setup = Setup::new("moved", jwk_set(&[&known]));
-    setup.leave().await;
+    setup.write_and_stop().await;
     for url in [setup.server.url_of("/other"), format!("{}?tenant=x", setup.server.url())] {
         let provider = Provider::new().issuer(ISSUER).audience("api").keys(url);
         let oauth2 = setup.builder(provider).build().unwrap();
@@ -198,7 +198,7 @@ async fn snapshot_from_the_future_is_not_used() {
     let mut setup = Setup::new("future", jwk_set(&[&known]));
     let early = ManualClock::new();
     setup.clock.advance(Duration::from_secs(10));
-    setup.leave().await;
+    setup.write_and_stop().await;
     setup.clock = early;
     let oauth2 = setup.start();
     assert!(unavailable(&verify(&oauth2, &known).await));

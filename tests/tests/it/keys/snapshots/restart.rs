@@ -7,7 +7,7 @@ async fn restart_during_an_outage_uses_the_snapshot() {
     log::keep();
     let (known, next) = (new_key("known"), new_key("next"));
     let setup = Setup::new("restart", jwk_set(&[&known]));
-    setup.leave().await;
+    setup.write_and_stop().await;
     setup.clock.advance(10 * MINUTE);
     for round in 1..=3 {
         let oauth2 = setup.start();
@@ -45,7 +45,7 @@ async fn restart_during_an_outage_uses_the_snapshot() {
 async fn snapshot_without_refresh_is_used_until_stale() {
     let (known, next) = (new_key("known"), new_key("next"));
     let setup = Setup::new("no-refresh", jwk_set(&[&known]));
-    setup.leave().await;
+    setup.write_and_stop().await;
     let without = || {
         policy::builder()
             .provider(&setup.name, setup.provider())
@@ -82,9 +82,9 @@ async fn not_modified_response_renews_the_snapshot() {
     oauth2.warm_up().await.unwrap();
     setup.until_written().await;
     setup.server.answer(Answer::status(304));
-    let asked = setup.server.requests();
+    let requested = setup.server.requests();
     setup.clock.advance(HOUR);
-    setup.server.wait_for_requests(asked + 1);
+    setup.server.wait_for_requests(requested + 1);
     setup.until_written().await;
     setup.server.answer(Answer::status(500));
     drop(oauth2);

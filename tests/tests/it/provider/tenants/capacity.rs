@@ -33,7 +33,7 @@ async fn flood_of_unknown_issuers_is_bounded_and_evicts_no_tenant() {
     }
     // Many more, one after the other: what is remembered of them does not grow without end.
     for index in 3000..12_000 {
-        assert_eq!(setup.kind(&issuer(index), &key).await, nobodys());
+        assert_eq!(setup.kind(&issuer(index), &key).await, unknown_issuer());
     }
     assert_eq!(setup.kind("https://a.test", &key).await, None);
     assert_eq!(setup.oauth2.key_status().len(), 1);
@@ -48,7 +48,7 @@ async fn lookups_of_unknown_issuers_do_not_block_an_earlier_tenant() {
     // It was idle, so that its next request waits for a lookup, while strangers fill their places.
     setup.clock.advance(11 * MINUTE);
     let gate = setup.customers.hold();
-    let strangers: Vec<_> = (0..1100)
+    let unknown: Vec<_> = (0..1100)
         .map(|index| {
             let oauth2 = setup.oauth2.clone();
             let token = Token::new(&issuer(index), "api").expires_in(86_400).sign(&key);
@@ -58,14 +58,14 @@ async fn lookups_of_unknown_issuers_do_not_block_an_earlier_tenant() {
     // The first lookup was the tenant's.
     setup.customers.wait_for_lookups(25);
     let deadline = Instant::now() + PATIENCE;
-    while strangers.iter().filter(|request| request.is_finished()).count() < 1100 - 1024 {
+    while unknown.iter().filter(|request| request.is_finished()).count() < 1100 - 1024 {
         assert!(Instant::now() < deadline);
         tokio::task::yield_now().await;
     }
     *setup.customers.0.held.lock().unwrap() = None;
     assert_eq!(setup.kind("https://a.test", &key).await, None);
     gate.notify_waiters();
-    for request in strangers {
+    for request in unknown {
         assert!(request.await.unwrap().is_err());
     }
 }

@@ -147,7 +147,7 @@ fn new_key() -> SigningKey {
     SigningKey::generate(Algorithm::ES256, "1")
 }
 
-fn nobodys() -> Option<ErrorKind> {
+fn unknown_issuer() -> Option<ErrorKind> {
     Some(ErrorKind::UnknownIssuer { difference: None })
 }
 
@@ -206,8 +206,8 @@ async fn concurrent_requests_of_a_new_tenant_share_a_lookup_and_a_fetch() {
     }
     assert_eq!((setup.customers.lookups(), idp.key_requests()), (1, 1));
     // Somebody's token of nobody's issuer.
-    let stranger = Token::new("https://stranger.test", "api").sign(&idp.key());
-    let answer = client::get(&api.url("/me"), Some(&stranger)).await;
+    let unknown = Token::new("https://stranger.test", "api").sign(&idp.key());
+    let answer = client::get(&api.url("/me"), Some(&unknown)).await;
     assert_eq!((answer.status, answer.error().as_str()), (401, "invalid_token"));
     assert!(!answer.challenge().contains("stranger"));
 }
@@ -217,13 +217,13 @@ async fn unknown_issuer_is_rejected_for_a_minute_without_a_lookup() {
     let setup = Setup::new();
     let key = new_key();
     for _ in 0..10 {
-        assert_eq!(setup.kind("https://stranger.test", &key).await, nobodys());
+        assert_eq!(setup.kind("https://stranger.test", &key).await, unknown_issuer());
     }
     assert_eq!(setup.customers.lookups(), 1);
     // It becomes a customer.
     setup.customers.add("https://stranger.test", tenant("customer", "https://stranger.test", &key));
     setup.clock.advance(MINUTE - Duration::from_millis(1));
-    assert_eq!(setup.kind("https://stranger.test", &key).await, nobodys());
+    assert_eq!(setup.kind("https://stranger.test", &key).await, unknown_issuer());
     setup.clock.advance(Duration::from_millis(1));
     assert_eq!(setup.kind("https://stranger.test", &key).await, None);
     assert_eq!(setup.customers.lookups(), 2);
@@ -255,8 +255,8 @@ async fn configured_provider_is_never_looked_up() {
     let key = new_key();
     let own = Provider::new().issuer("https://own.test").audience("api").keys(key.jwk_set());
     // The lookup would hand the same issuer to somebody else.
-    let evil = new_key();
-    customers.add("https://own.test", tenant("evil", "https://own.test", &evil));
+    let other = new_key();
+    customers.add("https://own.test", tenant("evil", "https://own.test", &other));
     let oauth2 = policy::builder()
         .provider("own", own)
         .tenants(Tenants::new(customers.clone()))
@@ -264,7 +264,7 @@ async fn configured_provider_is_never_looked_up() {
         .unwrap();
     let token = |key| Token::new("https://own.test", "api").sign(key);
     assert_eq!(oauth2.verify(&token(&key)).await.unwrap().provider(), "own");
-    let error = oauth2.verify(&token(&evil)).await.unwrap_err();
+    let error = oauth2.verify(&token(&other)).await.unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::SignatureInvalid);
     let wrong_audience = Token::new("https://own.test", "other").sign(&key);
     let error = oauth2.verify(&wrong_audience).await.unwrap_err();
@@ -282,8 +282,8 @@ async fn configured_provider_is_never_looked_up() {
     assert_eq!(customers.lookups(), 1);
     // Nor may a tenant call itself what handlers know another by.
     customers.add("https://a.test", tenant("own", "https://a.test", &key));
-    let usurper = Token::new("https://a.test", "api").sign(&key);
-    let error = oauth2.verify(&usurper).await.unwrap_err();
+    let same_name = Token::new("https://a.test", "api").sign(&key);
+    let error = oauth2.verify(&same_name).await.unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::UnknownIssuer { difference: None });
 }
 
@@ -313,7 +313,7 @@ async fn removed_tenant_is_rejected_and_refresh_of_a_used_one_never_waits() {
     assert_eq!(setup.customers.lookups(), 2);
     setup.customers.remove("https://a.test");
     setup.clock.advance(10 * MINUTE);
-    assert_eq!(setup.kind("https://a.test", &key).await, nobodys());
+    assert_eq!(setup.kind("https://a.test", &key).await, unknown_issuer());
     assert_eq!(setup.customers.lookups(), 3);
     assert!(setup.oauth2.key_status().is_empty());
 }
@@ -362,9 +362,9 @@ async fn last_lookup_result_is_used_for_a_day_while_lookups_fail() {
     assert!(!log::lines_with(&["WARN", "the database of tenants is on fire"]).is_empty());
     // A new tenant cannot be known, which is not the client's fault.
     assert!(is_unavailable(&setup.kind("https://b.test", &key).await));
-    let asked = setup.customers.lookups();
+    let requested = setup.customers.lookups();
     assert!(is_unavailable(&setup.kind("https://b.test", &key).await));
-    assert_eq!(setup.customers.lookups(), asked, "not at once again");
+    assert_eq!(setup.customers.lookups(), requested, "not at once again");
     setup.clock.advance(20 * MINUTE);
     assert!(is_unavailable(&setup.kind("https://a.test", &key).await));
     setup.customers.fail(None);
@@ -409,7 +409,7 @@ async fn tenant_of_another_issuer_or_unusable_is_rejected() {
         .keys("http://10.0.0.1/latest/meta-data");
     setup.customers.add("https://d.test", Tenant::new("metadata", plain));
     for issuer in ["https://a.test", "https://c.test", "https://d.test"] {
-        assert_eq!(setup.kind(issuer, &key).await, nobodys(), "{issuer}");
+        assert_eq!(setup.kind(issuer, &key).await, unknown_issuer(), "{issuer}");
     }
     assert!(!log::lines_with(&["a tenant cannot be used", "mixed-up", "issuer"]).is_empty());
     assert_eq!(setup.customers.lookups(), 3);
@@ -433,7 +433,7 @@ async fn tenant_with_a_pattern_as_issuer_or_audience_is_rejected() {
         let provider = Provider::new().issuer(issuer).audience("api").keys(key.jwk_set());
         let name = format!("pattern-{index}-");
         setup.customers.add(issuer, Tenant::new(&name, provider.audience(audience)));
-        assert_eq!(setup.kind(issuer, &key).await, nobodys(), "{issuer} {audience}");
+        assert_eq!(setup.kind(issuer, &key).await, unknown_issuer(), "{issuer} {audience}");
         let lines = log::lines_with(&["a tenant cannot be used", &name, words]);
         assert_eq!(lines.len(), 1, "{issuer} {audience}");
         assert!(lines[0].contains(field) && !lines[0].contains("login.test"), "{lines:?}");

@@ -24,18 +24,18 @@ fn start(paths: &[&str]) -> Api {
     Api::start(policy(paths).unwrap())
 }
 
-fn ask(api: &Api, method: &str, path: &str) -> Answer {
+fn send(api: &Api, method: &str, path: &str) -> Answer {
     let request = String::from_utf8(raw_get(path, &[])).unwrap().replacen("GET", method, 1);
     raw(api.server().address(), request.as_bytes())
 }
 
 fn status(api: &Api, method: &str, path: &str) -> u16 {
-    ask(api, method, path).status
+    send(api, method, path).status
 }
 
 /// Refused by the middleware, not by actix as something that is no request.
 #[track_caller]
-fn refused(answer: &Answer, what: &str) {
+fn assert_rejected(answer: &Answer, what: &str) {
     assert_eq!((answer.status, answer.error()), (400, "invalid_request".into()), "{what}");
 }
 
@@ -80,7 +80,7 @@ fn other_paths_need_a_token() {
         "/x/../public",
         "/me#/docs/",
     ] {
-        refused(&ask(&api, "GET", path), path);
+        assert_rejected(&send(&api, "GET", path), path);
     }
     assert_eq!(api.private_calls(), 0);
 }
@@ -90,7 +90,7 @@ fn private_route_in_the_form_of_a_public_pattern_stays_private() {
     let api = start(&["/users/{id:[^m].*}"]);
     assert_eq!(status(&api, "GET", "/users/x"), 200);
     for path in ["/users/me", "/users/%6de", "/users/%6d%65", "/%75sers/me"] {
-        refused(&ask(&api, "GET", path), path);
+        assert_rejected(&send(&api, "GET", path), path);
     }
     assert_eq!(api.private_calls(), 0);
 }
@@ -107,10 +107,10 @@ fn headers_methods_and_upgrades_open_no_private_path() {
         "Upgrade: websocket",
     ] {
         let answer = raw(api.server().address(), &raw_get("/me", &[line]));
-        refused(&answer, line);
+        assert_rejected(&answer, line);
     }
     for method in ["OPTIONS", "TRACE", "get", "FOO"] {
-        refused(&ask(&api, method, "/me"), method);
+        assert_rejected(&send(&api, method, "/me"), method);
     }
     assert_eq!(api.private_calls(), 0);
 }
@@ -138,7 +138,7 @@ fn files_beside_a_public_pattern_stay_private() {
         "/src/%2e%2e%2fCargo.toml",
         "/src/x/../../Cargo.toml",
     ] {
-        refused(&get(path), path);
+        assert_rejected(&get(path), path);
     }
 }
 
@@ -184,6 +184,6 @@ fn tail_pattern_in_either_form_opens_its_paths_only() {
         assert_eq!(get(path).status, 200, "{path}");
     }
     for path in ["/a", "/a/", "/b", "/b/", "/c/x", "/x/a/y", "/a/../c"] {
-        refused(&get(path), path);
+        assert_rejected(&get(path), path);
     }
 }

@@ -169,12 +169,12 @@ fn log_names_the_pattern_to_add_once() {
     log::keep();
     let (server, _) = serve(&["/once/{tail:.*}"], Some(TrailingSlash::Trim), false);
     for path in ["/once/", "/once/", "/once//"] {
-        refused(&raw(server.address(), &raw_get(path, &[])), path);
+        assert_rejected(&raw(server.address(), &raw_get(path, &[])), path);
     }
     let lines = log::lines_with(&["WARN", "pattern=\"/once/{tail:.*}\"", "add=\"/once\""]);
     assert_eq!(lines.len(), 1, "{lines:?}");
     let (server, _) = serve(&["/docs"], Some(TrailingSlash::Always), false);
-    refused(&raw(server.address(), &raw_get("/docs", &[])), "/docs");
+    assert_rejected(&raw(server.address(), &raw_get("/docs", &[])), "/docs");
     let lines = log::lines_with(&["WARN", "because a middleware inside OAuth2 changed its path"]);
     assert!(!lines.is_empty());
 }
@@ -253,8 +253,11 @@ fn inner_middleware_that_rewrites_a_public_path_runs_no_private_handler() {
     assert_eq!(get("/health", &[]).body, "up");
     assert_eq!(get("/caf%C3%A9?q=%C3%A9", &[]).body, "/caf%C3%A9?q=%C3%A9");
     assert_eq!(get("/health", &["X-Clear: 1"]).body, "up");
-    refused(&get("/health", &["X-Original-URL: /me"]), "rewritten");
-    refused(&get("/health", &["X-Original-URL: /me", "X-Clear: 1"]), "without its extensions");
+    assert_rejected(&get("/health", &["X-Original-URL: /me"]), "rewritten");
+    assert_rejected(
+        &get("/health", &["X-Original-URL: /me", "X-Clear: 1"]),
+        "without its extensions",
+    );
     assert_eq!(runs.0.load(Ordering::SeqCst), 0);
 }
 
@@ -286,5 +289,5 @@ fn inner_policy_under_a_public_path_opens_its_public_routes() {
     let get = |path: &str| raw(server.address(), &raw_get(path, &[]));
     assert_eq!(get("/api/health").body, "public");
     assert_eq!(get("/api/open").body, "open");
-    refused(&get("/api/private"), "the inner policy's");
+    assert_rejected(&get("/api/private"), "the inner policy's");
 }

@@ -34,7 +34,7 @@ fn public_access_opens_scopes_resources_and_services() {
     let manifest = setup.get("/static/Cargo.toml");
     assert!(manifest.status == 200 && manifest.body.starts_with("[package]"), "{manifest:?}");
     assert_eq!(setup.get("/static/none").status, 404);
-    assert_eq!(setup.ask("POST", "/status", &[]).status, 405, "all that is in it is open");
+    assert_eq!(setup.send("POST", "/status", &[]).status, 405, "all that is in it is open");
     setup.private_with_a_token("GET", "/secret", &[]);
 }
 
@@ -104,8 +104,8 @@ fn inner_policy_in_an_open_scope_still_rejects() {
     .unwrap();
     let get = |path: &str| raw(server.address(), &raw_get(path, &[]));
     assert_eq!(get("/open/health").body, "public");
-    let refused = get("/open/secret");
-    assert_eq!((refused.status, refused.error()), (400, "invalid_request".into()));
+    let private = get("/open/secret");
+    assert_eq!((private.status, private.error()), (400, "invalid_request".into()));
     assert_eq!(runs.0.load(Ordering::SeqCst), 0);
     let bearer = format!("Authorization: Bearer {}", token());
     assert_eq!(raw(server.address(), &raw_get("/open/secret", &[&bearer])).body, "private");

@@ -65,21 +65,21 @@ async fn public_route_that_was_served_never_waits_for_keys() {
     })
     .unwrap();
     let token = token();
-    let ask = async |path: &str, token: Option<&str>| {
+    let send = async |path: &str, token: Option<&str>| {
         let limit = Duration::from_secs(20);
         let url = server.url(path);
         let get = oauth2_actix_tests::client::get(&url, token);
         tokio::time::timeout(limit, get).await.expect("an answer").status
     };
-    assert_eq!(ask("/t", None).await, 200);
-    assert_eq!(ask("/t/items/7", None).await, 200);
+    assert_eq!(send("/t", None).await, 200);
+    assert_eq!(send("/t/items/7", None).await, 200);
     // Behind a private route of another method, whose pattern matches too; and within another policy.
-    assert_eq!(ask("/t/health", None).await, 200);
-    assert_eq!(ask("/u/health", Some(&token)).await, 200);
-    assert_eq!(ask("/in/health", None).await, 200);
-    assert_eq!(ask("/in/health", Some(&token)).await, 200);
-    assert_eq!(ask("/u", Some(&token)).await, 200);
-    assert_eq!(ask("/u/items/8", Some(&token)).await, 200);
+    assert_eq!(send("/t/health", None).await, 200);
+    assert_eq!(send("/u/health", Some(&token)).await, 200);
+    assert_eq!(send("/in/health", None).await, 200);
+    assert_eq!(send("/in/health", Some(&token)).await, 200);
+    assert_eq!(send("/u", Some(&token)).await, 200);
+    assert_eq!(send("/u/items/8", Some(&token)).await, 200);
     // A private route waits for them.
     let url = server.url("/t/secret");
     let private = oauth2_actix_tests::client::get(&url, Some(&token));
@@ -115,18 +115,18 @@ fn constant_of_the_developer_is_not_shadowed() {
 #[test]
 fn response_of_a_public_handler_is_unchanged() {
     let setup = Setup::new(|app| {
-        app.service(busy).service(number).service(who).service(demands);
+        app.service(busy).service(number).service(who).service(with_required_claims);
     });
     assert_eq!(setup.get("/busy").status, 429);
     assert_eq!(setup.get("/number/7").body, "7");
     assert_eq!(setup.get("/number/x").status, 404, "the extractor's own answer");
     assert_eq!(setup.get("/who").body, "stranger");
     let bearer = format!("Authorization: Bearer {}", token());
-    assert_eq!(setup.ask("GET", "/who", &[&bearer]).body, "user-1");
-    assert_eq!(setup.ask("GET", "/who", &["Authorization: Bearer x.y.z"]).body, "stranger");
+    assert_eq!(setup.send("GET", "/who", &[&bearer]).body, "user-1");
+    assert_eq!(setup.send("GET", "/who", &["Authorization: Bearer x.y.z"]).body, "stranger");
     assert_eq!(setup.get("/claims").status, 400, "claims are demanded");
-    assert_eq!(setup.ask("GET", "/claims", &["Authorization: Bearer x.y.z"]).status, 401);
-    assert_eq!(setup.ask("GET", "/claims", &[&bearer]).body, "test");
+    assert_eq!(setup.send("GET", "/claims", &["Authorization: Bearer x.y.z"]).status, 401);
+    assert_eq!(setup.send("GET", "/claims", &[&bearer]).body, "test");
 }
 
 /// What the attribute may be called, and where it may stand.
@@ -304,7 +304,7 @@ fn public_attribute_keeps_route_names_and_patterns() {
     });
     let urls = "/t/health /t/items/7 /t/either";
     let bearer = format!("Authorization: Bearer {}", token());
-    let show = |path: &str, lines: &[&str]| setup.ask("GET", path, lines).body;
+    let show = |path: &str, lines: &[&str]| setup.send("GET", path, lines).body;
     assert_eq!(show("/x/show", &[&bearer]), format!("/{{t}}/show show-name {urls}"));
     assert_eq!(
         show("/x/show-public", &[&bearer]),

@@ -226,7 +226,7 @@ fn first_registered_of_two_equal_public_routes_responds() {
         let setup = Setup::new(configure);
         let bearer = format!("Authorization: Bearer {}", token());
         assert_eq!(setup.get("/twin").body, body);
-        assert_eq!(setup.ask("GET", "/twin", &[&bearer]).body, body);
+        assert_eq!(setup.send("GET", "/twin", &[&bearer]).body, body);
     }
 }
 
@@ -520,7 +520,7 @@ fn route_that_the_router_selects_is_public() {
     assert_eq!(setup.get("/d/a/b/c/E").body, "public E of a/b/c");
     let bearer = format!("Authorization: Bearer {}", token());
     for path in ["/d/a/b/c/E", "/u/ann/health"] {
-        assert_eq!(setup.get(path).body, setup.ask("GET", path, &[&bearer]).body, "{path}");
+        assert_eq!(setup.get(path).body, setup.send("GET", path, &[&bearer]).body, "{path}");
     }
     check(
         "a prefix that another scope takes for itself",

@@ -24,7 +24,7 @@ fn normalized_path_is_public_if_the_router_serves_a_public_route() {
             &["/health", "/health/", "//health"],
         ),
     ];
-    for (mode, served, refused) in open {
+    for (mode, served, private) in open {
         for (inside, outside) in [(Some(*mode), None), (None, Some(*mode))] {
             let setup = Setup::normalizing(layout, inside, outside);
             for path in *served {
@@ -32,7 +32,7 @@ fn normalized_path_is_public_if_the_router_serves_a_public_route() {
                 let is_public = answer.status == 200 && answer.body.starts_with("public");
                 assert!(is_public, "{mode:?} {inside:?} {path}: {answer:?}");
             }
-            for path in *refused {
+            for path in *private {
                 assert_eq!(setup.get(path).status, 400, "{mode:?} {inside:?} {path}");
             }
             assert_eq!(setup.private_runs(), 0, "inside {inside:?}, outside {outside:?}");
@@ -84,7 +84,7 @@ fn inner_middleware_that_waits_causes_a_rejection_that_the_log_explains() {
     let of_empty = || lines("pattern=\"/slow/{tenant}\"").len();
     assert_eq!(of_empty(), 0);
     let bearer = format!("Authorization: Bearer {}", token());
-    assert_eq!(setup.ask("GET", "/slow/t", &[&bearer]).status, 200);
+    assert_eq!(setup.send("GET", "/slow/t", &[&bearer]).status, 200);
     assert_eq!(setup.get("/slow/t").status, 400);
     assert_eq!(of_empty(), 1);
     assert_eq!(lines("/quick/health").len(), 0);
@@ -126,7 +126,7 @@ fn inner_middleware_that_responds_itself_hides_public_routes() {
         &["GET /s/health"],
     );
     let bearer = format!("Authorization: Bearer {}", token());
-    assert_eq!(setup.ask("GET", "/s/health", &[&bearer]).status, 503);
+    assert_eq!(setup.send("GET", "/s/health", &[&bearer]).status, 503);
 }
 
 /// By an option, whatever a request looks like before a middleware inside rewrites it.
@@ -161,16 +161,16 @@ fn request_that_is_rewritten_inside_is_routed_by_option() {
     };
     for routes_all in [true, false] {
         let server = server(routes_all);
-        let ask = |method: &str, path: &str, line: &str| {
+        let send = |method: &str, path: &str, line: &str| {
             let request = String::from_utf8(raw_get(path, &[line])).unwrap();
             raw(server.address(), request.replacen("GET", method, 1).as_bytes()).status
         };
         // No public route of this program has this method and path; others end any path, for GET.
         let rewritten = if routes_all { 200 } else { 400 };
-        assert_eq!(ask("POST", "/health", "X-Get: 1"), rewritten);
-        assert_eq!(ask("GET", "/x", "X-Path: /health"), 200);
-        assert_eq!(ask("GET", "/health", "X-Path: /secret"), 400);
-        assert_eq!(ask("GET", "/health", "X: y"), 200);
+        assert_eq!(send("POST", "/health", "X-Get: 1"), rewritten);
+        assert_eq!(send("GET", "/x", "X-Path: /health"), 200);
+        assert_eq!(send("GET", "/health", "X-Path: /secret"), 400);
+        assert_eq!(send("GET", "/health", "X: y"), 200);
     }
 }
 

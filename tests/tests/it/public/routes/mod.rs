@@ -196,7 +196,7 @@ async fn who(OptionalClaims(claims): OptionalClaims) -> String {
 
 #[public]
 #[get("/claims")]
-async fn demands(claims: Claims) -> String {
+async fn with_required_claims(claims: Claims) -> String {
     claims.provider().to_owned()
 }
 
@@ -309,13 +309,13 @@ impl Setup {
         Self { server, runs }
     }
 
-    fn ask(&self, method: &str, path: &str, lines: &[&str]) -> Answer {
+    fn send(&self, method: &str, path: &str, lines: &[&str]) -> Answer {
         let request = String::from_utf8(raw_get(path, lines)).unwrap().replacen("GET", method, 1);
         raw(self.server.address(), request.as_bytes())
     }
 
     fn get(&self, path: &str) -> Answer {
-        self.ask("GET", path, &[])
+        self.send("GET", path, &[])
     }
 
     fn private_runs(&self) -> usize {
@@ -328,7 +328,7 @@ impl Setup {
         let before = self.private_runs();
         let bearer = format!("Authorization: Bearer {}", token());
         let lines = [lines, &[bearer.as_str()]].concat();
-        let answer = self.ask(method, path, &lines);
+        let answer = self.send(method, path, &lines);
         assert_eq!((answer.status, answer.body.as_str()), (200, "private"), "{method} {path}");
         assert_eq!(self.private_runs(), before + 1);
     }
@@ -344,7 +344,7 @@ fn check(
     layout: &str,
     configure: fn(&mut ServiceConfig),
     opened: &[&str],
-    refused: &[&str],
+    private: &[&str],
 ) -> Setup {
     let setup = Setup::new(configure);
     let split = |request: &str| {
@@ -355,14 +355,14 @@ fn check(
     for request in opened {
         let (method, path, lines) = split(request);
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let answer = setup.ask(&method, &path, &lines);
+        let answer = setup.send(&method, &path, &lines);
         assert_eq!(answer.status, 200, "{layout}: {request} is public: {answer:?}");
         assert!(answer.body.starts_with("public"), "{layout}: {request}: {answer:?}");
     }
-    for request in refused {
+    for request in private {
         let (method, path, lines) = split(request);
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let answer = setup.ask(&method, &path, &lines);
+        let answer = setup.send(&method, &path, &lines);
         assert_eq!(answer.status, 400, "{layout}: {request} is not public: {answer:?}");
         assert_eq!(answer.error(), "invalid_request", "{layout}: {request}");
     }

@@ -145,9 +145,9 @@ fn rejected_tokens_evict_nothing() {
     let often: Vec<String> = (0..50).map(numbered).collect();
     let known: Vec<Claims> = often.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
     let before = oauth2.token_cache_status();
-    let stranger = SigningKey::from_secret(Algorithm::HS256, key(Algorithm::HS256).kid(), &[1; 32]);
+    let attacker = SigningKey::from_secret(Algorithm::HS256, key(Algorithm::HS256).kid(), &[1; 32]);
     for number in 0..3_000 {
-        let forged = token().claim("jti", (number / 2).to_string()).sign(&stranger);
+        let forged = token().claim("jti", (number / 2).to_string()).sign(&attacker);
         assert!(accepts(&oauth2, &forged).is_none());
         // With the end, which is hashed, of one that is known.
         let good = &often[number % 50];

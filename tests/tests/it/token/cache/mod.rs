@@ -394,7 +394,7 @@ async fn order_of_keys_after_a_refresh_decides_which_are_tried() {
 }
 
 /// Customers whose provider is another one at each lookup, and how many of those there are still.
-struct Restless(Arc<()>);
+struct ChangingTenant(Arc<()>);
 
 struct Keeper(#[expect(dead_code, reason = "it is counted")] Arc<()>);
 
@@ -404,7 +404,7 @@ impl KeySource for Keeper {
     }
 }
 
-impl TenantLookup for Restless {
+impl TenantLookup for ChangingTenant {
     async fn find_by_issuer(
         &self,
         issuer: &str,
@@ -419,7 +419,7 @@ impl TenantLookup for Restless {
 async fn cached_tokens_do_not_keep_removed_tenants_alive() {
     let (count, clock) = (Arc::new(()), ManualClock::new());
     let oauth2 = builder()
-        .tenants(Tenants::new(Restless(Arc::clone(&count))).lifetime(HOUR))
+        .tenants(Tenants::new(ChangingTenant(Arc::clone(&count))).lifetime(HOUR))
         .key_refresh_minutes(60)
         .clock(clock.clone())
         .build()

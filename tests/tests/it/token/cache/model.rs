@@ -128,13 +128,13 @@ struct World {
 struct Seen {
     accepted: usize,
     hits: usize,
-    refused: BTreeMap<String, usize>,
+    rejected: BTreeMap<String, usize>,
 }
 
 #[derive(Debug, PartialEq)]
-enum Said {
+enum Decision {
     Accepted { provider: String, claims: Value },
-    Refused(Discriminant<ErrorKind>),
+    Rejected(Discriminant<ErrorKind>),
 }
 
 const SHARED: &str = "https://shared.test";
@@ -245,13 +245,13 @@ impl World {
             9..15 => {
                 let token = self.new_token();
                 // Those that are refused at first may be good later, but most never are.
-                if self.ask(&token).await || self.dice.one_in(4) {
+                if self.send(&token).await || self.dice.one_in(4) {
                     self.tokens.push(token);
                 }
             }
             15..17 => {
                 let token = self.spoiled();
-                let _ = self.ask(&token).await;
+                let _ = self.send(&token).await;
             }
             _ if self.tokens.is_empty() => {}
             _ => {
@@ -260,7 +260,7 @@ impl World {
                 let index = self.tokens.len().saturating_sub(1 + self.dice.below(age));
                 let token = self.tokens[index].clone();
                 for _ in 0..self.dice.of(&[1, 1, 2, 3]) {
-                    self.ask(&token).await;
+                    self.send(&token).await;
                 }
             }
         }
@@ -346,24 +346,24 @@ impl World {
     }
 
     /// Whether it is accepted.
-    async fn ask(&mut self, token: &str) -> bool {
+    async fn send(&mut self, token: &str) -> bool {
         let mut expected = None;
         for (index, policy) in self.policies.iter().enumerate() {
             let entries = policy.token_cache_status().entries;
-            let said = policy.verify(token).await;
+            let decision = policy.verify(token).await;
             // Those with bounds keep them, and that without keeps nothing.
             let status = policy.token_cache_status();
             assert!(status.entries <= [0, usize::MAX, 1, 6, usize::MAX][index], "{status}");
             assert!(status.bytes <= [0, usize::MAX, usize::MAX, usize::MAX, 6_000][index]);
             assert_eq!(status.entries == 0, status.bytes == 0, "{status}");
-            let said = match said {
+            let decision = match decision {
                 Ok(claims) => {
                     self.seen.accepted += 1;
                     if index == 1 && entries == status.entries {
                         let again = policy.verify(token).await.unwrap();
                         self.seen.hits += usize::from(are_one(&claims, &again));
                     }
-                    Said::Accepted {
+                    Decision::Accepted {
                         provider: claims.provider().to_owned(),
                         claims: claims.to_map().into(),
                     }
@@ -372,16 +372,16 @@ impl World {
                     assert_eq!(status.entries, entries, "a refused token changed the cache");
                     let kind = format!("{:?}", error.kind());
                     let name = kind.split([' ', '(']).next().unwrap().to_owned();
-                    *self.seen.refused.entry(name).or_default() += 1;
-                    Said::Refused(discriminant(error.kind()))
+                    *self.seen.rejected.entry(name).or_default() += 1;
+                    Decision::Rejected(discriminant(error.kind()))
                 }
             };
             match &expected {
-                None => expected = Some(said),
-                Some(expected) => assert_eq!(&said, expected, "policy {index}"),
+                None => expected = Some(decision),
+                Some(expected) => assert_eq!(&decision, expected, "policy {index}"),
             }
         }
-        matches!(expected, Some(Said::Accepted { .. }))
+        matches!(expected, Some(Decision::Accepted { .. }))
     }
 }
 
@@ -404,8 +404,8 @@ fn decisions_with_and_without_cache_are_equal() {
         }
         seen.accepted += world.seen.accepted;
         seen.hits += world.seen.hits;
-        for (kind, count) in world.seen.refused {
-            *seen.refused.entry(kind).or_default() += count;
+        for (kind, count) in world.seen.rejected {
+            *seen.rejected.entry(kind).or_default() += count;
         }
     }
     eprintln!("{seen:?}");
@@ -422,7 +422,7 @@ fn decisions_with_and_without_cache_are_equal() {
         "TokenTooOld",
         "TypeNotAllowed",
     ] {
-        assert!(seen.refused.get(kind).is_some_and(|count| *count > 5), "{kind}: {seen:?}");
+        assert!(seen.rejected.get(kind).is_some_and(|count| *count > 5), "{kind}: {seen:?}");
     }
 }
 

@@ -7,7 +7,7 @@ async fn client_that_ignores_the_close_frame_is_disconnected() {
     let setup = Setup::new();
     let mut client = setup.open("/").await;
     setup.clock.advance(MINUTE);
-    assert_eq!(client.hear().await, (CLOSE, EXPIRED[2..].to_vec()));
+    assert_eq!(client.receive().await, (CLOSE, EXPIRED[2..].to_vec()));
     // It says nothing and leaves its side open. actix gives it a second.
     setup.is_empty().await;
     assert_eq!(client.rest().await, b"");
@@ -17,10 +17,10 @@ async fn client_that_ignores_the_close_frame_is_disconnected() {
 async fn half_closed_connection_ends_with_its_token() {
     let setup = Setup::new();
     let mut client = setup.open("/feed").await;
-    assert_eq!(client.hear_text().await, "tick");
+    assert_eq!(client.receive_text().await, "tick");
     client.0.shutdown().await.unwrap();
     until("the half that hears has ended", || setup.counts.tasks.load(SeqCst) == 1).await;
-    assert_eq!(client.hear_text().await, "tick");
+    assert_eq!(client.receive_text().await, "tick");
     setup.clock.advance(MINUTE);
     assert!(client.rest().await.ends_with(EXPIRED));
     setup.is_empty().await;
@@ -32,7 +32,7 @@ async fn connection_after_a_protocol_error_ends_with_its_token() {
     let mut client = setup.open("/feed").await;
     client.send(&frame(0x83, b"a reserved opcode")).await;
     until("the half that hears has ended", || setup.counts.tasks.load(SeqCst) == 1).await;
-    assert_eq!(client.hear_text().await, "tick");
+    assert_eq!(client.receive_text().await, "tick");
     setup.clock.advance(MINUTE);
     assert!(client.rest().await.ends_with(EXPIRED));
     setup.is_empty().await;
@@ -60,7 +60,7 @@ async fn stream_of_messages_ends_after_an_error() {
         let mut client = setup.open("/tolerant").await;
         client.send(wrong).await;
         client.try_send(&frame(TEXT, b"one")).await;
-        assert_eq!(client.hear_text().await, "what?");
+        assert_eq!(client.receive_text().await, "what?");
         assert_eq!(client.rest().await, b"");
     }
     setup.is_empty().await;
@@ -111,7 +111,7 @@ async fn frames_against_the_protocol_end_the_session() {
     .await;
     assert_eq!(setup.counts.begun.load(SeqCst), count);
     // The beginning of a message may be.
-    assert!(setup.counts.heard.load(SeqCst) <= 1);
+    assert!(setup.counts.received.load(SeqCst) <= 1);
     setup.is_empty().await;
 }
 
@@ -122,7 +122,7 @@ async fn frame_over_the_size_limit_ends_the_session_at_once() {
     // Of a terabyte, nothing comes.
     client.send(b"\x82\xff\0\0\x01\0\0\0\0\0mask").await;
     until("the handler has ended", || setup.counts.tasks.load(SeqCst) == 0).await;
-    assert_eq!(setup.counts.heard.load(SeqCst), 0);
+    assert_eq!(setup.counts.received.load(SeqCst), 0);
     assert_eq!(client.rest().await, b"");
     setup.is_empty().await;
 }
@@ -137,10 +137,10 @@ async fn message_over_the_size_limit_ends_the_session() {
         client.send(&frame(0x00, &[0; 65_536])).await;
     }
     client.send(&frame(PING, b"")).await;
-    until("all of it is there", || setup.counts.heard.load(SeqCst) == 1).await;
+    until("all of it is there", || setup.counts.received.load(SeqCst) == 1).await;
     client.send(&frame(0x00, &[0; 1])).await;
     until("the handler has ended", || setup.counts.tasks.load(SeqCst) == 0).await;
-    assert_eq!(setup.counts.heard.load(SeqCst), 1);
+    assert_eq!(setup.counts.received.load(SeqCst), 1);
     assert_eq!(client.rest().await, b"");
     setup.is_empty().await;
 }
@@ -153,10 +153,10 @@ async fn pings_sent_at_once_are_answered_in_order() {
         (0..5000_u16).flat_map(|number| frame(PING, &number.to_be_bytes())).collect();
     client.send(&pings).await;
     for number in 0..5000_u16 {
-        assert_eq!(client.hear().await, (0x8a, number.to_be_bytes().to_vec()));
+        assert_eq!(client.receive().await, (0x8a, number.to_be_bytes().to_vec()));
     }
     client.send(&frame(TEXT, b"still here")).await;
-    assert_eq!(client.hear_text().await, "echo still here");
+    assert_eq!(client.receive_text().await, "echo still here");
     drop(client);
     setup.is_empty().await;
 }

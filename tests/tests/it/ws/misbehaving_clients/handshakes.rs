@@ -45,8 +45,8 @@ async fn frames_sent_with_the_handshake_are_received() {
     let handshake = handshake("/", &sign(&setup.token(MINUTE)));
     client.send(&[handshake.as_bytes(), &frame(TEXT, b"one"), &frame(TEXT, b"two")].concat()).await;
     assert!(client.head().await.starts_with("HTTP/1.1 101 "));
-    assert_eq!(client.hear_text().await, "echo one");
-    assert_eq!(client.hear_text().await, "echo two");
+    assert_eq!(client.receive_text().await, "echo one");
+    assert_eq!(client.receive_text().await, "echo two");
     drop(client);
     setup.is_empty().await;
 }
@@ -54,12 +54,12 @@ async fn frames_sent_with_the_handshake_are_received() {
 #[tokio::test]
 async fn bytes_after_a_rejected_handshake_are_no_request() {
     let setup = Setup::new();
-    let refused = handshake("/", "x.y.z");
+    let rejected = handshake("/", "x.y.z");
     let next = handshake("/", &sign(&setup.token(MINUTE)));
     for follows in [frame(TEXT, b"one"), next.into_bytes()] {
         let before = setup.counts.requests.load(SeqCst);
         let mut client = setup.connect().await;
-        client.send(&[refused.as_bytes(), &follows].concat()).await;
+        client.send(&[rejected.as_bytes(), &follows].concat()).await;
         assert!(client.head().await.starts_with("HTTP/1.1 101 "));
         assert_eq!(client.rest().await, b"\x88\x0f\x03\xf0invalid token");
         assert_eq!(setup.counts.requests.load(SeqCst), before + 1);

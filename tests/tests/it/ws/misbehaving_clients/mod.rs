@@ -61,7 +61,7 @@ struct Counts {
     tasks: Arc<AtomicUsize>,
     connections: Arc<AtomicUsize>,
     /// Messages that came to handlers.
-    heard: Arc<AtomicUsize>,
+    received: Arc<AtomicUsize>,
     /// Messages that `/flood` sent.
     sent: Arc<AtomicUsize>,
     /// Requests that came as far as the middleware.
@@ -115,7 +115,7 @@ async fn session(
             rt::spawn(async move {
                 let _alive = alive;
                 while let Some(Ok(_)) = messages.recv().await {
-                    counts.heard.fetch_add(1, SeqCst);
+                    counts.received.fetch_add(1, SeqCst);
                 }
             });
         }
@@ -132,7 +132,7 @@ async fn session(
             rt::spawn(async move {
                 let _alive = alive;
                 while let Some(Ok(message)) = messages.recv().await {
-                    counts.heard.fetch_add(1, SeqCst);
+                    counts.received.fetch_add(1, SeqCst);
                     let sent = match message {
                         ws::Message::Ping(bytes) => session.pong(&bytes).await,
                         ws::Message::Text(text) => {
@@ -343,7 +343,7 @@ impl Client {
     }
 
     /// The next frame: its first byte and payload.
-    async fn hear(&mut self) -> (u8, Vec<u8>) {
+    async fn receive(&mut self) -> (u8, Vec<u8>) {
         let first = self.byte().await;
         let length = match self.byte().await {
             126 => usize::from(self.byte().await) << 8 | usize::from(self.byte().await),
@@ -355,8 +355,8 @@ impl Client {
         (first, payload)
     }
 
-    async fn hear_text(&mut self) -> String {
-        let (first, payload) = self.hear().await;
+    async fn receive_text(&mut self) -> String {
+        let (first, payload) = self.receive().await;
         assert_eq!(first, TEXT);
         String::from_utf8(payload).unwrap()
     }
