@@ -1,4 +1,4 @@
-//! HTTP/2: the same answers as over HTTP/1.1, and no WebSockets.
+//! HTTP/2: the same responses as over HTTP/1.1, and no WebSockets.
 
 use std::sync::{
     Arc,
@@ -20,10 +20,10 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::http::{Request, Version};
 
-/// A server that takes both versions, told apart by how a connection begins.
+/// A server of both versions, which the first bytes of a connection tell apart.
 struct Setup {
     server: LocalServer,
-    /// Handlers of WebSockets that ran.
+    /// The number of WebSocket handlers that ran.
     sessions: Arc<AtomicUsize>,
 }
 
@@ -72,7 +72,7 @@ fn good() -> Token {
     Token::new("https://idp.test", "api")
 }
 
-/// A token that is let in, and one that is not.
+/// A valid token, and one for another audience.
 fn tokens() -> [String; 2] {
     [sign(&good()), sign(&good().claim("aud", "another"))]
 }
@@ -105,7 +105,7 @@ async fn request_over_http_2_gets_the_response_of_http_1() {
     }
 }
 
-/// A connection of frames (RFC 9113 §4.1): what no library would send.
+/// A connection of raw frames (RFC 9113 §4.1), for requests that no library sends.
 struct Frames(TcpStream);
 
 impl Frames {
@@ -123,14 +123,14 @@ impl Frames {
         self.0.write_all(&[&head, payload].concat()).await.unwrap();
     }
 
-    /// A request without a body.
+    /// Sends a request without a body.
     async fn request(&mut self, stream: u32, headers: &[(&str, &str)]) {
         let block: Vec<u8> =
             headers.iter().flat_map(|(name, value)| literal(name, value)).collect();
         self.send(HEADERS, END_STREAM | END_HEADERS, stream, &block).await;
     }
 
-    /// Kind, stream and payload.
+    /// Returns kind, stream and payload of the next frame.
     async fn next(&mut self) -> (u8, u32, Vec<u8>) {
         let mut head = [0; 9];
         timeout(PATIENCE, self.0.read_exact(&mut head)).await.expect("a frame").unwrap();
@@ -140,7 +140,7 @@ impl Frames {
         (kind, u32::from_be_bytes(stream), payload)
     }
 
-    /// The first frame of this kind or a stream.
+    /// Returns the next frame that matches.
     async fn next_of(&mut self, is_wanted: impl Fn(u8, u32) -> bool) -> (u8, u32, Vec<u8>) {
         loop {
             let frame = self.next().await;
@@ -151,7 +151,7 @@ impl Frames {
     }
 }
 
-/// A header as it is, without index or Huffman code (RFC 7541 §6.2.2).
+/// Encodes a header literally, without index or Huffman code (RFC 7541 §6.2.2).
 fn literal(name: &str, value: &str) -> Vec<u8> {
     let mut field = vec![0];
     for text in [name, value] {
@@ -199,9 +199,9 @@ async fn upgrade_over_http_2_is_a_stream_error() {
             headers
         };
         for headers in [
-            // RFC 8441, which the server has not said it speaks.
+            // RFC 8441, which the server does not announce.
             send("CONNECT", &[(":protocol", "websocket")]),
-            // That of HTTP/1.1, which is malformed here (RFC 9113 §8.2.2).
+            // The upgrade of HTTP/1.1, which is malformed here (RFC 9113 §8.2.2).
             send("GET", &[("upgrade", "websocket"), ("connection", "upgrade")]),
             send("GET", &[("connection", "upgrade")]),
             send("GET", &[("upgrade", "websocket")]),
@@ -212,7 +212,7 @@ async fn upgrade_over_http_2_is_a_stream_error() {
             frames.request(1, &headers).await;
             let (kind, _, payload) = frames.next_of(|_, stream| stream == 1).await;
             assert_eq!((kind, payload), (RST_STREAM, PROTOCOL_ERROR.to_vec()), "{headers:?}");
-            // The connection goes on.
+            // The connection stays open.
             let rest = [(":scheme", "http"), (":authority", "api"), (":path", "/me")];
             frames.request(3, &[&[(":method", "GET")], &rest[..]].concat()).await;
             let (kind, ..) = frames.next_of(|_, stream| stream == 3).await;

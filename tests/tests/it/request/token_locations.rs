@@ -1,4 +1,4 @@
-//! Tokens in subprotocols, in the query and in cookies: only where the policy says so, and one at most.
+//! Tokens in subprotocols, in the query, in cookies and in other headers: only if enabled, and one at most.
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use oauth2_actix::{
@@ -23,14 +23,14 @@ fn expired() -> String {
     Token::new("https://idp.test", "api").expires_in(-60).sign(key(Algorithm::ES256))
 }
 
-/// A handler as any, which knows nothing of tokens.
+/// An ordinary handler.
 async fn plain(request: HttpRequest, body: web::Payload) -> actix_web::Result<HttpResponse> {
     let (response, mut session, _messages) = actix_ws::handle(&request, body)?;
     actix_web::rt::spawn(async move { session.text("hello").await });
     Ok(response)
 }
 
-/// One that speaks protocols.
+/// A handler with subprotocols.
 async fn chat(request: HttpRequest, body: web::Payload) -> actix_web::Result<HttpResponse> {
     let (response, mut session, _messages) =
         ws::upgrade(&request, body).protocols(["chat.v2", "chat"]).start()?;
@@ -53,7 +53,7 @@ fn serve(builder: OAuth2Builder) -> LocalServer {
     .unwrap()
 }
 
-/// What is heard first, and the protocol that was picked.
+/// Returns the first message, and the protocol that was selected.
 async fn open(
     server: &LocalServer,
     path: &str,
@@ -86,7 +86,7 @@ async fn subprotocol_holds_the_token_if_enabled() {
         let answer = offer(&server, path, &protocols.replace("TOKEN", &token)).await;
         assert_eq!(answer, received("hello", picked), "{path} {protocols}");
     }
-    // The header goes on to work.
+    // The header is still accepted.
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str()), ("sec-websocket-protocol", "chat")];
     assert_eq!(open(&server, "/chat", &headers).await, received("hello", "chat"));
@@ -103,7 +103,7 @@ async fn subprotocol_with_a_missing_or_second_token_is_rejected() {
         ("bearer", "1008 invalid request", "bearer"),
         ("bearer, ", "1008 invalid request", "bearer"),
         ("bearer, TOKEN, bearer, TOKEN", "1008 invalid request", "bearer"),
-        // After another marker it is no token.
+        // After another marker, it is not a token.
         ("Bearer, TOKEN", "1008 token missing", "Bearer"),
         ("chat", "1008 token missing", "chat"),
     ] {
@@ -152,7 +152,7 @@ async fn token_in_a_location_that_is_not_enabled_is_ignored() {
     assert_eq!(open(&server, &query, &[]).await, received(missing, ""));
     let headers = [("cookie", cookie.as_str()), ("origin", origin.as_str())];
     assert_eq!(open(&server, "/chat", &headers).await, received(missing, ""));
-    // Nor is it in the way of the header.
+    // It does not conflict with the header either.
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str()), ("cookie", &cookie)];
     assert_eq!(open(&server, &query, &headers).await, received("hello", ""));
@@ -179,7 +179,7 @@ async fn query_of_a_handshake_holds_the_token_if_enabled() {
         let path = format!("/chat?{}", query.replace("TOKEN", &token));
         assert_eq!(open(&server, &path, &[]).await, received(reason, ""), "{query}");
     }
-    // Not for other requests, upgrades that are none among them.
+    // Not for other requests, invalid upgrades included.
     let path = format!("/me?access_token={token}");
     assert_eq!(client::get(&server.url(&path), None).await.status, 400);
     let request = client::client()
@@ -202,10 +202,10 @@ async fn query_of_every_request_holds_the_token_if_enabled() {
     assert_eq!((answer.status, answer.error().as_str()), (401, "invalid_token"));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert_eq!(open(&server, &path.replace("/me", "/chat"), &[]).await, received("hello", ""));
-    // Two tokens, even if they are one.
+    // Two tokens are rejected, even if they are equal.
     let answer = client::get(&server.url(&path), Some(&token)).await;
     assert_eq!((answer.status, answer.error().as_str()), (400, "invalid_request"));
-    // What did not come in the query may be kept as before.
+    // The response to a token outside of the query may be stored.
     let answer = client::get(&server.url("/me"), Some(&token)).await;
     assert_eq!((answer.status, answer.header("cache-control")), (200, None));
 }
@@ -253,7 +253,7 @@ async fn cookie_of_a_handshake_is_accepted_from_listed_origins_only() {
     let bearer = format!("Bearer {}", good());
     let both = [("cookie", cookie.as_str()), ("origin", origins[0]), ("authorization", &bearer)];
     assert_eq!(open(&server, "/chat", &both).await, received("1008 invalid request", ""));
-    // Never for other requests, which would be at the mercy of any page.
+    // Never for other requests, which any page can cause.
     let request = client::client()
         .get(server.url("/me"))
         .header("cookie", cookie)
@@ -305,7 +305,7 @@ async fn named_header_holds_the_token_with_or_without_a_scheme() {
         &[(named, "TOKEN")][..],
         &[(named, "Bearer TOKEN")],
         &[(named, "bearer  TOKEN ")],
-        // Credentials of a gateway are no second token.
+        // Credentials of a gateway are not a second token.
         &[(named, "TOKEN"), ("authorization", "Basic YTpi")],
         &[("authorization", "Bearer TOKEN")],
         &[("authorization", "Bearer TOKEN"), (named, "")],
@@ -351,7 +351,7 @@ async fn cookie_of_a_plain_request_requires_the_same_or_a_listed_origin() {
     for (method, lines, status) in [
         (&get, &[(site, "same-origin")][..], 200),
         (&get, &[(site, "none")], 200),
-        // Past the middleware: the route knows only GET.
+        // The middleware accepts it: the route has only GET.
         (&head, &[(site, "none")], 404),
         (&post, &[(site, "same-origin")], 404),
         (&post, &[(site, "none")], 403),
@@ -375,12 +375,12 @@ async fn cookie_of_a_plain_request_requires_the_same_or_a_listed_origin() {
     assert_eq!(send(get.clone(), &both).await.status, 400);
     let gateway = [(site, "same-origin"), ("authorization", "Basic YTpi")];
     assert_eq!(send(get.clone(), &gateway).await.status, 200);
-    // An upgrade needs an origin from the list, whatever the fetch metadata says.
+    // An upgrade requires a listed origin, even with fetch metadata of the same origin.
     let headers = [("cookie", cookie.as_str()), (site, "same-origin")];
     assert_eq!(open(&server, "/chat", &headers).await, received("1008 origin not allowed", ""));
     let headers = [("cookie", cookie.as_str()), ("origin", app)];
     assert_eq!(open(&server, "/chat", &headers).await, received("hello", ""));
-    // After a logout, an empty cookie is as good as none.
+    // After a logout, an empty cookie counts as none.
     let request = client::client()
         .get(server.url("/me"))
         .bearer_auth(good())
@@ -397,7 +397,7 @@ async fn error_responses_to_query_tokens_are_not_stored() {
         request: actix_web::dev::ServiceRequest,
         next: actix_web::middleware::Next<actix_web::body::BoxBody>,
     ) -> Result<actix_web::dev::ServiceResponse, actix_web::Error> {
-        if request.path() == "/foreign" {
+        if request.path() == "/handler-error" {
             return Err(actix_web::error::ErrorForbidden("no"));
         }
         if request.path() == "/own" {
@@ -424,7 +424,7 @@ async fn error_responses_to_query_tokens_are_not_stored() {
                 .wrap(actix_web::middleware::from_fn(failing_middleware))
                 .wrap(oauth2.clone())
                 .route("/handler", web::get().to(failing_handler))
-                // A token that is refused, and a public route that is not reached at once.
+                // A rejected token, and a public route behind a middleware that waits.
                 .service(
                     web::scope("/waits")
                         .wrap(actix_web::middleware::from_fn(waiting_middleware))
@@ -436,7 +436,7 @@ async fn error_responses_to_query_tokens_are_not_stored() {
     .unwrap();
     for (path, token, status) in [
         ("/handler", good(), 409),
-        ("/foreign", good(), 403),
+        ("/handler-error", good(), 403),
         ("/own", good(), 401),
         ("/waits/public", expired(), 401),
     ] {
