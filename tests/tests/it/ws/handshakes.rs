@@ -1,4 +1,4 @@
-//! WebSocket upgrades: a good token reaches the handler, anything else a close frame.
+//! WebSocket handshakes: a valid token reaches the handler, any other gets a close frame.
 
 use futures_util::{SinkExt, StreamExt};
 use oauth2_actix::{Algorithm, OAuth2, Provider, testing::Token};
@@ -35,7 +35,7 @@ fn sign(token: &Token) -> String {
     token.sign(key(Algorithm::ES256))
 }
 
-/// Connects, and returns the first message and the protocol that the server picked.
+/// Connects, and returns the first message and the protocol that the server selected.
 async fn first_message(
     api: &Api,
     path: &str,
@@ -65,7 +65,7 @@ fn closed(message: &Message) -> (u16, String) {
         Message::Close(Some(CloseFrame { code, reason })) => {
             (u16::from(*code), reason.as_str().to_owned())
         }
-        other => panic!("{other:?} is no close frame"),
+        other => panic!("{other:?} is not a close frame"),
     }
 }
 
@@ -90,7 +90,7 @@ async fn rejected_handshake_is_closed_with_1008_and_a_reason() {
         ("/ws", Some("Bearer x.y.z".to_owned()), "invalid token"),
         ("/ws", bearer(&good().claim("aud", "other")), "invalid token"),
         ("/ws", bearer(&good().expires_in(-1)), "token expired"),
-        // From a handler's own demand, after the middleware let it in.
+        // From a requirement of the handler, after the middleware accepted the token.
         ("/ws-role", bearer(&good()), "insufficient scope"),
         // From an extractor on a public path.
         ("/claims-on-public", None, "token missing"),
@@ -123,7 +123,7 @@ async fn rejected_handshake_selects_an_offered_protocol_but_never_a_token() {
         assert_eq!(closed(&message), (1008, "token missing".to_owned()));
         assert_eq!(protocol.as_deref(), picked);
     }
-    // A token alone: nothing can be picked, and a strict client fails the handshake.
+    // A token alone: nothing can be selected, and a strict client fails the handshake.
     let answer = raw(
         api.server().address(),
         handshake(&[&format!("Sec-WebSocket-Protocol: {token}")]).as_bytes(),

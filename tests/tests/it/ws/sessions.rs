@@ -1,4 +1,4 @@
-//! WebSocket sessions: they end with their token, and are renewed by another.
+//! WebSocket sessions: they end with their token, and another token renews them.
 
 use std::{
     error::Error,
@@ -29,14 +29,14 @@ use serde_json::json;
 const ISSUER: &str = "https://idp.test";
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What the handlers know of each other.
+/// State that the handlers share.
 #[derive(Default)]
 struct Room {
     /// Sessions whose task is alive.
     alive: AtomicUsize,
-    /// Messages that came to handlers.
+    /// Messages that handlers received.
     received: AtomicUsize,
-    /// Whether handlers take no messages, and only send.
+    /// Whether handlers only send.
     talks_only: AtomicBool,
 }
 
@@ -48,7 +48,7 @@ impl Drop for Alive {
     }
 }
 
-/// Echoes, renews, says who is there; `/strict` demands a scope.
+/// Echoes, renews, reports the `jti`; `/strict` requires a scope, `/follow` revalidates.
 async fn session(
     request: HttpRequest,
     body: web::Payload,
@@ -132,7 +132,7 @@ impl Setup {
         )
     }
 
-    /// A token that lives for so long by the setup's clock.
+    /// Returns a token that is valid for this time by the setup's clock.
     fn token(&self, lives: Duration) -> Token {
         let now = self.clock.unix_seconds();
         Token::new(ISSUER, "api").claim("iat", now).claim("exp", now + lives.as_secs())
@@ -166,7 +166,7 @@ async fn session_ends_at_exp_plus_leeway() {
     setup.all_gone().await;
 }
 
-/// A policy with a maximum age and a leeway that no other test has.
+/// A policy with a maximum age and a leeway that no other test uses.
 fn with_maximum_age() -> OAuth2Builder {
     let keys = key(Algorithm::ES256).jwk_set();
     policy::builder()
@@ -175,7 +175,7 @@ fn with_maximum_age() -> OAuth2Builder {
         .leeway(Duration::from_secs(7))
 }
 
-/// For how many seconds a token lives, after how many it is rejected with that leeway, and why.
+/// The lifetime of a token in seconds, the second in which it is rejected, and the reason.
 const REASONS: [(u64, u64, &str); 2] = [
     (3600, 68, "the token was issued 68 s ago, more than the maximum age of 61 s"),
     (59, 66, "the token expired 7 s ago"),
@@ -191,7 +191,7 @@ async fn log_says_whether_a_session_ends_by_exp_or_by_the_maximum_age() {
         socket.send("one").await;
         assert_eq!(socket.receive().await, "echo one");
         setup.clock.advance(Duration::from_secs(1));
-        // The client hears the same of both.
+        // The client receives the same reason for both.
         assert_eq!(socket.receive().await, "1008 token expired");
         let lines = log::lines_with(&["a WebSocket session ends", reason]);
         assert_eq!(lines.len(), 1, "{reason}: {lines:?}");
@@ -220,7 +220,7 @@ async fn renewal_replaces_claims_and_end() {
     setup.clock.advance(4 * MINUTE);
     socket.send("who").await;
     assert_eq!(socket.receive().await, "\"second\"");
-    // The deadline moves to where the new token says, sooner too.
+    // The end moves to that of the new token, sooner too.
     socket.send(&format!("renew {}", sign(&setup.token(Duration::from_secs(10))))).await;
     assert_eq!(socket.receive().await, "renewed user-1");
     setup.clock.advance(Duration::from_secs(15));
@@ -267,7 +267,7 @@ async fn renewal_for_another_audience_of_the_same_issuer_is_rejected() {
     assert_eq!(socket.receive().await, "subject_mismatch");
 }
 
-/// Customers of one name, as a lookup may call them.
+/// Tenants of different issuers with one name.
 struct SameName;
 
 impl TenantLookup for SameName {
@@ -302,7 +302,7 @@ async fn renewal_without_a_subject_is_rejected() {
     assert_eq!(socket.receive().await, "subject_mismatch");
 }
 
-/// A JWT-SVID has no issuer: provider and subject are compared, and so is that there is none.
+/// A JWT-SVID may have no issuer: provider, subject and the absence of an issuer are compared.
 #[tokio::test]
 async fn renewal_of_an_svid_session_by_another_subject_is_rejected() {
     let provider = || {
@@ -357,7 +357,7 @@ async fn requirement_of_a_session_is_checked_for_each_token() {
 async fn handler_that_only_sends_is_ended() {
     let setup = Setup::inline();
     setup.room.talks_only.store(true, Ordering::SeqCst);
-    // A client that reads nothing: what is sent fills every buffer, and the handler waits.
+    // The client reads nothing, so that every buffer is full and the handler waits.
     let silent = setup.open("/", &sign(&setup.token(MINUTE))).await;
     until("the session is there", || setup.room.alive.load(Ordering::SeqCst) == 1).await;
     setup.clock.advance(2 * MINUTE);
@@ -374,7 +374,7 @@ async fn closed_session_leaves_no_task_or_timer() {
         assert_eq!(socket.receive().await, "echo one");
     }
     setup.all_gone().await;
-    // Timers wait on the clock: none is left that does.
+    // No timer waits on the clock any more.
     until("no timer is left", || setup.clock.sleepers() == 0).await;
 }
 
@@ -396,7 +396,7 @@ async fn withdrawn_key_ends_sessions_that_revalidate() {
     let token = setup.token(60 * MINUTE);
     let mut follows = setup.open("/follow", &sign(&token)).await;
     let mut stays = setup.open("/", &sign(&token)).await;
-    // Another key beside it changes nothing.
+    // An added key changes nothing.
     server.answer(keys(&[old, &new]));
     setup.oauth2.refresh_keys().await.unwrap();
     for socket in [&mut follows, &mut stays] {
@@ -410,7 +410,7 @@ async fn withdrawn_key_ends_sessions_that_revalidate() {
     assert_eq!(stays.receive().await, "echo two");
 }
 
-/// The token that renews is the first with the new key, so that the old one is withdrawn at that moment.
+/// The renewing token is the first with the new key, so that the same fetch withdraws the old one.
 #[tokio::test]
 async fn renewal_with_a_new_key_survives_the_refresh_that_it_causes() {
     for round in 0..200 {
@@ -423,7 +423,7 @@ async fn renewal_with_a_new_key_survives_the_refresh_that_it_causes() {
         socket.send("one").await;
         assert_eq!(socket.receive().await, "echo one");
         server.answer(keys(&[&new]));
-        // The keys may be asked for again.
+        // The cooldown is over.
         setup.clock.advance(MINUTE);
         socket.send(&format!("renew {}", token.sign(&new))).await;
         match &*socket.receive().await {
@@ -462,12 +462,12 @@ async fn fetch_in_progress_does_not_prolong_a_session() {
     server.answer(Answer::hang());
     let requested = server.requests();
     setup.clock.advance(61 * MINUTE);
-    until("the keys are asked for", || server.requests() > requested).await;
+    until("the keys are requested", || server.requests() > requested).await;
     setup.clock.advance(Duration::from_secs(2));
     assert_eq!(follows.receive().await, "1008 token expired");
 }
 
-/// A customer that may be one no longer.
+/// A tenant that exists until the flag is cleared.
 struct Customer(Arc<AtomicBool>);
 
 impl TenantLookup for Customer {
@@ -495,7 +495,7 @@ async fn removed_tenant_ends_sessions_that_revalidate() {
 
 #[tokio::test]
 async fn session_without_claims_is_rejected() {
-    // A public path, and nobody to speak for.
+    // A public path, and no token.
     let setup = Setup::new(
         policy::builder()
             .provider(
@@ -510,7 +510,7 @@ async fn session_without_claims_is_rejected() {
     let mut socket = Socket::open(&setup.server.url("/open"), &[]).await;
     assert_eq!(socket.receive().await, "1008 token missing");
     assert_eq!(setup.room.alive.load(Ordering::SeqCst), 0);
-    // A request that is no handshake gets actix's answer.
+    // A request that is not a handshake gets the response of actix.
     let bearer = sign(&setup.token(MINUTE));
     let answer = oauth2_actix_tests::client::get(&setup.server.url("/open"), Some(&bearer)).await;
     assert_eq!(answer.status, 400);
@@ -551,7 +551,7 @@ async fn response_body_ends_at_exp() {
     let token = |lives: u64| sign(&Token::new(ISSUER, "api").claim("exp", now + lives));
     let events = |quiet: bool| {
         move |claims: oauth2_actix::Claims| async move {
-            // One event, and then silence.
+            // One event, and then none.
             let one = Ok::<_, actix_web::Error>(web::Bytes::from_static(b"data: 1\n\n"));
             let events = futures_util::stream::iter([one]).chain(futures_util::stream::pending());
             let body = actix_web::body::BodyStream::new(events);

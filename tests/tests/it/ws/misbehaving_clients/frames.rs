@@ -8,7 +8,7 @@ async fn client_that_ignores_the_close_frame_is_disconnected() {
     let mut client = setup.open("/").await;
     setup.clock.advance(MINUTE);
     assert_eq!(client.receive().await, (CLOSE, EXPIRED[2..].to_vec()));
-    // It says nothing and leaves its side open. actix gives it a second.
+    // The client leaves its side open. actix waits for one second.
     setup.is_empty().await;
     assert_eq!(client.rest().await, b"");
 }
@@ -19,7 +19,7 @@ async fn half_closed_connection_ends_with_its_token() {
     let mut client = setup.open("/feed").await;
     assert_eq!(client.receive_text().await, "tick");
     client.0.shutdown().await.unwrap();
-    until("the half that hears has ended", || setup.counts.tasks.load(SeqCst) == 1).await;
+    until("the receiving task has ended", || setup.counts.tasks.load(SeqCst) == 1).await;
     assert_eq!(client.receive_text().await, "tick");
     setup.clock.advance(MINUTE);
     assert!(client.rest().await.ends_with(EXPIRED));
@@ -31,7 +31,7 @@ async fn connection_after_a_protocol_error_ends_with_its_token() {
     let setup = Setup::new();
     let mut client = setup.open("/feed").await;
     client.send(&frame(0x83, b"a reserved opcode")).await;
-    until("the half that hears has ended", || setup.counts.tasks.load(SeqCst) == 1).await;
+    until("the receiving task has ended", || setup.counts.tasks.load(SeqCst) == 1).await;
     assert_eq!(client.receive_text().await, "tick");
     setup.clock.advance(MINUTE);
     assert!(client.rest().await.ends_with(EXPIRED));
@@ -46,7 +46,7 @@ async fn session_without_a_connection_keeps_no_timer() {
     client.0.set_zero_linger().unwrap();
     drop(client);
     until("no timer is left", || setup.clock.sleepers() == 0).await;
-    // Though the handler still has the session.
+    // The handler still holds the session.
     assert_eq!(setup.counts.tasks.load(SeqCst), 1);
     setup.counts.release.notify_one();
     setup.is_empty().await;
@@ -54,13 +54,13 @@ async fn session_without_a_connection_keeps_no_timer() {
 
 #[tokio::test]
 async fn stream_of_messages_ends_after_an_error() {
-    // Also by a handler that passes over it, which would else hear it for ever.
+    // Also for a handler that ignores errors, which would otherwise receive them without end.
     let setup = Setup::new();
     for wrong in [&frame(0x83, b"reserved")[..], b"\x81\x01x", &frame(0x82, &[0; 70_000])] {
         let mut client = setup.open("/tolerant").await;
         client.send(wrong).await;
         client.try_send(&frame(TEXT, b"one")).await;
-        assert_eq!(client.receive_text().await, "what?");
+        assert_eq!(client.receive_text().await, "error");
         assert_eq!(client.rest().await, b"");
     }
     setup.is_empty().await;
@@ -74,7 +74,7 @@ async fn client_that_reads_nothing_keeps_no_task() {
     setup.clock.advance(MINUTE);
     until("the handler has ended", || setup.counts.tasks.load(SeqCst) == 0).await;
     until("no timer is left", || setup.clock.sleepers() == 0).await;
-    // What was sent before waits in actix for the client to take it, or to leave.
+    // actix keeps what was sent until the client reads it or disconnects.
     assert_eq!(setup.counts.connections.load(SeqCst), 1);
     drop(client);
     setup.is_empty().await;
@@ -110,7 +110,7 @@ async fn frames_against_the_protocol_end_the_session() {
     }))
     .await;
     assert_eq!(setup.counts.begun.load(SeqCst), count);
-    // The beginning of a message may be.
+    // The first fragment of a message may be received.
     assert!(setup.counts.received.load(SeqCst) <= 1);
     setup.is_empty().await;
 }
@@ -119,7 +119,7 @@ async fn frames_against_the_protocol_end_the_session() {
 async fn frame_over_the_size_limit_ends_the_session_at_once() {
     let setup = Setup::new();
     let mut client = setup.open("/").await;
-    // Of a terabyte, nothing comes.
+    // The frame announces a terabyte and has no payload.
     client.send(b"\x82\xff\0\0\x01\0\0\0\0\0mask").await;
     until("the handler has ended", || setup.counts.tasks.load(SeqCst) == 0).await;
     assert_eq!(setup.counts.received.load(SeqCst), 0);
@@ -131,7 +131,7 @@ async fn frame_over_the_size_limit_ends_the_session_at_once() {
 async fn message_over_the_size_limit_ends_the_session() {
     let setup = Setup::new();
     let mut client = setup.open("/whole").await;
-    // 1 MiB is the most.
+    // The limit is 1 MiB.
     client.send(&frame(0x02, &[0; 65_536])).await;
     for _ in 0..15 {
         client.send(&frame(0x00, &[0; 65_536])).await;

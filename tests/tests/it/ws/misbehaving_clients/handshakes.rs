@@ -72,7 +72,7 @@ async fn bytes_after_a_rejected_handshake_are_no_request() {
 async fn request_that_actix_does_not_upgrade_gets_a_plain_response() {
     let setup = Setup::new();
     for (from, into) in [
-        // More than one protocol: what follows is read as a request.
+        // More than one protocol: the following bytes are read as a request.
         ("Upgrade: websocket", "Upgrade: websocket, other"),
         ("Upgrade: websocket", "Upgrade: websockets"),
         ("Upgrade: websocket", "Upgrade: websocket\r\nUpgrade: other"),

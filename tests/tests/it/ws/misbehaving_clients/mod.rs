@@ -1,5 +1,5 @@
-//! WebSocket clients that are slow or break the rules: what they are told, and that nothing of them is
-//! left in the server.
+//! WebSocket clients that are slow or break the protocol: the response to them, and that they leave nothing
+//! in the server.
 
 mod frames;
 mod handshakes;
@@ -37,7 +37,7 @@ const ISSUER: &str = "https://idp.test";
 const MINUTE: Duration = Duration::from_secs(60);
 const EXPIRED: &[u8] = b"\x88\x0f\x03\xf0token expired";
 
-/// Counts itself as long as it lives.
+/// Counts itself until it is dropped.
 struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
@@ -55,23 +55,24 @@ impl Drop for Counted {
 
 #[derive(Clone, Default)]
 struct Counts {
-    /// Handlers that ever ran.
+    /// Handlers that ran.
     begun: Arc<AtomicUsize>,
-    /// Handlers' tasks.
+    /// Tasks of handlers that are alive.
     tasks: Arc<AtomicUsize>,
     connections: Arc<AtomicUsize>,
-    /// Messages that came to handlers.
+    /// Messages that handlers received.
     received: Arc<AtomicUsize>,
     /// Messages that `/flood` sent.
     sent: Arc<AtomicUsize>,
-    /// Requests that came as far as the middleware.
+    /// Requests that reached the middleware.
     requests: Arc<AtomicUsize>,
-    /// Lets the task of `/keeps` go.
+    /// Ends the task of `/keeps`.
     release: Arc<Notify>,
 }
 
-/// What the path says: `/flood` only sends, `/feed` sends and hears apart, `/keeps` does neither, `/whole`
-/// puts messages together, `/tolerant` passes over errors; the others echo, renew, and answer pings.
+/// The path selects the behavior: `/flood` only sends, `/feed` sends and receives in two tasks, `/keeps` does
+/// neither, `/whole` aggregates messages, `/tolerant` ignores errors; the others echo, renew, and answer
+/// pings.
 async fn session(
     request: HttpRequest,
     body: web::Payload,
@@ -123,7 +124,7 @@ async fn session(
             rt::spawn(async move {
                 let _alive = alive;
                 while let Some(message) = messages.recv().await {
-                    let said = if message.is_ok() { "heard" } else { "what?" };
+                    let said = if message.is_ok() { "received" } else { "error" };
                     let _ = session.text(said).await;
                 }
             });
@@ -162,7 +163,7 @@ async fn session(
     Ok(response)
 }
 
-/// Renews on two threads at once, many times.
+/// Renews on two threads at the same time, repeatedly.
 fn race(session: &ws::Session, oauth2: &OAuth2, first: &str, second: &str) {
     let start = Barrier::new(2);
     std::thread::scope(|scope| {
@@ -239,7 +240,7 @@ impl Setup {
         Client::connect(self.server.address()).await
     }
 
-    /// A session whose token lives for a minute.
+    /// Opens a session whose token is valid for a minute.
     async fn open(&self, path: &str) -> Client {
         let mut client = self.connect().await;
         client.send(handshake(path, &sign(&self.token(MINUTE))).as_bytes()).await;
@@ -248,8 +249,8 @@ impl Setup {
         client
     }
 
-    /// `/flood` has filled every buffer on the way: nothing was sent for a while, in which the only
-    /// worker has served many others.
+    /// Waits until `/flood` has filled every buffer: nothing was sent for a while, in which the only worker
+    /// served many other requests.
     async fn stalls(&self) {
         let filling = async {
             let (mut last, mut since, mut turns) = (0, Instant::now(), 0);
@@ -265,10 +266,11 @@ impl Setup {
             }
         };
         timeout(PATIENCE, filling).await.expect("nothing more can be sent");
-        until("the others have gone", || self.counts.connections.load(SeqCst) == 1).await;
+        until("the other connections are closed", || self.counts.connections.load(SeqCst) == 1)
+            .await;
     }
 
-    /// Nothing is left of any client.
+    /// Waits until nothing is left of any client.
     async fn is_empty(&self) {
         until("the handlers have ended", || self.counts.tasks.load(SeqCst) == 0).await;
         until("no timer is left", || self.clock.sleepers() == 0).await;
@@ -288,7 +290,7 @@ fn handshake(path: &str, token: &str) -> String {
     )
 }
 
-/// A masked frame whose first byte is this.
+/// Builds a masked frame with this first byte.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mask = [0x12, 0x34, 0x56, 0x78];
     let mut frame = vec![first];
@@ -322,16 +324,19 @@ impl Client {
     }
 
     async fn send(&mut self, bytes: &[u8]) {
-        timeout(PATIENCE, self.0.write_all(bytes)).await.expect("it takes it").unwrap();
+        timeout(PATIENCE, self.0.write_all(bytes)).await.expect("the server reads").unwrap();
     }
 
-    /// Whether the server still took it.
+    /// Returns whether the server still read it.
     async fn try_send(&mut self, bytes: &[u8]) -> bool {
-        timeout(PATIENCE, self.0.write_all(bytes)).await.expect("it takes it or is gone").is_ok()
+        timeout(PATIENCE, self.0.write_all(bytes))
+            .await
+            .expect("the server reads or closes")
+            .is_ok()
     }
 
     async fn byte(&mut self) -> u8 {
-        timeout(PATIENCE, self.0.read_u8()).await.expect("it says something").unwrap()
+        timeout(PATIENCE, self.0.read_u8()).await.expect("a message").unwrap()
     }
 
     async fn head(&mut self) -> String {
@@ -342,13 +347,13 @@ impl Client {
         String::from_utf8(head).unwrap()
     }
 
-    /// The next frame: its first byte and payload.
+    /// Returns the first byte and the payload of the next frame.
     async fn receive(&mut self) -> (u8, Vec<u8>) {
         let first = self.byte().await;
         let length = match self.byte().await {
             126 => usize::from(self.byte().await) << 8 | usize::from(self.byte().await),
             length @ ..126 => usize::from(length),
-            length => panic!("{length} is no length of ours"),
+            length => panic!("{length} is not an expected length"),
         };
         let mut payload = vec![0; length];
         timeout(PATIENCE, self.0.read_exact(&mut payload)).await.expect("all of it").unwrap();
@@ -361,7 +366,7 @@ impl Client {
         String::from_utf8(payload).unwrap()
     }
 
-    /// Everything until the other side closes; a reset is an end as well.
+    /// Reads until the other side closes or resets the connection.
     async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         let _ = timeout(PATIENCE, self.0.read_to_end(&mut rest)).await.expect("it ends");

@@ -16,7 +16,7 @@ async fn rejected_renewals_leave_session_and_cache_unchanged() {
         client.send(&frame(TEXT, format!("renew {token}").as_bytes())).await;
         assert_eq!(client.receive_text().await, reason);
     }
-    // None of them is remembered.
+    // None of them is cached.
     assert_eq!(setup.oauth2.token_cache_status().entries, 1);
     setup.clock.advance(MINUTE);
     assert_eq!(client.rest().await, EXPIRED);
