@@ -1,4 +1,4 @@
-//! What handlers get.
+//! Claims in handlers.
 
 use std::time::{Duration, Instant};
 
@@ -57,9 +57,9 @@ async fn optional_claims_on_a_public_path_are_none_without_a_valid_token() {
     let api = Api::start(oauth2());
     let url = api.url("/optional");
     assert_eq!(get(&url, Some(&sign(&good()))).await.body, "user-1");
-    assert_eq!(get(&url, None).await.body, "stranger");
-    assert_eq!(get(&url, Some("x.y.z")).await.body, "stranger");
-    assert_eq!(get(&url, Some(&sign(&good().expires_in(-1)))).await.body, "stranger");
+    assert_eq!(get(&url, None).await.body, "anonymous");
+    assert_eq!(get(&url, Some("x.y.z")).await.body, "anonymous");
+    assert_eq!(get(&url, Some(&sign(&good().expires_in(-1)))).await.body, "anonymous");
 }
 
 #[tokio::test]
@@ -119,8 +119,8 @@ async fn inner_policy_replaces_claims_of_the_outer_policy() {
     assert!(get(&server.url("/me"), Some(&both)).await.body.contains(r#""provider":"inner""#));
     let outer_only = sign(&good());
     assert_eq!(get(&server.url("/me"), Some(&outer_only)).await.status, 401);
-    // To the inner policy this token is none, so the outer one's claims are gone.
-    assert_eq!(get(&server.url("/optional"), Some(&outer_only)).await.body, "stranger");
+    // The inner policy rejects this token, so that the claims of the outer one are removed.
+    assert_eq!(get(&server.url("/optional"), Some(&outer_only)).await.body, "anonymous");
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn unknown_key_on_a_public_path_is_401_and_causes_a_fetch() {
     assert_eq!((answer.status, answer.error()), (401, "invalid_token".into()));
     server.wait_for_requests(2);
 
-    // A rotation is noticed by public traffic alone.
+    // Requests for public paths alone cause the fetch after a rotation.
     let oauth2 = of(Duration::from_secs(600));
     let api = Api::start(oauth2.clone());
     assert!(oauth2.verify(&good().sign(&old)).await.is_ok());
@@ -159,11 +159,11 @@ async fn unknown_key_on_a_public_path_is_401_and_causes_a_fetch() {
         assert!(Instant::now() < deadline);
     }
 
-    // Where every request wants fresh keys, one that does not wait has none.
+    // With a refresh of zero, a request that does not wait has no keys.
     let api = Api::start(of(Duration::ZERO));
     let token = good().sign(&new);
     assert_eq!(get(&api.url("/me"), Some(&token)).await.status, 200);
-    assert_eq!(get(&api.url("/optional"), Some(&token)).await.body, "stranger");
+    assert_eq!(get(&api.url("/optional"), Some(&token)).await.body, "anonymous");
     assert_eq!(get(&api.url("/claims-on-public"), Some(&token)).await.status, 503);
 }
 

@@ -1,4 +1,4 @@
-//! What the cache holds at most, and who has to go for whom.
+//! The bounds of the cache, and what it evicts.
 
 use std::{thread, time::Duration};
 
@@ -12,12 +12,12 @@ use serde_json::json;
 
 use super::{are_one, fetched, keys, provider, token};
 
-/// Accepted at once or not, as all tokens are here.
+/// Verifies a token without waiting.
 fn accepts(oauth2: &OAuth2, token: &str) -> Option<Claims> {
     oauth2.verify(token).now_or_never().unwrap().ok()
 }
 
-/// A policy of HMAC tokens, which cost little to make.
+/// A policy of HMAC tokens, which are cheap to sign.
 fn hmac(cache: TokenCacheConfig) -> OAuth2Builder {
     let secret = key(Algorithm::HS256);
     let provider = provider(secret.jwk_set()).algorithms([Algorithm::HS256]);
@@ -37,7 +37,7 @@ fn bounds_hold_under_concurrent_inserts() {
             for thread in 0..4 {
                 scope.spawn(move || {
                     for number in 0..1_500 {
-                        // Some come twice, or thrice, and some are long.
+                        // Some tokens are repeated, and some are long.
                         let token = match number % 3 {
                             0 => numbered(number % 100),
                             1 => numbered(10_000 * (thread + 1) + number / 2),
@@ -59,13 +59,13 @@ fn bounds_hold_under_concurrent_inserts() {
 
 #[test]
 fn tokens_used_once_evict_no_frequent_token() {
-    // So few that no bucket wants more of them than it has, whatever the hash.
+    // So few that no bucket overflows, whatever the hash.
     let oauth2 = hmac(TokenCacheConfig::new().max_entries(200)).build().unwrap();
     let often: Vec<String> = (0..50).map(numbered).collect();
     let known: Vec<Claims> = often.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
     for number in 1_000..6_000 {
         assert!(accepts(&oauth2, &numbered(number)).is_some());
-        // Each of them comes again now and then.
+        // Each frequent token is sent again from time to time.
         accepts(&oauth2, &often[number % 50]).unwrap();
     }
     let still = often
@@ -104,7 +104,7 @@ fn token_verified_again_after_a_refresh_keeps_its_entry() {
             are_one(&accepts(oauth2, token).unwrap(), &accepts(oauth2, token).unwrap())
         })
     };
-    // The table is full, and no bucket wanted more than it has: one in twenty does.
+    // A full table without an overflowing bucket: one try in twenty has it.
     let full = (0..20).find_map(|_| {
         let cache = TokenCacheConfig::new().max_entries(20);
         let oauth2 = fetched(&server).token_cache(cache).build().unwrap();
@@ -121,7 +121,7 @@ fn token_verified_again_after_a_refresh_keeps_its_entry() {
 
 #[test]
 fn tokens_used_once_evict_no_frequent_token_when_bytes_are_full() {
-    // Most of the table is empty, and there is no room all the same.
+    // Most of the table is empty, but the bytes are used up.
     let cache = TokenCacheConfig::new().max_entries(10_000).max_bytes(150_000);
     let oauth2 = hmac(cache).build().unwrap();
     let first: Vec<String> = (0..200).map(numbered).collect();
@@ -149,7 +149,7 @@ fn rejected_tokens_evict_nothing() {
     for number in 0..3_000 {
         let forged = token().claim("jti", (number / 2).to_string()).sign(&attacker);
         assert!(accepts(&oauth2, &forged).is_none());
-        // With the end, which is hashed, of one that is known.
+        // With the end, which is hashed, of a cached token.
         let good = &often[number % 50];
         let other_head = format!("{}A{}", &good[..10], &good[11..]);
         assert!(accepts(&oauth2, &other_head).is_none());
@@ -194,7 +194,7 @@ fn used_entries_outlive_unused_entries() {
     let tokens: Vec<String> = (0..400).map(numbered).collect();
     let known: Vec<Claims> = tokens.iter().map(|token| accepts(&oauth2, token).unwrap()).collect();
     for number in 1_000..1_150 {
-        // Every other one is used between any two newcomers.
+        // Every second token is used between two new ones.
         tokens.iter().step_by(2).for_each(|token| drop(accepts(&oauth2, token)));
         let newcomer = numbered(number);
         accepts(&oauth2, &newcomer).unwrap();
@@ -219,7 +219,7 @@ fn expired_entries_are_replaced_first() {
     let now = clock.unix_seconds();
     for number in 0..300 {
         let token = lived(number, now + 60);
-        // Used, so that only their end makes them go.
+        // Used, so that only their expiry makes them replaceable.
         accepts(&oauth2, &token).unwrap();
         accepts(&oauth2, &token).unwrap();
     }
@@ -231,6 +231,6 @@ fn expired_entries_are_replaced_first() {
         .zip(&first)
         .filter(|(token, claims)| are_one(claims, &accepts(&oauth2, token).unwrap()))
         .count();
-    // At their first sight: nobody had to be pushed out for them.
+    // Cached at the first use, since expired entries were replaced.
     assert!(known > 100, "{known}");
 }

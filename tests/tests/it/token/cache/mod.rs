@@ -1,4 +1,4 @@
-//! The cache of verified tokens: a hit is just what a check would say, sooner.
+//! The cache of verified tokens: a hit has the result of a verification.
 
 mod bounds;
 mod model;
@@ -62,12 +62,12 @@ async fn kind(oauth2: &OAuth2, token: &str) -> Option<ErrorKind> {
     oauth2.verify(token).await.err().map(|error| error.kind().clone())
 }
 
-/// Whether both came from one check of the token.
+/// Returns whether both are the result of one verification.
 fn are_one(one: &Claims, other: &Claims) -> bool {
     std::ptr::eq(one.get("iss").unwrap(), other.get("iss").unwrap())
 }
 
-/// Whether the token is remembered.
+/// Returns whether the token is cached.
 async fn hits(oauth2: &OAuth2, token: &str) -> bool {
     let twice = [oauth2.verify(token).await.unwrap(), oauth2.verify(token).await.unwrap()];
     are_one(&twice[0], &twice[1])
@@ -83,7 +83,7 @@ async fn token_sent_again_is_a_hit() {
     let second = oauth2.verify(&good).await.unwrap();
     assert!(are_one(&first, &second));
     assert_eq!((second.provider(), second.subject()), ("p", Some("user-1")));
-    // The same for requests, on whatever worker.
+    // The same for requests, on any worker.
     let api = Api::start(oauth2.clone());
     for _ in 0..8 {
         assert_eq!(client::get(&api.url("/me"), Some(&good)).await.status, 200);
@@ -150,7 +150,7 @@ async fn changed_token_is_no_hit() {
         format!("A{good}"),
         format!("{good}="),
         format!("{good}."),
-        // The same end, where a part of the token might be taken for all of it.
+        // The end of the token, which is hashed.
         good[good.len() - 32..].to_owned(),
         format!("x.y.{}", &good[good.len() - 32..]),
         String::new(),
@@ -199,7 +199,7 @@ async fn hit_ends_when_the_key_is_withdrawn() {
     let good = token().sign(old);
     assert!(hits(&oauth2, &good).await);
 
-    // Another key beside it: verified once more, and remembered again.
+    // An added key: the token is verified again, and cached again.
     let before = oauth2.verify(&good).await.unwrap();
     server.answer(keys(&[old, &new]));
     oauth2.refresh_keys().await.unwrap();
@@ -211,12 +211,12 @@ async fn hit_ends_when_the_key_is_withdrawn() {
     oauth2.refresh_keys().await.unwrap();
     assert_eq!(kind(&oauth2, &good).await, Some(ErrorKind::UnknownKey));
 
-    // A key of the same name that is another.
+    // Another key of the same name.
     server.answer(keys(&[&SigningKey::generate(Algorithm::ES256, old.kid())]));
     oauth2.refresh_keys().await.unwrap();
     assert_eq!(kind(&oauth2, &good).await, Some(ErrorKind::SignatureInvalid));
 
-    // The same key, which may no longer be used with the token's algorithm.
+    // The same key, which is no longer for signatures.
     let mut other_use = old.public_jwk();
     other_use["alg"] = json!("ES256");
     other_use["use"] = json!("enc");
@@ -245,7 +245,7 @@ async fn key_with_changed_parameters_is_another_key() {
         server.answer(with("alg", "RS256"));
         oauth2.refresh_keys().await.unwrap();
         assert!(hits(&oauth2, &good).await);
-        // At once, with nothing between that would make another set of it.
+        // Without another refresh in between.
         server.answer(answer);
         oauth2.refresh_keys().await.unwrap();
         assert_eq!(kind(&oauth2, &good).await, Some(why));
@@ -260,7 +260,7 @@ async fn unchanged_refresh_keeps_entries() {
     let good = token().sign(one);
     let before = oauth2.verify(&good).await.unwrap();
     let mut spaced = one.public_jwk();
-    spaced["ext"] = json!("whatever");
+    spaced["ext"] = json!("unread");
     for answer in [
         keys(&[one, other]),
         keys(&[other, one]),
@@ -270,7 +270,7 @@ async fn unchanged_refresh_keeps_entries() {
         oauth2.refresh_keys().await.unwrap();
         assert!(are_one(&before, &oauth2.verify(&good).await.unwrap()));
     }
-    // A fetch that fails takes nothing away either.
+    // A failed fetch keeps the entries too.
     server.answer(Answer::status(500));
     oauth2.refresh_keys().await.unwrap_err();
     assert!(are_one(&before, &oauth2.verify(&good).await.unwrap()));
@@ -317,7 +317,7 @@ async fn cached_token_is_rejected_by_another_policy() {
     assert_eq!(kind(&other, &good).await, Some(ErrorKind::AudienceMismatch { difference: None }));
 }
 
-/// A customer that may be one no longer.
+/// A tenant that exists until the flag is cleared.
 struct Customer(Arc<AtomicBool>);
 
 impl TenantLookup for Customer {
@@ -393,7 +393,7 @@ async fn order_of_keys_after_a_refresh_decides_which_are_tried() {
     assert_eq!(kind(&oauth2, &first).await, untried);
 }
 
-/// Customers whose provider is another one at each lookup, and how many of those there are still.
+/// A tenant whose provider is a new one at each lookup, and the number of those that are alive.
 struct ChangingTenant(Arc<()>);
 
 struct Keeper(#[expect(dead_code, reason = "it is counted")] Arc<()>);
@@ -435,7 +435,7 @@ async fn cached_tokens_do_not_keep_removed_tenants_alive() {
         clock.advance(HOUR);
     }
     assert_eq!(oauth2.token_cache_status().entries, 20);
-    // The lookup, and few more: the engine may not be done with the last one.
+    // The lookup, and a few more, since the thread may still hold the last one.
     assert!(Arc::strong_count(&count) <= 5, "{}", Arc::strong_count(&count));
 }
 
@@ -476,10 +476,10 @@ fn withdrawn_key_is_rejected_under_concurrent_requests() {
 #[tokio::test]
 async fn debug_output_holds_no_part_of_a_token() {
     let oauth2 = inline().build().unwrap();
-    let good = token().claim("email", "somebody@example.com").sign(key(Algorithm::ES256));
+    let good = token().claim("email", "ann@example.com").sign(key(Algorithm::ES256));
     let claims = oauth2.verify(&good).await.unwrap();
     let shown = format!("{oauth2:?} {claims:?} {:?}", oauth2.token_cache_status());
-    assert!(!shown.contains("somebody"));
+    assert!(!shown.contains("ann@"));
     for part in good.split('.') {
         assert!(!shown.contains(part));
     }

@@ -1,4 +1,5 @@
-//! The cache of verified tokens against none: whatever happens in whatever order, both say the same.
+//! Policies with and without the cache of verified tokens make the same decisions, after any sequence of
+//! events.
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +25,7 @@ static SIGNING: LazyLock<Vec<SigningKey>> = LazyLock::new(|| {
     (0..6).map(|index| SigningKey::generate(Algorithm::ES256, &format!("k{}", index % 3))).collect()
 });
 
-/// What one provider publishes: keys by their index, and in which shape.
+/// The published keys of one provider, by index, and their shapes.
 #[derive(Clone, Debug, Default)]
 struct Published {
     keys: Vec<(usize, Shape)>,
@@ -65,13 +66,13 @@ impl KeySource for Source {
             }
             jwk
         });
-        // There is always one that can be used, or a set would never be replaced by an emptier one.
+        // One key is always usable, since an empty set never replaces another.
         let spare = key(Algorithm::EdDSA).public_jwk();
         Ok(json!({"keys": keys.chain([spare]).collect::<Vec<Value>>()}).to_string())
     }
 }
 
-/// Customers, each with the key that it signs with by now.
+/// Tenants, each with the index of its present key.
 #[derive(Clone, Default)]
 struct Customers(Arc<Mutex<BTreeMap<String, usize>>>);
 
@@ -87,7 +88,7 @@ impl TenantLookup for Customers {
     }
 }
 
-/// Numbers that look random, the same in each run (splitmix64).
+/// Pseudorandom numbers, the same in each run (SplitMix64).
 struct Dice(u64);
 
 impl Dice {
@@ -108,22 +109,22 @@ impl Dice {
     }
 }
 
-/// What there is besides the policies.
+/// The policies, and the state around them.
 struct World {
     dice: Dice,
     clock: ManualClock,
-    /// Of the two providers of one issuer, and of the one that is asked for each request.
+    /// The sources of the two providers of one issuer, and of the one with a refresh of zero.
     first: Source,
     second: Source,
     always: Source,
     customers: Customers,
-    /// The one without a cache, and those with one.
+    /// One policy without a cache, and several with one.
     policies: Vec<OAuth2>,
     tokens: Vec<String>,
     seen: Seen,
 }
 
-/// What came up, so that a model that asks for nothing of interest is found out.
+/// The decisions so far, so that a run without interesting ones fails.
 #[derive(Debug, Default)]
 struct Seen {
     accepted: usize,
@@ -174,7 +175,7 @@ impl World {
                 .provider("inline", inline.algorithms([Algorithm::HS256]))
                 .provider("strict", strict.require_at_jwt(true))
                 .tenants(Tenants::new(customers.clone()).lifetime(HOUR))
-                // Nothing is fetched but when a step or an unknown key asks for it.
+                // Only steps and unknown keys cause fetches.
                 .key_refresh(365 * DAY)
                 .stale_window(365 * DAY)
                 .leeway(Duration::from_secs(5))
@@ -187,7 +188,7 @@ impl World {
         Self { dice, clock, first, second, always, customers, policies, tokens, seen }
     }
 
-    /// Fetches all keys for all policies, whatever comes of it.
+    /// Fetches all keys for all policies, and ignores failures.
     async fn refresh(&self) {
         for policy in &self.policies {
             let _ = policy.refresh_keys().await;
@@ -199,7 +200,7 @@ impl World {
             0 => {
                 let keys = self.some_keys();
                 self.first.published().keys = keys;
-                // An unknown key may have them fetched later.
+                // An unknown key may cause the fetch later.
                 if !self.dice.one_in(4) {
                     self.refresh().await;
                 }
@@ -239,12 +240,12 @@ impl World {
                         customers.insert(issuer, index);
                     }
                 }
-                // The lookup that is due then is waited for. One before might be in the background.
+                // The next lookup is due and waited for. An earlier one might run in the background.
                 self.wait(HOUR).await;
             }
             9..15 => {
                 let token = self.new_token();
-                // Those that are refused at first may be good later, but most never are.
+                // A rejected token may be accepted later, but most never are.
                 if self.send(&token).await || self.dice.one_in(4) {
                     self.tokens.push(token);
                 }
@@ -255,7 +256,7 @@ impl World {
             }
             _ if self.tokens.is_empty() => {}
             _ => {
-                // The latest come most often.
+                // The latest tokens are the most frequent.
                 let age = self.dice.of(&[1, 1, 2, 2, 3, 5, 8, 20, 1000]);
                 let index = self.tokens.len().saturating_sub(1 + self.dice.below(age));
                 let token = self.tokens[index].clone();
@@ -268,7 +269,7 @@ impl World {
 
     async fn wait(&self, time: Duration) {
         self.clock.advance(time);
-        // A refresh in the background might end sooner for one policy than for another.
+        // A background refresh might end earlier for one policy than for another.
         self.refresh().await;
     }
 
@@ -326,7 +327,7 @@ impl World {
         }
     }
 
-    /// Like a token that was good, or of the parts of two.
+    /// Changes a token, or mixes the parts of two.
     fn spoiled(&mut self) -> String {
         if self.tokens.is_empty() {
             return "x.y.z".to_owned();
@@ -345,13 +346,13 @@ impl World {
         }
     }
 
-    /// Whether it is accepted.
+    /// Sends a token to all policies, and returns whether it is accepted.
     async fn send(&mut self, token: &str) -> bool {
         let mut expected = None;
         for (index, policy) in self.policies.iter().enumerate() {
             let entries = policy.token_cache_status().entries;
             let decision = policy.verify(token).await;
-            // Those with bounds keep them, and that without keeps nothing.
+            // The bounds hold, and the policy without a cache caches nothing.
             let status = policy.token_cache_status();
             assert!(status.entries <= [0, usize::MAX, 1, 6, usize::MAX][index], "{status}");
             assert!(status.bytes <= [0, usize::MAX, usize::MAX, usize::MAX, 6_000][index]);
@@ -369,7 +370,7 @@ impl World {
                     }
                 }
                 Err(error) => {
-                    assert_eq!(status.entries, entries, "a refused token changed the cache");
+                    assert_eq!(status.entries, entries, "a rejected token changed the cache");
                     let kind = format!("{:?}", error.kind());
                     let name = kind.split([' ', '(']).next().unwrap().to_owned();
                     *self.seen.rejected.entry(name).or_default() += 1;
