@@ -1,4 +1,4 @@
-//! A key set behind a bearer token that is renewed in a file, as that of a Kubernetes API server.
+//! A key set that requires a bearer token from a file that is renewed, as that of a Kubernetes API server.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ use serde_json::json;
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 const OPENID: &str = "/.well-known/openid-configuration";
 
-/// A token file of a test's own.
+/// A token file that is removed with the test.
 struct TokenFile(PathBuf);
 
 impl TokenFile {
@@ -49,7 +49,7 @@ fn policy(keys: Keys) -> OAuth2 {
     policy::builder().provider("kubernetes", provider).clock(ManualClock::new()).build().unwrap()
 }
 
-/// The `Authorization` of the last request.
+/// Returns the `Authorization` of the last request.
 fn authorization(server: &KeyServer) -> Option<String> {
     let request = server.last_request();
     let line =
@@ -62,7 +62,6 @@ async fn fault(oauth2: &OAuth2) -> String {
     error.failures().next().unwrap().1.to_owned()
 }
 
-/// inputs/16.
 #[tokio::test]
 async fn token_file_is_read_for_each_fetch() {
     log::keep();
@@ -99,7 +98,7 @@ async fn discovery_sends_the_token_to_the_document_host_only() {
     document(&own.url_of("/jwks"));
     let at = json!({"discover": own.url_of(""), "bearer_token_file": file.0});
     let oauth2 = policy(Keys::from(at));
-    // Seen where the document is missing.
+    // Observed where the document is missing.
     own.answer_at(OPENID, Answer::status(404));
     assert!(oauth2.warm_up().await.is_err());
     assert_eq!(authorization(&own).as_deref(), Some("Bearer the-token"));
@@ -107,7 +106,7 @@ async fn discovery_sends_the_token_to_the_document_host_only() {
     oauth2.warm_up().await.unwrap();
     assert!(own.last_request().starts_with("GET /jwks "));
     assert_eq!(authorization(&own).as_deref(), Some("Bearer the-token"));
-    // The same host, and another port: another server.
+    // Another port of the same host is another server.
     document(&other.url());
     own.answer_at("/jwks", Answer::status(404));
     oauth2.refresh_keys().await.unwrap();
@@ -170,7 +169,7 @@ async fn invalid_token_file_is_a_failed_fetch_that_names_the_file() {
     fs::create_dir(&file.0).unwrap();
     assert!(fault(&oauth2).await.contains("not a regular file"));
     fs::remove_dir(&file.0).unwrap();
-    assert_eq!(server.requests(), 0, "without its token nothing is asked");
+    assert_eq!(server.requests(), 0, "nothing is fetched without the token");
     file.write("the-token");
     oauth2.refresh_keys().await.unwrap();
     assert!(log::lines_with(&["canary-"]).is_empty());

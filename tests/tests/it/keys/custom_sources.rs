@@ -25,9 +25,9 @@ use tokio::sync::Notify;
 const ISSUER: &str = "https://idp.test";
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
-/// By which the clock is moved while a change is waited for.
+/// The step of the clock while a test waits for a change.
 const STEP: Duration = Duration::from_millis(20);
-/// For an attempt: the clock runs faster than disks and threads.
+/// The limit of a fetch: the clock runs faster than disks and threads.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn provider(issuer: &str, keys: Keys) -> Provider {
@@ -60,7 +60,7 @@ fn unavailable(result: &Result<(), ErrorKind>) -> bool {
     matches!(result, Err(ErrorKind::KeysUnavailable { .. }))
 }
 
-/// What a source does when it is asked.
+/// The behavior of a source in `load`.
 #[derive(Clone)]
 enum Reply {
     Text(String),
@@ -69,13 +69,13 @@ enum Reply {
     Never,
 }
 
-/// A source that does as told.
+/// A source with scripted replies.
 struct Source(Arc<Shared>);
 
 struct Shared {
     reply: Mutex<Reply>,
     calls: AtomicUsize,
-    /// Attempts that were dropped before they were done.
+    /// Loads that were dropped before they ended.
     abandoned: AtomicUsize,
     change: Notify,
     always_changed: bool,
@@ -121,7 +121,7 @@ impl KeySource for Source {
         match reply {
             Reply::Text(text) => Ok(text),
             Reply::Fault(fault) => Err(fault.into()),
-            Reply::Panic => panic!("a source of a test's panics"),
+            Reply::Panic => panic!("a source of a test panics"),
             Reply::Never => {
                 let _abandoned = Abandoned(&self.0);
                 std::future::pending().await
@@ -175,7 +175,7 @@ async fn source_is_loaded_at_the_first_request_and_each_refresh() {
     assert_eq!(verify(&oauth2, ISSUER, &first).await, Ok(()));
     assert_eq!(verify(&oauth2, ISSUER, &first).await, Ok(()));
     assert_eq!(source.calls(), 1);
-    // An unknown key asks at once.
+    // An unknown key causes a load at once.
     source.reply(Reply::Text(set(&[&second])));
     assert_eq!(verify(&oauth2, ISSUER, &second).await, Ok(()));
     assert_eq!(source.calls(), 2);
@@ -184,7 +184,7 @@ async fn source_is_loaded_at_the_first_request_and_each_refresh() {
         until("a refresh", || status(&oauth2).fetches.succeeded == refreshes).await;
         assert_eq!(source.calls() as u64, refreshes);
     }
-    // Without a refresh it is asked once, and nobody is warned: it can say itself when its keys change.
+    // Without a refresh it is loaded once, without a warning, since it can signal changes.
     let (keys, source) = Source::of(&first);
     let oauth2 = policy("asked-once", keys, None, &clock);
     assert_eq!(source.calls(), 0);
@@ -216,10 +216,10 @@ async fn error_of_a_source_is_reported() {
         error.failures().collect::<Vec<_>>(),
         [("sealed", "the source of keys says: the vault is sealed")]
     );
-    // The background goes on to ask.
+    // The loads are retried in the background.
     source.reply(Reply::Text(set(&[&key])));
     advance_until(&clock, STEP, "keys", || status(&oauth2).state == KeyState::Fresh).await;
-    // And a failure after that takes no key away.
+    // A later failure keeps the keys.
     source.reply(Reply::Fault("the vault is sealed again"));
     assert!(oauth2.refresh_keys().await.is_err());
     assert_eq!(status(&oauth2).state, KeyState::Failing);
@@ -262,7 +262,7 @@ async fn hanging_source_times_out() {
         let (oauth2, key) = (oauth2.clone(), key.clone());
         async move { verify(&oauth2, ISSUER, &key).await }
     });
-    until("it is asked", || source.calls() == 1).await;
+    until("it is loaded", || source.calls() == 1).await;
     clock.advance(PATIENCE - Duration::from_millis(100));
     assert!(!waiting.is_finished());
     assert_eq!(source.abandoned.load(Ordering::SeqCst), 0);
@@ -283,18 +283,18 @@ async fn change_signal_loads_the_source_again() {
         let clock = ManualClock::new();
         let oauth2 = policy("says", keys, refresh, &clock);
         assert_eq!(verify(&oauth2, ISSUER, &first).await, Ok(()));
-        // More than a second after the last attempt, it is asked without the clock's help.
+        // More than a second after the last load, it is loaded without advancing the clock.
         clock.advance(Duration::from_secs(2));
         source.reply(Reply::Text(set(&[&second])));
         source.change.notify_one();
         until("the new keys", || kids(&oauth2) == ["2"]).await;
         assert_eq!(source.calls(), 2);
         assert_eq!(verify(&oauth2, ISSUER, &first).await, Err(ErrorKind::UnknownKey));
-        // Within a second of that attempt it has to wait.
+        // Within a second of that load, the next one waits.
         source.reply(Reply::Text(set(&[&first])));
         source.change.notify_one();
         until("it is due", || status(&oauth2).next_refresh_seconds == Some(1)).await;
-        // Where there is a refresh, the unknown key above has asked too.
+        // With a refresh, the unknown key above caused a load too.
         assert_eq!(source.calls(), 2 + usize::from(refresh.is_some()));
         clock.advance(SECOND);
         until("the new keys", || kids(&oauth2) == ["1"]).await;
@@ -322,11 +322,11 @@ async fn failed_load_after_a_change_signal_is_retried_at_the_next() {
 async fn constant_change_signals_load_once_a_second() {
     let key = new_key("1");
     let (keys, source) = Source::replying(Reply::Text(set(&[&key])), true);
-    // Each of its tokens goes through the engine, and so sees whether that spins.
+    // Each token of this provider passes the fetching thread, and shows whether it spins.
     let (passing, passes) = Source::of(&key);
     let clock = ManualClock::new();
     let oauth2 = policy::builder()
-        .provider("restless", provider(ISSUER, keys))
+        .provider("signals", provider(ISSUER, keys))
         .provider("passing", provider("https://passing.test", passing).key_refresh(Duration::ZERO))
         .fetch_timeout(PATIENCE)
         .clock(clock.clone())
@@ -348,8 +348,8 @@ async fn constant_change_signals_load_once_a_second() {
         until("the next call", || source.calls() == seconds + 1).await;
     }
     pass().await;
-    // Where it fails, its word counts for more than the backoff, and no less than a second apart.
-    source.reply(Reply::Fault("restless"));
+    // For a failing source, the signal overrides the backoff, at most once a second.
+    source.reply(Reply::Fault("signals"));
     for failures in 1..=5 {
         clock.advance(Duration::from_millis(999));
         pass().await;
@@ -407,7 +407,7 @@ async fn source_may_use_tokio_and_its_blocking_threads() {
 #[tokio::test]
 async fn source_is_dropped_with_the_policy() {
     let key = new_key("1");
-    // Before it is asked, while its answer is awaited, while its change is.
+    // Before it is loaded, during a load, and while a change is awaited.
     for (name, reply, requested) in [
         ("unasked", Reply::Never, false),
         ("in-flight", Reply::Never, true),
@@ -421,7 +421,7 @@ async fn source_is_dropped_with_the_policy() {
             tokio::spawn(async move { verify(&oauth2, ISSUER, &key).await })
         });
         if requested {
-            until("it is asked", || source.calls() == 1).await;
+            until("it is loaded", || source.calls() == 1).await;
         }
         drop(oauth2);
         if let Some(waiting) = waiting {
@@ -432,7 +432,7 @@ async fn source_is_dropped_with_the_policy() {
                 assert!(waiting.await.unwrap_err().is_cancelled());
             }
         }
-        assert!(!source.is_dropped(), "{name}: a clone keeps it");
+        assert!(!source.is_dropped(), "{name}: a clone keeps the source");
         drop(clone);
         until("it is dropped", || source.is_dropped()).await;
     }

@@ -1,4 +1,4 @@
-//! Asking whether there is anything new: `If-None-Match`, and 304 (RFC 9110 §13.1.2, §15.4.5).
+//! Conditional fetches: `If-None-Match`, and 304 (RFC 9110 §13.1.2, §15.4.5).
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ async fn background_refresh_sends_if_none_match() {
     for etag in ["\"v1\"", "W/\"v1\"", "\"\"", "bare", "\"with, comma\""] {
         let setup = Fetched::start(tagged(&key, etag), Some(HOUR));
         assert_eq!(setup.verify(&key).await, Ok(()));
-        assert_eq!(if_none_match(&setup.server), None, "the first request knows of none");
+        assert_eq!(if_none_match(&setup.server), None, "the first request has no entity tag");
         setup.server.answer(Answer::status(304));
         for refreshes in 1..=3 {
             setup.clock.advance(HOUR);
@@ -84,7 +84,7 @@ async fn not_modified_response_renews_the_stale_window() {
     setup.clock.advance(20 * HOUR);
     until("a refresh", || setup.counts() == [2, 1, 0]).await;
     assert_eq!(setup.status().stale_in_seconds, Some(24 * 3600));
-    // A day from now, not from when the keys were last sent.
+    // A day from the 304, not from the last 200.
     setup.server.answer(Answer::status(500));
     setup.clock.advance(24 * HOUR - Duration::from_secs(1));
     until("a failure", || setup.counts()[2] > 0).await;
@@ -103,7 +103,7 @@ async fn new_keys_replace_the_etag() {
     assert_eq!(if_none_match(&setup.server).as_deref(), Some("\"v1\""));
     assert_eq!(setup.verify(&second).await, Ok(()));
     assert_eq!(setup.verify(&first).await, Err(ErrorKind::UnknownKey));
-    // A 304 may name a tag of its own, or none.
+    // A 304 may have an entity tag of its own, or none.
     setup.server.answer(Answer::body(304, &[("etag", "\"v2-b\"")], b""));
     refresh(&setup.oauth2, &setup.clock).await;
     assert_eq!(if_none_match(&setup.server).as_deref(), Some("\"v2\""));
@@ -113,7 +113,7 @@ async fn new_keys_replace_the_etag() {
         assert_eq!(if_none_match(&setup.server).as_deref(), Some("\"v2-b\""));
     }
     assert_eq!(setup.verify(&second).await, Ok(()));
-    // Keys without one: the old one is forgotten.
+    // Keys without an entity tag remove the old one.
     setup.server.answer(Answer::json(&third.jwk_set()));
     refresh(&setup.oauth2, &setup.clock).await;
     assert_eq!(setup.verify(&third).await, Ok(()));
@@ -128,7 +128,7 @@ async fn unsolicited_304_is_a_failure() {
     assert!(is_unavailable(&setup.verify(&key).await));
     let cause = setup.status().last_error.unwrap().cause;
     assert!(cause.contains("status is 304"), "{cause}");
-    // Also where there are keys, but no tag of them.
+    // Also with keys that have no entity tag.
     setup.server.answer(Answer::json(&key.jwk_set()));
     setup.oauth2.refresh_keys().await.unwrap();
     setup.server.answer(Answer::body(304, &[("etag", "\"v1\"")], b""));
@@ -142,11 +142,11 @@ async fn unknown_key_causes_an_unconditional_fetch() {
     let (first, second) = (new_key("1"), new_key("2"));
     let setup = Fetched::start(tagged(&first, "\"v1\""), Some(HOUR));
     assert_eq!(setup.verify(&first).await, Ok(()));
-    // A provider that changes its keys and not its tag.
+    // A provider that changes its keys but not its entity tag.
     setup.server.answer(tagged(&second, "\"v1\""));
     assert_eq!(setup.verify(&second).await, Ok(()));
     assert_eq!((if_none_match(&setup.server), setup.counts()), (None, [2, 0, 0]));
-    // One that answers 304 all the same has not answered.
+    // A 304 to an unconditional fetch is a failure.
     setup.server.answer(Answer::status(304));
     setup.clock.advance(Duration::from_secs(10));
     assert!(is_unavailable(&setup.verify(&first).await));
@@ -174,7 +174,7 @@ async fn retry_after_a_failure_is_unconditional() {
         until("a retry", || setup.counts() == [2, 0, 1]).await;
         assert_eq!((if_none_match(&setup.server), setup.server.requests()), (None, 3));
         assert_eq!(setup.verify(&second).await, Ok(()));
-        // And then as before.
+        // Later refreshes are conditional again.
         refresh(&setup.oauth2, &setup.clock).await;
         assert_eq!(if_none_match(&setup.server).as_deref(), Some("\"v1\""));
     }
@@ -260,7 +260,7 @@ async fn etag_is_sent_only_to_its_url() {
     assert_eq!(if_none_match(&old).as_deref(), Some("\"v1\""));
     publish(&new.url());
     refresh_after(&oauth2, &clock, 24 * HOUR).await;
-    assert_eq!(if_none_match(&old), None, "the document is always asked for as a whole");
+    assert_eq!(if_none_match(&old), None, "the document is always fetched unconditionally");
     assert_eq!((new.requests(), if_none_match(&new)), (1, None));
     refresh(&oauth2, &clock).await;
     assert_eq!(if_none_match(&new).as_deref(), Some("\"v1\""));

@@ -1,4 +1,4 @@
-//! Getting keys from a URL: one fetch for many, bounded, and on a thread of its own.
+//! Keys from a URL: one fetch for many requests, bounded, and on a thread of its own.
 
 use std::{
     collections::HashMap,
@@ -82,7 +82,7 @@ async fn blocked_worker_does_not_delay_the_fetch_of_another() {
         .clock(ManualClock::new())
         .build()
         .unwrap();
-    // The blocking handler says that it blocks, and goes on when told to.
+    // The blocking handler signals that it blocks, and continues on a signal.
     let (blocked, is_blocked) = mpsc::channel::<()>();
     let (unblock, resume) = mpsc::channel::<()>();
     let block = web::Data::new((Mutex::new(blocked), Mutex::new(resume)));
@@ -110,7 +110,7 @@ async fn blocked_worker_does_not_delay_the_fetch_of_another() {
     })
     .unwrap();
 
-    // Connections stay with their worker: two of one, and one of the other.
+    // Connections stay with their worker: two of one worker, and one of the other.
     let mut by_worker: HashMap<String, Vec<Connection>> = HashMap::new();
     for _ in 0..16 {
         let mut connection = Connection::open(api.address());
@@ -123,14 +123,14 @@ async fn blocked_worker_does_not_delay_the_fetch_of_another() {
     let (mut fetches, mut blocks, mut waits) =
         (one.pop().unwrap(), one.pop().unwrap(), other.pop().unwrap());
 
-    // A request of the one worker causes the fetch; then a handler blocks that worker.
+    // A request of one worker causes the fetch, and a handler then blocks that worker.
     fetches.get("/me", Some(&good_token()));
     server.wait_for_requests(1);
     blocks.get("/block", None);
     is_blocked.recv_timeout(PATIENCE).unwrap();
     waits.get("/me", Some(&good_token()));
     release.release();
-    // The other worker is blocked still: it goes on below, or after more time than this waits.
+    // The first worker is still blocked: it continues below, or after more time than this waits.
     assert_eq!(waits.answer().status, 200);
     unblock.send(()).unwrap();
     assert_eq!(fetches.answer().status, 200);
@@ -159,7 +159,7 @@ async fn dropped_request_does_not_cancel_the_fetch() {
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
     release.release();
-    // Whatever comes now is no key: only the first fetch can have brought them.
+    // The server has no keys any more, so that they are from the first fetch.
     server.answer(Answer::status(500));
     assert_eq!(kind(&oauth2, &good_token()).await, None);
 }
@@ -217,7 +217,7 @@ async fn invalid_document_is_503_and_logged_and_retried() {
         let logged = log::lines_with(&["WARN", "keys cannot be fetched", &name, cause]);
         assert_eq!(logged.len(), 1, "{cause}: {:?}", log::lines_with(&[&name]));
 
-        // Under the backoff nothing is asked; after it, the next request tries, and succeeds.
+        // Nothing is fetched within the backoff; the next request after it succeeds.
         server.answer(good_keys());
         assert!(is_unavailable(&kind(&oauth2, &good_token()).await));
         assert_eq!(server.requests(), 1);
@@ -268,7 +268,7 @@ async fn unreachable_server_is_503_with_the_cause_in_the_log() {
     drop(server);
     let provider = Provider::new().issuer(ISSUER).audience("api").keys(url);
     let oauth2 = policy::builder().provider("not-there", provider).build().unwrap();
-    // The listener may take a moment to go.
+    // The listener may close with a delay.
     let deadline = Instant::now() + PATIENCE;
     while log::lines_with(&["not-there", "refused"]).is_empty() {
         assert!(is_unavailable(&kind(&oauth2, &good_token()).await));
@@ -340,7 +340,7 @@ async fn public_request_starts_a_fetch_without_waiting() {
     let api = Api::start(oauth2);
     let url = api.url("/optional");
     for _ in 0..3 {
-        assert_eq!(client::get(&url, Some(&good_token())).await.body, "stranger");
+        assert_eq!(client::get(&url, Some(&good_token())).await.body, "anonymous");
     }
     server.wait_for_requests(1);
     release.release();
@@ -353,8 +353,7 @@ async fn public_request_starts_a_fetch_without_waiting() {
 
 #[test]
 fn fetching_thread_ends_with_the_last_clone() {
-    // The only test of this process that counts: others run beside it, so names are told apart by
-    // the number of threads over time.
+    // Other tests of this process have such threads too, so that only large numbers are compared.
     let server = KeyServer::start(Answer::hang()).unwrap();
     let threads = || {
         std::fs::read_dir("/proc/self/task")
@@ -369,14 +368,14 @@ fn fetching_thread_ends_with_the_last_clone() {
     let clones = policies.clone();
     assert!(threads() >= 200);
     drop(policies);
-    assert!(threads() >= 200, "clones keep it");
+    assert!(threads() >= 200, "clones keep the thread");
     drop(clones);
     let deadline = Instant::now() + PATIENCE;
     while threads() >= 100 {
         assert!(Instant::now() < deadline, "{} threads are left", threads());
         std::thread::sleep(Duration::from_millis(5));
     }
-    // Without anything to fetch there is none. No other test makes 100 policies at once.
+    // Without anything to fetch, there is no thread. No other test builds 100 policies at once.
     let inline =
         || Provider::new().issuer(ISSUER).audience("api").keys(key(Algorithm::ES256).jwk_set());
     let policies: Vec<OAuth2> =
@@ -395,12 +394,12 @@ fn policy_dropped_during_a_fetch_ends_its_waiters() {
         async move { oauth2.verify(&good_token()).await }
     });
     server.wait_for_requests(1);
-    // The request's runtime goes first, in the middle of the wait; nothing panics or hangs.
+    // The runtime of the request is dropped during the wait; nothing panics or hangs.
     runtime.shutdown_timeout(PATIENCE);
     drop(oauth2);
 }
 
-/// A tenant for each issuer that begins as those of this test do, with keys from this server or inline.
+/// A tenant for each issuer, with keys from this server or inline.
 struct SetOf(String, serde_json::Value);
 
 impl TenantLookup for SetOf {
@@ -433,7 +432,7 @@ async fn key_set_of_a_tenant_over_64_keys_is_rejected() {
             let accepted = oauth2.verify(&Token::new(issuer, "api").sign(good)).await.is_ok();
             assert_eq!(accepted, is_read, "{count} keys of {issuer}");
         }
-        // A provider that is known at build time may have more.
+        // A configured provider may have more.
         assert_eq!(kind(&oauth2, &good_token()).await, None);
     }
 }

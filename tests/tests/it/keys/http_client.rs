@@ -1,4 +1,4 @@
-//! The HTTP client that keys are fetched with: what users change of it, and what stays.
+//! The HTTP client for keys: what developers can change, and what they cannot.
 
 use std::{
     io::{Read, Write},
@@ -42,7 +42,7 @@ fn keys_at(url: &str) -> OAuth2Builder {
     policy::builder().provider("p", provider)
 }
 
-/// Why the keys are not there, or nothing.
+/// Returns why the keys could not be fetched, or `None`.
 async fn fault(builder: OAuth2Builder) -> Option<String> {
     let oauth2 = builder.build().unwrap();
     let error = oauth2.warm_up().await.err()?;
@@ -51,7 +51,7 @@ async fn fault(builder: OAuth2Builder) -> Option<String> {
     Some(cause)
 }
 
-/// A key server that is also an issuer, and TLS before it.
+/// A key server that is also an issuer, behind TLS.
 struct Tls {
     server: KeyServer,
     front: TlsFront,
@@ -69,7 +69,7 @@ impl Tls {
         Self { server, front }
     }
 
-    /// By URL, and by discovery.
+    /// Returns builders with keys by URL and by discovery.
     fn both(&self) -> [OAuth2Builder; 2] {
         let issuer =
             Provider::new().issuer(self.front.url_of("")).audience("api").keys(Keys::discover());
@@ -102,13 +102,13 @@ async fn private_ca_is_trusted_if_configured() {
             builder.configure_http_client(move |client| client.tls_certs_only([only.clone()]));
         assert!(fault(builder).await.expect("not trusted").contains("certificate"));
     }
-    assert_eq!(tls.server.requests(), 0, "nothing is asked of a stranger");
+    assert_eq!(tls.server.requests(), 0, "an untrusted server gets no request");
     for builder in tls.both() {
         assert_eq!(fault(builder.configure_http_client(trusting(&authority))).await, None);
     }
     assert_eq!((tls.server.requests_at(OPENID), tls.server.requests_at("/jwks.json")), (1, 2));
 
-    // What it is trusted for is checked all the same.
+    // Name and validity of the certificate are still checked.
     for (identity, word) in [
         (authority.issue("other.example", 30), "not valid for name"),
         (authority.issue("localhost", 0), "expired"),
@@ -138,7 +138,7 @@ async fn keys_fetched_over_tls_verify_tokens() {
 #[tokio::test]
 async fn client_certificate_is_sent_if_required() {
     let (authority, clients, others) =
-        (Authority::new("servers"), Authority::new("clients"), Authority::new("strangers"));
+        (Authority::new("servers"), Authority::new("clients"), Authority::new("others"));
     let tls = Tls::new(&authority.issue("localhost", 30), Some(&clients));
     let with = |identity: &oauth2_actix_tests::tls::Identity| {
         let identity = Identity::from_pem(&identity.pem()).unwrap();
@@ -153,7 +153,7 @@ async fn client_certificate_is_sent_if_required() {
     }
     for builder in tls.both() {
         let of_others = with(&others.issue("client", 30));
-        let cause = fault(builder.configure_http_client(of_others)).await.expect("a stranger's");
+        let cause = fault(builder.configure_http_client(of_others)).await.expect("untrusted");
         assert!(cause.contains("no answer"), "{cause}");
     }
     assert_eq!(tls.server.requests(), 0);
@@ -179,7 +179,7 @@ async fn redirects_are_not_followed_whatever_a_closure_configures() {
             let builder = builder.configure_http_client(move |client| {
                 trusting(client).redirect(Policy::limited(10))
             });
-            let cause = fault(builder).await.expect("refused");
+            let cause = fault(builder).await.expect("rejected");
             assert!(cause.contains("redirects"), "{cause}");
         }
     }
@@ -195,7 +195,7 @@ async fn custom_client_follows_redirects_by_its_own_policy() {
         reqwest::Client::builder().redirect(policy).no_proxy().tls_certs_only([]).build().unwrap()
     };
     let builder = keys_at(&server.url()).dangerous_http_client(client(Policy::none()));
-    assert!(fault(builder).await.expect("refused").contains("redirects"));
+    assert!(fault(builder).await.expect("rejected").contains("redirects"));
     assert_eq!((server.requests(), target.requests()), (1, 0));
     let builder = keys_at(&server.url()).dangerous_http_client(client(Policy::limited(10)));
     assert_eq!(fault(builder).await, None);
@@ -280,10 +280,10 @@ async fn closure_that_makes_no_client_is_a_build_error() {
     let error = error.expect_err("no client").to_string();
     assert!(error.contains("HTTP client"), "{error}");
     assert_is_no_debug_output(&error);
-    // Where nothing is asked over HTTP, none is needed.
+    // Without keys from HTTP, no client is needed.
     assert!(of(Keys::file("/nowhere")).build().is_ok());
 
-    // One that is needed later, since a document names another host, is a failed attempt.
+    // A client that is needed later, since a document names another host, is a failed fetch.
     let server = KeyServer::start(Answer::status(404)).unwrap();
     let issuer = server.url_of("");
     let document = json!({"issuer": issuer, "jwks_uri": "https://localhost:1/jwks.json"});
@@ -291,14 +291,14 @@ async fn closure_that_makes_no_client_is_a_build_error() {
     let provider = Provider::new().issuer(&issuer).audience("api").keys(Keys::discover());
     let builder = policy::builder()
         .provider("p", provider)
-        // Refused by reqwest where other certificates are trusted.
+        // reqwest rejects this setting where other certificates are trusted.
         .configure_http_client(|client| client.tls_danger_accept_invalid_hostnames(true));
     let cause = fault(builder).await.expect("no client");
     assert!(cause.contains("no HTTP client"), "{cause}");
     assert_is_no_debug_output(&cause);
 }
 
-/// What reqwest displays, with its causes, and not its `Debug`.
+/// Asserts that this is the display text of reqwest, not its `Debug`.
 #[track_caller]
 fn assert_is_no_debug_output(error: &str) {
     for of_debug in ["reqwest::Error", "kind:", "Error {", "source:"] {
@@ -318,7 +318,7 @@ async fn proxy_is_used_for_other_hosts_only() {
     assert!(cause.contains("no answer"), "{cause}");
     let request = proxy.last_request();
     assert!(request.starts_with("CONNECT idp.example:443 HTTP/1.1\r\n"), "{request}");
-    // By discovery as well.
+    // Discovery uses the proxy too.
     let provider = Provider::new()
         .issuer("https://sso.example:8443/realms/x")
         .audience("api")
@@ -327,12 +327,12 @@ async fn proxy_is_used_for_other_hosts_only() {
     let request = proxy.last_request();
     assert!(request.starts_with("CONNECT sso.example:8443 HTTP/1.1\r\n"), "{request}");
     assert_eq!(proxy.requests(), 2);
-    // Plain http to this host is not sent anywhere.
+    // Plain http to this host does not use the proxy.
     assert_eq!(fault(through(keys_at(&server.url()))).await, None);
     let by_name = server.url().replace("127.0.0.1", "localhost");
     assert_eq!(fault(through(keys_at(&by_name))).await, None);
     assert_eq!((server.requests(), proxy.requests()), (2, 2));
-    // To others it is, where it is allowed.
+    // Plain http to other hosts does, where it is allowed.
     proxy.answer(good_keys());
     let provider = Provider::new()
         .issuer(ISSUER)
@@ -344,7 +344,7 @@ async fn proxy_is_used_for_other_hosts_only() {
     assert!(request.starts_with("GET http://keycloak:8080/certs HTTP/1.1\r\n"), "{request}");
 }
 
-/// The environment is the whole process's: a child has one of its own.
+/// The key URL of the child, which has an environment of its own.
 const KEYS_OF_CHILD: &str = "OAUTH2_ACTIX_TESTS_KEYS";
 
 #[tokio::test]
@@ -374,7 +374,7 @@ fn proxy_of_the_environment_is_used_for_other_hosts_only() {
     let proxy_url = proxy.url_of("");
     let proxy_url = proxy_url.as_str();
 
-    // To other hosts, whatever the case of the name.
+    // For other hosts, in upper or lower case.
     let mut requests = 0;
     for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
         let outcome = outcome_in_a_child("https://idp.example/jwks.json", &[(name, proxy_url)]);
@@ -385,7 +385,7 @@ fn proxy_of_the_environment_is_used_for_other_hosts_only() {
         assert!(request.starts_with("CONNECT idp.example:443 HTTP/1.1\r\n"), "{request}");
     }
 
-    // https to this host goes there too, unless NO_PROXY names it.
+    // https to this host uses the proxy too, unless NO_PROXY names it.
     let port = front.url_of("").rsplit_once(':').unwrap().1.to_owned();
     let url = front.url_of("/jwks.json");
     outcome_in_a_child(&url, &[("HTTPS_PROXY", proxy_url)]);
@@ -394,19 +394,19 @@ fn proxy_of_the_environment_is_used_for_other_hosts_only() {
     assert!(proxy.last_request().starts_with(&format!("CONNECT localhost:{port} ")));
     for (name, hosts) in [("NO_PROXY", "localhost"), ("no_proxy", "idp.example, localhost")] {
         let outcome = outcome_in_a_child(&url, &[("HTTPS_PROXY", proxy_url), (name, hosts)]);
-        // Straight to the server, whose certificate the child does not trust.
+        // A direct connection to the server, whose certificate the child does not trust.
         assert!(outcome.contains("certificate"), "{outcome}");
         assert_eq!(proxy.requests(), requests, "{name}");
     }
 
-    // Plain http to this host never does.
+    // Plain http to this host never uses the proxy.
     let all =
         ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"].map(|name| (name, proxy_url));
     assert_eq!(outcome_in_a_child(&server.url(), &all), "None");
     assert_eq!((server.requests(), proxy.requests()), (1, requests));
 }
 
-/// The https URL of a server that answers with these bytes as soon as it is sent anything.
+/// Returns the https URL of a server that sends these bytes after the first ones from the client.
 fn no_tls(answer: &'static [u8]) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("https://localhost:{}/jwks.json", listener.local_addr().unwrap().port());
@@ -435,8 +435,8 @@ async fn server_without_a_common_cipher_is_named_in_the_error() {
     }
 }
 
-/// A server that keeps connections open, and closes each one at its second request. Returns its address
-/// and, for each request, the number of the connection that it came on.
+/// Starts a server that keeps connections open, and closes each one at its second request. Returns its URL
+/// and, for each request, the number of its connection.
 fn closes_on_reuse() -> (String, mpsc::Receiver<usize>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());

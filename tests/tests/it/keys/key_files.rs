@@ -1,4 +1,4 @@
-//! Keys from files, and from sources of the user's own.
+//! Keys from files.
 
 use std::{
     fs,
@@ -25,9 +25,9 @@ use crate::jose::key_forms::forms;
 const ISSUER: &str = "https://idp.test";
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
-/// By which the clock is moved while a change is waited for.
+/// The step of the clock while a test waits for a change.
 const STEP: Duration = Duration::from_millis(20);
-/// For an attempt: the clock runs faster than disks and threads.
+/// The limit of a fetch: the clock runs faster than disks and threads.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn provider(issuer: &str, keys: Keys) -> Provider {
@@ -60,7 +60,7 @@ fn unavailable(result: &Result<(), ErrorKind>) -> bool {
     matches!(result, Err(ErrorKind::KeysUnavailable { .. }))
 }
 
-/// A directory of a test's own, with a policy that reads `keys.json` in it.
+/// A directory, with a policy that reads `keys.json` in it.
 struct Setup {
     directory: PathBuf,
     clock: ManualClock,
@@ -72,7 +72,7 @@ impl Setup {
         Self::start(name, refresh, None)
     }
 
-    /// With a file that is there before the first fetch begins.
+    /// Writes the file before the first fetch begins.
     fn with(name: &str, refresh: Option<Duration>, text: &str) -> Self {
         Self::start(name, refresh, Some(text))
     }
@@ -103,7 +103,7 @@ impl Setup {
         self.directory.join("keys.json")
     }
 
-    /// In one step, as it should be done.
+    /// Replaces the file atomically.
     fn replace(&self, text: impl AsRef<[u8]>) {
         let new = self.directory.join("keys.json.new");
         fs::write(&new, text).unwrap();
@@ -114,7 +114,7 @@ impl Setup {
         verify(&self.oauth2, ISSUER, key).await
     }
 
-    /// Time for twenty looks at the file.
+    /// Advances the clock for twenty checks of the file.
     async fn pass_time(&self) {
         for _ in 0..20 {
             self.clock.advance(SECOND);
@@ -153,13 +153,13 @@ async fn file_is_read_at_the_first_request() {
     let status_before = status(&setup.oauth2);
     assert_eq!(status_before.state, KeyState::NotFetched);
     assert_eq!(status_before.source, format!("file {}", setup.file().display()));
-    // It was not there when the policy was built.
+    // The file did not exist when the policy was built.
     let key = new_key("1");
     setup.replace(set(&[&key]));
     assert_eq!(setup.verify(&key).await, Ok(()));
     assert_eq!(setup.verify(&new_key("1")).await, Err(ErrorKind::SignatureInvalid));
     assert_eq!(status(&setup.oauth2).fetches.succeeded, 1);
-    // A file says itself when it changes.
+    // A file needs no refresh, since changes are detected.
     assert!(log::lines_with(&["no key refresh", "first-need"]).is_empty());
 }
 
@@ -195,7 +195,7 @@ async fn changed_file_is_read_again() {
         setup.replace(set(&[&first, &second]));
         setup.until_keys_are(&[&first, &second]).await;
         assert_eq!(setup.verify(&second).await, Ok(()));
-        // A key that is taken out ends its tokens.
+        // Tokens of a removed key are rejected.
         setup.replace(set(&[&second]));
         setup.until_keys_are(&[&second]).await;
         assert_eq!(setup.verify(&first).await, Err(ErrorKind::UnknownKey));
@@ -240,7 +240,7 @@ async fn file_behind_switched_symlinks_is_read_again() {
     assert_eq!(status(&setup.oauth2).fetches.succeeded, 1, "nothing has changed");
 
     version("..2", &second);
-    // The same length, and the same time of modification: it is another file all the same.
+    // The same length and time of modification, but another file.
     let modified = fs::metadata(setup.directory.join("..1/keys.json")).unwrap().modified().unwrap();
     let new = fs::File::options().write(true).open(setup.directory.join("..2/keys.json")).unwrap();
     new.set_modified(modified).unwrap();
@@ -264,7 +264,7 @@ async fn missing_file_keeps_its_keys() {
             setup.until_failing("No such file").await;
         } else {
             setup.pass_time().await;
-            // It is taken to be in the middle of being replaced.
+            // The file counts as being replaced.
             assert_eq!(status(&setup.oauth2).fetches.failed, 0);
         }
         assert_eq!(setup.verify(&first).await, Ok(()));

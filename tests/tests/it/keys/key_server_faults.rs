@@ -1,4 +1,4 @@
-//! Key servers that answer otherwise than they should, and key sets that are not all good.
+//! Key servers with invalid responses, and key sets with unusable keys.
 
 use std::{
     io::{Read, Write},
@@ -54,7 +54,7 @@ fn document() -> Vec<u8> {
     good().jwk_set().to_string().into_bytes()
 }
 
-/// Both what a first fetch says and what becomes of keys that are there already.
+/// Asserts that the first fetch fails with this cause, and that a later one keeps the keys.
 async fn assert_rejected(name: &str, answer: Answer, cause: &str) {
     let (server, oauth2) = answering(answer.clone());
     let rejected = verify(&oauth2, &token(good())).await;
@@ -74,7 +74,7 @@ async fn assert_rejected(name: &str, answer: Answer, cause: &str) {
     assert_eq!(server.requests(), 3, "{name}");
 }
 
-/// However good the body: keys come with 200.
+/// The body of another status is not read.
 #[tokio::test]
 async fn status_other_than_200_is_a_failure() {
     let target = KeyServer::start(Answer::body(200, &[], &document())).unwrap();
@@ -117,7 +117,7 @@ async fn redirects_of_every_kind_are_not_followed() {
             String::new(),
         ] {
             let server = KeyServer::start(Answer::redirect(status, &location)).unwrap();
-            // Without a refresh, so that nothing is fetched before.
+            // Without a refresh, so that nothing is fetched at build.
             let provider = Provider::new().issuer(ISSUER).audience("api").keys(server.url());
             let oauth2 = policy::builder().provider("p", provider).build().unwrap();
             let error = oauth2.warm_up().await.unwrap_err().to_string();
@@ -131,8 +131,7 @@ async fn redirects_of_every_kind_are_not_followed() {
     assert_eq!(target.requests(), 0);
 }
 
-/// The body decides. Providers serve keys under every type there is, and nothing that a type could
-/// say would make keys better than what is checked of them.
+/// Providers publish keys under many types, and the content is checked in any case.
 #[tokio::test]
 async fn content_type_is_ignored() {
     for content_type in [
@@ -235,8 +234,8 @@ async fn document_over_one_mebibyte_is_rejected() {
     }
 }
 
-/// A server that sends this over and over. It tells when it begins to, and how much was taken before
-/// the client left.
+/// Starts a server that sends these bytes repeatedly. It reports the start, and how much the client read
+/// before it disconnected.
 fn endless(head: &'static [u8], again: Vec<u8>) -> (String, mpsc::Receiver<usize>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
@@ -270,7 +269,7 @@ async fn endless_response_is_abandoned() {
         (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", chunk, "larger than", Some(32)),
         (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n".repeat(1000), "no answer", Some(32)),
         (b"HTTP/1.1 200 OK\r\nx: ", spaces, "no answer", Some(32)),
-        // Interim answers are read and forgotten until the time is up.
+        // Interim responses are skipped until the timeout.
         (b"", b"HTTP/1.1 103 Early\r\n\r\n".repeat(1000), "no complete answer within 5 s", None),
     ] {
         let clock = ManualClock::new();
@@ -288,7 +287,7 @@ async fn endless_response_is_abandoned() {
             async move { verify(&oauth2, &token(good())).await }
         });
         taken.recv_timeout(PATIENCE).unwrap();
-        // Meanwhile others are served.
+        // Other providers are not delayed.
         let of_other = Token::new("https://other.test", "api").sign(good());
         assert_eq!(verify(&oauth2, &of_other).await, Ok(()), "{cause}");
         if limit.is_none() {
@@ -298,8 +297,8 @@ async fn endless_response_is_abandoned() {
         assert!(waiting.await.unwrap().is_err());
         let reported = oauth2.key_status()[0].last_error.clone().unwrap().cause;
         assert!(reported.contains(cause), "{reported}");
-        let taken = taken.recv_timeout(2 * PATIENCE).expect("the client leaves");
-        // The limit, and what the two sockets and buffers between hold.
+        let taken = taken.recv_timeout(2 * PATIENCE).expect("the client disconnects");
+        // The limit, and the content of sockets and buffers.
         let limit = limit.unwrap_or(1024) << 20;
         assert!(taken < limit, "{cause}: {taken} bytes");
     }
@@ -336,7 +335,7 @@ async fn compressed_document_is_decoded() {
         let request = server.last_request();
         assert_eq!(request.matches("accept-encoding: gzip\r\n").count(), 1, "{request}");
     }
-    // An issuer's document, too.
+    // A metadata document too.
     let server = KeyServer::start(Answer::body(200, &coded("gzip"), &gzip(&document()))).unwrap();
     let issuer = server.url_of("");
     let about = json!({"issuer": issuer, "jwks_uri": server.url()}).to_string();
@@ -353,7 +352,7 @@ async fn undecodable_document_is_rejected_with_its_coding() {
     for (coding, body, cause) in [
         ("br", document(), "content coding \"br\""),
         ("zstd", document(), "content coding \"zstd\""),
-        ("x-unheard-of", document(), "content coding \"x-unheard-of\""),
+        ("x-unknown", document(), "content coding \"x-unknown\""),
         ("gzip, br", gzip(&document()), "content coding \"br\""),
         ("gzip", document(), "cannot be decoded as gzip"),
         ("gzip", gzip(&document())[..40].to_vec(), "cannot be decoded as gzip"),
@@ -361,7 +360,7 @@ async fn undecodable_document_is_rejected_with_its_coding() {
         ("deflate", document(), "cannot be decoded as deflate"),
         ("identity", gzip(&document()), "is compressed"),
         ("gzip", gzip(&vec![b' '; 1024 * 1024 + 1]), "larger than 1048576 bytes"),
-        // One kilobyte for each megabyte.
+        // The compressed body has one kilobyte for each megabyte.
         ("gzip", gzip(&vec![b' '; 32 << 20]), "larger than 1048576 bytes"),
         ("gzip, gzip", gzip(&gzip(&vec![b' '; 32 << 20])), "larger than 1048576 bytes"),
         ("gzip, deflate, gzip", document(), "more than 2 content codings"),
@@ -408,7 +407,7 @@ async fn keys_of_one_kid_are_all_tried_up_to_16() {
         assert_eq!(verify(&oauth2, &token(key)).await, Ok(()));
     }
     assert_eq!(verify(&oauth2, &token(&keys[2])).await, Err(ErrorKind::SignatureInvalid));
-    // Of many, 16: what a token may cost is bounded. Keys of other algorithms do not count.
+    // At most 16 keys are tried, to bound the cost. Keys of other algorithms do not count.
     let all: Vec<&SigningKey> = std::iter::once(&rsa).chain(&keys).collect();
     let (_server, oauth2) = answering(set(&all));
     for key in &keys[..16] {
@@ -431,13 +430,13 @@ async fn key_without_alg_verifies_the_algorithms_of_its_type() {
     for key in [rsa, pss, ec] {
         assert_eq!(verify(&oauth2, &token(key)).await, Ok(()), "{}", key.algorithm());
     }
-    // And no others: not what the token claims to be signed with.
+    // No other algorithms, whatever the header of the token names.
     for alg in ["ES256", "EdDSA", "PS384"] {
         let lying = Token::new(ISSUER, "api").header("alg", alg).sign(ec);
         assert!(verify(&oauth2, &lying).await.is_err(), "{alg}");
     }
     let secret = SigningKey::from_secret(Algorithm::HS256, rsa.kid(), rsa.public_pem().as_bytes());
-    assert!(verify(&oauth2, &token(&secret)).await.is_err(), "the public key is no secret");
+    assert!(verify(&oauth2, &token(&secret)).await.is_err(), "the public key is not a secret");
 }
 
 #[tokio::test]
@@ -452,7 +451,7 @@ async fn certificate_is_a_key_alone_but_not_inside_a_jwk() {
         }
         assert!(verify(&oauth2, &token(key(Algorithm::ES384))).await.is_err());
     }
-    // The JWK's own numbers count, whatever certificate it carries (RFC 7517 §4.7).
+    // The numbers of the JWK count, not its certificate (RFC 7517 §4.7).
     let mut jwk = one.public_jwk();
     let attacker = SigningKey::generate(Algorithm::ES256, one.kid());
     let der: String = attacker.certificate_pem().lines().filter(|l| !l.starts_with('-')).collect();

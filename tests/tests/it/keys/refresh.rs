@@ -1,4 +1,4 @@
-//! When keys are fetched again, on a clock that the tests move.
+//! When keys are fetched again, on a clock that the tests advance.
 
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ async fn refresh_runs_in_the_background_before_keys_expire() {
     assert_eq!(setup.server.requests(), 1, "too early");
     setup.clock.advance(MINUTE);
     setup.server.wait_for_requests(2);
-    // No request waited for it, and it goes on without any.
+    // No request waited for it, and the refreshes continue without requests.
     for fetches in 3..6 {
         setup.until_accepted(&second).await;
         setup.advance_to_request(fetches).await;
@@ -129,7 +129,7 @@ async fn unknown_key_after_a_failed_fetch_is_503_and_known_keys_still_verify() {
     }
     assert_eq!(setup.server.requests(), 2);
     setup.server.answer(jwk_set(&[&next]));
-    // The background retry comes within the backoff of a first failure.
+    // The background retry is due within the backoff of a first failure.
     setup.advance_to_request(3).await;
     setup.until_accepted(&next).await;
 }
@@ -139,7 +139,7 @@ async fn request_that_joins_an_older_fetch_causes_another() {
     let (first, second) = (new_key("1"), new_key("2"));
     let setup = Fetched::start(jwk_set(&[&first]), Some(10 * MINUTE));
     assert_eq!(setup.verify(&first).await, Ok(()));
-    // A background fetch is under way and will bring the old keys; meanwhile the provider rotates.
+    // A background fetch is in progress and returns the old keys, while the provider rotates.
     let (old_keys, release) = jwk_set(&[&first]).held();
     setup.server.answer(old_keys);
     setup.clock.advance(8 * MINUTE);
@@ -164,7 +164,7 @@ async fn rotation_without_kids_is_followed_in_the_same_request() {
     setup.server.answer(bare(&second));
     assert_eq!(setup.verify_text(&without_kid(&second)).await, Ok(()));
     assert_eq!(setup.server.requests(), 2);
-    // A forgery without kid is an unknown key, under the same cooldown: nothing is known of it.
+    // A forgery without kid counts as an unknown key, with the same cooldown.
     let forged = without_kid(&first);
     for _ in 0..10 {
         assert!(is_unavailable(&setup.verify_text(&forged).await));
@@ -192,19 +192,19 @@ async fn unknown_key_within_the_cooldown_is_401_only_if_already_searched_for() {
     assert_eq!(
         setup.verify(&keys[1]).await,
         Err(ErrorKind::KeysUnavailable { retry_after }),
-        "a genuine token is not called invalid"
+        "a genuine token is not rejected as invalid"
     );
-    assert_eq!(setup.verify(&keys[3]).await, Err(ErrorKind::UnknownKey), "looked for before");
+    assert_eq!(setup.verify(&keys[3]).await, Err(ErrorKind::UnknownKey), "already searched for");
     assert_eq!(setup.server.requests(), 2);
     setup.clock.advance(retry_after);
     assert_eq!(setup.verify(&keys[1]).await, Ok(()));
     assert_eq!(setup.server.requests(), 3);
-    // A withdrawn key was there, and is known to be missing now.
+    // The last fetch showed that the key was withdrawn.
     assert_eq!(setup.verify(&keys[0]).await, Err(ErrorKind::UnknownKey));
-    // A refresh in the background that does not bring it changes nothing.
+    // A refresh without the key changes nothing.
     setup.oauth2.refresh_keys().await.unwrap();
     assert_eq!(setup.verify(&keys[3]).await, Err(ErrorKind::UnknownKey));
-    // While attempts fail, nothing newer is known of any unknown key.
+    // After a failed fetch, an unknown key may be a new one.
     setup.server.answer(Answer::status(500));
     assert!(setup.oauth2.refresh_keys().await.is_err());
     for unknown in [&keys[2], &keys[3], &keys[0]] {
@@ -246,7 +246,7 @@ async fn keys_verify_for_a_day_after_the_last_fetch() {
     assert_eq!(setup.verify(&key).await, Ok(()));
     setup.clock.advance(MINUTE);
     assert!(is_unavailable(&setup.verify(&key).await));
-    // And come back without a restart.
+    // The keys are fetched again without a restart.
     setup.server.answer(jwk_set(&[&key]));
     setup.advance_to_request(setup.server.requests() + 1).await;
     setup.until_accepted(&key).await;
@@ -262,7 +262,7 @@ async fn failed_fetches_back_off_to_a_minute() {
             panic!("unavailable")
         };
         assert_eq!(setup.server.requests(), attempt);
-        // Within the backoff nothing is asked.
+        // Nothing is fetched within the backoff.
         assert!(is_unavailable(&setup.verify(&key).await));
         assert_eq!(setup.server.requests(), attempt);
         setup.clock.advance(retry_after);
@@ -286,7 +286,7 @@ async fn refresh_of_zero_fetches_for_every_request() {
     assert_eq!(setup.verify(&first).await, Err(ErrorKind::UnknownKey), "withdrawn at once");
     assert_eq!(setup.verify(&second).await, Ok(()));
     assert_eq!(setup.server.requests(), 4);
-    // A failed fetch is 503 though there were keys, and holds the next request back from nothing.
+    // A failed fetch is 503 despite earlier keys, without a backoff for the next request.
     setup.server.answer(Answer::status(500));
     assert!(is_unavailable(&setup.verify(&second).await));
     assert!(is_unavailable(&setup.verify(&second).await));
@@ -309,7 +309,7 @@ async fn refresh_of_zero_shares_a_fetch_that_began_after_the_request() {
     let mut one = Box::pin(setup.oauth2.verify(&old));
     assert!(poll!(one.as_mut()).is_pending());
     setup.server.wait_for_requests(1);
-    // These arrive while a fetch is under way that is older than they are, and brings older keys.
+    // These requests arrive during an older fetch, which returns older keys.
     let mut later: Vec<_> = (0..100)
         .map(|index| Box::pin(setup.oauth2.verify(if index % 2 == 0 { &new } else { &old })))
         .collect();
@@ -400,7 +400,7 @@ async fn dropped_requests_count_as_waiters_until_the_fetch_ends() {
         let mut waiting = Box::pin(setup.oauth2.verify(&token));
         assert!(poll!(waiting.as_mut()).is_pending());
     }
-    // All of them are gone, and the engine still holds what they asked.
+    // All of them are dropped, and still count.
     assert!(is_unavailable(&setup.verify(&key).await));
     setup.server.wait_for_requests(1);
     setup.server.answer(jwk_set(&[&key]));
@@ -426,7 +426,7 @@ async fn tokens_of_a_withdrawn_key_do_not_delay_a_new_key() {
     assert_eq!(setup.verify(&keys[0]).await, Ok(()));
     setup.server.answer(jwk_set(&[&keys[1]]));
     assert_eq!(setup.verify(&keys[1]).await, Ok(()));
-    // Tokens of the first one live on, and ask for it whenever they may.
+    // Tokens of the first key are still sent, and cause fetches after each cooldown.
     let before = setup.server.requests();
     for _ in 0..25 {
         for _ in 0..10 {
@@ -436,10 +436,10 @@ async fn tokens_of_a_withdrawn_key_do_not_delay_a_new_key() {
     }
     let requested = setup.server.requests() - before;
     assert!((2..=3).contains(&requested), "{requested}");
-    // The next rotation is followed at once all the same.
+    // The next rotation is still followed at once.
     setup.server.answer(jwk_set(&[&keys[2]]));
     assert_eq!(setup.verify(&keys[2]).await, Ok(()));
-    // Made-up ones have no such privilege after that.
+    // Made-up keys have no such exception after that.
     let before = setup.server.requests();
     for _ in 0..20 {
         assert!(is_unavailable(&setup.verify(&new_key("made-up")).await));
@@ -456,7 +456,7 @@ async fn first_token_of_a_withdrawn_key_does_not_delay_a_new_key() {
     setup.server.answer(jwk_set(&[&keys[1]]));
     setup.advance_to_request(2).await;
     setup.until_accepted(&keys[1]).await;
-    // Withdrawn by a refresh in the background: no token has asked for it yet.
+    // Withdrawn by a background refresh, before any token of it was rejected.
     assert_eq!(setup.verify(&keys[0]).await, Err(ErrorKind::UnknownKey));
     setup.server.answer(jwk_set(&[&keys[2]]));
     assert_eq!(setup.verify(&keys[2]).await, Ok(()));

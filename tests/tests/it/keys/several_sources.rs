@@ -1,4 +1,4 @@
-//! One provider with several sources of keys: each on its own, and any may verify a token.
+//! One provider with several sources of keys, which are independent and may all verify a token.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ fn server(answer: Answer) -> KeyServer {
     KeyServer::start(answer).unwrap()
 }
 
-/// Each source with its state.
+/// Returns each source with its state.
 fn states(oauth2: &OAuth2) -> Vec<(String, KeyState)> {
     oauth2.key_status().into_iter().map(|status| (status.source, status.state)).collect()
 }
@@ -59,7 +59,7 @@ fn build(keys: &Value, algorithms: &Value) -> Result<OAuth2, String> {
     builder.map_err(|error| error.to_string())?.build().map_err(|error| error.to_string())
 }
 
-/// inputs/02: an old HS256 secret, and the ES256 keys that replace it, under one issuer and audience.
+/// An old HS256 secret, and the ES256 keys that replace it, for one issuer and audience.
 #[tokio::test]
 async fn inline_secret_and_url_of_one_issuer_both_verify() {
     let (old, new) = (key(Algorithm::HS256), key(Algorithm::ES256));
@@ -82,7 +82,7 @@ async fn inline_secret_and_url_of_one_issuer_both_verify() {
     ] {
         let before = published.requests();
         assert_eq!(verify(&oauth2, &token(old)).await, Ok(()));
-        assert_eq!(published.requests(), before, "the secret is there, so nothing is fetched");
+        assert_eq!(published.requests(), before, "the inline secret needs no fetch");
         assert_eq!(verify(&oauth2, &token(new)).await, Ok(()));
         assert_eq!(verify(&oauth2, &token(old)).await, Ok(()));
         assert_eq!(published.requests(), before + 1);
@@ -131,21 +131,21 @@ async fn failing_source_does_not_affect_others() {
         .clock(clock.clone())
         .build()
         .unwrap();
-    until("the good one is fetched", || oauth2.key_status()[1].state == KeyState::Fresh).await;
+    until("the good source is fetched", || oauth2.key_status()[1].state == KeyState::Fresh).await;
     down.wait_for_requests(1);
     for _ in 0..3 {
-        assert_eq!(verify(&oauth2, &token(&good)).await, Ok(()), "waits for nothing");
+        assert_eq!(verify(&oauth2, &token(&good)).await, Ok(()), "without waiting");
     }
-    assert!(!oauth2.is_ready(), "the other one has not answered yet");
-    // Of a key that the good one does not have, the other may know more.
+    assert!(!oauth2.is_ready(), "the other source has not responded yet");
+    // The other source may have the key that the good one does not have.
     let unknown = token(&other);
     let mut waiting = Box::pin(oauth2.verify(&unknown));
     assert!(poll!(waiting.as_mut()).is_pending());
-    until("the good one was asked", || oauth2.key_status()[1].fetches.succeeded == 2).await;
+    until("the good source was fetched", || oauth2.key_status()[1].fetches.succeeded == 2).await;
     clock.advance(Duration::from_secs(5));
     assert!(matches!(waiting.await.unwrap_err().kind(), ErrorKind::KeysUnavailable { .. }));
     until("it has failed", || oauth2.key_status()[0].state == KeyState::Unavailable).await;
-    assert!(oauth2.is_ready(), "one source has keys, and the other was asked");
+    assert!(oauth2.is_ready(), "one source has keys, and the other was fetched");
     let status = oauth2.key_status();
     assert_eq!(status[0].last_error.as_ref().unwrap().cause, "no complete answer within 5 s");
     assert_eq!((status[1].fetches.failed, &status[1].last_error), (0, &None));
@@ -158,7 +158,7 @@ async fn failing_source_does_not_affect_others() {
     let failures: Vec<_> = error.failures().collect();
     assert_eq!(failures.len(), 1, "{error}");
     assert!(failures[0].1.starts_with(&format!("{}: no complete", down.url())), "{error}");
-    // And it comes back without a restart.
+    // The source recovers without a restart.
     down.answer(jwk_set(&[&other]));
     advance_until(&clock, Duration::from_millis(100), "the other is fetched", || {
         oauth2.key_status()[0].state == KeyState::Fresh
@@ -180,7 +180,7 @@ async fn rotation_at_one_source_is_followed_while_another_hangs() {
     oauth2.warm_up().await.unwrap();
     other.answer(Answer::hang());
     one.answer(jwk_set(&[&keys[1]]));
-    assert_eq!(verify(&oauth2, &token(&keys[1])).await, Ok(()), "whichever answers first");
+    assert_eq!(verify(&oauth2, &token(&keys[1])).await, Ok(()), "the first response counts");
 }
 
 #[tokio::test]
@@ -204,7 +204,7 @@ async fn invalid_signature_of_a_key_of_one_source_causes_no_fetch_at_another() {
         }
     }
     assert_eq!((one.requests(), other.requests()), (1, 1));
-    // A made-up key id is looked for at both, once.
+    // A made-up key id is searched for at both, once.
     for _ in 0..3 {
         assert_eq!(verify(&oauth2, &token(&new_key("made-up"))).await, Err(ErrorKind::UnknownKey));
     }
@@ -223,7 +223,7 @@ async fn key_withdrawn_at_one_source_ends_its_tokens_only() {
         .unwrap();
     oauth2.warm_up().await.unwrap();
     let tokens = [token(&keys[0]), token(&keys[1])];
-    // Twice, so that the cache knows them.
+    // Twice, so that they are cached.
     for token in tokens.iter().chain(&tokens) {
         assert_eq!(verify(&oauth2, token).await, Ok(()));
     }
@@ -231,7 +231,7 @@ async fn key_withdrawn_at_one_source_ends_its_tokens_only() {
     oauth2.refresh_keys().await.unwrap();
     assert_eq!(verify(&oauth2, &tokens[0]).await, Err(ErrorKind::UnknownKey));
     assert_eq!(verify(&oauth2, &tokens[1]).await, Ok(()));
-    // A key that two sources have is good as long as one of them has it.
+    // A key of two sources is valid until both have withdrawn it.
     other.answer(jwk_set(&[&keys[1], &keys[2]]));
     oauth2.refresh_keys().await.unwrap();
     let shared = token(&keys[2]);
@@ -275,10 +275,10 @@ async fn list_is_either_of_keys_or_of_sources() {
     let sources = |keys: Value| {
         build(&keys, &json!(["ES256", "RS256"])).map(|oauth2| oauth2.key_status().len())
     };
-    // Of keys: one source.
+    // A list of keys is one source.
     assert_eq!(sources(json!([jwk, rs256.public_jwk()])), Ok(1));
     assert_eq!(sources(json!([jwk, {}, 1])), Ok(1));
-    // Of sources, also of one.
+    // A list of sources, also of one.
     assert_eq!(sources(json!([url])), Ok(1));
     assert_eq!(sources(json!([set])), Ok(1));
     assert_eq!(sources(json!([set, es256.jwk_set()])), Ok(2));
@@ -304,7 +304,7 @@ async fn list_is_either_of_keys_or_of_sources() {
         assert!(error.starts_with("provider \"p\": keys: "), "{error}");
         assert!(error.contains(word), "{keys}: {error}");
     }
-    // The same in code: what cannot be read is reported by `build`.
+    // The same in code: `build` reports invalid sources.
     let unreadable = provider().keys(json!({"discover": false}));
     let error = policy::builder().provider("p", unreadable).build().unwrap_err();
     assert_eq!(error.field(), "keys");
@@ -360,13 +360,13 @@ async fn sources_of_one_name_are_numbered() {
     let at = server(Answer::json(&key(Algorithm::ES256).jwk_set()));
     let url = |tenant: &str| format!("{}?tenant={tenant}", at.url());
     let several = provider().keys([url("one"), url("two")]);
-    let oauth2 = policy::builder().provider("namesakes", several).build().unwrap();
+    let oauth2 = policy::builder().provider("same-name", several).build().unwrap();
     oauth2.warm_up().await.unwrap();
     let sources: Vec<_> = oauth2.key_status().into_iter().map(|status| status.source).collect();
     assert_eq!(sources, [at.url(), format!("{} (2)", at.url())]);
-    // One info line at the first successful fetch of each, and no more.
+    // One info line at the first successful fetch of each source.
     oauth2.refresh_keys().await.unwrap();
-    let lines = log::lines_with(&["INFO", "keys fetched", "provider=namesakes", "keys=1"]);
+    let lines = log::lines_with(&["INFO", "keys fetched", "provider=same-name", "keys=1"]);
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert_eq!(lines.iter().filter(|line| line.contains("(2)")).count(), 1);
     assert!(log::lines_with(&["tenant=one"]).is_empty());

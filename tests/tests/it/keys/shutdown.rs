@@ -41,7 +41,7 @@ fn token() -> String {
     Token::new(ISSUER, "api").expires_in(90 * 86_400).sign(signing_key())
 }
 
-/// The ids of this process's threads that fetch keys.
+/// Returns the ids of the fetching threads of this process.
 fn key_threads() -> Vec<String> {
     let name = |thread: &Path| std::fs::read_to_string(thread.join("comm")).unwrap_or_default();
     std::fs::read_dir("/proc/self/task")
@@ -52,7 +52,7 @@ fn key_threads() -> Vec<String> {
         .collect()
 }
 
-/// Threads and connections are counted for the whole process, so in one of its own.
+/// Threads and connections are counted for the whole process.
 #[test]
 fn dropped_policies_leave_no_threads_or_descriptors() {
     alone::run(module_path!(), "alone_dropped_policies_leave_no_threads_or_descriptors");
@@ -83,7 +83,7 @@ fn alone_dropped_policies_leave_no_threads_or_descriptors() {
         let token = token();
         let runtime =
             || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        // A runtime ends in mid-flight, with requests that wait on it.
+        // A runtime is dropped during a fetch, with requests that wait.
         let dropped = runtime();
         for _ in 0..10 {
             let (oauth2, token) = (oauth2.clone(), token.clone());
@@ -92,7 +92,7 @@ fn alone_dropped_policies_leave_no_threads_or_descriptors() {
         dropped.block_on(tokio::task::yield_now());
         server.wait_for_requests(3 * round + 1);
         drop(dropped);
-        // The flight goes on without them until its time is over, and the next one succeeds.
+        // The fetch continues without them until its timeout, and the next one succeeds.
         server.answer(keys());
         runtime().block_on(async {
             let mut refresh = Box::pin(oauth2.refresh_keys());
@@ -102,7 +102,7 @@ fn alone_dropped_policies_leave_no_threads_or_descriptors() {
             assert!(oauth2.verify(&token).await.is_ok());
         });
         server.answer(Answer::hang());
-        // And the last clone goes in mid-flight.
+        // The last clone is dropped during a fetch.
         let last = runtime();
         let clone = oauth2.clone();
         let waiting = last.spawn(async move { clone.refresh_keys().await });

@@ -16,7 +16,7 @@ async fn keys_are_fetched_from_the_discovered_jwks_uri() {
             assert_eq!(
                 issuer.requested(),
                 [count - 1, 0, count - 1],
-                "nothing before it is needed"
+                "nothing is fetched before a request"
             );
             assert_eq!(issuer.verify(&oauth2, key(Algorithm::ES256)).await, Ok(()), "{path:?}");
             assert_eq!(issuer.requested(), [count, 0, count], "{path:?}");
@@ -41,7 +41,7 @@ async fn concurrent_requests_at_cold_start_cause_one_discovery() {
             tokio::spawn(async move { oauth2.verify(&token).await.is_ok() })
         })
         .collect();
-    until("the document is asked", || issuer.requested()[0] == 1).await;
+    until("the document is requested", || issuer.requested()[0] == 1).await;
     release.release();
     for request in requests {
         assert!(request.await.unwrap());
@@ -224,7 +224,7 @@ async fn document_with_another_issuer_is_rejected() {
     }
     assert_eq!(issuer.server.requests_at(JWKS), 0);
 
-    // The other way round: the slash belongs to the issuer.
+    // The opposite: the configured issuer ends with the slash.
     let slashed = Issuer::at("/x/");
     let document = json!({"issuer": slashed.server.url_of("/x"), "jwks_uri": slashed.server.url()});
     let rejection = slashed.rejection(Answer::json(&document)).await;
@@ -273,7 +273,7 @@ async fn invalid_documents_are_rejected() {
     assert_eq!(issuer.server.requests_at(JWKS), 0);
 }
 
-/// What a provider writes into members that decide nothing does not take its keys away.
+/// Members that are not read do not make the document invalid.
 #[tokio::test]
 async fn unread_members_of_a_document_may_be_invalid() {
     let issuer = Issuer::at("/x");
@@ -292,7 +292,7 @@ async fn unread_members_of_a_document_may_be_invalid() {
     }
 }
 
-/// inputs/03: the issuer has a loopback name, and its document names a host of the network inside.
+/// The issuer has a loopback name, and its document names a host of the internal network.
 #[tokio::test]
 async fn http_jwks_uri_is_fetched_only_if_http_is_allowed() {
     let issuer = Issuer::at("/realms/x");
@@ -342,7 +342,7 @@ async fn jwks_uri_may_name_another_host() {
     let oauth2 = issuer.policy(None);
     assert_eq!(issuer.verify(&oauth2, key(Algorithm::ES256)).await, Ok(()));
     assert!(keys.last_request().starts_with("GET /elsewhere?kind=sig HTTP/1.1\r\n"));
-    // Not the query: it may hold a secret.
+    // Without the query, which may hold a secret.
     assert_eq!(status(&oauth2).discovered, Some(keys.url_of("/elsewhere")));
     assert_eq!((keys.requests(), issuer.requested()), (1, [1, 0, 0]));
 }
@@ -359,7 +359,7 @@ async fn symmetric_keys_are_never_discovered() {
     assert_eq!((error.provider(), error.field()), (Some("p"), "algorithms"));
 }
 
-/// inputs/03: a public issuer, and a document that is reached by an internal name.
+/// A public issuer, and a document at an internal name.
 #[tokio::test]
 async fn document_may_be_at_another_address_than_the_issuer() {
     let public = "https://sso.example/realms/shop";
@@ -388,12 +388,12 @@ async fn document_may_be_at_another_address_than_the_issuer() {
             let status = status(&oauth2);
             let shown = format!("discovery of {issuer} at {}", address.split('?').next().unwrap());
             assert_eq!((status.source, status.discovered), (shown, Some(server.url())));
-            // The address is not the issuer, and what is there must be the issuer's own word.
+            // The address is not the issuer: the document must name the configured one.
             for other in [&address, &format!("{issuer}/"), "https://evil.example"] {
                 publish(other);
                 server.answer_at(JWKS, Answer::status(404));
                 let error = oauth2.refresh_keys().await.unwrap_err().to_string();
-                // Of two documents, the first one's fault is told.
+                // Of two documents, the failure of the first one is reported.
                 let is_first = !document.contains("oauth-authorization-server");
                 assert!(!is_first || error.contains(&format!("issuer {other:?}")), "{error}");
                 server.answer_at(JWKS, good_keys());

@@ -23,7 +23,7 @@ const OAUTH: &str = "/.well-known/oauth-authorization-server";
 const JWKS: &str = "/jwks.json";
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// An issuer that has a document at neither place yet, and good keys.
+/// An issuer without a document at either address, and with valid keys.
 struct Issuer {
     server: KeyServer,
     clock: ManualClock,
@@ -39,7 +39,7 @@ impl Issuer {
         Self { server, clock: ManualClock::new(), name, path }
     }
 
-    /// The same, with the document that it should have.
+    /// Starts an issuer with its document.
     fn with_document(path: &'static str) -> Self {
         let issuer = Self::at(path);
         issuer.publish(&issuer.server.url());
@@ -54,7 +54,7 @@ impl Issuer {
         format!("{OAUTH}{}", self.path.trim_end_matches('/'))
     }
 
-    /// The document, naming these keys.
+    /// Returns the document with this `jwks_uri`.
     fn document(&self, jwks_uri: &str) -> Answer {
         Answer::json(&json!({"issuer": self.name, "jwks_uri": jwks_uri, "scopes_supported": []}))
     }
@@ -63,7 +63,7 @@ impl Issuer {
         self.server.answer_at(&self.openid(), self.document(jwks_uri));
     }
 
-    /// Requests for the first document, the second one, and the keys.
+    /// Returns the number of requests for the first document, the second one, and the keys.
     fn requested(&self) -> [u64; 3] {
         [&self.openid(), &self.oauth(), JWKS].map(|path| self.server.requests_at(path))
     }
@@ -85,10 +85,10 @@ impl Issuer {
         oauth2.verify(&token).await.map(drop).map_err(|error| error.kind().clone())
     }
 
-    /// The cause for which this document, if it is all there is, gives no keys.
+    /// Returns why this document, without another one, leads to no keys.
     async fn rejection(&self, document: Answer) -> String {
         self.server.answer_at(&self.openid(), document);
-        let error = self.policy(None).warm_up().await.expect_err("refused");
+        let error = self.policy(None).warm_up().await.expect_err("rejected");
         error.failures().next().unwrap().1.to_owned()
     }
 }

@@ -40,7 +40,7 @@ async fn moved_jwks_uri_is_followed_within_one_fetch() {
         assert_eq!(issuer.verify(&oauth2, &next).await, Ok(()), "in the same request");
         assert_eq!(issuer.requested(), [2, 0, 2]);
         assert_eq!(status(&oauth2).discovered.as_ref(), Some(&elsewhere_url));
-        // From now on only there.
+        // Later fetches use the new address only.
         oauth2.refresh_keys().await.unwrap();
         assert_eq!(issuer.requested(), [2, 0, 2]);
         assert_eq!(elsewhere.requests(), before + 2);
@@ -56,10 +56,10 @@ async fn failed_keys_at_an_unchanged_jwks_uri_are_fetched_once() {
     issuer.server.answer_at(JWKS, Answer::status(503));
     let error = oauth2.refresh_keys().await.unwrap_err().to_string();
     assert!(error.contains("status is 503"), "{error}");
-    assert_eq!(issuer.requested(), [2, 0, 2], "the document names the same place");
+    assert_eq!(issuer.requested(), [2, 0, 2], "the document names the same address");
     let status = status(&oauth2);
     assert_eq!((status.state, status.fetches.failed), (KeyState::Failing, 1));
-    // The keys at hand serve on.
+    // The cached keys still verify tokens.
     assert_eq!(issuer.verify(&oauth2, key(Algorithm::ES256)).await, Ok(()));
 }
 
@@ -80,7 +80,7 @@ async fn document_is_fetched_again_after_a_day() {
     let issuer = Issuer::with_document("/x");
     let oauth2 = issuer.policy(None);
     oauth2.warm_up().await.unwrap();
-    // The keys have moved, and the old ones are still there.
+    // The keys have moved, and the old address still has keys.
     issuer.publish(&elsewhere.url());
     issuer.clock.advance(24 * HOUR - Duration::from_millis(1));
     oauth2.refresh_keys().await.unwrap();
@@ -89,7 +89,7 @@ async fn document_is_fetched_again_after_a_day() {
     oauth2.refresh_keys().await.unwrap();
     assert_eq!((issuer.requested(), elsewhere.requests()), ([2, 0, 2], 1));
     assert_eq!(status(&oauth2).discovered, Some(elsewhere.url()));
-    // And not again for a day.
+    // The next time is a day later.
     issuer.clock.advance(24 * HOUR - Duration::from_millis(1));
     oauth2.refresh_keys().await.unwrap();
     assert_eq!((issuer.requested(), elsewhere.requests()), ([2, 0, 2], 2));
@@ -119,7 +119,7 @@ async fn keys_are_refreshed_while_the_document_is_missing() {
             issuer.clock.advance(8 * HOUR);
             until("a refresh", || status(&oauth2).fetches.succeeded == before + 1).await;
         }
-        assert!(issuer.requested()[0] > index as u64 + 1, "it is looked for");
+        assert!(issuer.requested()[0] > index as u64 + 1, "the document is requested");
     }
     assert_eq!(issuer.verify(&oauth2, &next).await, Ok(()));
     assert_eq!(status(&oauth2).fetches.failed, 0);
@@ -136,10 +136,10 @@ async fn document_and_keys_share_one_timeout() {
         let oauth2 = oauth2.clone();
         async move { oauth2.warm_up().await }
     });
-    until("the document is asked", || issuer.requested()[0] == 1).await;
+    until("the document is requested", || issuer.requested()[0] == 1).await;
     issuer.clock.advance(Duration::from_millis(4_900));
     release.release();
-    until("the keys are asked", || issuer.requested()[2] == 1).await;
+    until("the keys are requested", || issuer.requested()[2] == 1).await;
     assert!(!warming.is_finished());
     issuer.clock.advance(Duration::from_millis(100));
     let error = warming.await.unwrap().unwrap_err().to_string();
@@ -151,13 +151,13 @@ async fn document_is_fetched_first_after_a_failure() {
     let issuer = Issuer::with_document("/x");
     let oauth2 = issuer.policy(None);
     oauth2.warm_up().await.unwrap();
-    // The old place does not answer in time, and says nothing of having moved.
+    // The old address does not respond in time.
     issuer.server.answer_at(JWKS, Answer::hang());
     let refreshing = tokio::spawn({
         let oauth2 = oauth2.clone();
         async move { oauth2.refresh_keys().await }
     });
-    until("the keys are asked", || issuer.requested()[2] == 2).await;
+    until("the keys are requested", || issuer.requested()[2] == 2).await;
     issuer.clock.advance(Duration::from_secs(5));
     assert!(refreshing.await.unwrap().is_err());
     let elsewhere = KeyServer::start(good_keys()).unwrap();
@@ -180,8 +180,8 @@ async fn hanging_document_does_not_prevent_a_refresh() {
             let oauth2 = oauth2.clone();
             async move { oauth2.refresh_keys().await }
         });
-        until("the document is asked", || issuer.requested()[0] == requested).await;
-        // It has half of the time.
+        until("the document is requested", || issuer.requested()[0] == requested).await;
+        // The document has half of the time.
         issuer.clock.advance(Duration::from_millis(2_500));
         let refreshed = tokio::time::timeout(PATIENCE, refreshing).await;
         refreshed.expect("in time").unwrap().unwrap();
@@ -207,7 +207,7 @@ async fn keys_recover_before_the_document_does() {
     oauth2.refresh_keys().await.unwrap();
     assert_eq!(issuer.verify(&oauth2, &next).await, Ok(()));
     assert_eq!(status(&oauth2).discovered, Some(issuer.server.url()));
-    // And the document's word counts as soon as it is there.
+    // The document counts again as soon as it is available.
     let elsewhere = KeyServer::start(good_keys()).unwrap();
     issuer.publish(&elsewhere.url());
     oauth2.refresh_keys().await.unwrap();

@@ -54,8 +54,8 @@ async fn document_of_every_form_is_restored() {
     }
 }
 
-/// Forms that providers publish: with the key's certificate, with and without its thumbprints, and with
-/// members that say nothing.
+/// Forms that providers publish: with the certificate of the key, with and without thumbprints, and with
+/// empty members.
 fn published(key: &SigningKey) -> Vec<(&'static str, Value)> {
     let der = der(&key.certificate_pem());
     let (x5t, x5t_s256) =
@@ -162,7 +162,7 @@ async fn name_of_a_provider_never_leads_out_of_the_directory() {
         let known = new_key("known");
         let mut setup = Setup::new("names", jwk_set(&[&known]));
         setup.name = name.to_owned();
-        // One level down, so that all that is written near it is seen.
+        // One level down, to find files that are written outside.
         let parent = setup.directory.clone();
         setup.directory = parent.join("inner");
         setup.write_and_stop().await;

@@ -24,7 +24,7 @@ async fn initial_keys_verify_until_the_first_successful_fetch() {
         oauth2.warm_up().await.unwrap();
         assert_eq!(verify(&oauth2, &initial).await, Ok(()));
         assert_eq!(verify(&oauth2, &new_key("initial")).await, Err(ErrorKind::SignatureInvalid));
-        // The provider was never asked with success: of other keys nothing is known.
+        // Without a successful fetch, unknown keys are unavailable.
         assert!(unavailable(&verify(&oauth2, &next).await));
         setup.server.wait_for_requests(1);
         let shown = serde_json::to_value(oauth2.key_status()).unwrap();
@@ -32,7 +32,7 @@ async fn initial_keys_verify_until_the_first_successful_fetch() {
             (&shown[0]["state"], &shown[0]["age_seconds"]),
             (&json!("initial"), &json!(null))
         );
-        // It is asked until it answers, with or without a refresh and requests.
+        // The fetches are retried with or without a refresh and requests.
         setup.server.answer(jwk_set(&[&shared, &next]));
         advance_until(&setup.clock, Duration::from_secs(1), "keys are fetched", || {
             status(&oauth2).state == KeyState::Fresh
@@ -90,7 +90,7 @@ async fn snapshot_takes_precedence_over_initial_keys() {
     assert!(unavailable(&verify(&oauth2, &initial).await));
     setup.clock.advance(24 * HOUR);
     let oauth2 = start();
-    assert_eq!(status(&oauth2).state, KeyState::Initial, "it is too old");
+    assert_eq!(status(&oauth2).state, KeyState::Initial, "the snapshot is stale");
     assert_eq!(verify(&oauth2, &initial).await, Ok(()));
 }
 
@@ -106,7 +106,7 @@ fn unusable_initial_keys_are_build_errors() {
         (json!(url), json!("/etc/keys.json"), json!({}), "the path of a file"),
         (json!(url), json!(7), json!({}), "neither text nor JSON keys"),
         (json!(good), json!(good), json!({}), "all keys are given inline"),
-        // Not a way around the rule that HMAC is for inline keys: these stand in for fetched ones.
+        // HMAC requires inline keys, and initial keys replace fetched ones.
         (
             json!([url, secret]),
             json!(secret),

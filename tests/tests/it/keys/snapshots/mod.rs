@@ -1,4 +1,4 @@
-//! A start without the provider: keys of the configuration, and keys that an earlier process left.
+//! A start without the provider: keys on disk from an earlier process, and keys of the configuration.
 
 mod contents;
 mod initial_keys;
@@ -58,12 +58,12 @@ fn status(oauth2: &OAuth2) -> KeyStatus {
     oauth2.key_status().remove(0)
 }
 
-/// A directory, a provider and a clock that outlive the processes of the service: each policy is one.
+/// A directory, a provider and a clock that outlive the policies, each of which stands for a process.
 struct Setup {
     directory: PathBuf,
     server: KeyServer,
     clock: ManualClock,
-    /// Of the provider.
+    /// The name of the provider.
     name: String,
 }
 
@@ -90,7 +90,7 @@ impl Setup {
             .clock(self.clock.clone())
     }
 
-    /// The service starts.
+    /// Builds a policy, as a started service does.
     fn start(&self) -> OAuth2 {
         self.builder(self.provider()).build().unwrap()
     }
@@ -102,7 +102,7 @@ impl Setup {
         files
     }
 
-    /// The one snapshot, if there is nothing beside it: no file that is still being written.
+    /// Returns the only snapshot, unless a file is still being written.
     fn record(&self) -> Option<Value> {
         let files = self.files();
         let [file] = files.as_slice() else { return None };
@@ -111,14 +111,14 @@ impl Setup {
         serde_json::from_str(&text).ok()
     }
 
-    /// Waits for a snapshot that was fetched now.
+    /// Waits for a snapshot of a fetch at this time.
     async fn until_written(&self) {
         let now = self.clock.unix_seconds();
         let is_new = || self.record().is_some_and(|record| record["fetched_at"] == json!(now));
         until("the snapshot is written", is_new).await;
     }
 
-    /// Fetches good keys, leaves them on disk and ends; then the provider is down.
+    /// Fetches keys, writes the snapshot, drops the policy and stops the provider.
     async fn write_and_stop(&self) {
         let oauth2 = self.start();
         oauth2.warm_up().await.unwrap();

@@ -13,7 +13,7 @@ async fn snapshot_past_the_stale_window_is_not_used() {
     setup.clock.advance(2 * HOUR - Duration::from_secs(1));
     let oauth2 = of(2 * HOUR);
     assert_eq!(verify(&oauth2, &known).await, Ok(()));
-    // It becomes stale in use, too.
+    // It becomes stale while it is used, too.
     setup.clock.advance(Duration::from_secs(1));
     assert!(unavailable(&verify(&oauth2, &known).await));
     assert_eq!(status(&oauth2).state, KeyState::Unavailable);
@@ -22,11 +22,11 @@ async fn snapshot_past_the_stale_window_is_not_used() {
     assert!(unavailable(&verify(&oauth2, &known).await));
     let why = ["WARN", "older than the stale window", "provider=too-old", "keys_age_seconds=7200"];
     assert_eq!(log::lines_with(&why).len(), 1);
-    // With a longer one it is.
+    // A longer window accepts it.
     assert_eq!(verify(&of(3 * HOUR), &known).await, Ok(()));
 }
 
-/// Changes the one snapshot, and looks whether anything of it is used.
+/// Asserts that the snapshot is not used after this change.
 async fn assert_rejected(setup: &Setup, why: &str, change: impl FnOnce(&Path)) {
     let path = setup.files().remove(0);
     let original = fs::read(&path).unwrap();
@@ -38,7 +38,7 @@ async fn assert_rejected(setup: &Setup, why: &str, change: impl FnOnce(&Path)) {
     assert!(unavailable(&verify(&oauth2, key(Algorithm::ES256)).await), "{why}");
     assert_eq!(log::lines_with(&words).len(), before + 1, "{why}");
     drop(oauth2);
-    // Good again.
+    // Restores the snapshot.
     if fs::symlink_metadata(&path).unwrap().is_dir() {
         fs::remove_dir(&path).unwrap();
     } else {
@@ -95,7 +95,7 @@ async fn modified_snapshot_is_not_used() {
         fs::set_permissions(path, fs::Permissions::from_mode(0o620)).unwrap();
     })
     .await;
-    // As root, who else could give a file away?
+    // Only root can change the owner.
     let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
     if is_root {
         assert_rejected(&setup, "belongs to another user", |path| {
@@ -184,7 +184,7 @@ async fn snapshot_of_another_source_is_not_used() {
         let oauth2 = setup.builder(provider).build().unwrap();
         assert!(unavailable(&verify(&oauth2, &known).await));
     }
-    // What the provider's settings do not allow any more is not used either.
+    // Keys that the settings no longer allow are not used either.
     let stricter = setup.provider().algorithms([Algorithm::RS256]);
     let oauth2 = setup.builder(stricter).build().unwrap();
     assert_eq!(verify(&oauth2, &known).await, Err(ErrorKind::AlgorithmNotAllowed));

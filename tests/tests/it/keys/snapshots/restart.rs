@@ -14,13 +14,13 @@ async fn restart_during_an_outage_uses_the_snapshot() {
         assert!(oauth2.is_ready());
         oauth2.warm_up().await.unwrap();
         assert_eq!(verify(&oauth2, &known).await, Ok(()));
-        assert!(unavailable(&verify(&oauth2, &next).await), "of other keys nothing is known");
+        assert!(unavailable(&verify(&oauth2, &next).await), "unknown keys are unavailable");
         assert_eq!(verify(&oauth2, &new_key("known")).await, Err(ErrorKind::SignatureInvalid));
         until("the fetch fails", || status(&oauth2).fetches.failed > 0).await;
         let status = status(&oauth2);
         assert_eq!(status.state, KeyState::Snapshot);
         assert_eq!(serde_json::to_value(status.state).unwrap(), json!("snapshot"));
-        // Neither restarts nor failures make it younger.
+        // Restarts and failures do not renew it.
         assert_eq!(status.age_seconds, Some(600 * round));
         assert_eq!(status.stale_in_seconds, Some(24 * 3600 - 600 * round));
         assert_eq!(status.last_success, None);
@@ -30,7 +30,7 @@ async fn restart_during_an_outage_uses_the_snapshot() {
         log::lines_with(&["INFO", "keys of the snapshot are used", "provider=restart"]).len(),
         3
     );
-    // The provider comes back with other keys, and its word counts from then on.
+    // The provider recovers with other keys, which replace the snapshot.
     let oauth2 = setup.start();
     setup.server.answer(jwk_set(&[&next]));
     advance_until(&setup.clock, Duration::from_secs(1), "keys are fetched", || {
@@ -58,7 +58,7 @@ async fn snapshot_without_refresh_is_used_until_stale() {
     setup.clock.advance(23 * HOUR);
     let oauth2 = without();
     assert_eq!(verify(&oauth2, &known).await, Ok(()));
-    // What nobody has confirmed for a day is not there for good.
+    // A snapshot that was not renewed for a day is stale.
     setup.clock.advance(HOUR);
     assert!(unavailable(&verify(&oauth2, &known).await));
     drop(oauth2);
@@ -70,7 +70,7 @@ async fn snapshot_without_refresh_is_used_until_stale() {
     })
     .await;
     setup.clock.advance(1000 * HOUR);
-    assert_eq!(verify(&oauth2, &next).await, Ok(()), "these are");
+    assert_eq!(verify(&oauth2, &next).await, Ok(()), "fetched keys without refresh never expire");
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn tenants_have_snapshots() {
     assert_eq!(verify(&oauth2, &known).await, Ok(()));
     assert_eq!(status(&oauth2).state, KeyState::Snapshot);
     assert!(status(&oauth2).tenant);
-    // No request waits for it, and it is replaced all the same.
+    // The snapshot is replaced without waiting requests.
     setup.server.answer(jwk_set(&[&next]));
     advance_until(&setup.clock, Duration::from_secs(1), "keys are fetched", || {
         status(&oauth2).state == KeyState::Fresh
@@ -161,7 +161,7 @@ async fn snapshots_hold_custom_sources_but_not_files() {
     drop(oauth2);
     fs::remove_file(&path).unwrap();
     let oauth2 = setup.builder(of(Keys::file(&path))).build().unwrap();
-    assert!(unavailable(&verify(&oauth2, &known).await), "a file that is gone is gone");
+    assert!(unavailable(&verify(&oauth2, &known).await), "a removed file is not restored");
     assert_eq!(setup.files(), [] as [PathBuf; 0]);
 }
 
@@ -174,7 +174,7 @@ async fn removed_directory_is_logged_and_does_not_affect_requests() {
     fs::remove_dir_all(&setup.directory).unwrap();
     oauth2.refresh_keys().await.unwrap();
     assert_eq!(verify(&oauth2, &known).await, Ok(()));
-    until("it is said", || {
+    until("it is logged", || {
         log::lines_with(&["WARN", "the key snapshot was not written", "provider=gone"]).len() == 1
     })
     .await;
