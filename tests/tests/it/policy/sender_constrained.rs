@@ -36,7 +36,7 @@ fn bound(confirmation: Value) -> String {
     Token::new("https://idp.test", "api").claim("cnf", confirmation).sign(key(Algorithm::ES256))
 }
 
-/// What issuers write, and what a broken one may write.
+/// Values of `cnf`, valid and invalid.
 fn confirmations() -> Vec<Value> {
     vec![
         json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}),
@@ -78,13 +78,13 @@ async fn token_with_any_cnf_is_rejected_in_every_position() {
         let mut socket =
             Socket::open(&api.url("/ws"), &[("sec-websocket-protocol", pair.as_str())]).await;
         assert_eq!(socket.receive().await, "1008 invalid token", "{what}");
-        // A second time too: a rejected token is not cached.
+        // Sent again: a rejected token is not cached.
         assert_rejected(&client::get(&url, Some(&token)).await, &what);
     }
     assert_eq!(api.private_calls(), 0);
     let lines = log::lines_with(&["request rejected", "bound", "sender-constrained", "RFC 9449"]);
     assert!(!lines.is_empty());
-    // Beside it, an ordinary token is accepted.
+    // The same API accepts an ordinary token.
     let good = Token::new("https://idp.test", "api").sign(key(Algorithm::ES256));
     assert_eq!(client::get(&api.url("/me"), Some(&good)).await.status, 200);
 }

@@ -20,7 +20,7 @@ const DOMAIN: &str = "example.org";
 const ISSUER: &str = "https://oidc.example.org";
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A bundle with this key for tokens, and another one for X.509 (SPIFFE Trust Domain and Bundle §4).
+/// Returns a bundle with this key for tokens, and another one for X.509 (SPIFFE Trust Domain and Bundle §4).
 fn bundle(key: &SigningKey) -> Value {
     let mut jwt = key.bare_jwk();
     jwt["kid"] = json!(key.kid());
@@ -31,7 +31,7 @@ fn bundle(key: &SigningKey) -> Value {
     json!({"spiffe_sequence": 1, "spiffe_refresh_hint": 300, "keys": [jwt, x509]})
 }
 
-/// A JWT-SVID with nothing but what one must have.
+/// Returns a JWT-SVID with the required claims only.
 fn svid() -> Token {
     Token::new(ISSUER, "x")
         .without("iss")
@@ -58,7 +58,7 @@ async fn kind(oauth2: &OAuth2, token: &Token, key: &SigningKey) -> Option<ErrorK
     oauth2.verify(&token.sign(key)).await.err().map(|error| error.kind().clone())
 }
 
-/// The document and the token of `inputs/15`, whose private key is not known.
+/// A published bundle, whose private key is not available.
 #[tokio::test]
 async fn keys_of_a_published_bundle_are_read() {
     log::keep();
@@ -83,12 +83,12 @@ async fn keys_of_a_published_bundle_are_read() {
         policy::builder().provider("bundle-15", provider.keys(published.clone())).build().unwrap();
     let kids: Vec<_> = oauth2.key_status()[0].keys.iter().map(|key| key.kid.clone()).collect();
     assert_eq!(kids, [Some("k1".to_owned())]);
-    // Every bundle has keys for X.509, so that they are no warning.
+    // Every bundle has keys for X.509, which cause no warning.
     assert!(log::lines_with(&["WARN", "bundle-15", "a key is not used"]).is_empty());
     assert_eq!(log::lines_with(&["DEBUG", "bundle-15", "x509-svid"]).len(), 1);
     let forged = svid().header("kid", "k1");
     assert_eq!(kind(&oauth2, &forged, es256()).await, Some(ErrorKind::SignatureInvalid));
-    // By option only.
+    // Only by option.
     let plain = Provider::new().issuer(ISSUER).audience("api").keys(published);
     let error = policy::builder().provider("p", plain).build().unwrap_err();
     assert!(error.to_string().contains("SPIFFE is not enabled for this provider"), "{error}");
@@ -169,7 +169,7 @@ async fn issuer_of_an_svid_is_optional_and_checked() {
             assert_eq!(rejected, Some(ErrorKind::ClaimInvalid { claim: "iss" }), "{issuer}");
         }
     }
-    // The keys of a trust domain verify its own subjects only, whatever the issuer.
+    // The keys of a trust domain verify its own subjects only, for any issuer.
     for subject in
         [json!("user-1"), json!("spiffe://other.example/svc"), json!("spiffe://example.org")]
     {
@@ -265,7 +265,7 @@ fn contradictory_spiffe_settings_are_build_errors() {
     ] {
         assert!(good.build().is_ok());
     }
-    // Without a trust domain, an issuer is as mandatory as ever.
+    // Without a trust domain, an issuer is mandatory.
     let plain = of(Provider::new().audience("api").keys(es256().jwk_set())).build().unwrap_err();
     assert_eq!((plain.kind(), plain.field()), (Missing, "issuer"));
 }
@@ -308,7 +308,7 @@ async fn cached_svid_ends_with_its_key() {
         [oauth2.verify(&token).await.unwrap(), oauth2.verify(&token).await.unwrap()];
     assert!(std::ptr::eq(first.get("sub").unwrap(), second.get("sub").unwrap()));
     assert_eq!(oauth2.token_cache_status().entries, 1);
-    // A key that becomes one for X.509 verifies no token any more.
+    // A key whose use becomes X.509 verifies no more tokens.
     let mut revoked = bundle(es256());
     revoked["keys"][0]["use"] = json!("x509-svid");
     revoked["keys"].as_array_mut().unwrap().push(bundle(key(Algorithm::RS256))["keys"][0].clone());
@@ -316,7 +316,7 @@ async fn cached_svid_ends_with_its_key() {
     oauth2.refresh_keys().await.unwrap();
     assert!(oauth2.verify(&token).await.is_err());
     assert_eq!(kind(&oauth2, &svid(), key(Algorithm::RS256)).await, None);
-    // And a cached one ends with its time.
+    // A cached token expires.
     let short = svid().claim("exp", clock.unix_seconds() + 60).sign(key(Algorithm::RS256));
     assert!(oauth2.verify(&short).await.is_ok());
     clock.advance(Duration::from_secs(60));
@@ -351,7 +351,7 @@ async fn snapshot_of_a_bundle_is_used_by_a_trust_domain_only() {
     assert_eq!(restarted.key_status()[0].state, KeyState::Snapshot);
     assert_eq!(kind(&restarted, &svid(), es256()).await, None);
     assert!(kind(&restarted, &svid(), key(Algorithm::ES384)).await.is_some());
-    // The same source without the option: the keys are not for its tokens.
+    // Without the option, the snapshot of the same source is not used.
     let plain = start(Provider::new().issuer(ISSUER));
     let token = svid().claim("iss", ISSUER).header("typ", "JWT");
     let rejected = kind(&plain, &token, es256()).await;
@@ -381,7 +381,7 @@ async fn tenant_may_be_a_trust_domain_with_an_issuer() {
     let other_subject = token.claim("sub", "spiffe://other.example/svc");
     let rejected = kind(&oauth2, &other_subject, es256()).await;
     assert_eq!(rejected, Some(ErrorKind::ClaimInvalid { claim: "sub" }));
-    // Nothing is looked up by a subject.
+    // There is no lookup by subject.
     let rejected = kind(&oauth2, &svid(), es256()).await;
     assert_eq!(rejected, Some(ErrorKind::ClaimInvalid { claim: "iss" }));
 }

@@ -1,4 +1,4 @@
-//! Options that accept less: access tokens that say so, and young ones.
+//! Options that restrict tokens: by type, and by age.
 
 use std::time::Duration;
 
