@@ -21,17 +21,17 @@ async fn flood_of_unknown_issuers_is_bounded_and_evicts_no_tenant() {
         assert!(Instant::now() < deadline);
         tokio::task::yield_now().await;
     }
-    // The first lookup was the tenant's.
+    // The first lookup was for the tenant.
     setup.customers.wait_for_lookups(25);
     assert_eq!(setup.customers.0.most_at_once.load(Ordering::SeqCst), 24);
-    // The tenant that is known goes on meanwhile.
+    // The known tenant is still accepted.
     assert_eq!(setup.kind("https://a.test", &key).await, None);
     *setup.customers.0.held.lock().unwrap() = None;
     gate.notify_waiters();
     for request in requests {
         assert!(request.await.unwrap().is_err());
     }
-    // Many more, one after the other: what is remembered of them does not grow without end.
+    // Many more in sequence: the memory for them is bounded.
     for index in 3000..12_000 {
         assert_eq!(setup.kind(&issuer(index), &key).await, unknown_issuer());
     }
@@ -45,7 +45,7 @@ async fn lookups_of_unknown_issuers_do_not_block_an_earlier_tenant() {
     let key = new_key();
     setup.customers.add("https://a.test", tenant("a", "https://a.test", &key));
     assert_eq!(setup.kind("https://a.test", &key).await, None);
-    // It was idle, so that its next request waits for a lookup, while strangers fill their places.
+    // It was idle, so that its next request waits for a lookup, while unknown issuers fill the waiters.
     setup.clock.advance(11 * MINUTE);
     let gate = setup.customers.hold();
     let unknown: Vec<_> = (0..1100)
@@ -55,7 +55,7 @@ async fn lookups_of_unknown_issuers_do_not_block_an_earlier_tenant() {
             tokio::spawn(async move { oauth2.verify(&token).await.map(drop) })
         })
         .collect();
-    // The first lookup was the tenant's.
+    // The first lookup was for the tenant.
     setup.customers.wait_for_lookups(25);
     let deadline = Instant::now() + PATIENCE;
     while unknown.iter().filter(|request| request.is_finished()).count() < 1100 - 1024 {
@@ -83,7 +83,7 @@ async fn tenant_over_the_capacity_evicts_the_least_recently_used() {
         assert_eq!(setup.kind(&issuer(index), &key).await, None);
         setup.clock.advance(Duration::from_secs(1));
     }
-    // All but the second are used again.
+    // All tenants except the second are used again.
     for index in (0..10).filter(|index| *index != 1) {
         assert_eq!(setup.kind(&issuer(index), &key).await, None);
     }
@@ -94,7 +94,7 @@ async fn tenant_over_the_capacity_evicts_the_least_recently_used() {
     assert_eq!(names.len(), 10);
     assert!(!names.contains(&"1".to_owned()), "{names:?}");
     assert_eq!(server.requests(), 11);
-    // It comes back at the price of another, and of a lookup and a fetch.
+    // Its next request evicts another tenant, and causes a lookup and a fetch.
     assert_eq!(setup.kind(&issuer(1), &key).await, None);
     assert_eq!((setup.customers.lookups(), server.requests()), (12, 12));
 }
@@ -110,7 +110,7 @@ async fn tenant_evicted_during_its_lookup_fetches_its_keys_again() {
         setup.customers.add("https://b.test", tenant("b", "https://b.test", &old));
         assert_eq!(setup.kind("https://a.test", &old).await, None);
         setup.clock.advance(8 * MINUTE);
-        // The lookup of another tenant ends in the same moment as that in the background.
+        // The lookup of another tenant ends at the same time as that in the background.
         let gate = setup.customers.hold();
         let of_b = Token::new("https://b.test", "api").expires_in(86_400).sign(&old);
         let mut other = Box::pin(setup.oauth2.verify(&of_b));
@@ -124,7 +124,7 @@ async fn tenant_evicted_during_its_lookup_fetches_its_keys_again() {
         *setup.customers.0.held.lock().unwrap() = None;
         gate.notify_waiters();
         assert!(other.await.is_ok());
-        // Whatever pushed out whom, its keys are fetched when they are needed.
+        // In either order, its keys are fetched when they are needed.
         server.answer(Answer::json(&new.jwk_set()));
         assert_eq!(setup.kind("https://a.test", &new).await, None, "{other_first}");
     }

@@ -30,7 +30,7 @@ use tokio::sync::Notify;
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// The customers of a service, as its database knows them.
+/// A database of tenants.
 #[derive(Clone, Default)]
 struct Customers(Arc<Database>);
 
@@ -41,7 +41,7 @@ struct Database {
     lookups: AtomicUsize,
     most_at_once: AtomicUsize,
     at_once: AtomicUsize,
-    /// Lookups wait for this, if there is one.
+    /// The gate that lookups wait for, if any.
     held: Mutex<Option<Arc<Notify>>>,
 }
 
@@ -86,7 +86,7 @@ impl TenantLookup for Customers {
         self.0.most_at_once.fetch_max(at_once, Ordering::SeqCst);
         let held = self.0.held.lock().unwrap().clone();
         let mut opened = std::pin::pin!(held.as_ref().map(|gate| gate.notified()));
-        // Before it is counted: whoever has seen the count may open the gate.
+        // Before the lookup is counted, since the count may cause a test to open the gate.
         if let Some(opened) = opened.as_mut().as_pin_mut() {
             opened.enable();
         }
@@ -172,7 +172,7 @@ async fn tenant_is_looked_up_once_and_its_keys_are_fetched_once() {
     }
     assert_eq!(setup.customers.lookups(), 2);
     assert_eq!((one.key_requests(), two.key_requests()), (1, 1));
-    // The keys of one are no good for another.
+    // The keys of one tenant do not verify tokens of another.
     let forged = two.token().sign(&one.key());
     assert!(setup.oauth2.verify(&forged).await.is_err());
     let mut names: Vec<String> =
@@ -205,11 +205,11 @@ async fn concurrent_requests_of_a_new_tenant_share_a_lookup_and_a_fetch() {
         assert!(answer.body.contains(r#""provider":"one""#));
     }
     assert_eq!((setup.customers.lookups(), idp.key_requests()), (1, 1));
-    // Somebody's token of nobody's issuer.
-    let unknown = Token::new("https://stranger.test", "api").sign(&idp.key());
+    // A token of an unknown issuer.
+    let unknown = Token::new("https://unknown.test", "api").sign(&idp.key());
     let answer = client::get(&api.url("/me"), Some(&unknown)).await;
     assert_eq!((answer.status, answer.error().as_str()), (401, "invalid_token"));
-    assert!(!answer.challenge().contains("stranger"));
+    assert!(!answer.challenge().contains("anonymous"));
 }
 
 #[tokio::test]
@@ -217,15 +217,15 @@ async fn unknown_issuer_is_rejected_for_a_minute_without_a_lookup() {
     let setup = Setup::new();
     let key = new_key();
     for _ in 0..10 {
-        assert_eq!(setup.kind("https://stranger.test", &key).await, unknown_issuer());
+        assert_eq!(setup.kind("https://unknown.test", &key).await, unknown_issuer());
     }
     assert_eq!(setup.customers.lookups(), 1);
-    // It becomes a customer.
-    setup.customers.add("https://stranger.test", tenant("customer", "https://stranger.test", &key));
+    // The issuer becomes a tenant.
+    setup.customers.add("https://unknown.test", tenant("customer", "https://unknown.test", &key));
     setup.clock.advance(MINUTE - Duration::from_millis(1));
-    assert_eq!(setup.kind("https://stranger.test", &key).await, unknown_issuer());
+    assert_eq!(setup.kind("https://unknown.test", &key).await, unknown_issuer());
     setup.clock.advance(Duration::from_millis(1));
-    assert_eq!(setup.kind("https://stranger.test", &key).await, None);
+    assert_eq!(setup.kind("https://unknown.test", &key).await, None);
     assert_eq!(setup.customers.lookups(), 2);
 }
 
@@ -233,7 +233,7 @@ async fn unknown_issuer_is_rejected_for_a_minute_without_a_lookup() {
 async fn token_that_fails_a_claim_check_causes_no_lookup() {
     let setup = Setup::new();
     let key = new_key();
-    let token = || Token::new("https://stranger.test", "api");
+    let token = || Token::new("https://unknown.test", "api");
     for token in [
         token().expires_in(-10),
         token().without("exp"),
@@ -254,7 +254,7 @@ async fn configured_provider_is_never_looked_up() {
     let customers = Customers::default();
     let key = new_key();
     let own = Provider::new().issuer("https://own.test").audience("api").keys(key.jwk_set());
-    // The lookup would hand the same issuer to somebody else.
+    // The lookup would return another provider for the same issuer.
     let other = new_key();
     customers.add("https://own.test", tenant("evil", "https://own.test", &other));
     let oauth2 = policy::builder()
@@ -270,7 +270,7 @@ async fn configured_provider_is_never_looked_up() {
     let error = oauth2.verify(&wrong_audience).await.unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::AudienceMismatch { difference: None });
     assert_eq!(customers.lookups(), 0);
-    // A slash too many is looked up, and the log still says what is wrong.
+    // An additional slash is looked up, and the error still names the difference.
     let slash = Token::new("https://own.test/", "api").sign(&key);
     for _ in 0..2 {
         let error = oauth2.verify(&slash).await.unwrap_err();
@@ -280,7 +280,7 @@ async fn configured_provider_is_never_looked_up() {
         );
     }
     assert_eq!(customers.lookups(), 1);
-    // Nor may a tenant call itself what handlers know another by.
+    // A tenant must not have the name of a configured provider.
     customers.add("https://a.test", tenant("own", "https://a.test", &key));
     let same_name = Token::new("https://a.test", "api").sign(&key);
     let error = oauth2.verify(&same_name).await.unwrap_err();
@@ -293,7 +293,7 @@ async fn removed_tenant_is_rejected_and_refresh_of_a_used_one_never_waits() {
     let key = new_key();
     setup.customers.add("https://a.test", tenant("a", "https://a.test", &key));
     assert_eq!(setup.kind("https://a.test", &key).await, None);
-    // At 80 % of its lifetime it is looked up in the background: the request does not wait.
+    // At 80 % of its lifetime, it is looked up in the background without delaying requests.
     setup.clock.advance(8 * MINUTE);
     let gate = setup.customers.hold();
     let token = Token::new("https://a.test", "api").expires_in(86_400).sign(&key);
@@ -304,7 +304,7 @@ async fn removed_tenant_is_rejected_and_refresh_of_a_used_one_never_waits() {
     setup.customers.wait_for_lookups(2);
     *setup.customers.0.held.lock().unwrap() = None;
     gate.notify_one();
-    // The keys given inline are the same, so nothing else changes; ten minutes count from there.
+    // The inline keys are the same, so that nothing else changes; the ten minutes start again.
     let deadline = Instant::now() + PATIENCE;
     setup.clock.advance(7 * MINUTE);
     while setup.kind("https://a.test", &key).await.is_some() {
@@ -338,7 +338,7 @@ async fn unchanged_lookup_result_keeps_the_keys_and_another_replaces_them() {
     assert_eq!(setup.kind("https://a.test", &new).await, None);
     assert!(setup.kind("https://a.test", &old).await.is_some());
     assert_eq!(servers[1].requests(), 1);
-    // Nothing goes on for the old ones.
+    // The old keys are not refreshed any more.
     setup.clock.advance(6 * HOUR);
     assert_eq!(setup.kind("https://a.test", &new).await, None);
     servers[1].wait_for_requests(2);
@@ -357,14 +357,14 @@ async fn last_lookup_result_is_used_for_a_day_while_lookups_fail() {
         setup.clock.advance(20 * MINUTE);
         assert_eq!(setup.kind("https://a.test", &key).await, None);
     }
-    // Again and again, in the background.
+    // Retried in the background.
     setup.customers.wait_for_lookups(10);
     assert!(!log::lines_with(&["WARN", "the database of tenants is on fire"]).is_empty());
-    // A new tenant cannot be known, which is not the client's fault.
+    // A new tenant is unavailable, not invalid.
     assert!(is_unavailable(&setup.kind("https://b.test", &key).await));
     let requested = setup.customers.lookups();
     assert!(is_unavailable(&setup.kind("https://b.test", &key).await));
-    assert_eq!(setup.customers.lookups(), requested, "not at once again");
+    assert_eq!(setup.customers.lookups(), requested, "not retried at once");
     setup.clock.advance(20 * MINUTE);
     assert!(is_unavailable(&setup.kind("https://a.test", &key).await));
     setup.customers.fail(None);
@@ -387,7 +387,7 @@ async fn lookup_that_panics_or_hangs_is_a_failed_lookup() {
     assert!(poll!(request.as_mut()).is_pending());
     setup.customers.wait_for_lookups(2);
     *setup.customers.0.held.lock().unwrap() = None;
-    // The lookup may have begun a moment before the clock's next reading.
+    // The lookup may have begun before the thread reads the clock again.
     setup.clock.advance(Duration::from_secs(5));
     assert!(request.await.is_err());
     setup.clock.advance(Duration::from_secs(5));
@@ -399,7 +399,7 @@ async fn tenant_of_another_issuer_or_unusable_is_rejected() {
     log::keep();
     let setup = Setup::new();
     let key = new_key();
-    // The lookup answers with a provider of another issuer, or with less than a whole one.
+    // The lookup returns a provider of another issuer, or an incomplete one.
     setup.customers.add("https://a.test", tenant("mixed-up", "https://b.test", &key));
     let nothing = Provider::new().issuer("https://c.test");
     setup.customers.add("https://c.test", Tenant::new("incomplete", nothing));
@@ -415,7 +415,7 @@ async fn tenant_of_another_issuer_or_unusable_is_rejected() {
     assert_eq!(setup.customers.lookups(), 3);
 }
 
-/// What reads like a pattern is an error for a tenant too, though its issuer is in the token.
+/// A pattern is an error for a tenant too, although its issuer is in the token.
 #[tokio::test]
 async fn tenant_with_a_pattern_as_issuer_or_audience_is_rejected() {
     log::keep();
@@ -454,7 +454,7 @@ async fn public_request_starts_a_lookup_without_waiting() {
     let api = Api::start(oauth2);
     let token = Token::new("https://a.test", "api").sign(&key);
     let answer = client::get(&api.url("/optional"), Some(&token)).await;
-    assert_eq!((answer.status, answer.body.as_str()), (200, "stranger"));
+    assert_eq!((answer.status, answer.body.as_str()), (200, "anonymous"));
     setup.customers.wait_for_lookups(1);
     *setup.customers.0.held.lock().unwrap() = None;
     gate.notify_one();
