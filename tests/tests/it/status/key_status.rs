@@ -1,4 +1,4 @@
-//! What an operator does and sees: warming up, state, refreshing by hand, settings, a clean stop.
+//! Warm-up, manual refresh, readiness, the status of keys, and the settings that change them.
 
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ fn status(oauth2: &OAuth2) -> KeyStatus {
     oauth2.key_status().remove(0)
 }
 
-/// Until the engine's thread has come so far.
+/// Waits until the fetching thread has reached this condition.
 async fn until(mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
@@ -77,13 +77,13 @@ async fn warm_up_fetches_missing_keys_and_reports_failures() {
         )
         .build()
         .unwrap_err();
-    // The audience of the second one is also that of the first.
+    // The second provider has the issuer and audience of the first.
     assert_eq!(oauth2.provider(), Some("broken"));
 
     let broken = Provider::new().issuer("https://other.test").audience("api").keys(bad.url());
     let inline =
         Provider::new().issuer("https://inline.test").audience("api").keys(signing_key().jwk_set());
-    // Without a refresh, so that nothing is fetched before.
+    // Without a refresh, so that nothing is fetched at build.
     let oauth2 = policy::builder()
         .provider("idp", provider(&good))
         .provider("broken", broken)
@@ -104,7 +104,7 @@ async fn warm_up_fetches_missing_keys_and_reports_failures() {
          not 200"
     );
     assert_eq!(ready(&oauth2), [true, false, true]);
-    // Again: only what is not there, and nothing holds it back.
+    // Only missing keys are fetched again, without a backoff.
     bad.answer(keys());
     oauth2.warm_up().await.unwrap();
     assert_eq!((good.requests(), bad.requests()), (1, 2));
@@ -144,7 +144,7 @@ async fn manual_refresh_ignores_backoff_and_shares_fetches() {
             policy::builder().provider("idp", provider).clock(ManualClock::new()).build().unwrap();
         let old_token = Token::new(ISSUER, "api").sign(&old);
         assert_eq!(kind(&oauth2, &old_token).await, None);
-        // A failed attempt changes nothing, and holds the next back from nothing.
+        // A failed refresh keeps the keys and causes no backoff.
         server.answer(Answer::status(503));
         assert!(oauth2.refresh_keys().await.is_err());
         assert!(oauth2.refresh_keys().await.is_err());
@@ -154,7 +154,7 @@ async fn manual_refresh_ignores_backoff_and_shares_fetches() {
         oauth2.refresh_keys().await.unwrap();
         assert_eq!(kind(&oauth2, &old_token).await, Some(ErrorKind::UnknownKey));
         assert_eq!(kind(&oauth2, &token()).await, None);
-        // Whoever calls at once shares what began after the calls.
+        // Concurrent calls share a fetch that began after them.
         let (answer, release) = keys().held();
         server.answer(answer);
         let requested = server.requests();
@@ -200,7 +200,7 @@ async fn key_status_is_complete_and_serializable() {
         .clock(clock.clone())
         .build()
         .unwrap();
-    // The first attempt has begun, and will do for it.
+    // `warm_up` waits for the first fetch, which has begun.
     server.wait_for_requests(1);
     let mut warm_up = Box::pin(oauth2.warm_up());
     assert!(poll!(warm_up.as_mut()).is_pending());
@@ -212,7 +212,7 @@ async fn key_status_is_complete_and_serializable() {
     server.answer(Answer::json(&json!({"keys": [
         signing_key().public_jwk(), key(Algorithm::RS256).bare_jwk(), {"kty": "unheard-of"},
     ]})));
-    // Nobody waits for the backoff to end.
+    // `warm_up` ignores the backoff.
     oauth2.warm_up().await.unwrap();
     let fetched_at = clock.unix_seconds();
     clock.advance(10 * MINUTE);
@@ -241,7 +241,7 @@ async fn key_status_is_complete_and_serializable() {
     clock.advance(24 * HOUR);
     assert_eq!(state(&oauth2), KeyState::Unavailable);
     assert!(!status(&oauth2).is_ready());
-    // What may be a secret in the URL is in neither.
+    // The query of the URL, which may hold a secret, is in neither.
     assert!(!format!("{:?}", oauth2.key_status()).contains("hunter2"));
     assert!(!log::lines_with(&["keys cannot be fetched", &server.url(), "404"]).is_empty());
     assert!(log::lines_with(&["hunter2"]).is_empty());
@@ -255,7 +255,7 @@ async fn key_state_of_refresh_zero_and_inline_keys() {
         .build()
         .unwrap();
     always.warm_up().await.unwrap();
-    assert_eq!(server.requests(), 1, "it shows that the provider can be reached");
+    assert_eq!(server.requests(), 1, "it checks that the provider is reachable");
     assert_eq!(status(&always).state, KeyState::PerRequest);
     let inline = policy::builder()
         .provider("p", Provider::new().issuer("i").audience("a").keys(signing_key().jwk_set()))
@@ -268,7 +268,7 @@ async fn key_state_of_refresh_zero_and_inline_keys() {
     assert_eq!(shown[0]["keys"][0]["kid"], "ES256");
 }
 
-/// A pod that is only probed: no runtime, no request, no refresh and no `warm_up`.
+/// A service that is only probed: no runtime, no request, no refresh and no `warm_up`.
 #[test]
 fn readiness_check_starts_the_first_fetch_until_it_succeeds() {
     let server = KeyServer::start(Answer::status(503)).unwrap();
@@ -300,7 +300,7 @@ fn readiness_check_starts_the_first_fetch_until_it_succeeds() {
     let requested = server.requests();
     clock.advance(100 * HOUR);
     assert!(oauth2.is_ready());
-    assert_eq!(server.requests(), requested, "without a refresh, the keys stay");
+    assert_eq!(server.requests(), requested, "keys without refresh never expire");
 }
 
 #[tokio::test]
@@ -320,7 +320,7 @@ async fn refresh_setting_starts_the_first_fetch_at_build() {
     assert_eq!(oauth2.key_status()[0].state, KeyState::NotFetched);
     let requested = ["/none", "/zero", "/hour"].map(|path| server.requests_at(path));
     assert_eq!(requested, [0, 0, 1]);
-    // Where each request fetches, a probe does not.
+    // With a refresh of zero, a probe does not fetch.
     assert!(!oauth2.is_ready());
     until(|| oauth2.key_status()[0].state == KeyState::Fresh).await;
     assert!(!oauth2.is_ready());
@@ -400,7 +400,7 @@ async fn stale_keys_are_logged_as_an_error_once() {
         assert_eq!(lines().len(), outage);
         server.answer(keys());
     }
-    // Fields are numbers with units, and nothing is in Rust's notation.
+    // Fields are numbers with units, without Rust notation.
     assert!(lines()[0].contains("keys_age_seconds=7200"), "{:?}", lines());
     let all = log::lines_with(&["provider=stale-once"]);
     assert!(all.iter().all(|line| !line.contains("Some(") && !line.contains("None")), "{all:?}");

@@ -1,4 +1,4 @@
-//! What is counted and measured with the feature `metrics`.
+//! The metrics of the feature `metrics`.
 
 use std::{future::ready, time::Duration};
 
@@ -26,7 +26,7 @@ use oauth2_actix_tests::{
     wait::until,
 };
 
-/// All tests of this process share a recorder, so this one runs in a process of its own.
+/// The recorder is global, so that this test needs a process of its own.
 #[test]
 fn requests_fetches_and_lookups_are_counted() {
     alone::run(module_path!(), "alone_requests_fetches_and_lookups_are_counted");
@@ -78,7 +78,7 @@ async fn alone_requests_fetches_and_lookups_are_counted() {
         Some((_, DebugValue::Gauge(value))) => value.0,
         other => panic!("{name}: {other:?}"),
     };
-    // A source that was never fetched has its series all the same. Reading resets counters.
+    // A source that was never fetched has its series too. Reading resets counters.
     server.wait_for_requests(1);
     let seen = read();
     release.release();
@@ -118,11 +118,11 @@ async fn alone_requests_fetches_and_lookups_are_counted() {
     assert_eq!(get("/me", None).await, 400);
     assert_eq!(get("/me", Some(token().expires_in(-60).sign(es256))).await, 401);
     assert_eq!(get("/scope", Some(token().sign(es256))).await, 403);
-    let of_unknown_issuer = Token::new("https://nobody.test", "api").sign(es256);
+    let of_unknown_issuer = Token::new("https://unknown.test", "api").sign(es256);
     assert_eq!(get("/me", Some(of_unknown_issuer)).await, 401);
     let attacker = oauth2_actix::testing::SigningKey::generate(Algorithm::ES256, "made-up");
     assert_eq!(get("/me", Some(token().sign(&attacker))).await, 401);
-    // A middleware inside fails with an error that is not ours.
+    // An inner middleware returns an error of its own.
     let broken = App::new()
         .wrap_fn(|_, _| ready(Err::<ServiceResponse, _>(ErrorImATeapot("broken"))))
         .wrap(oauth2.clone());
