@@ -33,7 +33,7 @@ fn status(api: &Api, method: &str, path: &str) -> u16 {
     send(api, method, path).status
 }
 
-/// Refused by the middleware, not by actix as something that is no request.
+/// Asserts that the middleware rejected the request, rather than actix.
 #[track_caller]
 fn assert_rejected(answer: &Answer, what: &str) {
     assert_eq!((answer.status, answer.error()), (400, "invalid_request".into()), "{what}");
@@ -142,7 +142,7 @@ fn files_beside_a_public_pattern_stay_private() {
     }
 }
 
-/// Texts of patterns that actix reads as something else, each with what it would open.
+/// Patterns that actix reads differently, each with its error.
 #[test]
 fn pattern_that_would_open_other_paths_is_a_build_error() {
     for (pattern, expected) in [

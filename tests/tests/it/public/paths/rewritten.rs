@@ -1,4 +1,4 @@
-//! Middleware inside `OAuth2` that changes the path after it was decided on.
+//! Middleware inside `OAuth2` that changes the path after the decision.
 
 use std::{
     future::ready,
@@ -22,11 +22,11 @@ use oauth2_actix_tests::log;
 
 use super::*;
 
-/// How many handlers ran that need a token.
+/// The number of calls of private handlers.
 #[derive(Default)]
 struct Runs(AtomicUsize);
 
-/// The routes of every layout, and which of them a list of settings opens by its text.
+/// The routes of every layout.
 const ROUTES: [&str; 8] =
     ["/docs", "/docs/", "/docs/x", "/docs/x/", "/docs/x/y", "/users/me", "/users/me/", "/health/"];
 
@@ -41,7 +41,7 @@ const SETTINGS: [&[&str]; 8] = [
     &["/health", "/{all}"],
 ];
 
-/// Which routes these settings open by their text.
+/// Returns whether the text of these settings opens a route.
 fn opens(settings: &[&str], route: &str) -> bool {
     settings.iter().any(|setting| match setting.split_once('{') {
         None => *setting == route,
@@ -179,7 +179,7 @@ fn log_names_the_pattern_to_add_once() {
     assert!(!lines.is_empty());
 }
 
-/// What middleware inside does that leaves the path as it is, or drops the request.
+/// Inner middleware that keeps the path, or drops the request.
 #[test]
 fn inner_middleware_that_responds_itself_responds_for_a_public_path() {
     let oauth2 = policy(&["/health"]).unwrap();

@@ -60,7 +60,7 @@ fn log_names_the_pattern_with_the_prefix_once_for_each_entry() {
                 + log::lines_with(&["WARN", "with the prefix of every scope", "scoped-"]).len()
         };
         let before = warnings();
-        // No route, or a route that the entry does not mean: it opens one of its own.
+        // No route, or one that the entry does not match: the entry opens another route.
         for path in ["/x/scoped-exact", "/api/scoped-exact", "/api/v1/right", "/api/v1/rights/7"] {
             assert!([400, 404].contains(&status(&server, path)), "{name} {path}");
         }
@@ -80,7 +80,7 @@ fn log_names_the_pattern_with_the_prefix_once_for_each_entry() {
     ] {
         let words = [&*format!("entry={entry:?}"), &*format!("add={add:?}"), "WARN"];
         assert_eq!(log::lines_with(&words).len(), 2, "{entry}");
-        // What it names opens the route.
+        // The pattern that the log names opens the route.
         let server = serve(policy(&[add]).unwrap(), false);
         let path = add.replace("{version}", "v1").replace("{tail:.*}", "a").replace("{id}", "7");
         assert_eq!(status(&server, &path), 200, "{path}");

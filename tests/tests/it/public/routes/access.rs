@@ -1,4 +1,4 @@
-//! Scopes and resources that a value opens.
+//! Scopes and resources that `PublicAccess` opens.
 
 use oauth2_actix::public::PublicAccess;
 
@@ -34,7 +34,11 @@ fn public_access_opens_scopes_resources_and_services() {
     let manifest = setup.get("/static/Cargo.toml");
     assert!(manifest.status == 200 && manifest.body.starts_with("[package]"), "{manifest:?}");
     assert_eq!(setup.get("/static/none").status, 404);
-    assert_eq!(setup.send("POST", "/status", &[]).status, 405, "all that is in it is open");
+    assert_eq!(
+        setup.send("POST", "/status", &[]).status,
+        405,
+        "every method of the resource is public"
+    );
     setup.private_with_a_token("GET", "/secret", &[]);
 }
 
@@ -63,7 +67,7 @@ fn public_access_opens_nothing_outside_what_it_wraps() {
         &["POST /a/open/x"],
         &["GET /a/x", "GET /a/y", "GET /a", "GET /slow/x"],
     );
-    // A default service answers for what is in an open scope, too: it is what the router takes it to.
+    // The default service responds within an open scope too, since the router selects it.
     let setup = Setup::new(|app| {
         app.service(web::scope("/a").wrap(PublicAccess))
             .default_service(web::to(|| async { "default" }));
@@ -72,15 +76,15 @@ fn public_access_opens_nothing_outside_what_it_wraps() {
     for path in ["/a/../x", "/a/..%2fx", "/a/%2e%2e/x", "/a/./x"] {
         assert_eq!(setup.get(path).status, 400, "{path}");
     }
-    // What is not found in an open scope does not fall through to another.
+    // A path that is not found in an open scope does not reach another scope.
     let setup = Setup::new(|app| {
-        app.service(web::scope("/a").wrap(PublicAccess).service(at("/private-in-name-only")))
+        app.service(web::scope("/a").wrap(PublicAccess).service(at("/other")))
             .service(web::scope("/a").service(at("/x")));
     });
     assert_eq!(setup.get("/a/x").status, 404);
 }
 
-/// A policy within an open scope decides for itself.
+/// A policy within an open scope decides on its own.
 #[test]
 fn inner_policy_in_an_open_scope_still_rejects() {
     let (outer, inner) = (oauth2(), oauth2());

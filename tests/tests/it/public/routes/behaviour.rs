@@ -1,4 +1,4 @@
-//! What public handlers, their names and a stranger see.
+//! Public handlers, their names, and requests without a token.
 
 use super::*;
 
@@ -27,12 +27,12 @@ async fn valid_token_on_a_private_route_beside_public_ones_waits_for_keys() {
         let token = Token::new("https://idp.test", "api").sign(key);
         oauth2_actix_tests::client::get(&server.url(path), Some(&token)).await.status
     };
-    assert_eq!(get("/c/items/7", &old).await, 200, "the first keys are waited for");
+    assert_eq!(get("/c/items/7", &old).await, 200, "it waits for the first keys");
     keys.answer(Script::json(&new.jwk_set()));
-    assert_eq!(get("/c/items/7", &new).await, 200, "and so are new ones");
+    assert_eq!(get("/c/items/7", &new).await, 200, "it waits for new keys");
 }
 
-/// Keys that are not there yet keep no public request waiting, once the worker has served its route.
+/// Missing keys delay no public request whose route the worker has served before.
 #[tokio::test]
 async fn public_route_that_was_served_never_waits_for_keys() {
     let keys = KeyServer::start(Script::hang()).unwrap();
@@ -73,14 +73,14 @@ async fn public_route_that_was_served_never_waits_for_keys() {
     };
     assert_eq!(send("/t", None).await, 200);
     assert_eq!(send("/t/items/7", None).await, 200);
-    // Behind a private route of another method, whose pattern matches too; and within another policy.
+    // Behind a private route of another method with a matching pattern, and within another policy.
     assert_eq!(send("/t/health", None).await, 200);
     assert_eq!(send("/u/health", Some(&token)).await, 200);
     assert_eq!(send("/in/health", None).await, 200);
     assert_eq!(send("/in/health", Some(&token)).await, 200);
     assert_eq!(send("/u", Some(&token)).await, 200);
     assert_eq!(send("/u/items/8", Some(&token)).await, 200);
-    // A private route waits for them.
+    // A private route waits for keys.
     let url = server.url("/t/secret");
     let private = oauth2_actix_tests::client::get(&url, Some(&token));
     let limit = Duration::from_millis(300);
@@ -109,7 +109,7 @@ fn constant_of_the_developer_is_not_shadowed() {
     let setup = Setup::new(|app| {
         app.service(own_constant);
     });
-    assert_eq!(setup.get("/own-constant").body, "the user's own");
+    assert_eq!(setup.get("/own-constant").body, "of the developer");
 }
 
 #[test]
@@ -119,17 +119,17 @@ fn response_of_a_public_handler_is_unchanged() {
     });
     assert_eq!(setup.get("/busy").status, 429);
     assert_eq!(setup.get("/number/7").body, "7");
-    assert_eq!(setup.get("/number/x").status, 404, "the extractor's own answer");
-    assert_eq!(setup.get("/who").body, "stranger");
+    assert_eq!(setup.get("/number/x").status, 404, "the response of the extractor");
+    assert_eq!(setup.get("/who").body, "anonymous");
     let bearer = format!("Authorization: Bearer {}", token());
     assert_eq!(setup.send("GET", "/who", &[&bearer]).body, "user-1");
-    assert_eq!(setup.send("GET", "/who", &["Authorization: Bearer x.y.z"]).body, "stranger");
-    assert_eq!(setup.get("/claims").status, 400, "claims are demanded");
+    assert_eq!(setup.send("GET", "/who", &["Authorization: Bearer x.y.z"]).body, "anonymous");
+    assert_eq!(setup.get("/claims").status, 400, "claims are required");
     assert_eq!(setup.send("GET", "/claims", &["Authorization: Bearer x.y.z"]).status, 401);
     assert_eq!(setup.send("GET", "/claims", &[&bearer]).body, "test");
 }
 
-/// What the attribute may be called, and where it may stand.
+/// Names and positions of the attribute.
 mod forms {
     use actix_web as web_framework;
     use oauth2_actix::public as open;
@@ -241,7 +241,7 @@ async fn public_get_route_does_not_open_head() {
     });
     let head = async |path: &str| send(client().head(setup.server.url(path))).await.status;
     assert_eq!(head("/either").await, 200);
-    assert_eq!(head("/health").await, 400, "#[get] answers no HEAD, so none is public");
+    assert_eq!(head("/health").await, 400, "#[get] has no HEAD");
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn public_websocket_route_opens_its_handshake_only() {
     let mut connection = oauth2_actix_tests::client::Connection::open(setup.server.address());
     connection.send(&raw_get("/live/ws", &lines));
     assert_eq!(connection.answer().status, 101);
-    assert_eq!(connection.rest(), b"\x88\x00", "the handler's own close");
+    assert_eq!(connection.rest(), b"\x88\x00", "the close frame of the handler");
     let mut connection = oauth2_actix_tests::client::Connection::open(setup.server.address());
     connection.send(&raw_get("/live/other", &lines));
     assert_eq!(connection.answer().status, 101);
@@ -342,7 +342,7 @@ fn table_lists_every_public_route() {
     assert_eq!(row.line() as usize, line.unwrap() - 1, "the line of the attribute");
 }
 
-/// A demand on an ordinary handler, beside all that.
+/// A requirement on a private handler.
 #[get("/admin")]
 #[require_claim("role", "admin")]
 async fn admin(runs: Data<Arc<Runs>>) -> &'static str {
@@ -352,7 +352,7 @@ async fn admin(runs: Data<Arc<Runs>>) -> &'static str {
 #[test]
 fn requirement_beside_a_public_route_is_enforced() {
     check(
-        "demand",
+        "requirement",
         |app| {
             app.service(health).service(admin);
         },

@@ -1,4 +1,4 @@
-//! Hostile layouts: where a public and a private route meet.
+//! Layouts in which a public and a private route overlap.
 
 use super::*;
 
@@ -127,7 +127,7 @@ fn private_literal_beside_a_public_dynamic_segment_stays_private() {
     );
     setup.private_with_a_token("GET", "/items/me", &[]);
     setup.private_with_a_token("GET", "/items/%6de", &[]);
-    // As the router has it: what is registered first takes it, and that is public.
+    // The router selects the first registered route, which is public.
     check(
         "literal after",
         |app| {
@@ -174,7 +174,7 @@ fn private_pattern_with_another_segment_or_dynamic_prefix_stays_private() {
         &["GET /health"],
         &["GET /x/health", "POST /health"],
     );
-    // A scope with a dynamic prefix takes the path itself.
+    // A scope with a dynamic prefix matches the path.
     check(
         "dynamic scope first",
         |app| {
@@ -184,7 +184,7 @@ fn private_pattern_with_another_segment_or_dynamic_prefix_stays_private() {
         &["GET /health", "GET /x/health"],
     );
     check(
-        "a demand around a public route",
+        "a requirement around a public route",
         |app| {
             app.service(web::scope("/s").wrap(requirement::claim("role", "admin")).service(health));
         },
@@ -282,7 +282,7 @@ fn same_path_with_other_methods_or_twice_follows_registration_order() {
             check("methods", configure, &["GET /health"], &["POST /health", "DELETE /health"]);
         setup.private_with_a_token("POST", "/health", &[]);
     }
-    // One pattern and method twice: the router takes the first registered.
+    // One pattern and method twice: the router selects the first registered.
     let setup = check(
         "twin, private first",
         |app| {
@@ -359,12 +359,12 @@ fn private_routes_in_other_scopes_or_behind_guards_stay_private() {
     assert_eq!(setup.private_runs(), 0);
 
     for configure in [
-        // A guarded scope that falls through to a catch-all.
+        // A guarded scope before a catch-all.
         (|app| {
             app.service(web::scope("/api").guard(guard::Header("x-open", "1")).service(health))
                 .service(at("/{tail:.*}"));
         }) as fn(&mut ServiceConfig),
-        // … by a function …
+        // The same with a guard function.
         |app| {
             app.service(
                 web::scope("/api")
@@ -375,12 +375,12 @@ fn private_routes_in_other_scopes_or_behind_guards_stay_private() {
             )
             .service(web::scope("").default_service(web::to(private)));
         },
-        // … to the default service of the app.
+        // The same before the default service of the app.
         |app| {
             app.service(web::scope("/api").guard(guard::Header("x-open", "1")).service(health))
                 .default_service(web::to(private));
         },
-        // … to the default service of a scope around it.
+        // The same before the default service of an outer scope.
         |app| {
             app.service(
                 web::scope("/api")
@@ -466,7 +466,7 @@ fn default_services_files_and_redirects_stay_private() {
     );
 }
 
-/// What was refused before the router itself decided.
+/// Layouts in which only the router can decide.
 #[test]
 fn route_that_the_router_selects_is_public() {
     check(
@@ -523,7 +523,7 @@ fn route_that_the_router_selects_is_public() {
         assert_eq!(setup.get(path).body, setup.send("GET", path, &[&bearer]).body, "{path}");
     }
     check(
-        "a prefix that another scope takes for itself",
+        "a prefix that another scope matches",
         |app| {
             app.service(post_health)
                 .service(web::scope("/{section:[a-z]+}").default_service(web::to(private)))
@@ -550,7 +550,7 @@ fn route_that_the_router_selects_is_public() {
     );
 }
 
-/// What a private route is named after is not a public one of the same name elsewhere.
+/// A private route may have the pattern of a public route in another scope.
 #[test]
 fn private_route_that_ends_like_a_public_one_is_not_logged() {
     let setup = Setup::new(|app| {

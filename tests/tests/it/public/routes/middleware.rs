@@ -24,7 +24,7 @@ fn normalized_path_is_public_if_the_router_serves_a_public_route() {
             &["/health", "/health/", "//health"],
         ),
     ];
-    for (mode, served, private) in open {
+    for (mode, served, rejected) in open {
         for (inside, outside) in [(Some(*mode), None), (None, Some(*mode))] {
             let setup = Setup::normalizing(layout, inside, outside);
             for path in *served {
@@ -32,7 +32,7 @@ fn normalized_path_is_public_if_the_router_serves_a_public_route() {
                 let is_public = answer.status == 200 && answer.body.starts_with("public");
                 assert!(is_public, "{mode:?} {inside:?} {path}: {answer:?}");
             }
-            for path in *private {
+            for path in *rejected {
                 assert_eq!(setup.get(path).status, 400, "{mode:?} {inside:?} {path}");
             }
             assert_eq!(setup.private_runs(), 0, "inside {inside:?}, outside {outside:?}");
@@ -80,7 +80,7 @@ fn inner_middleware_that_waits_causes_a_rejection_that_the_log_explains() {
     ] {
         assert!(said[0].contains(words), "{words}: {said:#?}");
     }
-    // A pattern without any literal segment is named once a request has reached it.
+    // A pattern without a literal segment is logged after a request has reached it.
     let of_empty = || lines("pattern=\"/slow/{tenant}\"").len();
     assert_eq!(of_empty(), 0);
     let bearer = format!("Authorization: Bearer {}", token());
@@ -90,7 +90,7 @@ fn inner_middleware_that_waits_causes_a_rejection_that_the_log_explains() {
     assert_eq!(lines("/quick/health").len(), 0);
 }
 
-/// It cannot be prevented, but it is said.
+/// This cannot be prevented, but it is logged.
 #[test]
 fn inner_middleware_that_spawns_its_service_is_logged() {
     let setup = Setup::new(|app| {
@@ -129,7 +129,7 @@ fn inner_middleware_that_responds_itself_hides_public_routes() {
     assert_eq!(setup.send("GET", "/s/health", &[&bearer]).status, 503);
 }
 
-/// By an option, whatever a request looks like before a middleware inside rewrites it.
+/// By option, every request is routed before it is rejected.
 #[test]
 fn request_that_is_rewritten_inside_is_routed_by_option() {
     let server = |routes_all| {
@@ -165,7 +165,7 @@ fn request_that_is_rewritten_inside_is_routed_by_option() {
             let request = String::from_utf8(raw_get(path, &[line])).unwrap();
             raw(server.address(), request.replacen("GET", method, 1).as_bytes()).status
         };
-        // No public route of this program has this method and path; others end any path, for GET.
+        // No public route has this method and path, but some have a tail for GET.
         let rewritten = if routes_all { 200 } else { 400 };
         assert_eq!(send("POST", "/health", "X-Get: 1"), rewritten);
         assert_eq!(send("GET", "/x", "X-Path: /health"), 200);
@@ -215,7 +215,7 @@ fn nested_and_scoped_policies_decide_independently() {
     assert_eq!(get("/api/v/secret").status, 400);
     assert_eq!(runs.0.load(Ordering::SeqCst), 0);
 
-    // Around a scope alone: the rest of the app is nobody's business.
+    // Around one scope only.
     let scoped = oauth2();
     let data = Data::new(Arc::clone(&runs));
     let server = LocalServer::start(move |listener| {

@@ -1,5 +1,5 @@
-//! `#[public]` under hostile layouts: public wherever it is mounted, and never open by accident.
-//! Every layout asserts by a counter that no private handler ran.
+//! `#[public]` in difficult layouts: public wherever it is mounted, and nothing else is. Every layout asserts
+//! by a counter that no private handler ran.
 
 mod access;
 mod behaviour;
@@ -191,7 +191,7 @@ async fn number(n: web::Path<u8>) -> String {
 #[public]
 #[get("/who")]
 async fn who(OptionalClaims(claims): OptionalClaims) -> String {
-    claims.as_ref().and_then(Claims::subject).unwrap_or("stranger").to_owned()
+    claims.as_ref().and_then(Claims::subject).unwrap_or("anonymous").to_owned()
 }
 
 #[public]
@@ -200,7 +200,7 @@ async fn with_required_claims(claims: Claims) -> String {
     claims.provider().to_owned()
 }
 
-const ID: &str = "the user's own";
+const ID: &str = "of the developer";
 
 #[public]
 #[get("/own-constant")]
@@ -322,7 +322,7 @@ impl Setup {
         self.runs.0.load(Ordering::SeqCst)
     }
 
-    /// The same request with a valid token reaches the private handler.
+    /// Asserts that the request with a valid token reaches the private handler.
     #[track_caller]
     fn private_with_a_token(&self, method: &str, path: &str, lines: &[&str]) {
         let before = self.private_runs();
@@ -338,12 +338,13 @@ fn token() -> String {
     Token::new("https://idp.test", "api").sign(key(Algorithm::ES256))
 }
 
-/// Opened: 200 with "public…". Refused: 400, and no private handler ran.
+/// Asserts that the public requests get 200 and a body `public…`, that the private ones get 400, and that no
+/// private handler ran.
 #[track_caller]
 fn check(
     layout: &str,
     configure: fn(&mut ServiceConfig),
-    opened: &[&str],
+    public: &[&str],
     private: &[&str],
 ) -> Setup {
     let setup = Setup::new(configure);
@@ -352,7 +353,7 @@ fn check(
         let (method, path) = (words.next().unwrap(), words.next().unwrap());
         (method, path, words.map(|word| word.replace('=', ": ")).collect::<Vec<_>>())
     };
-    for request in opened {
+    for request in public {
         let (method, path, lines) = split(request);
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         let answer = setup.send(&method, &path, &lines);
