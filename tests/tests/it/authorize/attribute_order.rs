@@ -13,7 +13,7 @@ use oauth2_actix_tests::{
 use tracing::instrument;
 use utoipa::OpenApi;
 
-/// The name of the span that `#[instrument]` makes.
+/// Returns the name of the span that `#[instrument]` creates.
 fn span() -> String {
     tracing::Span::current().metadata().map_or("none", |span| span.name()).to_owned()
 }
@@ -78,7 +78,7 @@ async fn public_below() -> String {
     span()
 }
 
-/// Conditions, lints and documentation between them.
+/// Conditions, lints and documentation between the attributes.
 #[public]
 #[cfg(not(any()))]
 #[cfg_attr(not(any()), utoipa::path(responses((status = 200))))]
@@ -108,7 +108,7 @@ async fn public_routes() -> String {
     span()
 }
 
-/// Without a routing macro of its own, below or above.
+/// A handler without a routing macro.
 #[utoipa::path(get, path = "/plain", responses((status = 200)))]
 #[require_scope("read")]
 #[instrument(target = "oauth2_actix_tests")]

@@ -1,7 +1,7 @@
 //! The require attributes and the requirements that wrap scopes, over real HTTP and WebSocket.
 
 #![deny(warnings, clippy::pedantic)]
-// Handlers are pub in many code bases; here nothing reaches them.
+// Handlers are `pub` as in many applications, although nothing reaches them here.
 #![allow(unreachable_pub)]
 
 use std::sync::{
@@ -83,7 +83,7 @@ mod roles {
 mod constants {
     use super::{ClaimValue, HttpResponse, Runs, get, require_claim, require_scope, run};
 
-    /// Named like what the attributes' output could name.
+    /// A name that the output of the attributes could use.
     pub const REQUIREMENT: &str = "admin";
     pub const ORDERS_READ: &str = "orders:read";
     const ROLES: &str = "/realm_access/roles";
@@ -172,7 +172,7 @@ async fn any_scope(runs: Runs) -> HttpResponse {
     run(&runs)
 }
 
-/// Reads the whole body: an extractor that must not be polled before the refusal.
+/// An extractor that reads the whole body, and must not be polled before a rejection.
 struct Body;
 
 impl FromRequest for Body {
@@ -220,11 +220,11 @@ fn ours(claims: &Claims) -> bool {
 
 fn owner(claims: &Claims, request: &HttpRequest) -> Result<(), String> {
     let user = request.match_info().get("user");
-    if claims.subject() == user { Ok(()) } else { Err(format!("{user:?} is somebody else")) }
+    if claims.subject() == user { Ok(()) } else { Err(format!("{user:?} is another user")) }
 }
 
 mod named {
-    /// Of the same name as an argument of the expansion.
+    /// A function with the name of an argument of the expansion.
     #[allow(clippy::unnecessary_wraps)]
     pub fn claims(_: &oauth2_actix::Claims) -> Result<(), &'static str> {
         Ok(())
@@ -249,7 +249,7 @@ async fn generic<T: Default + 'static>(
     run(&runs)
 }
 
-/// All that actix leaves: 16, less one for the attribute.
+/// The maximum of actix, 16, less one for the attribute.
 #[allow(clippy::too_many_arguments)]
 #[require_claim("role", "admin")]
 async fn fifteen(
@@ -283,7 +283,7 @@ mod module {
     }
 }
 
-/// The prelude's names may mean something else where a handler stands.
+/// Names of the prelude may be shadowed in the module of a handler.
 mod shadowed {
     #![allow(dead_code, non_camel_case_types)]
     use super::Runs;
@@ -306,7 +306,7 @@ mod shadowed {
     }
 }
 
-/// To actix a handler is a struct, and a local variable of its name is a pattern of that struct.
+/// actix makes a handler a struct, so that a local variable of its name is a pattern of that struct.
 mod named_like_locals {
     use super::{HttpResponse, Runs, get, require, require_claim, run};
     use oauth2_actix::public;
@@ -530,10 +530,7 @@ async fn token_that_does_not_satisfy_the_requirement_is_403_and_runs_nothing() {
         assert_eq!(answer.challenge(), challenge, "{path} {claims}");
     }
     assert_eq!(setup.runs.load(Ordering::SeqCst), 0);
-    assert!(
-        !log::lines_with(&["request rejected", "is somebody else"]).is_empty(),
-        "the log says why"
-    );
+    assert!(!log::lines_with(&["request rejected", "is another user"]).is_empty(), "the log has the reason");
 }
 
 #[tokio::test]
