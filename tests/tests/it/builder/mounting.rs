@@ -26,7 +26,7 @@ fn token() -> String {
     Token::new(ISSUER, "api").expires_in(90 * 86_400).sign(signing_key())
 }
 
-/// What is said once in a process is looked for in processes of their own.
+/// Lines that are logged once in a process are searched for in processes of their own.
 #[test]
 fn mounting_mistakes_are_logged_once() {
     for test in [
@@ -59,7 +59,11 @@ async fn alone_policy_built_on_a_worker_is_logged_once() {
         Ok(HttpServer::new(app).workers(2).listen(listener)?.run())
     })
     .unwrap();
-    assert_eq!(client::get(&wrong.url("/"), Some(&token())).await.status, 200, "it works");
+    assert_eq!(
+        client::get(&wrong.url("/"), Some(&token())).await.status,
+        200,
+        "the request is accepted"
+    );
     assert_eq!(lines(), 1);
 }
 
@@ -104,7 +108,7 @@ async fn alone_public_route_outside_of_any_policy_is_logged_once() {
         }
     }
     assert_eq!(lines().len(), 0);
-    // Around one scope, and the public route is outside.
+    // Around one scope, with the public route outside.
     let partly = App::new()
         .service(web::scope("/api").wrap(oauth2()).route("/x", web::get().to(HttpResponse::Ok)))
         .service(probes);

@@ -156,7 +156,7 @@ fn duplicate_setting_is_an_error_that_names_it() {
     assert_eq!((error.kind(), error.provider()), (ConfigErrorKind::Duplicate, Some("a")));
 }
 
-/// The kind, the provider and the field of each fault.
+/// Returns the kind, the provider and the field of each fault.
 fn faults(error: &ConfigError) -> Vec<(ConfigErrorKind, Option<&str>, &str)> {
     error.faults().map(|fault| (fault.kind(), fault.provider(), fault.field())).collect()
 }
@@ -184,7 +184,7 @@ fn faults_of_all_settings_are_in_one_error() {
             (WrongType, Some("c"), "providers"),
             (WrongType, Some("a"), "key_refresh_minutes"),
             (Unknown, None, "nonsense"),
-            // What only shows once all is read.
+            // Faults that are found after all settings are read.
             (OutOfRange, None, "leeway_seconds"),
             (Unknown, Some("d"), "key_refresh_minutes"),
             (Empty, Some("a"), "audience"),
@@ -249,7 +249,7 @@ fn provider_is_read_from_its_json() {
         let error = serde_json::from_str::<Provider>(row).unwrap_err().to_string();
         assert!(error.starts_with(fault), "{error}");
     }
-    // What is missing shows when the provider is used.
+    // Missing settings are found when the provider is used.
     let error = policy::builder()
         .provider("acme", serde_json::from_str("{}").unwrap())
         .build()
@@ -350,7 +350,7 @@ fn builder_error_names_provider_and_field() {
     );
 }
 
-/// Issuers and audiences are compared as they are: what reads like a pattern would never match, silently.
+/// Issuers and audiences are compared exactly, so that a pattern would never match.
 #[test]
 fn pattern_as_issuer_or_audience_is_an_error_that_says_how_to_write_it() {
     const WILDCARD: &str = "there is no wildcard: name each value as tokens have it";
@@ -397,12 +397,12 @@ fn pattern_as_issuer_or_audience_is_an_error_that_says_how_to_write_it() {
             }
         }
     }
-    // The values of other claims are compared as they are too.
+    // The values of other audience claims are compared exactly too.
     let client = Provider::new().issuer("i").audience("client-*").audience_claim("client_id");
     assert!(policy::builder().provider("p", client.keys(keys())).build().is_err());
 }
 
-/// inputs/02: an old secret and new keys, as two providers of one issuer.
+/// An old secret and new keys, as two providers of one issuer.
 #[test]
 fn two_providers_of_one_issuer_and_audience_are_an_error_that_says_to_merge() {
     let config = json!({"providers": {

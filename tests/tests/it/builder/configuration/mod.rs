@@ -60,7 +60,7 @@ async fn serde_settings_configure_the_same_policy() {
         ("accounts.google.com", "client-1", Algorithm::RS256, "google"),
         ("https://idp.test", "api-2", Algorithm::HS256, "own"),
     ] {
-        // Made before the token, whose time is short.
+        // Generated before the token, which expires soon.
         let key = key(algorithm);
         let token = Token::new(issuer, audience).expires_in(-29).sign(key);
         assert_eq!(oauth2.verify(&token).await.unwrap().provider(), provider);
@@ -131,8 +131,8 @@ async fn settings_of_a_provider_take_precedence_over_those_for_all() {
         }
         clock.advance(Duration::from_secs(61));
     }
-    // Both fetched at start and for the first unknown key; only the one with the short cooldown for
-    // the second.
+    // Both were fetched at the start and for the first unknown key; only the one with the short cooldown was
+    // fetched for the second.
     assert_eq!(server.requests(), 5);
 }
 
