@@ -1,5 +1,5 @@
-//! Settings from environment variables, as `config`, `figment` and readers of flat variables give
-//! them. The variables are those of the documentation, given as a map.
+//! Settings from environment variables, through `config`, `figment` and readers of flat variables. The
+//! variables are those of the documentation, as a map.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -22,7 +22,7 @@ struct Settings {
     oauth2: OAuth2Builder,
 }
 
-/// The variables that `docs/configuration.md` shows.
+/// Returns the variables of `docs/configuration.md`.
 fn documented() -> HashMap<String, String> {
     let page = include_str!("../../../../docs/configuration.md");
     let block = page.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
@@ -30,7 +30,7 @@ fn documented() -> HashMap<String, String> {
     pairs.map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned())).collect()
 }
 
-/// What they mean.
+/// Returns the same settings in code.
 fn in_code(order: [usize; 2]) -> OAuth2Builder {
     let auth0 = Provider::new()
         .issuer("https://tenant.eu.auth0.com/")
@@ -57,7 +57,7 @@ fn in_code(order: [usize; 2]) -> OAuth2Builder {
         .token_from_subprotocol()
 }
 
-/// Readers of variables may keep no order.
+/// Asserts that the settings are equal in either order, since readers of variables may not keep it.
 fn assert_equal(
     builder: &OAuth2Builder,
     in_code: impl Fn([usize; 2]) -> OAuth2Builder,
@@ -98,9 +98,9 @@ fn config_reads_the_documented_variables_in_every_mode() {
 #[test]
 fn config_that_splits_every_text_into_a_list_is_read() {
     let mut all = documented();
-    // A separator of lists cuts these.
+    // A list separator splits these.
     all.remove("APP__OAUTH2__PUBLIC_PATHS");
-    // The order of two is not kept.
+    // The order of two providers is not kept.
     all.retain(|name, _| !name.contains("__PROVIDERS__PARTNER__"));
     let keys = "https://tenant.eu.auth0.com/.well-known/jwks.json".to_owned();
     all.remove("APP__OAUTH2__PROVIDERS__AUTH0__KEYS__DISCOVER");
@@ -127,7 +127,7 @@ fn config_error_names_the_provider_and_the_setting() {
     }
 }
 
-/// Reads variables as `figment::providers::Env` does, which takes them from the process alone.
+/// Reads variables as `figment::providers::Env` does, but from a map instead of the process.
 struct Variables(HashMap<String, String>);
 
 impl Source for Variables {
@@ -174,7 +174,7 @@ fn figment_error_names_the_provider_and_the_setting() {
     assert!(error.contains("provider \"auth0\": require_at_jwt: must be true or false"), "{error}");
 }
 
-/// As `envy` and the like: one level of variables, all of them text.
+/// Reads variables as `envy` does: one level, and all of them text.
 fn by_flat_variables<T: for<'de> Deserialize<'de>>(
     variables: &[(&str, &str)],
 ) -> Result<T, FlatError> {
@@ -202,7 +202,7 @@ fn flat_variables_hold_maps_as_json() {
     .unwrap();
     assert_equal(&builder, in_code, "flat");
 
-    // The whole in one variable, or a provider in each.
+    // All settings in one variable, or one provider in each.
     let all = format!(r#"{{"providers": {providers}, "leeway_seconds": 30}}"#);
     let settings: Settings = by_flat_variables(&[("OAUTH2", &all)]).unwrap();
     assert!(policy::offline(settings.oauth2).build().is_ok());

@@ -1,5 +1,5 @@
-//! The suites run again without the token cache, and with OpenSSL for every signature. What makes them
-//! do so is in `oauth2_actix_tests::policy`, and not in the library.
+//! The suites also run without the token cache, and with OpenSSL for every signature. The switch is in
+//! `oauth2_actix_tests::policy`, not in the library.
 
 use std::{fs, path::Path};
 
@@ -16,7 +16,7 @@ use serde_json::json;
 
 const ISSUER: &str = "https://idp.test";
 
-/// Whether a policy keeps a token that it accepted, and the library of its key.
+/// Describes whether a policy caches a token, and the library of its key.
 async fn described(builder: OAuth2Builder) -> String {
     let oauth2 = builder.build().unwrap();
     oauth2.verify(&Token::new(ISSUER, "api").sign(signing_key())).await.unwrap();
@@ -48,7 +48,7 @@ async fn alone_policies_are_described() {
     }
 }
 
-/// What such a child prints, or how it fails.
+/// Returns what such a child prints, or how it fails.
 fn of_a_child(variable: &[(&str, &str)]) -> Result<Vec<String>, String> {
     let output = alone::command(module_path!(), "alone_policies_are_described")
         .env_remove(TOKEN_CACHE)
@@ -104,7 +104,7 @@ fn policies_of_the_suites_are_built_by_the_helper() {
     for suite in ["it", "attacks"] {
         each_source(&suites.join(suite), &mut |path, text| {
             files += 1;
-            // This one compares both, one compares settings only.
+            // This file compares both builders, and `environment.rs` compares settings only.
             if !path.ends_with("suites.rs") && !path.ends_with("environment.rs") {
                 assert!(!text.contains("OAuth2::builder()"), "{path}: expected policy::builder()");
             }
