@@ -1,4 +1,4 @@
-//! CORS outside: preflights pass, and a script may read every refusal.
+//! CORS outside: preflights pass, and a script can read every rejection.
 
 use actix_cors::Cors;
 use actix_web::{
@@ -115,7 +115,7 @@ async fn cors_inside_the_policy_is_logged_once() {
     let explained =
         || log::lines_with(&["WARN", "CORS preflight", ".wrap(oauth2).wrap(cors)"]).len();
     let server = serve(oauth2(&good_keys()), false);
-    // An OPTIONS that is no preflight needs a token like anything else, and explains nothing.
+    // An OPTIONS that is not a preflight needs a token, and is not logged.
     let plain = client().request("OPTIONS".parse().unwrap(), server.url("/me"));
     assert_eq!(send(plain).await.status, 400);
     let before = explained();
@@ -125,7 +125,7 @@ async fn cors_inside_the_policy_is_logged_once() {
     assert_eq!(explained(), before + 1);
 }
 
-/// That of `docs/cors.md`, with a header of the API's own.
+/// The recipe of `docs/cors.md`, with a header of the API.
 fn recipe() -> Cors {
     Cors::default()
         .allowed_origin(ORIGIN)
@@ -156,7 +156,7 @@ async fn total() -> HttpResponse {
 }
 
 async fn broken() -> actix_web::Result<HttpResponse> {
-    Err(actix_web::error::ErrorInternalServerError("a fault of the handler's"))
+    Err(actix_web::error::ErrorInternalServerError("a failure of the handler"))
 }
 
 fn names(answer: &Answer, header: &str) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! The log line of a rejected request says which request, why, and what was expected.
+//! The log line of a rejected request: the request, the reason, and what was expected.
 
 use oauth2_actix::{
     Algorithm, Difference, ErrorKind, OAuth2Builder, Provider, TypedClaims, require, require_claim,
@@ -31,7 +31,7 @@ fn signed(token: &Token) -> String {
     token.sign(key(Algorithm::ES256))
 }
 
-/// The line of the one request for this path.
+/// Returns the line of the only request for this path.
 fn line(path: &str) -> String {
     let lines = log::lines_with(&["request rejected", &format!("path=\"{path}\"")]);
     assert_eq!(lines.len(), 1, "{path}: {lines:?}");
@@ -121,7 +121,7 @@ async fn rejection_names_request_provider_and_what_was_expected() {
         assert_has(&line, parts);
         assert!(!line.contains("user-1"), "a claim of the token: {line}");
     }
-    // Only settings of this policy, nothing of the token.
+    // The lines hold settings of the policy, but no part of the token.
     assert!(!line("/log/audience").contains("billing"));
     assert!(!line("/log/issuer").contains("other.example"));
     assert!(!line("/log/long-expired").contains("leeway"));

@@ -1,4 +1,4 @@
-//! Every line of the table of answers, over real HTTP.
+//! The responses to rejected requests, over real HTTP.
 
 use actix_web::{
     App, HttpResponse, HttpServer,
@@ -44,7 +44,7 @@ fn sign(token: &Token) -> String {
     token.sign(key(Algorithm::ES256))
 }
 
-/// Status, challenge, body, and that no handler ran; and that a good token still passes.
+/// Asserts status, challenge and body, and that a valid token is still accepted.
 async fn assert_rejected(api: &Api, answer: &Answer, status: u16, error: &str, description: &str) {
     assert_eq!(answer.status, status, "{answer:?}");
     assert_eq!(
@@ -98,8 +98,8 @@ async fn missing_token_is_401_by_option_and_malformed_header_is_not() {
     assert_eq!(answer.challenge(), r#"Bearer realm="orders""#);
     assert_eq!(answer.error(), "invalid_request");
     let answer = get(&api.url("/claims-on-public"), None).await;
-    assert_eq!(answer.status, 401, "the same from an extractor");
-    // Credentials of another scheme are no bearer token (RFC 6750 §3.1).
+    assert_eq!(answer.status, 401, "the same for an extractor");
+    // Credentials of another scheme are not a bearer token (RFC 6750 §3.1).
     for credentials in ["Basic YTpi", "Negotiate abc", "DPoP a.b.c", "a.b.c"] {
         let other = raw_get("/me", &[&format!("Authorization: {credentials}")]);
         let answer = raw(api.server().address(), &other);
@@ -224,7 +224,7 @@ async fn unavailable_keys_are_503_with_retry_after() {
     assert_eq!(answer.header("www-authenticate"), None);
     assert_eq!(answer.error(), "temporarily_unavailable");
     assert_eq!(api.private_calls(), 0);
-    // Whatever is refused without keys still is.
+    // Rejections that need no keys do not change.
     assert_eq!(get(&api.url("/me"), Some(&sign(&good().expires_in(-1)))).await.status, 401);
     assert_eq!(get(&api.url("/me"), None).await.status, 400);
 }
@@ -268,7 +268,7 @@ async fn hook_writes_the_response_and_outer_middleware_reads_the_reason() {
                     let sender = sender.clone();
                     let answer = service.call(request);
                     async move {
-                        // Refusals are answers, never errors: outer middleware sees them all.
+                        // Rejections are responses, never errors, so that outer middleware sees them.
                         let answer = answer.await.expect("an answer");
                         if let Some(error) = answer.response().extensions().get::<Error>() {
                             sender.send(error.kind().clone()).unwrap();
@@ -282,9 +282,9 @@ async fn hook_writes_the_response_and_outer_middleware_reads_the_reason() {
     })
     .unwrap();
     let answer = get(&server.url("/me"), None).await;
-    assert_eq!((answer.status, answer.body.as_str()), (400, "/me A bearer token is required."));
+    assert_eq!((answer.status, answer.body.as_str()), (400, "/me A bearer token is needed."));
     assert_eq!(reasons.recv().unwrap(), ErrorKind::TokenMissing);
-    // An extractor's refusal goes the same way.
+    // The rejection by an extractor is the same.
     let answer = get(&server.url("/scope"), Some(&sign(&good()))).await;
     assert_eq!(
         (answer.status, answer.body.as_str()),
@@ -356,8 +356,8 @@ async fn responses_and_logs_hold_no_part_of_a_token() {
         }
     }
     assert!(log::lines_with(&["marker"]).is_empty(), "{:?}", log::lines_with(&["marker"]));
-    // The reasons are there.
-    assert!(!log::lines_with(&["DEBUG", "request rejected", "expired"]).is_empty());
+    // The reasons are logged.
+    assert!(!log::lines_with(&["DEBUG", "refused", "expired"]).is_empty());
 }
 
 #[tokio::test]
