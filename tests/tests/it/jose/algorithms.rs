@@ -1,4 +1,4 @@
-//! Every algorithm, and that a key works with no other.
+//! Every algorithm: a key verifies with its own, and with no other.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use oauth2_actix::{
@@ -26,7 +26,7 @@ fn algorithms_for(key: &SigningKey) -> Option<Vec<Algorithm>> {
 }
 
 async fn kind(oauth2: &OAuth2, token: &str) -> ErrorKind {
-    oauth2.verify(token).await.expect_err("refused").kind().clone()
+    oauth2.verify(token).await.expect_err("rejected").kind().clone()
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn key_with_another_algorithm_is_rejected() {
             if other.algorithm() == key.algorithm() {
                 continue;
             }
-            // Signed for real with another algorithm, under the kid of this key; HMAC allowed too.
+            // A genuine signature of another algorithm with the kid of this key, with HMAC allowed.
             let all = EVERY.iter().map(SigningKey::algorithm).collect();
             let oauth2 = policy(json!({"keys": [key.public_jwk()]}), Some(all));
             let token = Token::new(ISSUER, "api").header("kid", key.kid()).sign(other);

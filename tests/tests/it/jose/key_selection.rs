@@ -1,5 +1,5 @@
-//! Which of a provider's keys a token is tried with: by key id, by a certificate's thumbprint, or all of
-//! them within a limit.
+//! Which keys of a provider are tried for a token: by key id, by the thumbprint of a certificate, or all
+//! within a limit.
 
 use base64::{
     Engine,
@@ -37,7 +37,7 @@ fn without_kid() -> Token {
     Token::new(ISSUER, "api").header("kid", Value::Null)
 }
 
-/// The DER of a certificate in PEM.
+/// Decodes a certificate in PEM to DER.
 fn der(pem: &str) -> Vec<u8> {
     let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     STANDARD.decode(body).unwrap()
@@ -79,7 +79,7 @@ async fn sixteen_keys_without_kid_are_tried_and_more_are_logged() {
         assert!(error.to_string().contains("only 16 of the 20 keys"), "{error}");
         assert!(!error.to_string().contains("signature is invalid"), "{error}");
         assert_eq!(error.kind_name(), "keys_untried");
-        // The client is told what it is told of every bad signature.
+        // The response is that to an invalid signature.
         let invalid = Error::from(ErrorKind::SignatureInvalid);
         assert_eq!((error.status(), error.code()), (invalid.status(), invalid.code()));
         assert_eq!(error.description(), invalid.description());
@@ -131,13 +131,13 @@ async fn thumbprint_of_a_certificate_selects_its_key() {
                 let what = format!("{name} of key {position} in set {index}");
                 let token = without_kid().header(name, value.clone());
                 assert_eq!(verify(&oauth2, &token.sign(key)).await, Ok(()), "{what}");
-                // The key that it selects is the only one that is tried.
+                // Only the selected key is tried.
                 let forged = token.sign(&keys[5]);
                 let rejected = verify(&oauth2, &forged).await;
                 assert_eq!(rejected, Err(ErrorKind::SignatureInvalid), "{what}");
             }
         }
-        // One that no key has selects nothing.
+        // An unknown thumbprint selects nothing.
         for unknown in
             [json!(x5t(&keys[0].certificate_pem()) + "A"), json!(7), json!(""), json!([])]
         {
@@ -198,13 +198,13 @@ async fn invalid_signature_of_a_known_thumbprint_causes_no_fetch() {
     assert_eq!(verify(&oauth2, &token("first").sign(&key)).await, Ok(()));
     let forged = verify(&oauth2, &token("first").sign(&other)).await;
     assert_eq!((forged, server.requests()), (Err(ErrorKind::SignatureInvalid), 1));
-    // One that is unknown may be that of a new key.
+    // An unknown thumbprint may belong to a new key.
     server.answer(of(&other, "second"));
     assert_eq!(verify(&oauth2, &token("second").sign(&other)).await, Ok(()));
     assert_eq!(server.requests(), 2);
 }
 
-/// The keys stay the same, but which tokens they are tried for does not.
+/// The keys are the same, but a thumbprint changes.
 #[tokio::test]
 async fn new_thumbprint_of_a_known_key_is_used_after_a_refresh() {
     let keys = new_keys(20);

@@ -43,17 +43,17 @@ impl Curve {
         })
     }
 
-    /// r and s as they stand in a token. None if they are too long.
+    /// Encodes r and s as in a token. Returns `None` if they are too long.
     fn pair(&self, r: &Int, s: &Int) -> Option<Vec<u8>> {
         Some([r.bytes(self.size)?, s.bytes(self.size)?].concat())
     }
 
-    /// What is signed, as a number: no hash is longer than the order of its curve.
+    /// Returns the hash of the message as a number. No hash is longer than the order of its curve.
     fn hash(&self) -> Int {
         Int::of(&hash(self.digest, message(self.algorithm).as_bytes()).unwrap())
     }
 
-    /// The point with this x. None if there is none.
+    /// Returns the point with this x, or `None`.
     fn point(&self, x: &Int) -> Option<EcPoint> {
         let bytes = [vec![2], x.bytes(self.size)?].concat();
         EcPoint::from_bytes(&self.group, &bytes, &mut BigNumContext::new().unwrap()).ok()
@@ -87,8 +87,8 @@ impl Curve {
         Both::new(&jwk, self.algorithm)
     }
 
-    /// The key for which x(R) mod n and s are a signature of the message: (s·R - e·G) / r. Nobody knows its
-    /// private half.
+    /// Returns the key for which x(R) mod n and s are a signature of the message: (s·R - e·G) / r. Its
+    /// private half is unknown.
     fn key_for(&self, point: &EcPoint, s: &Int) -> (EcPoint, Int) {
         let r = &self.coordinates(point)[0] % &self.n;
         let inverse = r.inverse(&self.n).unwrap();
@@ -105,7 +105,7 @@ impl Curve {
         [r, s]
     }
 
-    /// The first x from this on with a point.
+    /// Returns the point with the first possible x from this one on.
     fn point_from(&self, x: Int) -> Option<EcPoint> {
         let mut x = x;
         (0..64).find_map(|_| {
@@ -115,7 +115,7 @@ impl Curve {
         })
     }
 
-    /// r and s plus the order, as often as they fit: no other writing of a number counts.
+    /// Asserts that r and s plus multiples of the order are rejected.
     fn reject_longer(&self, both: &Both, what: &str, r: &Int, s: &Int) {
         let mut sum = self.n.clone();
         let mut count = 0;
@@ -145,7 +145,7 @@ fn ecdsa_numbers_at_the_edges_are_rejected() {
         let (r, s, n) = (Int::of(r), Int::of(s), &curve.n);
         let negative = n - &s;
         both.accept(name, &genuine);
-        // Neither RFC 7518 nor FIPS 186-5 asks for the lower of the two.
+        // Neither RFC 7518 nor FIPS 186-5 requires the lower of the two.
         both.accept(&format!("{name}: n - s"), &curve.pair(&r, &negative).unwrap());
 
         let one = Int::from(1);
@@ -188,7 +188,7 @@ fn ecdsa_signature_in_another_encoding_is_rejected() {
         let (r, s) = genuine.split_at(curve.size);
         let without_zeros = |bytes: &[u8]| Int::of(bytes).0.to_vec();
         let in_der = der(&genuine);
-        // DER has some bytes more: cut to the length, or as long as a signature by a small s.
+        // DER is longer: cut to the length of a signature, or of the same length with a small s.
         both.reject(&format!("{name}: DER"), &in_der);
         both.reject(&format!("{name}: DER cut"), &in_der[..2 * curve.size]);
         both.reject(&format!("{name}: DER cut in front"), &in_der[in_der.len() - 2 * curve.size..]);
@@ -269,7 +269,7 @@ fn ecdsa_rare_numbers_are_accepted() {
     }
 }
 
-/// Where the sum that a verifier computes is infinity, or one of its two points twice.
+/// The sum that a verifier computes is the point at infinity, or a doubling.
 #[test]
 fn ecdsa_sum_at_infinity_is_rejected_and_a_double_is_accepted() {
     for curve in Curve::all() {

@@ -105,7 +105,7 @@ impl Curve {
         Int::of_le(&hash(MessageDigest::sha512(), &bytes).unwrap())
     }
 
-    /// R, and S = r + k·a, for a private scalar and whatever stands for R.
+    /// Signs with R and S = r + k·a, for a private scalar and any bytes as R.
     fn sign(&self, private: &Int, r: &Int, encoded_r: &[u8], key: &[u8], message: &str) -> Vec<u8> {
         let k = &self.challenge(encoded_r, key, message) % &self.order;
         let s = &(r + &(&k * private)) % &self.order;
@@ -165,7 +165,7 @@ fn eddsa_s_beyond_the_order_is_rejected() {
     }
 }
 
-/// R is compared by its bytes, which the signature's owner may choose at will: canonical ones alone are right.
+/// R is compared by its bytes, so that only the canonical encoding is accepted.
 #[test]
 fn eddsa_r_in_another_encoding_is_rejected() {
     let curve = Curve::new();
@@ -195,7 +195,7 @@ fn eddsa_r_in_another_encoding_is_rejected() {
                 both.reject(&what, &sign(&nonce, &curve.sum(&point, small).encoded()));
             }
         }
-        // R = 0, which is a point as good as any, if a foolish nonce.
+        // R = 0 is a valid point, although an unsafe nonce.
         let identity = Curve::zero().encoded();
         both.accept("identity", &sign(&zero, &identity));
         for (what, encoded) in [
@@ -247,8 +247,8 @@ fn eddsa_private_keys_at_the_edges_are_accepted() {
     }
 }
 
-/// A key may have a part of small order, which nobody but its owner can bring about. RFC 8032 lets a
-/// verifier multiply by 8 or not; both libraries do not.
+/// The owner of a key can add a part of small order to it. RFC 8032 permits a verifier to multiply by 8;
+/// neither library does.
 #[test]
 fn eddsa_key_with_a_part_of_small_order_verifies_without_the_cofactor() {
     let curve = Curve::new();
@@ -283,7 +283,7 @@ fn eddsa_key_with_a_part_of_small_order_verifies_without_the_cofactor() {
     assert!(accepted > 0);
 }
 
-/// Both would verify forgeries under such keys, so neither is given one.
+/// Both libraries would verify forgeries under such keys, so that the crate rejects the keys.
 #[test]
 fn eddsa_key_of_small_order_or_in_another_encoding_is_rejected() {
     let curve = Curve::new();

@@ -1,4 +1,4 @@
-//! Whole numbers of any size, for signatures that no library would make.
+//! Integers of any size, for signatures that no library makes.
 
 use std::{
     cmp::Ordering,
@@ -11,12 +11,12 @@ use openssl::bn::{BigNum, BigNumContext};
 pub(super) struct Int(pub(super) BigNum);
 
 impl Int {
-    /// Of big-endian bytes.
+    /// Reads big-endian bytes.
     pub(super) fn of(bytes: &[u8]) -> Self {
         Self(BigNum::from_slice(bytes).unwrap())
     }
 
-    /// Of little-endian bytes.
+    /// Reads little-endian bytes.
     pub(super) fn of_le(bytes: &[u8]) -> Self {
         Self::of(&bytes.iter().rev().copied().collect::<Vec<_>>())
     }
@@ -25,7 +25,7 @@ impl Int {
         Self(BigNum::from_hex_str(text).unwrap())
     }
 
-    /// 2 to the power of this.
+    /// Returns 2 to this power.
     pub(super) fn bit(bit: usize) -> Self {
         let mut power = BigNum::new().unwrap();
         power.set_bit(i32::try_from(bit).unwrap()).unwrap();
@@ -36,7 +36,7 @@ impl Int {
         usize::try_from(self.0.num_bits()).unwrap()
     }
 
-    /// Big-endian, of this length. None if it takes more.
+    /// Returns big-endian bytes of this length, or `None` if it needs more.
     pub(super) fn bytes(&self, length: usize) -> Option<Vec<u8>> {
         self.0.to_vec_padded(i32::try_from(length).unwrap()).ok()
     }
@@ -51,13 +51,13 @@ impl Int {
         new(|result, context| result.mod_exp(&self.0, &exponent.0, &modulus.0, context))
     }
 
-    /// None if there is none.
+    /// Returns the inverse, or `None`.
     pub(super) fn inverse(&self, modulus: &Self) -> Option<Self> {
         let (mut result, mut context) = (BigNum::new().unwrap(), BigNumContext::new().unwrap());
         result.mod_inverse(&self.0, &modulus.0, &mut context).ok().map(|()| Self(result))
     }
 
-    /// The quotient, rounded down.
+    /// Returns the quotient, rounded down.
     pub(super) fn divided_by(&self, divisor: u32) -> Self {
         let mut quotient = self.clone();
         quotient.0.div_word(divisor).unwrap();
@@ -123,7 +123,7 @@ impl Mul for &Int {
     }
 }
 
-/// Never negative.
+/// The result is never negative.
 impl Rem for &Int {
     type Output = Int;
 

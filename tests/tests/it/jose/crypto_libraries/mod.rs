@@ -1,4 +1,4 @@
-//! AWS-LC and OpenSSL accept the same signatures: those that RFC 7518, RFC 8017, RFC 8032 and FIPS 186 say.
+//! AWS-LC and OpenSSL accept the same signatures: those of RFC 7518, RFC 8017, RFC 8032 and FIPS 186.
 
 mod ecdsa;
 mod eddsa;
@@ -35,7 +35,7 @@ impl Both {
         Self { aws_lc: aws_lc.unwrap(), openssl: openssl.unwrap(), message: message(algorithm) }
     }
 
-    /// What both say of a signature of the message. None: it is accepted.
+    /// Returns the error of both libraries for a signature of the message, or `None` if they accept it.
     #[track_caller]
     fn error_of(&self, what: &str, signature: &[u8]) -> Option<ErrorKind> {
         self.error_of_token(what, &format!("{}.{}", self.message, b64(signature)))
@@ -60,7 +60,7 @@ impl Both {
         let kind = self
             .error_of(what, signature)
             .unwrap_or_else(|| panic!("accepted: {what}: {}", b64(signature)));
-        // A token with an empty one has no form.
+        // A token with an empty signature is malformed.
         let expected = match kind {
             ErrorKind::TokenMalformed { .. } => signature.is_empty(),
             kind => kind == ErrorKind::SignatureInvalid && !signature.is_empty(),
@@ -69,7 +69,7 @@ impl Both {
     }
 }
 
-/// Without a cache, so that each signature is checked, and at one time.
+/// Builds a policy for each library, without a cache so that each signature is verified, and with one clock.
 fn policies(jwk: &Value, algorithm: Algorithm) -> [Result<OAuth2, ConfigError>; 2] {
     let mut jwk = jwk.clone();
     jwk["kid"] = json!("1");
@@ -89,13 +89,13 @@ fn policies(jwk: &Value, algorithm: Algorithm) -> [Result<OAuth2, ConfigError>; 
     })
 }
 
-/// Both refuse the key, for the same reason.
+/// Asserts that both libraries reject the key, for the same reason.
 #[track_caller]
 fn reject_key(jwk: &Value, algorithm: Algorithm) {
     assert!(!is_key(jwk, algorithm), "{jwk}");
 }
 
-/// Whether both take it. If not, they say the same.
+/// Returns whether both accept the key, after asserting that they agree.
 #[track_caller]
 fn is_key(jwk: &Value, algorithm: Algorithm) -> bool {
     let [aws_lc, openssl] =
@@ -104,14 +104,14 @@ fn is_key(jwk: &Value, algorithm: Algorithm) -> bool {
     aws_lc.is_none()
 }
 
-/// The first two parts of a token: the same in every run.
+/// Returns the first two parts of a token, the same in every run.
 fn message(algorithm: Algorithm) -> String {
     let header = json!({"alg": algorithm.name(), "kid": "1", "typ": "at+jwt"});
-    let claims = json!({"iss": ISSUER, "aud": "api", "exp": 7_000_000_000_u64, "sub": "somebody"});
+    let claims = json!({"iss": ISSUER, "aud": "api", "exp": 7_000_000_000_u64, "sub": "user-1"});
     format!("{}.{}", b64(header.to_string()), b64(claims.to_string()))
 }
 
-/// Each algorithm with a key of its own, by name; those that OpenSSL alone has, too.
+/// Returns each algorithm with its key, those of OpenSSL alone included.
 fn every() -> impl Iterator<Item = (String, &'static SigningKey, Both)> {
     let own = EVERY.iter().map(|key| (key, key.algorithm()));
     // EdDSA has two curves, of which AWS-LC has one.
@@ -147,7 +147,7 @@ fn message_with_a_flipped_bit_is_rejected() {
             if !is_rsa || bit % 8 == bit / 8 % 8 {
                 both.reject(&what, &key.sign(&flipped));
             }
-            // In the token itself, where it may spoil more than the signature.
+            // Changed in the token itself, which may make it malformed.
             let text: String = flipped.into_iter().map(char::from).collect();
             assert!(both.error_of_token(&what, &format!("{text}.{genuine}")).is_some(), "{what}");
         }

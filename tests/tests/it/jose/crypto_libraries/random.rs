@@ -1,4 +1,4 @@
-//! Messages of any length, signatures edited anywhere, and blocks of RSA edited before they are signed.
+//! Random messages, edited signatures, and RSA blocks that are edited before they are signed.
 
 use std::cell::Cell;
 
@@ -35,7 +35,7 @@ enum Edit {
 }
 
 impl Edit {
-    /// The length is kept.
+    /// Edits that keep the length.
     fn in_place() -> impl Strategy<Value = Self> {
         let index = any::<Index>;
         let byte = || prop_oneof![any::<u8>(), Just(0), Just(1), Just(0xff), Just(0x80)];
@@ -157,7 +157,7 @@ fn block(both: &Both, hash: Hash, is_pss: bool, salt: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Numbers that nobody knows a private key for: what one takes for a key, the other does.
+/// Random numbers as keys: both libraries accept or reject the same ones.
 #[test]
 fn random_key_is_accepted_or_rejected_by_both_libraries() {
     let bits = prop_oneof![2040..2060_usize, 8185..8200_usize, 2048..8193_usize];

@@ -1,5 +1,5 @@
-//! RSASSA-PKCS1-v1_5 and RSASSA-PSS (RFC 8017 §8, §9): paddings and numbers of every wrong kind, under keys
-//! of many sizes and exponents.
+//! RSASSA-PKCS1-v1_5 and RSASSA-PSS (RFC 8017 §8, §9): invalid paddings and numbers, under keys of many sizes
+//! and exponents.
 
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{Both, int::Int, reject_key};
 
-/// A private key of as many primes as are quickly found.
+/// A private key of several small primes, which are found quickly.
 pub(super) struct Key {
     n: Int,
     e: Int,
@@ -60,7 +60,7 @@ impl Key {
         Self { primes: primes.collect(), n, e }
     }
 
-    /// With the private exponent for it.
+    /// Generates a prime, and its private exponent.
     fn prime(bits: usize, e: &Int) -> (Int, Int) {
         loop {
             let mut p = BigNum::new().unwrap();
@@ -72,7 +72,7 @@ impl Key {
         }
     }
 
-    /// The bytes of a signature.
+    /// Returns the length of a signature in bytes.
     pub(super) fn size(&self) -> usize {
         self.n.bits().div_ceil(8)
     }
@@ -89,7 +89,7 @@ impl Key {
         &parts.fold(Int::from(0), |sum, part| &sum + &part) % &self.n
     }
 
-    /// The signature that has this block inside (RFC 8017 §5.2.1). None: no number below n is that block.
+    /// Signs this block (RFC 8017 §5.2.1). Returns `None` if the block is not below n.
     pub(super) fn raw(&self, block: &[u8]) -> Option<Vec<u8>> {
         let message = Int::of(block);
         (message < self.n).then(|| self.power(&message).bytes(self.size()).unwrap())
@@ -100,8 +100,8 @@ impl Key {
     }
 }
 
-/// Of each size and exponent that differs for some library: the least and the greatest, those that make
-/// the block of PSS one byte shorter than the modulus, and what is in use.
+/// Keys of the sizes and exponents that the libraries treat differently: the least and the greatest, those
+/// that make the PSS block one byte shorter than the modulus, and common ones.
 static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     [
         (2048, 65537),
@@ -146,7 +146,7 @@ impl Hash {
         (self.digest)().size()
     }
 
-    /// The DigestInfo of RFC 8017 §9.2.
+    /// Returns the DigestInfo of RFC 8017 §9.2.
     pub(super) fn info(self, message: &[u8]) -> Vec<u8> {
         digest_info(self.oid, NULL, &self.of(message))
     }
@@ -203,7 +203,7 @@ fn digest_info(oid: &[u8], parameters: &[u8], hash: &[u8]) -> Vec<u8> {
     tagged(0x30, &[algorithm, tagged(4, hash)].concat())
 }
 
-/// In DER, of less than 128 bytes.
+/// Encodes a DER value of less than 128 bytes.
 fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
     [&[tag, u8::try_from(content.len()).unwrap()], content].concat()
 }
@@ -213,11 +213,11 @@ pub(super) fn pkcs1(info: &[u8], size: usize) -> Vec<u8> {
     [&[0, 1], vec![0xff; size - info.len() - 3].as_slice(), &[0], info].concat()
 }
 
-/// What EMSA-PSS may be made of (RFC 8017 §9.1.1).
+/// The parameters of EMSA-PSS (RFC 8017 §9.1.1).
 #[derive(Clone, Copy)]
 pub(super) struct Pss<'a> {
     hash: Hash,
-    /// Of the mask.
+    /// The hash of the mask.
     mask: Hash,
     salt: &'a [u8],
     /// Zero bytes before the hash and the salt.
@@ -225,7 +225,7 @@ pub(super) struct Pss<'a> {
     /// Before the salt.
     separator: u8,
     trailer: u8,
-    /// A padding byte that is not zero, by its place.
+    /// The position of a padding byte that is not zero.
     spoilt: Option<usize>,
 }
 
@@ -235,7 +235,7 @@ impl<'a> Pss<'a> {
         Self { hash, mask, salt, zeros, separator, trailer, spoilt: None }
     }
 
-    /// The block for a modulus of so many bits. None: the salt does not fit.
+    /// Returns the block for a modulus of this many bits, or `None` if the salt does not fit.
     pub(super) fn block(self, message: &[u8], modulus_bits: usize) -> Option<Vec<u8>> {
         let bits = modulus_bits - 1;
         let size = bits.div_ceil(8);
@@ -393,7 +393,7 @@ fn rsa_key_beyond_the_bounds_is_rejected() {
                 let both = Both::new(&jwk, algorithm);
                 let signature = sign(key, &both);
                 both.accept(&format!("{zeros} zeros before n, {zeros_of_e} before e"), &signature);
-                // A signature is as long as the modulus without them.
+                // The length of a signature is that of the modulus without leading zeros.
                 both.reject("a zero in front", &[&[0], signature.as_slice()].concat());
             }
         }
@@ -411,13 +411,14 @@ fn rsa_key_beyond_the_bounds_is_rejected() {
             let jwk = json!({"kty": "RSA", "n": bytes(&n, 0), "e": "AQAB"});
             reject_key(&jwk, algorithm);
         }
-        // The key of another, of the same size.
+        // Another key of the same size.
         let both = Both::new(&KEYS[1].jwk(), algorithm);
         both.reject("another key", &sign(key, &both));
     }
 }
 
-/// A signature is a number below the modulus, of the modulus's length (RFC 8017 §8.1.2, §8.2.2, step 1 and 2).
+/// A signature is a number below the modulus, of the modulus's length (RFC 8017 §8.1.2, §8.2.2, step 1 and
+/// 2).
 #[track_caller]
 fn reject_numbers(both: &Both, key: &Key, what: &str, signature: &[u8]) {
     let (n, size, one) = (&key.n, key.size(), Int::from(1));
@@ -455,14 +456,14 @@ fn reject_numbers(both: &Both, key: &Key, what: &str, signature: &[u8]) {
     }
 }
 
-/// Blocks for PKCS #1 that a verifier must not accept, each with its name.
+/// Returns PKCS #1 blocks that a verifier must reject, each with its name.
 fn pkcs1_attacks(hash: Hash, message: &[u8], size: usize) -> Vec<(String, Vec<u8>)> {
     let digest = hash.of(message);
     let info = hash.info(message);
     let mut attacks: Vec<(String, Vec<u8>)> = Vec::new();
     let mut add = |name: &str, block: Vec<u8>| attacks.push((name.to_owned(), block));
 
-    // What is inside.
+    // Changes of the DigestInfo.
     for other in [SHA256, SHA384, SHA512].into_iter().chain(OTHERS) {
         if other.name != hash.name {
             add(&format!("DigestInfo of {}", other.name), pkcs1(&other.info(message), size));
@@ -508,7 +509,7 @@ fn pkcs1_attacks(hash: Hash, message: &[u8], size: usize) -> Vec<(String, Vec<u8
         add(name, pkcs1(&inside, size));
     }
 
-    // What is around.
+    // Changes of the padding.
     let good = pkcs1(&info, size);
     let padding = size - info.len() - 3;
     for (name, place, byte) in [

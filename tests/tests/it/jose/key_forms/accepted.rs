@@ -42,7 +42,7 @@ async fn rsa_modulus_with_leading_zeros_is_read() {
     assert!(oauth2.verify(&Token::new(ISSUER, "api").sign(key)).await.is_ok());
 }
 
-/// What a provider writes into members that are not read does not make a key unusable.
+/// Members that are not read do not make a key unusable.
 #[tokio::test]
 async fn unread_members_of_a_jwk_may_be_invalid() {
     let key = key(Algorithm::ES256);
@@ -57,7 +57,7 @@ async fn unread_members_of_a_jwk_may_be_invalid() {
             assert!(accepts(&build(server.url()).unwrap(), key).await, "{document}");
             assert!(accepts(&build(document).unwrap(), key).await, "{unread}");
         }
-        // A member that is read is another matter, and the reason is the true one.
+        // An invalid member that is read makes the key unusable, with the exact reason.
         let read = format!(r#"{{"keys":[{}]}}"#, with("kid"));
         let error = build(read).unwrap_err();
         assert!(error.contains("its JSON is not accepted"), "{error}");
@@ -109,7 +109,7 @@ fn in_standard_base64(jwk: &Value) -> Value {
 #[tokio::test]
 async fn public_members_in_the_standard_alphabet_are_read() {
     for key in EVERY.iter().filter(|key| !key.algorithm().is_symmetric()) {
-        // Of 32 bytes, most have a character in which the alphabets differ, but not all.
+        // Most keys of 32 bytes, but not all, have a character in which the alphabets differ.
         let (key, jwk) = (0..64)
             .map(|round| {
                 if round == 0 {
@@ -126,7 +126,7 @@ async fn public_members_in_the_standard_alphabet_are_read() {
         assert!(accepts(&build(jwk.clone()).unwrap(), &key).await, "{jwk}");
         let server = KeyServer::start(Answer::json(&json!({"keys": [jwk]}))).unwrap();
         assert!(accepts(&build(server.url()).unwrap(), &key).await, "{jwk}");
-        // Padded only, and the other alphabet only.
+        // Padded in the URL-safe alphabet, and the standard alphabet without padding.
         let padded = jwk.to_string().replace('+', "-").replace('/', "_");
         assert!(accepts(&build(padded).unwrap(), &key).await);
         assert!(accepts(&build(jwk.to_string().replace('=', "")).unwrap(), &key).await);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Keys that must never verify anything, each with a word of the reason.
+/// Keys that must never verify a token, each with a word of the reason.
 fn unusable() -> Vec<(Value, &'static str)> {
     let changed = |algorithm, name: &str, value: Value| {
         let mut jwk = key(algorithm).public_jwk();
@@ -110,7 +110,7 @@ async fn unusable_key_in_a_fetched_set_is_skipped_and_logged() {
     }
 }
 
-/// Whether it is for encryption: sound providers publish such keys beside the others.
+/// Returns whether the key is for encryption. Providers publish such keys beside others.
 fn is_expected(jwk: &Value) -> bool {
     jwk["use"] == "enc" || jwk["alg"] == "RSA-OAEP" || jwk["crv"] == "X25519"
 }
@@ -126,7 +126,7 @@ async fn duplicate_member_makes_its_key_unusable_but_not_the_set() {
     assert!(error.contains("an object has the same member twice"), "{error}");
 }
 
-/// A fetched secret is refused wherever it comes from, with a reason that is true of each.
+/// A symmetric key is rejected from every source except the configuration, with the same reason.
 #[tokio::test]
 async fn fetched_symmetric_key_is_rejected_with_its_reason() {
     struct Fixed(String);
@@ -160,7 +160,7 @@ async fn symmetric_key_is_used_only_inline_and_if_its_algorithm_is_listed() {
 
     let inline = policy::builder().provider("p", named().keys(secret.jwk_set())).build().unwrap();
     assert!(inline.verify(&token).await.is_ok());
-    // Not named.
+    // Its algorithm is not listed.
     let error = policy::builder().provider("p", provider().keys(secret.jwk_set())).build();
     assert_eq!(error.unwrap_err().field(), "keys");
     // From a URL.
@@ -336,7 +336,7 @@ async fn discovery_document_instead_of_keys_is_recognised() {
     assert!(!accepts(&oauth2, key(Algorithm::ES256)).await);
     let cause = oauth2.key_status()[0].last_error.clone().unwrap().cause;
     assert!(cause.contains("discovery document"), "{cause}");
-    // One that holds keys, too, is a key set.
+    // A document that also holds keys is a key set.
     let mut document = key(Algorithm::ES256).jwk_set();
     document["jwks_uri"] = json!("https://idp.test/jwks.json");
     assert!(accepts(&build(document).unwrap(), key(Algorithm::ES256)).await);
@@ -361,7 +361,7 @@ async fn encryption_keys_are_logged_as_warnings_only_without_others() {
     for kid in ["enc-1", "enc-2", "enc-3", "enc-4"] {
         assert_eq!(log::lines_with(&["DEBUG", "realm-keys", "a key is not used", kid]).len(), 1);
     }
-    // A fault is named rather than a key that never verifies tokens.
+    // The error names an invalid key rather than one for encryption.
     let error = build(json!({"keys": [encryption]})).unwrap_err();
     assert!(error.contains("no usable key") && error.contains("`enc`"), "{error}");
     let error = build(json!({"keys": [encryption, {"kty": "EC"}]})).unwrap_err();
