@@ -3,7 +3,8 @@
 
 use std::process::Command;
 
-/// Returns the command that runs one ignored test of this binary alone. `module` is the test's `module_path!()`.
+/// Returns the command that runs one ignored test of this binary alone. `module` is the test's
+/// `module_path!()`.
 #[must_use]
 pub fn command(module: &str, test: &str) -> Command {
     let path =

@@ -1,4 +1,4 @@
-//! A real actix server around a policy, with a route for everything that a handler may ask.
+//! A real actix server around a policy, with a route for each way in which a handler uses claims.
 
 use std::sync::{
     Arc,
@@ -20,7 +20,7 @@ pub struct Api {
     calls: Arc<Calls>,
 }
 
-/// How often handlers ran.
+/// The number of calls of handlers.
 #[derive(Debug, Default)]
 pub struct Calls {
     private: AtomicUsize,
@@ -41,26 +41,26 @@ impl Api {
         Self { server, calls }
     }
 
-    /// The server.
+    /// Returns the server.
     #[must_use]
     pub fn server(&self) -> &LocalServer {
         &self.server
     }
 
-    /// The URL of a path.
+    /// Returns the URL of a path.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         self.server.url(path)
     }
 
-    /// How often a private handler ran.
+    /// Returns how often a private handler ran.
     #[must_use]
     pub fn private_calls(&self) -> usize {
         self.calls.private.load(Ordering::SeqCst)
     }
 }
 
-/// Routes that private handlers count under, and public ones.
+/// Registers private routes, whose handlers count their calls, and public ones.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/", web::to(public))
@@ -99,7 +99,7 @@ async fn me(claims: Claims, calls: Option<Data<Calls>>) -> HttpResponse {
 }
 
 async fn optional(OptionalClaims(claims): OptionalClaims) -> String {
-    claims.as_ref().and_then(|claims| claims.subject()).unwrap_or("stranger").to_owned()
+    claims.as_ref().and_then(|claims| claims.subject()).unwrap_or("anonymous").to_owned()
 }
 
 #[derive(Deserialize)]
@@ -141,7 +141,7 @@ async fn ws(
     actix_web::rt::spawn(async move {
         while let Some(Ok(message)) = messages.recv().await {
             if let actix_ws::Message::Text(text) = message {
-                let answer = format!("{} says {text}", claims.subject().unwrap_or("nobody"));
+                let answer = format!("{} says {text}", claims.subject().unwrap_or("anonymous"));
                 if session.text(answer).await.is_err() {
                     return;
                 }
@@ -161,7 +161,7 @@ async fn ws_role(
     ws(claims, request, body, calls).await
 }
 
-/// Asks for no claims: what is refused here, the middleware alone has refused.
+/// Extracts no claims, so that only the middleware can reject a request.
 async fn bare(calls: Option<Data<Calls>>) -> &'static str {
     count(calls);
     "bare"
@@ -174,7 +174,7 @@ async fn ws_bare(
 ) -> actix_web::Result<HttpResponse> {
     count(calls);
     let (response, session, _) = actix_ws::handle(&request, body)?;
-    // The session is over at once: it is enough that there was one.
+    // The session ends at once: the test needs no more than that it began.
     let _ = session.close(None).await;
     Ok(response)
 }

@@ -1,4 +1,4 @@
-//! Clients: reqwest for what a good client sends, raw bytes for the rest.
+//! Clients: reqwest for valid requests, raw bytes for all others.
 
 use std::{
     io::{Read, Write},
@@ -9,31 +9,31 @@ use serde_json::Value;
 
 use crate::wait::PATIENCE;
 
-/// An answer, whoever got it.
+/// A response, from either client.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The status code.
     pub status: u16,
-    /// Names in lower case.
+    /// The headers, with names in lower case.
     pub headers: Vec<(String, String)>,
-    /// As text.
+    /// The body as text.
     pub body: String,
 }
 
 impl Answer {
-    /// The first header of this name.
+    /// Returns the first header of this name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// The challenge, or an empty text.
+    /// Returns the challenge, or an empty text.
     #[must_use]
     pub fn challenge(&self) -> &str {
         self.header("www-authenticate").unwrap_or_default()
     }
 
-    /// The body's `error`.
+    /// Returns the `error` of the body.
     #[must_use]
     pub fn error(&self) -> String {
         let body: Value = serde_json::from_str(&self.body).unwrap_or_default();
@@ -41,7 +41,7 @@ impl Answer {
     }
 }
 
-/// A reqwest client for loopback.
+/// Builds a reqwest client for loopback.
 #[must_use]
 pub fn client() -> reqwest::Client {
     reqwest::Client::builder()
@@ -53,7 +53,7 @@ pub fn client() -> reqwest::Client {
         .unwrap()
 }
 
-/// GET with a bearer token, or without.
+/// Sends a GET with or without a bearer token.
 pub async fn get(url: &str, token: Option<&str>) -> Answer {
     let mut request = client().get(url);
     if let Some(token) = token {
@@ -62,7 +62,7 @@ pub async fn get(url: &str, token: Option<&str>) -> Answer {
     send(request).await
 }
 
-/// Sends a request made by hand.
+/// Sends a request.
 pub async fn send(request: reqwest::RequestBuilder) -> Answer {
     let response = request.send().await.unwrap();
     Answer {
@@ -78,7 +78,7 @@ pub async fn send(request: reqwest::RequestBuilder) -> Answer {
     }
 }
 
-/// A connection that is kept alive, for bytes of any kind.
+/// A connection that is kept alive, for arbitrary bytes.
 #[derive(Debug)]
 pub struct Connection(TcpStream);
 
@@ -104,7 +104,7 @@ impl Connection {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: api\r\n{authorization}\r\n").as_bytes());
     }
 
-    /// Reads one answer that has a length.
+    /// Reads one response that has a length.
     pub fn answer(&mut self) -> Answer {
         let mut head = Vec::new();
         let mut byte = [0];
@@ -127,14 +127,14 @@ impl Connection {
         answer
     }
 
-    /// Exactly so many bytes.
+    /// Reads exactly this many bytes.
     pub fn read(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         self.0.read_exact(&mut bytes).unwrap();
         bytes
     }
 
-    /// Everything until the other side closes.
+    /// Reads until the other side closes.
     pub fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         self.0.read_to_end(&mut rest).unwrap();
@@ -142,14 +142,14 @@ impl Connection {
     }
 }
 
-/// Sends bytes on a connection of their own, and reads one answer.
+/// Sends bytes on a new connection, and reads one response.
 pub fn raw(address: SocketAddr, bytes: &[u8]) -> Answer {
     let mut connection = Connection::open(address);
     connection.send(bytes);
     connection.answer()
 }
 
-/// A GET with these header lines.
+/// Builds a GET with these header lines.
 #[must_use]
 pub fn raw_get(path: &str, lines: &[&str]) -> Vec<u8> {
     let mut request = format!("GET {path} HTTP/1.1\r\nHost: api\r\n");

@@ -66,8 +66,8 @@ impl Fetched {
         fetch_counts(&self.oauth2)
     }
 
-    /// Advances the clock in steps of a second until the server has this many requests. The clock stands still
-    /// during a fetch, so that none times out on a slow machine.
+    /// Advances the clock in steps of a second until the server has this many requests. The clock stands
+    /// still during a fetch, so that none times out on a slow machine.
     pub async fn advance_to_request(&self, count: u64) {
         until("a request", || {
             let is_planned = self.status().next_refresh_seconds.is_some();
@@ -80,8 +80,8 @@ impl Fetched {
         .await;
     }
 
-    /// Waits until the policy has this key, and verifies a token of it. A token that is sent earlier could cause
-    /// a fetch itself.
+    /// Waits until the policy has this key, and verifies a token of it. A token that is sent earlier could
+    /// cause a fetch itself.
     pub async fn until_accepted(&self, key: &SigningKey) {
         until("the key", || {
             self.status().keys.iter().any(|known| known.kid.as_deref() == Some(key.kid()))

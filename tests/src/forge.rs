@@ -1,4 +1,4 @@
-//! A forger's tools: tokens down to the bytes, so that malformed ones can be made too.
+//! Forges tokens from arbitrary bytes, malformed ones included.
 
 use base64::{
     Engine,
@@ -14,13 +14,13 @@ use openssl::{
 };
 use serde_json::{Value, json};
 
-/// Base64url without padding.
+/// Encodes base64url without padding.
 #[must_use]
 pub fn b64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// A token of exactly these bytes, with what `sign` makes of its first two parts.
+/// Builds a token of exactly these bytes, with the signature that `sign` makes of its first two parts.
 pub fn forge(
     header: impl AsRef<[u8]>,
     payload: impl AsRef<[u8]>,
@@ -29,31 +29,31 @@ pub fn forge(
     sealed(&b64(header), &b64(payload), sign)
 }
 
-/// The same of two parts that are text already, in base64url or not.
+/// Builds a token of two parts that are text already, in base64url or not.
 pub fn sealed(header: &str, payload: &str, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
     let signed = format!("{header}.{payload}");
     let signature = b64(sign(signed.as_bytes()));
     format!("{signed}.{signature}")
 }
 
-/// What a key signs, for [`forge`] and [`sealed`].
+/// Returns the signing function of a key, for [`forge`] and [`sealed`].
 pub fn by(key: &SigningKey) -> impl Fn(&[u8]) -> Vec<u8> + '_ {
     |message| key.sign(message)
 }
 
-/// The header that a token of this key has.
+/// Returns the header of a token of this key.
 #[must_use]
 pub fn header(key: &SigningKey) -> Value {
     json!({"alg": key.algorithm().name(), "kid": key.kid(), "typ": "at+jwt"})
 }
 
-/// The three parts of a token.
+/// Splits a token into its three parts.
 #[must_use]
 pub fn parts(token: &str) -> [&str; 3] {
     token.splitn(3, '.').collect::<Vec<_>>().try_into().unwrap()
 }
 
-/// HMAC of any length with any secret, an empty one included: `hash` is `HS256`, `HS384` or `HS512`.
+/// Computes an HMAC with any secret, an empty one included. `hash` is `HS256`, `HS384` or `HS512`.
 #[must_use]
 pub fn hmac(hash: &str, secret: &[u8], message: &[u8]) -> Vec<u8> {
     let digest = match hash {
@@ -61,13 +61,14 @@ pub fn hmac(hash: &str, secret: &[u8], message: &[u8]) -> Vec<u8> {
         "HS384" => MessageDigest::sha384(),
         _ => MessageDigest::sha512(),
     };
-    // A zero byte at the end is the padding that HMAC adds itself; OpenSSL wants at least one.
+    // HMAC pads a secret with zero bytes, so that this one is equal to the empty secret, which OpenSSL
+    // rejects.
     let secret = if secret.is_empty() { &[0] } else { secret };
     let key = PKey::hmac(secret).unwrap();
     Signer::new(digest, &key).unwrap().sign_oneshot_to_vec(message).unwrap()
 }
 
-/// An ECDSA signature of r and s (RFC 7518 §3.4) as DER.
+/// Encodes an ECDSA signature of r and s (RFC 7518 §3.4) as DER.
 #[must_use]
 pub fn der(raw: &[u8]) -> Vec<u8> {
     let (r, s) = raw.split_at(raw.len() / 2);
@@ -75,7 +76,7 @@ pub fn der(raw: &[u8]) -> Vec<u8> {
     EcdsaSig::from_private_components(number(r), number(s)).unwrap().to_der().unwrap()
 }
 
-/// The same bytes in base64url, but with bits set that no byte needs. None if there are none.
+/// Sets a trailing bit of base64url that belongs to no byte. Returns `None` if there is none.
 #[must_use]
 pub fn with_trailing_bits(part: &str) -> Option<String> {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -87,7 +88,7 @@ pub fn with_trailing_bits(part: &str) -> Option<String> {
     Some(format!("{rest}{}", char::from(ALPHABET[value | 1])))
 }
 
-/// Everything that is publicly known of a key and may be mistaken for a secret, each with its name.
+/// Returns every public text of a key that could be mistaken for a secret, each with its name.
 #[must_use]
 pub fn public_texts(key: &SigningKey) -> Vec<(&'static str, Vec<u8>)> {
     let pem = key.public_pem();
@@ -134,15 +135,14 @@ pub fn public_texts(key: &SigningKey) -> Vec<(&'static str, Vec<u8>)> {
         texts.push(("point", [&[4], point.as_slice()].concat()));
         texts.push(("coordinates", point));
     }
-    // serde_json sorts members, as RFC 7638 asks.
+    // serde_json sorts members, as RFC 7638 requires.
     let thumbprint = hash(MessageDigest::sha256(), jwk.to_string().as_bytes()).unwrap().to_vec();
     texts.push(("thumbprint as text", b64(&thumbprint).into_bytes()));
     texts.push(("thumbprint", thumbprint));
     texts
 }
 
-/// A token of `key` whose signature block is raw RSA of exactly these bytes: PKCS #1 padding of the
-/// forger's choice.
+/// Signs exactly these bytes with raw RSA, so that the caller chooses the padding.
 #[must_use]
 pub fn raw_rsa(key: &SigningKey, block: &[u8]) -> Vec<u8> {
     use openssl::rsa::{Padding, Rsa};
@@ -153,7 +153,7 @@ pub fn raw_rsa(key: &SigningKey, block: &[u8]) -> Vec<u8> {
     signature
 }
 
-/// So many objects or lists, one in the other.
+/// Nests objects or lists to this depth.
 #[must_use]
 pub fn nested(open: &str, inner: &str, close: &str, depth: usize) -> String {
     format!("{}{inner}{}", open.repeat(depth), close.repeat(depth))

@@ -1,5 +1,4 @@
-//! A key server that answers as a script says, down to the bytes: for everything that a good
-//! server would never do.
+//! A key server that sends scripted responses, byte by byte: also those that no valid server sends.
 
 use std::{
     collections::HashMap,
@@ -15,7 +14,7 @@ use std::{
 
 use serde_json::Value;
 
-/// A key server on loopback that answers as told, and counts.
+/// A key server on loopback that sends scripted responses and counts requests.
 ///
 /// ```
 /// use oauth2_actix_tests::key_server::{Answer, KeyServer};
@@ -24,7 +23,7 @@ use serde_json::Value;
 /// server.answer(Answer::json(&serde_json::json!({"keys": []})));
 /// assert_eq!(server.requests(), 0);
 ///
-/// // An identity provider with a document about itself.
+/// // An identity provider with a metadata document.
 /// let issuer = server.url_of("");
 /// server.answer_at(
 ///     "/.well-known/openid-configuration",
@@ -44,7 +43,7 @@ struct State {
     stopped: AtomicBool,
 }
 
-/// What is answered where, and what was asked.
+/// The responses by path, and the requests so far.
 struct Script {
     anywhere: Answer,
     at: HashMap<String, Answer>,
@@ -53,11 +52,11 @@ struct Script {
 }
 
 impl KeyServer {
-    /// A server that gives this answer to every request until told otherwise.
+    /// Starts a server that responds with this answer until it is replaced.
     ///
     /// # Errors
     ///
-    /// No port, or no thread.
+    /// If there is no port or no thread.
     pub fn start(answer: Answer) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let address = listener.local_addr()?;
@@ -84,55 +83,55 @@ impl KeyServer {
         Ok(Self { address, state })
     }
 
-    /// The URL of its key document.
+    /// Returns the URL of its key document.
     #[must_use]
     pub fn url(&self) -> String {
         self.url_of("/jwks.json")
     }
 
-    /// The URL of a path on it.
+    /// Returns the URL of a path on it.
     #[must_use]
     pub fn url_of(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    /// Answers so from now on, wherever [`KeyServer::answer_at`] says nothing else.
+    /// Sets the answer for all paths that [`KeyServer::answer_at`] does not set.
     pub fn answer(&self, answer: Answer) {
         self.state.script().anywhere = answer;
     }
 
-    /// Answers so at this path from now on.
+    /// Sets the answer for this path.
     pub fn answer_at(&self, path: &str, answer: Answer) {
         self.state.script().at.insert(path.to_owned(), answer);
     }
 
-    /// How many requests came in for this path, whatever their query.
+    /// Returns the number of requests for this path, with any query.
     #[must_use]
     pub fn requests_at(&self, path: &str) -> u64 {
         self.state.script().requested.get(path).copied().unwrap_or_default()
     }
 
-    /// The request line and headers of the last request, as they came; empty before the first.
+    /// Returns the request line and headers of the last request, or an empty text before the first.
     #[must_use]
     pub fn last_request(&self) -> String {
         self.state.script().last.clone()
     }
 
-    /// How many requests came in.
+    /// Returns the number of requests.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.state.requests.load(Ordering::SeqCst)
     }
 
-    /// Waits until this many requests have come in, for at most a minute.
+    /// Waits for this many requests, for at most a minute.
     ///
     /// # Panics
     ///
-    /// If they have not by then.
+    /// If there are fewer by then.
     pub fn wait_for_requests(&self, count: u64) {
         let deadline = Instant::now() + Duration::from_secs(60);
         while self.requests() < count {
-            assert!(Instant::now() < deadline, "{} of {count} requests came", self.requests());
+            assert!(Instant::now() < deadline, "{} of {count} requests", self.requests());
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -166,7 +165,7 @@ impl State {
         };
         let mut head = Vec::new();
         let mut buffer = [0; 1024];
-        // Of a request that stays unread, the close is a reset.
+        // Closing a connection with an unread request resets it.
         while !answer.resets && !head.windows(4).any(|window| window == b"\r\n\r\n") {
             match stream.read(&mut buffer) {
                 Ok(0) | Err(_) => return,
@@ -186,7 +185,7 @@ impl State {
             gate.wait();
         }
         if answer.hangs {
-            // Until the client goes away.
+            // Waits until the client closes the connection.
             let _ = stream.read(&mut buffer);
             return;
         }
@@ -200,7 +199,7 @@ impl State {
     }
 }
 
-/// The path of the request that waits to be read: its first line comes in one piece.
+/// Returns the path of the unread request, whose first line arrives in one piece.
 fn waiting_path(stream: &TcpStream) -> Option<String> {
     let mut start = [0; 1024];
     let count = stream.peek(&mut start).ok().filter(|count| *count > 0)?;
@@ -209,7 +208,7 @@ fn waiting_path(stream: &TcpStream) -> Option<String> {
     Some(target.split('?').next().unwrap_or_default().to_owned())
 }
 
-/// What a [`KeyServer`] answers.
+/// A response of a [`KeyServer`].
 #[derive(Clone)]
 pub struct Answer {
     bytes: Arc<[u8]>,
@@ -220,25 +219,25 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// 200 with a JSON document.
+    /// Responds with 200 and a JSON document.
     #[must_use]
     pub fn json(document: &Value) -> Self {
         Self::body(200, &[("content-type", "application/json")], document.to_string().as_bytes())
     }
 
-    /// A status without a body.
+    /// Responds with a status and no body.
     #[must_use]
     pub fn status(status: u16) -> Self {
         Self::body(status, &[], b"")
     }
 
-    /// A redirect to another URL.
+    /// Redirects to another URL.
     #[must_use]
     pub fn redirect(status: u16, location: &str) -> Self {
         Self::body(status, &[("location", location)], b"")
     }
 
-    /// A status, headers and a body with its right length.
+    /// Responds with a status, headers, and a body with its length.
     #[must_use]
     pub fn body(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Self {
         let mut head = format!("HTTP/1.1 {status} Scripted\r\nconnection: close\r\n");
@@ -249,14 +248,14 @@ impl Answer {
         Self::raw([head.as_bytes(), body].concat())
     }
 
-    /// Exactly these bytes, and then the end of the connection.
+    /// Sends exactly these bytes, and closes the connection.
     #[must_use]
     pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes: Vec<u8> = bytes.into();
         Self { bytes: bytes.into(), drip: None, hangs: false, resets: false, held: None }
     }
 
-    /// Reads the request and never says a word.
+    /// Reads the request and never responds.
     #[must_use]
     pub fn hang() -> Self {
         Self { hangs: true, ..Self::raw("") }
@@ -268,20 +267,20 @@ impl Answer {
         Self { resets: true, ..Self::raw("") }
     }
 
-    /// This answer, one byte at a time.
+    /// Sends this answer one byte at a time.
     #[must_use]
     pub fn dripping(mut self, pause: Duration) -> Self {
         self.drip = Some(pause);
         self
     }
 
-    /// This answer, cut off after so many bytes.
+    /// Cuts this answer off after this many bytes.
     #[must_use]
     pub fn truncated(self, length: usize) -> Self {
         Self { bytes: self.bytes[..length.min(self.bytes.len())].into(), ..self }
     }
 
-    /// This answer, held back until it is released (or for 30 s).
+    /// Holds this answer until it is released (or for 30 s).
     #[must_use]
     pub fn held(mut self) -> (Self, Release) {
         let gate = Arc::new(Gate::default());
@@ -296,12 +295,12 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// Lets a held [`Answer`] go; dropping it does so too.
+/// Releases a held [`Answer`] when it is dropped.
 #[derive(Debug)]
 pub struct Release(Arc<Gate>);
 
 impl Release {
-    /// Lets it go.
+    /// Releases the answer.
     pub fn release(self) {}
 }
 

@@ -1,4 +1,4 @@
-//! Signing keys for every algorithm, made once: RSA keys take their time.
+//! Signing keys for every algorithm, generated once, since RSA keys take long.
 
 use std::sync::LazyLock;
 
@@ -30,7 +30,7 @@ pub static EVERY: LazyLock<Vec<SigningKey>> = LazyLock::new(|| {
     .collect()
 });
 
-/// The key for an algorithm.
+/// Returns the key for an algorithm.
 #[must_use]
 pub fn key(algorithm: Algorithm) -> &'static SigningKey {
     EVERY.iter().find(|key| key.algorithm() == algorithm).unwrap()

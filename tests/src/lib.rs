@@ -1,6 +1,6 @@
-//! What the suites share: an API over real TCP, clients for it, and the log.
+//! The helpers of the suites: an API over real TCP, clients for it, key servers, and the captured log.
 
-// A kit for tests says so when its own assumptions fail.
+// Helpers of tests panic when their own assumptions fail.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 pub mod alone;
@@ -16,24 +16,12 @@ pub mod socket;
 pub mod tls;
 pub mod wait;
 
-// The code of the pages compiles, and that of `configuration.md` and `providers.md` also runs.
-
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/authorization.md")]
-mod authorization_page {}
-
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/configuration.md")]
-mod configuration_page {}
-
+/// The recipe of the page compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/cors.md")]
 mod cors_page {}
 
+/// The programs of the page run.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/providers.md")]
-mod providers_page {}
-
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/public-routes.md")]
-mod public_routes_page {}
+#[doc = include_str!("../../docs/configuration.md")]
+mod configuration_page {}

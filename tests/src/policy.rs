@@ -1,5 +1,5 @@
-//! Where the suites' policies come from, so that all suites can run without the token cache, or with
-//! OpenSSL for every signature. Suites do not call `OAuth2::builder()`.
+//! Builds the policies of the suites, so that all suites can run without the token cache, or with OpenSSL for
+//! every signature. Suites do not call `OAuth2::builder()`.
 //!
 //! With `OAUTH2_ACTIX_TOKEN_CACHE=off` in the environment, policies for which a test sets no cache have
 //! none. With `OAUTH2_ACTIX_CRYPTO_BACKEND=openssl`, OpenSSL checks signatures where a test sets no
@@ -11,13 +11,13 @@ use oauth2_actix::{CryptoBackend, OAuth2, OAuth2Builder, TokenCacheConfig};
 use reqwest::Proxy;
 use serde_json::Value;
 
-/// Switches the token cache off: `off`.
+/// The variable that disables the token cache: `off`.
 pub const TOKEN_CACHE: &str = "OAUTH2_ACTIX_TOKEN_CACHE";
 
-/// Chooses the library for signatures: `openssl`.
+/// The variable that selects the library for signatures: `openssl`.
 pub const CRYPTO_BACKEND: &str = "OAUTH2_ACTIX_CRYPTO_BACKEND";
 
-/// A builder with what the environment sets. A test overrides it by the same methods.
+/// Returns a builder with the settings of the environment. A test overrides them by the same methods.
 pub fn builder() -> OAuth2Builder {
     let mut builder = OAuth2::builder();
     if is_set_to(TOKEN_CACHE, "off") {
@@ -29,7 +29,7 @@ pub fn builder() -> OAuth2Builder {
     builder
 }
 
-/// The settings read through serde, with what the environment sets where they set nothing.
+/// Reads settings through serde. The environment sets what they leave out.
 pub fn from_json(mut settings: Value) -> Result<OAuth2Builder, serde_json::Error> {
     if let Some(settings) = settings.as_object_mut() {
         if is_set_to(TOKEN_CACHE, "off") {
@@ -42,12 +42,13 @@ pub fn from_json(mut settings: Value) -> Result<OAuth2Builder, serde_json::Error
     serde_json::from_value(settings)
 }
 
-/// The builder, whose fetches from other machines end at this one.
+/// Routes fetches from other hosts to a closed port of this one.
 pub fn offline(builder: OAuth2Builder) -> OAuth2Builder {
     builder.configure_http_client(|client| client.proxy(Proxy::all("http://127.0.0.1:9").unwrap()))
 }
 
-/// A value that means nothing would let a suite pass that did not run as asked.
+/// Returns whether a variable has this value. Any other value panics, since the suite would not run as
+/// intended.
 fn is_set_to(variable: &str, value: &str) -> bool {
     match env::var_os(variable) {
         None => false,

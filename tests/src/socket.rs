@@ -13,14 +13,14 @@ use crate::wait::PATIENCE;
 #[derive(Debug)]
 pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// The protocol that the server picked.
+    /// The protocol that the server selected.
     pub protocol: Option<String>,
-    /// What its answer said, headers and all.
+    /// The headers of the response, as text.
     pub answer: String,
 }
 
 impl Socket {
-    /// Connects to a URL of a server, `http` or `ws`, with these headers.
+    /// Connects to an `http` or `ws` URL with these headers.
     pub async fn open(url: &str, headers: &[(&'static str, &str)]) -> Self {
         let mut request = url.replacen("http://", "ws://", 1).into_client_request().unwrap();
         for (name, value) in headers {
@@ -40,10 +40,10 @@ impl Socket {
         let _ = self.stream.send(Message::text(text)).await;
     }
 
-    /// The next message that says something: a text, or `code reason` of a close frame, or `gone`.
+    /// Returns the next text, `code reason` of a close frame, or `gone`.
     pub async fn receive(&mut self) -> String {
         loop {
-            let next = timeout(PATIENCE, self.stream.next()).await.expect("it says something");
+            let next = timeout(PATIENCE, self.stream.next()).await.expect("a message");
             match next {
                 Some(Ok(Message::Text(text))) => return text.to_string(),
                 Some(Ok(Message::Close(Some(frame)))) => {

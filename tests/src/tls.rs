@@ -1,4 +1,4 @@
-//! TLS for a server of ours, and a certificate authority that nobody knows.
+//! TLS in front of a test server, and a private certificate authority.
 
 use crate::key_server::KeyServer;
 use std::{
@@ -41,7 +41,7 @@ pub struct Identity {
 }
 
 impl Authority {
-    /// A new one, of this name.
+    /// Generates an authority of this name.
     #[must_use]
     pub fn new(name: &str) -> Self {
         let key = new_key();
@@ -55,14 +55,14 @@ impl Authority {
         Self { key, certificate: builder.build() }
     }
 
-    /// Its certificate.
+    /// Returns its certificate.
     #[must_use]
     pub fn pem(&self) -> Vec<u8> {
         self.certificate.to_pem().unwrap()
     }
 
-    /// A certificate for a server or client of this name (and 127.0.0.1, if it is `localhost`), for
-    /// so many days from yesterday on.
+    /// Issues a certificate for a server or client of this name (and 127.0.0.1, if it is `localhost`). It is
+    /// valid for this many days, from yesterday on.
     #[must_use]
     pub fn issue(&self, name: &str, days: u32) -> Identity {
         let key = new_key();
@@ -83,7 +83,7 @@ impl Authority {
 }
 
 impl Identity {
-    /// The certificate and its key.
+    /// Returns the certificate and its key.
     #[must_use]
     pub fn pem(&self) -> Vec<u8> {
         [self.certificate.to_pem().unwrap(), self.key.private_key_to_pem_pkcs8().unwrap()].concat()
@@ -123,7 +123,7 @@ fn unix_days() -> i64 {
 
 const DAY: i64 = 86_400;
 
-/// Ends TLS in front of a [`KeyServer`], which answers and counts.
+/// Terminates TLS in front of a [`KeyServer`].
 #[derive(Debug)]
 pub struct TlsFront {
     address: SocketAddr,
@@ -131,8 +131,8 @@ pub struct TlsFront {
 }
 
 impl TlsFront {
-    /// A front on a loopback port with this certificate. `demands`: clients must have one of this
-    /// authority.
+    /// Listens on a loopback port with this certificate. Clients need a certificate of `client_authority`, if
+    /// any.
     #[must_use]
     pub fn start(
         server: &KeyServer,
@@ -167,7 +167,7 @@ impl TlsFront {
         Self { address, stopped }
     }
 
-    /// The URL of a path behind it.
+    /// Returns the URL of a path on the server behind it.
     #[must_use]
     pub fn url_of(&self, path: &str) -> String {
         format!("https://localhost:{}{path}", self.address.port())
@@ -182,10 +182,10 @@ impl Drop for TlsFront {
     }
 }
 
-/// One request without a body, and its answer.
+/// Forwards one request without a body, and its response.
 fn pass(acceptor: &SslAcceptor, stream: TcpStream, behind: &str) -> Option<()> {
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
-    // A client that does not trust the certificate ends here.
+    // The handshake fails if the client does not trust the certificate.
     let mut stream = acceptor.accept(stream).ok()?;
     let mut head = Vec::new();
     let mut buffer = [0; 4096];
