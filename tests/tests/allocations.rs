@@ -1,6 +1,6 @@
-//! What a request allocates beyond what it allocates without the middleware, counted by dhat.
+//! Allocations of a request beyond those without the middleware, counted by dhat.
 //!
-//! A binary of its own with one test: it has an allocator of its own, and counts whatever is allocated.
+//! This binary has one test, since its allocator counts everything that is allocated.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -47,11 +47,11 @@ async fn cache_hit_allocates_the_extension_entry_only() {
     println!("blocks per request: {bare} bare, {hit} for a hit, {miss} for a miss");
     // The box in the request's extensions.
     assert_eq!(hit - bare, 1);
-    // Two claims are lists or objects. A bound so that whoever adds to it sees it.
+    // Two claims are lists or objects. The bound shows added allocations.
     assert!(miss - bare <= 24, "{}", miss - bare);
 }
 
-/// What one request allocates when others came before.
+/// Returns the allocations of one request after others.
 async fn blocks<S, B>(service: &S, token: &str) -> u64
 where
     S: Service<actix_http::Request, Response = ServiceResponse<B>, Error = actix_web::Error>,

@@ -1,4 +1,4 @@
-//! What strangers cause is bounded: memory, descriptors, threads, requests that are kept.
+//! Bounds on what attackers cause: memory, descriptors, threads, retained requests.
 
 use std::{
     error::Error,
@@ -43,7 +43,7 @@ impl TenantLookup for NoTenants {
     }
 }
 
-/// Resident memory of this process in bytes.
+/// Returns the resident memory of this process in bytes.
 fn resident() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap();
     text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
@@ -104,12 +104,12 @@ fn alone_flood_of_tokens_kids_and_issuers_does_not_grow_memory() {
         }
         assert_eq!(good_ones, count);
     };
-    // Whatever is kept for good is full after this.
+    // Everything that stays in memory is full after this.
     flood(0, EACH / 3);
     let before = resident();
     flood(EACH, EACH);
     let after = resident();
-    // Of each kind, 48 MB came in, 240 MB in all.
+    // 48 MB of each kind, 240 MB in total.
     let sent = EACH * FILLER * 5;
     assert!(sent > 200 << 20);
     let grown = after.saturating_sub(before);
@@ -139,7 +139,7 @@ fn alone_rejected_handshakes_leave_no_descriptors_threads_or_memory() {
             App::new().configure(api::routes).wrap(oauth2.clone()).wrap_fn(
                 move |request, service| {
                     counted.fetch_add(1, Ordering::SeqCst);
-                    // Lives as long as the request does, in whatever task.
+                    // Dropped with the request, in any task.
                     request.extensions_mut().insert(Arc::clone(&marker));
                     service.call(request)
                 },
@@ -165,7 +165,7 @@ fn alone_rejected_handshakes_leave_no_descriptors_threads_or_memory() {
         ];
         let mut connection = Connection::open(server.address());
         connection.send(&request("GET", "/ws", &lines));
-        // Every third leaves without a look, every third in the middle, and every third reads it all.
+        // One third disconnects at once, one third within the response, and one third reads all of it.
         if !index.is_multiple_of(3) {
             assert_eq!(connection.answer().status, 101);
         }
@@ -194,7 +194,7 @@ fn alone_rejected_handshakes_leave_no_descriptors_threads_or_memory() {
             std::thread::yield_now();
         }
     };
-    // The worker is there, and has served and closed a connection.
+    // The worker runs, and has served and closed a connection.
     let mut first = Connection::open(server.address());
     first.send(&request("GET", "/public", &[b"Connection: close".to_vec()]));
     assert!(first.rest().ends_with(b"public"));
@@ -203,7 +203,7 @@ fn alone_rejected_handshakes_leave_no_descriptors_threads_or_memory() {
     for index in 0..20 {
         upgrade(index);
     }
-    // actix keeps the memory of requests, but not what was in them.
+    // actix reuses the memory of requests, but not their content.
     settled(14, idle.0, idle.1);
     let threads = count("/proc/self/task");
     let memory = resident();

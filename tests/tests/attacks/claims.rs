@@ -20,7 +20,7 @@ use crate::target::{
 };
 
 /// CVE-2026-25537 (GHSA-h395-gr6q-cpjc, Rust's jsonwebtoken) and jsonwebtoken #388: times as text, as other
-/// types, negative or huge, that are ignored or end the process.
+/// types, negative or huge, that are ignored or crash the process.
 #[test]
 fn times_of_other_types_are_rejected_cve_2026_25537_ghsa_h395_gr6q_cpjc_jsonwebtoken_388() {
     let target =
@@ -47,7 +47,7 @@ fn times_of_other_types_are_rejected_cve_2026_25537_ghsa_h395_gr6q_cpjc_jsonwebt
             let token = good().claim(name, value.clone()).sign(es256());
             target.rejects(&format!("{name}: {value}"), &token, Rejection::Malformed);
         }
-        // What no JSON reader of ours would write.
+        // Values that serde_json does not write.
         for value in ["1e999", "-1e999", "NaN", "Infinity", "0x7fffffff", "1.", ".5", "+1", "01"] {
             let text = payload().replacen('{', &format!("{{\"{name}2\":{value},"), 1);
             target.rejects(value, &with_payload(text), Rejection::Malformed);
@@ -123,7 +123,7 @@ fn issuer_as_list_or_part_is_rejected_cve_2025_30144_cve_2024_53861_cve_2026_227
         let token = good().claim("iss", issuer).sign(es256());
         target.rejects(issuer, &token, Rejection::WrongResource);
     }
-    // Another provider's key under this issuer, and this key under another's issuer.
+    // The key of another provider with this issuer, and this key with the other issuer.
     let other = key(Algorithm::RS256);
     let second = Provider::new().issuer("https://b.test").audience(AUDIENCE).keys(other.jwk_set());
     let first = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(es256().jwk_set());
@@ -182,14 +182,14 @@ fn audience_missing_other_or_of_an_id_token_is_rejected_cve_2020_26160_cve_2025_
     for typ in [json!(1), json!(["at+jwt"])] {
         target.rejects("no text", &good().header("typ", typ).sign(es256()), Rejection::Malformed);
     }
-    // An id_token of a provider whose access tokens say what they are.
+    // An id_token of a provider whose access tokens have a type.
     let strict = policy::builder().provider("strict", provider().require_at_jwt(true));
     let target = Target::behind(strict.build().unwrap());
     for typ in [json!("JWT"), json!("application/jwt"), Value::Null] {
         let id_token = good().claim("nonce", "canary-nonce").header("typ", typ);
         target.rejects("an id_token", &id_token.sign(es256()), Rejection::Malformed);
     }
-    // Where the audience is another claim, `aud` is none.
+    // Where another claim holds the audience, `aud` does not count.
     let cognito = policy::builder().provider("cognito", provider().audience_claim("client_id"));
     let good = good().without("aud").claim("client_id", AUDIENCE).sign(es256());
     let target = Target::with_good(cognito.build().unwrap(), good);
@@ -264,7 +264,7 @@ fn duplicate_names_are_rejected_rfc_7519_4_ruby_jwt_713() {
             target.rejects(member, &with_payload(text), Rejection::Malformed);
         }
     }
-    // And what is no JSON object, or not one alone.
+    // Text that is not exactly one JSON object.
     for text in [
         "",
         "null",
@@ -289,8 +289,8 @@ fn duplicate_names_are_rejected_rfc_7519_4_ruby_jwt_713() {
     target.rejects("Latin-1", &with_payload(latin), Rejection::Malformed);
 }
 
-/// `"role":["user","admin"]`, `"role":"administrator"`, number against text, `read` in `read:all`, a nested
-/// name with a dot: what a demand takes for the value, and must not.
+/// `"role":"administrator"`, numbers instead of text, `read` in `read:all`, a nested name with a dot: values
+/// that a requirement must not accept.
 #[test]
 fn claim_that_resembles_the_required_value_is_403() {
     let target = Target::start();
@@ -368,7 +368,7 @@ fn claim_that_resembles_the_required_value_is_403() {
     }
     let admin = good().claim("realm_access", json!({"roles": ["user", "admin"]})).sign(es256());
     assert_eq!(target.send("/role", &[bearer(&admin)]).status, 200);
-    // A WebSocket's handler that demands `role`.
+    // A WebSocket handler that requires `role`.
     for (name, value) in [
         ("role", json!("administrator")),
         ("role", json!(["user"])),
@@ -380,7 +380,7 @@ fn claim_that_resembles_the_required_value_is_403() {
     }
 }
 
-/// Times by a clock that is moved, to the second: what was good ends when it says, and not later.
+/// On a manual clock, to the second.
 #[test]
 fn token_is_rejected_from_exp_plus_leeway_on() {
     let clock = ManualClock::new();

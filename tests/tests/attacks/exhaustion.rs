@@ -1,4 +1,4 @@
-//! Attacks by size: whatever it is made of, a token costs no more than its length.
+//! Attacks by size: the cost of a token is bounded by its length.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -14,10 +14,10 @@ use crate::target::{
     Rejection, Target, bearer, builder, es256, good, payload, request, with_payload,
 };
 
-/// The check of any of these takes much less time of a CPU, also in a debug build.
+/// The verification of any of these takes much less CPU time, also in a debug build.
 const BOUND: Duration = Duration::from_secs(1);
 
-/// The token is refused as told, and to find that out costs little.
+/// Asserts that the token is rejected, and that the rejection costs little CPU time.
 #[track_caller]
 fn rejects(target: &Target, attack: &str, token: &str, rejection: Rejection) {
     static OAUTH2: LazyLock<OAuth2> = LazyLock::new(|| builder().build().unwrap());
@@ -25,7 +25,7 @@ fn rejects(target: &Target, attack: &str, token: &str, rejection: Rejection) {
     costs_little(&OAUTH2, attack, token);
 }
 
-/// By the time that this thread is on a CPU: what else the machine does counts for nothing.
+/// Measures the CPU time of this thread, which is independent of the load of the machine.
 #[track_caller]
 fn costs_little(oauth2: &OAuth2, attack: &str, token: &str) {
     let before = cpu_time();
@@ -41,7 +41,7 @@ fn cpu_time() -> Duration {
 }
 
 /// CVE-2025-27144 (go-jose), CVE-2025-30204 (golang-jwt), CVE-2025-22868 (x/oauth2): many dots, or a huge
-/// header, taken apart at length. CVE-2025-61920: segments of any size.
+/// header, that is split at great cost. CVE-2025-61920: segments of any size.
 #[test]
 fn many_dots_or_oversized_segments_cost_little_cve_2025_27144_cve_2025_30204_cve_2025_22868_cve_2025_61920()
  {
@@ -69,7 +69,7 @@ fn many_dots_or_oversized_segments_cost_little_cve_2025_27144_cve_2025_30204_cve
     ] {
         rejects(&target, attack, &text, Rejection::Malformed);
     }
-    // Long, but within the limit: read to its end, and no further.
+    // Long, but within the limit.
     let fits = good().claim("filler", "x".repeat(11_000)).sign(es256());
     assert!(fits.len() <= 16_384 && fits.len() > 14_000);
     target.accepts("14 kB", &fits);
@@ -79,7 +79,7 @@ fn many_dots_or_oversized_segments_cost_little_cve_2025_27144_cve_2025_30204_cve
     let exact = Target::behind(builder().max_token_length(token.len()).build().unwrap());
     exact.accepts("as long as the limit", &token);
     exact.rejects("one more", &format!("{token}A"), Rejection::Malformed);
-    // Beyond what actix reads of a head, it answers by itself, and lives.
+    // actix rejects a head that is too long, and continues.
     let mut connection = Connection::open(target.api.server().address());
     connection.send(&request("GET", "/me", &[bearer(&"A".repeat(100_000))]));
     assert!((400..=431).contains(&connection.answer().status));
@@ -88,8 +88,8 @@ fn many_dots_or_oversized_segments_cost_little_cve_2025_27144_cve_2025_30204_cve
 
 /// Compressed JWE: CVE-2024-28180, CVE-2024-28176, CVE-2024-28122, CVE-2024-21319, CVE-2024-33664
 /// (GHSA-cjwg-qfpm-7377), CVE-2025-63811. Iterations of PBES2 that the token chooses: CVE-2023-52428,
-/// GHSA-2c7c-3mj9-8fqh, CVE-2022-36083. Nothing is inflated or derived: five parts are no token, and a
-/// header that asks for it over three is not heard.
+/// GHSA-2c7c-3mj9-8fqh, CVE-2022-36083. Nothing is inflated or derived: five parts are not a token, and such
+/// a header over three parts is rejected.
 #[test]
 fn compressed_jwe_and_pbes2_cost_little_cve_2024_28180_cve_2024_28176_cve_2024_33664_cve_2023_52428()
  {
@@ -107,7 +107,7 @@ fn compressed_jwe_and_pbes2_cost_little_cve_2024_28180_cve_2024_28176_cve_2024_3
         rejects(&target, &text, &jwe, Rejection::Malformed);
         rejects(&target, &text, &forge(&text, payload(), by(es256())), Rejection::Signature);
     }
-    // DEFLATE of zeros in a signed token, under a header that says so: bytes, and no JSON.
+    // A signed token with DEFLATE as its payload and a matching header: the payload is not JSON.
     let mut deflated = vec![0xed, 0xc1, 0x01, 0x01, 0x00, 0x00, 0x00, 0x80];
     deflated.resize(1_000, 0);
     let mut header = forge::header(es256());
@@ -155,7 +155,7 @@ fn deeply_nested_json_costs_little_cve_2025_53864_ghsa_xwmg_2g98_w7v9() {
             costs_little(&generous, "deeper", &token);
         }
     }
-    // The limit of 32 levels is our own, well before that of the JSON reader below.
+    // The limit of 32 levels is well below that of serde_json.
     let claims_of_depth = |depth: usize| {
         let deep = nested("[", "", "]", depth - 1);
         payload().replacen('{', &format!("{{\"x\":{deep},"), 1)

@@ -12,7 +12,7 @@ use crate::target::{AUDIENCE, ISSUER, Rejection, Target, bearer, es256, good, pa
 
 /// CVE-2016-10555, CVE-2015-9235, CVE-2024-33663, CVE-2024-37568 (GHSA-5357-c2jx-v7qh),
 /// CVE-2023-48223, CVE-2026-34950 (GHSA-mvf2-f6gm-w987): the public key of RSA or ECDSA, in any of its
-/// textual forms, taken for an HMAC secret.
+/// textual forms, used as an HMAC secret.
 #[test]
 fn public_key_as_hmac_secret_is_rejected_cve_2016_10555_cve_2015_9235_cve_2024_33663_cve_2024_37568()
  {
@@ -43,7 +43,7 @@ fn public_key_as_hmac_secret_is_rejected_cve_2016_10555_cve_2015_9235_cve_2024_3
     target.still_works("HMAC with public keys");
 }
 
-/// The same where the provider's HMAC is allowed, beside keys that are not for it.
+/// The same where the provider allows HMAC, beside keys of other types.
 #[test]
 fn public_key_as_hmac_secret_is_rejected_where_hmac_is_allowed_cve_2026_34950() {
     let secret = key(Algorithm::HS256);
@@ -76,7 +76,7 @@ fn public_key_as_hmac_secret_is_rejected_where_hmac_is_allowed_cve_2026_34950() 
 }
 
 /// CVE-2026-45363 (GHSA-c32j-vqhx-rx3x), CVE-2026-44351 (GHSA-gmvf-9v4p-v8jc), GHSA-869p-cjfg-cm3x:
-/// HMAC under an empty secret, a short one, or one that the token itself brings.
+/// HMAC under an empty secret, a short one, or one in the token itself.
 #[test]
 fn empty_or_chosen_hmac_key_is_rejected_cve_2026_45363_cve_2026_44351_ghsa_869p_cjfg_cm3x() {
     let secret = key(Algorithm::HS256);
@@ -97,7 +97,7 @@ fn empty_or_chosen_hmac_key_is_rejected_cve_2026_45363_cve_2026_44351_ghsa_869p_
         b"null".to_vec(),
         b"undefined".to_vec(),
         b"HS256".to_vec(),
-        b"canary-secret-of-the-forger-0123456".to_vec(),
+        b"canary-secret-of-attacker-01234567".to_vec(),
     ];
     for guess in &guesses {
         for header in [
@@ -112,19 +112,19 @@ fn empty_or_chosen_hmac_key_is_rejected_cve_2026_45363_cve_2026_44351_ghsa_869p_
             target.rejects("a guessed secret", &token, Rejection::Signature);
         }
     }
-    // A secret serves where HMAC was named, and nowhere else.
+    // A secret is only used where HMAC is listed.
     let unnamed = json!({"keys": [secret.public_jwk(), es256().public_jwk()]});
     let unnamed = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(unnamed);
     let unnamed = policy::builder().provider("unnamed", unnamed).build().unwrap();
     let target = Target::behind(unnamed);
     for kid in [json!(secret.kid()), Value::Null] {
         target.rejects(
-            "HMAC unasked",
+            "HMAC that is not listed",
             &good().header("kid", kid).sign(secret),
             Rejection::Signature,
         );
     }
-    // An empty or short secret of the provider's own is no key at all, and its tokens are nobody's.
+    // An empty or short secret of the provider is unusable, and its tokens are rejected.
     for short in [&[] as &[u8], &[0], &[7; 31]] {
         let jwk = json!({"kty": "oct", "k": b64(short), "kid": "short", "alg": "HS256"});
         let target = Target::behind(policy(jwk.clone()));

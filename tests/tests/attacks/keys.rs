@@ -33,7 +33,7 @@ fn fetched(url: String) -> Provider {
     Provider::new().issuer(FETCHED).audience(AUDIENCE).keys(url)
 }
 
-/// A target with a provider of its own, for good tokens, and one whose keys come from this server.
+/// Starts a target with a provider for valid tokens, and another one whose keys are fetched from this server.
 fn beside(server: &KeyServer, clock: &ManualClock) -> (Target, OAuth2) {
     let oauth2 = builder()
         .provider("fetched", fetched(server.url()))
@@ -48,9 +48,9 @@ fn of_fetched(key: &SigningKey) -> String {
     good().claim("iss", FETCHED).expires_in(90 * 86_400).sign(key)
 }
 
-/// CVE-2025-59936: two providers have a key of one kid, and a cache that knows only the kid takes the one
-/// for the other. CVE-2026-35039 (GHSA-rp9m-7r4c-75qg): a token that is the beginning of a good one, or
-/// shares parts with it, is taken for it.
+/// CVE-2025-59936: two providers have a key of one kid, and a cache by kid confuses them. CVE-2026-35039
+/// (GHSA-rp9m-7r4c-75qg): a token that is the beginning of a valid one, or shares parts with it, is confused
+/// with it.
 #[test]
 fn same_kid_at_two_providers_is_not_confused_cve_2025_59936_cve_2026_35039_ghsa_rp9m_7r4c_75qg() {
     let shared = |name| SigningKey::generate(Algorithm::ES256, name);
@@ -73,7 +73,7 @@ fn same_kid_at_two_providers_is_not_confused_cve_2025_59936_cve_2026_35039_ghsa_
         target.rejects(&attack, &token("https://b.test", &a), Rejection::Signature);
         target.rejects(&attack, &token("https://a.test", &b), Rejection::Signature);
     }
-    // Everything that a good token shares its text with.
+    // Tokens that share text with a valid one.
     let genuine = token("https://a.test", &a);
     target.accepts("a's own", &genuine);
     let admin = good().claim("iss", "https://a.test").claim("role", "admin").sign(&b);
@@ -94,8 +94,8 @@ fn same_kid_at_two_providers_is_not_confused_cve_2025_59936_cve_2026_35039_ghsa_
     }
 }
 
-/// CVE-2026-31837 (Istio): the keys cannot be fetched, and built-in or empty ones serve. An empty set,
-/// HTML, a body without end, a slow drip, redirects, also to 169.254.169.254, a gzip bomb.
+/// CVE-2026-31837 (Istio): the keys cannot be fetched, and built-in or empty ones are used. An empty set,
+/// HTML, an endless body, a slow response, redirects, also to 169.254.169.254, a gzip bomb.
 #[test]
 fn failed_fetch_accepts_no_token_cve_2026_31837() {
     let forger = SigningKey::generate(Algorithm::ES256, "ES256");
@@ -103,7 +103,7 @@ fn failed_fetch_accepts_no_token_cve_2026_31837() {
     let gzip = [("content-encoding", "gzip"), ("content-type", "application/json")];
     let mut broken = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xed\xc1\x01\x01".to_vec();
     broken.resize(1000, 0);
-    // A key set of the attacker's, before 64 MiB that take 64 KiB.
+    // A key set of the attacker before 64 MiB, which are 64 KiB compressed.
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(forger.jwk_set().to_string().as_bytes()).unwrap();
     encoder.write_all(&vec![b' '; 64 << 20]).unwrap();
@@ -152,7 +152,7 @@ fn failed_fetch_accepts_no_token_cve_2026_31837() {
         assert_eq!(oauth2.key_status()[1].keys.len(), 0, "{attack}");
     }
     assert_eq!(elsewhere.requests(), 0);
-    // A drip, and a server that says nothing: until the time is up, and others are served meanwhile.
+    // A slow server, and one that never responds: until the timeout, without delaying others.
     for answer in [Answer::hang(), Answer::json(&forger.jwk_set()).dripping(Duration::from_secs(1))]
     {
         let server = KeyServer::start(answer).unwrap();
@@ -178,10 +178,10 @@ fn failed_fetch_accepts_no_token_cve_2026_31837() {
         .unwrap();
     let target = Target::behind(oauth2);
     target.rejects("a gigabyte", &of_fetched(&forger), Rejection::Unavailable);
-    assert!(gigabyte.1.load(Ordering::SeqCst) < 32 << 20, "the client leaves");
+    assert!(gigabyte.1.load(Ordering::SeqCst) < 32 << 20, "the client disconnects");
 }
 
-/// A server that announces 1 GB and sends it; and how much was taken.
+/// Starts a server that announces and sends 1 GB, and counts the bytes that the client read.
 fn gigabyte() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
@@ -202,8 +202,8 @@ fn gigabyte() -> (String, Arc<AtomicUsize>) {
     (url, taken)
 }
 
-/// CVE-2025-64527 (GHSA-mp85-7mrq-r866), CVE-2024-45809 (GHSA-wqr5-qmq7-3qw3): the process ends while keys
-/// are fetched, as when the client leaves or the headers are odd. CVE-2019-12995: by a malformed token.
+/// CVE-2025-64527 (GHSA-mp85-7mrq-r866), CVE-2024-45809 (GHSA-wqr5-qmq7-3qw3): the process crashes during a
+/// fetch, when the client disconnects or the headers are unusual. CVE-2019-12995: by a malformed token.
 #[test]
 fn process_survives_dropped_fetches_and_malformed_tokens_cve_2025_64527_cve_2024_45809_cve_2019_12995()
  {
@@ -211,7 +211,7 @@ fn process_survives_dropped_fetches_and_malformed_tokens_cve_2025_64527_cve_2024
     let server = KeyServer::start(answer).unwrap();
     let (target, _) = beside(&server, &ManualClock::new());
     let token = of_fetched(es256());
-    // Requests that leave while they wait, others with several headers, others that are malformed.
+    // Clients that disconnect while they wait, and malformed tokens.
     let address = target.api.server().address();
     for round in 0..20 {
         let mut connection = oauth2_actix_tests::client::Connection::open(address);
@@ -245,8 +245,8 @@ fn process_survives_dropped_fetches_and_malformed_tokens_cve_2025_64527_cve_2024
     assert_eq!(server.requests(), 1);
 }
 
-/// openfga #3101: a flood of random kids, each of them a fetch; the same while the provider hangs. And a
-/// rotation in the middle of the load: no token of the old or the new key is refused.
+/// openfga #3101: a flood of random kids, each of which causes a fetch, also while the provider hangs. During
+/// a rotation under load, no token of the old or the new key is rejected.
 #[test]
 fn flood_of_random_kids_causes_one_fetch_and_rotation_under_load_rejects_no_key_openfga_3101() {
     let old = SigningKey::generate(Algorithm::ES256, "old");
@@ -263,18 +263,18 @@ fn flood_of_random_kids_causes_one_fetch_and_rotation_under_load_rejects_no_key_
     let made_up = |index: usize| {
         good().claim("iss", FETCHED).header("kid", format!("canary-{index}")).sign(&new)
     };
-    // The first one is looked for. Of the others nothing is known until the cooldown is over: a genuine
-    // token among them is not called invalid.
+    // The first kid is searched for. The others are unavailable until the cooldown is over, since one of them
+    // may be genuine.
     for index in 0..200 {
         let answer = target.send("/me", &[bearer(&made_up(index))]);
         let rejection = if index == 0 { Rejection::Signature } else { Rejection::Unavailable };
         is_rejection("a made-up kid", &answer, rejection);
     }
-    target.rejects("one that was looked for", &made_up(0), Rejection::Signature);
-    target.rejects("one that was not", &made_up(1), Rejection::Unavailable);
+    target.rejects("a kid that was searched for", &made_up(0), Rejection::Signature);
+    target.rejects("a kid that was not searched for", &made_up(1), Rejection::Unavailable);
     assert_eq!(server.requests(), 2, "one fetch for 200 unknown keys");
     clock.advance(Duration::from_secs(11));
-    // The provider hangs: those whose key is known never wait.
+    // The provider hangs: tokens of known keys never wait.
     let (answer, release) = set(&[&old, &new]).held();
     server.answer(answer);
     let stop = AtomicBool::new(false);
@@ -290,7 +290,7 @@ fn flood_of_random_kids_causes_one_fetch_and_rotation_under_load_rejects_no_key_
         for _ in 0..20 {
             target.accepts("while the provider hangs", &of_fetched(&old));
         }
-        // Rotation in the middle of load: what is signed with either key passes.
+        // Rotation under load: tokens of either key are accepted.
         let load: Vec<_> = [&old, &new]
             .into_iter()
             .map(|key| {
@@ -309,7 +309,7 @@ fn flood_of_random_kids_causes_one_fetch_and_rotation_under_load_rejects_no_key_
         release.release();
         for answer in flood {
             let answer = answer.join().unwrap();
-            // Of those that came while the fetch was under way, it says nothing.
+            // The fetch decides nothing for tokens that arrived during it.
             let rejection =
                 if answer.status == 503 { Rejection::Unavailable } else { Rejection::Signature };
             is_rejection("a made-up kid", &answer, rejection);
@@ -325,9 +325,9 @@ fn flood_of_random_kids_causes_one_fetch_and_rotation_under_load_rejects_no_key_
     assert!(server.requests() <= 4, "{} fetches", server.requests());
 }
 
-/// CVE-2016-10555 across the sources of one provider: an inline secret makes HMAC an algorithm of the provider,
-/// and what is published at its URL is known to everybody. No published text, and no secret that a key set
-/// holds, signs for it; nor is anything fetched for an HMAC token.
+/// CVE-2016-10555 across the sources of one provider: an inline secret makes HMAC an algorithm of the
+/// provider, and the keys at its URL are public. No published text and no secret of a key set verifies an
+/// HMAC token, and an HMAC token causes no fetch.
 #[test]
 fn published_keys_as_hmac_secrets_beside_an_inline_secret_are_rejected() {
     let (secret, ec, rsa) = (key(Algorithm::HS256), es256(), key(Algorithm::RS256));
@@ -358,14 +358,14 @@ fn published_keys_as_hmac_secrets_beside_an_inline_secret_are_rejected() {
             }
         }
     }
-    // A secret within the published set is not used, under whatever name.
+    // A secret within the published set is not used, under any kid.
     for kid in &kids {
         let header = json!({"alg": "HS256", "kid": kid}).to_string();
         let token = forge(header, claims_of_fetched(), forge::by(&planted));
         target.rejects("a published secret", &token, Rejection::Signature);
     }
-    assert_eq!(server.requests(), 1, "no HMAC token asks the provider");
-    // The secret verifies HMAC alone, and the published keys what they are for.
+    assert_eq!(server.requests(), 1, "no HMAC token causes a fetch");
+    // The secret verifies HMAC only, and the published keys their own algorithms.
     for (alg, kid, by) in [
         ("ES256", secret.kid(), secret),
         ("RS256", ec.kid(), secret),
@@ -380,9 +380,9 @@ fn published_keys_as_hmac_secrets_beside_an_inline_secret_are_rejected() {
     assert_eq!(oauth2.key_status()[1].keys.len(), 2, "without the secret");
 }
 
-/// Entries of a set that are no keys to trust: RSA of 1024 bits, an exponent of 1, a symmetric key in a
-/// public set, a private key, one for encryption, one kid twice, a point that is not on its curve. A good
-/// one beside them serves.
+/// Untrustworthy entries of a key set: RSA of 1024 bits, an exponent of 1, a symmetric key in a public set, a
+/// private key, one for encryption, one kid twice, a point that is not on its curve. A valid key beside them
+/// is used.
 #[test]
 fn unusable_entries_of_a_key_set_verify_nothing() {
     let weak = openssl::rsa::Rsa::generate(1024).unwrap();
@@ -418,7 +418,8 @@ fn unusable_entries_of_a_key_set_verify_nothing() {
         "kty": "OKP", "crv": "Ed25519", "kid": "bad", "alg": "EdDSA",
         "x": b64([&[1_u8] as &[u8], &[0; 31]].concat()),
     });
-    // Under the neutral element, R = s B holds for whatever message: s = 0 and R the neutral element.
+    // With the neutral element as the key, R = s B holds for any message if s = 0 and R is the neutral
+    // element.
     let of_small_order =
         forge(header("EdDSA"), claims_of_fetched(), |_| [&[1_u8] as &[u8], &[0; 63]].concat());
     let even = {

@@ -1,8 +1,8 @@
-//! Attacks on software of this kind, each with a test over real HTTP and real WebSocket. `README.md` is their index,
-//! and says what cannot apply.
+//! Attacks on software of this kind, each with a test over real HTTP and real WebSocket. `README.md` is their
+//! index, and says what cannot apply.
 //!
-//! The response to each attack must be exact (status, every header, body; close code and reason) and hold nothing of
-//! what was sent, no handler may run, and the same server must accept a valid token afterwards.
+//! The response to each attack must be exact (status, every header, body; close code and reason) and hold
+//! nothing of what was sent, no handler may run, and the same server must accept a valid token afterwards.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

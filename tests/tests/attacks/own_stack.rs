@@ -1,4 +1,4 @@
-//! Traps in the libraries that this one is built on.
+//! Defects and pitfalls of the libraries that this one uses.
 
 use std::{
     sync::{Arc, Barrier},
@@ -30,8 +30,8 @@ use crate::{
     },
 };
 
-/// josekit's `JwtPayloadValidator` lets a missing `aud` and `exp` pass, knows one `aud` only and no leeway, and
-/// refuses an `iat` ahead; its `expires_at()` panics on huge values. None of it is used.
+/// josekit's `JwtPayloadValidator` accepts a missing `aud` and `exp`, supports only one `aud` and no leeway,
+/// and rejects an `iat` in the future; its `expires_at()` panics on huge values. None of it is used.
 #[test]
 fn josekit_payload_validator_and_its_panics_are_not_reached() {
     let target = Target::behind(builder().leeway(Duration::from_secs(30)).build().unwrap());
@@ -59,8 +59,8 @@ fn josekit_payload_validator_and_its_panics_are_not_reached() {
     }
 }
 
-/// josekit's `JwkSet::from_bytes` fails whole on one malformed key, its verifiers refuse tokens without a
-/// kid, `remove_key` leaves a stale `kid_map`, and of two JSON members of one name the last wins in silence.
+/// josekit's `JwkSet::from_bytes` fails on one malformed key, its verifiers reject tokens without a kid,
+/// `remove_key` leaves a stale `kid_map`, and of two JSON members of one name it uses the last one.
 #[test]
 fn josekit_key_set_with_invalid_entries_or_without_kids_still_verifies() {
     let first = SigningKey::generate(Algorithm::ES256, "first");
@@ -89,14 +89,14 @@ fn josekit_key_set_with_invalid_entries_or_without_kids_still_verifies() {
         &good().header("kid", Value::Null).sign(&second),
         Rejection::Signature,
     );
-    // The key is taken out of the set: its name goes with it.
+    // A key that is removed from the set is not found by its kid.
     server.answer(Answer::json(&set(&second)));
     clock.advance(Duration::from_secs(11));
     let after = long(&second);
     assert_eq!(target.send("/me", &[bearer(&after)]).status, 200);
     let answer = target.send("/me", &[bearer(&long(&first))]);
     is_rejection("a key that was removed", &answer, Rejection::Signature);
-    // A key with a member twice is none, and spoils no other.
+    // A key with a duplicate member is unusable, and does not affect others.
     let twice = first.public_jwk().to_string().replacen('{', "{\"kid\":\"canary\",", 1);
     let document = format!("{{\"keys\":[{twice},{}]}}", es256().public_jwk());
     let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(document);
@@ -108,8 +108,8 @@ fn josekit_key_set_with_invalid_entries_or_without_kids_still_verifies() {
 }
 
 /// josekit inflates JWE without bound, compares HMAC with `!=`, and reads "critical" for "crit" in the JSON
-/// serialisation. Neither entry point is ever called: whatever asks for it is refused. (That HMAC is compared
-/// in constant time is the library's own test: no answer shows it.)
+/// serialisation. No entry point for these is called: such tokens are rejected. (No response shows that HMAC
+/// is compared in constant time.)
 #[test]
 fn josekit_jwe_hmac_and_json_serialisation_are_never_reached() {
     let secret = key(Algorithm::HS256);
@@ -150,8 +150,8 @@ fn josekit_jwe_hmac_and_json_serialisation_are_never_reached() {
     target.rejects("crit", &critical, Rejection::Malformed);
 }
 
-/// What josekit does well must stay so: `crit` enforced, `b64` refused, the header's `alg` that of the
-/// verifier, RSA of 2048 bits, `use`, `key_ops` and `crv` checked, the length of ECDSA signatures.
+/// Checks of josekit that must not be lost: `crit` and `b64` are rejected, the `alg` of the header is that of
+/// the verifier, RSA has 2048 bits, `use`, `key_ops`, `crv` and the length of ECDSA signatures are checked.
 #[test]
 fn josekit_checks_are_kept() {
     let target = Target::start();
@@ -176,8 +176,8 @@ fn josekit_checks_are_kept() {
     }
 }
 
-/// actix-cors loses its headers below errors (its PR #809): refusals are answers, and leave with the CORS
-/// headers, and with those that let a script read the challenge.
+/// actix-cors adds no headers to errors (its PR #809): rejections are responses, and have the CORS headers,
+/// and those that expose the challenge to a script.
 #[test]
 fn actix_cors_outside_adds_its_headers_to_rejections() {
     let oauth2 = builder().build().unwrap();
@@ -214,9 +214,9 @@ fn actix_cors_outside_adds_its_headers_to_rejections() {
     assert_eq!(answer.header("access-control-allow-origin"), None);
 }
 
-/// `req.path()` is the raw path, and the router matches another, with `%6d` decoded; `match_pattern()` at the
-/// App is the raw path again; `NormalizePath` merges slashes only. What is public is decided on the
-/// router's path.
+/// `req.path()` is the raw path, while the router matches a path with `%6d` decoded; `match_pattern()` at the
+/// App is the raw path again; `NormalizePath` merges slashes only. The path of the router decides what is
+/// public.
 #[test]
 fn actix_router_path_decides_what_is_public() {
     let oauth2 = policy::builder()
@@ -235,7 +235,7 @@ fn actix_router_path_decides_what_is_public() {
         );
     }
     assert_eq!(target.send("/users/%78", &[]).status, 200);
-    // A middleware outside that rewrites the path: what it makes of it counts.
+    // The path that an outer middleware rewrites is the one that counts.
     let server = LocalServer::start(move |listener| {
         use actix_web::middleware::NormalizePath;
         let app = move || {
@@ -260,8 +260,8 @@ fn actix_router_path_decides_what_is_public() {
     assert_eq!(raw(server.address(), &request("GET", "//files//x", &[])).body, "public");
 }
 
-/// actix-ws' `handle()` echoes no subprotocol, and a browser that offered one then sees 1006: the refusal
-/// picks one.
+/// actix-ws' `handle()` echoes no subprotocol, and a browser that offered one then reports 1006: a rejection
+/// selects one.
 #[test]
 fn actix_ws_rejection_selects_a_subprotocol() {
     let target = Target::start();
@@ -282,7 +282,7 @@ fn actix_ws_rejection_selects_a_subprotocol() {
 }
 
 /// josekit accepts RSA keys of 2041 to 2047 bits, and any signature under an exponent of 1; a modulus with a
-/// leading zero byte, which aws-lc-rs refuses, is good.
+/// leading zero byte, which aws-lc-rs rejects, is valid.
 #[test]
 fn josekit_rsa_of_2041_bits_or_exponent_of_one_is_rejected() {
     let policy = |keys: Value| {
@@ -329,8 +329,8 @@ fn josekit_rsa_of_2041_bits_or_exponent_of_one_is_rejected() {
     target.accepts("a leading zero", &good().sign(rsa));
 }
 
-/// A clone of `HttpRequest` held across `service.call` panics in actix: none is, also where a request waits
-/// for keys, is let through, or is refused by a hook.
+/// A clone of `HttpRequest` that is held across `service.call` panics in actix: none is held, also where a
+/// request waits for keys, is accepted, or is rejected with a hook.
 #[test]
 fn actix_request_clones_are_not_held_across_the_call() {
     let server = KeyServer::start(Answer::json(&es256().jwk_set())).unwrap();
@@ -357,8 +357,8 @@ fn actix_request_clones_are_not_held_across_the_call() {
     }
 }
 
-/// A `reqwest::Client` shared by workers stalls with the worker that drives its connection: the keys are
-/// fetched on a thread of their own, so a handler that blocks its worker stops nobody else.
+/// A `reqwest::Client` that workers share stalls with the worker that drives its connection: keys are fetched
+/// on a separate thread, so that a handler that blocks its worker delays no other.
 #[test]
 fn reqwest_client_does_not_stall_with_a_worker() {
     let server = KeyServer::start(Answer::json(&es256().jwk_set())).unwrap();
@@ -393,8 +393,8 @@ fn reqwest_client_does_not_stall_with_a_worker() {
     std::thread::scope(|scope| {
         let blocked = scope.spawn(|| send("/block"));
         barrier.wait();
-        // One worker is blocked in a handler. Connections go to the workers in turn, so half of these
-        // wait for it; those of the other worker are served, each with a fetch.
+        // One worker is blocked in a handler. Connections alternate between the workers, so that half of
+        // these wait for it, and the other worker serves the rest, each with a fetch.
         let requested: Vec<_> = (0..4).map(|_| scope.spawn(|| send("/me"))).collect();
         let deadline = std::time::Instant::now() + PATIENCE;
         while requested.iter().filter(|one| one.is_finished()).count() < 2 {
@@ -409,8 +409,8 @@ fn reqwest_client_does_not_stall_with_a_worker() {
     });
 }
 
-/// `Compress` around an `Upgrade` that is no handshake sends chunks that are none (actix; a program's own
-/// answers have the same). A refusal has its length, whatever the request wants to upgrade to and accepts.
+/// `Compress` around an `Upgrade` that is not a handshake sends invalid chunks (actix does so for any
+/// response). A rejection has its length, for any `Upgrade` and `Accept-Encoding`.
 #[test]
 fn actix_compress_rejection_of_an_invalid_upgrade_has_its_length() {
     let target = Target::start();

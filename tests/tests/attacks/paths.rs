@@ -22,7 +22,7 @@ fn send(target: &Target, method: &str, path: &str, lines: &[&str]) -> Answer {
     raw(target.api.server().address(), &request(method, path, &lines))
 }
 
-/// Refused for want of a token, and no private handler ran.
+/// Asserts that the request is rejected without a token, and that no private handler ran.
 #[track_caller]
 fn is_private(target: &Target, method: &str, path: &str, lines: &[&str]) {
     let before = target.api.private_calls();
@@ -39,7 +39,7 @@ fn is_public(target: &Target, method: &str, path: &str) {
 }
 
 /// CVE-2025-54576 (GHSA-7rh7-c77v-6434: `?`), CVE-2026-41059 (GHSA-pxq7-h93f-9jrg: `#`), CVE-2020-8595,
-/// CVE-2021-39156: a private path made public by what stands in its query or fragment.
+/// CVE-2021-39156: a private path that its query or fragment makes public.
 #[test]
 fn private_path_with_a_public_query_or_fragment_stays_private_cve_2025_54576_cve_2026_41059_cve_2020_8595_cve_2021_39156()
  {
@@ -133,9 +133,9 @@ fn private_path_with_dots_slashes_or_escapes_stays_private_cve_2019_9901_cve_202
     for path in ["/%70ublic", "/publi%63", "/docs/x/", "/docs/x", "/docs/%2fx", "/%64ocs/x", "/"] {
         is_public(&target, "GET", path);
     }
-    // Escaped twice: to the router, and to whoever decodes once, a name like any other.
+    // Escaped twice: an ordinary name for the router.
     is_public(&target, "GET", "/docs/%252e%252e/me");
-    // Path parameters are Java's: to actix, `..;` is a name too, and the route is that of `/docs/`.
+    // actix has no path parameters as Java has: `..;` is a name, and the route is that of `/docs/`.
     is_public(&target, "GET", "/docs/..;/me");
     assert_eq!(send(&target, "GET", "/users/x", &[]).status, 200);
     target.still_works("dots and escapes");
@@ -148,8 +148,8 @@ fn private_path_with_dots_slashes_or_escapes_stays_private_cve_2019_9901_cve_202
 fn private_path_with_parameters_line_ends_or_wildcards_stays_private_cve_2026_39852_cve_2022_22978_cve_2023_34034()
  {
     let target = public(&["/public", "/docs/{tail:.*}", "/users/{id}"]);
-    // `{id}` says that whatever is one segment is public: also a private route of that shape, by its own
-    // name. It does not reach into the next segment.
+    // `{id}` makes every single segment public, also a private route of that form. It does not match the next
+    // segment.
     for path in [
         "/me;/public",
         "/me;x=/docs/",
@@ -184,18 +184,18 @@ fn private_path_with_parameters_line_ends_or_wildcards_stays_private_cve_2026_39
         "*",
     ] {
         let answer = send(&target, "GET", path, &[]);
-        // actix itself refuses what is no request target.
+        // actix rejects an invalid request target.
         assert!(answer.status == 400, "{path}: {answer:?}");
         if path != "*" {
             is_rejection(path, &answer, Rejection::NoToken);
         }
     }
-    // What a pattern of our user's names, line ends included.
+    // Paths that a configured pattern matches, line ends included.
     for path in ["/docs/a;b", "/docs/%0a", "/docs/a%0d%0ab", "/docs/a%00b"] {
         is_public(&target, "GET", path);
     }
-    assert_eq!(target.api.private_calls(), 1, "the good token's alone");
-    // A scope, which is the base path of what is in it: the whole path counts.
+    assert_eq!(target.api.private_calls(), 1, "only the call with a valid token");
+    // Within a scope, the whole path counts.
     let scoped = policy::builder().provider("test", provider()).public_paths(["/health"]);
     let oauth2 = scoped.build().unwrap();
     let server = oauth2_actix::testing::LocalServer::start(move |listener| {
@@ -218,8 +218,8 @@ fn private_path_with_parameters_line_ends_or_wildcards_stays_private_cve_2026_39
     }
 }
 
-/// `/public` frees `/publications` too; case; other methods on a public path; an OPTIONS that is no
-/// preflight, or one that is.
+/// `/public` must not open `/publications`; case; other methods on a public path; OPTIONS with or without a
+/// preflight.
 #[test]
 fn public_prefix_other_case_and_preflights_open_no_private_path() {
     let target = public(&["/", "/public", "/docs/{tail:.*}"]);
@@ -253,7 +253,7 @@ fn public_prefix_other_case_and_preflights_open_no_private_path() {
         // A path in `public_paths` is public for every method, as documented.
         is_public(&target, method, "/public");
     }
-    // An answer to HEAD has no body, whatever its length.
+    // A response to HEAD has no body, despite its length.
     let mut head = Connection::open(target.api.server().address());
     head.send(&request("HEAD", "/me", &[]));
     assert_eq!(head.read(12), b"HTTP/1.1 400");
@@ -267,7 +267,7 @@ fn public_prefix_other_case_and_preflights_open_no_private_path() {
         for method in ["OPTIONS", "GET"] {
             let before = target.api.private_calls();
             let mut answer = send(&target, method, "/me", &lines);
-            // A refusal of another origin's request says which headers its script may read.
+            // A rejection of a cross-origin request exposes headers.
             let exposed = answer.headers.len();
             answer.headers.retain(|(name, _)| name != "access-control-expose-headers");
             assert_eq!(exposed - answer.headers.len(), usize::from(lines[0].starts_with('O')));
@@ -279,7 +279,8 @@ fn public_prefix_other_case_and_preflights_open_no_private_path() {
 }
 
 /// CVE-2025-29927 (`x-middleware-subrequest`), CVE-2026-40575 (GHSA-7x63-xv5r-3p2x: `X-Forwarded-Uri`): a
-/// header of the client's says that no token is needed, or that the request is another, or already checked.
+/// header of the client claims that no token is needed, that the request is another one, or that it was
+/// checked.
 #[test]
 fn client_header_opens_no_private_path_cve_2025_29927_cve_2026_40575_ghsa_7x63_xv5r_3p2x() {
     let target = public(&["/public"]);
@@ -395,7 +396,7 @@ fn authorization_twice_joined_or_of_another_scheme_is_rejected_cve_2026_26308_cv
         let lines = [line(format!("{scheme} {token}").as_bytes())];
         assert_eq!(target.send("/me", &lines).status, 200, "{scheme}");
     }
-    // A token elsewhere is none, and does not help a bad one.
+    // A token in another location is ignored, also beside an invalid one.
     for path in [
         format!("/me?access_token={token}"),
         format!("/me?token={token}&Authorization=Bearer%20{token}"),
@@ -428,20 +429,18 @@ fn authorization_twice_joined_or_of_another_scheme_is_rejected_cve_2026_26308_cv
     ];
     let bytes = [request("POST", "/me", &body), form.into_bytes()].concat();
     is_rejection("in the body", &raw(target.api.server().address(), &bytes), Rejection::NoToken);
-    // Two requests in one: a header that another proxy would take for the end.
     target.still_works("all of these");
 }
 
-/// CVE-2021-21378: where a missing token is allowed, an invalid one, or one of an unknown issuer, passes
-/// too. On a route that is not public, a bad token is never the same as none; on a public one it is, and
-/// brings no claims.
+/// CVE-2021-21378: where a missing token is allowed, an invalid one, or one of an unknown issuer, is accepted
+/// too. Here a private route rejects an invalid token; a public one ignores it, and has no claims.
 #[test]
 fn invalid_token_is_rejected_where_a_missing_one_is_allowed_cve_2021_21378() {
     for missing in [MissingToken::BadRequest, MissingToken::Unauthorized] {
         let target = Target::behind(builder().missing_token_status(missing).build().unwrap());
         let attacker = SigningKey::generate(Algorithm::ES256, "ES256");
         for (attack, token, rejection) in [
-            ("a stranger's", good().sign(&attacker), Rejection::Signature),
+            ("another key", good().sign(&attacker), Rejection::Signature),
             (
                 "unknown issuer",
                 good().claim("iss", "https://canary.test").sign(es256()),
@@ -461,7 +460,7 @@ fn invalid_token_is_rejected_where_a_missing_one_is_allowed_cve_2021_21378() {
                 assert_eq!(answer.status, 200, "{attack}");
                 assert!(!answer.body.contains(CANARY), "{attack}: {}", answer.body);
             }
-            // A public path whose handler asks for claims after all.
+            // A public path whose handler requires claims.
             let lines = [bearer(&token)];
             target.rejects_at(attack, "/claims-on-public", "/claims-on-public", &lines, rejection);
         }
@@ -470,8 +469,7 @@ fn invalid_token_is_rejected_where_a_missing_one_is_allowed_cve_2021_21378() {
     }
 }
 
-/// Text of the token, a kid or a claim with quotes and line ends, in the challenge, the body or anywhere else
-/// of the answer.
+/// Text of the token, a kid or a claim with quotes and line ends, in any part of the response.
 #[test]
 fn challenge_holds_no_text_of_the_token() {
     let target = Target::start();
@@ -513,14 +511,14 @@ fn challenge_holds_no_text_of_the_token() {
             if other { Rejection::NoToken } else { Rejection::MalformedHeader },
         );
     }
-    // A realm of our user's own, with all that would end it.
+    // A configured realm with characters that would end it.
     let oauth2 = builder().realm("a\"b\\c").build();
     if let Ok(oauth2) = oauth2 {
         let target = Target::behind(oauth2);
         let answer = target.send("/me", &[]);
         assert_eq!(answer.challenge(), r#"Bearer realm="a\"b\\c""#);
     }
-    // Keys that cannot be had: neither their URL nor the cause is the client's business.
+    // Unavailable keys: the response holds neither their URL nor the cause.
     let server = KeyServer::start(Script::body(500, &[], b"canary")).unwrap();
     let url = format!("{}?canary=canary", server.url());
     let down = Provider::new().issuer("https://down.test").audience(AUDIENCE).keys(url);
@@ -532,8 +530,8 @@ fn challenge_holds_no_text_of_the_token() {
 }
 
 /// RUSTSEC-2025-0004 / CVE-2025-24898 and RUSTSEC-2025-0022 / CVE-2025-3416 (openssl), RUSTSEC-2021-0081
-/// (actix-http), GHSA-gcqf-3g44-vc9p and GHSA-8v2v-wjwg-vx6r (actix-files): versions with known holes. The
-/// lock file has none, the manifests ask for none, and cargo-deny has no exceptions.
+/// (actix-http), GHSA-gcqf-3g44-vc9p and GHSA-8v2v-wjwg-vx6r (actix-files): versions with known
+/// vulnerabilities. The lock file has none, the manifests permit none, and cargo-deny has no exceptions.
 #[test]
 fn dependencies_have_no_known_vulnerabilities_rustsec_2025_0004_rustsec_2025_0022_rustsec_2021_0081()
  {

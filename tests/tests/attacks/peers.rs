@@ -1,4 +1,4 @@
-//! Defects seen in other crates of this kind, by reading them.
+//! Defects that were found in other crates of this kind.
 
 use std::{
     sync::{Arc, Barrier},
@@ -56,8 +56,8 @@ async fn three() -> &'static str {
     "permitted"
 }
 
-/// AG: a condition is written without parentheses, so that `"A" && any("B", expr = "x")` becomes `A && B || x`.
-/// Here the attributes; the values' nestings are in `truth_tables`.
+/// AG: a condition is written without parentheses, so that `"A" && any("B", expr = "x")` becomes `A && B ||
+/// x`. This test has the attributes; `truth_tables` has the values.
 #[test]
 fn ag_precedence_of_conditions_permits_no_bypass() {
     let oauth2 = builder().build().unwrap();
@@ -101,8 +101,8 @@ fn ag_precedence_of_conditions_permits_no_bypass() {
     }
 }
 
-/// T: a payload with `-`, `_` or garbage panics the request; `iss` is not checked where the keys have a URL;
-/// one bad key drops the set. (Unverified claims in the log: see `leaks`.)
+/// T: a payload with `-`, `_` or garbage panics; `iss` is not checked where the keys have a URL; one invalid
+/// key drops the set. (Unverified claims in the log: see `leaks`.)
 #[test]
 fn t_malformed_payloads_and_other_issuers_are_rejected() {
     let server = KeyServer::start(Answer::json(&{
@@ -149,7 +149,7 @@ fn k_issuer_is_checked_rotation_is_followed_and_bad_json_is_401() {
         target.rejects("bad JSON", &token, Rejection::Malformed);
         target.rejects("bad JSON", &forge(text, payload(), by(&old)), Rejection::Malformed);
     }
-    // A forged signature under a key that is known is a reason to fetch nothing.
+    // A forged signature of a known key causes no fetch.
     target.rejects("forged", &good().header("kid", "old").sign(&new), Rejection::Signature);
     assert_eq!(server.requests(), 1);
     server.answer(Answer::json(&json!({"keys": [old.public_jwk(), new.public_jwk()]})));
@@ -157,9 +157,9 @@ fn k_issuer_is_checked_rotation_is_followed_and_bad_json_is_401() {
     assert_eq!(server.requests(), 2);
 }
 
-/// W: one request at a time for the whole process; the handler's service is called before the token is
-/// checked; several headers are joined; panics on a missing or unknown kid, without keys, on a header that is
-/// not ASCII; a failed refresh drops the keys.
+/// W: one request at a time in the whole process; the service of the handler is called before the token is
+/// checked; several headers are joined; a missing or unknown kid, no keys, or a header that is not ASCII
+/// panics; a failed refresh drops the keys.
 #[test]
 fn w_requests_run_concurrently_and_only_after_the_check() {
     let server = KeyServer::start(Answer::json(&es256().jwk_set())).unwrap();
@@ -185,13 +185,13 @@ fn w_requests_run_concurrently_and_only_after_the_check() {
                     web::get().to(move || {
                         let together = Arc::clone(&together);
                         async move {
-                            // Blocks until as many are here at once.
+                            // Blocks until four requests run at once.
                             let _ = web::block(move || together.wait()).await;
                             HttpResponse::Ok().finish()
                         }
                     }),
                 )
-                // The synchronous part of the inner service: not even that runs before the check.
+                // The synchronous part of the inner service must not run before the check either.
                 .wrap_fn(move |request, service| {
                     use actix_web::dev::Service;
                     called.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
@@ -228,11 +228,11 @@ fn w_requests_run_concurrently_and_only_after_the_check() {
     target.accepts("no kid", &long.clone().header("kid", Value::Null).sign(es256()));
     let attacker = SigningKey::generate(Algorithm::ES256, "x");
     let nameless = long.clone().header("kid", Value::Null).sign(&attacker);
-    // An unknown kid was looked for just now. After the cooldown, this one is.
+    // An unknown kid was searched for before. This one is searched for after the cooldown.
     target.rejects("no kid, another key", &nameless, Rejection::Unavailable);
     clock.advance(Duration::from_secs(10));
     target.rejects("no kid, another key", &nameless, Rejection::Signature);
-    // Refreshes that fail, one after the other, take nothing away.
+    // Failed refreshes keep the keys.
     server.answer(Answer::status(500));
     let before = server.requests();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -244,8 +244,8 @@ fn w_requests_run_concurrently_and_only_after_the_check() {
     }
 }
 
-/// JA: the token's kid goes to the key server as `?kid=`; one slow provider stops every request, known keys
-/// included.
+/// JA: the kid of the token is sent to the key server as `?kid=`; one slow provider stops every request, also
+/// with known keys.
 #[test]
 fn ja_kid_is_not_sent_and_a_slow_provider_delays_no_other() {
     let slow = KeyServer::start(Answer::hang()).unwrap();
@@ -279,8 +279,8 @@ fn ja_kid_is_not_sent_and_a_slow_provider_delays_no_other() {
     assert!(!sent.contains("canary") && !sent.to_lowercase().contains("authorization"), "{sent}");
 }
 
-/// 4: keys are loaded once and for good, RS256 only, a claim of another type panics. L: an empty list of
-/// algorithms is said to accept nothing, and accepts any.
+/// 4: keys are loaded only once, RS256 only, a claim of another type panics. L: an empty list of algorithms,
+/// documented to accept nothing, accepts any.
 #[test]
 fn four_and_l_claim_types_are_rejected_and_empty_lists_are_errors() {
     let target = Target::start();
@@ -320,7 +320,7 @@ fn four_and_l_claim_types_are_rejected_and_empty_lists_are_errors() {
     }
 }
 
-/// actix-web-httpauth 0.8.3 writes a challenge without commas, and wants `Bearer` in this case.
+/// actix-web-httpauth 0.8.3 writes a challenge without commas, and requires `Bearer` in this case.
 #[test]
 fn actix_web_httpauth_challenge_has_commas_and_scheme_ignores_case() {
     let target = Target::start();

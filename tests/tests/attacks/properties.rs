@@ -1,4 +1,4 @@
-//! Decisions against a reference of their own, on whatever proptest makes up.
+//! Decisions on arbitrary input, compared with reference implementations.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn runner(cases: u32) -> TestRunner {
     TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() })
 }
 
-/// A policy with a secret: proptest asks often.
+/// A policy with a secret, which is fast to sign with.
 fn with_secret() -> oauth2_actix::OAuth2Builder {
     let provider = Provider::new()
         .issuer(ISSUER)
@@ -42,7 +42,7 @@ fn sign(claims: &Map<String, Value>) -> String {
     forge::forge(forge::header(secret).to_string(), claims, forge::by(secret))
 }
 
-// Few names and values, so that demands and claims meet.
+// Few names and values, so that requirements and claims often match.
 
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -125,7 +125,7 @@ impl Wanted {
         }
     }
 
-    /// Is it, or is in it.
+    /// Returns whether the claim is the value or contains it.
     fn met_by(&self, claim: &Value) -> bool {
         match claim {
             Value::Array(list) => list.iter().any(|item| self.is(item)),
@@ -257,10 +257,10 @@ fn requirements_on_arbitrary_claims_match_the_reference() {
             Ok(())
         })
         .unwrap();
-    assert!(met.get() > 500, "too few demands are met to mean anything: {}", met.get());
+    assert!(met.get() > 500, "too few requirements are satisfied: {}", met.get());
 }
 
-/// A path of few letters, some of them escaped, and what the router makes of it.
+/// A path of few letters, some of them escaped, and the path that the router reads.
 fn path() -> impl Strategy<Value = (String, String)> {
     let letter = |text: &str| (text.to_owned(), text.to_owned());
     let piece = prop_oneof![
@@ -318,14 +318,14 @@ fn public_paths_match_as_actix_resources_do() {
             .run(&path(), |(raw, seen)| {
                 let request = TestRequest::with_uri(&raw).to_request();
                 let status = system.block_on(call_service(&app, request)).status().as_u16();
-                // A pattern never matches a path that names another: some handlers resolve it.
+                // A pattern never matches a path with dot segments, since some handlers resolve them.
                 let dots = seen.replace("%2F", "/").split('/').any(|one| one == "." || one == "..");
                 let matches = |path: &str| {
                     definitions.iter().any(|definition| {
                         definition.is_match(path) && !(dots && is_pattern(definition))
                     })
                 };
-                // What `NormalizePath` could make of it is public too.
+                // Every path that `NormalizePath` could make of it must be public.
                 let segments: Vec<&str> = seen.split('/').filter(|one| !one.is_empty()).collect();
                 let trimmed = format!("/{}", segments.join("/"));
                 let is_slashed = seen.ends_with('/') && !segments.is_empty();
@@ -338,7 +338,7 @@ fn public_paths_match_as_actix_resources_do() {
     }
 }
 
-/// A piece of a pattern: text that stands for itself, or a segment in braces.
+/// A piece of a pattern: literal text, or a segment in braces.
 #[derive(Clone, Debug)]
 enum Piece {
     Text(String),
@@ -399,7 +399,7 @@ fn piece() -> impl Strategy<Value = Piece> {
     ]
 }
 
-/// Some pieces, and paths that are like them: each piece is kept, left out or replaced.
+/// A pattern, and similar paths: each piece is kept, omitted or replaced.
 fn pattern_and_paths() -> impl Strategy<Value = (String, Vec<String>)> {
     let fill = prop_oneof![
         4 => Just(None),
@@ -427,7 +427,7 @@ fn pattern_and_paths() -> impl Strategy<Value = (String, Vec<String>)> {
     })
 }
 
-/// The texts outside the braces of a pattern, with an empty one at an end that is a segment.
+/// Returns the texts outside the braces of a pattern, with an empty text at an end that is a segment.
 fn texts(pattern: &str) -> Vec<String> {
     let (mut texts, mut depth) = (vec![String::new()], 0_i32);
     let pattern = if pattern.ends_with("}*") { &pattern[..pattern.len() - 1] } else { pattern };
@@ -447,7 +447,7 @@ fn texts(pattern: &str) -> Vec<String> {
     texts
 }
 
-/// Whether a path contains these texts in their order, the first at its start and the last at its end.
+/// Returns whether a path contains these texts in order, the first at its start and the last at its end.
 fn contains_in_order(path: &str, texts: &[String]) -> bool {
     let [first, middle @ .., last] = texts else { return path == texts[0] };
     let mut rest = path.strip_prefix(first.as_str());
@@ -457,7 +457,7 @@ fn contains_in_order(path: &str, texts: &[String]) -> bool {
     rest.is_some_and(|rest| rest.ends_with(last.as_str()))
 }
 
-/// A pattern of `public_paths` opens only paths that contain its text, however actix reads it.
+/// A pattern of `public_paths` opens only paths that contain its literal text.
 #[test]
 fn public_pattern_opens_only_paths_that_contain_its_text() {
     let system = actix_web::rt::System::new();
@@ -490,10 +490,10 @@ fn public_pattern_opens_only_paths_that_contain_its_text() {
         })
         .unwrap();
     let (accepted, opened) = (accepted.get(), opened.get());
-    assert!(accepted > 1_000 && opened > 1_000, "too few to mean anything: {accepted}, {opened}");
+    assert!(accepted > 1_000 && opened > 1_000, "too few: {accepted}, {opened}");
 }
 
-/// A time claim: sane and near, or anything else.
+/// A time claim: near the present, or arbitrary.
 fn time(now: i64) -> impl Strategy<Value = Option<Value>> {
     prop_oneof![
         6 => (-1_300_i64..1_300).prop_map(move |offset| Some(json!(now + offset))),
@@ -509,7 +509,7 @@ fn time(now: i64) -> impl Strategy<Value = Option<Value>> {
     ]
 }
 
-/// None: not there. Some(None): there, and no time.
+/// Returns `None` for a missing claim, and `Some(None)` for one that is not a time.
 fn read(claim: &Option<Value>) -> Option<Option<f64>> {
     let number = match claim {
         None => return None,
@@ -560,5 +560,5 @@ fn arbitrary_times_match_the_reference() {
             Ok(())
         })
         .unwrap();
-    assert!(accepted.get() > 300, "too few are accepted to mean anything: {}", accepted.get());
+    assert!(accepted.get() > 300, "too few are accepted: {}", accepted.get());
 }

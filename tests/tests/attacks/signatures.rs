@@ -13,8 +13,8 @@ use crate::target::{
     AUDIENCE, ISSUER, Rejection, Target, bearer, builder, es256, good, payload, with_header,
 };
 
-/// CVE-2015-2951, CVE-2020-28042, CVE-2022-23540: the token says that it is not signed, in whatever
-/// spelling, and has no signature, or any.
+/// CVE-2015-2951, CVE-2020-28042, CVE-2022-23540: the token claims to be unsigned, in any spelling, with or
+/// without a signature.
 #[test]
 fn alg_none_in_any_case_is_rejected_cve_2015_2951_cve_2020_28042_cve_2022_23540() {
     let target = Target::start();
@@ -36,7 +36,7 @@ fn alg_none_in_any_case_is_rejected_cve_2015_2951_cve_2020_28042_cve_2022_23540(
         target.rejects("no text", &forge(header, payload(), |_| vec![0]), Rejection::Malformed);
     }
     target.rejects("no alg", &forge("{}", payload(), by(es256())), Rejection::Malformed);
-    // Whatever a key at hand has signed.
+    // Signed by a valid key.
     for alg in ["none", "None"] {
         target.rejects(alg, &with_header(&json!({"alg": alg})), Rejection::Signature);
     }
@@ -51,7 +51,7 @@ fn alg_none_in_any_case_is_rejected_cve_2015_2951_cve_2020_28042_cve_2022_23540(
 }
 
 /// CVE-2026-22817 (GHSA-f67f-6cw9-8mq4), CVE-2026-22818 (GHSA-3vhc-576x-3qv4): a key that names no
-/// algorithm, and a verifier that believes the token's.
+/// algorithm, and a verifier that trusts that of the token.
 #[test]
 fn alg_of_the_token_is_not_trusted_for_a_jwk_without_alg_cve_2026_22817_cve_2026_22818() {
     let bare = |key: &SigningKey| {
@@ -109,7 +109,7 @@ fn key_with_an_algorithm_of_another_type_is_rejected_cve_2022_23539_cve_2022_235
         }
     }
     target.still_works("swapped algorithms");
-    // The same over WebSocket, for those that have a name.
+    // The same over WebSocket, for the known attacks.
     for (alg, kid, signer) in [
         ("RS256", "PS256", Algorithm::RS256),
         ("PS256", "RS256", Algorithm::PS256),
@@ -123,8 +123,8 @@ fn key_with_an_algorithm_of_another_type_is_rejected_cve_2022_23539_cve_2022_235
     }
 }
 
-/// CVE-2018-0114 (`jwk`), CVE-2024-21643 and CVE-2024-1233 (`jku`), `x5u`, `x5c`: the token brings its key,
-/// or says where to fetch it. Nobody may be asked.
+/// CVE-2018-0114 (`jwk`), CVE-2024-21643 and CVE-2024-1233 (`jku`), `x5u`, `x5c`: the token holds its key, or
+/// its address. Nothing may be fetched.
 #[test]
 fn key_or_address_in_the_token_is_ignored_cve_2018_0114_cve_2024_21643_cve_2024_1233() {
     let forger = SigningKey::generate(Algorithm::ES256, "ES256");
@@ -162,7 +162,7 @@ fn key_or_address_in_the_token_is_ignored_cve_2018_0114_cve_2024_21643_cve_2024_
                 token = token.header(name, value.clone());
             }
             target.rejects(&members.to_string(), &token.sign(&forger), Rejection::Signature);
-            // A genuine signature does not make these members heard either.
+            // These members are ignored with a genuine signature too.
             if members.get("kid").is_none() {
                 target.accepts("a genuine token", &token.sign(es256()));
             }
@@ -175,7 +175,7 @@ fn key_or_address_in_the_token_is_ignored_cve_2018_0114_cve_2024_21643_cve_2024_
 }
 
 /// `kid` as a path, SQL, a command, a URL, of 10 kB, of control characters, of other types
-/// (write-ups of PortSwigger and Invicti): it is compared, and nothing else.
+/// (described by PortSwigger and Invicti): it is only compared.
 #[test]
 fn kid_of_any_content_is_only_compared() {
     let listening = KeyServer::start(Answer::json(&es256().jwk_set())).unwrap();
@@ -221,7 +221,7 @@ fn kid_of_any_content_is_only_compared() {
                 let answer = target.send("/me", &[bearer(&token)]);
                 crate::target::is_rejection(kid, &answer, Rejection::Signature);
             }
-            // Even a genuine signature: no key has that name.
+            // A genuine signature, but no key has this kid.
             let token = good().claim("iss", issuer).header("kid", kid).sign(es256());
             let is_looked_for = issuer == ISSUER || index == 0;
             let rejection =
@@ -265,19 +265,19 @@ fn crit_and_b64_are_rejected_cve_2026_32597_cve_2025_59420_ghsa_hm7r_c7qw_ghp6()
     ] {
         target.rejects(&members.to_string(), &with_header(&members), Rejection::Malformed);
     }
-    // A payload as it is, detached or not (RFC 7797 §5).
+    // An unencoded payload, detached or not (RFC 7797 §5).
     let mut header = forge::header(es256());
     header["b64"] = json!(false);
     header["crit"] = json!(["b64"]);
     let header = b64(header.to_string());
     target.rejects("detached", &format!("{header}..{}", b64([7; 64])), Rejection::Malformed);
     target.rejects("raw", &sealed(&header, "canary-payload", by(es256())), Rejection::Malformed);
-    // Names are exact: what merely looks like one is a member like any other.
+    // Names are exact: a similar one is an unread member.
     target.accepts("another name", &with_header(&json!({"Crit": ["canary"], "B64": false})));
 }
 
-/// CVE-2022-21449 (psychic signatures): ECDSA with r = s = 0 and other values that no signer makes, DER
-/// instead of the two numbers, and other lengths.
+/// CVE-2022-21449 (psychic signatures): ECDSA with r = s = 0 and other values that no signer makes, DER, and
+/// other lengths.
 #[test]
 fn ecdsa_zero_der_or_wrong_length_is_rejected_cve_2022_21449() {
     let target = Target::start();
@@ -326,7 +326,7 @@ fn ecdsa_zero_der_or_wrong_length_is_rejected_cve_2022_21449() {
             ("DER", forge(&header, payload(), |message| forge::der(&genuine(message)))),
             (
                 "DER of zeros",
-                // r and s as INTEGER 0: OpenSSL's own writer makes the same.
+                // r and s as INTEGER 0, as OpenSSL writes it.
                 forge(&header, payload(), |_| vec![0x30, 6, 2, 1, 0, 2, 1, 0]),
             ),
             ("one byte fewer", forge(&header, payload(), |message| genuine(message)[1..].to_vec())),
@@ -373,7 +373,7 @@ fn ecdsa_zero_der_or_wrong_length_is_rejected_cve_2022_21449() {
 #[test]
 fn non_canonical_base64url_or_second_signature_is_rejected_wycheproof_json_web_signature() {
     let target = Target::start();
-    // Of each length modulo 4, so that there is something to pad.
+    // Parts of each length modulo 4, for all cases of padding.
     for filler in ["", "x", "xx"] {
         let mut header = forge::header(es256());
         header["filler"] = json!(filler);
@@ -405,7 +405,7 @@ fn non_canonical_base64url_or_second_signature_is_rejected_wycheproof_json_web_s
         };
         let [_, _, signature] = forge::parts(&plain);
         for (attack, header) in spoil(&header) {
-            // Padding has no place within a bearer token, and is read as such at its end.
+            // `=` is invalid within a bearer token, and permitted at its end.
             let rejection = if header.contains('=') {
                 Rejection::MalformedHeader
             } else {
@@ -465,7 +465,7 @@ fn non_canonical_base64url_or_second_signature_is_rejected_wycheproof_json_web_s
 
 /// CVE-2026-29000 (a JWE around a JWT that is not signed), dvsekhvalnov/jose-jwt #237 (signing and
 /// encryption confused), and the JSON serialisations, alone or in one text with the compact form:
-/// everything but the compact form is refused.
+/// everything but the compact form is rejected.
 #[test]
 fn json_serialisations_polyglots_and_jwe_are_rejected_cve_2026_29000_jose_jwt_237() {
     let target = Target::start();
@@ -509,7 +509,7 @@ fn json_serialisations_polyglots_and_jwe_are_rejected_cve_2026_29000_jose_jwt_23
             target.rejects(alg, &forge(&header, payload(), by(key)), Rejection::Signature);
         }
     }
-    // A token in a token.
+    // A nested token.
     let inner = with_header(&json!({"cty": "JWT"}));
     target.accepts("cty is not asked for anything", &inner);
     target.rejects(

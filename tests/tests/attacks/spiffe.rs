@@ -1,5 +1,5 @@
-//! What is sent to an API that takes JWT-SVIDs: subjects that only look like those of its trust domain, keys
-//! that are not for tokens, and tokens of one provider under the rules of another.
+//! Attacks on an API that accepts JWT-SVIDs: subjects that resemble those of its trust domain, keys that are
+//! not for tokens, and tokens of one provider under the rules of another.
 
 use oauth2_actix::{Algorithm, Provider, testing::Token};
 use oauth2_actix_tests::{keys::key, policy};
@@ -109,7 +109,8 @@ fn subject_that_resembles_the_trust_domain_is_rejected() {
     }
 }
 
-/// An `iss` that is null or of another type is not absent, and one that is there must be configured.
+/// An `iss` that is null or of another type does not count as missing, and one that is present must be
+/// configured.
 #[test]
 fn issuer_that_is_present_is_always_checked() {
     let target = target();
@@ -121,7 +122,7 @@ fn issuer_that_is_present_is_always_checked() {
         let token = svid().claim("iss", issuer);
         target.rejects(issuer, &token.sign(key(JWT_SVID)), Rejection::WrongResource);
     }
-    // The issuer of the plain provider leads to its keys and its rules alone.
+    // The issuer of the plain provider selects its keys and rules only.
     let token = svid().claim("iss", ISSUER);
     target.rejects("iss of another", &token.sign(key(JWT_SVID)), Rejection::Malformed);
     let token = token.header("typ", "JWT");
@@ -134,7 +135,7 @@ fn x509_key_of_a_bundle_is_rejected() {
     for kid in [json!(key(X509_SVID).kid()), json!(key(JWT_SVID).kid()), Value::Null] {
         let token = svid().header("kid", kid);
         target.rejects("x509-svid", &token.sign(key(X509_SVID)), Rejection::Signature);
-        // The keys of the plain provider are none of the trust domain's.
+        // The keys of the plain provider do not belong to the trust domain.
         target.rejects("another provider's key", &token.sign(es256()), Rejection::Signature);
         target.rejects("HMAC", &token.sign(key(Algorithm::HS256)), Rejection::Signature);
     }
@@ -146,7 +147,7 @@ fn x509_key_of_a_bundle_is_rejected() {
 #[test]
 fn token_of_one_provider_under_the_rules_of_another_is_rejected() {
     let target = target();
-    // JOSE is for JWT-SVIDs, and so is the lack of an issuer.
+    // `JOSE` and a missing issuer are for JWT-SVIDs only.
     for typ in ["JOSE", "jose", "application/jose"] {
         target.rejects(typ, &good().header("typ", typ).sign(es256()), Rejection::Malformed);
     }
@@ -169,15 +170,15 @@ fn token_of_one_provider_under_the_rules_of_another_is_rejected() {
     );
     target.rejects("no exp", &svid().without("exp").sign(key(JWT_SVID)), Rejection::Malformed);
     target.rejects("expired", &svid().expires_in(-1).sign(key(JWT_SVID)), Rejection::Expired);
-    // Without any trust domain, a token without `iss` is what it always was.
+    // Without a trust domain, a token without `iss` is malformed.
     let plain = Target::start();
     let token = good().without("iss").claim("sub", "spiffe://example.org/canary");
     plain.rejects("no iss", &token.sign(es256()), Rejection::Malformed);
     plain.rejects("JOSE", &good().header("typ", "JOSE").sign(es256()), Rejection::Malformed);
 }
 
-/// One issuer at a plain provider and at a trust domain, for different audiences: each keeps its own keys, types
-/// and subjects.
+/// One issuer at a plain provider and at a trust domain, for different audiences: each keeps its own keys,
+/// types and subjects.
 #[test]
 fn provider_and_trust_domain_of_one_issuer_keep_their_own_rules() {
     let plain = Provider::new().issuer(ISSUER).audience("other").keys(es256().jwk_set());
@@ -203,7 +204,7 @@ fn provider_and_trust_domain_of_one_issuer_keep_their_own_rules() {
     let plain_typ = for_other.header("typ", "JWT");
     target.accepts("the plain provider's", &plain_typ.sign(es256()));
     target.rejects("another's key", &plain_typ.sign(key(JWT_SVID)), Rejection::Signature);
-    // Without `iss`, the trust domain alone is asked.
+    // Without `iss`, only the trust domain is tried.
     target.rejects(
         "not its audience",
         &svid().claim("aud", "other").sign(es256()),

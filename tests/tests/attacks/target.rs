@@ -1,4 +1,4 @@
-//! What is attacked: a real server, and what must be seen of it after every attack.
+//! The target of the attacks: a real server, and the assertions after every attack.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) const ISSUER: &str = "https://idp.test";
 pub(crate) const AUDIENCE: &str = "api";
-/// Stands in whatever a forger chooses. It must never be seen again.
+/// A part of every text that an attacker chooses. It must not be in any response.
 pub(crate) const CANARY: &str = "canary";
 
 /// The key that signs good tokens.
@@ -43,12 +43,12 @@ pub(crate) fn builder() -> OAuth2Builder {
     policy::builder().provider("test", provider()).public_paths(PUBLIC_PATHS)
 }
 
-/// A good token, to be spoiled.
+/// Returns a valid token, to be changed.
 pub(crate) fn good() -> Token {
     Token::new(ISSUER, AUDIENCE).claim("sub", "canary-subject").claim("jti", "canary-jti")
 }
 
-/// The claims of a good token, as they would be signed.
+/// Returns the claims of a valid token.
 pub(crate) fn claims() -> Map<String, Value> {
     let token = good().sign(es256());
     let payload = base64::Engine::decode(
@@ -58,24 +58,24 @@ pub(crate) fn claims() -> Map<String, Value> {
     serde_json::from_slice(&payload.unwrap()).unwrap()
 }
 
-/// The same as text.
+/// Returns the claims of a valid token as text.
 pub(crate) fn payload() -> String {
     Value::Object(claims()).to_string()
 }
 
-/// A token of the ES256 key with members of the header added or replaced, well signed.
+/// Signs a token with the ES256 key, with members of the header added or replaced.
 pub(crate) fn with_header(members: &Value) -> String {
     let mut header = forge::header(es256());
     header.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
     forge::forge(header.to_string(), payload(), forge::by(es256()))
 }
 
-/// A token of the ES256 key with a payload of any bytes, well signed.
+/// Signs a token with the ES256 key, with any bytes as the payload.
 pub(crate) fn with_payload(payload: impl AsRef<[u8]>) -> String {
     forge::forge(forge::header(es256()).to_string(), payload, forge::by(es256()))
 }
 
-/// What a refused client is told.
+/// The response to a rejected request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Rejection {
     NoToken,
@@ -90,7 +90,7 @@ pub(crate) enum Rejection {
 }
 
 impl Rejection {
-    /// Status, code, description, close code and close reason.
+    /// Returns status, code, description, close code and close reason.
     fn text(self) -> (u16, &'static str, &'static str, u16, &'static str) {
         let invalid = |description| (401, "invalid_token", description, 1008_u16, "invalid token");
         match self {
@@ -136,24 +136,24 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// With keys for all asymmetric algorithms.
+    /// Starts a server with keys for all asymmetric algorithms.
     pub(crate) fn start() -> Self {
         Self::behind(builder().build().unwrap())
     }
 
-    /// With another policy, that accepts [`good`] tokens signed with ES256.
+    /// Starts a server with another policy, which accepts [`good`] tokens signed with ES256.
     pub(crate) fn behind(oauth2: OAuth2) -> Self {
         Self::with_good(oauth2, good().expires_in(86_400).sign(es256()))
     }
 
-    /// With another policy, and what it accepts.
+    /// Starts a server with another policy, and a token that it accepts.
     pub(crate) fn with_good(oauth2: OAuth2, good: String) -> Self {
         let target = Self { api: Api::start(oauth2), good };
         target.still_works("before anything");
         target
     }
 
-    /// A good token passes, and its handler runs.
+    /// Asserts that the server accepts a valid token.
     #[track_caller]
     pub(crate) fn still_works(&self, attack: &str) {
         self.accepts(&format!("after {attack}"), &self.good);
@@ -167,25 +167,25 @@ impl Target {
         assert_eq!(self.api.private_calls(), before + 1, "{what}");
     }
 
-    /// GET with these header lines, as bytes.
+    /// Sends a GET with these header lines.
     pub(crate) fn send(&self, path: &str, lines: &[Vec<u8>]) -> Answer {
         raw(self.api.server().address(), &request("GET", path, lines))
     }
 
-    /// The token is refused as told, over HTTP and over WebSocket, by the middleware itself: the handlers there
-    /// ask for no claims.
+    /// Asserts that the middleware rejects the token over HTTP and over WebSocket. The handlers extract no
+    /// claims.
     #[track_caller]
     pub(crate) fn rejects(&self, attack: &str, token: &str, rejection: Rejection) {
         self.rejects_at(attack, "/bare", "/ws-bare", &[bearer(token)], rejection);
     }
 
-    /// The request with these header lines is refused as told.
+    /// Asserts that the request with these header lines is rejected.
     #[track_caller]
     pub(crate) fn rejects_lines(&self, attack: &str, lines: &[Vec<u8>], rejection: Rejection) {
         self.rejects_at(attack, "/bare", "/ws-bare", lines, rejection);
     }
 
-    /// The same at paths of the caller's choice.
+    /// Asserts that requests for these paths are rejected.
     #[track_caller]
     pub(crate) fn rejects_at(
         &self,
@@ -206,7 +206,7 @@ impl Target {
         self.still_works(attack);
     }
 
-    /// Code and reason of the close frame that a WebSocket handshake with these lines is answered by.
+    /// Returns code and reason of the close frame in response to a WebSocket handshake with these lines.
     #[track_caller]
     fn close_of(&self, attack: &str, path: &str, lines: &[Vec<u8>], plain: &str) -> (u16, String) {
         let handshake: [&[u8]; 4] = [
@@ -234,7 +234,7 @@ impl Target {
     }
 }
 
-/// The plain answer is this refusal, to the letter.
+/// Asserts that the plain response is exactly this rejection.
 #[track_caller]
 pub(crate) fn is_rejection(attack: &str, answer: &Answer, rejection: Rejection) {
     let (status, code, description, _, _) = rejection.text();
@@ -242,7 +242,7 @@ pub(crate) fn is_rejection(attack: &str, answer: &Answer, rejection: Rejection) 
     let mut names: Vec<&str> = answer
         .headers
         .iter()
-        // Of actix, where a body is left unread or an upgrade was asked for.
+        // actix adds it where a body is unread or an upgrade was requested.
         .filter(|(name, value)| {
             !(name == "connection" && ["close", "upgrade"].contains(&value.as_str()))
         })
@@ -267,7 +267,7 @@ pub(crate) fn is_rejection(attack: &str, answer: &Answer, rejection: Rejection) 
     assert_eq!(answer.body, body, "{attack}");
 }
 
-/// No canary, and no twelve bytes in a row of what was sent.
+/// Asserts that the text holds no canary, and no twelve consecutive bytes of the request.
 #[track_caller]
 pub(crate) fn holds_nothing_of(attack: &str, shown: &str, sent: &[u8]) {
     assert!(!shown.to_ascii_lowercase().contains(CANARY), "{attack}: {shown}");
@@ -286,7 +286,7 @@ pub(crate) fn bearer(token: &str) -> Vec<u8> {
     format!("Authorization: Bearer {token}").into_bytes()
 }
 
-/// A request without a body, as bytes.
+/// Builds a request without a body.
 pub(crate) fn request(method: &str, path: &str, lines: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = format!("{method} {path} HTTP/1.1\r\nHost: api\r\n").into_bytes();
     for line in lines {

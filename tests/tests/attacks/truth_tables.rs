@@ -1,5 +1,5 @@
-//! Every nesting of demands over every truth of the claims, against plain boolean logic: a peer lost its
-//! parentheses, and with them its authorisation.
+//! Every nesting of requirements over every combination of claims, compared with boolean logic: another crate
+//! lost the parentheses, and so the authorization.
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use oauth2_actix::{
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::target::{bearer, builder, es256, good, request};
 
-/// A demand, and what it comes down to.
+/// A requirement and its reference.
 #[derive(Clone, Debug)]
 enum Tree {
     Leaf(usize),
@@ -36,12 +36,12 @@ impl Tree {
         match self {
             Self::Leaf(index) => truth[*index],
             Self::Any(trees) => trees.iter().any(|tree| tree.holds(truth)),
-            // An empty list refuses everything.
+            // An empty list is never satisfied.
             Self::All(trees) => !trees.is_empty() && trees.iter().all(|tree| tree.holds(truth)),
         }
     }
 
-    /// The leaves, and `any` and `all` of every subset of them.
+    /// Returns the leaves, and `any` and `all` of every subset of them.
     fn flat(leaves: usize) -> Vec<Self> {
         let subsets = (0..1_usize << leaves).map(|bits| -> Vec<Self> {
             (0..leaves).filter(|leaf| bits & 1 << leaf != 0).map(Self::Leaf).collect()
@@ -52,7 +52,7 @@ impl Tree {
             .collect()
     }
 
-    /// `any` and `all` of up to so many of these, in every order.
+    /// Returns `any` and `all` of up to this many of these, in every order.
     fn nest(parts: &[Self], most: usize) -> Vec<Self> {
         let mut lists: Vec<Vec<Self>> = vec![vec![]];
         let mut trees = Vec::new();
@@ -70,7 +70,7 @@ impl Tree {
     }
 }
 
-/// What a claim may be, and whether a demand for `yes` is met.
+/// Values of a claim, and whether they satisfy a requirement for `yes`.
 fn states() -> [(Option<Value>, bool); 5] {
     [
         (None, false),
@@ -172,7 +172,7 @@ fn nested_requirements_around_a_service_match_boolean_logic() {
             App::new()
                 .configure(move |config| {
                     for (index, tree) in served.iter().enumerate() {
-                        // Around a scope, and two of them: both must hold.
+                        // One requirement around a scope, and two around a resource.
                         config.service(
                             web::scope(&format!("/one/{index}"))
                                 .wrap(tree.requirement(&leaf))

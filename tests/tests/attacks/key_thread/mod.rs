@@ -1,4 +1,5 @@
-//! Attacks on the handling of keys and tenants, by strangers, providers and broken code of a user's.
+//! Attacks on the thread that fetches keys and looks tenants up, by clients, providers and faulty code of the
+//! developer.
 
 mod sources;
 mod tenants;
@@ -44,7 +45,7 @@ async fn kind(oauth2: &OAuth2, issuer: &str, key: &SigningKey) -> Option<ErrorKi
     answer.expect("an answer").err().map(|error| error.kind().clone())
 }
 
-/// A provider whose tokens all go through the thread that fetches keys and looks tenants up.
+/// A provider whose tokens all pass the thread that fetches keys and looks tenants up.
 fn passing(key: &SigningKey) -> Provider {
     struct Passing(String);
     impl KeySource for Passing {
@@ -56,7 +57,7 @@ fn passing(key: &SigningKey) -> Provider {
     Provider::new().issuer(PASSING).audience("api").keys(keys).key_refresh(Duration::ZERO)
 }
 
-/// Lets that thread have so many turns, in which it does what is due.
+/// Waits until the thread has run this many times.
 async fn turns(count: usize, oauth2: &OAuth2, key: &SigningKey) {
     for _ in 0..count {
         assert_eq!(kind(oauth2, PASSING, key).await, None);
@@ -105,7 +106,7 @@ fn tenant(name: &str, issuer: &str, keys: impl Into<Keys>) -> Tenant {
     Tenant::new(name, Provider::new().issuer(issuer).audience("api").keys(keys))
 }
 
-/// An error whose text cannot be made.
+/// An error whose `Display` fails.
 #[derive(Debug)]
 struct FailsToDisplay;
 

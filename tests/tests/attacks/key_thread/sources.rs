@@ -1,4 +1,4 @@
-//! By providers and broken code of a user's, where keys are fetched.
+//! Attacks by providers and faulty code of the developer, where keys are fetched.
 
 use super::*;
 
@@ -88,7 +88,7 @@ async fn hanging_document_after_a_day_does_not_prevent_a_refresh() {
         .build()
         .unwrap();
     assert_eq!(kind(&oauth2, &issuer, &key).await, None);
-    // From now on the issuer's own host hangs; the keys, at another host, are there as ever.
+    // The host of the issuer hangs from here on; the keys, at another host, are available.
     idp.answer(Answer::hang());
     let counts = || oauth2.key_status()[0].fetches;
     for round in 2..=30 {
@@ -96,17 +96,17 @@ async fn hanging_document_after_a_day_does_not_prevent_a_refresh() {
         until("a day of good refreshes", || counts().succeeded == round).await;
     }
     assert_eq!((idp.requests(), jwks.requests(), counts().failed), (1, 30, 0));
-    // A day is over: the document is asked again.
+    // After a day, the document is fetched again.
     for attempt in 1..=20 {
         clock.advance(if attempt == 1 { 48 * MINUTE } else { MINUTE });
-        until("asked again", || idp.requests() > attempt || counts().succeeded > 30).await;
+        until("fetched again", || idp.requests() > attempt || counts().succeeded > 30).await;
         // Half of the limit is for the document, half for the keys.
         clock.advance(5 * S / 2);
         until("ended", || counts().failed >= attempt || counts().succeeded > 30).await;
     }
     assert!(
         counts().succeeded > 30,
-        "the keys' URL works, and was not asked again: {:?}, {:?}, {} requests for keys",
+        "the key URL works, and was not fetched again: {:?}, {:?}, {} requests for keys",
         counts(),
         oauth2.key_status()[0].last_error,
         jwks.requests()
@@ -184,7 +184,7 @@ async fn new_file_is_read_within_a_second() {
         assert!(waited < 3, "not noticed after {waited} s");
         clock.advance(S);
         waited += 1;
-        // One second is enough, unless the thread of a slow machine had not begun to wait for it.
+        // One second is enough, unless the thread of a slow machine had not begun to wait.
         let deadline = Instant::now() + PATIENCE / 6;
         while oauth2.key_status()[0].fetches.succeeded == 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -208,8 +208,8 @@ async fn manual_refresh_is_unconditional() {
     let oauth2 = policy::builder().provider("p", provider).key_refresh_minutes(60).build().unwrap();
     assert_eq!(kind(&oauth2, "https://a.test", &old).await, None);
     server.answer(Answer::status(304));
-    // Whoever sends no entity tag gets the truth; an error here would show that none was sent.
-    assert!(oauth2.refresh_keys().await.is_err(), "If-None-Match was sent, and 304 believed");
+    // A 304 to a fetch without an entity tag is an error, which shows that none was sent.
+    assert!(oauth2.refresh_keys().await.is_err(), "If-None-Match was sent, and 304 accepted");
 }
 
 #[derive(Clone)]
@@ -256,7 +256,7 @@ async fn replaced_watchers_of_changes_are_dropped() {
         source.0.notify.notify_one();
         oauth2.refresh_keys().await.unwrap();
     }
-    // Those that were replaced are gone, and not only hidden.
+    // The replaced watchers are dropped.
     until("one watcher is left", || source.0.live.load(Ordering::SeqCst) <= 1).await;
     println!("most at once: {}", source.0.most.load(Ordering::SeqCst));
 }
@@ -281,14 +281,14 @@ async fn request_for_several_hanging_sources_ends_at_one_fetch_timeout() {
     let token =
         Token::new("https://a.test", "x").claim("aud", json!(["a0", "a1", "a2", "a3"])).sign(&key);
     let request = tokio::spawn(async move { oauth2.verify(&token).await.is_err() });
-    until("all are asked", || servers.iter().all(|server| server.requests() == 1)).await;
+    until("all are fetched", || servers.iter().all(|server| server.requests() == 1)).await;
     assert!(!request.is_finished());
     clock.advance(5 * S);
     let rejected = tokio::time::timeout(PATIENCE, request).await.expect("an answer after 5 s");
     assert!(rejected.unwrap());
 }
 
-// short intervals, where the window may be as short as the interval.
+/// The stale window may be as short as the interval.
 #[tokio::test]
 async fn keys_past_a_window_of_one_interval_are_rejected() {
     let key = new_key();

@@ -1,4 +1,4 @@
-//! By strangers and former customers, where providers are looked up.
+//! Attacks by clients and removed tenants, where providers are looked up.
 
 use std::task::Poll;
 
@@ -9,14 +9,14 @@ async fn flood_of_unknown_issuers_does_not_reject_a_known_tenant() {
     let key = new_key();
     let jwks = key.jwk_set();
     let clock = ManualClock::new();
-    // A database that is slow for issuers it does not know, and answers at once for the others.
+    // A database that never responds for unknown issuers, and responds at once for known ones.
     let lookup = Lookup(move |issuer: &str| {
         (issuer == "https://known.test").then(|| Ok(Some(tenant("known", issuer, jwks.clone()))))
     });
     let oauth2 =
         builder(Tenants::new(lookup), &clock).provider("passing", passing(&key)).build().unwrap();
     assert_eq!(kind(&oauth2, "https://known.test", &key).await, None);
-    // One stranger, who does not even wait: each request is dropped at once.
+    // One client that does not wait: each request is dropped at once.
     let mut sent = 0;
     let mut flood = |count: usize| {
         let requests: Vec<String> = (0..count)
@@ -36,7 +36,7 @@ async fn flood_of_unknown_issuers_does_not_reject_a_known_tenant() {
         }
     };
     flood(1100).await;
-    // In use all the time.
+    // The tenant is used continuously.
     let mut rejected = Vec::new();
     for second in (0..12 * 60).step_by(4) {
         clock.advance(4 * S);
@@ -85,7 +85,7 @@ async fn removed_tenant_causes_no_more_fetches() {
         clock.advance(60 * MINUTE);
         tokio::time::sleep(Duration::from_millis(3)).await;
     }
-    advance_until(&clock, 60 * MINUTE, "it is gone", || oauth2.key_status().is_empty()).await;
+    advance_until(&clock, 60 * MINUTE, "it is removed", || oauth2.key_status().is_empty()).await;
     assert!(server.requests() < 30, "{} fetches in 30 days", server.requests());
 }
 
@@ -110,7 +110,7 @@ async fn warnings_of_failing_tenants_are_rate_limited() {
         }
     }
     let lines = log::lines_with(&["WARN", "warned-of"]);
-    // By the system's clock, one in ten seconds.
+    // One in ten seconds of the system's clock.
     let most = 4 + began.elapsed().as_secs() as usize / 10;
     assert!(lines.len() <= most, "{} warnings: {:#?}", lines.len(), &lines[..2]);
 }
@@ -142,7 +142,7 @@ async fn token_of_a_failing_tenant_does_not_make_the_instance_unready() {
     let ready = || oauth2.is_ready();
     assert!(ready());
     let _ = kind(&oauth2, "https://acme.test", &SigningKey::generate(Algorithm::ES256, "x")).await;
-    assert!(ready(), "one customer's dead provider makes the documented readiness probe fail");
+    assert!(ready(), "the failed provider of one tenant makes the readiness probe fail");
     let acme = oauth2.key_status().pop().unwrap();
     assert!(acme.tenant && !acme.is_ready());
 }
@@ -160,7 +160,7 @@ async fn source_of_a_tenant_keeps_its_keys_over_a_lookup() {
     let requested = Arc::new(AtomicUsize::new(0));
     let (jwks, count) = (key.jwk_set().to_string(), Arc::clone(&requested));
     let clock = ManualClock::new();
-    // Made once, as the documentation says.
+    // Created once, as documented.
     let keys = Keys::source(Vault(jwks, count));
     let oauth2 = policy::builder()
         .tenants(tenants(move |issuer: &str| Some(tenant("a", issuer, keys.clone()))))
@@ -175,7 +175,7 @@ async fn source_of_a_tenant_keeps_its_keys_over_a_lookup() {
     assert_eq!(requested.load(Ordering::SeqCst), 1);
 }
 
-// requests that wait on keys of a tenant whose row changes get an answer, and no stale key serves.
+/// Requests that wait for keys of a tenant that changes get a result, and no stale key verifies them.
 #[tokio::test]
 async fn waiters_of_a_replaced_tenant_get_a_result() {
     let (old, new) = (new_key(), new_key());
@@ -264,7 +264,7 @@ async fn new_tenant_under_a_flood_waits_for_one_lookup_timeout() {
     let _ = tokio::time::timeout(PATIENCE, request).await.expect("an answer after 5 s");
 }
 
-// a tenant that is removed while its token waits for keys, with every interleaving we can reach.
+/// A tenant is removed while its token waits for keys, in many interleavings.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_of_a_removed_tenant_verify_no_later_token() {
     let key = new_key();
@@ -317,11 +317,11 @@ async fn removed_tenant_cannot_prolong_its_access_by_a_flood() {
     let key = new_key();
     let jwks = key.jwk_set();
     let clock = ManualClock::new();
-    // 0: a customer. 1: the database fails. 2: the database is up again, and the customer removed.
+    // 0: a tenant. 1: the database fails. 2: the database has recovered, and the tenant is removed.
     let phase = Arc::new(AtomicUsize::new(0));
     let now = Arc::clone(&phase);
     let lookup = Lookup(move |issuer: &str| {
-        // Nothing but this issuer is slow to be looked up.
+        // Lookups of all other issuers never end.
         (issuer == "https://removed.test").then(|| match now.load(Ordering::SeqCst) {
             0 => Ok(Some(tenant("removed", issuer, jwks.clone()))),
             1 => Err("a blip".into()),
@@ -338,7 +338,7 @@ async fn removed_tenant_cannot_prolong_its_access_by_a_flood() {
     assert!(oauth2.verify(&genuine).await.is_ok());
     turns(4, &oauth2, &key).await;
     phase.store(2, Ordering::SeqCst);
-    // The removed customer floods with made-up issuers, and never waits for an answer.
+    // The removed tenant floods with made-up issuers, and never waits for a response.
     let mut sent = 0;
     let mut accepted_at = Duration::ZERO;
     let mut elapsed = Duration::ZERO;

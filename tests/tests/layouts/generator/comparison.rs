@@ -54,7 +54,7 @@ impl Probe {
     }
 }
 
-/// A path that is for some leaf of the layout, or nearly.
+/// Returns a path to a leaf of the layout, or a similar one.
 fn path(random: &mut Random, layout: &Layout, handlers: &Handlers) -> String {
     const VALUES: [&str; 9] = ["me", "7", "a", "health", "items", "a%20b", "%6de", "files", "acme"];
     let pattern = layout.nodes[random.below(layout.nodes.len())].path(random, handlers);
@@ -107,7 +107,7 @@ where
     Answer { status, body: String::from_utf8_lossy(&body).into_owned(), ran: RAN.take() }
 }
 
-/// How often requests were public, and all in all.
+/// The number of layouts and requests, by kind.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) layouts: usize,
@@ -117,14 +117,14 @@ pub(crate) struct Counts {
     pub(crate) rejected: usize,
 }
 
-/// Tries one layout with some requests.
+/// Sends requests to one layout.
 pub(crate) async fn try_one(seed: u64, handlers: &'static Handlers, counts: &mut Counts) {
     let mut random = Random(seed);
     let layout = Layout::any(&mut random, handlers);
     let probe: Vec<Probe> = (0..24).map(|_| Probe::any(&mut random, &layout, handlers)).collect();
     let shown = format!("{layout:#?}");
-    // What a request looks like says nothing where it is rewritten; nor does the end of its path where a
-    // slash is added.
+    // The form of a request decides nothing where it is rewritten, nor does the end of its path where a slash
+    // is added.
     let routes_all = layout
         .any_around(&|around| around.rewrites || matches!(around.normalize, Some(Slashes::Always)));
     let oauth2 = POLICIES.with(|policies| policies[usize::from(routes_all)].clone());
@@ -174,7 +174,7 @@ pub(crate) async fn try_one(seed: u64, handlers: &'static Handlers, counts: &mut
     }
 }
 
-/// Tries as many layouts as the variable `LAYOUTS` says, or 300.
+/// Runs as many layouts as the variable `LAYOUTS` says, or 300.
 pub(crate) async fn run(handlers: &'static Handlers) {
     let count = std::env::var("LAYOUTS").ok().map_or(300, |count| count.parse().expect("a number"));
     let mut counts = Counts::default();
@@ -183,5 +183,5 @@ pub(crate) async fn run(handlers: &'static Handlers) {
     }
     println!("{counts:?}");
     let Counts { layouts, requests, public, hidden, .. } = counts;
-    assert!(public > requests / 50 && hidden > layouts / 100, "they mean something");
+    assert!(public > requests / 50 && hidden > layouts / 100, "too few public requests");
 }

@@ -1,5 +1,5 @@
-//! Random layouts of apps. Each request is compared with what actix's router makes of the same layout
-//! without any policy.
+//! Random layouts of apps. Each request is compared with the same request to the same layout without a
+//! policy.
 
 mod comparison;
 
@@ -28,9 +28,9 @@ use oauth2_actix::{
 pub(crate) use comparison::run;
 
 thread_local! {
-    /// What ran for the request in progress.
+    /// The handlers and extractors that ran for the present request.
     static RAN: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
-    /// Whether a middleware that waits has seen it before its handler.
+    /// Whether a middleware that waits ran before its handler.
     static WAITED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -38,7 +38,7 @@ fn ran(what: &'static str) {
     RAN.with_borrow_mut(|all| all.push(what));
 }
 
-/// What a public handler answers: all that it can see of the routing.
+/// The response of a public handler: everything that it sees of the routing.
 pub(crate) fn public_answer(request: &HttpRequest) -> HttpResponse {
     ran("public");
     let parameters: Vec<_> = request.match_info().iter().collect();
@@ -51,7 +51,7 @@ pub(crate) fn public_answer(request: &HttpRequest) -> HttpResponse {
     ))
 }
 
-/// A middleware of a handler itself: inside of what makes it public.
+/// A middleware of a handler, inside of `#[public]`.
 pub(crate) async fn wait_within(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -219,7 +219,7 @@ const PATTERNS: [&str; 16] = [
     "/api/health",
 ];
 
-/// What a test program has: public handlers, with their patterns.
+/// The public handlers of a test program, with their patterns.
 pub(crate) struct Handlers {
     pub(crate) patterns: &'static [&'static str],
     pub(crate) register: fn(&mut ServiceConfig, usize),
@@ -285,7 +285,7 @@ impl Node {
         }
     }
 
-    /// Some path towards a leaf of it.
+    /// Returns a path to one of its leaves.
     fn path(&self, random: &mut Random, handlers: &Handlers) -> String {
         match self {
             Self::Public(index) => handlers.patterns[*index].to_owned(),
@@ -371,8 +371,8 @@ async fn wait(
     next.call(request).await
 }
 
-/// Rewrites method and path by headers, as method overrides and gateways do. The path only before any of it
-/// was routed: what scopes have taken of it cannot be replaced.
+/// Rewrites method and path by headers, as method overrides and gateways do. The path is only rewritten
+/// before any of it was routed, since the part that a scope has matched cannot be replaced.
 fn rewrite(request: &mut ServiceRequest) {
     let header = |name| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
     let (path, method) = (header("x-path"), header("x-method"));
