@@ -78,7 +78,7 @@ fn same_kid_at_two_providers_is_not_confused_cve_2025_59936_cve_2026_35039_ghsa_
     target.accepts("a's own", &genuine);
     let admin = good().claim("iss", "https://a.test").claim("role", "admin").sign(&b);
     let [header, claims, signature] = forge::parts(&genuine);
-    // 64 bytes are 86 letters: of 85, 81, 45 and 5, the last stands for less than a byte.
+    // 64 bytes are 86 letters: of 85, 81, 45 and 5, the last one encodes less than a byte.
     for cut in [1, 5, 41, 81] {
         target.rejects("cut off", &genuine[..genuine.len() - cut], Rejection::Malformed);
     }

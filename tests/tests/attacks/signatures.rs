@@ -511,7 +511,7 @@ fn json_serialisations_polyglots_and_jwe_are_rejected_cve_2026_29000_jose_jwt_23
     }
     // A nested token.
     let inner = with_header(&json!({"cty": "JWT"}));
-    target.accepts("cty is not asked for anything", &inner);
+    target.accepts("cty is not read", &inner);
     target.rejects(
         "nested",
         &forge(forge::header(es256()).to_string(), &token, by(es256())),

@@ -68,7 +68,7 @@ async fn discovered_loopback_or_unspecified_address_is_not_fetched() {
             .unwrap();
         let answer = kind(&oauth2, &issuer, &key).await;
         println!("{host}: {answer:?} {:?}", oauth2.key_status()[0].last_error);
-        assert_eq!(inside.requests(), 0, "{host} was asked");
+        assert_eq!(inside.requests(), 0, "{host} was requested");
     }
 }
 

@@ -170,7 +170,7 @@ async fn source_is_loaded_at_the_first_request_and_each_refresh() {
     let (keys, source) = Source::of(&first);
     assert_eq!(format!("{keys:?}"), "Keys(custom source)");
     let clock = ManualClock::new();
-    let oauth2 = policy("asked", keys, Some(HOUR), &clock);
+    let oauth2 = policy("loaded", keys, Some(HOUR), &clock);
     assert_eq!(status(&oauth2).source, "custom source");
     assert_eq!(verify(&oauth2, ISSUER, &first).await, Ok(()));
     assert_eq!(verify(&oauth2, ISSUER, &first).await, Ok(()));
@@ -186,7 +186,7 @@ async fn source_is_loaded_at_the_first_request_and_each_refresh() {
     }
     // Without a refresh it is loaded once, without a warning, since it can signal changes.
     let (keys, source) = Source::of(&first);
-    let oauth2 = policy("asked-once", keys, None, &clock);
+    let oauth2 = policy("loaded-once", keys, None, &clock);
     assert_eq!(source.calls(), 0);
     for _ in 0..3 {
         clock.advance(24 * HOUR);
@@ -194,7 +194,7 @@ async fn source_is_loaded_at_the_first_request_and_each_refresh() {
         assert_eq!(verify(&oauth2, ISSUER, &second).await, Err(ErrorKind::UnknownKey));
     }
     assert_eq!(source.calls(), 1);
-    assert!(log::lines_with(&["no key refresh", "asked-once"]).is_empty());
+    assert!(log::lines_with(&["no key refresh", "loaded-once"]).is_empty());
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ async fn assert_rejected(name: &str, answer: Answer, cause: &str) {
     let status = oauth2.key_status().remove(0);
     assert_eq!((status.state, status.keys.len()), (KeyState::Unavailable, 0), "{name}");
     let reported = status.last_error.unwrap().cause;
-    assert!(reported.contains(cause), "{name}: {reported:?} does not say {cause:?}");
+    assert!(reported.contains(cause), "{name}: {reported:?} does not contain {cause:?}");
     assert_eq!(server.requests(), 1, "{name}");
 
     server.answer(Answer::body(200, &[], &document()));
@@ -174,7 +174,7 @@ async fn chunked_body_is_read_if_complete() {
     assert_eq!(verify(&oauth2, &token(good())).await, Ok(()));
     let (_server, oauth2) =
         answering(Answer::raw(whole.clone()).dripping(Duration::from_micros(100)));
-    assert_eq!(verify(&oauth2, &token(good())).await, Ok(()), "slowly, but in time");
+    assert_eq!(verify(&oauth2, &token(good())).await, Ok(()), "slow, but within the timeout");
     for (name, bytes, cause) in [
         ("no last chunk", chunked(&[head, tail]), "broke off"),
         ("half of the chunks", chunked(&[head]), "broke off"),

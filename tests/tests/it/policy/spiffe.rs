@@ -255,7 +255,7 @@ fn contradictory_spiffe_settings_are_build_errors() {
         let error = builder.build().expect_err(words);
         let fault = error.faults().find(|fault| fault.field() == field).expect(words);
         assert_eq!(fault.kind(), kind, "{error}");
-        assert!(fault.to_string().contains(words), "{error} does not say {words}");
+        assert!(fault.to_string().contains(words), "{error} does not contain {words}");
         assert!(!error.to_string().contains("issuer: missing"), "{error}");
     }
     for good in [

@@ -1,4 +1,4 @@
-//! What operators may know of keys and cache.
+//! The status of keys for operators, and the metrics.
 
 mod key_status;
 mod metrics;

@@ -144,7 +144,7 @@ impl Setup {
     }
 
     async fn all_gone(&self) {
-        until("all sessions are gone", || self.room.alive.load(Ordering::SeqCst) == 0).await;
+        until("all sessions have ended", || self.room.alive.load(Ordering::SeqCst) == 0).await;
     }
 }
 

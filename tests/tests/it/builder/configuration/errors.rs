@@ -124,7 +124,7 @@ fn serde_error_names_provider_and_field() {
     ] {
         let error = parse(&config).expect_err(&format!("{words:?}"));
         for word in words {
-            assert!(error.contains(word), "{error:?} does not say {word:?}");
+            assert!(error.contains(word), "{error:?} does not contain {word:?}");
         }
         assert!(!error.contains("\": providers: "), "{error}");
     }

@@ -113,8 +113,8 @@ fn check(key: &SigningKey, both: &Both, text: &str, edits: &[Edit]) {
     assert_eq!(error_of(&genuine), None);
     let mut edited = genuine.clone();
     edits.iter().for_each(|edit| edit.apply(&mut edited));
-    let error_of = error_of(&edited);
-    assert_eq!(error_of.is_none(), edited == genuine, "{edits:?}: {error_of:?}");
+    let error = error_of(&edited);
+    assert_eq!(error.is_none(), edited == genuine, "{edits:?}: {error:?}");
 }
 
 #[test]
@@ -137,10 +137,10 @@ fn randomly_edited_rsa_block_is_rejected() {
                 let mut edited = genuine.clone();
                 edits.iter().for_each(|edit| edit.apply(&mut edited));
                 if let Some(signature) = key.raw(&edited) {
-                    let error_of = both.error_of(algorithm.name(), &signature);
+                    let error = both.error_of(algorithm.name(), &signature);
                     let rejected = Some(ErrorKind::SignatureInvalid);
                     let expected = if edited == genuine { None } else { rejected };
-                    assert_eq!(error_of, expected, "{edits:?}");
+                    assert_eq!(error, expected, "{edits:?}");
                 }
                 Ok(())
             })

@@ -89,7 +89,7 @@ async fn unusable_key_alone_is_a_build_error() {
             .build()
             .expect_err(reason);
         assert_eq!((error.provider(), error.field()), (Some("p"), "keys"));
-        assert!(error.to_string().contains(reason), "{error} does not say {reason}");
+        assert!(error.to_string().contains(reason), "{error} does not contain {reason}");
     }
 }
 
@@ -211,7 +211,7 @@ async fn document_without_keys_is_an_error_that_says_why() {
         let error =
             policy::builder().provider("p", provider().keys(document)).build().expect_err(document);
         assert_eq!((error.provider(), error.field()), (Some("p"), "keys"));
-        assert!(error.to_string().contains(reason), "{error} does not say {reason}");
+        assert!(error.to_string().contains(reason), "{error} does not contain {reason}");
     }
 }
 

@@ -84,7 +84,7 @@ fn invalid_key_settings_name_provider_and_field() {
             Ok(builder) => builder.build().expect_err(word).to_string(),
         };
         for word in ["provider \"wrong-one\"", "keys: ", word] {
-            assert!(error.contains(word), "{keys}: {error:?} does not say {word:?}");
+            assert!(error.contains(word), "{keys}: {error:?} does not contain {word:?}");
         }
     }
 }

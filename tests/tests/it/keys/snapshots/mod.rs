@@ -58,7 +58,7 @@ fn status(oauth2: &OAuth2) -> KeyStatus {
     oauth2.key_status().remove(0)
 }
 
-/// A directory, a provider and a clock that outlive the policies, each of which stands for a process.
+/// A directory, a provider and a clock that outlive the policies, each of which represents a process.
 struct Setup {
     directory: PathBuf,
     server: KeyServer,
