@@ -16,12 +16,24 @@ pub mod socket;
 pub mod tls;
 pub mod wait;
 
-/// The recipe of the page compiles.
+// The code of the pages compiles, and that of `configuration.md` and `providers.md` also runs.
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/authorization.md")]
+mod authorization_page {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/configuration.md")]
+mod configuration_page {}
+
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/cors.md")]
 mod cors_page {}
 
-/// The programs of the page run.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/configuration.md")]
-mod configuration_page {}
+#[doc = include_str!("../../docs/providers.md")]
+mod providers_page {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/public-routes.md")]
+mod public_routes_page {}

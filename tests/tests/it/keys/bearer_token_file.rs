@@ -180,10 +180,10 @@ fn token_file_beside_another_source_is_an_error() {
     let set = key(Algorithm::ES256).jwk_set();
     let http = "http://kubernetes.internal/openid/v1/jwks";
     for (keys, word) in [
-        (json!({"url": http, "bearer_token_file": "/x"}), "by https only"),
+        (json!({"url": http, "bearer_token_file": "/x"}), "only over https"),
         (
             json!({"discover": "http://internal.example", "bearer_token_file": "/x"}),
-            "by https only",
+            "only over https",
         ),
         (json!({"bearer_token_file": "/x"}), "requires `url` or `discover` beside it"),
         (json!({"file": "/keys.json", "bearer_token_file": "/x"}), "requires `url` or `discover`"),

@@ -511,7 +511,7 @@ fn settings_of_token_locations_are_checked() {
         ),
         (
             json!({"token_from_cookie": {"name": "t", "origins": ["https://a.example."]}}),
-            "a dot at the end",
+            "a trailing dot",
         ),
         (
             json!({"token_from_cookie": {

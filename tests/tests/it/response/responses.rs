@@ -282,7 +282,7 @@ async fn hook_writes_the_response_and_outer_middleware_reads_the_reason() {
     })
     .unwrap();
     let answer = get(&server.url("/me"), None).await;
-    assert_eq!((answer.status, answer.body.as_str()), (400, "/me A bearer token is needed."));
+    assert_eq!((answer.status, answer.body.as_str()), (400, "/me A bearer token is required."));
     assert_eq!(reasons.recv().unwrap(), ErrorKind::TokenMissing);
     // The rejection by an extractor is the same.
     let answer = get(&server.url("/scope"), Some(&sign(&good()))).await;
@@ -357,7 +357,7 @@ async fn responses_and_logs_hold_no_part_of_a_token() {
     }
     assert!(log::lines_with(&["marker"]).is_empty(), "{:?}", log::lines_with(&["marker"]));
     // The reasons are logged.
-    assert!(!log::lines_with(&["DEBUG", "refused", "expired"]).is_empty());
+    assert!(!log::lines_with(&["DEBUG", "request rejected", "expired"]).is_empty());
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ fn invalid_key_settings_name_provider_and_field() {
         (json!({"discover": true, "keys": []}), "\"keys\" does not belong beside `discover`"),
         (json!({"file": "x", "url": "x"}), "are two sources: write a list"),
         (json!({"url": 1}), "`url` is not text"),
-        (json!({"url": "idp.example/jwks"}), "cannot be read"),
+        (json!({"url": "idp.example/jwks"}), "is malformed"),
         (json!({"inline": 1}), "`inline` is neither text nor JSON keys"),
         (json!({"inline": "https://idp.example/jwks"}), "use `Keys::url"),
         (json!({"file": 1}), "`file` is not a path"),
@@ -100,14 +100,14 @@ fn issuer_that_is_not_a_url_is_a_build_error() {
         policy::builder().provider("p", provider).build()
     };
     for (issuer, word) in [
-        ("accounts.google.com", "cannot be read"),
+        ("accounts.google.com", "is malformed"),
         ("urn:example:idp", "neither https nor http"),
         ("ftp://idp.example", "neither https nor http"),
         ("http://idp.example", "http"),
         ("https://user:secret@idp.example", "password"),
         ("https://idp.example/?tenant=1", "query"),
         ("https://idp.example/#x", "fragment"),
-        ("https://", "cannot be read"),
+        ("https://", "is malformed"),
     ] {
         let error = build(issuer, false).expect_err(issuer);
         assert_eq!((error.provider(), error.field()), (Some("p"), "keys"), "{error}");
@@ -260,8 +260,8 @@ async fn invalid_documents_are_rejected() {
         (naming("http://0.0.0.0/jwks"), "names no host"),
         (naming("file:///etc/keys.json"), "neither https nor http"),
         (naming("https://user:secret@keys.example/"), "password"),
-        (naming("/jwks.json"), "cannot be read"),
-        (naming(""), "cannot be read"),
+        (naming("/jwks.json"), "is malformed"),
+        (naming(""), "is malformed"),
     ] {
         let rejection = issuer.rejection(Answer::body(200, &[], document.as_bytes())).await;
         assert!(rejection.contains(word), "{document}: {rejection}");

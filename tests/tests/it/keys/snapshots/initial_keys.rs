@@ -99,9 +99,9 @@ fn unusable_initial_keys_are_build_errors() {
     let (url, good) = ("https://idp.test/jwks", key(Algorithm::ES256).jwk_set());
     let secret = key(Algorithm::HS256).jwk_set();
     for (keys, initial, more, word) in [
-        (json!(url), json!("https://idp.test/initial"), json!({}), "not given inline"),
-        (json!(url), json!({"file": "/etc/keys.json"}), json!({}), "not given inline"),
-        (json!(url), json!([good, {"url": url}]), json!({}), "not given inline"),
+        (json!(url), json!("https://idp.test/initial"), json!({}), "are not inline"),
+        (json!(url), json!({"file": "/etc/keys.json"}), json!({}), "are not inline"),
+        (json!(url), json!([good, {"url": url}]), json!({}), "are not inline"),
         (json!(url), json!({"keys": []}), json!({}), "no keys"),
         (json!(url), json!("/etc/keys.json"), json!({}), "the path of a file"),
         (json!(url), json!(7), json!({}), "neither text nor JSON keys"),
