@@ -19,7 +19,7 @@ e2e:
 
 # What requests cost, in process, on this machine.
 bench:
-    cargo bench -p oauth2-actix-tests-bench
+    cargo bench -p oauth2-actix-bench
 
 # Licences, sources, advisories.
 deny:

@@ -1,0 +1,141 @@
+//! What a hundred thousand remembered tokens take in memory, measured in a process of its own, and
+//! whether they are remembered.
+
+use std::{
+    env,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use oauth2_actix::{
+    Algorithm, OAuth2, TokenCacheConfig,
+    testing::{SigningKey, Token},
+};
+use oauth2_actix_bench as kit;
+
+use crate::{
+    memory::resident,
+    policies::{policy, verify},
+    report::Report,
+    turns::{median, micros},
+};
+
+pub(crate) fn run(report: &mut Report, _: &[String]) {
+    for shape in ["flat", "nested"] {
+        measure(report, shape);
+    }
+}
+
+/// Memory is for what claims hold as much as for the token itself: an object takes more than a text.
+fn measure(report: &mut Report, shape: &str) {
+    report.heading(format_args!(
+        "100,000 tokens of 800 bytes with 12 claims, {}",
+        if shape == "flat" { "all texts and numbers" } else { "one of them an object with a list" }
+    ));
+    let output = Command::new(env::current_exe().unwrap()).args([CHILD, shape]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let numbers: Vec<u64> = text.split_whitespace().map(|word| word.parse().unwrap()).collect();
+    let [before, built, full, entries, bytes, found, verified_ns, found_ns] = numbers.as_slice()
+    else {
+        panic!("{text:?}")
+    };
+    let mib = |kib: u64| kib as f64 / 1024.0;
+    let micros = |nanos: &u64| micros(Duration::from_nanos(*nanos));
+    report.figure(
+        "the table for 120,000, before anything is in it",
+        format_args!("{:.1} MiB", mib(built - before)),
+    );
+    let taken = (full - before) as f64 * 1024.0 / 1e6;
+    let value = format_args!("{taken:.1} MB");
+    if shape == "flat" {
+        report.bound("all in all", value, "at most 250 MB", taken <= 250.0);
+    } else {
+        report.figure("all in all", value);
+    }
+    report.figure(
+        "for each token",
+        format_args!("{:.0} bytes", (full - built) as f64 * 1024.0 / COUNT as f64),
+    );
+    report.figure(
+        "the cache says that it holds",
+        format_args!("{entries} tokens, {:.1} MiB", mib(bytes / 1024)),
+    );
+    // Less, and `max_bytes` would bound something else than memory.
+    let said = (bytes / 1024) as f64 / (full - built) as f64;
+    report.bound(
+        "what it says of what it takes, table and all",
+        format_args!("{said:.3}"),
+        "at least 0.95",
+        said >= 0.95,
+    );
+    let share = *found as f64 / COUNT as f64;
+    report.figure("median time at first", format_args!("{:.2} us", micros(verified_ns)));
+    report.figure("median time when they come again", format_args!("{:.2} us", micros(found_ns)));
+    report.bound(
+        "found again, in less than half the time",
+        format_args!("{:.2} %", share * 100.0),
+        "at least 99 %",
+        share >= 0.99,
+    );
+}
+
+/// The other process. The tokens are made before anything is measured.
+pub(crate) fn child(arguments: &[String]) {
+    let key = SigningKey::generate(Algorithm::RS256, "key-1");
+    let token = match arguments {
+        [shape] if shape == "flat" => kit::token().claim("realm_access", "admin"),
+        _ => kit::token(),
+    };
+    let tokens = signed(&kit::padded(token, &key, 800), &key);
+    // Whatever is laid out once is laid out now.
+    round(&policy(&key, TokenCacheConfig::disabled()), &tokens);
+    let before = resident();
+    let cache = TokenCacheConfig::new().max_entries(120_000).max_bytes(400 << 20);
+    let oauth2 = policy(&key, cache);
+    let built = resident();
+    let verified = median(round(&oauth2, &tokens));
+    let full = resident();
+    let times = round(&oauth2, &tokens);
+    let found = times.iter().filter(|time| **time < verified / 2).count();
+    let status = oauth2.token_cache_status();
+    println!(
+        "{before} {built} {full} {} {} {found} {} {}",
+        status.entries,
+        status.bytes,
+        verified.as_nanos(),
+        median(times).as_nanos()
+    );
+}
+
+/// As many, of which no two are alike.
+fn signed(token: &Token, key: &SigningKey) -> Vec<String> {
+    let half = |from: usize| {
+        move || -> Vec<String> {
+            (from..from + COUNT / 2).map(|number| kit::numbered(token, number).sign(key)).collect()
+        }
+    };
+    thread::scope(|scope| {
+        let halves = [scope.spawn(half(0)), scope.spawn(half(COUNT / 2))];
+        halves.into_iter().flat_map(|half| half.join().unwrap()).collect()
+    })
+}
+
+/// How long each token takes.
+fn round(oauth2: &OAuth2, tokens: &[String]) -> Vec<Duration> {
+    tokens
+        .iter()
+        .map(|token| {
+            let start = Instant::now();
+            let answer = verify(oauth2, token);
+            let time = start.elapsed();
+            answer.unwrap();
+            time
+        })
+        .collect()
+}
+
+/// The word by which the program is told to be that process.
+pub(crate) const CHILD: &str = "cached-memory-child";
+const COUNT: usize = 100_000;

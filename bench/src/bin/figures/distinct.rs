@@ -1,0 +1,108 @@
+//! Many different tokens in rotation: whether the cache costs anything where it cannot help, and
+//! whether it stays within its bounds.
+
+use std::{
+    ops::Range,
+    thread,
+    time::{Duration, Instant},
+};
+
+use oauth2_actix::{Algorithm, OAuth2, TokenCacheConfig, testing::SigningKey};
+use oauth2_actix_bench as kit;
+
+use crate::{
+    memory::resident,
+    policies::{distinct, policy, verify},
+    report::Report,
+    turns::{median, micros},
+};
+
+pub(crate) fn run(report: &mut Report, _: &[String]) {
+    // First, while no memory has been given back that could be had again.
+    a_million(report);
+    report.heading("10,000 tokens, RS256, 800 bytes, 12 claims");
+    let key = SigningKey::generate(Algorithm::RS256, "key-1");
+    let tokens = on_two_threads(10_000, |numbers| distinct(&key, numbers));
+    compare(report, "all of them fit", &key, TokenCacheConfig::new(), &tokens, None);
+    for entries in [5000, 1000] {
+        let cache = TokenCacheConfig::new().max_entries(entries);
+        compare(report, &format!("{entries} of them fit"), &key, cache, &tokens, Some(1.05));
+    }
+}
+
+fn a_million(report: &mut Report) {
+    report.heading("1,000,000 tokens, EdDSA, 400 bytes, 7 claims");
+    let key = SigningKey::generate(Algorithm::EdDSA, "key-1");
+    let token = kit::padded(kit::token_of(6).claim("jti", "00000000"), &key, 400);
+    let tokens = on_two_threads(1_000_000, |numbers| {
+        numbers.map(|number| kit::numbered(&token, number).sign(&key)).collect()
+    });
+    let before = resident();
+    let cache = TokenCacheConfig::new();
+    let on = compare(report, "as many fit as by default", &key, cache, &tokens, Some(1.05));
+    let taken = resident().saturating_sub(before) / 1024;
+    report.figure("the cache says that it holds", on.token_cache_status());
+    report.bound(
+        "memory taken meanwhile",
+        format_args!("{taken} MiB"),
+        format_args!("at most `max_bytes` and 4 for the table: {MOST_MIB}"),
+        taken <= MOST_MIB,
+    );
+}
+
+/// Each token in turn, time and again, with a cache and without.
+fn compare(
+    report: &mut Report,
+    what: &str,
+    key: &SigningKey,
+    cache: TokenCacheConfig,
+    tokens: &[String],
+    bound: Option<f64>,
+) -> OAuth2 {
+    let policies = [policy(key, TokenCacheConfig::disabled()), policy(key, cache)];
+    for token in tokens {
+        verify(&policies[1], token).unwrap();
+    }
+    let [off, on] = times(&policies, tokens);
+    let ratio = on.div_duration_f64(off);
+    let value = format!("{:.2} us, without {:.2} us, ratio {ratio:.3}", micros(on), micros(off));
+    match bound {
+        Some(bound) => report.bound(what, value, format_args!("at most {bound}"), ratio <= bound),
+        None => report.figure(what, value),
+    }
+    let [_, on] = policies;
+    on
+}
+
+/// Of one token. In turns, a few tokens each: so that neither finds the memory of the machine as the
+/// other left it.
+fn times(policies: &[OAuth2; 2], tokens: &[String]) -> [Duration; 2] {
+    let mut times = [(); 2].map(|()| Vec::new());
+    let rounds = LEAST_TIMED.div_ceil(tokens.len());
+    let blocks = (0..rounds).flat_map(|_| tokens.chunks_exact(BLOCK));
+    for (index, block) in blocks.enumerate() {
+        for turn in 0..2 {
+            let arm = (index + turn) % 2;
+            let start = Instant::now();
+            for token in block {
+                verify(&policies[arm], token).unwrap();
+            }
+            times[arm].push(start.elapsed() / BLOCK as u32);
+        }
+    }
+    times.map(median)
+}
+
+/// What is made for each of these numbers, in their order.
+fn on_two_threads(count: usize, make: impl Fn(Range<usize>) -> Vec<String> + Sync) -> Vec<String> {
+    thread::scope(|scope| {
+        let upper = scope.spawn(|| make(count / 2..count));
+        let mut all = make(0..count / 2);
+        all.extend(upper.join().unwrap());
+        all
+    })
+}
+
+const BLOCK: usize = 50;
+const LEAST_TIMED: usize = 50_000;
+const MOST_MIB: u64 = 64 + 4;

@@ -1,0 +1,136 @@
+//! What must be reached: by key fetching under load and under faults, measured on loopback, and by
+//! the check of a token, in process.
+//!
+//! Each experiment prints one figure per line, bounds beside those that have one, and the exit
+//! status says whether all bounds hold. Build it with `--release`, and leave the machine alone
+//! meanwhile: latencies and ratios are of this machine. Where others are at work on it, `chrt -r 1`
+//! keeps them away from `hang`, `providers` and all that measures a token's check.
+
+// A tool for tests says so when its own assumptions fail.
+#![allow(clippy::unwrap_used)]
+
+mod api;
+mod cached_memory;
+mod cold_start;
+mod day;
+mod distinct;
+mod flood;
+mod garbage;
+mod hang;
+mod load;
+mod many;
+mod memory;
+mod misses;
+mod neighbours;
+mod policies;
+mod providers;
+mod refusals;
+mod rotation;
+mod samples;
+mod sessions;
+mod threads;
+mod turns;
+
+use std::{
+    env,
+    process::{Command, ExitCode},
+};
+
+use oauth2_actix_bench::report::{self, Report};
+
+type Experiment = fn(&mut Report, &[String]);
+
+const EXPERIMENTS: [(&str, &str, Experiment); 15] = [
+    ("rotation", "keys rotated without overlap, under load", rotation::run),
+    ("hang", "a provider that hangs for 30 s during a refresh, under load", hang::run),
+    ("flood", "10,000 tokens with made-up key ids", flood::run),
+    (
+        "cold-start",
+        "500 requests at once without keys; a provider that is down first",
+        cold_start::run,
+    ),
+    (
+        "providers",
+        "1,000 providers with 10 keys each against one with one; takes an algorithm",
+        providers::run,
+    ),
+    (
+        "neighbours",
+        "hostile tenants beside a provider that rotates its key; takes their number and seconds",
+        neighbours::run,
+    ),
+    ("garbage", "what refusing costs, against a good token", garbage::run),
+    ("misses", "a token that was never seen, against the check of its signature", misses::run),
+    ("refusals", "requests that are refused before anything is verified", refusals::run),
+    (
+        "many",
+        "1,000 providers and 1,000 keys against one each, a token that comes again",
+        many::run,
+    ),
+    ("distinct", "10,000 and 1,000,000 tokens in rotation; takes some minutes", distinct::run),
+    ("cached-memory", "100,000 remembered tokens", cached_memory::run),
+    ("threads", "tokens that come again, on one thread and on two", threads::run),
+    ("sessions", "5,000 WebSocket sessions whose tokens end at once", sessions::run),
+    ("day", "24 simulated hours with faults at random; takes a seed", day::run),
+];
+
+fn main() -> ExitCode {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let Some((name, rest)) = words.split_first() else { return usage() };
+    match name.as_str() {
+        "all" => all(),
+        memory::CHILD => {
+            memory::child(rest);
+            ExitCode::SUCCESS
+        }
+        cached_memory::CHILD => {
+            cached_memory::child(rest);
+            ExitCode::SUCCESS
+        }
+        neighbours::CHILD => {
+            neighbours::child(rest);
+            ExitCode::SUCCESS
+        }
+        sessions::CHILD => {
+            sessions::child(rest);
+            ExitCode::SUCCESS
+        }
+        name => match EXPERIMENTS.iter().find(|(known, ..)| *known == name) {
+            Some((name, what, run)) => {
+                println!("{name}: {what}");
+                let mut report = Report::default();
+                run(&mut report, rest);
+                report.end()
+            }
+            None => usage(),
+        },
+    }
+}
+
+/// Each in a process of its own, so that none finds what another left.
+fn all() -> ExitCode {
+    let program = env::current_exe().unwrap();
+    let mut missed = Vec::new();
+    for (name, ..) in EXPERIMENTS {
+        if !Command::new(&program).arg(name).status().unwrap().success() {
+            missed.push(name);
+        }
+        println!();
+    }
+    if missed.is_empty() {
+        println!("all bounds hold");
+        ExitCode::SUCCESS
+    } else {
+        println!("bounds are missed: {}", missed.join(", "));
+        ExitCode::FAILURE
+    }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("cargo run --release -p oauth2-actix-bench --bin figures -- NAME\n");
+    for (name, what, _) in EXPERIMENTS {
+        eprintln!("  {name:<13} {what}");
+    }
+    eprintln!("  {:<13} each of these", "all");
+    ExitCode::from(2)
+}

@@ -1,0 +1,54 @@
+//! What the command line says.
+
+use std::{path::PathBuf, str::FromStr, time::Duration};
+
+use oauth2_actix::Algorithm;
+
+pub(crate) struct Options {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) rounds: usize,
+    /// For which each API is under load in a round.
+    pub(crate) duration: Duration,
+    /// Where to write a plot.
+    pub(crate) plot: Option<PathBuf>,
+}
+
+impl Options {
+    pub(crate) fn parse(words: &[String]) -> Result<Self, String> {
+        let mut options = Self {
+            algorithm: Algorithm::RS256,
+            rounds: 10,
+            duration: Duration::from_secs(2),
+            plot: None,
+        };
+        for pair in words.chunks(2) {
+            let [name, value] = pair else { return Err(format!("{:?} needs a value", pair[0])) };
+            match name.as_str() {
+                "--algorithm" => options.algorithm = parsed(name, value)?,
+                "--rounds" => options.rounds = parsed(name, value)?,
+                "--seconds" => {
+                    let duration = Duration::try_from_secs_f64(parsed(name, value)?);
+                    options.duration = duration.map_err(|error| format!("{name}: {error}"))?;
+                }
+                "--plot" => options.plot = Some(value.into()),
+                _ => return Err(format!("{name:?} is unknown")),
+            }
+        }
+        if options.rounds == 0 || options.duration.is_zero() {
+            return Err("nothing would be measured".to_owned());
+        }
+        Ok(options)
+    }
+}
+
+fn parsed<T: FromStr<Err: ToString>>(name: &str, value: &str) -> Result<T, String> {
+    value.parse().map_err(|error: T::Err| format!("{name}: {}", error.to_string()))
+}
+
+pub(crate) const USAGE: &str = "\
+cargo run --release -p oauth2-actix-bench --bin load -- OPTIONS
+
+  --algorithm RS256     of the tokens' signatures; also ES256, EdDSA
+  --rounds 10           how often all take turns
+  --seconds 2           for how long each is under load in a round
+  --plot FILE.svg       also write a plot";

@@ -1,3 +1,0 @@
-//! What programs that measure share.
-
-pub mod report;
