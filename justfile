@@ -15,7 +15,7 @@ test:
 # A certified identity provider, a real browser, and WebSocket clients, from npm and Debian.
 e2e:
     cargo build
-    cd tests/e2e && npm ci && npm run oidc && npm run browser && npm run cors && npm run websocket
+    cd e2e && npm ci && npm run oidc && npm run browser && npm run cors && npm run websocket
 
 # What requests cost, in process, on this machine.
 bench:
