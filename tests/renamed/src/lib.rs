@@ -124,11 +124,11 @@ mod tests {
         assert_eq!(
             surface,
             [
-                "GET /amid oauth2_actix_tests_user::amid",
-                "GET /health oauth2_actix_tests_user::health",
-                "GET /one/{id} oauth2_actix_tests_user::several",
-                "DELETE /two/{id} oauth2_actix_tests_user::several",
-                "GET /undocumented oauth2_actix_tests_user::undocumented",
+                "GET /amid oauth2_actix_tests_renamed::amid",
+                "GET /health oauth2_actix_tests_renamed::health",
+                "GET /one/{id} oauth2_actix_tests_renamed::several",
+                "DELETE /two/{id} oauth2_actix_tests_renamed::several",
+                "GET /undocumented oauth2_actix_tests_renamed::undocumented",
             ]
         );
     }
