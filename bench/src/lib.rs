@@ -5,9 +5,10 @@
 
 mod in_process;
 pub mod report;
+pub mod statistics;
 mod tokens;
 
 pub use crate::{
     in_process::{InProcess, authorized, bare},
-    tokens::{AUDIENCE, ISSUER, numbered, padded, provider, token, token_of},
+    tokens::{AUDIENCE, ISSUER, in_parallel, numbered, padded, provider, request, token, token_of},
 };

@@ -1,10 +1,12 @@
 //! Tokens as identity providers sign them, of a length and number of claims of our choice.
 
+use std::{ops::Range, thread};
+
 use oauth2_actix::{
-    Provider,
+    Keys, Provider,
     testing::{SigningKey, Token},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Whose tokens they are.
 pub const ISSUER: &str = "https://idp.test";
@@ -12,7 +14,7 @@ pub const ISSUER: &str = "https://idp.test";
 pub const AUDIENCE: &str = "api";
 
 /// The provider that has these keys.
-pub fn provider(keys: Value) -> Provider {
+pub fn provider(keys: impl Into<Keys>) -> Provider {
     Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(keys)
 }
 
@@ -54,6 +56,28 @@ pub fn padded(token: Token, key: &SigningKey, length: usize) -> Token {
 #[must_use]
 pub fn numbered(token: &Token, number: usize) -> Token {
     token.clone().claim("jti", format!("{number:08}"))
+}
+
+/// Returns the bytes of the shortest HTTP request that carries a token.
+#[must_use]
+pub fn request(token: &str) -> Vec<u8> {
+    format!("GET / HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {token}\r\n\r\n").into_bytes()
+}
+
+/// Returns what `make` returns for each number, in the order of the numbers. All cores take part.
+pub fn in_parallel<T: Send>(numbers: Range<usize>, make: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let share = numbers.len().div_ceil(cores);
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores)
+            .map(|core| {
+                let (numbers, make) = (numbers.clone(), &make);
+                let numbers = numbers.skip(core * share).take(share);
+                scope.spawn(move || numbers.map(make).collect::<Vec<T>>())
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
 }
 
 /// iss, aud, sub, iat, exp, and `fill`.

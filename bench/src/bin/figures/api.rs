@@ -14,6 +14,7 @@ use oauth2_actix::{
     Claims, OAuth2,
     testing::{LocalServer, SigningKey},
 };
+pub(crate) use oauth2_actix_bench::{AUDIENCE, ISSUER};
 use oauth2_actix_tests::key_server::Answer;
 use serde_json::{Value, json};
 
@@ -69,6 +70,3 @@ pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), future).await.unwrap() })
 }
-
-pub(crate) const ISSUER: &str = "https://idp.test";
-pub(crate) const AUDIENCE: &str = "api";

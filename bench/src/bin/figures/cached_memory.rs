@@ -1,24 +1,17 @@
 //! What a hundred thousand remembered tokens take in memory, measured in a process of its own, and
 //! whether they are remembered.
 
-use std::{
-    env,
-    process::Command,
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use oauth2_actix::{
-    Algorithm, OAuth2, TokenCacheConfig,
-    testing::{SigningKey, Token},
-};
-use oauth2_actix_bench as kit;
+use oauth2_actix::{Algorithm, OAuth2, TokenCacheConfig, testing::SigningKey};
+use oauth2_actix_bench::{self as kit, statistics::median};
 
 use crate::{
+    child,
     memory::resident,
-    policies::{policy, verify},
+    policies::{numbered, policy, verify},
     report::Report,
-    turns::{median, micros},
+    turns::micros,
 };
 
 pub(crate) fn run(report: &mut Report, _: &[String]) {
@@ -33,16 +26,10 @@ fn measure(report: &mut Report, shape: &str) {
         "100,000 tokens of 800 bytes with 12 claims, {}",
         if shape == "flat" { "all texts and numbers" } else { "one of them an object with a list" }
     ));
-    let output = Command::new(env::current_exe().unwrap()).args([CHILD, shape]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let numbers: Vec<u64> = text.split_whitespace().map(|word| word.parse().unwrap()).collect();
-    let [before, built, full, entries, bytes, found, verified_ns, found_ns] = numbers.as_slice()
-    else {
-        panic!("{text:?}")
-    };
+    let [before, built, full, entries, bytes, found, verified_ns, found_ns] =
+        child::numbers(&[CHILD, shape]);
     let mib = |kib: u64| kib as f64 / 1024.0;
-    let micros = |nanos: &u64| micros(Duration::from_nanos(*nanos));
+    let micros = |nanos: u64| micros(Duration::from_nanos(nanos));
     report.figure(
         "the table for 120,000, before anything is in it",
         format_args!("{:.1} MiB", mib(built - before)),
@@ -70,7 +57,7 @@ fn measure(report: &mut Report, shape: &str) {
         "at least 0.95",
         said >= 0.95,
     );
-    let share = *found as f64 / COUNT as f64;
+    let share = found as f64 / COUNT as f64;
     report.figure("median time at first", format_args!("{:.2} us", micros(verified_ns)));
     report.figure("median time when they come again", format_args!("{:.2} us", micros(found_ns)));
     report.bound(
@@ -88,7 +75,7 @@ pub(crate) fn child(arguments: &[String]) {
         [shape] if shape == "flat" => kit::token().claim("realm_access", "admin"),
         _ => kit::token(),
     };
-    let tokens = signed(&kit::padded(token, &key, 800), &key);
+    let tokens = numbered(&kit::padded(token, &key, 800), &key, COUNT);
     // Whatever is laid out once is laid out now.
     round(&policy(&key, TokenCacheConfig::disabled()), &tokens);
     let before = resident();
@@ -109,19 +96,6 @@ pub(crate) fn child(arguments: &[String]) {
     );
 }
 
-/// As many, of which no two are alike.
-fn signed(token: &Token, key: &SigningKey) -> Vec<String> {
-    let half = |from: usize| {
-        move || -> Vec<String> {
-            (from..from + COUNT / 2).map(|number| kit::numbered(token, number).sign(key)).collect()
-        }
-    };
-    thread::scope(|scope| {
-        let halves = [scope.spawn(half(0)), scope.spawn(half(COUNT / 2))];
-        halves.into_iter().flat_map(|half| half.join().unwrap()).collect()
-    })
-}
-
 /// How long each token takes.
 fn round(oauth2: &OAuth2, tokens: &[String]) -> Vec<Duration> {
     tokens
@@ -136,6 +110,5 @@ fn round(oauth2: &OAuth2, tokens: &[String]) -> Vec<Duration> {
         .collect()
 }
 
-/// The word by which the program is told to be that process.
 pub(crate) const CHILD: &str = "cached-memory-child";
 const COUNT: usize = 100_000;

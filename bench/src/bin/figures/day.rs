@@ -13,10 +13,11 @@ use std::{
 
 use futures_util::FutureExt;
 use oauth2_actix::{
-    Algorithm, ErrorKind, OAuth2, Provider,
+    Algorithm, ErrorKind, OAuth2,
     status::{KeyState, KeyStatus},
     testing::{ManualClock, SigningKey, Token},
 };
+use oauth2_actix_bench as kit;
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -114,9 +115,8 @@ impl Day {
         let published = vec![Signer::new(1)];
         let server = KeyServer::start(jwk_set([&published[0].key])).unwrap();
         let clock = ManualClock::new();
-        let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(server.url());
         let oauth2 = OAuth2::builder()
-            .provider("idp", provider)
+            .provider("idp", kit::provider(server.url()))
             .key_refresh_minutes(5)
             .clock(clock.clone())
             .build()

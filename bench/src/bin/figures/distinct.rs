@@ -1,20 +1,16 @@
 //! Many different tokens in rotation: whether the cache costs anything where it cannot help, and
 //! whether it stays within its bounds.
 
-use std::{
-    ops::Range,
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use oauth2_actix::{Algorithm, OAuth2, TokenCacheConfig, testing::SigningKey};
-use oauth2_actix_bench as kit;
+use oauth2_actix_bench::{self as kit, statistics::median};
 
 use crate::{
     memory::resident,
-    policies::{distinct, policy, verify},
+    policies::{distinct, numbered, policy, verify},
     report::Report,
-    turns::{median, micros},
+    turns::micros,
 };
 
 pub(crate) fn run(report: &mut Report, _: &[String]) {
@@ -22,7 +18,7 @@ pub(crate) fn run(report: &mut Report, _: &[String]) {
     a_million(report);
     report.heading("10,000 tokens, RS256, 800 bytes, 12 claims");
     let key = SigningKey::generate(Algorithm::RS256, "key-1");
-    let tokens = on_two_threads(10_000, |numbers| distinct(&key, numbers));
+    let tokens = distinct(&key, 10_000);
     compare(report, "all of them fit", &key, TokenCacheConfig::new(), &tokens, None);
     for entries in [5000, 1000] {
         let cache = TokenCacheConfig::new().max_entries(entries);
@@ -34,9 +30,7 @@ fn a_million(report: &mut Report) {
     report.heading("1,000,000 tokens, EdDSA, 400 bytes, 7 claims");
     let key = SigningKey::generate(Algorithm::EdDSA, "key-1");
     let token = kit::padded(kit::token_of(6).claim("jti", "00000000"), &key, 400);
-    let tokens = on_two_threads(1_000_000, |numbers| {
-        numbers.map(|number| kit::numbered(&token, number).sign(&key)).collect()
-    });
+    let tokens = numbered(&token, &key, 1_000_000);
     let before = resident();
     let cache = TokenCacheConfig::new();
     let on = compare(report, "as many fit as by default", &key, cache, &tokens, Some(1.05));
@@ -91,16 +85,6 @@ fn times(policies: &[OAuth2; 2], tokens: &[String]) -> [Duration; 2] {
         }
     }
     times.map(median)
-}
-
-/// What is made for each of these numbers, in their order.
-fn on_two_threads(count: usize, make: impl Fn(Range<usize>) -> Vec<String> + Sync) -> Vec<String> {
-    thread::scope(|scope| {
-        let upper = scope.spawn(|| make(count / 2..count));
-        let mut all = make(0..count / 2);
-        all.extend(upper.join().unwrap());
-        all
-    })
 }
 
 const BLOCK: usize = 50;

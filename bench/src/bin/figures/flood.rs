@@ -9,13 +9,15 @@ use std::{
 };
 
 use oauth2_actix::{
-    Algorithm, OAuth2, Provider,
+    Algorithm, OAuth2,
     testing::{SigningKey, Token},
 };
+use oauth2_actix_bench as kit;
 
 use crate::{
     api::{AUDIENCE, Api, ISSUER, jwk_set, wait},
     load::{Load, request},
+    random::made_up,
     report::Report,
     samples::{Sample, milliseconds, other_than, percentile, statuses},
 };
@@ -24,9 +26,8 @@ pub(crate) fn run(report: &mut Report, _: &[String]) {
     let key = SigningKey::generate(Algorithm::ES256, "key-1");
     let stranger = SigningKey::generate(Algorithm::ES256, "key-1");
     let server = KeyServer::start(jwk_set([&key])).unwrap();
-    let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(server.url());
     let oauth2 = OAuth2::builder()
-        .provider("idp", provider)
+        .provider("idp", kit::provider(server.url()))
         .key_refresh_minutes(30)
         .unknown_key_cooldown(COOLDOWN)
         .build()
@@ -170,12 +171,6 @@ impl Phase {
         };
         report.bound("fetches meanwhile", self.fetches, text, self.fetches <= limit);
     }
-}
-
-/// Random enough that none repeats.
-fn made_up() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    format!("{:016x}", RandomState::new().hash_one(0))
 }
 
 const FLOOD: usize = 10_000;

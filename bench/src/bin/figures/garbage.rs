@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::FutureExt;
 use oauth2_actix::{
-    Algorithm, OAuth2, Provider, TokenCacheConfig,
+    Algorithm, OAuth2, TokenCacheConfig,
     testing::{SigningKey, Token},
 };
+use oauth2_actix_bench::{self as kit, AUDIENCE, ISSUER, statistics::median};
 use serde_json::{Map, Value, json};
 
-use crate::report::Report;
+use crate::{report::Report, turns::micros};
 
 pub(crate) fn run(report: &mut Report, _arguments: &[String]) {
     for algorithm in [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA] {
@@ -109,34 +110,24 @@ fn times(arms: &[(&OAuth2, &str)], good: usize) -> Vec<Duration> {
             assert_eq!(answer.is_ok(), index < good, "{index}: {answer:?}");
         }
     }
-    times
-        .into_iter()
-        .map(|mut of_arm| {
-            of_arm.sort_unstable();
-            of_arm[of_arm.len() / 2]
-        })
-        .collect()
+    times.into_iter().map(median).collect()
 }
 
 fn policy(keys: Value) -> OAuth2 {
-    let provider = Provider::new().issuer(ISSUER).audience("api").keys(keys);
     // So that the good token costs what it cost when it first came.
     OAuth2::builder()
-        .provider("idp", provider)
+        .provider("idp", kit::provider(keys))
         .token_cache(TokenCacheConfig::disabled())
         .build()
         .unwrap()
 }
 
 fn token() -> Token {
-    Token::new(ISSUER, "api").expires_in(3600)
+    Token::new(ISSUER, AUDIENCE).expires_in(3600)
 }
 
-/// With a claim that fills it up to about this length.
 fn padded(token: Token, key: &SigningKey, length: usize) -> String {
-    let bare = token.sign(key).len();
-    let fill = length.saturating_sub(bare + 32) * 3 / 4;
-    token.claim("fill", "x".repeat(fill)).sign(key)
+    kit::padded(token, key, length).sign(key)
 }
 
 fn spoiled(token: &str) -> String {
@@ -165,10 +156,5 @@ fn members(bytes: usize) -> Map<String, Value> {
     (0..bytes / 8).map(|index| (format!("{index:x}"), json!(0))).collect()
 }
 
-fn micros(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e6
-}
-
-const ISSUER: &str = "https://idp.test";
 const KEYS: usize = 20;
 const ROUNDS: usize = 301;

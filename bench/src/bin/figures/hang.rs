@@ -15,9 +15,10 @@ use std::{
 };
 
 use oauth2_actix::{
-    Algorithm, OAuth2, Provider,
+    Algorithm, OAuth2,
     testing::{SigningKey, Token},
 };
+use oauth2_actix_bench::{self as kit, statistics::cpu_time};
 
 use crate::{
     api::{AUDIENCE, Api, ISSUER, jwk_set, wait},
@@ -137,16 +138,12 @@ fn compare(
 /// The time that the threads of this process that fetch keys have spent on a CPU.
 fn key_threads_busy() -> Duration {
     let tasks = fs::read_dir("/proc/self/task").unwrap().flatten().map(|task| task.path());
-    let nanoseconds = tasks
+    tasks
         .filter(|task| {
             fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() == KEY_THREAD)
         })
-        .filter_map(|task| {
-            let text = fs::read_to_string(task.join("schedstat")).ok()?;
-            text.split(' ').next()?.parse::<u64>().ok()
-        })
-        .sum();
-    Duration::from_nanos(nanoseconds)
+        .filter_map(|task| cpu_time(&task).ok())
+        .sum()
 }
 
 /// A provider, and an API that trusts it.
@@ -171,9 +168,8 @@ struct Hang {
 impl Subject {
     fn start(key: &SigningKey, fetch_timeout: Option<Duration>) -> Self {
         let server = KeyServer::start(jwk_set([key])).unwrap();
-        let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(server.url());
         let mut builder = OAuth2::builder()
-            .provider("idp", provider)
+            .provider("idp", kit::provider(server.url()))
             .key_refresh(Duration::from_secs(3))
             .stale_window(Duration::from_secs(3600));
         if let Some(timeout) = fetch_timeout {

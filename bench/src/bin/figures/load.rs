@@ -121,9 +121,7 @@ impl Connection {
 
 /// A request with this token.
 pub(crate) fn request(token: &str) -> Arc<[u8]> {
-    format!("GET / HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {token}\r\n\r\n")
-        .into_bytes()
-        .into()
+    oauth2_actix_bench::request(token).into()
 }
 
 /// Longer than anything that the API may take.

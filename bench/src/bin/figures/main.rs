@@ -11,6 +11,7 @@
 
 mod api;
 mod cached_memory;
+mod child;
 mod cold_start;
 mod day;
 mod distinct;
@@ -24,6 +25,7 @@ mod misses;
 mod neighbours;
 mod policies;
 mod providers;
+mod random;
 mod refusals;
 mod rotation;
 mod samples;
@@ -37,6 +39,8 @@ use std::{
 };
 
 use oauth2_actix_bench::report::{self, Report};
+
+use crate::child::CHILDREN;
 
 type Experiment = fn(&mut Report, &[String]);
 
@@ -77,24 +81,12 @@ const EXPERIMENTS: [(&str, &str, Experiment); 15] = [
 fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let Some((name, rest)) = words.split_first() else { return usage() };
+    if let Some((_, run)) = CHILDREN.iter().find(|(child, _)| child == name) {
+        run(rest);
+        return ExitCode::SUCCESS;
+    }
     match name.as_str() {
         "all" => all(),
-        memory::CHILD => {
-            memory::child(rest);
-            ExitCode::SUCCESS
-        }
-        cached_memory::CHILD => {
-            cached_memory::child(rest);
-            ExitCode::SUCCESS
-        }
-        neighbours::CHILD => {
-            neighbours::child(rest);
-            ExitCode::SUCCESS
-        }
-        sessions::CHILD => {
-            sessions::child(rest);
-            ExitCode::SUCCESS
-        }
         name => match EXPERIMENTS.iter().find(|(known, ..)| *known == name) {
             Some((name, what, run)) => {
                 println!("{name}: {what}");

@@ -1,12 +1,11 @@
 //! The memory of a policy, measured in a process of its own.
 
 use std::{
-    env, fs,
-    process::Command,
+    fs,
     time::{Duration, Instant},
 };
 
-use crate::{api::wait, providers::policy};
+use crate::{api::wait, child, providers::policy};
 
 /// The resident memory of a process, in KiB.
 pub(crate) struct Memory {
@@ -22,20 +21,9 @@ pub(crate) struct Memory {
 impl Memory {
     /// Measures a policy of so many providers whose keys this server has.
     pub(crate) fn measure(server: &str, providers: usize) -> Self {
-        let output = Command::new(env::current_exe().unwrap())
-            .args([CHILD, server, &providers.to_string()])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8(output.stdout).unwrap();
-        let numbers: Vec<u64> = text.split_whitespace().map(|word| word.parse().unwrap()).collect();
-        let [before, built, warm, micros] = numbers.as_slice() else { panic!("{text:?}") };
-        Self {
-            before: *before,
-            built: *built,
-            warm: *warm,
-            warm_up: Duration::from_micros(*micros),
-        }
+        let [before, built, warm, micros] =
+            child::numbers(&[CHILD, server, &providers.to_string()]);
+        Self { before, built, warm, warm_up: Duration::from_micros(micros) }
     }
 }
 
@@ -63,5 +51,4 @@ pub(crate) fn resident_of(process: &str) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// The word by which the program is told to be that process.
 pub(crate) const CHILD: &str = "memory-child";

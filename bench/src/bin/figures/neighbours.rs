@@ -5,10 +5,8 @@
 use oauth2_actix_tests::key_server::{Answer, KeyServer};
 use std::{
     collections::HashMap,
-    env,
     error::Error,
     io::Write,
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -29,7 +27,9 @@ use tokio::runtime::{self, Runtime};
 
 use crate::{
     api::{AUDIENCE, ISSUER, jwk_set, wait},
+    child,
     memory::resident,
+    random::{made_up, random},
     report::Report,
 };
 
@@ -106,13 +106,7 @@ fn rotations(report: &mut Report, tenants: usize, duration: Duration, document: 
 fn memory(report: &mut Report) {
     report.heading(format_args!("memory that {MEMORY_TENANTS} hostile tenants take"));
     for (index, document) in large_documents().iter().enumerate() {
-        let output = Command::new(env::current_exe().unwrap())
-            .args([CHILD, &index.to_string()])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8(output.stdout).unwrap();
-        let taken: u64 = text.trim().parse().unwrap();
+        let [taken] = child::numbers(&[CHILD, &index.to_string()]);
         report.bound(
             format_args!("for each, with {}", document.name),
             format_args!("{taken} KiB"),
@@ -304,17 +298,6 @@ fn bomb() -> Answer {
     Answer::body(200, &[("content-encoding", "gzip")], &encoder.finish().unwrap())
 }
 
-/// A key id that was not seen before.
-fn made_up() -> String {
-    format!("{:016x}", random())
-}
-
-fn random() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0)
-}
-
-/// The word by which the program is told to be the process that is measured.
 pub(crate) const CHILD: &str = "neighbours-child";
 const MEMORY_TENANTS: usize = 100;
 const GOOD_TENANT: &str = "https://good-tenant.test";

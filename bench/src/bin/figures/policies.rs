@@ -1,9 +1,10 @@
 //! Policies and tokens for what is measured without any key fetching: 800 bytes, 12 claims.
 
-use std::ops::Range;
-
 use futures_util::FutureExt;
-use oauth2_actix::{Claims, Error, OAuth2, OAuth2Builder, TokenCacheConfig, testing::SigningKey};
+use oauth2_actix::{
+    Claims, Error, OAuth2, OAuth2Builder, TokenCacheConfig,
+    testing::{SigningKey, Token},
+};
 use oauth2_actix_bench as kit;
 
 /// One provider, which has this key.
@@ -21,9 +22,13 @@ pub(crate) fn verify(oauth2: &OAuth2, token: &str) -> Result<Claims, Error> {
 }
 
 /// Tokens of which no two are alike.
-pub(crate) fn distinct(key: &SigningKey, numbers: Range<usize>) -> Vec<String> {
-    let token = kit::padded(kit::token(), key, LENGTH);
-    numbers.map(|number| kit::numbered(&token, number).sign(key)).collect()
+pub(crate) fn distinct(key: &SigningKey, count: usize) -> Vec<String> {
+    numbered(&kit::padded(kit::token(), key, LENGTH), key, count)
+}
+
+/// The same for this token.
+pub(crate) fn numbered(token: &Token, key: &SigningKey, count: usize) -> Vec<String> {
+    kit::in_parallel(0..count, |number| kit::numbered(token, number).sign(key))
 }
 
 const LENGTH: usize = 800;

@@ -12,12 +12,14 @@ use oauth2_actix::{
     Algorithm, OAuth2, Provider, TokenCacheConfig,
     testing::{LocalServer, SigningKey, Token},
 };
+use oauth2_actix_bench::statistics::median;
 use serde_json::{Value, json};
 
 use crate::{
     api::{AUDIENCE, wait},
     memory::Memory,
     report::Report,
+    turns::micros,
 };
 
 pub(crate) fn run(report: &mut Report, arguments: &[String]) {
@@ -103,13 +105,8 @@ fn times(arms: [(&OAuth2, &Vec<String>); 3]) -> [Duration; 3] {
     })
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
 fn microseconds(duration: Duration) -> String {
-    format!("{:.2} us", duration.as_secs_f64() * 1e6)
+    format!("{:.2} us", micros(duration))
 }
 
 /// All providers' keys.

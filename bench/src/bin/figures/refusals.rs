@@ -8,13 +8,9 @@ use oauth2_actix::{
     Algorithm, TokenCacheConfig,
     testing::{SigningKey, Token},
 };
-use oauth2_actix_bench::{self as kit, InProcess};
+use oauth2_actix_bench::{self as kit, InProcess, statistics::median};
 
-use crate::{
-    policies::policy,
-    report::Report,
-    turns::{median, micros},
-};
+use crate::{policies::policy, report::Report, turns::micros};
 
 pub(crate) fn run(report: &mut Report, _: &[String]) {
     let key = SigningKey::generate(Algorithm::RS256, "key-1");

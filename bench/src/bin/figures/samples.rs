@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use oauth2_actix_bench::statistics;
+
 /// One request and its answer.
 #[derive(Clone, Copy)]
 pub(crate) struct Sample<K> {
@@ -48,8 +50,7 @@ pub(crate) fn percentile<'a, K: 'a>(
 ) -> Duration {
     let mut latencies: Vec<Duration> = samples.into_iter().map(|sample| sample.latency).collect();
     latencies.sort_unstable();
-    let rank = (share * latencies.len() as f64).ceil() as usize;
-    latencies.get(rank.max(1) - 1).copied().unwrap_or_default()
+    statistics::percentile(share, &latencies)
 }
 
 /// For figures that are compared by eye.

@@ -18,10 +18,11 @@ use std::{
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, rt, web};
 use futures_util::future::join_all;
 use oauth2_actix::{
-    Algorithm, Claims, OAuth2, Provider, TokenCacheConfig, requirement,
+    Algorithm, Claims, OAuth2, TokenCacheConfig, requirement,
     testing::{LocalServer, SigningKey, Token},
     ws,
 };
+use oauth2_actix_bench as kit;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -411,9 +412,8 @@ async fn plain(
 pub(crate) fn child(arguments: &[String]) {
     let [keys] = arguments else { panic!("KEYS") };
     raise_limit();
-    let provider = Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(keys.as_str());
     let oauth2 = OAuth2::builder()
-        .provider("idp", provider)
+        .provider("idp", kit::provider(keys.as_str()))
         .leeway(Duration::ZERO)
         // Each token comes once, and what a cache keeps is no session's.
         .token_cache(TokenCacheConfig::disabled())
@@ -483,7 +483,6 @@ fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
 }
 
-/// The word by which the program is told to be that process.
 pub(crate) const CHILD: &str = "sessions-child";
 const COUNT: usize = 5000;
 const ROUNDS: usize = 2;

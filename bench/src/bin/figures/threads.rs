@@ -8,17 +8,17 @@ use std::{
 };
 
 use oauth2_actix::{Algorithm, OAuth2, TokenCacheConfig, testing::SigningKey};
+use oauth2_actix_bench::statistics::median;
 
 use crate::{
     policies::{distinct, policy, verify},
     report::Report,
-    turns::median,
 };
 
 pub(crate) fn run(report: &mut Report, _: &[String]) {
     let key = SigningKey::generate(Algorithm::ES256, "key-1");
     let oauth2 = policy(&key, TokenCacheConfig::new());
-    let tokens = distinct(&key, 0..TOKENS);
+    let tokens = distinct(&key, TOKENS);
     for token in &tokens {
         verify(&oauth2, token).unwrap();
     }

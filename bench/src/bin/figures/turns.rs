@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use oauth2_actix_bench::statistics::median;
+
 /// What is measured, told how many rounds there were before.
 pub(crate) type Arm<'a> = Box<dyn FnMut(usize) + 'a>;
 
@@ -18,11 +20,6 @@ pub(crate) fn medians(rounds: usize, arms: &mut [Arm<'_>]) -> Vec<Duration> {
         }
     }
     times.into_iter().map(median).collect()
-}
-
-pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
 }
 
 pub(crate) fn micros(duration: Duration) -> f64 {

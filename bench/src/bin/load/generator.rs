@@ -13,6 +13,7 @@ use std::{
 };
 
 use mio::{Events, Interest, Poll, Token, net::TcpStream};
+use oauth2_actix_bench::statistics::percentile;
 
 use crate::{
     cores::cpu_time,
@@ -99,13 +100,10 @@ impl Generator {
         let cpu = cpu_time(self.process) - cpu_before;
         latencies.sort_unstable();
         let count = latencies.len();
-        // Nearest rank.
-        let percentile =
-            |share: f64| latencies[((share * count as f64).ceil() as usize).max(1) - 1];
         Measured {
             requests_per_second: count as f64 / elapsed.as_secs_f64(),
-            p50: percentile(0.5),
-            p99: percentile(0.99),
+            p50: percentile(0.5, &latencies),
+            p99: percentile(0.99, &latencies),
             cpu: cpu.div_f64(count as f64),
             server: cpu.div_duration_f64(elapsed),
             generator: 1.0 - idle.div_duration_f64(elapsed),

@@ -1,11 +1,12 @@
 //! The tokens that are sent, and the requests around them, all of them made beforehand.
 
-use std::{iter, thread};
+use std::iter;
 
 use oauth2_actix::{
     Algorithm,
     testing::{SigningKey, Token},
 };
+use oauth2_actix_bench::{in_parallel, request};
 use serde_json::json;
 
 use crate::{options::Options, rounds::WARM_UP};
@@ -27,25 +28,13 @@ impl Tokens {
     pub(crate) fn new(options: &Options) -> Self {
         let key = SigningKey::generate(options.algorithm, "2026-11-signing-key-1");
         let count = WARM_UP + (options.duration.as_secs_f64() * MOST_PER_SECOND) as usize;
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let new = thread::scope(|scope| {
-            let shares: Vec<_> = (0..cores)
-                .map(|core| {
-                    let indices = (1..=count).skip(core).step_by(cores);
-                    let key = &key;
-                    scope.spawn(move || {
-                        indices.map(|index| request(&token(key, index))).collect::<Vec<_>>()
-                    })
-                })
-                .collect();
-            shares.into_iter().flat_map(|share| share.join().unwrap()).collect()
-        });
+        let new = in_parallel(1..count + 1, |index| request(&token(&key, index)).into());
         let repeated = token(&key, 0);
         Self {
             algorithm: options.algorithm,
             jwk_set: key.jwk_set().to_string(),
             length: repeated.len(),
-            repeated: request(&repeated),
+            repeated: request(&repeated).into(),
             new,
         }
     }
@@ -75,13 +64,6 @@ fn token(key: &SigningKey, index: usize) -> String {
         .claim("roles", json!(["user", "admin"]))
         .claim("tenant", "acme")
         .sign(key)
-}
-
-/// The least that a request with a token can be.
-fn request(token: &str) -> Request {
-    format!("GET / HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {token}\r\n\r\n")
-        .into_bytes()
-        .into()
 }
 
 pub(crate) const ISSUER: &str = "https://idp.example.com/";
