@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 /// An app, asked by function calls. What it answers must not wait for anything.
 #[expect(missing_debug_implementations, reason = "there is nothing to see")]
 pub struct InProcess {
-    ask: Box<dyn Fn(Request) -> u16>,
+    call: Box<dyn Fn(Request) -> u16>,
     /// Of which the app is a part.
     _runtime: Runtime,
 }
@@ -31,17 +31,17 @@ impl InProcess {
     {
         let runtime = Runtime::new().unwrap();
         let service = runtime.block_on(app);
-        let ask = move |request| {
+        let call = move |request| {
             let answer = service.call(request).now_or_never().expect("it waits for nothing");
             answer.unwrap().status().as_u16()
         };
-        Self { ask: Box::new(ask), _runtime: runtime }
+        Self { call: Box::new(call), _runtime: runtime }
     }
 
     /// The status of its answer, which is dropped as a server does once it is sent.
     #[must_use]
-    pub fn ask(&self, request: Request) -> u16 {
-        (self.ask)(request)
+    pub fn call(&self, request: Request) -> u16 {
+        (self.call)(request)
     }
 }
 

@@ -27,8 +27,8 @@ impl Report {
         bound: impl Display,
         holds: bool,
     ) {
-        let verdict = if holds { "ok" } else { "MISSED" };
-        println!("    {:<60} {value}  [{bound}: {verdict}]", what.to_string());
+        let result = if holds { "ok" } else { "MISSED" };
+        println!("    {:<60} {value}  [{bound}: {result}]", what.to_string());
         self.missed += usize::from(!holds);
     }
 

@@ -27,15 +27,15 @@ pub(crate) fn key(algorithm: Algorithm) -> SigningKey {
 }
 
 /// Asks the same again and again.
-pub(crate) fn ask(
+pub(crate) fn bench(
     bencher: Bencher<'_, '_>,
     app: &InProcess,
     path: &str,
     authorization: Option<&str>,
     status: u16,
 ) {
-    assert_eq!(app.ask(authorized(path, authorization)), status, "{path}");
+    assert_eq!(app.call(authorized(path, authorization)), status, "{path}");
     bencher
         .with_inputs(|| authorized(path, authorization))
-        .bench_local_values(|request| app.ask(request));
+        .bench_local_values(|request| app.call(request));
 }

@@ -5,14 +5,14 @@ use futures_util::FutureExt;
 use oauth2_actix::Algorithm;
 use oauth2_actix_bench as kit;
 
-use crate::api::{app, ask, bearer, builder, key};
+use crate::api::{app, bearer, bench, builder, key};
 
 /// The app without the middleware.
 #[divan::bench]
 fn bare(bencher: Bencher<'_, '_>) {
     let key = key(Algorithm::RS256);
     let token = kit::padded(kit::token(), &key, 800).sign(&key);
-    ask(bencher, &kit::bare(), "/", Some(&bearer(&token)), 200);
+    bench(bencher, &kit::bare(), "/", Some(&bearer(&token)), 200);
 }
 
 #[divan::bench(args = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA])]
@@ -20,7 +20,7 @@ fn request(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     let key = key(algorithm);
     let token = kit::padded(kit::token(), &key, 800).sign(&key);
     let app = app(&builder(&key).build().unwrap());
-    ask(bencher, &app, "/", Some(&bearer(&token)), 200);
+    bench(bencher, &app, "/", Some(&bearer(&token)), 200);
 }
 
 /// `OAuth2::verify` alone.

@@ -13,7 +13,7 @@ mod many;
 mod miss;
 mod predicates;
 mod public;
-mod refusals;
+mod rejections;
 mod size;
 mod tasks;
 

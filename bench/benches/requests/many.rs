@@ -8,30 +8,30 @@ use oauth2_actix::{
 use oauth2_actix_bench as kit;
 use serde_json::json;
 
-use crate::api::{app, ask, bearer, builder, key};
+use crate::api::{app, bearer, bench, builder, key};
 
 #[divan::bench(args = COUNTS)]
 fn providers_hit(bencher: Bencher<'_, '_>, count: usize) {
     let (builder, token) = of_providers(count);
-    ask(bencher, &app(&builder.build().unwrap()), "/", Some(&token), 200);
+    bench(bencher, &app(&builder.build().unwrap()), "/", Some(&token), 200);
 }
 
 #[divan::bench(args = COUNTS)]
 fn providers_miss(bencher: Bencher<'_, '_>, count: usize) {
     let (builder, token) = of_providers(count);
-    ask(bencher, &app(&uncached(builder)), "/", Some(&token), 200);
+    bench(bencher, &app(&uncached(builder)), "/", Some(&token), 200);
 }
 
 #[divan::bench(args = COUNTS)]
 fn keys_hit(bencher: Bencher<'_, '_>, count: usize) {
     let (builder, token) = of_keys(count);
-    ask(bencher, &app(&builder.build().unwrap()), "/", Some(&token), 200);
+    bench(bencher, &app(&builder.build().unwrap()), "/", Some(&token), 200);
 }
 
 #[divan::bench(args = COUNTS)]
 fn keys_miss(bencher: Bencher<'_, '_>, count: usize) {
     let (builder, token) = of_keys(count);
-    ask(bencher, &app(&uncached(builder)), "/", Some(&token), 200);
+    bench(bencher, &app(&uncached(builder)), "/", Some(&token), 200);
 }
 
 /// What actix's own search of the routes costs.
@@ -39,7 +39,7 @@ fn keys_miss(bencher: Bencher<'_, '_>, count: usize) {
 fn routes_bare(bencher: Bencher<'_, '_>, count: usize) {
     let key = key(Algorithm::ES256);
     let token = bearer(&kit::padded(kit::token(), &key, 800).sign(&key));
-    ask(
+    bench(
         bencher,
         &kit::InProcess::new(init_service(App::new().configure(routes(count)))),
         &last(count),
@@ -53,7 +53,7 @@ fn routes_hit(bencher: Bencher<'_, '_>, count: usize) {
     let key = key(Algorithm::ES256);
     let token = bearer(&kit::padded(kit::token(), &key, 800).sign(&key));
     let app = App::new().configure(routes(count)).wrap(builder(&key).build().unwrap());
-    ask(bencher, &kit::InProcess::new(init_service(app)), &last(count), Some(&token), 200);
+    bench(bencher, &kit::InProcess::new(init_service(app)), &last(count), Some(&token), 200);
 }
 
 #[divan::bench(args = COUNTS)]
@@ -61,7 +61,7 @@ fn routes_miss(bencher: Bencher<'_, '_>, count: usize) {
     let key = key(Algorithm::ES256);
     let token = bearer(&kit::padded(kit::token(), &key, 800).sign(&key));
     let app = App::new().configure(routes(count)).wrap(uncached(builder(&key)));
-    ask(bencher, &kit::InProcess::new(init_service(app)), &last(count), Some(&token), 200);
+    bench(bencher, &kit::InProcess::new(init_service(app)), &last(count), Some(&token), 200);
 }
 
 fn uncached(builder: OAuth2Builder) -> OAuth2 {

@@ -6,7 +6,7 @@ use divan::Bencher;
 use oauth2_actix::{Algorithm, TokenCacheConfig};
 use oauth2_actix_bench as kit;
 
-use crate::api::{app, ask, bearer, builder, key};
+use crate::api::{app, bearer, bench, builder, key};
 
 /// Without a cache, so that the same token is as good as a new one.
 #[divan::bench(args = ALGORITHMS)]
@@ -14,7 +14,7 @@ fn uncached(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     let key = key(algorithm);
     let token = kit::padded(kit::token(), &key, 800).sign(&key);
     let app = app(&builder(&key).token_cache(TokenCacheConfig::disabled()).build().unwrap());
-    ask(bencher, &app, "/", Some(&bearer(&token)), 200);
+    bench(bencher, &app, "/", Some(&bearer(&token)), 200);
 }
 
 /// With a cache that is full, in which few of the tokens find a place before they come again: the
@@ -30,9 +30,9 @@ fn full_cache(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     let next = Cell::new(0);
     let request = || kit::authorized("/", Some(&tokens[next.replace(next.get() + 1) % DISTINCT]));
     for _ in 0..DISTINCT {
-        assert_eq!(app.ask(request()), 200);
+        assert_eq!(app.call(request()), 200);
     }
-    bencher.with_inputs(request).bench_local_values(|request| app.ask(request));
+    bencher.with_inputs(request).bench_local_values(|request| app.call(request));
 }
 
 const ALGORITHMS: [Algorithm; 14] = [

@@ -5,10 +5,10 @@ use divan::Bencher;
 use oauth2_actix::{Algorithm, require_claim, require_scope, requirement};
 use oauth2_actix_bench as kit;
 
-use crate::api::{ask, bearer, builder, key};
+use crate::api::{bearer, bench, builder, key};
 
 #[divan::bench(args = ["none", "claim", "claim-any", "scope", "scope-all", "pointer", "any", "all"])]
-fn demand(bencher: Bencher<'_, '_>, what: &str) {
+fn required(bencher: Bencher<'_, '_>, what: &str) {
     let key = key(Algorithm::ES256);
     let token = kit::padded(kit::token(), &key, 800).sign(&key);
     let scope = |name| web::scope(name).route("", web::get().to(HttpResponse::Ok));
@@ -20,7 +20,7 @@ fn demand(bencher: Bencher<'_, '_>, what: &str) {
         .service(scope("/all").wrap(requirement::all(both())))
         .wrap(builder(&key).build().unwrap());
     let app = kit::InProcess::new(init_service(app));
-    ask(bencher, &app, &format!("/{what}"), Some(&bearer(&token)), 200);
+    bench(bencher, &app, &format!("/{what}"), Some(&bearer(&token)), 200);
 }
 
 #[get("/none")]

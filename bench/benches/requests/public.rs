@@ -5,13 +5,13 @@ use divan::Bencher;
 use oauth2_actix::{Algorithm, public};
 use oauth2_actix_bench as kit;
 
-use crate::api::{ask, bearer, builder, key};
+use crate::api::{bearer, bench, builder, key};
 
-/// By a stranger.
+/// By a attacker.
 #[divan::bench(args = PATHS)]
 fn without_token(bencher: Bencher<'_, '_>, path: &str) {
     let key = key(Algorithm::ES256);
-    ask(bencher, &app(builder(&key)), path, None, 200);
+    bench(bencher, &app(builder(&key)), path, None, 200);
 }
 
 /// By somebody who has one.
@@ -19,7 +19,7 @@ fn without_token(bencher: Bencher<'_, '_>, path: &str) {
 fn with_token(bencher: Bencher<'_, '_>, path: &str) {
     let key = key(Algorithm::ES256);
     let token = kit::padded(kit::token(), &key, 800).sign(&key);
-    ask(bencher, &app(builder(&key)), path, Some(&bearer(&token)), 200);
+    bench(bencher, &app(builder(&key)), path, Some(&bearer(&token)), 200);
 }
 
 fn app(builder: oauth2_actix::OAuth2Builder) -> kit::InProcess {

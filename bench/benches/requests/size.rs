@@ -4,7 +4,7 @@ use divan::Bencher;
 use oauth2_actix::{Algorithm, TokenCacheConfig, testing::Token};
 use oauth2_actix_bench as kit;
 
-use crate::api::{app, ask, bearer, builder, key};
+use crate::api::{app, bearer, bench, builder, key};
 
 /// Of 6 claims, one of which is as long as it takes.
 #[divan::bench(args = LENGTHS)]
@@ -32,7 +32,7 @@ fn measure(bencher: Bencher<'_, '_>, token: Token, length: usize, cache: TokenCa
     let key = key(Algorithm::ES256);
     let token = kit::padded(token, &key, length).sign(&key);
     let app = app(&builder(&key).token_cache(cache).build().unwrap());
-    ask(bencher, &app, "/", Some(&bearer(&token)), 200);
+    bench(bencher, &app, "/", Some(&bearer(&token)), 200);
 }
 
 const LENGTHS: [usize; 4] = [400, 800, 4000, 16_000];

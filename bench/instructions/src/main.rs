@@ -37,7 +37,7 @@ async fn last() -> HttpResponse {
 }
 
 #[require_claim("role", "admin")]
-async fn demanded() -> HttpResponse {
+async fn required() -> HttpResponse {
     HttpResponse::Ok().finish()
 }
 
@@ -65,7 +65,7 @@ async fn main() {
     let app = App::new()
         .configure(configure)
         .route("/last", web::get().to(last))
-        .route("/demanded", web::get().to(demanded))
+        .route("/required", web::get().to(required))
         .route("/private/{id}", web::get().to(last));
     let is_bare = words[0].starts_with("bare");
     if is_bare {
@@ -87,9 +87,9 @@ where
         let request = TestRequest::get();
         let (request, status) = match kind {
             "hit" | "miss" => (request.uri("/last").insert_header(bearer.clone()), 200),
-            "demanded" => (request.uri("/demanded").insert_header(bearer.clone()), 200),
+            "required" => (request.uri("/required").insert_header(bearer.clone()), 200),
             "anonymous" => (request.uri(&public), 200),
-            "refused" => (request.uri("/last"), 400),
+            "rejected" => (request.uri("/last"), 400),
             // Of the shape of the public routes, and none of them.
             "alike" => (request.uri("/x/r0/x"), if is_bare { 404 } else { 400 }),
             // As far as the router can tell, for one of the modules.

@@ -53,7 +53,7 @@ fn at_once(report: &mut Report) {
                 let request = Arc::clone(&request);
                 scope.spawn(move || {
                     let began = start.elapsed();
-                    let status = connection.ask(&request).unwrap_or(0);
+                    let status = connection.send(&request).unwrap_or(0);
                     Sample { kind: (), began, latency: start.elapsed() - began, status }
                 })
             })
@@ -149,7 +149,7 @@ impl Outage {
                 outage.up = now;
             }
             // An attempt that is due is over when this is answered: the request waits for it.
-            let status = Connection::open(api.address()).ask(request).unwrap_or(0);
+            let status = Connection::open(api.address()).send(request).unwrap_or(0);
             let failures = oauth2.key_status()[0].fetches.failed;
             if failures > outage.failures {
                 (outage.failures, outage.last_failure) = (failures, now);

@@ -105,7 +105,7 @@ struct Counts {
     checks_under_way: u64,
     /// Requests with tokens of keys that the policy did not have, by what became of them.
     unknown_accepted: u64,
-    unknown_refused: u64,
+    unknown_rejected: u64,
     unknown_unavailable: u64,
     longest_without: Duration,
 }
@@ -143,15 +143,15 @@ impl Day {
 
     async fn step(&mut self) {
         self.plan();
-        let ask_for_unknown = self.random.one_in(4);
+        let send_unknown = self.random.one_in(4);
         let made_up = self.random.one_in(2);
         let before = self.status();
-        let asked = self.server.requests();
+        let requests = self.server.requests();
         self.clock.advance(STEP);
         match before.next_refresh_seconds {
             // A fetch hung. Its time is over, and the next attempt is due in a while.
             None => self.until_landed(&before).await,
-            Some(due) if due < STEP.as_secs() => self.until_attempted(&before, asked).await,
+            Some(due) if due < STEP.as_secs() => self.until_attempted(&before, requests).await,
             Some(_) => {}
         }
         self.check();
@@ -159,8 +159,8 @@ impl Day {
             let outcome = within(request).await.unwrap();
             self.count_unknown(outcome);
         }
-        if ask_for_unknown {
-            self.ask_for_unknown(made_up).await;
+        if send_unknown {
+            self.send_unknown(made_up).await;
             self.check();
         }
     }
@@ -213,12 +213,12 @@ impl Day {
     }
 
     /// Waits until the attempt has been made that is due, and has ended unless the server hangs.
-    async fn until_attempted(&mut self, before: &KeyStatus, asked: u64) {
+    async fn until_attempted(&mut self, before: &KeyStatus, requests: u64) {
         if self.mode == Mode::Hang {
-            self.until("the key server is asked", |day| day.server.requests() > asked).await;
+            self.until("the key server is asked", |day| day.server.requests() > requests).await;
         } else {
             self.until_landed(before).await;
-            assert_eq!(self.server.requests(), asked + 1, "requests of one attempt");
+            assert_eq!(self.server.requests(), requests + 1, "requests of one attempt");
         }
         *self.counts.met.entry(self.mode).or_default() += 1;
     }
@@ -249,12 +249,12 @@ impl Day {
     /// Waits for what the engine's thread does next. Meanwhile keys that are in the set before and in
     /// the one that may come must serve all the time.
     async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let coming = kids(&self.published);
         while !done(self) {
             assert!(
                 Instant::now() < deadline,
-                "{what}: not within {PATIENCE:?}, {:?}",
+                "{what}: not within {TIMEOUT:?}, {:?}",
                 self.status()
             );
             for signer in &self.obtained {
@@ -292,7 +292,7 @@ impl Day {
     }
 
     /// Sends a token of a key that the policy does not have: one that is new, or made up.
-    async fn ask_for_unknown(&mut self, made_up: bool) {
+    async fn send_unknown(&mut self, made_up: bool) {
         let newest = &self.published[0];
         let token = if made_up || kids(&self.obtained).contains(&newest.key.kid()) {
             let token = Token::new(ISSUER, AUDIENCE).expires_in(7 * 86_400);
@@ -301,7 +301,7 @@ impl Day {
             newest.token.clone()
         };
         let before = self.status();
-        let asked = self.server.requests();
+        let requests = self.server.requests();
         // None holds it back: no fetch is under way, the last one did not fail, and steps are longer
         // than the cooldown.
         let fetches = before.next_refresh_seconds.is_some() && before.state == KeyState::Fresh;
@@ -310,7 +310,7 @@ impl Day {
             oauth2.verify(&token).await.map(drop).map_err(|error| error.kind().clone())
         });
         if fetches {
-            self.until_attempted(&before, asked).await;
+            self.until_attempted(&before, requests).await;
         }
         if self.status().next_refresh_seconds.is_none() {
             // It waits for a fetch that hangs, until the clock is moved.
@@ -324,7 +324,7 @@ impl Day {
     fn count_unknown(&mut self, outcome: Result<(), ErrorKind>) {
         match outcome {
             Ok(()) => self.counts.unknown_accepted += 1,
-            Err(ErrorKind::UnknownKey) => self.counts.unknown_refused += 1,
+            Err(ErrorKind::UnknownKey) => self.counts.unknown_rejected += 1,
             Err(ErrorKind::KeysUnavailable { .. }) => self.counts.unknown_unavailable += 1,
             Err(other) => panic!("{other:?}"),
         }
@@ -353,7 +353,7 @@ impl Day {
             ("rotations with overlap", counts.rotations_with_overlap),
             ("new sets obtained", counts.obtained),
             ("tokens of unknown keys: accepted after a fetch", counts.unknown_accepted),
-            ("tokens of unknown keys: refused", counts.unknown_refused),
+            ("tokens of unknown keys: refused", counts.unknown_rejected),
             ("tokens of unknown keys: 503", counts.unknown_unavailable),
         ] {
             report.bound(what, count, "more than 0", count > 0);
@@ -390,7 +390,7 @@ fn kids(signers: &[Signer]) -> Vec<&str> {
 }
 
 async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(PATIENCE, future).await.expect("it takes too long")
+    tokio::time::timeout(TIMEOUT, future).await.expect("it takes too long")
 }
 
 /// SplitMix64: small, and the same for the same seed everywhere.
@@ -416,4 +416,4 @@ impl Random {
 const STEP: Duration = Duration::from_secs(30);
 const STEPS: u64 = 24 * 60 * 2;
 /// Real time for what takes milliseconds. It only ends a run that hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);

@@ -24,7 +24,7 @@ use crate::{
 
 pub(crate) fn run(report: &mut Report, _: &[String]) {
     let key = SigningKey::generate(Algorithm::ES256, "key-1");
-    let stranger = SigningKey::generate(Algorithm::ES256, "key-1");
+    let attacker = SigningKey::generate(Algorithm::ES256, "key-1");
     let server = KeyServer::start(jwk_set([&key])).unwrap();
     let oauth2 = OAuth2::builder()
         .provider("idp", kit::provider(server.url()))
@@ -37,10 +37,10 @@ pub(crate) fn run(report: &mut Report, _: &[String]) {
     let token = Token::new(ISSUER, AUDIENCE).expires_in(3600);
     let good = request(&token.sign(&key));
     let unknown: Vec<Arc<[u8]>> = (0..FLOOD)
-        .map(|_| request(&token.clone().header("kid", made_up()).sign(&stranger)))
+        .map(|_| request(&token.clone().header("kid", made_up()).sign(&attacker)))
         .collect();
     // The same work but for the keys: a signature check instead of a look at the gate.
-    let forged = vec![request(&token.sign(&stranger)); FLOOD];
+    let forged = vec![request(&token.sign(&attacker)); FLOOD];
     let setup = Setup { server, api, good };
 
     let mut throughput = |what, seconds, good_rate, flood: Option<&Flood<'_>>| {
@@ -49,11 +49,11 @@ pub(crate) fn run(report: &mut Report, _: &[String]) {
         phase.good_per_second
     };
     let paced = Some(GOOD_RATE);
-    let made_up = Flood { requests: &unknown, rate: Some(FLOOD_RATE), at_once: 1 };
+    let made_up = Flood { requests: &unknown, rate: Some(FLOOD_RATE), fetches_at_once: 1 };
     // The same once more: ids that were looked for before leave one fetch in reserve for others.
-    let made_up_again = Flood { requests: &unknown, rate: Some(FLOOD_RATE), at_once: 2 };
-    let bad_signatures = Flood { requests: &forged, rate: Some(FLOOD_RATE), at_once: 0 };
-    let at_full_speed = Flood { requests: &unknown, rate: None, at_once: 2 };
+    let made_up_again = Flood { requests: &unknown, rate: Some(FLOOD_RATE), fetches_at_once: 2 };
+    let bad_signatures = Flood { requests: &forged, rate: Some(FLOOD_RATE), fetches_at_once: 0 };
+    let at_full_speed = Flood { requests: &unknown, rate: None, fetches_at_once: 2 };
 
     let alone = throughput("good tokens alone", 25, paced, None);
     let beside_made_up = throughput("beside made-up key ids", 25, paced, Some(&made_up));
@@ -97,7 +97,7 @@ struct Flood<'a> {
     /// Requests per second. None: as fast as they are answered, and from the start again.
     rate: Option<u32>,
     /// Fetches that may come at once; more take a cooldown each.
-    at_once: u64,
+    fetches_at_once: u64,
 }
 
 /// A load of good tokens, with or without a flood beside it.
@@ -162,10 +162,16 @@ impl Phase {
         let others = self.flood.len() - self.flood.iter().filter(expected).count();
         report.bound("its statuses", statuses(&self.flood), "only 401 and 503", others == 0);
         // The fetch that brought the keys was before the flood and is not among these.
-        let (limit, text) = if flood.at_once > 0 {
-            let at_once = flood.at_once;
-            let limit = at_once + (seconds / COOLDOWN.as_secs_f64()) as u64;
-            (limit, format!("at most {at_once} + {seconds:.2} / {} = {limit}", COOLDOWN.as_secs()))
+        let (limit, text) = if flood.fetches_at_once > 0 {
+            let fetches_at_once = flood.fetches_at_once;
+            let limit = fetches_at_once + (seconds / COOLDOWN.as_secs_f64()) as u64;
+            (
+                limit,
+                format!(
+                    "at most {fetches_at_once} + {seconds:.2} / {} = {limit}",
+                    COOLDOWN.as_secs()
+                ),
+            )
         } else {
             (0, "none".to_owned())
         };

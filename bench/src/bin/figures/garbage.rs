@@ -33,7 +33,7 @@ fn measure(report: &mut Report, algorithm: Algorithm, keys: &[SigningKey], lengt
     let bare: Vec<Value> = keys.iter().map(SigningKey::bare_jwk).collect();
     let (named, bare) = (policy(json!({"keys": named})), policy(json!({"keys": bare})));
     let key = &keys[KEYS - 1];
-    let stranger = SigningKey::generate(algorithm, key.kid());
+    let attacker = SigningKey::generate(algorithm, key.kid());
     let good = padded(token(), key, length);
     // What JSON costs depends on its shape: many small members cost more than one long text.
     let fill = length * 3 / 4 - length / 8;
@@ -47,25 +47,25 @@ fn measure(report: &mut Report, algorithm: Algorithm, keys: &[SigningKey], lengt
         ("good, many numbers", &many_numbers),
     ];
     let kinds: Vec<(&str, &OAuth2, String, usize, f64)> = vec![
-        ("bad signature, known kid", &named, padded(token(), &stranger, length), 0, 1.05),
+        ("bad signature, known kid", &named, padded(token(), &attacker, length), 0, 1.05),
         (
             "bad signature, unknown kid",
             &named,
-            padded(token().header("kid", "made-up"), &stranger, length),
+            padded(token().header("kid", "made-up"), &attacker, length),
             0,
             1.1,
         ),
         (
             "bad signature, no kid, 20 keys that fit",
             &bare,
-            padded(token().header("kid", Value::Null), &stranger, length),
+            padded(token().header("kid", Value::Null), &attacker, length),
             0,
             16.0,
         ),
         (
             "bad signature, no kid, 20 keys with kids",
             &named,
-            padded(token().header("kid", Value::Null), &stranger, length),
+            padded(token().header("kid", Value::Null), &attacker, length),
             0,
             16.0,
         ),

@@ -58,7 +58,7 @@ pub(crate) fn run(report: &mut Report, _: &[String]) {
     let busy = key_threads_busy() - busy_before;
 
     report.heading("one fetch hangs all the time (fetch_timeout 60 s)");
-    let alone = long_hangs.iter().all(|hang| hang.fetches == 1 && hang.one_fetch_all_along);
+    let alone = long_hangs.iter().all(|hang| hang.fetches == 1 && hang.only_one_fetch);
     report.bound("fetches that hung, by window", fetches(&long_hangs), "1, to the end", alone);
     let ratio = compare(report, &long, &control, &long_hangs);
     report.bound("p99: ratio", format_args!("{ratio:.3}"), "at most 1.2", ratio <= 1.2);
@@ -162,7 +162,7 @@ struct Hang {
     ended: Duration,
     recovered: Duration,
     fetches: u64,
-    one_fetch_all_along: bool,
+    only_one_fetch: bool,
 }
 
 impl Subject {
@@ -198,7 +198,7 @@ impl Subject {
         let began = start.elapsed();
         let ended_before = self.ended_fetches();
         thread::sleep(HANG - EARLY);
-        let one_fetch_all_along = self.ended_fetches() == ended_before;
+        let only_one_fetch = self.ended_fetches() == ended_before;
         thread::sleep(EARLY);
         let ended = start.elapsed();
         let fetches = self.server.requests() - before;
@@ -206,7 +206,7 @@ impl Subject {
         drop(release);
         wait(self.oauth2.refresh_keys()).unwrap();
         let recovered = start.elapsed();
-        Hang { set, began, ended, recovered, fetches, one_fetch_all_along }
+        Hang { set, began, ended, recovered, fetches, only_one_fetch }
     }
 
     fn ended_fetches(&self) -> u64 {

@@ -68,7 +68,7 @@ impl Load {
             thread::sleep(due.saturating_duration_since(Instant::now()));
             let began = if due < free { due } else { Instant::now() };
             let Some((kind, request)) = choose(index) else { return samples };
-            let status = connection.ask(&request).unwrap_or_else(|_| {
+            let status = connection.send(&request).unwrap_or_else(|_| {
                 connection = Connection::open(self.address);
                 0
             });
@@ -89,13 +89,13 @@ impl Connection {
     pub(crate) fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         Self(BufReader::new(stream))
     }
 
     /// Sends a request and reads its answer. The status.
-    pub(crate) fn ask(&mut self, request: &[u8]) -> io::Result<u16> {
+    pub(crate) fn send(&mut self, request: &[u8]) -> io::Result<u16> {
         self.0.get_mut().write_all(request)?;
         let mut line = String::new();
         self.0.read_line(&mut line)?;
@@ -125,4 +125,4 @@ pub(crate) fn request(token: &str) -> Arc<[u8]> {
 }
 
 /// Longer than anything that the API may take.
-const PATIENCE: Duration = Duration::from_secs(70);
+const TIMEOUT: Duration = Duration::from_secs(70);

@@ -26,7 +26,7 @@ mod neighbours;
 mod policies;
 mod providers;
 mod random;
-mod refusals;
+mod rejections;
 mod rotation;
 mod samples;
 mod sessions;
@@ -65,7 +65,7 @@ const EXPERIMENTS: [(&str, &str, Experiment); 15] = [
     ),
     ("garbage", "what refusing costs, against a good token", garbage::run),
     ("misses", "a token that was never seen, against the check of its signature", misses::run),
-    ("refusals", "requests that are refused before anything is verified", refusals::run),
+    ("rejections", "requests that are refused before anything is verified", rejections::run),
     (
         "many",
         "1,000 providers and 1,000 keys against one each, a token that comes again",

@@ -156,9 +156,9 @@ impl Setup {
         let mut known: HashMap<String, Tenant> = hostile_issuers
             .iter()
             .map(|issuer| {
-                let keys = match document.place {
-                    Place::Keys => Keys::from(format!("{issuer}/jwks.json")),
-                    Place::Discovery => Keys::discover(),
+                let keys = match document.location {
+                    Location::Keys => Keys::from(format!("{issuer}/jwks.json")),
+                    Location::Discovery => Keys::discover(),
                 };
                 (issuer.clone(), Tenant::new(issuer, provider(issuer, keys)))
             })
@@ -167,7 +167,7 @@ impl Setup {
         known.insert(GOOD_TENANT.to_owned(), tenant);
         let oauth2 = OAuth2::builder()
             .provider("good", provider(ISSUER, good[0].url().into()))
-            .tenants(Tenants::new(Known(known)))
+            .tenants(Tenants::new(Directory(known)))
             .key_refresh_minutes(30)
             .build()
             .unwrap();
@@ -187,7 +187,7 @@ impl Setup {
             let oauth2 = self.oauth2.clone();
             runtime.spawn(async move {
                 while oauth2.verify(&token).await.is_err() {
-                    assert!(start.elapsed() < GIVE_UP, "the new key was never found");
+                    assert!(start.elapsed() < TIMEOUT, "the new key was never found");
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 start.elapsed()
@@ -197,9 +197,9 @@ impl Setup {
     }
 }
 
-struct Known(HashMap<String, Tenant>);
+struct Directory(HashMap<String, Tenant>);
 
-impl TenantLookup for Known {
+impl TenantLookup for Directory {
     async fn find_by_issuer(
         &self,
         issuer: &str,
@@ -211,12 +211,12 @@ impl TenantLookup for Known {
 /// What a hostile tenant publishes.
 struct Document {
     name: &'static str,
-    place: Place,
+    location: Location,
     answer: Answer,
 }
 
 #[derive(Clone, Copy)]
-enum Place {
+enum Location {
     Keys,
     /// In the place of the issuer's document about itself.
     Discovery,
@@ -224,7 +224,7 @@ enum Place {
 
 impl Document {
     fn keys(name: &'static str, answer: Answer) -> Self {
-        Self { name, place: Place::Keys, answer }
+        Self { name, location: Location::Keys, answer }
     }
 }
 
@@ -244,7 +244,7 @@ fn slow_documents() -> Vec<Document> {
         Document::keys("64 MiB of spaces in gzip", bomb()),
         Document {
             name: "1 MiB of lists in the issuer's document",
-            place: Place::Discovery,
+            location: Location::Discovery,
             answer: lists(1 << 20),
         },
     ]
@@ -305,4 +305,4 @@ const GOOD_TENANT: &str = "https://good-tenant.test";
 const COOLDOWN: Duration = Duration::from_secs(10);
 /// Two rotations: one beside the first fetches of all tenants, one beside the second ones.
 const DURATION: Duration = Duration::from_secs(11);
-const GIVE_UP: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);

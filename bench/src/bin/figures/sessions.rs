@@ -59,7 +59,7 @@ pub(crate) fn run(report: &mut Report, _: &[String]) {
             "of these, more than actix-ws alone",
             format_args!("{:.1} KiB", clients.each - plain),
         );
-        clients.hear(report, &runtime);
+        clients.wait_for_close(report, &runtime);
         let after = cleared(report, &mut server, &before);
         if number == 1 {
             first = after;
@@ -156,16 +156,16 @@ impl Clients {
     }
 
     /// Waits until all are closed.
-    fn hear(self, report: &mut Report, runtime: &Runtime) {
+    fn wait_for_close(self, report: &mut Report, runtime: &Runtime) {
         let Self { tasks, exp, .. } = self;
         let ends: Vec<End> = runtime.block_on(async {
             let ends = timeout(Duration::from_secs(LIFETIME + 20), join_all(tasks)).await;
             ends.expect("all are closed").into_iter().map(Result::unwrap).collect()
         });
-        let told = ends.iter().filter(|end| end.said == TOKEN_EXPIRED).count();
-        report.bound("closed with 1008 `token expired`", told, "every one", told == COUNT);
+        let expired = ends.iter().filter(|end| end.frame == TOKEN_EXPIRED).count();
+        report.bound("closed with 1008 `token expired`", expired, "every one", expired == COUNT);
         let mut times: Vec<f64> =
-            ends.iter().map(|end| end.heard.as_secs_f64() - exp as f64).collect();
+            ends.iter().map(|end| end.closed_at.as_secs_f64() - exp as f64).collect();
         times.sort_by(f64::total_cmp);
         let (first, median, last) = (times[0], times[COUNT / 2], times[COUNT - 1]);
         report.bound(
@@ -186,8 +186,8 @@ impl Clients {
 
 /// How a session ended, as its client saw it.
 struct End {
-    said: Vec<u8>,
-    heard: Duration,
+    frame: Vec<u8>,
+    closed_at: Duration,
 }
 
 /// Opens a session, reads its close frame and answers it, as a client should; or leaves.
@@ -209,20 +209,20 @@ async fn client(
     drop(head);
     drop(permit);
     opened.fetch_add(1, Ordering::SeqCst);
-    let mut said = vec![0; TOKEN_EXPIRED.len()];
+    let mut frame = vec![0; TOKEN_EXPIRED.len()];
     let count = tokio::select! {
-        count = stream.read(&mut said) => count.unwrap(),
+        count = stream.read(&mut frame) => count.unwrap(),
         _ = leave.acquire() => 0,
     };
-    let heard = since_epoch();
-    said.truncate(count);
-    if said.is_empty() {
-        return End { said, heard };
+    let closed_at = since_epoch();
+    frame.truncate(count);
+    if frame.is_empty() {
+        return End { frame, closed_at };
     }
     // Masked with zeros: 1008 as well.
     let _ = stream.write_all(b"\x88\x82\0\0\0\0\x03\xf0").await;
-    let _ = stream.read_to_end(&mut said).await;
-    End { said, heard }
+    let _ = stream.read_to_end(&mut frame).await;
+    End { frame, closed_at }
 }
 
 fn handshake(path: &str, token: &str) -> String {
@@ -236,7 +236,7 @@ fn handshake(path: &str, token: &str) -> String {
 /// The server's process.
 struct Server {
     child: Child,
-    orders: ChildStdin,
+    stdin: ChildStdin,
     answers: BufReader<ChildStdout>,
     address: SocketAddr,
 }
@@ -249,27 +249,27 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let orders = child.stdin.take().unwrap();
+        let stdin = child.stdin.take().unwrap();
         let mut answers = BufReader::new(child.stdout.take().unwrap());
         let address = line(&mut answers).parse().unwrap();
         // Its threads are all there once something has been answered.
         let mut stream = std::net::TcpStream::connect(address).unwrap();
         stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
         stream.read_to_end(&mut Vec::new()).unwrap();
-        let mut server = Self { child, orders, answers, address };
+        let mut server = Self { child, stdin, answers, address };
         while server.state().connections > 0 {
             thread::yield_now();
         }
         server
     }
 
-    fn ask(&mut self, what: &str) -> String {
-        writeln!(self.orders, "{what}").unwrap();
+    fn command(&mut self, command: &str) -> String {
+        writeln!(self.stdin, "{command}").unwrap();
         line(&mut self.answers)
     }
 
     fn state(&mut self) -> State {
-        let answer = self.ask("state");
+        let answer = self.command("state");
         let [handlers, ends, connections] = answer
             .split(' ')
             .map(|word| word.parse().unwrap())
@@ -302,7 +302,7 @@ impl Server {
 
     /// Its state after it has given back all the memory that is free.
     fn trimmed(&mut self) -> State {
-        self.ask("trim");
+        self.command("trim");
         self.state()
     }
 }
@@ -444,8 +444,8 @@ pub(crate) fn child(arguments: &[String]) {
     // What is there before the first session is counted once the workers are there.
     start.iter().take(WORKERS).for_each(drop);
     println!("{}", server.address());
-    for order in stdin().lines() {
-        match order.unwrap().as_str() {
+    for command in stdin().lines() {
+        match command.unwrap().as_str() {
             "trim" => {
                 trim();
                 println!("trimmed");

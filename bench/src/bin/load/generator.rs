@@ -73,15 +73,15 @@ impl Generator {
         let mut events = Events::with_capacity(CONNECTIONS);
         let (mut idle, mut last) = (Duration::ZERO, start);
         while waiting > 0 {
-            let asked = Instant::now();
+            let polled = Instant::now();
             self.poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
             if events.is_empty() {
                 // Several answers are taken at once that way, and the server has enough to do meanwhile.
-                while asked.elapsed() < PAUSE {
+                while polled.elapsed() < PAUSE {
                     hint::spin_loop();
                 }
-                idle += asked.elapsed();
-                assert!(asked - last < PATIENCE, "no answer for {PATIENCE:?}");
+                idle += polled.elapsed();
+                assert!(polled - last < TIMEOUT, "no answer for {TIMEOUT:?}");
             }
             for event in &events {
                 let connection = &mut self.connections[event.token().0];
@@ -161,4 +161,4 @@ const STATUS: &[u8] = b"HTTP/1.1 200 ";
 /// Short against the time that all connections' requests take.
 const PAUSE: Duration = Duration::from_micros(20);
 /// Far longer than any answer takes.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);

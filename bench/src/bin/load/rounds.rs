@@ -54,7 +54,7 @@ impl Scenario {
     fn measure(self, contender: Contender, options: &Options, tokens: &Tokens) -> Measured {
         let mut requests: Box<dyn Iterator<Item = &[u8]>> = match self {
             Self::Repeated => Box::new(tokens.repeated()),
-            Self::New if contender.remembers() => Box::new(tokens.new_ones()),
+            Self::New if contender.caches() => Box::new(tokens.new_ones()),
             // To the others, one that comes again is as new.
             Self::New => Box::new(tokens.new_ones().cycle()),
         };
@@ -161,7 +161,7 @@ pub(crate) const UNDISTURBED: f64 = 0.95;
 /// How often again, for each.
 const TRIES: usize = 30;
 
-/// Requests before anything counts: more tokens than `OAuth2` remembers as it comes, so that its cache
+/// Requests before anything counts: more tokens than `OAuth2` caches as it comes, so that its cache
 /// is full.
 pub(crate) const WARM_UP: usize = 40_000;
 

@@ -26,7 +26,7 @@ pub(crate) enum Contender {
     ByHand,
     /// `OAuth2` as it comes.
     Ours,
-    /// `OAuth2` that remembers no token.
+    /// `OAuth2` that caches no token.
     OursWithoutCache,
 }
 
@@ -48,7 +48,7 @@ impl Contender {
     }
 
     /// Whether a token that comes again is cheaper.
-    pub(crate) fn remembers(self) -> bool {
+    pub(crate) fn caches(self) -> bool {
         self == Self::Ours
     }
 }
@@ -57,7 +57,7 @@ impl Contender {
 pub(crate) struct Server {
     process: Child,
     /// The process ends with it.
-    life: Option<ChildStdin>,
+    stdin: Option<ChildStdin>,
     address: SocketAddr,
 }
 
@@ -69,10 +69,10 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let life = process.stdin.take();
+        let stdin = process.stdin.take();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { process, life, address: line.trim().parse().unwrap() }
+        Self { process, stdin, address: line.trim().parse().unwrap() }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -86,7 +86,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        drop(self.life.take());
+        drop(self.stdin.take());
         let _ = self.process.wait();
     }
 }
@@ -116,12 +116,9 @@ pub(crate) fn child(arguments: &[String]) {
                     HttpServer::new(app).workers(1).listen(listener).unwrap().run()
                 }
                 Contender::Ours | Contender::OursWithoutCache => {
-                    let remembers = contender.remembers();
-                    let cache = if remembers {
-                        TokenCacheConfig::new()
-                    } else {
-                        TokenCacheConfig::disabled()
-                    };
+                    let caches = contender.caches();
+                    let cache =
+                        if caches { TokenCacheConfig::new() } else { TokenCacheConfig::disabled() };
                     let oauth2 = policy(jwk_set, cache);
                     let app = move || App::new().service(answer).wrap(oauth2.clone());
                     HttpServer::new(app).workers(1).listen(listener).unwrap().run()

@@ -7,7 +7,7 @@ use oauth2_actix::{
 };
 use oauth2_actix_bench as kit;
 
-use crate::api::{app, ask, bearer, builder, key};
+use crate::api::{app, bearer, bench, builder, key};
 
 #[divan::bench(args = [
     "no token",
@@ -22,8 +22,8 @@ use crate::api::{app, ask, bearer, builder, key};
     "unknown key",
     "bad signature",
 ])]
-fn refusal(bencher: Bencher<'_, '_>, what: &str) {
-    let (key, stranger) = (key(Algorithm::RS256), key(Algorithm::RS256));
+fn rejection(bencher: Bencher<'_, '_>, what: &str) {
+    let (key, attacker) = (key(Algorithm::RS256), key(Algorithm::RS256));
     let signed = |token: Token, key: &SigningKey| {
         let text = kit::padded(token, key, 800).sign(key);
         Some(bearer(&text))
@@ -40,7 +40,7 @@ fn refusal(bencher: Bencher<'_, '_>, what: &str) {
         "expired" => signed(token.expires_in(-60), &key),
         "algorithm not allowed" => signed(token.header("alg", "RS512"), &key),
         "unknown key" => signed(token.header("kid", "other"), &key),
-        "bad signature" => signed(token, &stranger),
+        "bad signature" => signed(token, &attacker),
         other => panic!("{other}"),
     };
     let status = match what {
@@ -48,5 +48,5 @@ fn refusal(bencher: Bencher<'_, '_>, what: &str) {
         _ => 401,
     };
     let app = app(&builder(&key).build().unwrap());
-    ask(bencher, &app, "/", authorization.as_deref(), status);
+    bench(bencher, &app, "/", authorization.as_deref(), status);
 }

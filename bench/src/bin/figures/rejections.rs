@@ -31,13 +31,13 @@ pub(crate) fn run(report: &mut Report, _: &[String]) {
     report.heading("tokens of 800 bytes with 12 claims, where there are any");
     for (what, authorization, status) in &kinds {
         let authorization = authorization.as_deref();
-        let [refused, passed] = times([(&app, *status), (&bare, 200)], authorization);
-        let own = refused.saturating_sub(passed);
+        let [rejected, passed] = times([(&app, *status), (&bare, 200)], authorization);
+        let own = rejected.saturating_sub(passed);
         report.bound(
             what,
-            format_args!("{:.2} us, {:.2} us of them ours", micros(refused), micros(own)),
+            format_args!("{:.2} us, {:.2} us of them ours", micros(rejected), micros(own)),
             "at most 3 us",
-            refused <= BOUND,
+            rejected <= BOUND,
         );
     }
 }
@@ -53,7 +53,7 @@ fn times(arms: [(&InProcess, u16); 2], authorization: Option<&str>) -> [Duration
             let start = Instant::now();
             let right = requests
                 .into_iter()
-                .filter_map(|request| (app.ask(request) == status).then_some(()))
+                .filter_map(|request| (app.call(request) == status).then_some(()))
                 .count();
             times[arm].push(start.elapsed() / EACH as u32);
             assert_eq!(right, EACH);
