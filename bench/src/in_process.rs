@@ -1,4 +1,4 @@
-//! An app that is asked without any network.
+//! An app that is called in process, without a network.
 
 use std::fmt::Debug;
 
@@ -13,16 +13,16 @@ use actix_web::{
 };
 use futures_util::FutureExt;
 
-/// An app, asked by function calls. What it answers must not wait for anything.
-#[expect(missing_debug_implementations, reason = "there is nothing to see")]
+/// An app that is called as a function. Its handlers must be ready at once.
+#[expect(missing_debug_implementations, reason = "it has no state to show")]
 pub struct InProcess {
     call: Box<dyn Fn(Request) -> u16>,
-    /// Of which the app is a part.
+    /// The runtime that the app was built in.
     _runtime: Runtime,
 }
 
 impl InProcess {
-    /// Of what `init_service` makes of an app.
+    /// Creates it from the result of `init_service`.
     pub fn new<S, B, E>(app: impl Future<Output = S>) -> Self
     where
         S: Service<Request, Response = ServiceResponse<B>, Error = E> + 'static,
@@ -32,26 +32,26 @@ impl InProcess {
         let runtime = Runtime::new().unwrap();
         let service = runtime.block_on(app);
         let call = move |request| {
-            let answer = service.call(request).now_or_never().expect("it waits for nothing");
-            answer.unwrap().status().as_u16()
+            let response = service.call(request).now_or_never().expect("the app is ready at once");
+            response.unwrap().status().as_u16()
         };
         Self { call: Box::new(call), _runtime: runtime }
     }
 
-    /// The status of its answer, which is dropped as a server does once it is sent.
+    /// Returns the status of the response. The response is dropped, as a server does after sending it.
     #[must_use]
     pub fn call(&self, request: Request) -> u16 {
         (self.call)(request)
     }
 }
 
-/// An app with the one route `/` and nothing around it: what there is without a policy.
+/// Returns an app with the one route `/` and no middleware.
 #[must_use]
 pub fn bare() -> InProcess {
     InProcess::new(init_service(App::new().route("/", web::get().to(HttpResponse::Ok))))
 }
 
-/// A GET request with this `Authorization`, or none.
+/// Returns a GET request, with this `Authorization` if there is one.
 #[must_use]
 pub fn authorized(path: &str, authorization: Option<&str>) -> Request {
     let request = TestRequest::get().uri(path);

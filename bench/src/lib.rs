@@ -1,6 +1,7 @@
-//! What is measured: tokens of a given length and number of claims, and apps that are asked in process.
+//! Shared code of the measuring programs: tokens of a given length and number of claims, apps that are called in
+//! process, statistics and reports.
 
-// A tool for tests says so when its own assumptions fail.
+// A measuring program panics where its own assumptions fail.
 #![allow(clippy::unwrap_used)]
 
 mod in_process;

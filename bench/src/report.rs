@@ -1,25 +1,25 @@
-//! Figures as they are printed, and whether their bounds hold.
+//! Prints figures, and counts the bounds that are missed.
 
 use std::{fmt::Display, process::ExitCode};
 
-/// What an experiment found.
+/// The output of one experiment.
 #[derive(Debug, Default)]
 pub struct Report {
     missed: usize,
 }
 
 impl Report {
-    /// What the next figures are of.
+    /// Prints the heading of the next figures.
     pub fn heading(&self, what: impl Display) {
         println!("\n  {what}");
     }
 
-    /// A figure that nothing is asked of.
+    /// Prints a figure without a bound.
     pub fn figure(&self, what: impl Display, value: impl Display) {
         println!("    {:<60} {value}", what.to_string());
     }
 
-    /// A figure and what is asked of it.
+    /// Prints a figure, its bound, and whether the bound holds.
     pub fn bound(
         &mut self,
         what: impl Display,
@@ -32,7 +32,7 @@ impl Report {
         self.missed += usize::from(!holds);
     }
 
-    /// What the process says of all bounds.
+    /// Returns the exit status of the process: success if all bounds hold.
     pub fn end(self) -> ExitCode {
         if self.missed == 0 {
             ExitCode::SUCCESS

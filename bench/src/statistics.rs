@@ -1,4 +1,4 @@
-//! Statistics of measured times.
+//! Measured times: medians, percentiles, and the CPU time of a thread.
 
 use std::{fs, io, path::Path, time::Duration};
 
@@ -9,7 +9,7 @@ pub fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-/// Returns the time that this share of the times, in ascending order, does not exceed (nearest rank). Zero for no times.
+/// Returns the time that this share of the times does not exceed (nearest rank). Without times it is zero.
 #[must_use]
 pub fn percentile(share: f64, sorted: &[Duration]) -> Duration {
     let rank = (share * sorted.len() as f64).ceil() as usize;

@@ -1,4 +1,4 @@
-//! Tokens as identity providers sign them, of a length and number of claims of our choice.
+//! Tokens as identity providers sign them, of a chosen length and number of claims.
 
 use std::{ops::Range, thread};
 
@@ -8,17 +8,17 @@ use oauth2_actix::{
 };
 use serde_json::json;
 
-/// Whose tokens they are.
+/// The issuer of the tokens.
 pub const ISSUER: &str = "https://idp.test";
-/// Whom they are for.
+/// The audience of the tokens.
 pub const AUDIENCE: &str = "api";
 
-/// The provider that has these keys.
+/// Returns the provider with these keys.
 pub fn provider(keys: impl Into<Keys>) -> Provider {
     Provider::new().issuer(ISSUER).audience(AUDIENCE).keys(keys)
 }
 
-/// With 12 claims: eleven that say something, and `fill`.
+/// Returns a token with 12 claims: eleven as providers set them, and `fill`.
 #[must_use]
 pub fn token() -> Token {
     least()
@@ -30,7 +30,7 @@ pub fn token() -> Token {
         .claim("realm_access", json!({"roles": ["admin"]}))
 }
 
-/// With so many claims, 6 or more of them, the last of which is `fill`.
+/// Returns a token with this number of claims, at least 6. The last one is `fill`.
 #[must_use]
 pub fn token_of(claims: usize) -> Token {
     match claims {
@@ -39,20 +39,22 @@ pub fn token_of(claims: usize) -> Token {
     }
 }
 
-/// Filled up to a length in bytes, or one less, for this key's signature.
+/// Extends `fill` until the token, signed with this key, has a length in bytes, or one byte less.
 #[must_use]
 pub fn padded(token: Token, key: &SigningKey, length: usize) -> Token {
     let filled = |bytes: usize| token.clone().claim("fill", "x".repeat(bytes));
     let bare = filled(0).sign(key).len();
-    // Three bytes become four.
+    // Base64 makes four characters of three bytes.
     (0..4)
         .map(|more| filled((length.saturating_sub(bare)) * 3 / 4 + more))
         .take_while(|token| token.sign(key).len() <= length)
         .last()
-        .unwrap_or_else(|| panic!("it has {bare} bytes already"))
+        .unwrap_or_else(|| {
+            panic!("{length} bytes are too few, the token has {bare} with an empty `fill`")
+        })
 }
 
-/// The same with a `jti` of its own.
+/// Returns the token with this number as `jti`.
 #[must_use]
 pub fn numbered(token: &Token, number: usize) -> Token {
     token.clone().claim("jti", format!("{number:08}"))
@@ -80,7 +82,7 @@ pub fn in_parallel<T: Send>(numbers: Range<usize>, make: impl Fn(usize) -> T + S
     })
 }
 
-/// iss, aud, sub, iat, exp, and `fill`.
+/// Returns a token with iss, aud, sub, iat, exp, and `fill`.
 fn least() -> Token {
     Token::new(ISSUER, AUDIENCE).expires_in(24 * 60 * 60).claim("fill", "")
 }

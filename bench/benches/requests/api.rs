@@ -1,23 +1,23 @@
-//! The app that most benchmarks ask, and how they ask it.
+//! The app that most benchmarks call, and the code that measures a request.
 
 use actix_web::{App, HttpResponse, test::init_service, web};
 use divan::Bencher;
 use oauth2_actix::{Algorithm, OAuth2, OAuth2Builder, testing::SigningKey};
 use oauth2_actix_bench::{InProcess, authorized, provider};
 
-/// A policy of one provider with this key.
+/// Returns a policy of one provider with this key.
 pub(crate) fn builder(key: &SigningKey) -> OAuth2Builder {
     let provider = provider(key.jwk_set()).algorithms([key.algorithm()]);
     OAuth2::builder().provider("idp", provider)
 }
 
-/// An app with the one private route `/`.
+/// Returns an app with the one private route `/`.
 pub(crate) fn app(oauth2: &OAuth2) -> InProcess {
     let app = App::new().route("/", web::get().to(HttpResponse::Ok)).wrap(oauth2.clone());
     InProcess::new(init_service(app))
 }
 
-/// A token as a request carries it.
+/// Returns the `Authorization` of a token.
 pub(crate) fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
@@ -26,7 +26,7 @@ pub(crate) fn key(algorithm: Algorithm) -> SigningKey {
     SigningKey::generate(algorithm, "key-1")
 }
 
-/// Asks the same again and again.
+/// Measures one request, which must have this status.
 pub(crate) fn bench(
     bencher: Bencher<'_, '_>,
     app: &InProcess,

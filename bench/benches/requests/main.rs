@@ -1,10 +1,10 @@
-//! What a request costs, in process: `cargo bench -p oauth2-actix-bench`, or with `-- hit` only
-//! those whose names contain that.
+//! Measures the time of a request in process: `cargo bench -p oauth2-actix-bench`. With `-- hit`, only benchmarks
+//! with `hit` in their names run.
 //!
-//! Through a whole actix app, since that is what a user pays: from a request that is there already to
-//! the status of its answer and the end of both. `hit::bare` is what of that is not ours.
+//! A request goes through a whole actix app, as in production. The time starts with a complete request, and ends
+//! when the status was read and the response was dropped. `hit::bare` is the part that the middleware does not add.
 
-// A tool for tests says so when its own assumptions fail.
+// A measuring program panics where its own assumptions fail.
 #![allow(clippy::unwrap_used)]
 
 mod api;
@@ -20,6 +20,6 @@ mod tasks;
 use std::time::Duration;
 
 fn main() {
-    // So that a sample is more than a moment. Options on the command line come first.
+    // Longer than the default, for less noise. Options on the command line override it.
     divan::Divan::default().min_time(Duration::from_millis(300)).config_with_args().main();
 }

@@ -1,4 +1,4 @@
-//! One token among many providers, keys or routes: what comes again and again, and what is new.
+//! One token among many providers, keys or routes: a cached one and a new one.
 
 use actix_web::{App, HttpResponse, test::init_service, web};
 use divan::Bencher;
@@ -34,7 +34,7 @@ fn keys_miss(bencher: Bencher<'_, '_>, count: usize) {
     bench(bencher, &app(&uncached(builder)), "/", Some(&token), 200);
 }
 
-/// What actix's own search of the routes costs.
+/// actix's own search for the route, without the middleware.
 #[divan::bench(args = COUNTS)]
 fn routes_bare(bencher: Bencher<'_, '_>, count: usize) {
     let key = key(Algorithm::ES256);
@@ -68,7 +68,7 @@ fn uncached(builder: OAuth2Builder) -> OAuth2 {
     builder.token_cache(TokenCacheConfig::disabled()).build().unwrap()
 }
 
-/// So many providers, and a token of the one in the middle.
+/// Returns a policy of this number of providers, and a token of the one in the middle.
 fn of_providers(count: usize) -> (OAuth2Builder, String) {
     let key = key(Algorithm::ES256);
     let others = (1..count).map(|index| {
@@ -85,7 +85,7 @@ fn of_providers(count: usize) -> (OAuth2Builder, String) {
     (builder, bearer(&kit::padded(kit::token(), &key, 800).sign(&key)))
 }
 
-/// One provider with so many keys, and a token of the one in the middle.
+/// Returns a policy of one provider with this number of keys, and a token of the one in the middle.
 fn of_keys(count: usize) -> (OAuth2Builder, String) {
     let keys: Vec<SigningKey> = (0..count)
         .map(|index| SigningKey::generate(Algorithm::ES256, &format!("key-{index}")))
@@ -96,7 +96,7 @@ fn of_keys(count: usize) -> (OAuth2Builder, String) {
     (builder, bearer(&kit::padded(kit::token(), key, 800).sign(key)))
 }
 
-/// So many routes, none of them public.
+/// Adds this number of private routes.
 fn routes(count: usize) -> impl FnOnce(&mut web::ServiceConfig) {
     move |config| {
         for index in 0..count {
@@ -105,7 +105,7 @@ fn routes(count: usize) -> impl FnOnce(&mut web::ServiceConfig) {
     }
 }
 
-/// The route that is registered last.
+/// Returns the path of the route that is registered last.
 fn last(count: usize) -> String {
     format!("/route-{}", count - 1)
 }

@@ -1,4 +1,4 @@
-//! A token that is new: 800 bytes, 12 claims, each algorithm.
+//! A new token: 800 bytes, 12 claims, each algorithm.
 
 use std::cell::Cell;
 
@@ -8,7 +8,7 @@ use oauth2_actix_bench as kit;
 
 use crate::api::{app, bearer, bench, builder, key};
 
-/// Without a cache, so that the same token is as good as a new one.
+/// Without a cache, so that one token is new in each request.
 #[divan::bench(args = ALGORITHMS)]
 fn uncached(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     let key = key(algorithm);
@@ -17,8 +17,8 @@ fn uncached(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     bench(bencher, &app, "/", Some(&bearer(&token)), 200);
 }
 
-/// With a cache that is full, in which few of the tokens find a place before they come again: the
-/// fastest are these, the median is of the others.
+/// With a full cache. Few of the tokens are cached when they are sent again: these are the fastest, and the median
+/// is a new token.
 #[divan::bench(args = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA])]
 fn full_cache(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     let key = key(algorithm);

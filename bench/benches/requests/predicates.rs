@@ -1,4 +1,4 @@
-//! What is demanded of a token's claims, on a token that comes again and again.
+//! Requirements on the claims of a cached token.
 
 use actix_web::{App, HttpResponse, get, test::init_service, web};
 use divan::Bencher;
@@ -12,11 +12,11 @@ fn required(bencher: Bencher<'_, '_>, what: &str) {
     let key = key(Algorithm::ES256);
     let token = kit::padded(kit::token(), &key, 800).sign(&key);
     let scope = |name| web::scope(name).route("", web::get().to(HttpResponse::Ok));
-    let demands = || [requirement::claim("role", "support"), requirement::scopes(["orders:read"])];
+    let either = || [requirement::claim("role", "support"), requirement::scopes(["orders:read"])];
     let both = || [requirement::claim("role", "admin"), requirement::scopes(["orders:read"])];
     let app = App::new()
         .service((none, claim, claim_any, one_scope, scope_all, pointer))
-        .service(scope("/any").wrap(requirement::any(demands())))
+        .service(scope("/any").wrap(requirement::any(either())))
         .service(scope("/all").wrap(requirement::all(both())))
         .wrap(builder(&key).build().unwrap());
     let app = kit::InProcess::new(init_service(app));

@@ -7,14 +7,14 @@ use oauth2_actix_bench as kit;
 
 use crate::api::{bearer, bench, builder, key};
 
-/// By a attacker.
+/// An anonymous request.
 #[divan::bench(args = PATHS)]
 fn without_token(bencher: Bencher<'_, '_>, path: &str) {
     let key = key(Algorithm::ES256);
     bench(bencher, &app(builder(&key)), path, None, 200);
 }
 
-/// By somebody who has one.
+/// A request with a valid token.
 #[divan::bench(args = PATHS)]
 fn with_token(bencher: Bencher<'_, '_>, path: &str) {
     let key = key(Algorithm::ES256);
@@ -38,5 +38,5 @@ async fn attribute() -> HttpResponse {
     HttpResponse::Ok().finish()
 }
 
-/// Two of `public_paths`, one by `#[public]`.
+/// Two paths of `public_paths`, and one route with `#[public]`.
 const PATHS: [&str; 3] = ["/path", "/pattern/of/it", "/attribute"];

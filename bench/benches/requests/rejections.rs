@@ -1,4 +1,4 @@
-//! Each kind of refusal, with tokens of 800 bytes and 12 claims.
+//! Rejected requests, one for each reason, with tokens of 800 bytes and 12 claims.
 
 use divan::Bencher;
 use oauth2_actix::{

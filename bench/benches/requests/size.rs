@@ -1,4 +1,4 @@
-//! Tokens of another length or with other numbers of claims. ES256, whose signature has 86 bytes.
+//! Tokens of several lengths, and with several numbers of claims. ES256: the signature has 86 bytes.
 
 use divan::Bencher;
 use oauth2_actix::{Algorithm, TokenCacheConfig, testing::Token};
@@ -6,7 +6,7 @@ use oauth2_actix_bench as kit;
 
 use crate::api::{app, bearer, bench, builder, key};
 
-/// Of 6 claims, one of which is as long as it takes.
+/// A token with 6 claims, one of which fills it up to the length.
 #[divan::bench(args = LENGTHS)]
 fn length_hit(bencher: Bencher<'_, '_>, length: usize) {
     measure(bencher, kit::token_of(6), length, TokenCacheConfig::new());
@@ -17,7 +17,7 @@ fn length_miss(bencher: Bencher<'_, '_>, length: usize) {
     measure(bencher, kit::token_of(6), length, TokenCacheConfig::disabled());
 }
 
-/// All of 4,000 bytes.
+/// A token of 4,000 bytes.
 #[divan::bench(args = CLAIMS)]
 fn claims_hit(bencher: Bencher<'_, '_>, claims: usize) {
     measure(bencher, kit::token_of(claims), 4000, TokenCacheConfig::new());

@@ -1,4 +1,4 @@
-//! Many tasks that call `OAuth2::verify` of one policy at the same time.
+//! Several tasks that call `OAuth2::verify` of one policy at the same time.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use tokio::{runtime, task};
 
 use crate::api::{builder, key};
 
-/// All of them the same token, which comes again and again.
+/// All tasks verify one cached token.
 #[divan::bench(args = TASKS, consts = THREADS)]
 fn same_token<const THREADS: usize>(bencher: Bencher<'_, '_>, tasks: usize) {
     measure(bencher, THREADS, tasks, 1);
 }
 
-/// 1,000 tokens, each of which comes again and again.
+/// The tasks verify 1,000 cached tokens.
 #[divan::bench(args = TASKS, consts = THREADS)]
 fn different_tokens<const THREADS: usize>(bencher: Bencher<'_, '_>, tasks: usize) {
     measure(bencher, THREADS, tasks, 1000);
@@ -38,14 +38,14 @@ fn measure(bencher: Bencher<'_, '_>, threads: usize, tasks: usize, distinct: usi
             }
         });
     };
-    // Until each token has come.
+    // Caches each token.
     for _ in 0..distinct.div_ceil(EACH) {
         run();
     }
     bencher.counter(ItemsCount::new(tasks * EACH)).bench_local(run);
 }
 
-/// Lets the other tasks come in between, as a server's would.
+/// Verifies `EACH` tokens, and yields to the other tasks in between, as the tasks of a server do.
 async fn verify(oauth2: OAuth2, tokens: Arc<[String]>, task: usize) {
     for index in 0..EACH {
         let token = &tokens[(task * 61 + index * 7) % tokens.len()];
@@ -58,5 +58,5 @@ async fn verify(oauth2: OAuth2, tokens: Arc<[String]>, task: usize) {
 
 const THREADS: [usize; 2] = [1, 2];
 const TASKS: [usize; 4] = [1, 4, 16, 64];
-/// Tokens that each task verifies.
+/// The number of tokens that each task verifies.
 const EACH: usize = 1024;
