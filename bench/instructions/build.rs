@@ -1,4 +1,4 @@
-//! Writes as many handlers as `COST_ROUTES` says, each with `#[public]` and, as its twin, without.
+//! Generates `COST_ROUTES` handlers, each once with `#[public]` and once without.
 
 use std::{env, fmt::Write as _, fs, path::PathBuf};
 
@@ -13,7 +13,7 @@ fn main() {
         let _ = writeln!(code, "pub(crate) mod {module} {{\nuse super::*;");
         let mut services = String::new();
         for index in 0..routes {
-            // Half of them dynamic.
+            // Every second pattern is dynamic.
             let pattern =
                 if index % 2 == 0 { format!("/r{index}/x") } else { format!("/r{index}/{{id}}") };
             let _ = writeln!(
@@ -33,7 +33,7 @@ fn main() {
     fs::write(directory.join("routes.rs"), code).expect("written");
 }
 
-/// As many modules of two public routes as `COST_MODULES` says, whose own patterns are all the same, before 200
+/// Adds `COST_MODULES` modules of two public routes, with the same patterns in each module, before 200
 /// private routes.
 fn modules(code: &mut String) {
     let modules: usize =

@@ -1,5 +1,5 @@
-//! Shared code of the measuring programs: tokens of a given length and number of claims, apps that are called in
-//! process, statistics and reports.
+//! Shared code of the measuring programs: tokens of a given length and number of claims, apps that are called
+//! in process, statistics and reports.
 
 // A measuring program panics where its own assumptions fail.
 #![allow(clippy::unwrap_used)]

@@ -17,8 +17,8 @@ fn uncached(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     bench(bencher, &app, "/", Some(&bearer(&token)), 200);
 }
 
-/// With a full cache. Few of the tokens are cached when they are sent again: these are the fastest, and the median
-/// is a new token.
+/// With a full cache. Few of the tokens are cached when they are sent again: these are the fastest, and the
+/// median is a new token.
 #[divan::bench(args = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA])]
 fn full_cache(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     let key = key(algorithm);

@@ -1,6 +1,6 @@
-//! Runs one kind of request many times: `cost APP KIND COUNT`. Counted from outside, by callgrind.
+//! Runs one kind of request many times: `instructions APP KIND COUNT`. Callgrind counts the instructions.
 
-#![allow(unused_imports)] // Without any routes.
+#![allow(unused_imports)] // With COST_ROUTES=0.
 
 use actix_http::Request;
 use actix_web::{
@@ -19,7 +19,7 @@ use serde_json::json;
 
 include!(concat!(env!("OUT_DIR"), "/routes.rs"));
 
-/// A token of about 800 bytes with 12 claims, as providers make them.
+/// Returns a token of about 800 bytes with 12 claims, as providers issue them.
 fn sample() -> Token {
     Token::new("https://idp.test", "api")
         .claim("nbf", 1_700_000_000)
@@ -27,7 +27,7 @@ fn sample() -> Token {
         .claim("azp", "0oa1b2c3d4e5f6g7h8i9")
         .claim("scope", "openid profile email orders:read orders:write")
         .claim("role", "admin")
-        .claim("email", "somebody@customer.example.com")
+        .claim("email", "jane.doe@customer.example.com")
         .claim("sid", "0f9e8d7c-6b5a-4c3d-2e1f-0a9b8c7d6e5f")
         .claim("realm_access", json!({"roles": ["user", "offline_access", "default-roles"]}))
 }
@@ -51,7 +51,7 @@ async fn main() {
         "crud" | "bare-crud" => crud,
         _ => plain::configure,
     };
-    // HMAC, so that where a signature is checked its cost does not hide everything else's.
+    // HMAC, so that the check of a signature does not hide the cost of everything else.
     let key = SigningKey::from_secret(Algorithm::HS256, "k", &[7; 32]);
     let provider = Provider::new()
         .issuer("https://idp.test")
@@ -81,7 +81,7 @@ where
 {
     let bearer = ("authorization", format!("Bearer {token}"));
     let public = format!("/r{}/x", (ROUTES.saturating_sub(1)) & !1);
-    // What is looked up at the start only, for the log, is not counted.
+    // The first rejections look up routes for the log. They are not counted.
     let warm_up = if ["alike", "module"].contains(&kind) { 1_100 } else { 0 };
     for _ in 0..count + warm_up {
         let request = TestRequest::get();
@@ -90,9 +90,9 @@ where
             "required" => (request.uri("/required").insert_header(bearer.clone()), 200),
             "anonymous" => (request.uri(&public), 200),
             "rejected" => (request.uri("/last"), 400),
-            // Of the shape of the public routes, and none of them.
+            // A path in the shape of the public routes that is none of them.
             "alike" => (request.uri("/x/r0/x"), if is_bare { 404 } else { 400 }),
-            // As far as the router can tell, for one of the modules.
+            // A path that the router must search for in each module.
             "module" => (request.uri("/private/7"), if is_bare { 200 } else { 400 }),
             kind => panic!("{kind}"),
         };

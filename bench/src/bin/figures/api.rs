@@ -1,4 +1,4 @@
-//! The API that is asked: a real actix server behind a policy.
+//! The API under load: a real actix server behind a policy.
 
 use std::{
     net::SocketAddr,
@@ -49,23 +49,23 @@ impl Api {
         self.server.address()
     }
 
-    /// How many requests have come so far, answered or not.
+    /// Returns the number of requests that have arrived, answered or not.
     pub(crate) fn arrived(&self) -> u64 {
         self.arrived.load(Ordering::Relaxed)
     }
 }
 
 async fn subject(claims: Claims) -> String {
-    claims.subject().unwrap_or("nobody").to_owned()
+    claims.subject().unwrap_or("no subject").to_owned()
 }
 
-/// A key server's answer with these keys.
+/// Returns the answer of a key server with these keys.
 pub(crate) fn jwk_set<'a>(keys: impl IntoIterator<Item = &'a SigningKey>) -> Answer {
     let keys: Vec<Value> = keys.into_iter().map(SigningKey::public_jwk).collect();
     Answer::json(&json!({"keys": keys}))
 }
 
-/// Runs a future of the policy's to its end, which must come within a minute.
+/// Runs a future of a policy to its end. Panics after a minute.
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), future).await.unwrap() })

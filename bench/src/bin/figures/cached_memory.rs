@@ -1,5 +1,5 @@
-//! What a hundred thousand remembered tokens take in memory, measured in a process of its own, and
-//! whether they are remembered.
+//! The memory of 100,000 cached tokens, measured in a process of its own, and whether the tokens are found
+//! again.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,8 @@ pub(crate) fn run(report: &mut Report, _: &[String]) {
     }
 }
 
-/// Memory is for what claims hold as much as for the token itself: an object takes more than a text.
+/// The shape of the claims matters as much as the length of the token: an object takes more memory than a
+/// text.
 fn measure(report: &mut Report, shape: &str) {
     report.heading(format_args!(
         "100,000 tokens of 800 bytes with 12 claims, {}",
@@ -31,35 +32,33 @@ fn measure(report: &mut Report, shape: &str) {
     let mib = |kib: u64| kib as f64 / 1024.0;
     let micros = |nanos: u64| micros(Duration::from_nanos(nanos));
     report.figure(
-        "the table for 120,000, before anything is in it",
+        "the empty table for 120,000 tokens",
         format_args!("{:.1} MiB", mib(built - before)),
     );
     let taken = (full - before) as f64 * 1024.0 / 1e6;
     let value = format_args!("{taken:.1} MB");
     if shape == "flat" {
-        report.bound("all in all", value, "at most 250 MB", taken <= 250.0);
+        report.bound("in total", value, "at most 250 MB", taken <= 250.0);
     } else {
-        report.figure("all in all", value);
+        report.figure("in total", value);
     }
     report.figure(
         "for each token",
         format_args!("{:.0} bytes", (full - built) as f64 * 1024.0 / COUNT as f64),
     );
-    report.figure(
-        "the cache says that it holds",
-        format_args!("{entries} tokens, {:.1} MiB", mib(bytes / 1024)),
-    );
-    // Less, and `max_bytes` would bound something else than memory.
-    let said = (bytes / 1024) as f64 / (full - built) as f64;
+    report
+        .figure("the cache counts", format_args!("{entries} tokens, {:.1} MiB", mib(bytes / 1024)));
+    // With less, `max_bytes` would not bound the memory.
+    let counted = (bytes / 1024) as f64 / (full - built) as f64;
     report.bound(
-        "what it says of what it takes, table and all",
-        format_args!("{said:.3}"),
+        "counted bytes, as a share of the memory with the table",
+        format_args!("{counted:.3}"),
         "at least 0.95",
-        said >= 0.95,
+        counted >= 0.95,
     );
     let share = found as f64 / COUNT as f64;
-    report.figure("median time at first", format_args!("{:.2} us", micros(verified_ns)));
-    report.figure("median time when they come again", format_args!("{:.2} us", micros(found_ns)));
+    report.figure("median time of a new token", format_args!("{:.2} us", micros(verified_ns)));
+    report.figure("median time of a cached token", format_args!("{:.2} us", micros(found_ns)));
     report.bound(
         "found again, in less than half the time",
         format_args!("{:.2} %", share * 100.0),
@@ -68,7 +67,7 @@ fn measure(report: &mut Report, shape: &str) {
     );
 }
 
-/// The other process. The tokens are made before anything is measured.
+/// Runs in the child process. The tokens are signed before anything is measured.
 pub(crate) fn child(arguments: &[String]) {
     let key = SigningKey::generate(Algorithm::RS256, "key-1");
     let token = match arguments {
@@ -76,7 +75,7 @@ pub(crate) fn child(arguments: &[String]) {
         _ => kit::token(),
     };
     let tokens = numbered(&kit::padded(token, &key, 800), &key, COUNT);
-    // Whatever is laid out once is laid out now.
+    // Makes the allocations that are made only once.
     round(&policy(&key, TokenCacheConfig::disabled()), &tokens);
     let before = resident();
     let cache = TokenCacheConfig::new().max_entries(120_000).max_bytes(400 << 20);
@@ -96,7 +95,7 @@ pub(crate) fn child(arguments: &[String]) {
     );
 }
 
-/// How long each token takes.
+/// Returns the time of each token.
 fn round(oauth2: &OAuth2, tokens: &[String]) -> Vec<Duration> {
     tokens
         .iter()

@@ -1,4 +1,4 @@
-//! Processes of this program that run one part of an experiment, for measurements of a process as a whole.
+//! Child processes of this program: experiments that measure a whole process run a part in one of them.
 
 use std::{env, process::Command};
 
@@ -6,7 +6,7 @@ use crate::{cached_memory, memory, neighbours, sessions};
 
 type Child = fn(&[String]);
 
-/// The first argument of each such process, and what it runs with the others.
+/// The first argument of each child process, and the function that takes the other arguments.
 pub(crate) const CHILDREN: [(&str, Child); 4] = [
     (memory::CHILD, memory::child),
     (cached_memory::CHILD, cached_memory::child),
@@ -14,7 +14,7 @@ pub(crate) const CHILDREN: [(&str, Child); 4] = [
     (sessions::CHILD, sessions::child),
 ];
 
-/// Runs such a process to its end, and returns the numbers that it prints.
+/// Runs a child process to its end, and returns the numbers that it prints.
 pub(crate) fn numbers<const COUNT: usize>(arguments: &[&str]) -> [u64; COUNT] {
     let program = env::current_exe().unwrap();
     let output = Command::new(program).args(arguments).output().unwrap();

@@ -1,5 +1,5 @@
-//! An API that starts without any keys: many requests at once, and a provider that is down first. The
-//! policy's clock moves only when it is told to, so no figure depends on how fast the machine is.
+//! An API that starts without keys: many requests at once, and a provider that is down at first. The policy
+//! has a manual clock, so that no figure depends on the speed of the machine.
 
 use oauth2_actix_tests::key_server::{Answer, KeyServer};
 use std::{
@@ -25,10 +25,10 @@ use crate::{
 pub(crate) fn run(report: &mut Report, _: &[String]) {
     at_once(report);
     thread::scope(|scope| {
-        let refusing = scope.spawn(refuses_connections);
+        let rejecting = scope.spawn(rejects_connections);
         let failing = scope.spawn(answers_500);
         for (what, outage) in [
-            ("the provider refuses connections at first", refusing.join().unwrap()),
+            ("the provider rejects connections at first", rejecting.join().unwrap()),
             ("the provider answers 500 at first", failing.join().unwrap()),
         ] {
             report.heading(what);
@@ -40,7 +40,7 @@ pub(crate) fn run(report: &mut Report, _: &[String]) {
 fn at_once(report: &mut Report) {
     report.heading("500 requests at once");
     let key = SigningKey::generate(Algorithm::ES256, "key-1");
-    // Held until all of them wait.
+    // The answer is held until all requests wait.
     let (answer, release) = jwk_set([&key]).held();
     let server = KeyServer::start(answer).unwrap();
     let api = Api::start(&policy(ISSUER, &server.url(), &ManualClock::new()));
@@ -60,7 +60,7 @@ fn at_once(report: &mut Report) {
             .collect();
         let deadline = Instant::now() + Duration::from_secs(60);
         while api.arrived() < AT_ONCE || server.requests() == 0 {
-            assert!(Instant::now() < deadline, "{} requests came", api.arrived());
+            assert!(Instant::now() < deadline, "{} requests arrived", api.arrived());
             thread::sleep(Duration::from_millis(2));
         }
         let released = start.elapsed();
@@ -71,26 +71,30 @@ fn at_once(report: &mut Report) {
     let others = other_than(200, &samples);
     report.bound("statuses", statuses(&samples), "only 200", others == 0);
     let early = samples.iter().filter(|sample| sample.ended() < released).count();
-    report.bound("answered before the keys were there", early, "none", early == 0);
+    report.bound("answered before the keys were sent", early, "none", early == 0);
     report.bound("fetches", server.requests(), "1", server.requests() == 1);
     let last = samples.iter().map(Sample::ended).max().unwrap_or_default();
-    report.figure("from the keys' coming to the last answer", milliseconds(last - released));
-    report.figure("slowest, the held keys included", milliseconds(percentile(1.0, &samples)));
+    report.figure("from the release of the keys to the last answer", milliseconds(last - released));
+    report.figure(
+        "slowest request, with the time for which the keys were held",
+        milliseconds(percentile(1.0, &samples)),
+    );
 }
 
-/// A provider that was down when the API started. Times count from the API's start, by its clock.
+/// A provider that was down when the API started. Times count from the start of the API, by its clock.
 struct Outage {
     up: Duration,
     first_success: Duration,
-    /// Failed fetches, and when the last of them was noticed.
+    /// The number of failed fetches.
     failures: u64,
+    /// When the last failure was seen.
     last_failure: Duration,
-    /// Before the first success.
+    /// The answers before the first success.
     others: Vec<Sample<()>>,
 }
 
-fn refuses_connections() -> Outage {
-    // A port that is taken, so that nobody else gets it, but on which nobody listens.
+fn rejects_connections() -> Outage {
+    // The port is bound, so that no other process gets it, but no process listens on it.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let issuer = format!("http://{}", socket.local_addr().unwrap());
@@ -98,7 +102,7 @@ fn refuses_connections() -> Outage {
     let request = request(&idp.token().sign(&idp.key()));
     let clock = ManualClock::new();
     let oauth2 = policy(idp.issuer(), &idp.jwks_url(), &clock);
-    // Served until the end of the experiment.
+    // The server lives until the end of the experiment.
     let mut served = None;
     Outage::observe(&oauth2, &clock, &request, || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -123,15 +127,15 @@ fn answers_500() -> Outage {
 }
 
 impl Outage {
-    /// Sends a request at each tick of the clock, and lets the provider come up after a while.
+    /// Sends a request at each tick of the clock, and starts the provider after `DOWN`.
     fn observe(
         oauth2: &OAuth2,
         clock: &ManualClock,
         request: &[u8],
-        come_up: impl FnOnce(),
+        start_provider: impl FnOnce(),
     ) -> Self {
         let api = Api::start(oauth2);
-        let mut come_up = Some(come_up);
+        let mut start_provider = Some(start_provider);
         let mut now = Duration::ZERO;
         let mut outage = Self {
             up: Duration::MAX,
@@ -141,14 +145,14 @@ impl Outage {
             others: Vec::new(),
         };
         loop {
-            assert!(now < DOWN + Duration::from_secs(90), "no success at all");
+            assert!(now < DOWN + Duration::from_secs(90), "no request was accepted");
             if now >= DOWN
-                && let Some(come_up) = come_up.take()
+                && let Some(start_provider) = start_provider.take()
             {
-                come_up();
+                start_provider();
                 outage.up = now;
             }
-            // An attempt that is due is over when this is answered: the request waits for it.
+            // The request waits for an attempt that is due, which is over once it is answered.
             let status = Connection::open(api.address()).send(request).unwrap_or(0);
             let failures = oauth2.key_status()[0].fetches.failed;
             if failures > outage.failures {
@@ -168,8 +172,8 @@ impl Outage {
     fn report(&self, report: &mut Report) {
         let seconds = |duration: Duration| format!("{:.2} s", duration.as_secs_f64());
         report.figure("failed fetches", self.failures);
-        report.figure("the last of them at", seconds(self.last_failure));
-        report.figure("the provider came up at", seconds(self.up));
+        report.figure("last failed fetch at", seconds(self.last_failure));
+        report.figure("start of the provider at", seconds(self.up));
         let others = other_than(503, &self.others);
         report.bound(
             "statuses before the first success",
@@ -177,13 +181,17 @@ impl Outage {
             "only 503",
             others == 0,
         );
-        // 1 s after the first, doubled with each, up to 60 s.
+        // 1 s after the first failure, doubled with each, up to 60 s.
         let backoff = Duration::from_secs((1 << (self.failures.max(1) - 1).min(6)).min(60));
         let after_up = self.first_success.saturating_sub(self.up);
         report.bound(
-            "first success, after the provider came up",
+            "first success, after the start of the provider",
             seconds(after_up),
-            format_args!("at most the backoff after so many failures, {} s", backoff.as_secs()),
+            format_args!(
+                "at most the backoff after {} failures, {} s",
+                self.failures,
+                backoff.as_secs()
+            ),
             self.first_success >= self.up && after_up <= backoff + TICK,
         );
         let after_failure = self.first_success - self.last_failure;
@@ -191,7 +199,7 @@ impl Outage {
         report.bound(
             "first success, after the last failed fetch",
             seconds(after_failure),
-            format_args!("the backoff less up to a fifth, and up to a tick of {TICK:?} more"),
+            format_args!("at least 0.8 of the backoff, at most the backoff and a tick of {TICK:?}"),
             (least..=most).contains(&after_failure),
         );
     }
@@ -209,5 +217,5 @@ fn policy(issuer: &str, keys: &str, clock: &ManualClock) -> OAuth2 {
 
 const AT_ONCE: u64 = 500;
 const DOWN: Duration = Duration::from_secs(8);
-/// Between requests.
+/// The time between two requests.
 const TICK: Duration = Duration::from_millis(50);

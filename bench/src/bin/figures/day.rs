@@ -1,9 +1,8 @@
 //! A simulated day with a key server that fails at random, in every way.
 //!
-//! What must hold at each step: a token signed by a key of the last set that the policy obtained is
-//! accepted, and at once, for as long as the stale window lasts. The seed fixes what the key server
-//! does at each step, and when it rotates; the engine's own chance, by which it spreads its
-//! attempts, it does not.
+//! Invariant at each step: a token signed by a key of the last set that the policy obtained is accepted at
+//! once, as long as the stale window lasts. The seed determines the answers and the rotations of the key
+//! server. It does not determine the jitter of the fetcher.
 
 use oauth2_actix_tests::key_server::{Answer, KeyServer};
 use std::{
@@ -45,7 +44,7 @@ pub(crate) fn run(report: &mut Report, arguments: &[String]) {
     });
 }
 
-/// How the key server answers at a time.
+/// How the key server answers for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Mode {
     Good,
@@ -81,10 +80,10 @@ struct Day {
     clock: ManualClock,
     oauth2: OAuth2,
     mode: Mode,
-    /// Steps for which this mode lasts.
+    /// The number of steps that this mode still lasts.
     mode_steps: u64,
     made: u64,
-    /// What the provider publishes; it signs with the first.
+    /// The keys that the provider publishes. It signs with the first.
     published: Vec<Signer>,
     /// The last set that the policy obtained.
     obtained: Vec<Signer>,
@@ -95,15 +94,15 @@ struct Day {
 
 #[derive(Default)]
 struct Counts {
-    /// Fetches that met each mode.
+    /// The number of fetches in each mode.
     met: BTreeMap<Mode, u64>,
     rotations: u64,
     rotations_with_overlap: u64,
-    /// Of sets that are not the one before.
+    /// The number of fetched sets that differed from the set before.
     obtained: u64,
     checks: u64,
-    checks_under_way: u64,
-    /// Requests with tokens of keys that the policy did not have, by what became of them.
+    checks_while_waiting: u64,
+    /// Requests with tokens of unknown keys, by result.
     unknown_accepted: u64,
     unknown_rejected: u64,
     unknown_unavailable: u64,
@@ -136,7 +135,7 @@ impl Day {
             counts: Counts::default(),
         };
         day.counts.met.insert(Mode::Good, 1);
-        // Those who wait for a fetch hear of its end before the next one is planned.
+        // Requests that wait for a fetch resume before the next refresh is planned.
         day.until("a refresh is planned", |day| day.status().next_refresh_seconds.is_some()).await;
         day
     }
@@ -149,8 +148,8 @@ impl Day {
         let requests = self.server.requests();
         self.clock.advance(STEP);
         match before.next_refresh_seconds {
-            // A fetch hung. Its time is over, and the next attempt is due in a while.
-            None => self.until_landed(&before).await,
+            // A fetch was hanging. It has timed out, and the next attempt is not due yet.
+            None => self.until_fetched(&before).await,
             Some(due) if due < STEP.as_secs() => self.until_attempted(&before, requests).await,
             Some(_) => {}
         }
@@ -165,13 +164,14 @@ impl Day {
         }
     }
 
-    /// What the key server does during this step. The same draws whatever the engine does.
+    /// Sets the answers of the key server for this step. It draws the same random numbers for the same seed,
+    /// independently of the fetcher.
     fn plan(&mut self) {
         self.mode_steps = self.mode_steps.saturating_sub(1);
         if self.mode_steps == 0 {
             let good = self.mode != Mode::Good || self.random.one_in(3);
             self.mode = if good { Mode::Good } else { FAULTS[self.random.below(6) as usize] };
-            // Up to ten minutes, and now and then up to two hours.
+            // Up to ten minutes, and in one of 16 cases up to two hours.
             let longest = if self.random.one_in(16) { 240 } else { 20 };
             self.mode_steps = 1 + self.random.below(longest);
         }
@@ -194,7 +194,7 @@ impl Day {
             Mode::Status500 => Answer::status(500),
             Mode::Hang => Answer::hang(),
             Mode::Reset => Answer::reset(),
-            // The head has about 100 bytes: some are cut in it.
+            // The head has about 100 bytes, so that some answers end in it.
             Mode::TruncatedBody => set.truncated(cut),
             Mode::EmptySet => Answer::json(&serde_json::json!({"keys": []})),
             Mode::Garbage => {
@@ -212,19 +212,20 @@ impl Day {
         });
     }
 
-    /// Waits until the attempt has been made that is due, and has ended unless the server hangs.
+    /// Waits until the attempt that is due was made, and has ended unless the server hangs.
     async fn until_attempted(&mut self, before: &KeyStatus, requests: u64) {
         if self.mode == Mode::Hang {
-            self.until("the key server is asked", |day| day.server.requests() > requests).await;
+            self.until("the key server has a request", |day| day.server.requests() > requests)
+                .await;
         } else {
-            self.until_landed(before).await;
+            self.until_fetched(before).await;
             assert_eq!(self.server.requests(), requests + 1, "requests of one attempt");
         }
         *self.counts.met.entry(self.mode).or_default() += 1;
     }
 
-    /// Waits until one fetch more has ended, and notes what it brought.
-    async fn until_landed(&mut self, before: &KeyStatus) {
+    /// Waits until one more fetch has ended, and records its result.
+    async fn until_fetched(&mut self, before: &KeyStatus) {
         let ended = |status: &KeyStatus| status.fetches.succeeded + status.fetches.failed;
         let last = ended(before);
         self.until("a fetch ends", |day| {
@@ -235,7 +236,7 @@ impl Day {
         let after = self.status();
         assert_eq!(ended(&after), last + 1, "fetches in one step");
         if after.fetches.succeeded > before.fetches.succeeded {
-            assert_eq!(self.mode, Mode::Good, "keys came from a fault");
+            assert_eq!(self.mode, Mode::Good, "a fault has no keys");
             assert_eq!(after.state, KeyState::Fresh);
             if kids(&self.obtained) != kids(&self.published) {
                 self.counts.obtained += 1;
@@ -246,52 +247,51 @@ impl Day {
         }
     }
 
-    /// Waits for what the engine's thread does next. Meanwhile keys that are in the set before and in
-    /// the one that may come must serve all the time.
+    /// Waits until `done`. Meanwhile, keys that are in the last set and in the next one must be accepted.
     async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + TIMEOUT;
-        let coming = kids(&self.published);
+        let next = kids(&self.published);
         while !done(self) {
             assert!(
                 Instant::now() < deadline,
-                "{what}: not within {TIMEOUT:?}, {:?}",
+                "{what}: expected within {TIMEOUT:?}, {:?}",
                 self.status()
             );
             for signer in &self.obtained {
-                if self.mode != Mode::Good || coming.contains(&signer.key.kid()) {
-                    self.must_serve(signer);
-                    self.counts.checks_under_way += 1;
+                if self.mode != Mode::Good || next.contains(&signer.key.kid()) {
+                    self.assert_accepted(signer);
+                    self.counts.checks_while_waiting += 1;
                 }
             }
             tokio::time::sleep(Duration::from_micros(200)).await;
         }
     }
 
-    /// The invariant, for every key of the last set.
+    /// Checks the invariant for every key of the last set.
     fn check(&mut self) {
         let status = self.status();
-        let known: Vec<&str> = status.keys.iter().filter_map(|key| key.kid.as_deref()).collect();
-        assert_eq!(known, kids(&self.obtained), "the set that the policy says it has");
+        let actual: Vec<&str> = status.keys.iter().filter_map(|key| key.kid.as_deref()).collect();
+        assert_eq!(actual, kids(&self.obtained), "the keys in the status");
         for signer in &self.obtained {
-            self.must_serve(signer);
+            self.assert_accepted(signer);
             self.counts.checks += 1;
         }
         let age = Duration::from_secs(status.age_seconds.unwrap_or_default());
         self.counts.longest_without = self.counts.longest_without.max(age);
     }
 
-    fn must_serve(&self, signer: &Signer) {
+    fn assert_accepted(&self, signer: &Signer) {
         let outcome = self.oauth2.verify(&signer.token).now_or_never();
         let outcome = outcome.map(|outcome| outcome.map(drop));
         assert!(
             matches!(outcome, Some(Ok(()))),
-            "a token of {} is refused or waits: {outcome:?}; {:?}",
+            "a token of {} is rejected or waits: {outcome:?}; {:?}",
             signer.key.kid(),
             self.status()
         );
     }
 
-    /// Sends a token of a key that the policy does not have: one that is new, or made up.
+    /// Sends a token of an unknown key: of the newest key, or with a made-up key id.
     async fn send_unknown(&mut self, made_up: bool) {
         let newest = &self.published[0];
         let token = if made_up || kids(&self.obtained).contains(&newest.key.kid()) {
@@ -302,8 +302,8 @@ impl Day {
         };
         let before = self.status();
         let requests = self.server.requests();
-        // None holds it back: no fetch is under way, the last one did not fail, and steps are longer
-        // than the cooldown.
+        // The token causes a fetch: none is in progress, the last one did not fail, and a step is longer than
+        // the cooldown.
         let fetches = before.next_refresh_seconds.is_some() && before.state == KeyState::Fresh;
         let oauth2 = self.oauth2.clone();
         let request = tokio::spawn(async move {
@@ -313,7 +313,7 @@ impl Day {
             self.until_attempted(&before, requests).await;
         }
         if self.status().next_refresh_seconds.is_none() {
-            // It waits for a fetch that hangs, until the clock is moved.
+            // The request waits for a fetch that hangs, until the clock is advanced.
             self.waiting.push(request);
         } else {
             let outcome = within(request).await.unwrap();
@@ -339,33 +339,35 @@ impl Day {
         let fetches = self.status().fetches;
         let total = fetches.succeeded + fetches.failed;
         report.figure("steps of 30 s", STEPS);
-        // They are panics, not figures.
-        report.bound("tokens of the last set, refused or made to wait", 0, "0", true);
+        // A violation panics, so that the count is 0 here.
+        report.bound("tokens of the last set, rejected or made to wait", 0, "0", true);
         report.figure("  checked after each step", counts.checks);
-        report.figure("  checked while the engine was at work", counts.checks_under_way);
+        report.figure("  checked while a fetch was expected", counts.checks_while_waiting);
         report.bound("fetches", total, "at least 300", total >= 300);
         for mode in std::iter::once(Mode::Good).chain(FAULTS) {
             let met = counts.met.get(&mode).copied().unwrap_or_default();
-            report.bound(format_args!("  that met {mode:?}"), met, "more than 0", met > 0);
+            report.bound(format_args!("  in mode {mode:?}"), met, "more than 0", met > 0);
         }
         for (what, count) in [
             ("rotations without overlap", counts.rotations),
             ("rotations with overlap", counts.rotations_with_overlap),
             ("new sets obtained", counts.obtained),
             ("tokens of unknown keys: accepted after a fetch", counts.unknown_accepted),
-            ("tokens of unknown keys: refused", counts.unknown_rejected),
+            ("tokens of unknown keys: rejected", counts.unknown_rejected),
             ("tokens of unknown keys: 503", counts.unknown_unavailable),
         ] {
             report.bound(what, count, "more than 0", count > 0);
         }
-        report
-            .figure("longest time without a success", format_args!("{:?}", counts.longest_without));
+        report.figure(
+            "longest time without a successful fetch",
+            format_args!("{:?}", counts.longest_without),
+        );
     }
 
-    /// An outage beyond the stale window: the keys serve to its very end, and no longer.
+    /// Simulates an outage longer than the stale window. The keys must be used until its end, and no longer.
     async fn end(&mut self, report: &mut Report) {
         self.server.answer(jwk_set(self.published.iter().map(|signer| &signer.key)));
-        // A fetch that hangs ends first.
+        // Ends a fetch that hangs.
         self.clock.advance(STEP);
         within(self.oauth2.refresh_keys()).await.unwrap();
         self.obtained = self.published.clone();
@@ -380,8 +382,13 @@ impl Day {
             let kind = outcome.map(drop).map_err(|error| error.kind().clone());
             stale &= matches!(kind, Err(ErrorKind::KeysUnavailable { .. }));
         }
-        report.bound("an outage of 24 h: the keys served to its last second", true, "true", true);
-        report.bound("  and 503 from then on", stale, "true", stale);
+        report.bound(
+            "an outage of 24 h: the keys are used until its last second",
+            true,
+            "true",
+            true,
+        );
+        report.bound("  503 afterwards", stale, "true", stale);
     }
 }
 
@@ -390,10 +397,10 @@ fn kids(signers: &[Signer]) -> Vec<&str> {
 }
 
 async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(TIMEOUT, future).await.expect("it takes too long")
+    tokio::time::timeout(TIMEOUT, future).await.expect("a result within the timeout")
 }
 
-/// SplitMix64: small, and the same for the same seed everywhere.
+/// SplitMix64: small, and the same numbers for the same seed on every machine.
 struct Random(u64);
 
 impl Random {
@@ -415,5 +422,5 @@ impl Random {
 
 const STEP: Duration = Duration::from_secs(30);
 const STEPS: u64 = 24 * 60 * 2;
-/// Real time for what takes milliseconds. It only ends a run that hangs.
+/// In real time, for steps of milliseconds. It only ends a run that hangs.
 const TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,5 +1,4 @@
-//! Many different tokens in rotation: whether the cache costs anything where it cannot help, and
-//! whether it stays within its bounds.
+//! Many different tokens in rotation: the cost of the cache where few tokens are found, and its bounds.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use crate::{
 };
 
 pub(crate) fn run(report: &mut Report, _: &[String]) {
-    // First, while no memory has been given back that could be had again.
+    // First, before the allocator has free memory to reuse.
     a_million(report);
     report.heading("10,000 tokens, RS256, 800 bytes, 12 claims");
     let key = SigningKey::generate(Algorithm::RS256, "key-1");
@@ -35,16 +34,16 @@ fn a_million(report: &mut Report) {
     let cache = TokenCacheConfig::new();
     let on = compare(report, "as many fit as by default", &key, cache, &tokens, Some(1.05));
     let taken = resident().saturating_sub(before) / 1024;
-    report.figure("the cache says that it holds", on.token_cache_status());
+    report.figure("the cache counts", on.token_cache_status());
     report.bound(
-        "memory taken meanwhile",
+        "memory",
         format_args!("{taken} MiB"),
-        format_args!("at most `max_bytes` and 4 for the table: {MOST_MIB}"),
+        format_args!("at most `max_bytes` and 4 MiB for the table: {MOST_MIB} MiB"),
         taken <= MOST_MIB,
     );
 }
 
-/// Each token in turn, time and again, with a cache and without.
+/// Measures all tokens in turn, with a cache and without.
 fn compare(
     report: &mut Report,
     what: &str,
@@ -68,8 +67,8 @@ fn compare(
     on
 }
 
-/// Of one token. In turns, a few tokens each: so that neither finds the memory of the machine as the
-/// other left it.
+/// Returns the median time of one token for each policy. The policies take turns, a block of tokens each, so
+/// that both start with similar CPU caches.
 fn times(policies: &[OAuth2; 2], tokens: &[String]) -> [Duration; 2] {
     let mut times = [(); 2].map(|()| Vec::new());
     let rounds = LEAST_TIMED.div_ceil(tokens.len());

@@ -1,5 +1,5 @@
-//! Strangers who make up key ids. They must not have the provider asked more often than the cooldown
-//! permits, nor take the API from those with good tokens.
+//! Attackers with made-up key ids. They must not cause more fetches than the cooldown permits, nor slow down
+//! clients with valid tokens.
 
 use oauth2_actix_tests::key_server::KeyServer;
 use std::{
@@ -39,7 +39,7 @@ pub(crate) fn run(report: &mut Report, _: &[String]) {
     let unknown: Vec<Arc<[u8]>> = (0..FLOOD)
         .map(|_| request(&token.clone().header("kid", made_up()).sign(&attacker)))
         .collect();
-    // The same work but for the keys: a signature check instead of a look at the gate.
+    // The same work, except that the key is known and the signature is checked.
     let forged = vec![request(&token.sign(&attacker)); FLOOD];
     let setup = Setup { server, api, good };
 
@@ -50,7 +50,7 @@ pub(crate) fn run(report: &mut Report, _: &[String]) {
     };
     let paced = Some(GOOD_RATE);
     let made_up = Flood { requests: &unknown, rate: Some(FLOOD_RATE), fetches_at_once: 1 };
-    // The same once more: ids that were looked for before leave one fetch in reserve for others.
+    // The same ids once more: ids that were searched for before leave one fetch in reserve for other ids.
     let made_up_again = Flood { requests: &unknown, rate: Some(FLOOD_RATE), fetches_at_once: 2 };
     let bad_signatures = Flood { requests: &forged, rate: Some(FLOOD_RATE), fetches_at_once: 0 };
     let at_full_speed = Flood { requests: &unknown, rate: None, fetches_at_once: 2 };
@@ -60,27 +60,27 @@ pub(crate) fn run(report: &mut Report, _: &[String]) {
     let beside_forged =
         throughput("beside bad signatures of a known key", 25, paced, Some(&bad_signatures));
     let beside_full_speed = throughput(
-        "beside made-up key ids, as fast as they are refused, again and again",
+        "beside made-up key ids, as fast as they are rejected, repeatedly",
         10,
         paced,
         Some(&at_full_speed),
     );
-    let full_alone = throughput("good tokens as fast as they go, alone", 10, None, None);
+    let full_alone = throughput("good tokens at full speed, alone", 10, None, None);
     let full_made_up = throughput("  beside made-up key ids", 10, None, Some(&made_up_again));
     let full_forged = throughput("  beside bad signatures", 10, None, Some(&bad_signatures));
 
-    report.heading("good tokens' throughput beside a flood, to that alone");
+    report.heading("throughput of good tokens beside a flood, to that alone");
     for (what, beside) in [
         ("made-up key ids", beside_made_up),
-        ("made-up key ids, as fast as they are refused", beside_full_speed),
+        ("made-up key ids, as fast as they are rejected", beside_full_speed),
     ] {
         let ratio = beside / alone;
         report.bound(what, format_args!("{ratio:.3}"), "at least 0.9", ratio >= 0.9);
     }
     for (what, beside) in [
         ("bad signatures of a known key", beside_forged / alone),
-        ("as fast as they go: beside made-up key ids", full_made_up / full_alone),
-        ("as fast as they go: beside bad signatures", full_forged / full_alone),
+        ("at full speed: beside made-up key ids", full_made_up / full_alone),
+        ("at full speed: beside bad signatures", full_forged / full_alone),
     ] {
         report.figure(what, format_args!("{beside:.3}"));
     }
@@ -94,19 +94,19 @@ struct Setup {
 
 struct Flood<'a> {
     requests: &'a [Arc<[u8]>],
-    /// Requests per second. None: as fast as they are answered, and from the start again.
+    /// Requests per second. `None`: as fast as they are answered, and repeatedly.
     rate: Option<u32>,
-    /// Fetches that may come at once; more take a cooldown each.
+    /// The number of fetches that are permitted without a cooldown.
     fetches_at_once: u64,
 }
 
 /// A load of good tokens, with or without a flood beside it.
 struct Phase {
     good: Vec<Sample<()>>,
-    /// Of those that were answered while the flood went on.
+    /// Good requests that were answered during the flood.
     good_per_second: f64,
     flood: Vec<Sample<()>>,
-    /// How long the flood went on.
+    /// The duration of the flood.
     lasted: Duration,
     fetches: u64,
 }
@@ -135,7 +135,7 @@ impl Setup {
             (good.join().unwrap(), flood.unwrap_or_default())
         });
         let lasted = flood.iter().map(Sample::ended).max().unwrap_or(duration);
-        // A request that causes a fetch waits for it.
+        // All fetches have ended: a request that causes a fetch waits for it.
         let fetches = self.server.requests() - before;
         let in_time = good.iter().filter(|s| s.status == 200 && s.ended() <= lasted).count();
         let good_per_second = in_time as f64 / lasted.as_secs_f64();
@@ -157,11 +157,11 @@ impl Phase {
             "the flood",
             format_args!("{} requests in {seconds:.1} s from 64 connections", self.flood.len()),
         );
-        // 503 where an id was not looked for yet: see `unknown_key_cooldown`.
+        // 503 for an id that was not searched for yet: see `unknown_key_cooldown`.
         let expected = |sample: &&Sample<()>| matches!(sample.status, 401 | 503);
         let others = self.flood.len() - self.flood.iter().filter(expected).count();
         report.bound("its statuses", statuses(&self.flood), "only 401 and 503", others == 0);
-        // The fetch that brought the keys was before the flood and is not among these.
+        // The first fetch was before the flood and is not counted.
         let (limit, text) = if flood.fetches_at_once > 0 {
             let fetches_at_once = flood.fetches_at_once;
             let limit = fetches_at_once + (seconds / COOLDOWN.as_secs_f64()) as u64;
@@ -175,14 +175,14 @@ impl Phase {
         } else {
             (0, "none".to_owned())
         };
-        report.bound("fetches meanwhile", self.fetches, text, self.fetches <= limit);
+        report.bound("fetches", self.fetches, text, self.fetches <= limit);
     }
 }
 
 const FLOOD: usize = 10_000;
-/// Requests per second; all of them then take 25 s.
+/// Requests per second, so that the flood takes 25 s.
 const FLOOD_RATE: u32 = 400;
-/// Well below what two cores can do.
+/// Requests per second, well below the capacity of two cores.
 const GOOD_RATE: u32 = 500;
 /// The default.
 const COOLDOWN: Duration = Duration::from_secs(10);

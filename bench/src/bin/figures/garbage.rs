@@ -1,7 +1,7 @@
-//! What refusing costs: each kind of garbage against a good token of the same length and shape.
+//! The cost of a rejection: each kind of garbage against a good token of the same length and shape.
 //!
-//! Where `RUST_BACKTRACE` is set, errors of the library underneath capture a backtrace, which is no part
-//! of what is measured: run it without.
+//! Run it without `RUST_BACKTRACE`: with it, errors of libraries capture backtraces, which are not to be
+//! measured.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{report::Report, turns::micros};
 
-pub(crate) fn run(report: &mut Report, _arguments: &[String]) {
+pub(crate) fn run(report: &mut Report, _: &[String]) {
     for algorithm in [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA] {
         let keys: Vec<SigningKey> = (0..KEYS)
             .map(|index| SigningKey::generate(algorithm, &format!("key-{index}")))
@@ -35,7 +35,7 @@ fn measure(report: &mut Report, algorithm: Algorithm, keys: &[SigningKey], lengt
     let key = &keys[KEYS - 1];
     let attacker = SigningKey::generate(algorithm, key.kid());
     let good = padded(token(), key, length);
-    // What JSON costs depends on its shape: many small members cost more than one long text.
+    // The cost of JSON depends on its shape: many small members cost more than one long text.
     let fill = length * 3 / 4 - length / 8;
     let many_members = token().claims(members(fill)).sign(key);
     let many_numbers = token().claim("fill", vec![7; fill / 2]).sign(key);
@@ -77,11 +77,12 @@ fn measure(report: &mut Report, algorithm: Algorithm, keys: &[SigningKey], lengt
         ("`crit`", &named, padded(token().header("crit", json!(["x"])), key, length), 0, 1.1),
         ("not base64url at its end", &named, spoiled(&good), 0, 1.1),
         ("a member twice, at its end", &named, raw_payload(&twice(length)), 0, 1.1),
-        ("nested without end", &named, raw_payload(&"{\"a\":".repeat(length / 8)), 0, 1.1),
+        ("nested deeply", &named, raw_payload(&"{\"a\":".repeat(length / 8)), 0, 1.1),
         ("nothing but dots", &named, ".".repeat(length), 0, 1.1),
         ("too long by one", &named, "a".repeat(16 * 1024 + 1), 0, 1.1),
     ];
-    // Interleaved, and the median of many rounds: whatever else the machine does hits all.
+    // The arms take turns, and the median of many rounds counts, so that other load on the machine affects
+    // all alike.
     let arms: Vec<(&OAuth2, &str)> = goods
         .iter()
         .map(|(_, token)| (&named, *token))
@@ -98,7 +99,7 @@ fn measure(report: &mut Report, algorithm: Algorithm, keys: &[SigningKey], lengt
     }
 }
 
-/// The first `good` of them are accepted, the rest is refused.
+/// Returns the median time of each arm. The first `good` tokens are accepted, the others are rejected.
 fn times(arms: &[(&OAuth2, &str)], good: usize) -> Vec<Duration> {
     let mut times = vec![Vec::new(); arms.len()];
     for _ in 0..ROUNDS {
@@ -106,7 +107,7 @@ fn times(arms: &[(&OAuth2, &str)], good: usize) -> Vec<Duration> {
             let start = Instant::now();
             let answer = policy.verify(token).now_or_never();
             times[index].push(start.elapsed());
-            let answer = answer.expect("it waits for nothing");
+            let answer = answer.expect("no keys are fetched");
             assert_eq!(answer.is_ok(), index < good, "{index}: {answer:?}");
         }
     }
@@ -114,7 +115,7 @@ fn times(arms: &[(&OAuth2, &str)], good: usize) -> Vec<Duration> {
 }
 
 fn policy(keys: Value) -> OAuth2 {
-    // So that the good token costs what it cost when it first came.
+    // So that a good token is new in each round.
     OAuth2::builder()
         .provider("idp", kit::provider(keys))
         .token_cache(TokenCacheConfig::disabled())
@@ -137,7 +138,7 @@ fn spoiled(token: &str) -> String {
     parts.join(".")
 }
 
-/// A token of this payload, with a signature that is none.
+/// Returns a token with this payload and an invalid signature.
 fn raw_payload(payload: &str) -> String {
     let payload = &payload[..payload.len().min(12_000)];
     format!(
@@ -151,7 +152,7 @@ fn twice(length: usize) -> String {
     format!(r#"{{"fill":"{}","iss":"{ISSUER}","fill":1}}"#, "x".repeat(length * 3 / 4))
 }
 
-/// Claims of about this many bytes.
+/// Returns claims of about this number of bytes.
 fn members(bytes: usize) -> Map<String, Value> {
     (0..bytes / 8).map(|index| (format!("{index:x}"), json!(0))).collect()
 }

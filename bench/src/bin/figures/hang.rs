@@ -1,10 +1,10 @@
-//! A provider that hangs during a background refresh. Requests whose key is known must not notice.
+//! A provider that hangs during a background refresh. Requests with known keys must not be slower.
 //!
-//! Four APIs under the same load at the same time: for one, a single fetch hangs for all the time;
-//! for one, fetches run into the default time limit again and again; for two, the provider never
-//! hangs. The third is the run without a hang: whatever else the machine does meanwhile hits all.
-//! What this would hide is a hang that takes the machine from all, so the time that key threads spend
-//! on a CPU is measured too. The fourth, beside the third, shows how far two p99s are apart by chance.
+//! Four APIs are under the same load at the same time. For the first, a single fetch hangs all the time. For
+//! the second, several fetches run into the default timeout. The providers of the others never hang. The
+//! third is the control: other load on the machine affects all alike. This would hide a hang that takes CPU
+//! time from all, so the CPU time of the key threads is measured too. The fourth shows how far two p99s
+//! differ by chance.
 
 use oauth2_actix_tests::key_server::KeyServer;
 use std::{
@@ -76,9 +76,9 @@ pub(crate) fn run(report: &mut Report, _: &[String]) {
     report.heading("all");
     let share = busy.as_secs_f64() / TOTAL.as_secs_f64();
     report.bound(
-        "key threads, time on a CPU",
+        "CPU time of the key threads",
         format_args!("{:.0} ms in {} s", busy.as_secs_f64() * 1e3, TOTAL.as_secs()),
-        "at most 1 %, so that no API suffers from another's",
+        "at most 1 %, so that no API slows down another",
         share <= 0.01,
     );
     let others = other_than(200, &control);
@@ -89,8 +89,8 @@ fn fetches(hangs: &[Hang]) -> String {
     format!("{:?}", hangs.iter().map(|hang| hang.fetches).collect::<Vec<_>>())
 }
 
-/// An API with hangs, and one without, in the windows of the hangs and apart from them. The ratio of
-/// their p99 in the windows.
+/// Compares an API with hangs to one without, inside and outside of the windows of the hangs. Returns the
+/// ratio of their p99s in the windows.
 fn compare(
     report: &mut Report,
     subject: &[Sample<()>],
@@ -104,7 +104,7 @@ fn compare(
         .map(|hang| format!("{:.1} s", (hang.ended - hang.began).as_secs_f64()))
         .collect();
     report.figure("windows", windows.join(", "));
-    // What is neither is the time until a refresh falls due, and until the provider is well again.
+    // The time until a refresh is due, and until the provider has recovered, is in neither.
     let during = |sample: &Sample<()>| {
         hangs.iter().any(|hang| hang.began <= sample.began && sample.began < hang.ended)
     };
@@ -120,22 +120,22 @@ fn compare(
         let with = latency(share, subject, &during);
         let without = latency(share, control, &during);
         report.figure(
-            format_args!("p{}, and that of the one without a hang", share * 100.0),
+            format_args!("p{}, and that of the control", share * 100.0),
             format_args!("{}, {}", milliseconds(with), milliseconds(without)),
         );
     }
-    // For a machine that is otherwise idle.
+    // Meaningful only on a machine that is otherwise idle.
     let in_time = [subject, control].map(|samples| {
         latency(0.99, samples, &during).div_duration_f64(latency(0.99, samples, &apart))
     });
     report.figure(
-        "p99 in the windows to that apart from them, both",
+        "p99 inside of the windows to that outside, both",
         format_args!("{:.3}, {:.3}", in_time[0], in_time[1]),
     );
     latency(0.99, subject, &during).div_duration_f64(latency(0.99, control, &during))
 }
 
-/// The time that the threads of this process that fetch keys have spent on a CPU.
+/// Returns the CPU time of the threads of this process that fetch keys.
 fn key_threads_busy() -> Duration {
     let tasks = fs::read_dir("/proc/self/task").unwrap().flatten().map(|task| task.path());
     tasks
@@ -146,18 +146,18 @@ fn key_threads_busy() -> Duration {
         .sum()
 }
 
-/// A provider, and an API that trusts it.
+/// A provider, and the API with its keys.
 struct Subject {
     server: KeyServer,
     oauth2: OAuth2,
     api: Api,
 }
 
-/// When a hang was, since the load's start.
+/// The times of a hang, since the start of the load.
 struct Hang {
-    /// From when on the provider would hang if it were asked.
+    /// When the provider was set to hang at the next request.
     set: Duration,
-    /// When it was asked.
+    /// When that request arrived.
     began: Duration,
     ended: Duration,
     recovered: Duration,
@@ -181,9 +181,9 @@ impl Subject {
         Self { server, oauth2, api }
     }
 
-    /// Hangs in the next refresh, and for 30 s from then on. Waits until all is well again.
+    /// Makes the provider hang in the next refresh, for 30 s. Waits until it has recovered.
     fn hang(&self, key: &SigningKey, start: Instant) -> Hang {
-        // None is under way that would be answered as before.
+        // No fetch is in progress that would get the earlier answer.
         let deadline = Instant::now() + Duration::from_secs(10);
         while self.oauth2.key_status()[0].next_refresh_seconds.is_none_or(|seconds| seconds < 1) {
             assert!(Instant::now() < deadline, "no refresh is planned");
@@ -193,7 +193,7 @@ impl Subject {
         let before = self.server.requests();
         let (answer, release) = jwk_set([key]).held();
         self.server.answer(answer);
-        // The refresh falls due within 3 s.
+        // The refresh is due within 3 s.
         self.server.wait_for_requests(before + 1);
         let began = start.elapsed();
         let ended_before = self.ended_fetches();
@@ -215,14 +215,14 @@ impl Subject {
     }
 }
 
-/// The library's name for them.
+/// The name of the library's threads that fetch keys.
 const KEY_THREAD: &str = "oauth2-keys";
 /// Requests per second for each API.
 const RATE: u32 = 400;
-/// For as long as a key server holds an answer, counted from the request.
+/// How long the key server holds an answer, counted from the request.
 const HANG: Duration = Duration::from_secs(30);
-/// By so much earlier it is seen that the fetch has not ended.
+/// How long before the end of a hang the number of ended fetches is read.
 const EARLY: Duration = Duration::from_millis(100);
-/// When hangs begin: with about as much time before, between and after.
+/// When hangs begin, with about the same time before, between and after them.
 const HANGS: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(80)];
 const TOTAL: Duration = Duration::from_secs(130);

@@ -1,6 +1,6 @@
-//! The load: keep-alive connections, each with a thread, that send at a given pace.
+//! The load: keep-alive connections, each with a thread, that send at a given rate.
 //!
-//! Threads that block rather than tasks: what is measured then holds no scheduler of ours.
+//! The threads block. Tasks would add the latency of their scheduler.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -19,21 +19,21 @@ use crate::samples::Sample;
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
     pub(crate) connections: usize,
-    /// Requests per second, due whether or not earlier ones are answered (an open loop). None: each
+    /// Requests per second, due whether or not earlier ones are answered (an open loop). `None`: each
     /// connection sends as soon as its last request is answered.
     pub(crate) rate: Option<u32>,
-    /// When the load starts; times of samples count from here.
+    /// The start of the load. Times of samples count from it.
     pub(crate) start: Instant,
     pub(crate) duration: Duration,
 }
 
 impl Load {
-    /// Sends what `choose` says for the nth request, at the moment when it is sent, until it says
-    /// nothing or the time is over.
+    /// Sends requests until `choose` returns `None` or the duration has passed. `choose` is called with the
+    /// index of a request, just before it is sent.
     ///
-    /// A latency counts from the moment when the request was due, if every connection was busy
-    /// then: a request that has to queue because the server is slow is slow itself. It counts from
-    /// the moment of sending if only the sender's own timer was late.
+    /// If all connections were busy when a request was due, its latency counts from that time: a request that
+    /// queues because the server is slow is slow itself. Otherwise it counts from the time of sending, so
+    /// that a late timer of the sender does not count.
     pub(crate) fn run<K: Send>(
         &self,
         choose: impl Fn(u64) -> Option<(K, Arc<[u8]>)> + Sync,
@@ -94,7 +94,7 @@ impl Connection {
         Self(BufReader::new(stream))
     }
 
-    /// Sends a request and reads its answer. The status.
+    /// Sends a request, reads the response, and returns its status.
     pub(crate) fn send(&mut self, request: &[u8]) -> io::Result<u16> {
         self.0.get_mut().write_all(request)?;
         let mut line = String::new();
@@ -119,10 +119,10 @@ impl Connection {
     }
 }
 
-/// A request with this token.
+/// Returns a request with this token.
 pub(crate) fn request(token: &str) -> Arc<[u8]> {
     oauth2_actix_bench::request(token).into()
 }
 
-/// Longer than anything that the API may take.
+/// Longer than the API may take for any response.
 const TIMEOUT: Duration = Duration::from_secs(70);

@@ -1,12 +1,12 @@
-//! What must be reached: by key fetching under load and under faults, measured on loopback, and by
-//! the check of a token, in process.
+//! Experiments with bounds: key fetching under load and under faults, on loopback, and token verification, in
+//! process.
 //!
-//! Each experiment prints one figure per line, bounds beside those that have one, and the exit
-//! status says whether all bounds hold. Build it with `--release`, and leave the machine alone
-//! meanwhile: latencies and ratios are of this machine. Where others are at work on it, `chrt -r 1`
-//! keeps them away from `hang`, `providers` and all that measures a token's check.
+//! Each experiment prints one figure per line, with its bound if there is one. The exit status is a failure
+//! if a bound is missed. Build it with `--release`, and run it on an idle machine, since it measures times.
+//! On a busy machine `chrt -r 1` gives `hang`, `providers` and the experiments in process priority over other
+//! programs.
 
-// A tool for tests says so when its own assumptions fail.
+// A measuring program panics where its own assumptions fail.
 #![allow(clippy::unwrap_used)]
 
 mod api;
@@ -55,27 +55,23 @@ const EXPERIMENTS: [(&str, &str, Experiment); 15] = [
     ),
     (
         "providers",
-        "1,000 providers with 10 keys each against one with one; takes an algorithm",
+        "1,000 providers with 10 keys each against one with one; argument: an algorithm",
         providers::run,
     ),
     (
         "neighbours",
-        "hostile tenants beside a provider that rotates its key; takes their number and seconds",
+        "hostile tenants beside a provider that rotates its key; arguments: their number, and seconds",
         neighbours::run,
     ),
-    ("garbage", "what refusing costs, against a good token", garbage::run),
-    ("misses", "a token that was never seen, against the check of its signature", misses::run),
-    ("rejections", "requests that are refused before anything is verified", rejections::run),
-    (
-        "many",
-        "1,000 providers and 1,000 keys against one each, a token that comes again",
-        many::run,
-    ),
-    ("distinct", "10,000 and 1,000,000 tokens in rotation; takes some minutes", distinct::run),
-    ("cached-memory", "100,000 remembered tokens", cached_memory::run),
-    ("threads", "tokens that come again, on one thread and on two", threads::run),
-    ("sessions", "5,000 WebSocket sessions whose tokens end at once", sessions::run),
-    ("day", "24 simulated hours with faults at random; takes a seed", day::run),
+    ("garbage", "rejected tokens, against a good token", garbage::run),
+    ("misses", "a new token, against the check of its signature", misses::run),
+    ("rejections", "requests that are rejected before a signature is checked", rejections::run),
+    ("many", "1,000 providers and 1,000 keys against one each, with a cached token", many::run),
+    ("distinct", "10,000 and 1,000,000 tokens in rotation; some minutes", distinct::run),
+    ("cached-memory", "the memory of 100,000 cached tokens", cached_memory::run),
+    ("threads", "cached tokens, on one thread and on two", threads::run),
+    ("sessions", "5,000 WebSocket sessions whose tokens expire at once", sessions::run),
+    ("day", "24 simulated hours with faults at random; argument: a seed", day::run),
 ];
 
 fn main() -> ExitCode {
@@ -99,7 +95,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Each in a process of its own, so that none finds what another left.
+/// Runs each experiment in a process of its own, so that none depends on another.
 fn all() -> ExitCode {
     let program = env::current_exe().unwrap();
     let mut missed = Vec::new();
@@ -113,7 +109,7 @@ fn all() -> ExitCode {
         println!("all bounds hold");
         ExitCode::SUCCESS
     } else {
-        println!("bounds are missed: {}", missed.join(", "));
+        println!("missed bounds in: {}", missed.join(", "));
         ExitCode::FAILURE
     }
 }
@@ -123,6 +119,6 @@ fn usage() -> ExitCode {
     for (name, what, _) in EXPERIMENTS {
         eprintln!("  {name:<13} {what}");
     }
-    eprintln!("  {:<13} each of these", "all");
+    eprintln!("  {:<13} all of these", "all");
     ExitCode::from(2)
 }

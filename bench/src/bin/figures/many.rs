@@ -1,5 +1,5 @@
-//! A token that comes again and again, under a policy of a thousand providers one of which has a
-//! thousand keys, against the same token under a policy of that provider with that key.
+//! A cached token in a policy of 1,000 providers, one of which has 1,000 keys, against the same token in a
+//! policy of one provider with one key.
 
 use oauth2_actix::{Algorithm, OAuth2, Provider, testing::SigningKey};
 use oauth2_actix_bench as kit;
@@ -26,12 +26,12 @@ pub(crate) fn run(report: &mut Report, _: &[String]) {
     let times = medians(ROUNDS, &mut [arm(&small), arm(&big)]);
     let each = |index: usize| format!("{:.3} us", micros(times[index]) / f64::from(EACH));
     report.figure("1 provider with 1 key", each(0));
-    report.figure("1,000 providers, its own of 1,000 keys", each(1));
+    report.figure("1,000 providers, one with 1,000 keys", each(1));
     let ratio = times[1].div_duration_f64(times[0]);
     report.bound("ratio", format_args!("{ratio:.4}"), "at most 1.05", ratio <= 1.05);
 }
 
-/// The token's provider is in the middle, and has all of the keys.
+/// Returns the policy with many providers. The provider of the token is in the middle, and has all keys.
 fn big(keys: &[SigningKey]) -> OAuth2 {
     let all: Vec<Value> = keys.iter().map(SigningKey::public_jwk).collect();
     keys.iter()
@@ -51,5 +51,5 @@ fn big(keys: &[SigningKey]) -> OAuth2 {
 
 const MANY: usize = 1000;
 const ROUNDS: usize = 1001;
-/// Checks that are timed together, since the clock has its own cost.
+/// Verifications that are timed together, because reading the clock takes time too.
 const EACH: u32 = 20;

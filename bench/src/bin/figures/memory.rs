@@ -1,4 +1,4 @@
-//! The memory of a policy, measured in a process of its own.
+//! The memory of processes, and of a policy in a process of its own.
 
 use std::{
     fs,
@@ -9,9 +9,9 @@ use crate::{api::wait, child, providers::policy};
 
 /// The resident memory of a process, in KiB.
 pub(crate) struct Memory {
-    /// Before there was a policy.
+    /// Without a policy.
     pub(crate) before: u64,
-    /// With a policy that has fetched nothing.
+    /// With a policy that has fetched no keys.
     pub(crate) built: u64,
     /// With all keys.
     pub(crate) warm: u64,
@@ -19,7 +19,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Measures a policy of so many providers whose keys this server has.
+    /// Measures a policy of this number of providers. The server has their keys.
     pub(crate) fn measure(server: &str, providers: usize) -> Self {
         let [before, built, warm, micros] =
             child::numbers(&[CHILD, server, &providers.to_string()]);
@@ -27,7 +27,7 @@ impl Memory {
     }
 }
 
-/// The other process: prints what [`Memory::measure`] reads.
+/// Runs in the child process: prints the numbers for [`Memory::measure`].
 pub(crate) fn child(arguments: &[String]) {
     let [server, providers] = arguments else { panic!("SERVER PROVIDERS") };
     let before = resident();
@@ -39,12 +39,13 @@ pub(crate) fn child(arguments: &[String]) {
     println!("{before} {built} {} {warm_up}", resident());
 }
 
-/// Of this process, in KiB.
+/// Returns the resident memory of this process, in KiB.
 pub(crate) fn resident() -> u64 {
     resident_of("self")
 }
 
-/// KiB. Counted page by page, where `statm` may be behind by some for each thread.
+/// Returns the resident memory of a process, in KiB. It is counted page by page; `statm` may lag by some
+/// pages for each thread.
 pub(crate) fn resident_of(process: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap();
     let line = text.lines().find(|line| line.starts_with("Rss:")).unwrap();

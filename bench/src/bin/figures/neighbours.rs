@@ -1,6 +1,6 @@
-//! Hostile tenants: their documents are slow to read, and tokens with made-up key ids have them fetched
-//! again and again. Meanwhile a good provider and a good tenant rotate their keys, and the first tokens of
-//! the new keys must be accepted within a second.
+//! Hostile tenants: their documents are slow to parse, and tokens with made-up key ids cause repeated fetches
+//! of them. Meanwhile a good provider and a good tenant rotate their keys. The first tokens of the new keys
+//! must be accepted within a second.
 
 use oauth2_actix_tests::key_server::{Answer, KeyServer};
 use std::{
@@ -33,7 +33,8 @@ use crate::{
     report::Report,
 };
 
-/// `neighbours [TENANTS SECONDS]`: that many hostile tenants for that long, or the whole series.
+/// `neighbours [TENANTS SECONDS]`: this number of hostile tenants for this time. Without arguments: the whole
+/// series.
 pub(crate) fn run(report: &mut Report, arguments: &[String]) {
     let documents = slow_documents();
     if let [tenants, seconds] = arguments {
@@ -70,12 +71,12 @@ fn rotations(report: &mut Report, tenants: usize, duration: Duration, document: 
                 ticks.tick().await;
                 let token = token.clone().header("kid", made_up()).sign(&forger);
                 let oauth2 = oauth2.clone();
-                // A token that waits does not delay the next one.
+                // A task of its own, so that a token that waits does not delay the next one.
                 tokio::spawn(async move { oauth2.verify(&token).await.map(drop) });
             }
         });
     }
-    // Shortly after the first fetches have begun, and after each cooldown.
+    // Rotates shortly after the start of the first fetches, and after each cooldown.
     let mut slowest = [Duration::ZERO; 2];
     let mut round = 0;
     while start.elapsed() < duration {
@@ -91,9 +92,9 @@ fn rotations(report: &mut Report, tenants: usize, duration: Duration, document: 
     let fetches = setup.hostile.requests();
     report
         .figure("rotations, and fetches of hostile documents", format_args!("{round}, {fetches}"));
-    for (who, time) in ["the provider", "the good tenant"].iter().zip(slowest) {
+    for (name, time) in ["the provider", "the good tenant"].iter().zip(slowest) {
         report.bound(
-            format_args!("slowest first token of a new key of {who}"),
+            format_args!("slowest first token of a new key of {name}"),
             format_args!("accepted after {:.3} s", time.as_secs_f64()),
             "less than 1 s",
             time < Duration::from_secs(1),
@@ -102,9 +103,9 @@ fn rotations(report: &mut Report, tenants: usize, duration: Duration, document: 
     runtime.shutdown_background();
 }
 
-/// What a policy keeps of large documents, each in a process of its own.
+/// Measures what a policy keeps of large documents, each in a process of its own.
 fn memory(report: &mut Report) {
-    report.heading(format_args!("memory that {MEMORY_TENANTS} hostile tenants take"));
+    report.heading(format_args!("memory of {MEMORY_TENANTS} hostile tenants"));
     for (index, document) in large_documents().iter().enumerate() {
         let [taken] = child::numbers(&[CHILD, &index.to_string()]);
         report.bound(
@@ -116,7 +117,7 @@ fn memory(report: &mut Report) {
     }
 }
 
-/// The other process: prints how many KiB each tenant takes.
+/// Runs in the child process: prints how many KiB each tenant takes.
 pub(crate) fn child(arguments: &[String]) {
     let [index] = arguments else { panic!("INDEX") };
     let document = large_documents().swap_remove(index.parse().unwrap());
@@ -125,7 +126,7 @@ pub(crate) fn child(arguments: &[String]) {
         let token = Token::new(issuer, AUDIENCE).header("kid", made_up());
         let _ = wait(setup.oauth2.verify(&token.sign(&setup.forger)));
     };
-    // The first also takes what is needed once.
+    // The first fetch includes allocations that are made only once.
     let (first, others) = setup.hostile_issuers.split_first().unwrap();
     fetch(first);
     let before = resident();
@@ -187,7 +188,7 @@ impl Setup {
             let oauth2 = self.oauth2.clone();
             runtime.spawn(async move {
                 while oauth2.verify(&token).await.is_err() {
-                    assert!(start.elapsed() < TIMEOUT, "the new key was never found");
+                    assert!(start.elapsed() < TIMEOUT, "the new key is accepted");
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 start.elapsed()
@@ -208,7 +209,7 @@ impl TenantLookup for Directory {
     }
 }
 
-/// What a hostile tenant publishes.
+/// A document that a hostile tenant publishes.
 struct Document {
     name: &'static str,
     location: Location,
@@ -218,7 +219,7 @@ struct Document {
 #[derive(Clone, Copy)]
 enum Location {
     Keys,
-    /// In the place of the issuer's document about itself.
+    /// Instead of the issuer's metadata document.
     Discovery,
 }
 
@@ -243,7 +244,7 @@ fn slow_documents() -> Vec<Document> {
         Document::keys("1 MiB of lists", lists(1 << 20)),
         Document::keys("64 MiB of spaces in gzip", bomb()),
         Document {
-            name: "1 MiB of lists in the issuer's document",
+            name: "1 MiB of lists as metadata document",
             location: Location::Discovery,
             answer: lists(1 << 20),
         },
@@ -262,7 +263,7 @@ fn large_documents() -> Vec<Document> {
     ]
 }
 
-/// Keys that are the same but for their ids. To read them takes as long as to read different ones.
+/// Returns keys that differ only in their ids. Parsing them takes as long as parsing different keys.
 fn many(jwk: &Value, count: usize) -> Answer {
     let keys: Vec<Value> = (0..count)
         .map(|index| {
@@ -275,7 +276,8 @@ fn many(jwk: &Value, count: usize) -> Answer {
     Answer::json(&json!({"keys": keys}))
 }
 
-/// A JWK with a modulus that is random and odd. Without its factors, no reader can tell that it is wrong.
+/// Returns a JWK with a modulus that is random and odd. Without its factors, no parser can see that it is
+/// invalid.
 fn large_rsa() -> Value {
     let mut modulus = Vec::with_capacity(1024);
     while modulus.len() < 1024 {
@@ -286,7 +288,7 @@ fn large_rsa() -> Value {
     json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode(modulus), "e": "AQAB"})
 }
 
-/// A JWK with a member that takes much time and memory while it is read.
+/// Returns a JWK with a member that takes much time and memory to parse.
 fn nested_lists(bytes: usize) -> String {
     let lists = "[],".repeat(bytes / 3 - 32);
     format!(r#"{{"keys":[{{"kty":"EC","x":[{lists}0]}}]}}"#)
@@ -301,8 +303,8 @@ fn bomb() -> Answer {
 pub(crate) const CHILD: &str = "neighbours-child";
 const MEMORY_TENANTS: usize = 100;
 const GOOD_TENANT: &str = "https://good-tenant.test";
-/// The default: between two fetches that unknown key ids cause.
+/// The default time between two fetches that unknown key ids cause.
 const COOLDOWN: Duration = Duration::from_secs(10);
-/// Two rotations: one beside the first fetches of all tenants, one beside the second ones.
+/// Long enough for two rotations: one during the first fetches of all tenants, one during the second ones.
 const DURATION: Duration = Duration::from_secs(11);
 const TIMEOUT: Duration = Duration::from_secs(90);

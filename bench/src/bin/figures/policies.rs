@@ -1,4 +1,4 @@
-//! Policies and tokens for what is measured without any key fetching: 800 bytes, 12 claims.
+//! Policies with inline keys, and tokens of 800 bytes with 12 claims.
 
 use futures_util::FutureExt;
 use oauth2_actix::{
@@ -7,7 +7,7 @@ use oauth2_actix::{
 };
 use oauth2_actix_bench as kit;
 
-/// One provider, which has this key.
+/// Returns a builder with one provider, which has this key.
 pub(crate) fn builder(key: &SigningKey) -> OAuth2Builder {
     OAuth2::builder().provider("idp", kit::provider(key.jwk_set()))
 }
@@ -16,17 +16,17 @@ pub(crate) fn policy(key: &SigningKey, cache: TokenCacheConfig) -> OAuth2 {
     builder(key).token_cache(cache).build().unwrap()
 }
 
-/// What a policy says at once.
+/// Verifies a token. No keys are fetched, so that the result is there at once.
 pub(crate) fn verify(oauth2: &OAuth2, token: &str) -> Result<Claims, Error> {
-    oauth2.verify(token).now_or_never().expect("it waits for nothing")
+    oauth2.verify(token).now_or_never().expect("no keys are fetched")
 }
 
-/// Tokens of which no two are alike.
+/// Returns different tokens.
 pub(crate) fn distinct(key: &SigningKey, count: usize) -> Vec<String> {
     numbered(&kit::padded(kit::token(), key, LENGTH), key, count)
 }
 
-/// The same for this token.
+/// Returns copies of a token with different ids.
 pub(crate) fn numbered(token: &Token, key: &SigningKey, count: usize) -> Vec<String> {
     kit::in_parallel(0..count, |number| kit::numbered(token, number).sign(key))
 }

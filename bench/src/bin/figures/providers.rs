@@ -1,5 +1,5 @@
-//! A thousand providers with ten keys each, against one with one: what a provider takes in memory,
-//! and what the many cost each request.
+//! 1,000 providers with 10 keys each, against one with one key: the memory of a provider, and the time that
+//! the others add to each request.
 
 use std::{
     ops::Range,
@@ -31,7 +31,7 @@ pub(crate) fn run(report: &mut Report, arguments: &[String]) {
     let keys = keys(algorithm);
     let of_each: Vec<&[SigningKey]> = keys.chunks(KEYS).collect();
     let many = serve(of_each.iter().copied());
-    // The one provider that the others are compared with, and its one key.
+    // The key of the single provider.
     let the_key = &of_each[THE_ONE][THE_ONE % KEYS];
     let one = serve((0..PROVIDERS).map(|_| std::slice::from_ref(the_key)));
 
@@ -48,7 +48,7 @@ pub(crate) fn run(report: &mut Report, arguments: &[String]) {
     );
     report.figure("for each provider", per_provider(taken.saturating_sub(taken_by_one)));
     let built = memory.built - memory.before;
-    report.figure("  of these before any keys were fetched", per_provider(built));
+    report.figure("  of this before keys were fetched", per_provider(built));
     report.figure("warm-up of 1", format_args!("{:?}", memory_of_one.warm_up));
     report.figure(format_args!("warm-up of {PROVIDERS}"), format_args!("{:?}", memory.warm_up));
 
@@ -57,7 +57,7 @@ pub(crate) fn run(report: &mut Report, arguments: &[String]) {
     let small = policy(&one.url(""), THE_ONE..THE_ONE + 1);
     wait(big.warm_up()).unwrap();
     wait(small.warm_up()).unwrap();
-    // As many different tokens for either, so that only the policies differ.
+    // The same number of different tokens for both, so that only the policies differ.
     let token = |provider: usize, index: usize| {
         Token::new(&issuer(provider), AUDIENCE)
             .claim("sub", format!("user-{index}"))
@@ -82,12 +82,11 @@ pub(crate) fn run(report: &mut Report, arguments: &[String]) {
     }
 }
 
-/// How long each takes for a token, on average over the tokens.
+/// Returns the time of each arm for a token: the mean over the tokens, of the median of each token.
 ///
-/// They take turns, so that whatever else the machine does hits all; and of each token's times the
-/// median counts, so that it hits none.
+/// The arms take turns, so that other load on the machine affects all alike. The median ignores its peaks.
 fn times(arms: [(&OAuth2, &Vec<String>); 3]) -> [Duration; 3] {
-    // One round after the other: what is written here must not take the caches from the keys.
+    // In the order of measurement, so that writing the times does not evict the keys from the CPU caches.
     let mut times = [(); 3].map(|()| Vec::with_capacity(ROUNDS * PROVIDERS));
     for index in (0..PROVIDERS).cycle().take(ROUNDS * PROVIDERS) {
         for turn in 0..arms.len() {
@@ -96,7 +95,7 @@ fn times(arms: [(&OAuth2, &Vec<String>); 3]) -> [Duration; 3] {
             let start = Instant::now();
             let claims = oauth2.verify(&tokens[index]).now_or_never();
             times[arm].push(start.elapsed());
-            claims.expect("it waits for nothing").unwrap();
+            claims.expect("the keys are fetched").unwrap();
         }
     }
     times.map(|of_arm| {
@@ -109,19 +108,19 @@ fn microseconds(duration: Duration) -> String {
     format!("{:.2} us", micros(duration))
 }
 
-/// All providers' keys.
+/// Returns the keys of all providers.
 fn keys(algorithm: Algorithm) -> Vec<SigningKey> {
     let generated = |index| SigningKey::generate(algorithm, &format!("key-{index}"));
     let all = 0..PROVIDERS * KEYS;
     if !algorithm.name().starts_with(['R', 'P']) {
         return all.map(generated).collect();
     }
-    // RSA keys take their time. Under different names they are as many to whoever fetches them.
+    // RSA keys are slow to generate. With other key ids, the same keys count as different ones.
     let few: Vec<SigningKey> = (0..50).map(generated).collect();
     all.map(|index| few[index % few.len()].clone().with_kid(&format!("key-{index}"))).collect()
 }
 
-/// A policy of these providers, whose keys this server has.
+/// Returns a policy of these providers. The server has their keys.
 pub(crate) fn policy(server: &str, providers: Range<usize>) -> OAuth2 {
     providers
         .fold(OAuth2::builder().key_refresh_minutes(30), |builder, index| {
@@ -129,7 +128,7 @@ pub(crate) fn policy(server: &str, providers: Range<usize>) -> OAuth2 {
             let provider = Provider::new().issuer(issuer(index)).audience(AUDIENCE).keys(keys);
             builder.provider(format!("provider-{index}"), provider)
         })
-        // What comes again would ask no provider's keys.
+        // A cached token would use no key.
         .token_cache(TokenCacheConfig::disabled())
         .build()
         .unwrap()
@@ -139,7 +138,7 @@ fn issuer(provider: usize) -> String {
     format!("https://idp-{provider}.test")
 }
 
-/// One server for the key sets of many providers.
+/// Starts one server for the key sets of all providers.
 fn serve<'a>(sets: impl Iterator<Item = &'a [SigningKey]>) -> LocalServer {
     let sets: Vec<Value> = sets
         .map(|keys| json!({"keys": keys.iter().map(SigningKey::public_jwk).collect::<Vec<_>>()}))
@@ -163,6 +162,6 @@ async fn set(sets: web::Data<Vec<Value>>, index: web::Path<usize>) -> HttpRespon
 
 const PROVIDERS: usize = 1000;
 const KEYS: usize = 10;
-/// Somewhere in the middle.
+/// The index of the single provider, in the middle.
 const THE_ONE: usize = 500;
 const ROUNDS: usize = 41;

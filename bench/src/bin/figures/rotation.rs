@@ -1,8 +1,8 @@
-//! A provider that rotates without overlap: from one moment on it signs with a new key and
-//! publishes no other. Tokens of the new key must be accepted from that moment on.
+//! A provider that rotates without overlap: at one moment it starts to sign with a new key and publishes no
+//! other. Tokens of the new key must be accepted from then on.
 //!
-//! Seconds are those of a clock that moves on when a second's requests are answered, so no figure
-//! depends on how fast the machine is.
+//! The clock is manual. It advances by a second when the requests of that second are answered, so that no
+//! figure depends on the speed of the machine.
 
 use std::{
     sync::{Arc, Mutex, RwLock},
@@ -36,10 +36,9 @@ pub(crate) fn run(report: &mut Report, _: &[String]) {
         quiet.fetches == expected,
     );
 
-    report
-        .heading("one request in 10 goes on with the first key, which the first rotation withdrew");
+    report.heading("one request in 10 uses the first key, which the first rotation withdrew");
     let noisy = Run::new(30, 10);
-    // Tokens of the withdrawn key are of an unknown key, too. They hide no new one.
+    // The withdrawn key is an unknown key too. Its tokens must not delay the fetch of a new key.
     for rotation in &noisy.rotations {
         noisy.report_new_key(report, rotation);
     }
@@ -56,21 +55,21 @@ pub(crate) fn run(report: &mut Report, _: &[String]) {
     );
 }
 
-/// Whose key signed a request's token.
+/// The key that signed the token of a request.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
-    /// That of so many rotations, when it was the newest.
+    /// The newest key, after this number of rotations.
     Newest(usize),
-    /// One that is published no more.
+    /// A key that is no longer published.
     Withdrawn,
 }
 
 struct Rotation {
-    /// The how manieth it is.
+    /// Counted from 1.
     number: usize,
     /// By the policy's clock.
     second: u64,
-    /// When the new key was published, before any token of it was made. Real time since the load's start.
+    /// When the new key was published, before it signed a token. Real time since the start of the load.
     published: Duration,
 }
 
@@ -88,7 +87,7 @@ struct Run {
     fetches: u64,
 }
 
-/// The requests of the moment.
+/// The requests that are sent at present.
 struct Requests {
     rotations: usize,
     newest: Arc<[u8]>,
@@ -96,7 +95,7 @@ struct Requests {
 }
 
 impl Run {
-    /// `withdrawn_percent`: so much of the load goes on with the first key after its withdrawal.
+    /// Runs the load. `withdrawn_percent` of it uses the first key after its withdrawal.
     fn new(seconds: u64, withdrawn_percent: u64) -> Self {
         let idp = IdentityProvider::start(AUDIENCE).unwrap();
         let clock = ManualClock::new();
@@ -118,7 +117,7 @@ impl Run {
             connections: 32,
             rate: None,
             start: Instant::now(),
-            // Each second ends with its last request.
+            // Never reached: each second ends with its last request.
             duration: Duration::from_secs(24 * 60 * 60),
         };
         let (mut samples, rotations) = (Vec::new(), Mutex::new(Vec::new()));
@@ -139,7 +138,7 @@ impl Run {
                     return None;
                 }
                 if index == EACH_SECOND / 2 && ROTATIONS.contains(&second) {
-                    // While the other connections send.
+                    // Meanwhile, the other connections send.
                     rotate(second);
                 }
                 let requests = requests.read().unwrap();
@@ -156,7 +155,7 @@ impl Run {
         Self { seconds, rotations, samples, fetches: idp.key_requests() }
     }
 
-    /// Answers to tokens of the key of this rotation, but for those that the next one overtook.
+    /// Returns the answers to tokens of the key of this rotation, except those after the next rotation.
     fn of_new_key(&self, rotation: &Rotation) -> impl Iterator<Item = &Sample<Kind>> {
         let end = self.rotations.get(rotation.number).map(|next| next.published);
         self.samples.iter().filter(move |sample| {
@@ -174,7 +173,7 @@ impl Run {
             others == 0 && self.of_new_key(rotation).next().is_some(),
         );
         report.figure(
-            rotation.label("slowest of them, having waited for the keys"),
+            rotation.label("slowest of them, which waited for the keys"),
             milliseconds(percentile(1.0, self.of_new_key(rotation))),
         );
     }
@@ -193,7 +192,7 @@ impl Run {
         );
         let withdrawn = self.samples.iter().filter(|sample| sample.kind == Kind::Withdrawn);
         report.figure(
-            "statuses for tokens of a withdrawn key (401 is right)",
+            "statuses for tokens of a withdrawn key (401 is correct)",
             statuses(withdrawn.filter(|sample| sample.began > first)),
         );
         report.figure("requests", self.samples.len());
@@ -204,9 +203,9 @@ fn signed(idp: &RunningIdentityProvider) -> Arc<[u8]> {
     request(&idp.token().sign(&idp.key()))
 }
 
-/// Requests.
+/// The number of requests.
 const EACH_SECOND: u64 = 300;
-/// Seconds, more than a cooldown apart.
+/// When keys are rotated, in seconds. The times are more than a cooldown apart.
 const ROTATIONS: [u64; 2] = [5, 16];
 /// The default.
 const COOLDOWN: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! What a load was answered, and what can be said of many such answers.
+//! The answers to a load, and statistics of them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,10 +8,10 @@ use oauth2_actix_bench::statistics;
 #[derive(Clone, Copy)]
 pub(crate) struct Sample<K> {
     pub(crate) kind: K,
-    /// Since the load's start.
+    /// Since the start of the load.
     pub(crate) began: Duration,
     pub(crate) latency: Duration,
-    /// 0: there was no answer.
+    /// 0 if there was no answer.
     pub(crate) status: u16,
 }
 
@@ -21,7 +21,7 @@ impl<K> Sample<K> {
     }
 }
 
-/// How many answers had which status, as text.
+/// Returns how many answers had each status, as text.
 pub(crate) fn statuses<'a, K: 'a>(samples: impl IntoIterator<Item = &'a Sample<K>>) -> String {
     let mut counts = BTreeMap::<u16, u64>::new();
     for sample in samples {
@@ -35,7 +35,7 @@ pub(crate) fn statuses<'a, K: 'a>(samples: impl IntoIterator<Item = &'a Sample<K
     texts.join(", ")
 }
 
-/// How many answers had another status.
+/// Returns how many answers had another status.
 pub(crate) fn other_than<'a, K: 'a>(
     status: u16,
     samples: impl IntoIterator<Item = &'a Sample<K>>,
@@ -43,7 +43,7 @@ pub(crate) fn other_than<'a, K: 'a>(
     samples.into_iter().filter(|sample| sample.status != status).count()
 }
 
-/// The latency that this share of the requests did not exceed (nearest rank).
+/// Returns the latency that this share of the requests did not exceed (nearest rank).
 pub(crate) fn percentile<'a, K: 'a>(
     share: f64,
     samples: impl IntoIterator<Item = &'a Sample<K>>,
@@ -53,7 +53,7 @@ pub(crate) fn percentile<'a, K: 'a>(
     statistics::percentile(share, &latencies)
 }
 
-/// For figures that are compared by eye.
+/// Formats a duration in milliseconds.
 pub(crate) fn milliseconds(duration: Duration) -> String {
     format!("{:.3} ms", duration.as_secs_f64() * 1e3)
 }

@@ -1,5 +1,5 @@
-//! Thousands of WebSocket sessions whose tokens end within the same second: that each is closed in
-//! time and told why, and what is left of them in the server, a process of its own.
+//! 5,000 WebSocket sessions whose tokens expire in the same second. Each must be closed in time, with the
+//! reason, and leave nothing in the server, which is a process of its own.
 
 use std::{
     env, fs,
@@ -84,8 +84,8 @@ pub(crate) fn run(report: &mut Report, _: &[String]) {
     );
 }
 
-/// What is left when all sessions are gone. Memory is compared without what the allocator holds free:
-/// that is as much as the busiest moment of each worker took.
+/// Reports what is left after all sessions have ended. Memory is compared without the free memory of the
+/// allocator, which depends on the busiest moment of each worker.
 fn cleared(report: &mut Report, server: &mut Server, before: &State) -> State {
     let after = server.settled(before);
     report.bound(
@@ -96,16 +96,16 @@ fn cleared(report: &mut Report, server: &mut Server, before: &State) -> State {
     );
     report.figure("resident", &after);
     let trimmed = server.trimmed();
-    report.figure("resident, without what the allocator holds free", &trimmed);
+    report.figure("resident, without the free memory of the allocator", &trimmed);
     trimmed
 }
 
-/// Open sessions, whose tokens all end at the same moment.
+/// Open sessions whose tokens expire at the same time.
 struct Clients {
     tasks: Vec<JoinHandle<End>>,
     leave: Arc<Semaphore>,
     exp: u64,
-    /// What the server takes for each, in KiB.
+    /// The memory of the server for each session, in KiB.
     each: f64,
 }
 
@@ -138,24 +138,24 @@ impl Clients {
             })
             .collect();
         while opened.load(Ordering::SeqCst) < COUNT {
-            assert!(since_epoch().as_secs() < exp, "they are not all open by `exp`");
+            assert!(since_epoch().as_secs() < exp, "all sessions are open before `exp`");
             thread::sleep(Duration::from_millis(5));
         }
         report.figure("all are open after", format_args!("{:.2} s", start.elapsed().as_secs_f64()));
         let open = server.state();
-        report.figure("resident while they are", &open);
+        report.figure("resident while they are open", &open);
         let each = (open.resident as f64 - before.resident as f64) / COUNT as f64;
         report.figure("for each", format_args!("{each:.1} KiB"));
         Self { tasks, leave, exp, each }
     }
 
-    /// Without a word.
+    /// Closes all connections without a close frame.
     fn leave(self, runtime: &Runtime) {
         self.leave.close();
         runtime.block_on(join_all(self.tasks));
     }
 
-    /// Waits until all are closed.
+    /// Waits until the server has closed all sessions.
     fn wait_for_close(self, report: &mut Report, runtime: &Runtime) {
         let Self { tasks, exp, .. } = self;
         let ends: Vec<End> = runtime.block_on(async {
@@ -163,20 +163,20 @@ impl Clients {
             ends.expect("all are closed").into_iter().map(Result::unwrap).collect()
         });
         let expired = ends.iter().filter(|end| end.frame == TOKEN_EXPIRED).count();
-        report.bound("closed with 1008 `token expired`", expired, "every one", expired == COUNT);
+        report.bound("closed with 1008 `token expired`", expired, "all", expired == COUNT);
         let mut times: Vec<f64> =
             ends.iter().map(|end| end.closed_at.as_secs_f64() - exp as f64).collect();
         times.sort_by(f64::total_cmp);
         let (first, median, last) = (times[0], times[COUNT / 2], times[COUNT - 1]);
         report.bound(
-            "the first of them, after `exp`",
+            "first close, after `exp`",
             format_args!("{first:.3} s"),
             "not before",
             first >= 0.0,
         );
-        report.figure("half of them, after `exp`", format_args!("{median:.3} s"));
+        report.figure("median close, after `exp`", format_args!("{median:.3} s"));
         report.bound(
-            "the last of them, after `exp`",
+            "last close, after `exp`",
             format_args!("{last:.3} s"),
             "at most 2 s",
             last <= 2.0,
@@ -184,13 +184,13 @@ impl Clients {
     }
 }
 
-/// How a session ended, as its client saw it.
+/// The end of a session, as its client saw it.
 struct End {
     frame: Vec<u8>,
     closed_at: Duration,
 }
 
-/// Opens a session, reads its close frame and answers it, as a client should; or leaves.
+/// Opens a session, reads its close frame and answers it, or leaves when `leave` is closed.
 async fn client(
     address: SocketAddr,
     request: String,
@@ -233,7 +233,7 @@ fn handshake(path: &str, token: &str) -> String {
     )
 }
 
-/// The server's process.
+/// The child process with the server.
 struct Server {
     child: Child,
     stdin: ChildStdin,
@@ -252,7 +252,7 @@ impl Server {
         let stdin = child.stdin.take().unwrap();
         let mut answers = BufReader::new(child.stdout.take().unwrap());
         let address = line(&mut answers).parse().unwrap();
-        // Its threads are all there once something has been answered.
+        // All threads exist once a request was answered.
         let mut stream = std::net::TcpStream::connect(address).unwrap();
         stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
         stream.read_to_end(&mut Vec::new()).unwrap();
@@ -288,7 +288,7 @@ impl Server {
         }
     }
 
-    /// Its state once it is as before, or after 10 s.
+    /// Returns the state once its counts are as before, or after 10 s.
     fn settled(&mut self, before: &State) -> State {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
@@ -300,7 +300,7 @@ impl Server {
         }
     }
 
-    /// Its state after it has given back all the memory that is free.
+    /// Returns the state after the allocator has returned its free memory to the system.
     fn trimmed(&mut self) -> State {
         self.command("trim");
         self.state()
@@ -320,13 +320,14 @@ fn line(from: &mut impl BufRead) -> String {
     line.trim_end().to_owned()
 }
 
-/// What the server's process holds.
+/// The resources of the server's process.
 struct State {
     threads: usize,
     descriptors: usize,
-    /// Handlers' tasks.
+    /// The tasks of handlers.
     handlers: usize,
-    /// What decides when a session ends; the task and timer that wait for that hold it.
+    /// The requirements of sessions, which are owned by the task and timer that wait for the end of the
+    /// token.
     ends: usize,
     connections: usize,
     /// KiB of memory.
@@ -346,7 +347,7 @@ impl std::fmt::Display for State {
     }
 }
 
-/// Counts itself as long as it lives.
+/// Increments a counter for as long as it lives.
 struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
@@ -369,13 +370,13 @@ struct Counts {
     connections: Arc<AtomicUsize>,
 }
 
-/// Listens until the session ends.
+/// Reads messages until the session ends.
 async fn session(
     request: HttpRequest,
     body: web::Payload,
     counts: web::Data<Counts>,
 ) -> actix_web::Result<HttpResponse> {
-    // A session's state owns what it demands of tokens.
+    // The state of the session owns its requirements.
     let end = Counted::new(&counts.ends);
     let (response, session, mut messages) = ws::upgrade(&request, body)
         .require(requirement::predicate(move |_: &Claims| {
@@ -392,7 +393,7 @@ async fn session(
     Ok(response)
 }
 
-/// The same without a token's end.
+/// The same with actix-ws alone, which does not end with the token.
 async fn plain(
     request: HttpRequest,
     body: web::Payload,
@@ -408,14 +409,14 @@ async fn plain(
     Ok(response)
 }
 
-/// The other process: serves, and answers its parent's orders until there are no more.
+/// Runs in the child process: starts the server, and answers commands until the input ends.
 pub(crate) fn child(arguments: &[String]) {
     let [keys] = arguments else { panic!("KEYS") };
     raise_limit();
     let oauth2 = OAuth2::builder()
         .provider("idp", kit::provider(keys.as_str()))
         .leeway(Duration::ZERO)
-        // Each token comes once, and what a cache keeps is no session's.
+        // Each token is sent once, and the memory of a cache would count as that of sessions.
         .token_cache(TokenCacheConfig::disabled())
         .build()
         .unwrap();
@@ -441,7 +442,7 @@ pub(crate) fn child(arguments: &[String]) {
             .run())
     })
     .unwrap();
-    // What is there before the first session is counted once the workers are there.
+    // The state before the first session includes all workers.
     start.iter().take(WORKERS).for_each(drop);
     println!("{}", server.address());
     for command in stdin().lines() {
@@ -461,7 +462,7 @@ pub(crate) fn child(arguments: &[String]) {
     }
 }
 
-/// Gives back to the system what the allocator holds free.
+/// Returns the free memory of the allocator to the system.
 fn trim() {
     #[cfg(target_env = "gnu")]
     {
@@ -472,11 +473,14 @@ fn trim() {
     }
 }
 
-/// As many descriptors as the system lets this process have.
+/// Raises the limit of file descriptors as far as the system permits.
 fn raise_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
-    assert!(maximum.is_none_or(|most| most > COUNT as u64 + 100), "too few descriptors");
+    assert!(
+        maximum.is_none_or(|most| most > COUNT as u64 + 100),
+        "the limit of descriptors is above {COUNT}"
+    );
 }
 
 fn since_epoch() -> Duration {
@@ -487,9 +491,9 @@ pub(crate) const CHILD: &str = "sessions-child";
 const COUNT: usize = 5000;
 const ROUNDS: usize = 2;
 const WORKERS: usize = 2;
-/// Seconds, in which all must be opened.
+/// In seconds. All sessions must be opened within it.
 const LIFETIME: u64 = 12;
-/// Handshakes under way at any time: no more than the server's backlog takes.
+/// The number of handshakes at the same time, below the server's backlog.
 const AT_ONCE: usize = 100;
 const TOKEN_EXPIRED: &[u8] = b"\x88\x0f\x03\xf0token expired";
 const MOST_KEPT_MIB: f64 = 4.0;

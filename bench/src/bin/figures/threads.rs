@@ -1,4 +1,4 @@
-//! How many tokens that come again and again one policy checks on one thread and on two.
+//! The number of cached tokens that a policy verifies per second on one thread and on two.
 
 use std::{
     hint::black_box,
@@ -39,8 +39,7 @@ pub(crate) fn run(report: &mut Report, _: &[String]) {
     }
 }
 
-/// How long so many threads take for `EACH` tokens each, from the first one's start to the last one's
-/// end.
+/// Returns the time that these threads take for `EACH` tokens each, from the first start to the last end.
 fn time(oauth2: &OAuth2, tokens: &[String], threads: usize) -> Duration {
     let barrier = Barrier::new(threads);
     let run = |thread: usize| {
@@ -63,5 +62,5 @@ fn time(oauth2: &OAuth2, tokens: &[String], threads: usize) -> Duration {
 
 const TOKENS: usize = 1000;
 const ROUNDS: usize = 15;
-/// Tokens that each thread checks in a round.
+/// The number of tokens that each thread verifies in a round.
 const EACH: usize = 20_000;

@@ -1,14 +1,14 @@
-//! Times that are compared: whatever is measured takes turns, so that whatever else the machine does
-//! hits all of it, and the median of many rounds counts, so that it hits none.
+//! Times that are compared. The arms take turns, so that other load on the machine affects all alike, and the
+//! median of many rounds ignores its peaks.
 
 use std::time::{Duration, Instant};
 
 use oauth2_actix_bench::statistics::median;
 
-/// What is measured, told how many rounds there were before.
+/// A function that is measured. Its argument is the number of earlier rounds.
 pub(crate) type Arm<'a> = Box<dyn FnMut(usize) + 'a>;
 
-/// The median time of each. Each is the first as often as the last.
+/// Returns the median time of each arm. Each arm is the first of a round as often as the last.
 pub(crate) fn medians(rounds: usize, arms: &mut [Arm<'_>]) -> Vec<Duration> {
     let mut times = vec![Vec::with_capacity(rounds); arms.len()];
     for round in 0..rounds {

@@ -1,6 +1,5 @@
-//! The peer: a middleware on `jsonwebtoken`, as one writes it by hand, and well. Keys are parsed once
-//! and shared without a lock, no future is boxed, and the handler finds all claims in the request's
-//! extensions.
+//! A middleware on `jsonwebtoken`, as a good engineer writes it by hand. Keys are parsed once and shared
+//! without a lock, no future is boxed, and the handler finds all claims in the extensions of the request.
 
 use std::{
     collections::HashMap,
@@ -22,8 +21,8 @@ use futures_util::{
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
 use serde_json::{Map, Value};
 
-/// The claims of a token that was accepted, in the request's extensions.
-pub(crate) struct Claims(#[allow(dead_code)] Map<String, Value>); // No handler here asks for them.
+/// The claims of an accepted token, in the extensions of the request.
+pub(crate) struct Claims(#[allow(dead_code)] Map<String, Value>); // No handler here reads them.
 
 /// The middleware.
 #[derive(Clone)]
@@ -95,9 +94,9 @@ where
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let Some(claims) = self.verifier.verify(request.headers()) else {
-            let refusal =
+            let rejection =
                 HttpResponse::Unauthorized().insert_header((WWW_AUTHENTICATE, "Bearer")).finish();
-            let response = request.into_response(refusal).map_into_right_body();
+            let response = request.into_response(rejection).map_into_right_body();
             return Either::Right(ready(Ok(response)));
         };
         request.extensions_mut().insert(claims);

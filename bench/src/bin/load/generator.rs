@@ -1,9 +1,8 @@
-//! The load: keep-alive connections, each of which sends its next request when the last one is
-//! answered. One thread and nothing but what the kernel says is ready, so that no scheduler of ours
-//! is part of what is measured.
+//! The load: keep-alive connections, each of which sends its next request when the last one is answered. One
+//! thread polls the kernel, so that no scheduler of tasks is measured.
 //!
-//! It never sleeps: a server that has to wake somebody with each answer takes 9 us for it on a virtual
-//! machine, as much as for a request or two, and the more the slower it is itself.
+//! The thread never sleeps: on a virtual machine, a server takes 9 us to wake a sleeping peer with each
+//! answer, as long as for a request or two. It would do so more often the slower it is.
 
 use std::{
     hint,
@@ -23,20 +22,20 @@ use crate::{
 pub(crate) struct Generator {
     poll: Poll,
     connections: Vec<Connection>,
-    /// The server's.
+    /// The id of the process of the server.
     process: u32,
 }
 
-/// What a server did under load for a while.
+/// The measurements of a server under load.
 pub(crate) struct Measured {
     pub(crate) requests_per_second: f64,
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
-    /// Of the server, for each request.
+    /// The CPU time of the server for each request.
     pub(crate) cpu: Duration,
-    /// The share of the time for which the server's core was busy with it.
+    /// The share of the time in which the server ran on its core.
     pub(crate) server: f64,
-    /// The share of the time for which the load had anything to do.
+    /// The share of the time in which the generator was not idle.
     pub(crate) generator: f64,
 }
 
@@ -56,7 +55,7 @@ impl Generator {
         Self { poll, connections, process: server.process() }
     }
 
-    /// Sends these requests until they run out or the time is over, and waits for the last answers.
+    /// Sends requests until there are no more or the duration has passed, and waits for the last answers.
     pub(crate) fn run(
         &mut self,
         duration: Duration,
@@ -76,7 +75,7 @@ impl Generator {
             let polled = Instant::now();
             self.poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
             if events.is_empty() {
-                // Several answers are taken at once that way, and the server has enough to do meanwhile.
+                // After a pause there are several answers, and the server is busy meanwhile.
                 while polled.elapsed() < PAUSE {
                     hint::spin_loop();
                 }
@@ -113,7 +112,7 @@ impl Generator {
 
 struct Connection {
     stream: TcpStream,
-    /// When its last request was.
+    /// When the last request was sent.
     sent: Instant,
     answer: [u8; 4096],
     received: usize,
@@ -131,11 +130,12 @@ impl Connection {
     fn send(&mut self, request: &[u8], now: Instant) {
         self.sent = now;
         self.received = 0;
-        // Nothing else is on its way, so that it fits into the kernel's buffer.
+        // No other request is unanswered, so that this one fits into the buffer of the kernel.
         assert_eq!(self.stream.write(request).unwrap(), request.len());
     }
 
-    /// Reads what has come. Whether that is all; any answer but the right one is the end.
+    /// Reads what has arrived, and returns whether the answer is complete. Panics if it is not the expected
+    /// one.
     fn is_answered(&mut self) -> bool {
         loop {
             match self.stream.read(&mut self.answer[self.received..]) {
@@ -158,7 +158,7 @@ impl Connection {
 
 pub(crate) const CONNECTIONS: usize = 32;
 const STATUS: &[u8] = b"HTTP/1.1 200 ";
-/// Short against the time that all connections' requests take.
+/// Short against the time for a request of each connection.
 const PAUSE: Duration = Duration::from_micros(20);
-/// Far longer than any answer takes.
+/// Far longer than the server takes for an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);

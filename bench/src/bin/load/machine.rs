@@ -1,4 +1,4 @@
-//! What figures are worth nothing without: where they were measured, and what.
+//! The machine, and the versions of what is measured.
 
 use std::{fs, process::Command, thread};
 
@@ -24,7 +24,7 @@ fn load_average() -> String {
     text.split(' ').next().unwrap_or_default().to_owned()
 }
 
-/// `cargo run` has built this with the same.
+/// Returns the version of the compiler on the path, with which `cargo run` has built this program.
 fn rust() -> String {
     let output = Command::new("rustc").arg("--version").output();
     output.map_or_else(
@@ -33,7 +33,7 @@ fn rust() -> String {
     )
 }
 
-/// The version of a crate that this is built with.
+/// Returns the version of a dependency of this program.
 fn version(name: &str) -> String {
     let mut lines = LOCK.lines().skip_while(|line| *line != format!("name = {name:?}"));
     let version = lines.nth(1).and_then(|line| line.strip_prefix("version = "));

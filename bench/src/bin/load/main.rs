@@ -1,11 +1,11 @@
-//! Requests per second of a small API: without authentication, behind a middleware written by hand,
-//! and behind `OAuth2`.
+//! Requests per second of a small API: without authentication, behind a middleware written by hand, and
+//! behind `OAuth2`.
 //!
-//! Each API is a process of its own on one core, and the load comes from another core. All of them
-//! take turns, round by round, and what is compared is of the same round. Build it with
-//! `--release`, and leave the machine alone meanwhile. The exit status says whether all bounds hold.
+//! Each API is a process of its own on one core, and the load is generated on another core. The APIs take
+//! turns, round by round, and are compared within a round. Build it with `--release`, and run it on an idle
+//! machine. The exit status is a failure if a bound is missed.
 
-// A tool for tests says so when its own assumptions fail.
+// A measuring program panics where its own assumptions fail.
 #![allow(clippy::unwrap_used)]
 
 mod by_hand;
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     report.figure(
         "rounds",
         format_args!(
-            "{} of {:?}, each in a fresh process after {WARM_UP} requests that do not count",
+            "{} of {:?}, each in a new process after {WARM_UP} requests that are not measured",
             options.rounds, options.duration
         ),
     );
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     for (scenario, column) in &scenarios {
         report.heading(scenario.title());
         print!("{column}");
-        println!("    measured again, since others had a part of a core: {}", column.disturbed);
+        println!("    measured again, since another process used a core: {}", column.disturbed);
     }
     report.heading("bounds (differences under 5 % are noise)");
     bounds(&mut report, options.algorithm, &scenarios);
@@ -95,11 +95,11 @@ fn bounds(report: &mut Report, algorithm: Algorithm, scenarios: &[(Scenario, Col
             None => report.figure(what, ratio),
         }
     }
-    // Otherwise somebody else sets the pace.
+    // Otherwise the figures are limited by another process or by the generator.
     let idlest = scenarios.iter().map(|(_, column)| column.idlest_server());
     let idlest = idlest.fold(1.0, f64::min);
     report.bound(
-        "least that a server's core was busy with it",
+        "least share of its core that a server had",
         format_args!("{:.0} %", idlest * 100.0),
         format_args!("at least {:.0} %", UNDISTURBED * 100.0),
         idlest >= UNDISTURBED,
@@ -107,7 +107,7 @@ fn bounds(report: &mut Report, algorithm: Algorithm, scenarios: &[(Scenario, Col
     let busiest = scenarios.iter().map(|(_, column)| column.busiest_generator());
     let busiest = busiest.fold(0.0, f64::max) * 100.0;
     report.bound(
-        "most that the load had to do on its core",
+        "most that the generator was busy",
         format_args!("{busiest:.0} %"),
         "under 80 %",
         busiest < 80.0,

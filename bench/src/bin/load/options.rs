@@ -1,4 +1,4 @@
-//! What the command line says.
+//! The options on the command line.
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
@@ -7,9 +7,9 @@ use oauth2_actix::Algorithm;
 pub(crate) struct Options {
     pub(crate) algorithm: Algorithm,
     pub(crate) rounds: usize,
-    /// For which each API is under load in a round.
+    /// How long each API is under load in a round.
     pub(crate) duration: Duration,
-    /// Where to write a plot.
+    /// The file for a plot.
     pub(crate) plot: Option<PathBuf>,
 }
 
@@ -31,11 +31,11 @@ impl Options {
                     options.duration = duration.map_err(|error| format!("{name}: {error}"))?;
                 }
                 "--plot" => options.plot = Some(value.into()),
-                _ => return Err(format!("{name:?} is unknown")),
+                _ => return Err(format!("{name:?} is not an option")),
             }
         }
         if options.rounds == 0 || options.duration.is_zero() {
-            return Err("nothing would be measured".to_owned());
+            return Err("--rounds and --seconds are 0: expected more".to_owned());
         }
         Ok(options)
     }
@@ -48,7 +48,7 @@ fn parsed<T: FromStr<Err: ToString>>(name: &str, value: &str) -> Result<T, Strin
 pub(crate) const USAGE: &str = "\
 cargo run --release -p oauth2-actix-bench --bin load -- OPTIONS
 
-  --algorithm RS256     of the tokens' signatures; also ES256, EdDSA
-  --rounds 10           how often all take turns
-  --seconds 2           for how long each is under load in a round
+  --algorithm RS256     of the signatures; also ES256, EdDSA
+  --rounds 10           how often each API is measured
+  --seconds 2           how long each API is under load in a round
   --plot FILE.svg       also write a plot";

@@ -1,4 +1,4 @@
-//! The figures as a plot.
+//! The plot of the figures.
 
 use std::fmt::Write;
 
@@ -8,7 +8,8 @@ use crate::{
     server::Contender,
 };
 
-/// Bars of requests per second as SVG: the median round, and a line from the slowest to the fastest.
+/// Returns an SVG with bars of requests per second: the median round, and a line from the slowest to the
+/// fastest.
 pub(crate) fn svg(options: &Options, scenarios: &[(Scenario, Column)]) -> String {
     let of_all =
         |column| Contender::ALL.map(|contender| Column::requests_per_second(column, contender));
@@ -68,7 +69,7 @@ fn text(svg: &mut String, x: f64, y: f64, class: &str, text: &str) {
     let _ = writeln!(svg, r#"<text class="{class}" x="{x:.1}" y="{y}">{text}</text>"#);
 }
 
-/// To three digits, which is more than the noise leaves.
+/// Formats a rate with three digits. The noise is larger.
 fn thousands(rate: f64) -> String {
     if rate < 99_950.0 { format!("{:.1}k", rate / 1e3) } else { format!("{:.0}k", rate / 1e3) }
 }
@@ -89,7 +90,7 @@ text { fill: var(--ink) }
 const WIDTH: f64 = 800.0;
 const MARGIN: f64 = 20.0;
 const BARS_LEFT: f64 = 140.0;
-/// What is left beside them is for the values.
+/// The rest of the width is for the values.
 const BARS_WIDTH: f64 = 470.0;
 const HEAD: f64 = 56.0;
 const TITLE: f64 = 26.0;

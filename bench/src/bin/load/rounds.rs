@@ -1,4 +1,4 @@
-//! All contenders in turns, and what can be said of them side by side.
+//! Measures all contenders in turns, and compares them.
 
 use std::{fmt, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     tokens::Tokens,
 };
 
-/// Which tokens come.
+/// The tokens of a load.
 #[derive(Clone, Copy)]
 pub(crate) enum Scenario {
     Repeated,
@@ -27,13 +27,13 @@ impl Scenario {
         }
     }
 
-    /// Puts all contenders under load, round by round.
+    /// Measures all contenders under load, round by round.
     pub(crate) fn run(self, options: &Options, tokens: &Tokens) -> Column {
-        cores::stay_on(cores::GENERATOR);
+        cores::pin_to(cores::GENERATOR);
         let mut column = Column { rounds: Contender::ALL.map(|_| Vec::new()), disturbed: 0 };
         for round in 0..options.rounds {
             for turn in 0..Contender::ALL.len() {
-                // Whoever comes first is another one each time.
+                // Each round starts with another contender.
                 let index = (round + turn) % Contender::ALL.len();
                 let mut measured = self.measure(Contender::ALL[index], options, tokens);
                 for _ in 0..TRIES {
@@ -49,13 +49,13 @@ impl Scenario {
         column
     }
 
-    /// In a fresh process, which has seen none of the tokens, and is no luckier with its memory than
-    /// the next one.
+    /// Measures a contender in a new process, which has seen no token and has the same memory layout on
+    /// average.
     fn measure(self, contender: Contender, options: &Options, tokens: &Tokens) -> Measured {
         let mut requests: Box<dyn Iterator<Item = &[u8]>> = match self {
             Self::Repeated => Box::new(tokens.repeated()),
             Self::New if contender.caches() => Box::new(tokens.new_ones()),
-            // To the others, one that comes again is as new.
+            // To the others, a repeated token is a new one.
             Self::New => Box::new(tokens.new_ones().cycle()),
         };
         let server = Server::start(contender, tokens);
@@ -68,7 +68,7 @@ impl Scenario {
 /// The rounds of each contender.
 pub(crate) struct Column {
     rounds: [Vec<Measured>; Contender::ALL.len()],
-    /// Measured again, since others had a part of a core.
+    /// How often a contender was measured again, since another process used a core.
     pub(crate) disturbed: usize,
 }
 
@@ -81,18 +81,18 @@ impl Column {
         Spread::of(self.of(contender).iter().map(|measured| measured.requests_per_second))
     }
 
-    /// How many times the requests per second of `to`, round by round.
+    /// Returns the ratio of the requests per second to those of `to`, round by round.
     pub(crate) fn ratio(&self, contender: Contender, to: Contender) -> Spread {
         let pairs = self.of(contender).iter().zip(self.of(to));
         Spread::of(pairs.map(|(one, other)| one.requests_per_second / other.requests_per_second))
     }
 
-    /// Of the busiest contender, in the median round.
+    /// Returns how busy the generator was with the fastest contender, in the median round.
     pub(crate) fn busiest_generator(&self) -> f64 {
         self.medians(|measured| measured.generator).fold(0.0, f64::max)
     }
 
-    /// Of the idlest contender, in the median round.
+    /// Returns how busy the least busy contender was, in the median round.
     pub(crate) fn idlest_server(&self) -> f64 {
         self.medians(|measured| measured.server).fold(1.0, f64::min)
     }
@@ -132,7 +132,7 @@ impl fmt::Display for Column {
     }
 }
 
-/// The middle of several figures, and how far they go.
+/// The median of several figures, and their range.
 pub(crate) struct Spread {
     pub(crate) median: f64,
     pub(crate) min: f64,
@@ -155,14 +155,13 @@ impl fmt::Display for Spread {
     }
 }
 
-/// The share of its core that a server under load has where nobody else is at work. What it does with
-/// less says nothing of it, whatever that is, and is measured again.
+/// The share of its core that a server under load has if no other process runs. With less, it is measured
+/// again.
 pub(crate) const UNDISTURBED: f64 = 0.95;
-/// How often again, for each.
+/// How often a contender is measured again in a round.
 const TRIES: usize = 30;
 
-/// Requests before anything counts: more tokens than `OAuth2` caches as it comes, so that its cache
-/// is full.
+/// Requests before the measurement: more tokens than `OAuth2` caches by default, so that its cache is full.
 pub(crate) const WARM_UP: usize = 40_000;
 
 fn milliseconds(duration: Duration) -> f64 {

@@ -17,16 +17,16 @@ use crate::{
     tokens::{AUDIENCE, ISSUER, Tokens},
 };
 
-/// An API with one route, and what stands in front of it.
+/// An API with one route, and its middleware.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Contender {
-    /// Nothing.
+    /// No middleware.
     Plain,
     /// A middleware on `jsonwebtoken`.
     ByHand,
-    /// `OAuth2` as it comes.
+    /// `OAuth2` with its defaults.
     Ours,
-    /// `OAuth2` that caches no token.
+    /// `OAuth2` without the token cache.
     OursWithoutCache,
 }
 
@@ -47,7 +47,7 @@ impl Contender {
         matches!(self, Self::Ours | Self::OursWithoutCache)
     }
 
-    /// Whether a token that comes again is cheaper.
+    /// Returns whether tokens are cached.
     pub(crate) fn caches(self) -> bool {
         self == Self::Ours
     }
@@ -56,7 +56,7 @@ impl Contender {
 /// A running API.
 pub(crate) struct Server {
     process: Child,
-    /// The process ends with it.
+    /// The process ends when this is closed.
     stdin: Option<ChildStdin>,
     address: SocketAddr,
 }
@@ -91,11 +91,11 @@ impl Drop for Server {
     }
 }
 
-/// The other process: prints where it listens.
+/// Runs in the child process: prints its address, and serves.
 pub(crate) fn child(arguments: &[String]) {
     let [name, algorithm, jwk_set] = arguments else { panic!("NAME ALGORITHM JWK-SET") };
-    cores::stay_on(cores::SERVER);
-    let contender = Contender::ALL.into_iter().find(|known| known.name() == *name).unwrap();
+    cores::pin_to(cores::SERVER);
+    let contender = Contender::ALL.into_iter().find(|contender| contender.name() == *name).unwrap();
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     println!("{}", listener.local_addr().unwrap());
     thread::spawn(|| {
@@ -139,7 +139,7 @@ async fn answer() -> &'static str {
     ANSWER
 }
 
-/// What every API answers.
+/// The response of every API.
 pub(crate) const ANSWER: &str = "ok";
-/// The word by which the program is told to be such a process.
+/// The first argument of a child process.
 pub(crate) const CHILD: &str = "load-child";

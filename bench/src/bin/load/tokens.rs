@@ -1,4 +1,4 @@
-//! The tokens that are sent, and the requests around them, all of them made beforehand.
+//! The requests of the load, with signed tokens. They are built beforehand.
 
 use std::iter;
 
@@ -13,9 +13,9 @@ use crate::{options::Options, rounds::WARM_UP};
 
 pub(crate) struct Tokens {
     pub(crate) algorithm: Algorithm,
-    /// The public half of the key of all of them.
+    /// The public key that verifies all tokens.
     pub(crate) jwk_set: String,
-    /// Of a token, in bytes.
+    /// The length of a token in bytes.
     pub(crate) length: usize,
     repeated: Request,
     new: Vec<Request>,
@@ -24,7 +24,7 @@ pub(crate) struct Tokens {
 type Request = Box<[u8]>;
 
 impl Tokens {
-    /// Signs as many as the fastest that remembers tokens can take in a round.
+    /// Signs as many tokens as the fastest contender with a cache can verify in a round.
     pub(crate) fn new(options: &Options) -> Self {
         let key = SigningKey::generate(options.algorithm, "2026-11-signing-key-1");
         let count = WARM_UP + (options.duration.as_secs_f64() * MOST_PER_SECOND) as usize;
@@ -39,18 +39,18 @@ impl Tokens {
         }
     }
 
-    /// One token again and again.
+    /// Returns requests with the same token, without end.
     pub(crate) fn repeated(&self) -> impl Iterator<Item = &[u8]> {
         iter::repeat(&*self.repeated)
     }
 
-    /// Each token once. They may run out.
+    /// Returns one request for each token.
     pub(crate) fn new_ones(&self) -> impl Iterator<Item = &[u8]> + Clone {
         self.new.iter().map(AsRef::as_ref)
     }
 }
 
-/// A token with twelve claims, as providers issue them.
+/// Returns a token with twelve claims, as providers issue them.
 fn token(key: &SigningKey, index: usize) -> String {
     Token::new(ISSUER, AUDIENCE)
         .claim("sub", "auth0|665f1c2ab94")
