@@ -1,5 +1,5 @@
-//! What the attribute macros make of handlers must be clean in a crate as strict as this one, which
-//! knows `oauth2-actix` under another name.
+//! A developer's crate that denies every lint and depends on `oauth2-actix` under another name. The output of
+//! the attribute macros must compile in it without warnings.
 
 #![forbid(unsafe_code)]
 #![deny(warnings, missing_docs, missing_debug_implementations, unreachable_pub, clippy::pedantic)]
@@ -25,7 +25,7 @@ async fn several(id: web::Path<u32>) -> String {
     id.to_string()
 }
 
-// Private as actix-web's routing macros leave it, so that nobody asks for docs.
+// Private, as the routing macros of actix-web leave it, so that `missing_docs` does not apply.
 #[public]
 #[get("/undocumented")]
 async fn undocumented() -> &'static str {
@@ -34,7 +34,7 @@ async fn undocumented() -> &'static str {
 
 const ADMIN: &str = "admin";
 
-/// By constants, among literals.
+/// Requires values that are constants, among literals.
 #[require_scope(any_of(ADMIN, "root"))]
 #[get("/constants")]
 #[require_claim("role", any_of("admin", ADMIN, "root"))]
@@ -42,7 +42,7 @@ async fn constants() -> HttpResponse {
     HttpResponse::NoContent().finish()
 }
 
-/// Public, beside a lint that another tool reads.
+/// Public, beside an attribute of another tool.
 #[public]
 #[rustfmt::skip]
 #[must_use]
@@ -68,7 +68,7 @@ pub(crate) async fn plain() -> HttpResponse {
     HttpResponse::NoContent().finish()
 }
 
-/// All of them.
+/// Registers all handlers.
 pub fn configure(config: &mut web::ServiceConfig) {
     config
         .service(health)
@@ -86,7 +86,7 @@ mod tests {
     use auth::{Algorithm, OAuth2, Provider, public, testing};
 
     #[actix_web::test]
-    async fn they_work() {
+    async fn requests_are_decided_by_the_attributes() {
         let key = testing::SigningKey::generate(Algorithm::ES256, "k");
         let provider = Provider::new().issuer("i").audience("a").keys(key.jwk_set());
         let oauth2 = OAuth2::builder().provider("p", provider).build().expect("a policy");
@@ -115,14 +115,14 @@ mod tests {
         }
     }
 
-    /// How a program snapshots its public surface.
+    /// An example of how a program checks the list of its public routes.
     #[::core::prelude::v1::test]
     fn the_public_surface_is_as_reviewed() {
-        let surface: Vec<String> = public::routes()
+        let routes: Vec<String> = public::routes()
             .map(|r| format!("{} {} {}", r.methods().join(","), r.pattern(), r.handler()))
             .collect();
         assert_eq!(
-            surface,
+            routes,
             [
                 "GET /amid oauth2_actix_tests_renamed::amid",
                 "GET /health oauth2_actix_tests_renamed::health",
