@@ -1,30 +1,40 @@
-# The commands of a working day. `.ci/run` runs the same ones, and the end-to-end suites.
+# The commands of this repository. `just` lists them.
 
-default: check test
+default:
+    @just --list --unsorted
 
-# Formatting, clippy, docs.
+# Formatting, lints, docs, minimum Rust version, contents of the package; warnings are errors.
 check:
-    cargo fmt --all --check
-    cargo clippy --workspace --all-targets --all-features -- -D warnings
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
+    .ci/check
 
-# Everything that needs neither network nor services.
+# Every test that needs neither network nor services (README's second command).
 test:
-    cargo test --workspace
+    .ci/test
 
-# A certified identity provider, a real browser, and WebSocket clients, from npm and Debian.
-e2e:
-    cargo build
-    cd e2e && npm ci && npm run oidc && npm run browser && npm run cors && npm run websocket
+# The tests without default features, without the token cache, with OpenSSL; fuzz corpora, replayed.
+test-variants:
+    .ci/test-variants
 
-# What requests cost, in process, on this machine.
-bench:
-    cargo bench -p oauth2-actix-bench
-
-# Licences, sources, advisories.
+# Licences, sources, bans and advisories of the dependencies.
 deny:
-    cargo deny check
+    .ci/deny
 
-# The whole gate; as root on Debian.
+# The examples, and the lines that they print.
+examples:
+    .ci/examples
+
+# Bounds that do not depend on the speed of the machine: simulated figures, instructions of a request.
+bounds:
+    .ci/bounds
+
+# A certified identity provider, a real browser and WebSocket clients, from npm and Debian.
+e2e:
+    .ci/e2e
+
+# Times of requests, in process, on this machine. bench/README.md lists the other measurements.
+bench *arguments:
+    cargo bench -p oauth2-actix-bench -- {{arguments}}
+
+# The gate: all of the above except `bench`; as root on Debian.
 ci:
     .ci/run
