@@ -1,5 +1,5 @@
-// The library states actix-web's minimum Rust version: no dependency of it may ask for a later one.
-// (Clippy's incompatible_msrv sees to our own code.)
+// Checks that no dependency of the library requires a later Rust version than the library, which has that of
+// actix-web. Clippy's incompatible_msrv checks the library's own code.
 import { execFileSync } from "node:child_process";
 
 const options = ["metadata", "--format-version=1", "--locked", "--filter-platform=x86_64-unknown-linux-gnu"];
@@ -23,9 +23,9 @@ const actix = [...reached].map((id) => packages.get(id)).find((p) => p.name === 
 const late = [...reached]
     .map((id) => packages.get(id))
     .filter((p) => p.rust_version && minor(p.rust_version) > minor(root.rust_version));
-for (const p of late) console.error(`${p.name} ${p.version} asks for Rust ${p.rust_version}`);
+for (const p of late) console.error(`${p.name} ${p.version} requires Rust ${p.rust_version}, expected at most ${root.rust_version}`);
 if (minor(actix.rust_version) !== minor(root.rust_version)) {
-    console.error(`actix-web asks for Rust ${actix.rust_version}, we state ${root.rust_version}`);
+    console.error(`actix-web requires Rust ${actix.rust_version}, oauth2-actix ${root.rust_version}: expected the same`);
     late.push(actix);
 }
 console.log(`${reached.size} packages, at most Rust ${root.rust_version}: ${late.length === 0 ? "yes" : "no"}`);
