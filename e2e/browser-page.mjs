@@ -1,4 +1,4 @@
-// The quickstart's pages in a real browser, as a person would use them.
+// The quickstart's pages in a real browser, operated as a user does.
 
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
@@ -18,15 +18,15 @@ export function launchBrowser() {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
-      // No name but that of this machine resolves.
+      // Only names of this machine are resolved.
       "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
     ],
   });
 }
 
 /**
- * Opens a page in a context of its own: no cache, and no preflight answered earlier. With `manualClock`, the
- * time of its scripts stands still, timers included, and moves by `advance` only.
+ * Opens a page in a context of its own, without cached responses and preflights. With `manualClock`, the clock of its
+ * scripts, timers included, moves only by `advance`.
  */
 export async function openPage(browser, url, As = Quickstart, { manualClock = false } = {}) {
   const context = await browser.newContext();
@@ -47,7 +47,7 @@ export async function openPage(browser, url, As = Quickstart, { manualClock = fa
   return new As(context, page, seen);
 }
 
-/** Playwright does not tell of preflights; the browser's own protocol does. */
+/** Records requests by the browser's own protocol. Playwright does not report preflights. */
 async function watchNetwork(context, page, { outside, exchanges }) {
   const session = await context.newCDPSession(page);
   const requests = new Map();
@@ -77,14 +77,13 @@ export class Page {
     return this.page.locator(selector).textContent();
   }
 
-  /** Moves the clock of its scripts, and runs every timer that is due on the way. */
+  /** Advances the clock of its scripts, and runs all timers that are due. */
   advance(seconds) {
     return this.page.clock.runFor(seconds * 1000);
   }
 
   /**
-   * The contrast of the text of each of these elements to what is behind it, by WCAG 2.2: what they and the
-   * elements in them show.
+   * Returns the contrast of the text of these elements, and of the elements in them, to their background, by WCAG 2.2.
    */
   contrasts(selector) {
     return this.page.locator(selector).evaluateAll((elements) => {
@@ -102,7 +101,7 @@ export class Page {
         });
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
       };
-      /** The nearest background that hides what is behind it, and how much of the element shows. */
+      /** Returns the nearest opaque background, and the opacity of the element. */
       const behind = (element) => {
         let [background, opacity] = [undefined, 1];
         for (let node = element; node; node = node.parentElement) {
@@ -124,7 +123,7 @@ export class Page {
     });
   }
 
-  /** Closes it. Whatever a test looked at, these hold for all of them. */
+  /** Closes the page, and checks what must hold in every test. */
   async close() {
     await this.context.close();
     assert.deepEqual(this.seen.outside, [], "requests to other machines");
@@ -134,13 +133,13 @@ export class Page {
 }
 
 class Quickstart extends Page {
-  /** Waits until an element shows this text. For the page it is `seconds` since the epoch from now on. */
+  /** Sets the clock of the page to `seconds` since the epoch, and waits until an element shows this text. */
   async showsAt(seconds, selector, text) {
     await this.page.clock.setFixedTime(seconds * 1000);
     await this.page.locator(selector).filter({ hasText: new RegExp(`^${text}$`) }).waitFor();
   }
 
-  /** Does something that is logged, and returns the finished entry. */
+  /** Runs an action that is logged, and returns its log entry once it is complete. */
   async attempt(action) {
     const newest = this.page.locator("#log > li").first();
     const before = (await newest.count()) ? Number(await newest.getAttribute("data-n")) : 0;
@@ -157,12 +156,12 @@ class Quickstart extends Page {
     }));
   }
 
-  /** Calls a route with what is chosen. */
+  /** Calls a route with the chosen token. */
   call(route) {
     return this.attempt(() => this.page.locator(`button[data-route="${route}"]`).click());
   }
 
-  /** Mints a token by the form, which chooses it; returns its id. */
+  /** Mints a token by the form, which also chooses it. Returns its id. */
   async mint({ preset = "user", claims, lifetime = 300 } = {}) {
     await this.page.locator(`[data-preset="${preset}"]`).click();
     if (claims) await this.page.locator("#claims").fill(JSON.stringify(claims));
@@ -190,7 +189,7 @@ class Quickstart extends Page {
     await this.page.locator("#cross-origin").setChecked(on);
   }
 
-  /** The preflights for a path so far. */
+  /** Returns the preflights for a path. */
   preflights(path) {
     return this.seen.exchanges.filter(
       ({ type, method, url }) =>

@@ -10,12 +10,12 @@ import { request } from "./oidc-requests.mjs";
 import { program } from "./programs.mjs";
 
 const BINARY = program("quickstart", "QUICKSTART");
-/** It prints this last, once both servers listen. */
+/** The last line that it prints, once both servers listen. */
 const READY = "Ctrl-C ends it.";
 
 const children = new Set();
 
-// Whatever ends this process ends its children too.
+// The child processes end with this process.
 process.on("exit", () => {
   for (const child of children) child.kill("SIGKILL");
 });
@@ -23,9 +23,9 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
   process.once(signal, () => process.exit(1));
 }
 
-/** Starts it, and returns it once both servers listen. With a test clock, its time moves by `advance` only. */
+/** Starts it, and returns it once both servers listen. A test clock moves only by `advance`. */
 export async function startQuickstart({ testClock = false } = {}) {
-  // A port that was free may be taken by the time that it is used.
+  // Another process may take a free port before it is used.
   for (let attempt = 0; attempt < 10; attempt += 1) {
     const port = await freePortPair();
     const quickstart = launch(port, testClock ? ["--test-clock"] : []);
@@ -36,10 +36,10 @@ export async function startQuickstart({ testClock = false } = {}) {
       throw error;
     }
   }
-  throw new Error("no two free ports in a row");
+  throw new Error("no two consecutive free ports");
 }
 
-/** Runs it to its end: for a start that is to fail. */
+/** Runs it to its end. For a start that must fail. */
 export async function runToEnd(port) {
   const quickstart = launch(port);
   const timer = setTimeout(quickstart.stop, WAIT_MS);
@@ -49,7 +49,7 @@ export async function runToEnd(port) {
   return { code: child.exitCode, signal: child.signalCode, output: quickstart.output() };
 }
 
-/** The first of two free ports in a row, below those that systems give out by themselves. */
+/** Returns the first of two consecutive free ports, below those that systems assign. */
 export async function freePortPair() {
   for (let attempt = 0; attempt < 50; attempt += 1) {
     const port = randomInt(15_000, 32_000);
@@ -59,12 +59,12 @@ export async function freePortPair() {
       held.push(await occupy(port + 1));
       return port;
     } catch {
-      // One is taken.
+      // One of the ports is taken.
     } finally {
       for (const server of held) await server.release();
     }
   }
-  throw new Error("no two free ports in a row");
+  throw new Error("no two consecutive free ports");
 }
 
 /** Listens on a port of 127.0.0.1. */
@@ -87,7 +87,7 @@ function launch(port, options = []) {
     child.once("error", reject);
     child.once("close", resolve);
   }).finally(() => children.delete(child));
-  // Whoever waits hears of it; nobody need wait.
+  // An error also rejects the promise of each caller that awaits it. A caller need not await it.
   ended.catch(() => {});
   const url = `http://127.0.0.1:${port}`;
   const issuer = `http://127.0.0.1:${port + 1}`;
@@ -95,22 +95,22 @@ function launch(port, options = []) {
     child.kill("SIGKILL");
     await ended;
   };
-  /** On the same ports, after `stop`: as before, with other keys. */
+  /** Starts it again on the same ports after `stop`, with other keys. */
   const restart = async () => {
     const next = launch(port, options);
     Object.assign(quickstart, next, { restart });
-    if (!(await ready(next, port))) throw new Error(`port ${port} is taken meanwhile`);
+    if (!(await ready(next, port))) throw new Error(`port ${port} was taken meanwhile`);
   };
-  /** Moves its test clock, which must be there. */
+  /** Advances its test clock, which must be enabled. */
   const advance = async (seconds) => {
     const answer = await request(`${issuer}/__clock/advance?seconds=${seconds}`, { method: "POST" });
-    if (answer.status !== 200) throw new Error(`the clock answers ${answer.status}`);
+    if (answer.status !== 200) throw new Error(`the clock answers ${answer.status}, expected 200`);
   };
   const quickstart = { child, url, issuer, ended, output: () => output, stop, restart, advance };
   return quickstart;
 }
 
-/** Whether it came up; false if another process had taken a port. */
+/** Returns whether it is ready, and false if another process has taken a port. */
 async function ready(quickstart, port) {
   const { child, output } = quickstart;
   let timer;

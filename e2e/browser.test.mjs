@@ -1,4 +1,4 @@
-// The quickstart's page in a real browser, and what a script there can see of each refusal:
+// The quickstart's page in a real browser, and what a script there can read of each rejection:
 // `node --test browser.test.mjs`. Build first: `cargo build -p oauth2-actix-examples`. The
 // environment variable QUICKSTART names another binary, and CHROMIUM another browser.
 
@@ -39,7 +39,7 @@ suite("in a browser", { concurrency: CONCURRENCY }, () => {
       }
     });
 
-  onPage("a minted token is shown decoded and opens /me", async (page, { issuer }) => {
+  onPage("a minted token is shown decoded, and /me accepts it", async (page, { issuer }) => {
     await page.mint({ claims: { sub: "carol", role: "user", nested: { of: [1, "ä"] } } });
     assert.equal(JSON.parse(await page.text("#token-header")).kid, "key-1");
     const claims = JSON.parse(await page.text("#token-claims"));
@@ -54,12 +54,12 @@ suite("in a browser", { concurrency: CONCURRENCY }, () => {
     assert.deepEqual(JSON.parse(answer.body), { provider: "quickstart", claims });
   });
 
-  onPage("/admin is for admins", async (page) => {
+  onPage("/admin accepts only tokens of admins", async (page) => {
     await page.mint({ preset: "user" });
-    const refused = await page.call("/admin");
-    assert.equal(refused.status, "403");
-    assert.equal(refused.challenge, FORBIDDEN);
-    assert.equal(JSON.parse(refused.body).error, "insufficient_scope");
+    const rejected = await page.call("/admin");
+    assert.equal(rejected.status, "403");
+    assert.equal(rejected.challenge, FORBIDDEN);
+    assert.equal(JSON.parse(rejected.body).error, "insufficient_scope");
 
     await page.mint({ preset: "admin" });
     const accepted = await page.call("/admin");
@@ -67,8 +67,8 @@ suite("in a browser", { concurrency: CONCURRENCY }, () => {
     assert.deepEqual(JSON.parse(accepted.body), { hello: "root" });
   });
 
-  onPage("keys that cannot be had are 503, readable by a script", async (page, { issuer, url }) => {
-    // Another API, which trusts the same issuer and is given a URL where nobody answers.
+  onPage("a script reads the 503 of an API without keys", async (page, { issuer, url }) => {
+    // Another API of the same issuer, with a URL for keys where no server listens.
     const port = await freePortPair();
     const api = await startApi(
       {
@@ -102,7 +102,7 @@ suite("in a browser", { concurrency: CONCURRENCY }, () => {
     }
   });
 
-  onPage("without a token there is a bare challenge", async (page) => {
+  onPage("a request without a token gets a bare challenge", async (page) => {
     for (const route of ["/me", "/admin"]) {
       const answer = await page.call(route);
       assert.deepEqual([answer.status, answer.token], ["400", "none"]);
@@ -111,7 +111,7 @@ suite("in a browser", { concurrency: CONCURRENCY }, () => {
     }
   });
 
-  onPage("a broken token is refused", async (page) => {
+  onPage("a broken token is rejected", async (page) => {
     await page.mint();
     await page.page.locator("#break").click();
     assert.equal(await page.chosen(), "2");
@@ -136,7 +136,7 @@ suite("in a browser", { concurrency: CONCURRENCY }, () => {
     );
   });
 
-  onPage("an expired token is refused", async (page) => {
+  onPage("an expired token is rejected", async (page) => {
     await page.page.locator('[data-lifetime="-60"]').click();
     await page.attempt(() => page.page.locator("#mint").click());
     const { exp } = JSON.parse(await page.text("#token-claims"));
@@ -146,7 +146,7 @@ suite("in a browser", { concurrency: CONCURRENCY }, () => {
     assert.equal(answer.challenge, EXPIRED);
   });
 
-  onPage("a token for another audience or issuer is refused", async (page) => {
+  onPage("a token for another audience or issuer is rejected", async (page) => {
     for (const claims of [{ aud: "another-api" }, { iss: "https://other.example" }]) {
       await page.mint({ claims });
       const answer = await page.call("/me");
@@ -158,7 +158,7 @@ suite("in a browser", { concurrency: CONCURRENCY }, () => {
     }
   });
 
-  onPage("after a rotation new tokens are accepted, and old ones no longer", async (page) => {
+  onPage("after a rotation, new tokens are accepted and old ones rejected", async (page) => {
     const old = await page.mint();
     assert.equal((await page.call("/me")).status, "200");
     await page.rotate();
@@ -169,12 +169,12 @@ suite("in a browser", { concurrency: CONCURRENCY }, () => {
     assert.deepEqual([answer.status, answer.token], ["200", "valid"]);
 
     await page.choose(old);
-    const refused = await page.call("/me");
-    assert.deepEqual([refused.status, refused.token], ["401", "old-key"]);
-    assert.equal(refused.challenge, BAD_SIGNATURE);
+    const rejected = await page.call("/me");
+    assert.deepEqual([rejected.status, rejected.token], ["401", "old-key"]);
+    assert.equal(rejected.challenge, BAD_SIGNATURE);
   });
 
-  onPage("the public route needs no token, and minds no bad one", async (page) => {
+  onPage("the public route accepts requests without a token and with an invalid one", async (page) => {
     assert.equal((await page.call("/")).status, "200");
     await page.choose("garbage");
     assert.equal((await page.call("/")).status, "200");
@@ -185,7 +185,7 @@ suite("in a browser", { concurrency: CONCURRENCY }, () => {
   for (const host of ["127.0.0.1", "localhost"]) {
     const other = host === "localhost" ? "127.0.0.1" : "localhost";
     onPage(
-      `a page of ${host} may call ${other}, and read every refusal`,
+      `a page of ${host} may call ${other}, and reads every rejection`,
       async (page, { url }) => {
         await page.crossOrigin(true);
         const target = url.replace("127.0.0.1", other);
@@ -217,8 +217,8 @@ suite("in a browser", { concurrency: CONCURRENCY }, () => {
     );
   }
 
-  onPage("a WebSocket takes the chosen token, and a refused one closes with a reason", async (page) => {
-    const refused = (reason, protocol) => ({
+  onPage("a WebSocket sends the chosen token, and is closed with a reason if it is rejected", async (page) => {
+    const rejected = (reason, protocol) => ({
       Opened: "yes",
       ...(protocol && { Protocol: protocol }),
       "Close code": "1008",
@@ -229,7 +229,7 @@ suite("in a browser", { concurrency: CONCURRENCY }, () => {
       await page.choose("none");
       const none = await page.call("/ws");
       assert.deepEqual([none.status, none.token, none.origin], ["1008", "none", cross ? "cross" : "same"]);
-      assert.deepEqual(none.fields, refused("token missing"));
+      assert.deepEqual(none.fields, rejected("token missing"));
 
       await page.mint();
       const valid = await page.call("/ws");
@@ -242,11 +242,11 @@ suite("in a browser", { concurrency: CONCURRENCY }, () => {
       });
 
       await page.page.locator("#break").click();
-      assert.deepEqual((await page.call("/ws")).fields, refused("invalid token", "bearer"), "broken");
+      assert.deepEqual((await page.call("/ws")).fields, rejected("invalid token", "bearer"), "broken");
       await page.choose("garbage");
-      assert.deepEqual((await page.call("/ws")).fields, refused("invalid token", "bearer"), "garbage");
+      assert.deepEqual((await page.call("/ws")).fields, rejected("invalid token", "bearer"), "garbage");
       await page.mint({ lifetime: -60 });
-      assert.deepEqual((await page.call("/ws")).fields, refused("token expired", "bearer"), "expired");
+      assert.deepEqual((await page.call("/ws")).fields, rejected("token expired", "bearer"), "expired");
     }
     await page.page.locator("#garbage").fill("two words");
     const unsendable = await page.call("/ws");
@@ -255,7 +255,7 @@ suite("in a browser", { concurrency: CONCURRENCY }, () => {
     assert.match(await page.text("#websocket-note"), /1008 .* “token missing”/);
   });
 
-  onPage("a refusal names a subprotocol that was offered, never the token", async (page) => {
+  onPage("a rejection has an offered subprotocol, never the token", async (page) => {
     const token = await page.mint().then(() => page.text("#encoded"));
     await page.page.locator("#break").click();
     const broken = await page.text("#encoded");
@@ -275,15 +275,15 @@ suite("in a browser", { concurrency: CONCURRENCY }, () => {
   onPage("the curl line opens a WebSocket with the token", async (page) => {
     await page.mint();
     const line = await page.text("#curl");
-    // For a person three seconds are enough; here the greeting may take longer.
+    // Three seconds are enough for a user. On a slow machine the greeting may take longer.
     assert.match(line, / --max-time 3 /);
     const { output, code } = await shell(line.replace(" --max-time 3 ", " "), "hello alice");
-    assert.notEqual(code, 127, "the program curl is needed");
+    assert.notEqual(code, 127, "curl is installed");
     assert.match(output, /^HTTP\/1\.1 101 /m);
     assert.match(output, /hello alice/);
   });
 
-  onPage("claims that are no JSON object are not sent", async (page) => {
+  onPage("claims that are not a JSON object are not sent", async (page) => {
     for (const [claims, problem] of [
       ["{", /^This is not JSON: /],
       ["[1]", /^This is JSON, but not an object\.$/],
@@ -312,9 +312,9 @@ suite("in a browser", { concurrency: CONCURRENCY }, () => {
   });
 });
 
-suite("on a port that is taken", () => {
-  for (const [whose, offset] of [["the API's", 0], ["the identity provider's", 1]]) {
-    test(whose, TEST, async () => {
+suite("the quickstart does not start on a port that is taken", () => {
+  for (const [name, offset] of [["the API's", 0], ["the identity provider's", 1]]) {
+    test(name, TEST, async () => {
       const first = await freePortPair();
       const port = first + offset;
       const server = await occupy(port);
@@ -342,7 +342,7 @@ function openWebSocket([protocols, deadline]) {
   });
 }
 
-/** Runs a line in a shell until its output holds a text, or it ends. */
+/** Runs a line in a shell until its output contains a text, or it ends. */
 function shell(line, text) {
   return new Promise((resolve, reject) => {
     const child = spawn("sh", ["-c", `exec ${line}`], { stdio: ["ignore", "pipe", "ignore"] });
@@ -363,7 +363,7 @@ function shell(line, text) {
 async function eventually(condition, what) {
   const deadline = Date.now() + WAIT_MS;
   while (!condition()) {
-    assert.ok(Date.now() < deadline, `not within ${WAIT_MS} ms: ${what}`);
+    assert.ok(Date.now() < deadline, `expected within ${WAIT_MS} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

@@ -1,4 +1,4 @@
-// What a script of another origin reads of each answer, in a real browser, behind the recipe of docs/cors.md:
+// What a script of another origin can read of each answer, in a real browser, with the recipe of docs/cors.md:
 // `node --test cors.test.mjs`. Build first: `cargo build -p oauth2-actix-examples`.
 
 import assert from "node:assert/strict";
@@ -18,12 +18,12 @@ const FORBIDDEN =
 
 suite("cross-origin, with credentials", () => {
   let browser;
-  /** Here for its identity provider. */
+  /** Started for its identity provider. */
   let quickstart;
-  /** Whose keys are there, and whose are not. */
+  /** An API with keys, and one without. */
   let api;
   let withoutKeys;
-  /** Pages with nothing on them: one origin that is allowed, and by its other name one that is not. */
+  /** Empty pages. One name of the host is an allowed origin, the other name is not. */
   let site;
 
   before(async () => {
@@ -51,7 +51,7 @@ suite("cross-origin, with credentials", () => {
 
   const origin = (host) => `http://${host}:${site.address().port}`;
 
-  /** A page of its own; what the browser asked the network for is in `requests`. */
+  /** A test with a page of its own. `requests` has the requests of the browser. */
   const onPage = (name, host, body) =>
     test(name, TEST, async () => {
       const context = await browser.newContext();
@@ -87,15 +87,15 @@ suite("cross-origin, with credentials", () => {
     return JSON.parse(answer.text).access_token;
   }
 
-  onPage("a script reads every answer, and why it was refused", "127.0.0.1", async ({ page }) => {
+  onPage("a script of an allowed origin reads each answer and its challenge", "127.0.0.1", async ({ page }) => {
     const good = await mint();
-    const refused = (description) =>
+    const rejected = (description) =>
       challenge(`, error="invalid_token", error_description="${description}"`);
     for (const [url, token, expected] of [
       [`${api.url}/me`, good, { status: 200, error: null }],
       [`${api.url}/me`, undefined, { status: 400, challenge: challenge(""), error: "invalid_request" }],
-      [`${api.url}/me`, "x.y.z", { status: 401, challenge: refused("The token is not an acceptable JWT."), error: "invalid_token" }],
-      [`${api.url}/me`, await mint({ expires_in: "-60" }), { status: 401, challenge: refused("The token has expired."), error: "invalid_token" }],
+      [`${api.url}/me`, "x.y.z", { status: 401, challenge: rejected("The token is not an acceptable JWT."), error: "invalid_token" }],
+      [`${api.url}/me`, await mint({ expires_in: "-60" }), { status: 401, challenge: rejected("The token has expired."), error: "invalid_token" }],
       [`${api.url}/orders`, good, { status: 403, challenge: challenge(FORBIDDEN), error: "insufficient_scope" }],
       [`${api.url}/nowhere`, good, { status: 404, error: null }],
       [`${withoutKeys.url}/me`, good, { status: 503, retryAfter: "1", error: "temporarily_unavailable" }],
@@ -105,12 +105,12 @@ suite("cross-origin, with credentials", () => {
     }
   });
 
-  onPage("cookies come along, and one preflight is enough", "127.0.0.1", async ({ page, context, requests }) => {
+  onPage("three calls with cookies need one preflight", "127.0.0.1", async ({ page, context, requests }) => {
     await context.addCookies([{ name: "balancer", value: "b7", url: api.url }]);
     const token = await mint();
     const sent = page.waitForRequest((request) => request.url() === `${api.url}/me` && request.method() === "GET");
     for (let call = 0; call < 3; call += 1) {
-      // Otherwise the browser asks anew each time.
+      // With "no-store" the browser would send a preflight each time.
       const { status } = await page.evaluate(read, [`${api.url}/me`, token, "default"]);
       assert.equal(status, 200);
     }
@@ -119,7 +119,7 @@ suite("cross-origin, with credentials", () => {
     assert.equal(preflights.length, 1);
   });
 
-  onPage("a page of an origin that is not named reads nothing", "localhost", async ({ page }) => {
+  onPage("a script of an origin that is not allowed reads no answer", "localhost", async ({ page }) => {
     const token = await mint();
     for (const sent of [token, undefined, "x.y.z"]) {
       const seen = await page.evaluate(read, [`${api.url}/me`, sent]);

@@ -11,12 +11,12 @@ import { program } from "./programs.mjs";
 
 const BINARY = program("configured", "CONFIGURED");
 
-/** Every process started so far. */
+/** All processes that were started. */
 export const apis = [];
 
 const directory = mkdtempSync(path.join(tmpdir(), "oauth2-actix-oidc-"));
 
-// Whatever ends this process ends its children too.
+// The child processes end with this process.
 process.on("exit", () => {
   for (const { child } of apis) child.kill("SIGKILL");
   rmSync(directory, { recursive: true, force: true });
@@ -45,8 +45,8 @@ export async function startApi(oauth2, settings = {}) {
   return Object.assign(api, { url, webSocketUrl: url.replace("http:", "ws:") });
 }
 
-/** Starts the API with a policy that it is to refuse: { code, stdout, stderr } of its end. */
-export async function refusedStart(oauth2) {
+/** Starts the API with a policy that it must reject. Returns { code, stdout, stderr }. */
+export async function rejectedStart(oauth2) {
   const api = launch(oauth2);
   const timer = setTimeout(() => api.child.kill("SIGKILL"), WAIT_MS);
   const [code] = await api.ended;
@@ -54,7 +54,7 @@ export async function refusedStart(oauth2) {
   return { code, stdout: api.stdout, stderr: api.stderr };
 }
 
-/** Ends every API, and waits until all that they wrote has arrived. */
+/** Ends all APIs, and waits until all of their output has arrived. */
 export async function stopApis() {
   for (const { child } of apis) child.kill("SIGKILL");
   await Promise.allSettled(apis.map(({ ended }) => ended));
@@ -63,14 +63,14 @@ export async function stopApis() {
 function launch(oauth2, settings = {}) {
   const file = path.join(directory, `policy-${apis.length}.json`);
   writeFileSync(file, JSON.stringify({ oauth2, ...settings }));
-  // Port 0: the system chooses, and the API prints which.
+  // Port 0: the system chooses a port, and the API prints it.
   const child = spawn(BINARY, [file, "--port", "0"], { stdio: ["ignore", "pipe", "pipe"] });
   const api = { child, stdout: "", stderr: "", output: () => api.stdout + api.stderr };
   for (const name of ["stdout", "stderr"]) {
     child[name].setEncoding("utf8");
     child[name].on("data", (text) => (api[name] += text));
   }
-  // "close" comes after both streams have ended; an error rejects.
+  // "close" is emitted after both streams have ended. An error rejects the promise.
   api.ended = once(child, "close");
   api.ended.catch(() => {});
   apis.push(api);

@@ -1,4 +1,4 @@
-// The OpenID provider of the suite: `oidc-provider`, on loopback, with keys made at the start.
+// The OpenID provider of the suite: `oidc-provider`, on loopback, with keys generated at the start.
 
 import { createHash, generateKeyPair, randomBytes, randomInt } from "node:crypto";
 import { once } from "node:events";
@@ -7,28 +7,28 @@ import { promisify } from "node:util";
 import Provider from "oidc-provider";
 import { request } from "./oidc-requests.mjs";
 
-/** The resource that is the API under test, and another one. */
+/** The resource of the API under test, and another one. */
 export const API = "https://api.example.test";
 export const OTHER_API = "https://other.example.test";
 export const SCOPE = "orders:read";
 
-/** The asymmetric algorithms that the provider signs with here. */
+/** The asymmetric algorithms that the provider signs with. */
 export const ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"];
 
 /** A client whose tokens are signed with RS256 and last one second. */
 export const SHORT_LIVED = "short-lived";
 
-/** A client for people to log in to. */
+/** A client that users log in to. */
 const WEB_APP = "web-app";
 const CALLBACK = "https://app.example.test/callback";
 const USER = "alice";
 
 const generate = promisify(generateKeyPair);
 
-/** The client whose tokens are signed with this algorithm. */
+/** Returns the client whose tokens are signed with this algorithm. */
 export const clientOf = (algorithm) => `client-${algorithm}`;
 
-/** One key for each algorithm, which it names, and one for encryption. Private JWKs. */
+/** Generates private JWKs: one for each algorithm, with `alg`, and one for encryption. */
 export async function generateKeys() {
   return Promise.all([
     jwk("rsa", { modulusLength: 2048 }, { alg: "RS256", use: "sig" }),
@@ -40,7 +40,7 @@ export async function generateKeys() {
   ]);
 }
 
-/** One key for each key type. They name no algorithm: each serves all that fit. */
+/** Generates private JWKs: one for each key type, without `alg`, for all algorithms of the type. */
 export async function generateKeysWithoutAlgorithm() {
   return Promise.all([
     jwk("rsa", { modulusLength: 2048 }, {}),
@@ -55,7 +55,7 @@ async function jwk(type, options, members) {
   return { ...privateKey.export({ format: "jwk" }), ...members, kid };
 }
 
-/** A provider under one address, which can go down and come back, with other keys if need be. */
+/** A provider at one address. It can be stopped and started again, also with other keys. */
 export class IdentityProvider {
   #secrets = new Map();
   #server;
@@ -86,7 +86,7 @@ export class IdentityProvider {
     provider.on("server_error", (_ctx, error) => console.error(error));
     const serve = provider.callback();
     this.#server.on("request", (incoming, outgoing) => {
-      // In place of a login page: everybody is the same user.
+      // Instead of a login page: all users are the same.
       if (incoming.url.startsWith("/login/")) {
         const result = { login: { accountId: USER } };
         provider.interactionFinished(incoming, outgoing, result).catch((error) => {
@@ -99,7 +99,7 @@ export class IdentityProvider {
     });
   }
 
-  /** Ends the server and every connection to it. */
+  /** Stops the server and closes all connections to it. */
   async stop() {
     if (!this.#server?.listening) return;
     const closed = once(this.#server, "close");
@@ -108,9 +108,9 @@ export class IdentityProvider {
     await closed;
   }
 
-  /** An access token of the client credentials grant (RFC 6749 §4.4). */
+  /** Returns an access token of the client credentials grant (RFC 6749 §4.4). */
   async clientToken(client, { resource = API, scope } = {}) {
-    const answer = await this.#askForTokens(client, {
+    const answer = await this.#requestTokens(client, {
       grant_type: "client_credentials",
       ...(resource && { resource }),
       ...(scope && { scope }),
@@ -118,7 +118,7 @@ export class IdentityProvider {
     return answer.access_token;
   }
 
-  /** Tokens of the authorization code grant (RFC 6749 §4.1): { access_token, id_token }. */
+  /** Returns tokens of the authorization code grant (RFC 6749 §4.1): { access_token, id_token }. */
   async userTokens() {
     const verifier = randomBytes(32).toString("base64url");
     const query = new URLSearchParams({
@@ -143,7 +143,7 @@ export class IdentityProvider {
       }
       url = new URL(location, url).href;
     }
-    return this.#askForTokens(WEB_APP, {
+    return this.#requestTokens(WEB_APP, {
       grant_type: "authorization_code",
       code: new URL(url).searchParams.get("code"),
       redirect_uri: CALLBACK,
@@ -152,7 +152,7 @@ export class IdentityProvider {
     });
   }
 
-  async #askForTokens(client, form) {
+  async #requestTokens(client, form) {
     const credentials = Buffer.from(`${client}:${this.#secrets.get(client)}`).toString("base64");
     const answer = await request(`${this.issuer}/token`, {
       method: "POST",
@@ -184,7 +184,7 @@ export class IdentityProvider {
       cookies: { keys: [randomBytes(32).toString("hex")] },
       interactions: { url: (_ctx, interaction) => `/login/${interaction.uid}` },
       findAccount: (_ctx, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
-      // In place of a consent page.
+      // Instead of a consent page.
       loadExistingGrant: async (ctx) => {
         const { client, session } = ctx.oidc;
         const grant = new ctx.oidc.provider.Grant({
@@ -207,7 +207,7 @@ export class IdentityProvider {
       features: {
         devInteractions: { enabled: false },
         clientCredentials: { enabled: true },
-        // For the encryption key: it decrypts what clients send.
+        // For the encryption key, which decrypts request objects of clients.
         encryption: { enabled: true },
         requestObjects: { enabled: true },
         resourceIndicators: {
@@ -227,7 +227,7 @@ export class IdentityProvider {
   }
 }
 
-/** A port below those of outgoing connections, so that nobody takes it while a server is down. */
+/** Listens on a port below those of outgoing connections, so that no other process takes it while the server is down. */
 async function listenSomewhere(server) {
   for (let attempts = 0; ; attempts += 1) {
     const port = randomInt(20_000, 32_000);

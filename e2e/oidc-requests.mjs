@@ -1,5 +1,4 @@
-// HTTP and WebSocket clients for the OpenID provider suite. One connection per request, and a
-// deadline on everything.
+// HTTP and WebSocket clients for the OpenID provider suite. Each request has its own connection and a deadline.
 
 import { once } from "node:events";
 import http from "node:http";
@@ -9,11 +8,10 @@ import WebSocket from "ws";
 
 import { WAIT_MS } from "./limits.mjs";
 
-
-/** Every `Authorization` value sent so far, for the search through the API's output. */
+/** All `Authorization` values that were sent, for the search in the output of the API. */
 export const sentCredentials = new Set();
 
-/** One HTTP exchange: { status, headers, text }. No redirect is followed. */
+/** Sends one HTTP request. Returns { status, headers, text }. Redirects are not followed. */
 export async function request(url, { method = "GET", headers = {}, body } = {}) {
   note(headers.authorization);
   const signal = AbortSignal.timeout(WAIT_MS);
@@ -26,7 +24,7 @@ export async function request(url, { method = "GET", headers = {}, body } = {}) 
   return { status: incoming.statusCode, headers: incoming.headers, text };
 }
 
-/** A GET written byte by byte, with whatever header lines are given. */
+/** Writes a GET request to a socket, with exactly these header lines. */
 export async function rawGet(url, headers) {
   const { hostname, port, pathname, host } = new URL(url);
   const socket = net.connect({ host: hostname, port, signal: AbortSignal.timeout(WAIT_MS) });
@@ -55,8 +53,8 @@ export async function rawGet(url, headers) {
 }
 
 /**
- * A WebSocket from handshake to the end of its connection: { status, messages, code, reason }.
- * Several values for `authorization` become several header lines.
+ * Opens a WebSocket and waits until it is closed. Returns { status, messages, code, reason }.
+ * Several values of `authorization` become several header lines.
  */
 export async function webSocket(url, authorization) {
   const headers = {};
@@ -70,7 +68,7 @@ export async function webSocket(url, authorization) {
   socket.on("upgrade", (response) => (status = response.statusCode));
   socket.on("message", (data) => messages.push(data.toString()));
   try {
-    // An error, such as a refused handshake, rejects.
+    // An error, such as a rejected handshake, rejects the promise.
     const [code, reason] = await once(socket, "close", {
       signal: AbortSignal.timeout(WAIT_MS),
     });
@@ -81,13 +79,13 @@ export async function webSocket(url, authorization) {
   }
 }
 
-/** Asks again and again until `done` says so of the answer. */
-export async function poll(ask, done) {
+/** Repeats a request until `done` returns true for the answer. */
+export async function poll(send, done) {
   const deadline = Date.now() + WAIT_MS;
   for (;;) {
-    const answer = await ask();
+    const answer = await send();
     if (done(answer)) return answer;
-    if (Date.now() > deadline) throw new Error(`no end of ${JSON.stringify(answer)}`);
+    if (Date.now() > deadline) throw new Error(`not done: ${JSON.stringify(answer)}`);
     await pause(50);
   }
 }

@@ -1,5 +1,5 @@
 // The `configured` example against a certified OpenID provider (`oidc-provider`), over HTTP and
-// WebSocket: `node --test oidc.test.mjs`. Build first: `cargo build -p oauth2-actix-examples`; the
+// WebSocket: `node --test oidc.test.mjs`. Build first: `cargo build -p oauth2-actix-examples`. The
 // environment variable CONFIGURED names another binary.
 
 import assert from "node:assert/strict";
@@ -7,7 +7,7 @@ import { createHmac, createPublicKey } from "node:crypto";
 import { after, before, test } from "node:test";
 import { stripVTControlCharacters } from "node:util";
 import { TEST } from "./limits.mjs";
-import { apis, refusedStart, startApi, stopApis } from "./oidc-api.mjs";
+import { apis, rejectedStart, startApi, stopApis } from "./oidc-api.mjs";
 import {
   ALGORITHMS,
   API,
@@ -27,8 +27,8 @@ const get = (api, path, authorization) =>
 const open = (api, authorization) => webSocket(`${api.webSocketUrl}/ws`, authorization);
 
 const DISCOVERY = { discover: true };
-/** Where the keys come from: a URL of ours, or the provider's own word. */
-const WAYS = [
+/** The source of the keys: a configured URL, or discovery. */
+const KEY_SOURCES = [
   ["by URL", ({ jwksUri }) => jwksUri],
   ["by discovery", () => DISCOVERY],
 ];
@@ -41,7 +41,7 @@ const policyFor = (provider, changes = {}, keys = provider.jwksUri) => ({
   ...changes,
 });
 
-// What is expected
+// Expected answers
 
 const invalidToken = (description, reason = "invalid token") => ({
   status: 401,
@@ -93,7 +93,7 @@ function assertAccepted(answer, { subject, audience = API, issuer, scope }) {
   assert.equal(answer.headers["www-authenticate"], undefined);
 }
 
-function assertRefused(answer, expected) {
+function assertRejected(answer, expected) {
   assert.equal(answer.status, expected.status, answer.text);
   assert.equal(answer.headers["content-type"], "application/json");
   const { code: error, description: error_description } = expected;
@@ -115,13 +115,13 @@ function assertClosed(socket, { close: [code, reason] }) {
   assert.deepEqual(socket, { status: 101, messages: [], code, reason });
 }
 
-/** The same refusal over HTTP and over WebSocket. */
-async function assertBothRefused(api, authorization, expected) {
-  assertRefused(await get(api, "/me", authorization), expected);
+/** Checks that a request and a WebSocket are rejected with the same error. */
+async function assertBothRejected(api, authorization, expected) {
+  assertRejected(await get(api, "/me", authorization), expected);
   assertClosed(await open(api, authorization), expected);
 }
 
-// Tokens and what becomes of them
+// Decoded and changed tokens
 
 const decoded = (part) => JSON.parse(Buffer.from(part, "base64url"));
 const encoded = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
@@ -133,14 +133,14 @@ function withClaims(token, changes) {
   return [header, encoded({ ...decoded(payload), ...changes }), signature].join(".");
 }
 
-function withSpoiltSignature(token) {
+function withInvalidSignature(token) {
   const [header, payload, signature] = token.split(".");
   const bytes = Buffer.from(signature, "base64url");
   bytes[bytes.length >> 1] ^= 1;
   return [header, payload, bytes.toString("base64url")].join(".");
 }
 
-// The tests, one after the other
+// The tests run one after the other.
 
 const provider = new IdentityProvider();
 let keys;
@@ -164,7 +164,7 @@ test("a public path needs no token", TEST, async () => {
 });
 
 for (const algorithm of ALGORITHMS) {
-  test(`a token signed with ${algorithm}`, TEST, async () => {
+  test(`a token signed with ${algorithm} is accepted, and rejected if it was changed`, TEST, async () => {
     const subject = clientOf(algorithm);
     const { issuer } = provider;
     const plain = await provider.clientToken(subject);
@@ -181,42 +181,42 @@ for (const algorithm of ALGORITHMS) {
     const orders = await get(api, "/orders", bearer(scoped));
     assert.equal(orders.status, 200, orders.text);
     assert.equal(orders.text, "your orders");
-    assertRefused(await get(api, "/orders", bearer(plain)), NO_SCOPE);
+    assertRejected(await get(api, "/orders", bearer(plain)), NO_SCOPE);
 
     for (const tampered of [
       withClaims(plain, { scope: SCOPE }),
-      withClaims(plain, { sub: "somebody-else" }),
-      withSpoiltSignature(plain),
+      withClaims(plain, { sub: "another-client" }),
+      withInvalidSignature(plain),
     ]) {
-      await assertBothRefused(api, bearer(tampered), BAD_SIGNATURE);
+      await assertBothRejected(api, bearer(tampered), BAD_SIGNATURE);
     }
   });
 }
 
-test("keys by discovery: tokens of every algorithm", TEST, async () => {
+test("keys by discovery: tokens of each algorithm are accepted", TEST, async () => {
   const api = await startApi(policyFor(provider, {}, DISCOVERY));
   const { issuer } = provider;
   for (const subject of ALGORITHMS.map(clientOf)) {
     const token = await provider.clientToken(subject);
     assertAccepted(await get(api, "/me", bearer(token)), { issuer, subject });
     assertGreeted(await open(api, bearer(token)), subject);
-    await assertBothRefused(api, bearer(withSpoiltSignature(token)), BAD_SIGNATURE);
+    await assertBothRejected(api, bearer(withInvalidSignature(token)), BAD_SIGNATURE);
   }
 });
 
-test("keys by discovery, of an issuer with a slash too many", TEST, async () => {
+test("keys by discovery: an issuer with an extra trailing slash is not accepted", TEST, async () => {
   const slashed = { issuer: `${provider.issuer}/`, jwksUri: provider.jwksUri };
   const api = await startApi(policyFor(slashed, {}, DISCOVERY));
   const token = await provider.clientToken(clientOf("ES256"));
-  // What it issues names it without.
-  await assertBothRefused(api, bearer(token), OTHER_RESOURCE);
+  // Its tokens have the issuer without the slash.
+  await assertBothRejected(api, bearer(token), OTHER_RESOURCE);
   const ofSlashed = withClaims(token, { iss: slashed.issuer });
-  assertRefused(await get(api, "/me", bearer(ofSlashed)), NO_KEYS);
+  assertRejected(await get(api, "/me", bearer(ofSlashed)), NO_KEYS);
   const why = /not of the configured issuer.*trailing slash included/;
   await poll(api.output, (output) => why.test(output));
 });
 
-test("a user's access token is accepted, the ID token beside it is not", TEST, async () => {
+test("a user's access token is accepted, the ID token is rejected", TEST, async () => {
   const { access_token: accessToken, id_token: idToken } = await provider.userTokens();
   const { issuer } = provider;
   assertAccepted(await get(api, "/me", bearer(accessToken)), {
@@ -228,84 +228,84 @@ test("a user's access token is accepted, the ID token beside it is not", TEST, a
 
   assert.equal(claimsOf(idToken).sub, "alice");
   assert.equal(claimsOf(idToken).aud, "web-app");
-  await assertBothRefused(api, bearer(idToken), OTHER_RESOURCE);
+  await assertBothRejected(api, bearer(idToken), OTHER_RESOURCE);
 });
 
-test("a request without a token", TEST, async () => {
-  await assertBothRefused(api, undefined, NO_TOKEN);
-  assertRefused(await get(api, "/orders"), NO_TOKEN);
+test("a request without a token is rejected", TEST, async () => {
+  await assertBothRejected(api, undefined, NO_TOKEN);
+  assertRejected(await get(api, "/orders"), NO_TOKEN);
 });
 
-test("a header of another scheme", TEST, async () => {
+test("a header of another scheme is rejected", TEST, async () => {
   const credentials = Buffer.from("alice:a password of some length").toString("base64");
-  await assertBothRefused(api, `Basic ${credentials}`, NO_TOKEN);
+  await assertBothRejected(api, `Basic ${credentials}`, NO_TOKEN);
 });
 
-test("two Authorization headers, though the token is good", TEST, async () => {
+test("two Authorization headers with a valid token are rejected", TEST, async () => {
   const good = bearer(await provider.clientToken(clientOf("ES256")));
   const once = [["Authorization", good]];
   assert.equal((await rawGet(`${api.url}/me`, once)).status, 200);
-  assertRefused(await rawGet(`${api.url}/me`, [...once, ...once]), MALFORMED_REQUEST);
+  assertRejected(await rawGet(`${api.url}/me`, [...once, ...once]), MALFORMED_REQUEST);
   assertClosed(await open(api, [good, good]), MALFORMED_REQUEST);
 });
 
-test("an opaque access token of the same provider", TEST, async () => {
+test("an opaque access token of the same provider is rejected", TEST, async () => {
   const opaque = await provider.clientToken(clientOf("ES256"), { resource: null });
   assert.ok(!opaque.includes("."), "opaque");
-  await assertBothRefused(api, bearer(opaque), NO_JWT);
+  await assertBothRejected(api, bearer(opaque), NO_JWT);
 });
 
-test("a token for another resource", TEST, async () => {
+test("a token for another resource is rejected", TEST, async () => {
   for (const algorithm of ALGORITHMS) {
     const token = await provider.clientToken(clientOf(algorithm), { resource: OTHER_API });
     assert.equal(claimsOf(token).aud, OTHER_API);
-    await assertBothRefused(api, bearer(token), OTHER_RESOURCE);
+    await assertBothRejected(api, bearer(token), OTHER_RESOURCE);
   }
 });
 
-test("a token that is not signed, or signed with what everybody knows", TEST, async () => {
+test("a token without a signature, or signed with the public key, is rejected", TEST, async () => {
   const [header, payload] = (await provider.clientToken(clientOf("RS256"))).split(".");
   const unsigned = `${encoded({ ...decoded(header), alg: "none" })}.${payload}.`;
-  await assertBothRefused(api, bearer(unsigned), NO_JWT);
+  await assertBothRejected(api, bearer(unsigned), NO_JWT);
 
-  // The published RSA key, taken for an HMAC secret.
+  // The published RSA key, used as an HMAC secret.
   const { keys: published } = JSON.parse((await request(provider.jwksUri)).text);
   const key = published.find(({ kid }) => kid === decoded(header).kid);
   const secret = createPublicKey({ key, format: "jwk" }).export({ type: "spki", format: "pem" });
   const signed = `${encoded({ ...decoded(header), alg: "HS256" })}.${payload}`;
   const signature = createHmac("sha256", secret).update(signed).digest("base64url");
-  await assertBothRefused(api, bearer(`${signed}.${signature}`), BAD_SIGNATURE);
+  await assertBothRejected(api, bearer(`${signed}.${signature}`), BAD_SIGNATURE);
 });
 
-test("a token that expires", TEST, async () => {
+test("a token that expires is rejected from then on", TEST, async () => {
   const strict = await startApi(policyFor(provider, { leeway_seconds: 0 }));
   const lenient = await startApi(policyFor(provider, { leeway_seconds: 600 }));
   const token = await provider.clientToken(SHORT_LIVED);
   const { exp, iat } = claimsOf(token);
   assert.equal(exp - iat, 1);
 
-  const refusal = await poll(
+  const rejection = await poll(
     () => get(strict, "/me", bearer(token)),
     ({ status }) => status !== 200,
   );
-  assert.ok(Date.now() / 1000 >= exp, "not before its time");
-  assertRefused(refusal, EXPIRED);
-  await assertBothRefused(strict, bearer(token), EXPIRED);
+  assert.ok(Date.now() / 1000 >= exp, "not before exp");
+  assertRejected(rejection, EXPIRED);
+  await assertBothRejected(strict, bearer(token), EXPIRED);
 
   const { issuer } = provider;
   assertAccepted(await get(lenient, "/me", bearer(token)), { issuer, subject: SHORT_LIVED });
   assertGreeted(await open(lenient, bearer(token)), SHORT_LIVED);
 });
 
-for (const [way, keysOf] of WAYS) {
-  test(`the provider changes its keys, ${way}`, TEST, async (t) => {
+for (const [source, keysOf] of KEY_SOURCES) {
+  test(`tokens of new keys are accepted after a rotation, ${source}`, TEST, async (t) => {
     const rotating = new IdentityProvider();
     t.after(() => rotating.stop());
     await rotating.start(keys);
     const { issuer } = rotating;
     const subject = clientOf("RS256");
     const old = await rotating.clientToken(subject);
-    // One for each protocol: unknown keys cause only one fetch in a while.
+    // One API for each protocol, since unknown keys cause only one fetch within the cooldown.
     const overHttp = await startApi(policyFor(rotating, {}, keysOf(rotating)));
     const overWebSocket = await startApi(policyFor(rotating, {}, keysOf(rotating)));
     for (const api of [overHttp, overWebSocket]) {
@@ -319,7 +319,7 @@ for (const [way, keysOf] of WAYS) {
       const token = await rotating.clientToken(subject);
       assert.equal(headerOf(token).alg, algorithm);
       assert.ok(keys.every(({ kid }) => kid !== headerOf(token).kid), "a new key");
-      // The very first request, and all that follow.
+      // From the first request on.
       if (index % 2 === 0) {
         assertAccepted(await get(overHttp, "/me", bearer(token)), { issuer, subject });
         assertGreeted(await open(overWebSocket, bearer(token)), subject);
@@ -329,13 +329,13 @@ for (const [way, keysOf] of WAYS) {
       }
     }
     for (const api of [overHttp, overWebSocket]) {
-      await assertBothRefused(api, bearer(old), BAD_SIGNATURE);
+      await assertBothRejected(api, bearer(old), BAD_SIGNATURE);
     }
   });
 }
 
-for (const [way, keysOf] of WAYS) {
-  test(`the provider is down until after the first request, ${way}`, TEST, async (t) => {
+for (const [source, keysOf] of KEY_SOURCES) {
+  test(`requests get 503 while the provider is down at the start, ${source}`, TEST, async (t) => {
     const late = new IdentityProvider();
     t.after(() => late.stop());
     await late.start(keys);
@@ -347,14 +347,14 @@ for (const [way, keysOf] of WAYS) {
     const api = await startApi(policyFor(late, {}, keysOf(late)));
     for (let attempts = 0; attempts < 2; attempts += 1) {
       const answer = await get(api, "/me", bearer(token));
-      assertRefused(answer, NO_KEYS);
+      assertRejected(answer, NO_KEYS);
       assert.match(answer.headers["retry-after"], /^[1-9][0-9]?$/);
       assertClosed(await open(api, bearer(token)), NO_KEYS);
     }
-    // What needs no keys is as ever.
+    // Answers that need no keys are the same.
     assert.equal((await get(api, "/health")).status, 200);
-    await assertBothRefused(api, undefined, NO_TOKEN);
-    await assertBothRefused(api, bearer(opaque), NO_JWT);
+    await assertBothRejected(api, undefined, NO_TOKEN);
+    await assertBothRejected(api, bearer(opaque), NO_JWT);
 
     await late.start(keys);
     const answer = await poll(
@@ -366,8 +366,8 @@ for (const [way, keysOf] of WAYS) {
   });
 }
 
-for (const [way, keysOf] of WAYS) {
-  test(`the provider is down after its keys were fetched, ${way}`, TEST, async (t) => {
+for (const [source, keysOf] of KEY_SOURCES) {
+  test(`fetched keys are used while the provider is down, ${source}`, TEST, async (t) => {
     const unsteady = new IdentityProvider();
     t.after(() => unsteady.stop());
     await unsteady.start(keys);
@@ -382,18 +382,18 @@ for (const [way, keysOf] of WAYS) {
     const ofNewKey = await unsteady.clientToken(subject);
     await unsteady.stop();
     for (let attempts = 0; attempts < 2; attempts += 1) {
-      // The keys at hand serve on, and nothing can be said of a token of another.
+      // The cached keys are used. A token of an unknown key cannot be verified.
       assertAccepted(await get(api, "/me", bearer(token)), { issuer, subject });
       assertGreeted(await open(api, bearer(token)), subject);
       const answer = await get(api, "/me", bearer(ofNewKey));
-      assertRefused(answer, NO_KEYS);
+      assertRejected(answer, NO_KEYS);
       assert.match(answer.headers["retry-after"], /^[1-9][0-9]?$/);
       assertClosed(await open(api, bearer(ofNewKey)), NO_KEYS);
     }
   });
 }
 
-test("a configuration error ends the API at its start", TEST, async () => {
+test("the API does not start with a configuration error", TEST, async () => {
   const policy = policyFor(provider);
   const { audience, ...withoutAudience } = policy.providers.oidc;
   for (const [wrong, message] of [
@@ -407,21 +407,21 @@ test("a configuration error ends the API at its start", TEST, async () => {
     ],
     [{ ...policy, public_path: ["/health"] }, /public_path: unknown setting, did you mean `public_paths`\?/],
   ]) {
-    const { code, stdout, stderr } = await refusedStart(wrong);
+    const { code, stdout, stderr } = await rejectedStart(wrong);
     assert.ok(Number.isInteger(code) && code !== 0, `exit code ${code}`);
     assert.match(stderr, message);
     assert.equal(stdout, "");
   }
 });
 
-test("no part of a token is in the output of an API", TEST, async () => {
+test("the output of an API has no part of a token", TEST, async () => {
   await stopApis();
   const output = stripVTControlCharacters(apis.map((api) => api.output()).join("\n"));
-  // The search means something only where there is debug output about tokens.
+  // The search is meaningful only with debug output about tokens.
   assert.match(output, /DEBUG.*keys fetched/);
   assert.match(output, /DEBUG.*request rejected/);
 
-  // Every run of so many characters, in the output and in what was sent.
+  // Compares all substrings of this length in the output and in the credentials.
   const LENGTH = 20;
   const runs = (text) =>
     Array.from({ length: Math.max(0, text.length - LENGTH + 1) }, (_, start) =>

@@ -1,4 +1,4 @@
-// Where cargo puts the programs that it builds.
+// The paths of the programs that cargo builds.
 
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-/** The path of an example of a debug build; the environment variable `variable` names another one. */
+/** Returns the path of an example in the debug build, or the value of the environment variable `variable`. */
 export function program(name, variable) {
   const chosen = process.env[variable];
   if (chosen) return chosen;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""WebSockets by Python's `websockets`, on command: lines of JSON in, lines of JSON out.
+"""Opens WebSockets by Python's `websockets`. Reads commands and writes events, as lines of JSON.
 
     {"id": 1, "open": {"url": "ws://...", "protocols": [...], "headers": [[name, value], ...]}}
     {"id": 1, "send": "text"}
@@ -17,20 +17,20 @@ import sys
 
 import websockets
 
-# Seconds. It only ends a test that hangs.
+# In seconds. It only ends a test that hangs.
 DEADLINE = 60
 VERSION = int(websockets.__version__.split(".")[0])
 
 sockets = {}
 
 
-def tell(id, **what):
-    print(json.dumps({"id": id, **what}), flush=True)
+def report(id, **event):
+    print(json.dumps({"id": id, **event}), flush=True)
 
 
-async def live(id, url, protocols, headers):
-    """One connection, until it is closed."""
-    # Its own pings would close the connection of a busy machine.
+async def connect(id, url, protocols, headers):
+    """Opens a connection, and reports its events until it is closed."""
+    # Its pings could close the connection on a busy machine.
     options = {"open_timeout": DEADLINE, "close_timeout": DEADLINE, "ping_interval": None}
     options["extra_headers" if VERSION < 14 else "additional_headers"] = headers
     if VERSION >= 15:
@@ -39,16 +39,16 @@ async def live(id, url, protocols, headers):
         socket = await websockets.connect(url, subprotocols=protocols or None, **options)
     except Exception as error:
         response = getattr(error, "response", error)
-        tell(id, closed={"code": 1006, "reason": "", "status": getattr(response, "status_code", None), "error": str(error)})
+        report(id, closed={"code": 1006, "reason": "", "status": getattr(response, "status_code", None), "error": str(error)})
         return
     sockets[id] = socket
-    tell(id, opened={"protocol": socket.subprotocol or ""})
+    report(id, opened={"protocol": socket.subprotocol or ""})
     try:
         async for text in socket:
-            tell(id, text=text)
+            report(id, text=text)
     except websockets.ConnectionClosed:
         pass
-    tell(id, closed={"code": socket.close_code, "reason": socket.close_reason})
+    report(id, closed={"code": socket.close_code, "reason": socket.close_reason})
 
 
 async def main():
@@ -61,13 +61,13 @@ async def main():
         command = json.loads(line)
         id = command["id"]
         if "open" in command:
-            work = live(id, **command["open"])
+            work = connect(id, **command["open"])
         elif "send" in command:
             work = sockets[id].send(command["send"])
         else:
             work = sockets[id].close()
         task = asyncio.create_task(work)
-        # The loop itself holds tasks by weak references only.
+        # The event loop holds only weak references to tasks.
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 

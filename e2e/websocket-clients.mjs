@@ -1,5 +1,5 @@
-// Three WebSocket clients that others have written, with one face: a browser, Node's `ws`, and Python's
-// `websockets`. Each: `open(url, { protocols, headers })` gives a Connection, at once.
+// Three independent WebSocket clients with one interface: a browser, Node's `ws`, and Python's `websockets`.
+// `open(url, { protocols, headers })` of each returns a Connection at once.
 
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -10,7 +10,7 @@ import { WAIT_MS } from "./limits.mjs";
 /** Debian's, which has the package `python3-websockets`. */
 const PYTHON = process.env.PYTHON ?? "/usr/bin/python3";
 
-/** A WebSocket as its client tells of it. Everything that it tells is kept until it is asked for. */
+/** A WebSocket. Events of its client are kept until they are read. */
 export class Connection {
   #texts = [];
   #wake = () => {};
@@ -19,27 +19,27 @@ export class Connection {
     Object.assign(this, { send, close });
   }
 
-  /** By the client: `opened` ({ protocol }), `text`, or `closed` ({ code, reason }, or a `status`). */
-  tell({ opened, text, closed }) {
+  /** Takes an event of the client: `opened` ({ protocol }), `text`, or `closed` ({ code, reason }, or a `status`). */
+  notify({ opened, text, closed }) {
     if (opened) this.opened = opened;
     if (text !== undefined) this.#texts.push(text);
     if (closed) this.closed = closed;
     this.#wake();
   }
 
-  /** The next text. It is an error if there is none to come. */
+  /** Returns the next text. Fails if the connection is closed first. */
   async next(deadline = WAIT_MS) {
     await this.#until(() => this.#texts.length || this.closed, deadline, "a text");
     if (!this.#texts.length) throw new Error(`closed instead: ${JSON.stringify(this.closed)}`);
     return this.#texts.shift();
   }
 
-  /** The next text, of JSON. */
-  async hear(deadline) {
+  /** Returns the next text, parsed as JSON. */
+  async nextJson(deadline) {
     return JSON.parse(await this.next(deadline));
   }
 
-  /** How it ended: { opened, protocol, texts, code, reason }, with what was not asked for. */
+  /** Waits for the end. Returns { opened, protocol, texts, code, reason }, with the texts that were not read. */
   async end(deadline = WAIT_MS) {
     await this.#until(() => this.closed, deadline, "the end");
     const { code, reason, status } = this.closed;
@@ -55,15 +55,15 @@ export class Connection {
     }, deadline);
     while (!condition() && !late) await new Promise((resolve) => (this.#wake = resolve));
     clearTimeout(timer);
-    if (!condition()) throw new Error(`not within ${deadline} ms: ${what}`);
+    if (!condition()) throw new Error(`expected within ${deadline} ms: ${what}`);
   }
 }
 
-/** Connections by their numbers, for clients in another process. */
+/** Numbered connections, for clients in another process. */
 class Numbered {
   #connections = new Map();
 
-  /** `command` hands on what is wanted of a connection. */
+  /** Opens a connection. `command` sends a command to the client. */
   open(url, { protocols = [], headers = [] }, command) {
     const id = this.#connections.size + 1;
     const connection = new Connection({
@@ -75,18 +75,18 @@ class Numbered {
     return connection;
   }
 
-  tell({ id, ...event }) {
-    this.#connections.get(id).tell(event);
+  notify({ id, ...event }) {
+    this.#connections.get(id).notify(event);
   }
 }
 
 /**
- * The `WebSocket` of a page's scripts. It can set no header. Chromium makes a page wait that opens many, or opens
- * them in vain: one page for each thing that is measured.
+ * Returns the client of a page: its `WebSocket` cannot set headers. Chromium delays a page that opens many WebSockets, or
+ * that opens them without success, so that each test has a page of its own.
  */
 export async function browserClient(page) {
   const numbered = new Numbered();
-  await page.exposeFunction("tell", (event) => numbered.tell(event));
+  await page.exposeFunction("notify", (event) => numbered.notify(event));
   await page.evaluate(() => {
     const sockets = new Map();
     window.command = ({ id, open, send, close }) => {
@@ -94,16 +94,16 @@ export async function browserClient(page) {
       if (close) return sockets.get(id).close(1000);
       const socket = new WebSocket(open.url, open.protocols);
       sockets.set(id, socket);
-      const tell = (event) => window.tell({ id, ...event });
-      socket.onopen = () => tell({ opened: { protocol: socket.protocol } });
-      socket.onmessage = ({ data: text }) => tell({ text });
-      socket.onclose = ({ code, reason }) => tell({ closed: { code, reason } });
+      const notify = (event) => window.notify({ id, ...event });
+      socket.onopen = () => notify({ opened: { protocol: socket.protocol } });
+      socket.onmessage = ({ data: text }) => notify({ text });
+      socket.onclose = ({ code, reason }) => notify({ closed: { code, reason } });
     };
   });
   return {
     open(url, offer) {
       if (offer.headers?.length) throw new Error("a script cannot set headers");
-      return numbered.open(url, offer, (what) => page.evaluate((what) => window.command(what), what));
+      return numbered.open(url, offer, (command) => page.evaluate((command) => window.command(command), command));
     },
   };
 }
@@ -120,8 +120,8 @@ export function nodeClient() {
         send: (text) => socket.send(text),
         close: () => socket.close(1000),
       });
-      socket.on("open", () => connection.tell({ opened: { protocol: socket.protocol } }));
-      socket.on("message", (data) => connection.tell({ text: data.toString() }));
+      socket.on("open", () => connection.notify({ opened: { protocol: socket.protocol } }));
+      socket.on("message", (data) => connection.notify({ text: data.toString() }));
       let status;
       socket.on("unexpected-response", (_, response) => {
         status = response.statusCode;
@@ -129,7 +129,7 @@ export function nodeClient() {
       });
       socket.on("error", () => {});
       socket.on("close", (code, reason) =>
-        connection.tell({ closed: { code, reason: reason.toString(), status } }),
+        connection.notify({ closed: { code, reason: reason.toString(), status } }),
       );
       return connection;
     },
@@ -139,7 +139,7 @@ export function nodeClient() {
   };
 }
 
-/** Fails where there is no Python, or no package: to be skipped is to be forgotten. */
+/** Starts the Python client. Fails without Python or the package: a skipped test would stay unnoticed. */
 export async function pythonClient() {
   const numbered = new Numbered();
   const script = fileURLToPath(new URL("websocket-client.py", import.meta.url));
@@ -158,13 +158,13 @@ export async function pythonClient() {
       rest = lines.pop();
       for (const event of lines.map((line) => JSON.parse(line))) {
         if (event.ready) resolve();
-        else numbered.tell(event);
+        else numbered.notify(event);
       }
     });
   });
   return {
     open: (url, offer) =>
-      numbered.open(url, offer, (what) => child.stdin.write(`${JSON.stringify(what)}\n`)),
+      numbered.open(url, offer, (command) => child.stdin.write(`${JSON.stringify(command)}\n`)),
     close,
   };
 }

@@ -1,18 +1,18 @@
-// The chat and the single-page client, as a person would use them.
+// The chat and the single-page client, operated as a user does.
 
 import { Page } from "./browser-page.mjs";
 
-/** Pages that note what happens, the newest on top. */
+/** A page with a list of events, the newest first. */
 class NotingPage extends Page {
-  /** What was noted, the oldest first. */
+  /** Returns the events, the oldest first. */
   async events() {
     return (await this.page.locator("#events li > span").allTextContents()).reverse();
   }
 
-  /** Waits until so many notes match. */
+  /** Waits until this number of events match. */
   async noted(pattern, { times = 1 } = {}) {
     const notes = this.page.locator("#events li > span").filter({ hasText: pattern });
-    // The one that was the first to be noted is the last but `times - 1`.
+    // The list has the newest event first.
     await notes.nth(times - 1).waitFor({ state: "attached" });
   }
 
@@ -30,7 +30,7 @@ class NotingPage extends Page {
 }
 
 export class Chat extends NotingPage {
-  /** Every WebSocket that it has opened. */
+  /** All WebSockets that it has opened. */
   sockets = [];
 
   constructor(...parts) {
@@ -38,19 +38,19 @@ export class Chat extends NotingPage {
     this.page.on("websocket", (socket) => this.sockets.push(socket));
   }
 
-  /** Enters a room; `state` is what it comes to. */
+  /** Enters a room, and waits for a state of the connection. */
   async join(room, state = "open") {
     await this.page.locator(`[data-room="${room}"]`).click();
-    await this.standing(state);
+    await this.waitForState(state);
   }
 
-  /** Waits until the connection stands so, and says why. */
-  async standing(state) {
+  /** Waits for a state of the connection, and returns its reason. */
+  async waitForState(state) {
     await this.page.locator(`#state[data-state="${state}"]`).waitFor();
     return this.text("#why");
   }
 
-  /** The room that is marked. */
+  /** Returns the rooms whose buttons are pressed. */
   pressed() {
     return this.page.locator("[data-room][aria-pressed=true]").evaluateAll((buttons) => buttons.map((button) => button.dataset.room));
   }
@@ -64,8 +64,8 @@ export class Chat extends NotingPage {
     await this.click("send");
   }
 
-  /** Waits for a line. */
-  async hears(name, text) {
+  /** Waits for a message. */
+  async receives(name, text) {
     await this.page.locator("#lines li").filter({ hasText: new RegExp(`^${name} ${text}$`) }).waitFor();
   }
 
@@ -75,11 +75,11 @@ export class Chat extends NotingPage {
 }
 
 export class App extends NotingPage {
-  /** Calls a path, or "ten" at once, and waits until as many are accepted or refused as there are to be. */
-  async call(path, { accepted, refused = 0 }) {
+  /** Calls a path, or "ten" at once, and waits until this number of calls was accepted and rejected. */
+  async call(path, { accepted, rejected = 0 }) {
     await this.page.locator(path === "ten" ? "#ten" : `[data-path="${path}"]`).click();
     await this.counted("accepted", accepted);
-    await this.counted("refused", refused);
+    await this.counted("refused", rejected);
   }
 
   async counted(what, number) {
@@ -90,7 +90,7 @@ export class App extends NotingPage {
     return Number(await this.text(`#${what}`));
   }
 
-  /** How often the issuer was asked for a token. */
+  /** Returns the number of requests for a token. */
   tokenRequests() {
     const isToken = ({ method, url }) => method === "POST" && new URL(url).pathname === "/token";
     return this.seen.exchanges.filter(isToken).length;

@@ -1,8 +1,8 @@
-// Tokens of the quickstart's issuer, and what can be wrong with one.
+// Tokens of the quickstart's issuer, valid and invalid ones.
 
 import { request } from "./oidc-requests.mjs";
 
-/** Whatever is not asked for is good: alice, who may enter the lobby. */
+/** Mints a token. By default it is valid, of alice, and permits the lobby. */
 export async function mint(issuer, { sub = "alice", scope = "chat:lobby", lifetime = 300, ...claims } = {}) {
   const { access_token } = await post(`${issuer}/token`, {
     grant_type: "client_credentials",
@@ -15,12 +15,12 @@ export async function mint(issuer, { sub = "alice", scope = "chat:lobby", lifeti
   return access_token;
 }
 
-/** The issuer signs with another key from now on. The API need not know. */
+/** Rotates the key of the issuer. The API may not have the new key yet. */
 export async function rotate(issuer) {
   await post(`${issuer}/rotate`);
 }
 
-/** The same, and the API knows: what the old key signed is refused. */
+/** Rotates the key of the issuer, and makes the API fetch it: tokens of the old key are rejected. */
 export async function withdrawKey({ url, issuer }) {
   await rotate(issuer);
   const headers = { authorization: `Bearer ${await mint(issuer)}` };
@@ -28,13 +28,13 @@ export async function withdrawKey({ url, issuer }) {
   if (answer.status !== 200) throw new Error(`a token of the new key: ${answer.status}`);
 }
 
-/** In milliseconds, as `Date.now()`. */
+/** Returns the expiry of a token in milliseconds, as `Date.now()`. */
 export function expiryOf(token) {
   return JSON.parse(Buffer.from(token.split(".")[1], "base64url")).exp * 1000;
 }
 
-/** Another character in the middle of the signature: the last one holds bits that do not count. */
-export function withSpoiltSignature(token) {
+/** Changes a character in the middle of the signature. The last character has bits that do not count. */
+export function withInvalidSignature(token) {
   const at = token.lastIndexOf(".") + 20;
   return token.slice(0, at) + (token[at] === "A" ? "B" : "A") + token.slice(at + 1);
 }

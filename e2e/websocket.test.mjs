@@ -1,10 +1,10 @@
-// The quickstart's WebSockets with three clients that others have written, and its chat and single-page
-// client by their own controls: `node --test websocket.test.mjs`. Build first:
+// The quickstart's WebSockets with three independent clients, and its chat and single-page client by their
+// own controls: `node --test websocket.test.mjs`. Build first:
 // `cargo build -p oauth2-actix-examples`. QUICKSTART names another binary, CHROMIUM another browser, and
 // PYTHON another Python, which must have the package `websockets`.
 //
-// Time passes only where a test moves it: the quickstart runs with a test clock, and the clocks of the pages are
-// Playwright's. Two tests use the system's clock, and allow for a slow machine.
+// Clocks advance only by a test: the quickstart runs with a test clock, and the clocks of the pages are Playwright's.
+// Two tests use the system's clock, and allow for a slow machine.
 
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
@@ -14,14 +14,14 @@ import { startQuickstart } from "./browser-quickstart.mjs";
 import { CONCURRENCY, TEST, WAIT_MS } from "./limits.mjs";
 import { browserClient, nodeClient, pythonClient } from "./websocket-clients.mjs";
 import { App, Chat } from "./websocket-pages.mjs";
-import { expiryOf, mint, rotate, withSpoiltSignature, withdrawKey } from "./websocket-tokens.mjs";
+import { expiryOf, mint, rotate, withInvalidSignature, withdrawKey } from "./websocket-tokens.mjs";
 
 const authorization = (token) => ["Authorization", `Bearer ${token}`];
 const bySubprotocol = (token, ...protocols) => ({ protocols: ["bearer", token, ...protocols] });
 const byHeader = (token, ...protocols) => ({ protocols, headers: [authorization(token)] });
 
-/** Who connects, and where the token stands. */
-const WAYS = [
+/** The clients, and how they send the token. */
+const CLIENTS = [
   ["a browser, by subprotocol", "browser", bySubprotocol],
   ["a browser of another origin, by subprotocol", "otherOrigin", bySubprotocol],
   ["Node's ws, by subprotocol", "node", bySubprotocol],
@@ -32,7 +32,7 @@ const WAYS = [
 const isBrowser = (client) => ["browser", "otherOrigin"].includes(client);
 
 suite("three WebSocket clients", { concurrency: CONCURRENCY }, () => {
-  /** For the tests that move no clock and withdraw no key. */
+  /** For the tests that do not advance the clock or withdraw a key. */
   let quickstart;
   let issuer;
   let browser;
@@ -54,7 +54,7 @@ suite("three WebSocket clients", { concurrency: CONCURRENCY }, () => {
     await quickstart?.stop();
   }, TEST);
 
-  /** For one test: a browser's has a page of its own. */
+  /** Returns a client for one test. A browser gets a page for each test. */
   async function start(client, context) {
     if (!isBrowser(client)) return client === "node" ? node : python;
     const host = client === "browser" ? "127.0.0.1" : "localhost";
@@ -65,44 +65,44 @@ suite("three WebSocket clients", { concurrency: CONCURRENCY }, () => {
 
   const webSocket = ({ url }, path) => `${url.replace("http:", "ws:")}${path}`;
 
-  /** Opens a room, and says whom it welcomes. */
+  /** Opens a room, and checks the welcome. */
   async function enter(client, offer, { at = quickstart, room = "lobby", name = "alice" } = {}) {
     const connection = client.open(webSocket(at, `/chat/rooms/${room}`), offer);
-    const { welcome } = await connection.hear();
+    const { welcome } = await connection.nextJson();
     assert.equal(welcome.name, name);
     assert.deepEqual(connection.opened, { protocol: "chat" });
     return { connection, seconds: welcome.seconds };
   }
 
-  /** Says something nobody else says, and hears it. */
+  /** Sends a unique message, waits until it is received, and returns the name of its sender. */
   async function speak(connection) {
     const text = `${Math.random()}`;
     connection.send(JSON.stringify({ say: text }));
     for (;;) {
-      // Others are in the lobby too.
-      const { said } = await connection.hear();
-      assert.ok(said, "nothing but what is said");
+      // Other tests send messages to the lobby too.
+      const { said } = await connection.nextJson();
+      assert.ok(said, "a message");
       if (said.text === text) return said.name;
     }
   }
 
-  /** What is answered, whatever others say meanwhile. */
+  /** Sends a token, and returns the answer. Skips messages of other sessions. */
   async function renew(connection, token) {
     connection.send(JSON.stringify({ renew: token }));
     for (;;) {
-      const answer = await connection.hear();
+      const answer = await connection.nextJson();
       if (!answer.said) return answer;
     }
   }
 
-  /** A quickstart for one test, which may move its clock. */
+  /** Starts a quickstart for one test, which may advance its clock. */
   async function startAlone(context) {
     const alone = await startQuickstart({ testClock: true });
     context.after(() => alone.stop());
     return alone;
   }
 
-  /** The session is open one second before its end, which is so many seconds ahead, and is closed at its end. */
+  /** Checks that the session ends in `seconds`: it is open one second before, and then closed. */
   async function assertEndsIn(seconds, connection, { advance }) {
     await advance(seconds - 1);
     for (let times = 0; times < 2; times += 1) {
@@ -113,8 +113,8 @@ suite("three WebSocket clients", { concurrency: CONCURRENCY }, () => {
     assert.deepEqual(end, { opened: true, protocol: "chat", texts: [], code: 1008, reason: "token expired" });
   }
 
-  for (const [name, kind, offering] of WAYS) {
-    test(`${name}: accepted`, TEST, async (context) => {
+  for (const [name, kind, offering] of CLIENTS) {
+    test(`${name}: a valid token is accepted`, TEST, async (context) => {
       const client = await start(kind, context);
       const token = await mint(issuer, { scope: "chat:staff read", lifetime: 60 });
       const { connection, seconds } = await enter(client, offering(token, "chat"), { room: "staff" });
@@ -125,7 +125,7 @@ suite("three WebSocket clients", { concurrency: CONCURRENCY }, () => {
 
       const echo = client.open(webSocket(quickstart, "/ws"), offering(token));
       assert.equal(await echo.next(), "hello alice");
-      // Never the token; a client that offered nothing is told of nothing.
+      // Never the token. Without an offered protocol there is none.
       assert.deepEqual(echo.opened, { protocol: offering === bySubprotocol ? "bearer" : "" });
       echo.send("ä €");
       assert.equal(await echo.next(), "ä €");
@@ -133,13 +133,13 @@ suite("three WebSocket clients", { concurrency: CONCURRENCY }, () => {
       assert.equal((await echo.end()).end.code, 1000);
     });
 
-    test(`${name}: refused, and told why`, TEST, async (context) => {
+    test(`${name}: an invalid token is rejected with a reason`, TEST, async (context) => {
       const client = await start(kind, context);
       const good = await mint(issuer);
       const cases = [
         ["no token", { protocols: ["chat"] }, "token missing"],
         ["garbage", offering("not.a.token", "chat"), "invalid token"],
-        ["a wrong signature", offering(withSpoiltSignature(good), "chat"), "invalid token"],
+        ["a wrong signature", offering(withInvalidSignature(good), "chat"), "invalid token"],
         ["another audience", offering(await mint(issuer, { aud: "another-api" }), "chat"), "invalid token"],
         ["another issuer", offering(await mint(issuer, { iss: "https://other.example" }), "chat"), "invalid token"],
         ["an expired one", offering(await mint(issuer, { lifetime: -5 }), "chat"), "token expired"],
@@ -156,7 +156,7 @@ suite("three WebSocket clients", { concurrency: CONCURRENCY }, () => {
       await Promise.all(
         cases.flatMap(([what, offer, reason]) =>
           ["/chat/rooms/lobby", "/ws"].map(async (path) => {
-            // The echo asks for no scope.
+            // The echo requires no scope.
             if (path === "/ws" && reason === "insufficient scope") return;
             const { end } = await client.open(webSocket(quickstart, path), offer).end();
             const expected = { opened: true, protocol: "chat", texts: [], code: 1008, reason };
@@ -166,14 +166,14 @@ suite("three WebSocket clients", { concurrency: CONCURRENCY }, () => {
       );
     });
 
-    test(`${name}: a room that there is not`, TEST, async (context) => {
+    test(`${name}: an unknown room is not found`, TEST, async (context) => {
       const client = await start(kind, context);
       const nowhere = webSocket(quickstart, "/chat/rooms/cellar");
       const { end, status } = await client.open(nowhere, offering(await mint(issuer), "chat")).end();
       assert.deepEqual(end, { opened: false, protocol: undefined, texts: [], code: 1006, reason: "" });
-      // A script is not told.
+      // A script cannot read the status.
       if (!isBrowser(kind)) assert.equal(status, 404);
-      // Who has no token does not learn which rooms there are.
+      // A client without a token cannot find out which rooms exist.
       const unknown = await client.open(nowhere, { protocols: ["chat"] }).end();
       assert.deepEqual([unknown.end.code, unknown.end.reason], [1008, "token missing"]);
     });
@@ -186,7 +186,7 @@ suite("three WebSocket clients", { concurrency: CONCURRENCY }, () => {
       await assertEndsIn(30, connection, at);
     });
 
-    test(`${name}: renewed in place, which not every token can`, TEST, async (context) => {
+    test(`${name}: a session is renewed by a valid token of its subject only`, TEST, async (context) => {
       const client = await start(kind, context);
       const at = await startAlone(context);
       const { issuer } = at;
@@ -196,7 +196,7 @@ suite("three WebSocket clients", { concurrency: CONCURRENCY }, () => {
         [await mint(issuer, { sub: "mallory" }), "The token belongs to a different subject."],
         [await mint(issuer, { lifetime: -5 }), "The token has expired."],
         [await mint(issuer, { scope: "chat:staff" }), "The token does not permit this."],
-        [withSpoiltSignature(await mint(issuer)), "The token's signature is not accepted."],
+        [withInvalidSignature(await mint(issuer)), "The token's signature is not accepted."],
         ["not.a.token", "The token is not an acceptable JWT."],
       ]) {
         assert.deepEqual(await renew(connection, token), { not_renewed: why });
@@ -205,7 +205,7 @@ suite("three WebSocket clients", { concurrency: CONCURRENCY }, () => {
       await at.advance(10);
       const second = await mint(issuer, { lifetime: 60 });
       assert.deepEqual(await renew(connection, second), { renewed: { seconds: 60 } });
-      // The first token ends 20 seconds from here, the second one 60.
+      // The first token ends in 20 seconds, the second one in 60.
       await assertEndsIn(60, connection, at);
     });
   }
@@ -213,9 +213,9 @@ suite("three WebSocket clients", { concurrency: CONCURRENCY }, () => {
   test("the session ends with its token by the system's clock", TEST, async (context) => {
     const at = await startQuickstart();
     context.after(() => at.stop());
-    // On a slow machine a token may expire before the session begins: then the next one lives longer.
+    // On a slow machine a token may expire before the session begins. Then the next token has a longer lifetime.
     for (let lifetime = 2, welcome = false; !welcome; lifetime *= 2) {
-      assert.ok(lifetime * 1000 < WAIT_MS, "no session begins");
+      assert.ok(lifetime * 1000 < WAIT_MS, "a session begins");
       const token = await mint(at.issuer, { lifetime });
       const offer = byHeader(token, "chat");
       const { end } = await node.open(webSocket(at, "/chat/rooms/lobby"), offer).end();
@@ -228,13 +228,13 @@ suite("three WebSocket clients", { concurrency: CONCURRENCY }, () => {
   test("a withdrawn key ends every session of its tokens", TEST, async (context) => {
     const at = await startAlone(context);
     const sessions = await Promise.all(
-      WAYS.map(async ([name, kind, offering]) => {
+      CLIENTS.map(async ([name, kind, offering]) => {
         const client = await start(kind, context);
         const { connection } = await enter(client, offering(await mint(at.issuer), "chat"), { at });
         return { name, connection };
       }),
     );
-    // At once: no time passes before they end.
+    // The clock does not advance before they end.
     await withdrawKey(at);
     for (const { name, connection } of sessions) {
       const { end } = await connection.end();
@@ -243,7 +243,7 @@ suite("three WebSocket clients", { concurrency: CONCURRENCY }, () => {
     }
   });
 
-  test("a browser sends no second token: it takes no protocol twice", TEST, async () => {
+  test("a browser cannot send a second token, since it permits each protocol only once", TEST, async () => {
     const page = await openPage(browser, `${quickstart.url}/`);
     const thrown = await page.page.evaluate(() => {
       try {
@@ -258,7 +258,7 @@ suite("three WebSocket clients", { concurrency: CONCURRENCY }, () => {
 });
 
 /**
- * Tests with a quickstart of their own: `open()` gives one more of its pages, and `pass(seconds)` moves the clock
+ * Defines tests with a quickstart of their own. `open()` opens one of its pages, and `pass(seconds)` advances the clock
  * of the quickstart and then those of the pages.
  */
 function pageSuite(name, path, As, define) {
@@ -294,7 +294,7 @@ function pageSuite(name, path, As, define) {
 }
 
 pageSuite("the chat", "/chat", Chat, (onPage) => {
-  onPage("who is in a room hears what is said there, and nothing else", async ({ open }) => {
+  onPage("a member of a room receives its messages, and no others", async ({ open }) => {
     const [alice, bob] = [await open(), await open()];
     await alice.join("lobby");
     await bob.set("name", "bob");
@@ -302,35 +302,35 @@ pageSuite("the chat", "/chat", Chat, (onPage) => {
     await bob.join("lobby");
     assert.equal((await bob.events()).at(-1), "welcome bob, for 20 s");
     await alice.say("<b>hello</b> ä");
-    await bob.hears("alice", "<b>hello</b> ä");
+    await bob.receives("alice", "<b>hello</b> ä");
     await bob.say("hello yourself");
-    await alice.hears("bob", "hello yourself");
+    await alice.receives("bob", "hello yourself");
 
     await bob.join("staff");
     await alice.say("is bob still here?");
-    await alice.hears("alice", "is bob still here\\?");
-    await bob.say("nobody else");
-    await bob.hears("bob", "nobody else");
-    assert.deepEqual(await bob.lines(), ["bob nobody else"]);
+    await alice.receives("alice", "is bob still here\\?");
+    await bob.say("staff only");
+    await bob.receives("bob", "staff only");
+    assert.deepEqual(await bob.lines(), ["bob staff only"]);
     assert.deepEqual(await alice.lines(), ["alice <b>hello</b> ä", "bob hello yourself", "alice is bob still here?"]);
   });
 
-  onPage("renewed in place, one connection outlives several tokens", async ({ open, pass }) => {
+  onPage("a connection that is renewed outlives several tokens", async ({ open, pass }) => {
     const chat = await open();
     await chat.set("lifetime", 4);
     await chat.join("lobby");
     await chat.noted(/^welcome/);
-    // Each renewal comes after half of a token's life: 14 seconds, more than three lives.
+    // Renewed after half of each lifetime: 14 seconds, more than three lifetimes.
     for (let times = 1; times <= 7; times += 1) {
       await pass(1);
       await chat.say(`not renewed before its time ${times}`);
-      await chat.hears("alice", `not renewed before its time ${times}`);
+      await chat.receives("alice", `not renewed before its time ${times}`);
       assert.equal((await chat.events()).length, 4 + times - 1);
       await pass(1);
       await chat.noted(/^renewed/, { times });
     }
     await chat.say("still here");
-    await chat.hears("alice", "still here");
+    await chat.receives("alice", "still here");
     assert.equal(chat.sockets.length, 1);
     assert.deepEqual(await chat.events(), [
       "joining lobby",
@@ -342,18 +342,18 @@ pageSuite("the chat", "/chat", Chat, (onPage) => {
   });
 
   onPage(
-    "renewed in place by the system's clock",
+    "a connection is renewed by the system's clock",
     async ({ open }) => {
       const chat = await open();
       await chat.set("lifetime", 6);
       await chat.join("lobby");
-      // After three seconds. A slow machine may be late, and connect again first.
+      // After three seconds. A slow machine may be late, and reconnect first.
       await chat.noted(/^renewed, for \d s$/);
     },
     { systemClock: true },
   );
 
-  onPage("without renewal it closes with the token, and connects again by itself", async ({ open, pass }) => {
+  onPage("a connection that is not renewed closes with its token, and the chat reconnects", async ({ open, pass }) => {
     const chat = await open();
     await chat.set("lifetime", 4);
     await chat.turn("renews", false);
@@ -362,7 +362,7 @@ pageSuite("the chat", "/chat", Chat, (onPage) => {
       await chat.noted(/^welcome alice/, { times });
       await pass(3);
       await chat.say(`one second left ${times}`);
-      await chat.hears("alice", `one second left ${times}`);
+      await chat.receives("alice", `one second left ${times}`);
       assert.equal(chat.sockets.length, times);
       await pass(1);
     }
@@ -372,9 +372,9 @@ pageSuite("the chat", "/chat", Chat, (onPage) => {
     assert.deepEqual(await chat.events(), ["joining lobby", ...once, ...again, ...again]);
     assert.equal(chat.sockets.length, 3);
     await chat.say("back");
-    await chat.hears("alice", "back");
+    await chat.receives("alice", "back");
 
-    // Also of the connection that is open.
+    // The open connection is renewed too.
     await chat.turn("renews", true);
     for (let times = 1; times <= 4; times += 1) {
       await pass(2);
@@ -383,7 +383,7 @@ pageSuite("the chat", "/chat", Chat, (onPage) => {
     assert.equal(chat.sockets.length, 3);
   });
 
-  onPage("what cannot be used can be read, in light and dark", async ({ open }) => {
+  onPage("disabled controls are readable, in light and dark", async ({ open }) => {
     const chat = await open();
     for (const colorScheme of ["light", "dark"]) {
       await chat.page.emulateMedia({ colorScheme });
@@ -396,7 +396,7 @@ pageSuite("the chat", "/chat", Chat, (onPage) => {
     }
   });
 
-  onPage("a room that the token does not permit stops it", async ({ open, pass }) => {
+  onPage("the chat stops at a room that the token does not permit", async ({ open, pass }) => {
     const chat = await open();
     await chat.set("lifetime", 4);
     await chat.join("staff", "stopped");
@@ -408,7 +408,7 @@ pageSuite("the chat", "/chat", Chat, (onPage) => {
 
     await chat.join("lobby");
     await chat.noted(/^welcome/);
-    // Time goes by, and the other room is not tried again.
+    // Later, the other room is not tried again.
     for (let times = 1; times <= 2; times += 1) {
       await pass(2);
       await chat.noted(/^renewed/, { times });
@@ -420,7 +420,7 @@ pageSuite("the chat", "/chat", Chat, (onPage) => {
     await chat.join("staff");
   });
 
-  onPage("a withdrawn key: a fresh token; a new key within the cooldown: it waits", async ({ open, quickstart }) => {
+  onPage("the chat replaces a token of a withdrawn key, and waits for a new key within the cooldown", async ({ open, quickstart }) => {
     const chat = await open();
     await chat.join("lobby");
     await withdrawKey(quickstart);
@@ -438,12 +438,12 @@ pageSuite("the chat", "/chat", Chat, (onPage) => {
     assert.equal(chat.sockets.length, 4);
   });
 
-  onPage("a rejected token is replaced once, and no more than that", async ({ open, quickstart }) => {
+  onPage("a rejected token is replaced only once", async ({ open, quickstart }) => {
     const chat = await open();
     await chat.page.route(`${quickstart.issuer}/token`, async (route) => {
       const response = await route.fetch();
       const answer = await response.json();
-      await route.fulfill({ response, json: { ...answer, access_token: withSpoiltSignature(answer.access_token) } });
+      await route.fulfill({ response, json: { ...answer, access_token: withInvalidSignature(answer.access_token) } });
     });
     await chat.join("lobby", "stopped");
     assert.equal(await chat.text("#why"), "1008 invalid token");
@@ -451,12 +451,12 @@ pageSuite("the chat", "/chat", Chat, (onPage) => {
     assert.equal((await chat.events()).filter((event) => event === "waiting: 1008 invalid token").length, 1);
   });
 
-  onPage("leaving, and coming back", async ({ open }) => {
+  onPage("a user who leaves can join again", async ({ open }) => {
     const chat = await open();
     await chat.join("lobby");
     const [socket] = chat.sockets;
     await chat.click("leave");
-    assert.equal(await chat.standing("stopped"), "");
+    assert.equal(await chat.waitForState("stopped"), "");
     assert.ok(socket.isClosed());
     assert.ok(await chat.page.locator("#text").isDisabled());
     assert.equal((await chat.events()).at(-1), "stopped");
@@ -465,25 +465,25 @@ pageSuite("the chat", "/chat", Chat, (onPage) => {
     assert.equal(chat.sockets.length, 2);
   });
 
-  onPage("a server that dies and comes back, with other keys", async ({ open, quickstart }) => {
+  onPage("the chat reconnects to a server that was restarted with other keys", async ({ open, quickstart }) => {
     const chat = await open();
     await chat.set("lifetime", 300);
     await chat.join("lobby");
     await quickstart.stop();
-    assert.equal(await chat.standing("waiting"), "1006; again in 1 s");
+    assert.equal(await chat.waitForState("waiting"), "1006; again in 1 s");
     await chat.advance(1);
     await chat.noted(/^waiting: 1006; again in 2 s$/);
     await quickstart.restart();
     await chat.advance(2);
-    await chat.standing("open");
+    await chat.waitForState("open");
     const events = await chat.events();
-    // The token at hand is good for minutes, had the issuer not lost its key.
+    // The cached token has not expired, but the restarted issuer has another key.
     assert.ok(events.includes("waiting: 1008 invalid token"), events.join("\n"));
     await chat.say("we are back");
-    await chat.hears("alice", "we are back");
+    await chat.receives("alice", "we are back");
   });
 
-  onPage("leaving while it waits for a server", async ({ open, quickstart }) => {
+  onPage("a user can leave while the chat waits for a server", async ({ open, quickstart }) => {
     const chat = await open();
     await chat.join("lobby");
     await quickstart.stop();
@@ -492,9 +492,9 @@ pageSuite("the chat", "/chat", Chat, (onPage) => {
       await chat.advance(seconds);
     }
     await chat.noted(/^waiting: .*; again in 4 s$/);
-    // At once: none of the four seconds passes.
+    // The clock does not advance.
     await chat.click("leave");
-    await chat.standing("stopped");
+    await chat.waitForState("stopped");
   });
 });
 
@@ -507,7 +507,7 @@ pageSuite("the single-page client", "/app", App, (onPage) => {
       return app;
     };
 
-    onPage(`${where}one token for many calls`, async ({ open }) => {
+    onPage(`${where}many calls use one token`, async ({ open }) => {
       const app = await openApp(open);
       await app.call("ten", { accepted: 10 });
       assert.deepEqual([app.tokenRequests(), await app.count("fetches")], [1, 1]);
@@ -517,30 +517,30 @@ pageSuite("the single-page client", "/app", App, (onPage) => {
       assert.equal(await app.text("#left"), "in 16 s");
     });
 
-    onPage(`${where}what is not permitted is not tried again`, async ({ open }) => {
+    onPage(`${where}a call that is not permitted is not retried`, async ({ open }) => {
       const app = await openApp(open);
-      await app.call("/admin", { accepted: 0, refused: 1 });
+      await app.call("/admin", { accepted: 0, rejected: 1 });
       assert.deepEqual(await app.events(), ["GET /admin: 403 The token does not permit this."]);
       assert.deepEqual([app.tokenRequests(), await app.count("retried")], [1, 0]);
       await app.page.locator("#role").selectOption("admin");
-      await app.call("/admin", { accepted: 1, refused: 1 });
+      await app.call("/admin", { accepted: 1, rejected: 1 });
       assert.equal(app.tokenRequests(), 2, "an admin's token is another");
     });
 
-    onPage(`${where}an expired token is replaced, once for all calls`, async ({ open }) => {
+    onPage(`${where}an expired token is replaced once for all calls`, async ({ open }) => {
       const app = await openApp(open);
       for (const [path, accepted, retried, requests] of [["/me", 1, 1, 2], ["ten", 11, 11, 4]]) {
         await app.click("spoil");
         await app.noted(/^an expired token is held/, { times: requests / 2 });
         await app.call(path, { accepted });
-        // The held one was fetched too.
+        // The expired token was fetched too.
         assert.deepEqual([await app.count("retried"), app.tokenRequests()], [retried, requests]);
       }
       const events = await app.events();
       assert.deepEqual(events.slice(1, 3), ["GET /me: The token has expired. Trying again.", "GET /me: 200"]);
     });
 
-    onPage(`${where}a withdrawn key's token is replaced`, async ({ open }) => {
+    onPage(`${where}a token of a withdrawn key is replaced`, async ({ open }) => {
       const app = await openApp(open);
       await app.call("/me", { accepted: 1 });
       await app.click("rotate");
@@ -554,7 +554,7 @@ pageSuite("the single-page client", "/app", App, (onPage) => {
     });
   }
 
-  onPage("one call after the other, none is refused over several lifetimes", async ({ open, pass }) => {
+  onPage("consecutive calls over several lifetimes are all accepted", async ({ open, pass }) => {
     const app = await open();
     await app.set("lifetime", 5);
     await app.turn("steady", true);
@@ -564,7 +564,7 @@ pageSuite("the single-page client", "/app", App, (onPage) => {
       await app.counted("accepted", calls);
     }
     assert.deepEqual([await app.count("refused"), await app.count("retried")], [0, 0]);
-    // A token is replaced after four of its five seconds: every other call needs another one.
+    // A token is replaced after four of its five seconds, so that every second call needs another one.
     assert.equal(await app.count("fetches"), 4);
     await app.turn("steady", false);
   });
