@@ -236,7 +236,7 @@ impl Day {
         let after = self.status();
         assert_eq!(ended(&after), last + 1, "fetches in one step");
         if after.fetches.succeeded > before.fetches.succeeded {
-            assert_eq!(self.mode, Mode::Good, "a fault has no keys");
+            assert_eq!(self.mode, Mode::Good, "keys were fetched from a fault");
             assert_eq!(after.state, KeyState::Fresh);
             if kids(&self.obtained) != kids(&self.published) {
                 self.counts.obtained += 1;

@@ -188,7 +188,10 @@ impl Setup {
             let oauth2 = self.oauth2.clone();
             runtime.spawn(async move {
                 while oauth2.verify(&token).await.is_err() {
-                    assert!(start.elapsed() < TIMEOUT, "the new key is accepted");
+                    assert!(
+                        start.elapsed() < TIMEOUT,
+                        "the new key was not accepted within {TIMEOUT:?}"
+                    );
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 start.elapsed()

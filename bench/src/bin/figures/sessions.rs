@@ -138,7 +138,7 @@ impl Clients {
             })
             .collect();
         while opened.load(Ordering::SeqCst) < COUNT {
-            assert!(since_epoch().as_secs() < exp, "all sessions are open before `exp`");
+            assert!(since_epoch().as_secs() < exp, "expected all sessions to be open before `exp`");
             thread::sleep(Duration::from_millis(5));
         }
         report.figure("all are open after", format_args!("{:.2} s", start.elapsed().as_secs_f64()));
@@ -479,7 +479,7 @@ fn raise_limit() {
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
     assert!(
         maximum.is_none_or(|most| most > COUNT as u64 + 100),
-        "the limit of descriptors is above {COUNT}"
+        "{maximum:?} descriptors are too few for {COUNT} sessions"
     );
 }
 

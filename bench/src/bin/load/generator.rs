@@ -2,7 +2,7 @@
 //! thread polls the kernel, so that no scheduler of tasks is measured.
 //!
 //! The thread never sleeps: on a virtual machine, a server takes 9 us to wake a sleeping peer with each
-//! answer, as long as for a request or two. It would do so more often the slower it is.
+//! answer, as long as for a request or two. A slower server would do so more often.
 
 use std::{
     hint,

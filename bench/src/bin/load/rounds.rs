@@ -49,8 +49,8 @@ impl Scenario {
         column
     }
 
-    /// Measures a contender in a new process, which has seen no token and has the same memory layout on
-    /// average.
+    /// Measures a contender in a new process, which has seen no token. The memory layout differs in each
+    /// round.
     fn measure(self, contender: Contender, options: &Options, tokens: &Tokens) -> Measured {
         let mut requests: Box<dyn Iterator<Item = &[u8]>> = match self {
             Self::Repeated => Box::new(tokens.repeated()),
