@@ -1,7 +1,7 @@
 //! SPIFFE IDs and their trust domains (SPIFFE-ID §2).
 //!
 //! All functions are `#[inline]`, so that the module has no codegen unit of its own: another unit changes what
-//! is inlined on the path of every request (`tests/cost/run`).
+//! is inlined on the path of every request (`bench/instructions/run`).
 
 /// Returns why a text is not the name of a trust domain (SPIFFE-ID §2.1), or `None` if it is one.
 #[inline]

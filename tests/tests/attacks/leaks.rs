@@ -242,7 +242,9 @@ fn alone_logs_and_debug_output_hold_no_part_of_a_token() {
 
     let log = log::text();
     // The whole log was captured.
-    for word in ["another_crate", "oauth2_actix", "request rejected", "actix_", "hyper", "an access log"] {
+    for word in
+        ["another_crate", "oauth2_actix", "request rejected", "actix_", "hyper", "an access log"]
+    {
         assert!(
             log.contains(word),
             "{word} is not in the log, so that the test would prove nothing"

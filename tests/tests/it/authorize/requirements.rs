@@ -530,7 +530,10 @@ async fn token_that_does_not_satisfy_the_requirement_is_403_and_runs_nothing() {
         assert_eq!(answer.challenge(), challenge, "{path} {claims}");
     }
     assert_eq!(setup.runs.load(Ordering::SeqCst), 0);
-    assert!(!log::lines_with(&["request rejected", "is another user"]).is_empty(), "the log has the reason");
+    assert!(
+        !log::lines_with(&["request rejected", "is another user"]).is_empty(),
+        "the log has the reason"
+    );
 }
 
 #[tokio::test]
