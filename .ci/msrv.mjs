@@ -20,13 +20,13 @@ const visit = (id) => {
 visit(root.id);
 
 const actix = [...reached].map((id) => packages.get(id)).find((p) => p.name === "actix-web");
-const late = [...reached]
+const newer = [...reached]
     .map((id) => packages.get(id))
     .filter((p) => p.rust_version && minor(p.rust_version) > minor(root.rust_version));
-for (const p of late) console.error(`${p.name} ${p.version} requires Rust ${p.rust_version}, expected at most ${root.rust_version}`);
+for (const p of newer) console.error(`${p.name} ${p.version} requires Rust ${p.rust_version}, expected at most ${root.rust_version}`);
 if (minor(actix.rust_version) !== minor(root.rust_version)) {
     console.error(`actix-web requires Rust ${actix.rust_version}, oauth2-actix ${root.rust_version}: expected the same`);
-    late.push(actix);
+    newer.push(actix);
 }
-console.log(`${reached.size} packages, at most Rust ${root.rust_version}: ${late.length === 0 ? "yes" : "no"}`);
-process.exit(late.length === 0 ? 0 : 1);
+console.log(`${reached.size} packages, at most Rust ${root.rust_version}: ${newer.length === 0 ? "yes" : "no"}`);
+process.exit(newer.length === 0 ? 0 : 1);

@@ -15,7 +15,7 @@ pub(crate) enum FetchError {
     Document(#[from] DocumentError),
     #[error("{0}")]
     Discovery(#[from] DiscoveryError),
-    #[error("{keys}; and discovering them anew: {discovery}")]
+    #[error("{keys}; and discovery fails too: {discovery}")]
     Rediscovery { keys: Box<FetchError>, discovery: Box<FetchError> },
     #[error("the source of keys says: {0}")]
     Source(String),

@@ -284,8 +284,8 @@ fn duplicate_names_are_rejected_rfc_7519_4_ruby_jwt_713() {
         target.rejects(text, &forge(text, payload(), by(es256())), Rejection::Malformed);
     }
     let mut latin = claims.replacen('{', "{\"x\":\"?\",", 1).into_bytes();
-    let place = latin.iter().position(|byte| *byte == b'?').unwrap();
-    latin[place] = 0xe9;
+    let position = latin.iter().position(|byte| *byte == b'?').unwrap();
+    latin[position] = 0xe9;
     target.rejects("Latin-1", &with_payload(latin), Rejection::Malformed);
 }
 

@@ -96,10 +96,13 @@ fn normalised(messages: &str) -> String {
         let text = line.trim_start();
         let number = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, rest) = text.split_at(number);
-        lines.push(if let Some(place) = text.strip_prefix("--> ") {
-            let place =
-                if place.starts_with("fail/") { place } else { place.split(':').next().unwrap() };
-            format!(" --> {place}")
+        lines.push(if let Some(position) = text.strip_prefix("--> ") {
+            let position = if position.starts_with("fail/") {
+                position
+            } else {
+                position.split(':').next().unwrap()
+            };
+            format!(" --> {position}")
         } else if rest.trim_start().starts_with(['|', '=']) {
             format!("{} {}", if number.is_empty() { " " } else { number }, rest.trim_start())
         } else if text.starts_with("and ") && text.ends_with(" others") {

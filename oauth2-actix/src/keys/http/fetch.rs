@@ -118,7 +118,7 @@ async fn send(request: RequestBuilder, url: &KeyUrl) -> Result<Response, reqwest
     Ok(response)
 }
 
-/// The origins that have answered lately and kept the connection open. reqwest does not tell whether a
+/// The origins that have answered recently and kept the connection open. reqwest does not tell whether a
 /// request that failed was sent on such a connection.
 struct KeptAlive(HashMap<String, Instant>);
 

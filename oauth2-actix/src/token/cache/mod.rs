@@ -19,7 +19,7 @@ use crate::config::error::{ConfigError, ConfigErrorKind};
 /// With a refresh of zero, which requires fresh keys for every request, nothing is cached.
 ///
 /// Rejected tokens are not cached. Once a limit is reached, a token is admitted the second time it is seen,
-/// in place of one that has expired or was not used recently, so that tokens that are sent once do not evict
+/// and evicts one that has expired or was not used recently, so that tokens that are sent once do not evict
 /// tokens that are sent often.
 ///
 /// ```

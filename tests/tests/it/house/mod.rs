@@ -5,3 +5,4 @@ mod environment;
 mod floors;
 mod public_api;
 mod suites;
+mod words;

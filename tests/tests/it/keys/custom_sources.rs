@@ -410,7 +410,7 @@ async fn source_is_dropped_with_the_policy() {
     // Before it is loaded, during a load, and while a change is awaited.
     for (name, reply, requested) in [
         ("unasked", Reply::Never, false),
-        ("in-flight", Reply::Never, true),
+        ("in-progress", Reply::Never, true),
         ("watched", Reply::Text(set(&[&key])), true),
     ] {
         let (keys, source) = Source::replying(reply, false);

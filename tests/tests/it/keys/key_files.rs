@@ -200,7 +200,7 @@ async fn changed_file_is_read_again() {
         setup.until_keys_are(&[&second]).await;
         assert_eq!(setup.verify(&first).await, Err(ErrorKind::UnknownKey));
         assert_eq!(setup.verify(&second).await, Ok(()));
-        // Written in place: another length.
+        // Written without a new file: another length.
         fs::write(setup.file(), set(&[&second, &third])).unwrap();
         setup.until_keys_are(&[&second, &third]).await;
     }
@@ -345,7 +345,7 @@ async fn unreadable_file_fails_without_delaying_other_providers() {
 }
 
 #[tokio::test]
-async fn pipe_in_place_of_the_file_is_not_opened() {
+async fn pipe_instead_of_the_file_is_not_opened() {
     let (first, second) = (new_key("1"), new_key("2"));
     let setup = Setup::with("pipe", None, &set(&[&first]));
     assert_eq!(setup.verify(&first).await, Ok(()));

@@ -36,7 +36,7 @@ enum Edit {
 
 impl Edit {
     /// Edits that keep the length.
-    fn in_place() -> impl Strategy<Value = Self> {
+    fn of_equal_length() -> impl Strategy<Value = Self> {
         let index = any::<Index>;
         let byte = || prop_oneof![any::<u8>(), Just(0), Just(1), Just(0xff), Just(0x80)];
         prop_oneof![
@@ -52,7 +52,7 @@ impl Edit {
     fn any() -> impl Strategy<Value = Self> {
         let index = any::<Index>;
         prop_oneof![
-            2 => Self::in_place(),
+            2 => Self::of_equal_length(),
             1 => (index(), any::<u8>()).prop_map(|(at, byte)| Self::Insert(at, byte)),
             1 => index().prop_map(Self::Remove),
             1 => index().prop_map(Self::Cut),
@@ -120,7 +120,7 @@ fn check(key: &SigningKey, both: &Both, text: &str, edits: &[Edit]) {
 #[test]
 fn randomly_edited_rsa_block_is_rejected() {
     let key = Key::generate(2048, 65537);
-    let input = (any::<[u8; 64]>(), prop::collection::vec(Edit::in_place(), 0..3));
+    let input = (any::<[u8; 64]>(), prop::collection::vec(Edit::of_equal_length(), 0..3));
     for (algorithm, hash) in [
         (Algorithm::RS256, SHA256),
         (Algorithm::RS384, SHA384),

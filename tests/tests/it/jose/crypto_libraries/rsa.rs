@@ -243,8 +243,8 @@ impl<'a> Pss<'a> {
         let hash = self.hash.of(&[&zeros, &self.hash.of(message), self.salt].concat());
         let padding = size.checked_sub(hash.len() + self.salt.len() + 2)?;
         let mut block = [&vec![0; padding], [self.separator].as_slice(), self.salt].concat();
-        if let Some(place) = self.spoilt {
-            block[place % padding] = 1;
+        if let Some(position) = self.spoilt {
+            block[position % padding] = 1;
         }
         let mut mask = Vec::new();
         for counter in 0_u32.. {
@@ -512,7 +512,7 @@ fn pkcs1_attacks(hash: Hash, message: &[u8], size: usize) -> Vec<(String, Vec<u8
     // Changes of the padding.
     let good = pkcs1(&info, size);
     let padding = size - info.len() - 3;
-    for (name, place, byte) in [
+    for (name, position, byte) in [
         ("block type 00", 1, 0),
         ("block type 02", 1, 2),
         ("block type FF", 1, 0xff),
@@ -527,7 +527,7 @@ fn pkcs1_attacks(hash: Hash, message: &[u8], size: usize) -> Vec<(String, Vec<u8
         ("separator 01", 2 + padding, 1),
     ] {
         let mut block = good.clone();
-        block[place] = byte;
+        block[position] = byte;
         add(name, block);
     }
     let zeros = |count: usize| vec![0; count];
@@ -565,11 +565,11 @@ fn pkcs1_attacks(hash: Hash, message: &[u8], size: usize) -> Vec<(String, Vec<u8
             add(&format!("bit {bit} of the DigestInfo"), block);
         }
     }
-    for place in 0..size - info.len() {
+    for position in 0..size - info.len() {
         let mut block = good.clone();
-        block[place] ^= 1 << (place % 8);
+        block[position] ^= 1 << (position % 8);
         if size == 256 {
-            add(&format!("byte {place} of the padding"), block);
+            add(&format!("byte {position} of the padding"), block);
         }
     }
     attacks
