@@ -128,7 +128,7 @@ impl Tenants {
         } else if !LIFETIMES.contains(&self.lifetime) {
             "the lifetime must be between 1 s and 24 hours"
         } else if !LIFETIMES.contains(&self.rejection_lifetime) {
-            "the refusal lifetime must be between 1 s and 24 hours"
+            "the rejection lifetime must be between 1 s and 24 hours"
         } else {
             return Ok(());
         };
