@@ -45,6 +45,8 @@ pub(super) struct Fetcher {
     /// The monotonic time at which the last fetch began.
     last_began_at: Duration,
     failures: u32,
+    /// Whether the source has reported a change that no fetch has loaded yet.
+    has_changed: bool,
     skipped: Vec<Skipped>,
 }
 
@@ -75,6 +77,7 @@ impl Fetcher {
             snapshot_ticket: 0,
             last_began_at: Duration::ZERO,
             failures: 0,
+            has_changed: false,
             skipped: Vec::new(),
         }
     }
@@ -173,6 +176,7 @@ impl Fetcher {
         if self.in_progress.is_some() {
             return;
         }
+        self.has_changed = true;
         let due = self.context.clock.monotonic().max(self.last_began_at + pause);
         self.schedule(Some(self.due.map_or(due, |before| before.min(due))));
     }
@@ -289,6 +293,7 @@ impl Fetcher {
             }
         }
         self.failures = 0;
+        self.has_changed = false;
         let timing = &self.remote.timing;
         let (mut stale_at, mut due) = (None, None);
         if let Refresh::Every(interval) = timing.refresh {
@@ -369,8 +374,8 @@ impl Fetcher {
                 self.remote.metrics.unusable();
                 (Duration::ZERO, None)
             }
-            Refresh::Never if self.remote.was_fetched() => (backoff, None),
-            // The first fetch is retried until it succeeds.
+            Refresh::Never if self.remote.was_fetched() && !self.has_changed => (backoff, None),
+            // The first fetch, and one after a change, is retried until it succeeds.
             Refresh::Never | Refresh::Every(_) => (backoff, Some(now + backoff)),
         }
     }

@@ -227,6 +227,28 @@ async fn error_of_a_source_is_reported() {
 }
 
 #[tokio::test]
+async fn change_whose_load_fails_is_loaded_again_without_a_refresh() {
+    let (first, second) = (new_key("1"), new_key("2"));
+    let (keys, source) = Source::of(&first);
+    let clock = ManualClock::new();
+    let oauth2 = policy("changed", keys, None, &clock);
+    assert_eq!(verify(&oauth2, ISSUER, &first).await, Ok(()));
+    source.reply(Reply::Fault("the vault is sealed"));
+    source.change.notify_one();
+    for failures in 1..4 {
+        until("a load is due", || status(&oauth2).next_refresh_seconds.is_some()).await;
+        clock.advance(30 * SECOND);
+        until("the load fails", || status(&oauth2).fetches.failed == failures).await;
+        assert_eq!(verify(&oauth2, ISSUER, &first).await, Ok(()));
+    }
+    source.reply(Reply::Text(set(&[&second])));
+    until("a retry is due", || status(&oauth2).next_refresh_seconds.is_some()).await;
+    clock.advance(30 * SECOND);
+    until("the change is loaded", || status(&oauth2).fetches.succeeded == 2).await;
+    assert_eq!(verify(&oauth2, ISSUER, &second).await, Ok(()));
+}
+
+#[tokio::test]
 async fn panic_in_a_source_is_a_failed_fetch() {
     let key = new_key("1");
     let (keys, source) = Source::replying(Reply::Panic, false);
