@@ -104,6 +104,7 @@ fn alone_flood_of_tokens_kids_and_issuers_does_not_grow_memory() {
         }
         assert_eq!(good_ones, count);
     };
+    let started = Instant::now();
     // Everything that stays in memory is full after this.
     flood(0, EACH / 3);
     let before = resident();
@@ -114,7 +115,9 @@ fn alone_flood_of_tokens_kids_and_issuers_does_not_grow_memory() {
     assert!(sent > 200 << 20);
     let grown = after.saturating_sub(before);
     assert!(grown < 24 << 20, "{grown} bytes more after {sent}, {before} before");
-    assert!(server.requests() <= 12, "{} fetches", server.requests());
+    // The cooldown allows one fetch in 10 s, however long a slow machine takes.
+    let allowed = 3 + started.elapsed().as_secs() / 10;
+    assert!(server.requests() as u64 <= allowed, "{} fetches of {allowed}", server.requests());
 }
 
 #[test]
