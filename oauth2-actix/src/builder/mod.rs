@@ -45,7 +45,7 @@ use crate::{
     },
     public::{HiddenRoutes, PublicPaths},
     request::token_source::{CookieToken, TokenRequests, TokenSources},
-    token::{cache::TokenCacheConfig, validation::TimeLimits},
+    token::{cache::TokenCacheConfig, lifetime::TimeLimits},
     util::{clock::Clock, telemetry},
 };
 

@@ -18,7 +18,8 @@ use crate::{
     request::bearer::Credentials,
     token::{
         claims::Claims,
-        validation::{self, Lifetime},
+        lifetime::{self, Lifetime},
+        validation,
         verified::{ProviderId, VerifiedToken},
     },
     util::telemetry,
@@ -188,7 +189,7 @@ impl Policy {
         };
         // These checks come before a lookup, which costs more.
         validation::check_types(&jws.claims)?;
-        validation::check_times(&jws.claims, self.clock.unix_time(), self.time_limits)?;
+        lifetime::check_times(&jws.claims, self.clock.unix_time(), self.time_limits)?;
         match tenants.find(issuer) {
             IssuerLookup::Tenant(provider) => {
                 self.check_providers([&provider].into_iter(), jws, signed)
@@ -234,7 +235,7 @@ impl Policy {
         let Some(first) = candidates.clone().next() else {
             return Err(audience_mismatch(of_issuer, claims));
         };
-        let lifetime = validation::check_times(claims, self.clock.unix_time(), self.time_limits)
+        let lifetime = lifetime::check_times(claims, self.clock.unix_time(), self.time_limits)
             .map_err(|error| error.with_provider(&first.name))?;
         let is_sender_constrained = validation::is_sender_constrained(claims);
         let mut rejection: Option<Error> = None;

@@ -28,7 +28,7 @@ use crate::{
         bearer::{Credentials, TokenSource},
         token_source::TokenSources,
     },
-    token::{cache::VerifiedTokens, validation::TimeLimits},
+    token::{cache::VerifiedTokens, lifetime::TimeLimits},
     util::clock::Clock,
 };
 

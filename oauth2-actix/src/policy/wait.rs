@@ -15,7 +15,7 @@ use crate::{
         remote::{FetchReason, RemoteKeySet, unavailable},
     },
     provider::{ResolvedProvider, background::KeyThread, tenants::IssuerLookup},
-    token::{claims::Claims, validation},
+    token::{claims::Claims, lifetime, validation},
 };
 
 use super::{
@@ -100,7 +100,7 @@ impl Policy {
                     drop(waits);
                     let provider = Arc::clone(provider);
                     // The wait may have taken seconds.
-                    let lifetime = validation::check_times(
+                    let lifetime = lifetime::check_times(
                         &pending.jws.claims,
                         self.clock.unix_time(),
                         self.time_limits,

@@ -7,13 +7,15 @@
 //! - `cache`: the configuration of the cache of verified tokens, and the cache itself.
 //! - `claims`: the claims of a verified token, and the extractors.
 //! - `expiring_body`: a streaming body that ends when the token of its request expires.
+//! - `lifetime`: the checks on `exp`, `nbf` and `iat`, when a token expires and why it is not valid.
 //! - `scope`: the scopes in `scope` and `scp`.
-//! - `validation`: the checks on `exp`, `nbf`, `iat`, `aud` and the types of registered claims.
+//! - `validation`: the checks on `aud` and the types of registered claims.
 //! - `verified`: a verified token, the keys that verified it and its lifetime.
 
 pub(crate) mod cache;
 pub(crate) mod claims;
 pub(crate) mod expiring_body;
+pub(crate) mod lifetime;
 pub(crate) mod scope;
 pub(crate) mod validation;
 pub(crate) mod verified;

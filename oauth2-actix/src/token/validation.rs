@@ -3,8 +3,6 @@
 //! They run before the signature check: they are cheaper, and reveal nothing to a client that it could not
 //! read in its own token.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use crate::{
@@ -12,96 +10,6 @@ use crate::{
     json::object::Object,
     util::spiffe,
 };
-
-/// Checks `exp`, which is mandatory, `nbf`, which is optional, and `iat`, which is mandatory if there is a
-/// maximum age. An `iat` in the future is accepted.
-pub(crate) fn check_times(
-    claims: &Object,
-    now: Duration,
-    limits: TimeLimits,
-) -> Result<Lifetime, Error> {
-    let now = now.as_secs_f64();
-    let leeway = limits.leeway.as_secs_f64();
-    let exp = numeric_date(claims, "exp")?.ok_or(ErrorKind::ClaimInvalid { claim: "exp" })?;
-    // "on or after which the JWT MUST NOT be accepted" (RFC 7519 §4.1.4). All of these numbers are finite.
-    let mut ends = exp + leeway;
-    if now >= ends {
-        return Err(ErrorKind::Expired { exp, now, leeway }.into());
-    }
-    let nbf = numeric_date(claims, "nbf")?.unwrap_or(0.0);
-    if nbf > now + leeway {
-        return Err(ErrorKind::NotYetValid { nbf, now, leeway }.into());
-    }
-    let iat = numeric_date(claims, "iat")?;
-    if let Some(max_age) = limits.max_age {
-        let iat = iat.ok_or(ErrorKind::ClaimInvalid { claim: "iat" })?;
-        let max_age = max_age.as_secs_f64();
-        let too_old = iat + max_age + leeway;
-        if now >= too_old {
-            return Err(ErrorKind::TokenTooOld { iat, now, max_age }.into());
-        }
-        ends = ends.min(too_old);
-    }
-    Ok(Lifetime { nbf, leeway, ends })
-}
-
-/// The period in which a token's times are valid, in seconds since the epoch.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Lifetime {
-    nbf: f64,
-    leeway: f64,
-    /// The first moment at which the token has expired, leeway included.
-    ends: f64,
-}
-
-impl Lifetime {
-    /// Returns whether [`check_times`] would accept the token at `now`.
-    pub(crate) fn contains(self, now: Duration) -> bool {
-        let now = now.as_secs_f64();
-        now < self.ends && self.nbf <= now + self.leeway
-    }
-
-    /// Returns why the token is not accepted at `now`, where [`Lifetime::contains`] is false.
-    pub(crate) fn reason(self, claims: &Object, now: Duration) -> ErrorKind {
-        let Self { nbf, leeway, ends } = self;
-        let now = now.as_secs_f64();
-        let date = |name| numeric_date(claims, name).ok().flatten().unwrap_or_default();
-        let (exp, iat) = (date("exp"), date("iat"));
-        if now >= exp + leeway {
-            ErrorKind::Expired { exp, now, leeway }
-        } else if nbf > now + leeway {
-            // The clock was set back.
-            ErrorKind::NotYetValid { nbf, now, leeway }
-        } else {
-            ErrorKind::TokenTooOld { iat, now, max_age: ends - leeway - iat }
-        }
-    }
-
-    /// Returns a lifetime up to the last time that a token may have.
-    #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn without_end() -> Self {
-        Self { nbf: 0.0, leeway: 0.0, ends: LAST_SECOND }
-    }
-
-    /// Returns the time until the token expires.
-    pub(crate) fn remaining(self, now: Duration) -> Duration {
-        Duration::try_from_secs_f64(self.ends - now.as_secs_f64()).unwrap_or_default()
-    }
-
-    /// Returns the first whole second at which the token has expired.
-    pub(crate) fn last_second(self) -> u64 {
-        self.ends.ceil() as u64
-    }
-}
-
-/// The limits for the times of a token.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct TimeLimits {
-    /// The tolerated clock skew.
-    pub(crate) leeway: Duration,
-    /// The time after its `iat` during which a token is accepted.
-    pub(crate) max_age: Option<Duration>,
-}
 
 /// Returns the token's `iss`. Use it only to select among configured providers.
 pub(crate) fn issuer(claims: &Object) -> Result<&str, Error> {
@@ -167,7 +75,7 @@ fn string<'a>(claims: &'a Object, name: &'static str) -> Result<Option<&'a str>,
 }
 
 /// Parses a NumericDate (RFC 7519 §2): a JSON number of seconds since the epoch, with or without decimals.
-fn numeric_date(claims: &Object, name: &'static str) -> Result<Option<f64>, Error> {
+pub(super) fn numeric_date(claims: &Object, name: &'static str) -> Result<Option<f64>, Error> {
     match claims.get(name) {
         None => Ok(None),
         Some(Value::Number(number)) => match number.as_f64() {
@@ -179,13 +87,16 @@ fn numeric_date(claims: &Object, name: &'static str) -> Result<Option<f64>, Erro
 }
 
 /// 9999-12-31T23:59:59Z. Later times are rejected.
-const LAST_SECOND: f64 = 253_402_300_799.0;
+pub(super) const LAST_SECOND: f64 = 253_402_300_799.0;
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
+    use std::time::Duration;
+
     use super::*;
+    use crate::token::lifetime::{Lifetime, TimeLimits, check_times};
 
     const NOW: u64 = 1_800_000_000;
 
@@ -309,7 +220,7 @@ mod tests {
             let last = lifetime.last_second();
             assert!(!lifetime.contains(seconds(last)) && lifetime.contains(seconds(last - 1)));
         }
-        assert!(!Lifetime { nbf: 0.0, leeway: 0.0, ends: 1.0 }.contains(Duration::MAX));
+        assert!(!Lifetime::without_end().contains(Duration::MAX));
     }
 
     #[test]

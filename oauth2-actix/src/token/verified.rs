@@ -6,7 +6,7 @@ use crate::{
     error::ErrorKind,
     jose::key_set::KeySetId,
     json::object::{Object, block},
-    token::validation::Lifetime,
+    token::lifetime::Lifetime,
     util::{clock::Clock, telemetry::AcceptedRequests},
 };
 
