@@ -199,7 +199,13 @@ impl Lookups {
                 if provider.remotes().any(|remote| remote.is_retired()) {
                     match self.context.resolve_provider(issuer, &tenant) {
                         Ok(rebuilt) => provider = rebuilt,
-                        Err(_) => return IssuerLookup::Unavailable(Duration::ZERO),
+                        Err(error) => {
+                            self.warn(
+                                "the provider of a tenant cannot be used",
+                                &error.to_string(),
+                            );
+                            return IssuerLookup::Unavailable(Duration::ZERO);
+                        }
                     }
                 }
                 let removed = table.insert(issuer.to_owned(), tenant, Arc::clone(&provider));
