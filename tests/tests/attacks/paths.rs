@@ -512,12 +512,9 @@ fn challenge_holds_no_text_of_the_token() {
         );
     }
     // A configured realm with characters that would end it.
-    let oauth2 = builder().realm("a\"b\\c").build();
-    if let Ok(oauth2) = oauth2 {
-        let target = Target::behind(oauth2);
-        let answer = target.send("/me", &[]);
-        assert_eq!(answer.challenge(), r#"Bearer realm="a\"b\\c""#);
-    }
+    let target = Target::behind(builder().realm("a\"b\\c").build().unwrap());
+    let answer = target.send("/me", &[]);
+    assert_eq!(answer.challenge(), r#"Bearer realm="a\"b\\c""#);
     // Unavailable keys: the response holds neither their URL nor the cause.
     let server = KeyServer::start(Script::body(500, &[], b"canary")).unwrap();
     let url = format!("{}?canary=canary", server.url());

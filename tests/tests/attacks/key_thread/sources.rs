@@ -265,7 +265,9 @@ async fn replaced_watchers_of_changes_are_dropped() {
     }
     // The replaced watchers are dropped.
     until("one watcher is left", || source.0.live.load(Ordering::SeqCst) <= 1).await;
-    println!("most at once: {}", source.0.most.load(Ordering::SeqCst));
+    // A new watcher may start before the runtime has dropped the one that it replaces.
+    let most = source.0.most.load(Ordering::SeqCst);
+    assert!(most <= 3, "{most} watchers at once");
 }
 
 #[tokio::test]

@@ -366,18 +366,3 @@ async fn removed_tenant_cannot_prolong_its_access_by_a_flood() {
         "still accepted {accepted_at:?} after its removal, while the database was up"
     );
 }
-
-#[tokio::test]
-async fn http_client_that_cannot_be_built_is_503() {
-    let key = new_key();
-    let server = KeyServer::start(Answer::json(&key.jwk_set())).unwrap();
-    let url = server.url();
-    let oauth2 = policy::builder()
-        .tenants(tenants(move |issuer: &str| Some(tenant("remote", issuer, url.clone()))))
-        .configure_http_client(|client| client.user_agent("\n"))
-        .key_refresh_minutes(5)
-        .build();
-    let Ok(oauth2) = oauth2 else { return };
-    let kind = kind(&oauth2, "https://remote.test", &key).await;
-    assert!(matches!(kind, Some(ErrorKind::KeysUnavailable { .. })), "{kind:?}");
-}
