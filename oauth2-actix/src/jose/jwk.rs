@@ -453,6 +453,9 @@ impl fmt::Debug for Material {
 }
 
 /// Returns the label of a PEM block (RFC 7468 §2), and the text between its BEGIN and END lines.
+///
+/// The reader of `rustls-pki-types` skips blocks with `RSA PUBLIC KEY` and every other label that it does not support,
+/// so that no error could name them, and it needs real line ends.
 fn pem_block(pem: &str) -> Option<(&str, &str)> {
     let (label, rest) = pem.trim().strip_prefix("-----BEGIN ")?.split_once("-----")?;
     let body = rest.strip_suffix("-----")?.strip_suffix(label)?.strip_suffix("-----END ")?;
