@@ -8,9 +8,9 @@ use std::{
 };
 
 use oauth2_actix::{
-    Algorithm, ErrorKind, Keys, OAuth2, Provider,
-    status::{KeyState, KeyStatus},
-    testing::{ManualClock, SigningKey, Token},
+    Algorithm, ErrorKind, Keys, OAuth2,
+    status::KeyState,
+    testing::{ManualClock, SigningKey},
 };
 use oauth2_actix_tests::{
     key_server::{Answer, KeyServer},
@@ -20,45 +20,8 @@ use oauth2_actix_tests::{
 };
 use serde_json::{Value, json};
 
+use super::shared::*;
 use crate::jose::key_forms::forms;
-
-const ISSUER: &str = "https://idp.test";
-const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(3600);
-/// The step of the clock while a test waits for a change.
-const STEP: Duration = Duration::from_millis(20);
-/// The limit of a fetch: the clock runs faster than disks and threads.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn provider(issuer: &str, keys: Keys) -> Provider {
-    Provider::new().issuer(issuer).audience("api").keys(keys)
-}
-
-fn new_key(kid: &str) -> SigningKey {
-    SigningKey::generate(Algorithm::ES256, kid)
-}
-
-fn set(keys: &[&SigningKey]) -> String {
-    let keys: Vec<Value> = keys.iter().map(|key| key.public_jwk()).collect();
-    json!({"keys": keys}).to_string()
-}
-
-fn status(oauth2: &OAuth2) -> KeyStatus {
-    oauth2.key_status().remove(0)
-}
-
-fn kids(oauth2: &OAuth2) -> Vec<String> {
-    status(oauth2).keys.into_iter().filter_map(|key| key.kid).collect()
-}
-
-async fn verify(oauth2: &OAuth2, issuer: &str, key: &SigningKey) -> Result<(), ErrorKind> {
-    let token = Token::new(issuer, "api").expires_in(365 * 86_400).sign(key);
-    oauth2.verify(&token).await.map(drop).map_err(|error| error.kind().clone())
-}
-
-fn unavailable(result: &Result<(), ErrorKind>) -> bool {
-    matches!(result, Err(ErrorKind::KeysUnavailable { .. }))
-}
 
 /// A directory, with a policy that reads `keys.json` in it.
 struct Setup {

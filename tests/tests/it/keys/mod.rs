@@ -10,5 +10,6 @@ mod key_files;
 mod key_server_faults;
 mod refresh;
 mod several_sources;
+mod shared;
 mod shutdown;
 mod snapshots;
