@@ -118,7 +118,7 @@ pub(crate) fn has_public_access() -> bool {
 ///
 /// Add it last, so that it is outside of the scope's other middleware. Around a whole `App`, inside `OAuth2`,
 /// it makes every route public. In such an app, a middleware inside `OAuth2` that spawns the service it
-/// wraps, or polls it within `call`, must not wrap private routes: see `docs/macros.md`.
+/// wraps, or polls it within `call`, must not wrap private routes: see `docs/public-routes.md`.
 ///
 /// In an app that uses it, each request without a valid token is routed before it is rejected, as with
 /// [`route_before_rejection`](crate::OAuth2Builder::route_before_rejection): a rejection costs routing, and
