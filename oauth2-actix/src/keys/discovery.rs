@@ -1,4 +1,4 @@
-//! Where an issuer says that its keys are: OpenID Connect Discovery 1.0 §4 and RFC 8414 §3.
+//! Discovery of the URL of an issuer's keys: OpenID Connect Discovery 1.0 §4 and RFC 8414 §3.
 
 use reqwest::{Client, header::HeaderValue};
 
@@ -13,34 +13,34 @@ use crate::{
     },
 };
 
-/// An issuer that publishes a document about itself.
+/// An issuer that publishes a metadata document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Issuer {
-    /// Exactly as tokens name it.
+    /// The `iss` of its tokens.
     text: String,
     document: DocumentUrl,
     dangerous_allow_http: bool,
 }
 
-/// Where an issuer's document is fetched.
+/// The location of an issuer's document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum DocumentUrl {
     /// Below the issuer's own URL.
     Issuer(KeyUrl),
     /// Below another URL.
     Below(KeyUrl),
-    /// At this very URL.
+    /// At exactly this URL.
     Document(KeyUrl),
 }
 
 impl Issuer {
-    /// An issuer whose document is at its own URL.
+    /// Returns an issuer whose document is below its own URL.
     pub(crate) fn parse(text: &str, dangerous_allow_http: bool) -> Result<Self, IssuerError> {
         let url = base(text, dangerous_allow_http)?;
         Ok(Self { text: text.to_owned(), document: DocumentUrl::Issuer(url), dangerous_allow_http })
     }
 
-    /// An issuer whose document is at another URL.
+    /// Returns an issuer whose document is at another URL.
     pub(crate) fn at(
         text: &str,
         url: &str,
@@ -59,7 +59,7 @@ impl Issuer {
         &self.text
     }
 
-    /// For logs.
+    /// Returns the text for logs.
     pub(crate) fn shown(&self) -> String {
         match &self.document {
             DocumentUrl::Issuer(_) => format!("discovery of {}", self.text),
@@ -69,34 +69,34 @@ impl Issuer {
         }
     }
 
-    /// What is asked.
+    /// Returns the URL of the document, or the URL that it lies below.
     pub(crate) fn url(&self) -> &KeyUrl {
         let (DocumentUrl::Issuer(url) | DocumentUrl::Below(url) | DocumentUrl::Document(url)) =
             &self.document;
         url
     }
 
-    /// Asks where the issuer's keys are. The header goes to the host of [`Issuer::url`] alone.
+    /// Fetches the document and returns its `jwks_uri`. The header is sent to the host of [`Issuer::url`] only.
     pub(crate) async fn discover(
         &self,
         client: &Client,
         authorization: Option<&HeaderValue>,
     ) -> Result<KeyUrl, DiscoveryError> {
         let [openid, oauth] = match &self.document {
-            DocumentUrl::Document(url) => return self.ask(client, url, authorization).await,
+            DocumentUrl::Document(url) => return self.fetch(client, url, authorization).await,
             DocumentUrl::Issuer(url) | DocumentUrl::Below(url) => metadata_urls(url),
         };
-        match self.ask(client, &openid, authorization).await {
-            // The other form is worth a try if something answers there that is not the document.
+        match self.fetch(client, &openid, authorization).await {
+            // The host responds, but not with the document: it may be at the other URL.
             Err(
                 first @ (DiscoveryError::Get(GetError::Status(_) | GetError::Redirect(_))
                 | DiscoveryError::Document { .. }),
-            ) => self.ask(client, &oauth, authorization).await.map_err(|_| first),
+            ) => self.fetch(client, &oauth, authorization).await.map_err(|_| first),
             answer => answer,
         }
     }
 
-    async fn ask(
+    async fn fetch(
         &self,
         client: &Client,
         at: &KeyUrl,
@@ -110,15 +110,15 @@ impl Issuer {
             .map_err(|problem| DiscoveryError::Document { problem, at: at.shown().to_owned() })
     }
 
-    /// The document's `jwks_uri`, if it is this issuer's document.
+    /// Returns the `jwks_uri` of a document, if it is this issuer's document.
     pub(crate) fn read(&self, document: &[u8]) -> Result<KeyUrl, Problem> {
         if document.len() > MAX_DOCUMENT {
             return Err(Problem::TooLong(document.len()));
         }
         let document = str::from_utf8(document).map_err(|_| Problem::NotUtf8)?;
-        // A document has some forty members. The others are not read.
+        // A document has some forty members, of which two are read.
         let document = json::parse_members(document, &["issuer", "jwks_uri"])?;
-        // RFC 8414 §3.3: identical, or the document must not be used.
+        // A document with another issuer must not be used (RFC 8414 §3.3).
         let issuer = document.get("issuer").and_then(|issuer| issuer.as_str());
         if issuer != Some(&self.text) {
             let found = issuer.map(|issuer| issuer.chars().take(MAX_SHOWN).collect());
@@ -134,7 +134,7 @@ impl Issuer {
     }
 }
 
-/// A URL to which paths can be added (OpenID Connect Discovery §3, RFC 8414 §2).
+/// Parses a URL to which paths can be added (OpenID Connect Discovery §3, RFC 8414 §2).
 fn base(text: &str, dangerous_allow_http: bool) -> Result<KeyUrl, IssuerError> {
     let url = KeyUrl::parse(text, dangerous_allow_http).map_err(IssuerError::Url)?;
     if url.url().query().is_some() || url.url().fragment().is_some() {
@@ -143,7 +143,7 @@ fn base(text: &str, dangerous_allow_http: bool) -> Result<KeyUrl, IssuerError> {
     Ok(url)
 }
 
-/// Appended to the URL's path, and inserted before it.
+/// Returns the URLs with the well-known path after the URL's path, and before it.
 fn metadata_urls(url: &KeyUrl) -> [KeyUrl; 2] {
     let path = url.url().path().trim_end_matches('/');
     [
@@ -152,7 +152,7 @@ fn metadata_urls(url: &KeyUrl) -> [KeyUrl; 2] {
     ]
 }
 
-/// Why nothing can be discovered from an issuer, whatever it answers.
+/// Why discovery is not possible for an issuer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IssuerError {
     #[error("{0}")]
@@ -202,10 +202,10 @@ pub(crate) enum Problem {
     JwksUri(UrlError),
 }
 
-/// Bytes of an issuer's document. Real ones have 1 to 20 KiB.
+/// The longest metadata document in bytes. Real documents have 1 to 20 KiB.
 const MAX_DOCUMENT: usize = 128 * 1024;
 
-/// Characters of what a document says that the log shows.
+/// The largest number of characters of a document's value that is logged.
 const MAX_SHOWN: usize = 128;
 
 #[cfg(test)]
@@ -336,7 +336,7 @@ mod tests {
             assert!(reason.to_string().contains("same member twice"), "{reason}");
         }
         assert_eq!(issuer.read(b"{\"issuer\": \"\xff\"}"), Err(Problem::NotUtf8));
-        // What is not read cannot be in the way.
+        // Members that are not read may hold anything.
         for unread in [r#""\ud800""#, r#"{"y": 1, "y": 2}"#, "1e999"] {
             let document = format!(
                 r#"{{"issuer": "https://idp.example/x", "jwks_uri": "https://keys.example/k", "x": {unread}}}"#
@@ -345,7 +345,7 @@ mod tests {
         }
     }
 
-    /// inputs/03: Keycloak behind a TLS proxy, or reached by the name that it has in Docker.
+    /// Keycloak behind a TLS proxy, or reached by its name in Docker.
     #[test]
     fn an_http_jwks_uri_is_used_where_http_is_allowed() {
         let document = |issuer: &str, jwks_uri: &str| {
@@ -369,7 +369,7 @@ mod tests {
             assert_eq!(at(true), Ok(jwks_uri.to_owned()));
             assert_eq!(at(false), Err(Problem::PlaintextJwksUri));
         }
-        // That allows http, and no loopback.
+        // `dangerous_allow_http` allows http, but not loopback hosts.
         let elsewhere = Issuer::parse("http://keycloak:8080", true).unwrap();
         let document = document("http://keycloak:8080", "http://localhost/certs");
         assert_eq!(elsewhere.read(document.as_bytes()), Err(Problem::LoopbackJwksUri));

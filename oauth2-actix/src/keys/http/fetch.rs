@@ -1,4 +1,4 @@
-//! One bounded GET: no redirects, a limit on bytes, and asking whether there is anything new.
+//! A bounded, conditional GET: it follows no redirects and limits the bytes of the response.
 
 use std::{
     collections::HashMap,
@@ -24,14 +24,14 @@ use crate::{
     },
 };
 
-/// What a URL returned.
+/// The response to a GET.
 #[derive(Debug)]
 pub(crate) struct Fetched {
-    /// None: what was there under the given entity tag is there still.
+    /// None if the document still has the given entity tag.
     pub(crate) body: Option<Vec<u8>>,
-    /// `Cache-Control: max-age` (RFC 9111 §5.2.2.1), where there is one.
+    /// `Cache-Control: max-age` (RFC 9111 §5.2.2.1), if there is one.
     pub(crate) max_age: Option<Duration>,
-    /// `ETag` (RFC 9110 §8.8.3), where there is one.
+    /// `ETag` (RFC 9110 §8.8.3), if there is one.
     pub(crate) etag: Option<HeaderValue>,
 }
 
@@ -56,8 +56,7 @@ pub(crate) enum GetError {
     TooLarge,
 }
 
-/// Gets a document, unless it is still the one of this entity tag (RFC 9110 §13.1.2). The caller
-/// bounds the time.
+/// Gets a document, unless it still has this entity tag (RFC 9110 §13.1.2). The caller limits the time.
 pub(crate) async fn get(
     client: &Client,
     url: &KeyUrl,
@@ -86,7 +85,7 @@ pub(crate) async fn get(
         StatusCode::NOT_MODIFIED if etag.is_some() => {
             Ok(Fetched { body: None, max_age, etag: new_etag.or(etag.cloned()) })
         }
-        // 304 leads nowhere.
+        // 304 is not a redirect.
         status if status.is_redirection() && status != StatusCode::NOT_MODIFIED => {
             Err(GetError::Redirect(status))
         }
@@ -94,8 +93,8 @@ pub(crate) async fn get(
     }
 }
 
-/// Sends a request, and once more if the server closed the connection that it was sent on and that had
-/// been kept open until then: the server's idle timeout and the request crossed. A GET may be repeated
+/// Sends a request. Retries it once if the server closed the kept-alive connection that it was sent on, which
+/// happens when the server's idle timeout expires while the request is sent. A GET may be repeated
 /// (RFC 9110 §9.2.2).
 async fn send(request: RequestBuilder, url: &KeyUrl) -> Result<Response, reqwest::Error> {
     let origin = url.url().origin().ascii_serialization();
@@ -118,8 +117,8 @@ async fn send(request: RequestBuilder, url: &KeyUrl) -> Result<Response, reqwest
     Ok(response)
 }
 
-/// The origins that have answered recently and kept the connection open. reqwest does not tell whether a
-/// request that failed was sent on such a connection.
+/// The origins that have responded recently and kept the connection open. reqwest does not report whether a
+/// failed request was sent on such a connection.
 struct KeptAlive(HashMap<String, Instant>);
 
 impl KeptAlive {
@@ -135,7 +134,7 @@ impl KeptAlive {
             kept.0.retain(|_, answered| answered.elapsed() < POOL_IDLE_TIMEOUT);
         }
         if kept.0.len() >= MAX_KEPT_ALIVE {
-            // Requests to these origins are not repeated until they have answered again.
+            // Requests to these origins are not retried until they respond again.
             kept.0.clear();
         }
         kept.0.insert(origin, Instant::now());
@@ -151,10 +150,10 @@ impl KeptAlive {
     }
 }
 
-/// Whether the connection was closed before the first byte of an answer.
+/// Returns whether the connection was closed before the first byte of the response.
 fn is_closed(error: &reqwest::Error) -> bool {
     use io::ErrorKind as Kind;
-    // hyper's own error for it has no source, and its type is not reachable through reqwest.
+    // hyper's error for it has no source, and reqwest does not export its type.
     const BY_HYPER: &str = "connection closed before message completed";
     !error.is_connect()
         && !error.is_timeout()
@@ -170,7 +169,7 @@ fn is_closed(error: &reqwest::Error) -> bool {
         })
 }
 
-/// The decoded document.
+/// Reads and decodes the document.
 async fn document(response: Response) -> Result<Vec<u8>, GetError> {
     let codings = content_coding::read(response.headers())?;
     let encoded = bounded_body(response).await?;
@@ -209,11 +208,11 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
         .map(Duration::from_secs)
 }
 
-/// The text of the whole chain, since reqwest's own text does not name the cause, and what may help.
+/// Returns the texts of the whole chain of errors, since reqwest's own text does not name the cause, and a hint.
 pub(crate) fn causes(error: &reqwest::Error) -> String {
     let texts: Vec<String> = chain(error).map(ToString::to_string).collect();
     let text = texts.join(": ");
-    // rustls is not reachable through reqwest either.
+    // reqwest does not export the types of rustls either.
     let hint = if text.contains("InvalidContentType") {
         " (the server may speak plain http at this port)"
     } else if text.contains("HandshakeFailure") || text.contains("alert: ProtocolVersion") {
@@ -228,16 +227,16 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// Bytes of a document, as it is sent and after each decoding.
+/// The longest document in bytes, as it is sent and after each decoding.
 pub(crate) const MAX_BODY: usize = MAX_DOCUMENT_LENGTH;
 
 /// A longer entity tag is not sent back.
 const MAX_ETAG: usize = 256;
 
-/// How many origins are noted.
+/// The largest number of origins in the table.
 const MAX_KEPT_ALIVE: usize = 1024;
 
-/// For how long reqwest keeps a connection that nothing uses, if it is not told otherwise.
+/// reqwest's default for how long an idle connection is kept open.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! HTTP.
+//! HTTP for key documents: clients, URLs, content codings and the bounded GET.
 
 pub(crate) mod client;
 mod content_coding;
