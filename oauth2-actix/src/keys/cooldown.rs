@@ -43,7 +43,7 @@ impl Cooldown {
 /// The most recent key ids of tokens that were missing after a fetch, or were withdrawn. A token without a
 /// key id has its own entry.
 #[derive(Debug, Default)]
-pub(crate) struct SoughtTokens {
+pub(crate) struct MissingKids {
     hashes: VecDeque<u64>,
     // Randomly keyed, so that a client cannot cause a collision.
     hasher: RandomState,
@@ -52,7 +52,7 @@ pub(crate) struct SoughtTokens {
 /// The signed part of a token, and its signature.
 pub(crate) type Parts<'a> = (&'a [u8], &'a [u8]);
 
-impl SoughtTokens {
+impl MissingKids {
     pub(crate) fn contains(&self, kid: Option<&str>, token: Parts<'_>) -> bool {
         self.hashes.contains(&self.hash(kid, token))
     }
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_most_recent_tokens_are_remembered() {
-        let mut missing = SoughtTokens::default();
+        let mut missing = MissingKids::default();
         for index in 0..MAX_KIDS * 2 {
             missing.insert(Some(&index.to_string()), (b"", b""));
             missing.insert(Some(&index.to_string()), (b"", b""));
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn tokens_without_a_key_id_are_distinguished() {
-        let mut missing = SoughtTokens::default();
+        let mut missing = MissingKids::default();
         let (one, two): (Parts<'_>, Parts<'_>) = ((b"one", b"1"), (b"two", b"2"));
         missing.insert(None, one);
         missing.insert(Some("kid"), two);

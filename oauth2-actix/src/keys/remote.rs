@@ -16,7 +16,7 @@ use crate::{
     error::{Error, ErrorKind},
     jose::{key_policy::KeyPolicy, key_set::KeySet},
     keys::{
-        cooldown::{Cooldown, Parts, SoughtTokens},
+        cooldown::{Cooldown, MissingKids, Parts},
         discovery::Issuer,
         http::url::KeyUrl,
         snapshot::{SnapshotFile, Stored},
@@ -167,7 +167,7 @@ pub(crate) struct FetchState {
     pub(crate) gate: FetchGate,
     pub(crate) report: FetchReport,
     /// The key ids that no fetch has found, or that were withdrawn.
-    pub(crate) missing_kids: SoughtTokens,
+    pub(crate) missing_kids: MissingKids,
 }
 
 /// The outcome of the fetches so far, for [`OAuth2::key_status`](crate::OAuth2::key_status).

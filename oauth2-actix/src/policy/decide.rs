@@ -73,7 +73,7 @@ impl Policy {
     fn find_cached(&self, token: &[u8]) -> Option<Claims> {
         let verified = self.verified.as_ref()?;
         let claims = verified.find(token).filter(|claims| self.still_accepts(claims.verified()));
-        telemetry::token_recalled(claims.is_some());
+        telemetry::token_cache_lookup(claims.is_some());
         claims
     }
 
@@ -296,9 +296,9 @@ impl Policy {
     ) -> Option<SignatureCheck> {
         let (header, before) = (&jws.header, pending_keys.len());
         let mut result = None;
-        let mut add_pending = |remote: &Arc<RemoteKeySet>, cause| {
+        let mut add_pending = |remote: &Arc<RemoteKeySet>, reason| {
             let (provider, remote) = (Arc::clone(provider), Arc::clone(remote));
-            pending_keys.push(PendingKeys { provider, remote, cause });
+            pending_keys.push(PendingKeys { provider, remote, reason });
         };
         for keys in &provider.keys {
             let found = match keys {
@@ -348,7 +348,7 @@ impl Policy {
             let mut index = 0;
             pending_keys.retain(|source| {
                 index += 1;
-                index <= before || !matches!(source.cause, FetchReason::UnknownKey { .. })
+                index <= before || !matches!(source.reason, FetchReason::UnknownKey { .. })
             });
         }
         result

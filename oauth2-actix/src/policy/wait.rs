@@ -39,7 +39,7 @@ pub(crate) struct Pending {
 pub(super) struct PendingKeys {
     pub(super) provider: Arc<ResolvedProvider>,
     pub(super) remote: Arc<RemoteKeySet>,
-    pub(super) cause: FetchReason,
+    pub(super) reason: FetchReason,
 }
 
 impl Policy {
@@ -47,22 +47,22 @@ impl Policy {
     /// a fetch, with the same limits as requests that wait, so that the next one may have claims.
     pub(crate) fn anonymous_reason(&self, pending: &Pending) -> Error {
         let Some(keys) = &self.keys else { return pending.rejection.clone() };
-        let mut reason = pending.rejection.clone();
+        let mut error = pending.rejection.clone();
         let Some(pending_keys) = &pending.pending_keys else {
             if let (Some(tenants), Ok(issuer)) =
                 (&keys.tenants, validation::issuer(&pending.jws.claims))
             {
                 tenants.request_lookup(issuer);
             }
-            return reason;
+            return error;
         };
-        for PendingKeys { remote, cause, .. } in pending_keys {
-            keys.fetchers.request_refresh(remote, *cause);
-            if !matches!(cause, FetchReason::UnknownKey { .. }) {
-                reason = unavailable(Duration::ZERO);
+        for PendingKeys { remote, reason, .. } in pending_keys {
+            keys.fetchers.request_refresh(remote, *reason);
+            if !matches!(reason, FetchReason::UnknownKey { .. }) {
+                error = unavailable(Duration::ZERO);
             }
         }
-        reason
+        error
     }
 
     /// Returns the error for a request whose token is undecided and that must not wait.
@@ -144,12 +144,12 @@ impl Pending {
     async fn wait_for_keys<'a>(
         &self,
         fetchers: &Fetchers,
-        PendingKeys { provider, remote, cause }: &'a PendingKeys,
+        PendingKeys { provider, remote, reason }: &'a PendingKeys,
     ) -> (&'a Arc<ResolvedProvider>, Result<SignatureCheck, Error>) {
         let (header, signed, signature) = (&self.jws.header, self.signed(), &*self.jws.signature);
         let token = TokenParts { kid: header.kid.as_deref(), signed, signature };
         let check = |keys: &KeySet| keys.verify(header, signed, signature);
-        (provider, fetchers.wait_for_key(remote, *cause, self.ticket, token, check).await)
+        (provider, fetchers.wait_for_key(remote, *reason, self.ticket, token, check).await)
     }
 
     /// Returns the signed part of the token.

@@ -100,7 +100,7 @@ pub(crate) fn request_rejected(error: &Error) {
 }
 
 /// Counts a lookup in the token cache. A hit is an entry that is still valid.
-pub(crate) fn token_recalled(hit: bool) {
+pub(crate) fn token_cache_lookup(hit: bool) {
     #[cfg(feature = "metrics")]
     if hit {
         metrics::counter!(CACHE_LOOKUPS, "result" => "hit").increment(1);
