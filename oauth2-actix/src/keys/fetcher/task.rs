@@ -376,6 +376,9 @@ impl Fetcher {
             }
             Refresh::Never if self.remote.was_fetched() && !self.has_changed => (backoff, None),
             // The first fetch, and one after a change, is retried until it succeeds.
+            Refresh::Never if self.remote.was_fetched() => {
+                (backoff, Some(now + backoff.max(MIN_CHANGE_INTERVAL)))
+            }
             Refresh::Never | Refresh::Every(_) => (backoff, Some(now + backoff)),
         }
     }

@@ -197,7 +197,7 @@ async fn change_whose_load_fails_is_loaded_again_without_a_refresh() {
     let clock = ManualClock::new();
     let oauth2 = policy("changed", keys, None, &clock);
     assert_eq!(verify(&oauth2, ISSUER, &first).await, Ok(()));
-    source.reply(Reply::Fault("the vault is sealed"));
+    source.reply(Reply::Fault("the store is closed"));
     source.change.notify_one();
     for failures in 1..4 {
         until("a load is due", || status(&oauth2).next_refresh_seconds.is_some()).await;
