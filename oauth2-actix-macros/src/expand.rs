@@ -114,8 +114,8 @@ fn check_requirement(requirement: &TokenStream) -> TokenStream {
     }
 }
 
-/// Returns the name of an argument of `check`. No name of the developer is like it: for actix, a handler is a
-/// struct, and a pattern of its name would be that struct.
+/// Returns the name of an argument of `check`. It must not be the name of a handler: actix turns a handler into a unit
+/// struct, and an argument of the same name would be a pattern that matches that struct.
 fn claims() -> Ident {
     Ident::new("__oauth2_actix_claims", Span::mixed_site())
 }

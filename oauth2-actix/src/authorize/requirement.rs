@@ -190,7 +190,7 @@ impl Requirement {
         }
     }
 
-    /// Returns a hint for a name that was written with dots, if the token has an object of that name.
+    /// Returns a hint for a name with dots such as `a.b`, if the token has no claim `a.b` but an object `a`.
     fn pointer_hint(&self, claims: &Claims) -> Option<String> {
         match &*self.0 {
             Node::Claim { name, .. } => {

@@ -180,7 +180,8 @@ impl OAuth2Builder {
         self
     }
 
-    /// Sets the status for a request without any `Authorization` header. Default 400.
+    /// Sets the status for a request without a bearer token, also if its `Authorization` header has another scheme.
+    /// Default 400.
     pub fn missing_token_status(mut self, status: MissingToken) -> Self {
         self.missing_token = status;
         self
@@ -265,7 +266,7 @@ impl OAuth2Builder {
     /// In serde `token_from_cookie`: a map of `name` and `origins`. A browser sends a cookie with the
     /// requests of any page, so without the origins any page could open a socket on behalf of the user
     /// ([RFC 6455 §10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2)). Origins are written as
-    /// browsers send them: `https://app.example.com`. Other requests are not read for a cookie: see
+    /// browsers send them: `https://app.example.com`. The cookie is ignored on all other requests: see
     /// [`OAuth2Builder::token_from_cookie_on_every_request`]. Set the cookie with
     /// `HttpOnly; Secure; SameSite=Strict` and a name that begins with `__Host-`, so that no subdomain can
     /// set another. An empty cookie counts as missing.

@@ -1,6 +1,7 @@
 //! The status for a request without a token.
 
-/// The status for a request without any `Authorization` header.
+/// The status for a request without a bearer token: without an `Authorization` header, or with one of another
+/// scheme.
 ///
 /// ```
 /// use oauth2_actix::{MissingToken, OAuth2};

@@ -106,7 +106,7 @@ impl Tenants {
     /// Sets how long a tenant is used until it is looked up again. Default 10 minutes, at least 1 s, at most
     /// 24 hours.
     ///
-    /// A customer that you remove keeps access for at most this long. A shorter time causes more lookups.
+    /// A removed customer keeps access for at most this long, or for up to 24 hours while lookups fail. A shorter time causes more lookups.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime;
         self

@@ -374,7 +374,7 @@ pub enum ErrorKind {
         /// The configured leeway, in seconds.
         leeway: f64,
     },
-    /// The token is in a cookie, and the request's `Origin` may not use it
+    /// The token is in a cookie, and the request does not come from an origin that may use it
     /// ([RFC 6455 §10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2)).
     #[error("the request's origin may not use the cookie")]
     OriginNotAllowed,

@@ -1,8 +1,8 @@
 //! Checks that bytes are a public key of Ed25519 or Ed448 (RFC 8032 §5.1.3 and §5.2.3) that is safe to use.
 //!
-//! OpenSSL and AWS-LC accept any bytes of the right length. Under a key of small order an attacker could forge
-//! signatures, as under an RSA exponent of 1. Such keys are few, so that they are recognised by a list of their
-//! encodings, as libsodium does it. Bytes that are no point of the curve verify no signature.
+//! OpenSSL and AWS-LC accept any bytes of the right length. With a key of small order, as with an RSA exponent of 1,
+//! an attacker can forge signatures. There are few such keys, so they are matched against a list of encodings, as in
+//! libsodium. Bytes that are no point of the curve verify no signature.
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Curve {

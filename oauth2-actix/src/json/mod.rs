@@ -1,7 +1,7 @@
 //! Strict JSON for tokens and documents.
 //!
-//! It accepts no object with a duplicate member name and no nesting deeper than 32 levels, whichever
-//! features of `serde_json` are enabled.
+//! An object that is read whole has no duplicate member names and at most 32 levels of nesting, whichever features
+//! of `serde_json` are enabled. Where only some members are read, this holds for those members.
 //!
 //! It is on floor 1, so it imports no other folder.
 //!

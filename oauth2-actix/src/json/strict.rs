@@ -1,4 +1,4 @@
-//! The parser for strict JSON: it rejects duplicate member names and deep nesting.
+//! The parser for strict JSON: it rejects duplicate member names and deep nesting in what it reads.
 //!
 //! Of two members with one name, `serde_json` takes the last, and other parsers take the first. A token that
 //! two parsers understand differently is rejected (RFC 7519 §4, RFC 8725 §2.4).

@@ -381,7 +381,7 @@ impl RemoteKeySet {
         FetchReason::UnknownKey { is_new: !self.state().missing_kids.contains(kid, token) }
     }
 
-    /// Ends all fetches of this source.
+    /// Marks the source as removed, so that no fetch starts any more.
     pub(crate) fn retire(&self) {
         self.retired.store(true, Ordering::SeqCst);
     }

@@ -4,7 +4,8 @@
 //! wait for keys or for a tenant, and the cache of verified tokens. It imports `config`, `error`, `jose`,
 //! `json`, `keys`, `provider`, `public`, `request`, `token` and `util`, and may import floors 1 to 7.
 //!
-//! - `decide.rs`: the decision with cached keys, which does not wait
+//! - `decide.rs`: the decision with cached keys, which does not wait; selects providers by issuer, or by trust
+//!   domain for tokens without `iss`
 //! - `wait.rs`: the decision that waits for keys or for a tenant
 //! - `rank.rs`: which of several errors is the reason, and what it names
 

@@ -82,7 +82,8 @@ pub(super) fn listed<'a>(values: impl Iterator<Item = &'a str>) -> String {
 /// The most audiences of a token that are compared with configured ones to explain a rejection.
 const MAX_COMPARED: usize = 4;
 
-/// Returns the more specific of two rejections.
+/// Returns the rejection to report. One that a retry may reverse outranks a final one, since other keys might have
+/// accepted the token. Of two with the same rank, it is the first.
 pub(super) fn most_specific(one: Error, other: Error) -> Error {
     fn rank(error: &Error) -> u8 {
         match error.kind() {
@@ -114,5 +115,37 @@ impl From<SignatureCheck> for Error {
             | SignatureCheck::Verified(_) => ErrorKind::SignatureInvalid,
         }
         .into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn rejection_that_a_retry_may_reverse_outranks_a_final_one() {
+        let kinds = [
+            ErrorKind::KeysUnavailable { retry_after: Duration::from_secs(1) },
+            ErrorKind::KeysUntried { tried: 16, fitting: 17 },
+            ErrorKind::SignatureInvalid,
+            ErrorKind::UnknownKey,
+            ErrorKind::AlgorithmNotAllowed,
+        ];
+        for (index, higher) in kinds.iter().enumerate() {
+            for lower in &kinds[index + 1..] {
+                let error = |kind: &ErrorKind| Error::from(kind.clone());
+                assert_eq!(most_specific(error(higher), error(lower)).kind(), higher);
+                assert_eq!(most_specific(error(lower), error(higher)).kind(), higher);
+            }
+        }
+    }
+
+    #[test]
+    fn first_of_two_rejections_with_the_same_rank_is_reported() {
+        let reported =
+            most_specific(ErrorKind::UnknownKey.into(), ErrorKind::SenderConstrained.into());
+        assert_eq!(reported.kind(), &ErrorKind::UnknownKey);
     }
 }

@@ -75,8 +75,8 @@ impl Admission {
     }
 }
 
-/// Returns whether a request without a valid token must be routed to find out if it is public. If not, it is
-/// rejected without routing.
+/// Returns whether a request without a valid token must be routed to find out if it is public. Otherwise it may be
+/// rejected without routing, unless the policy routes all requests.
 pub(crate) fn must_be_routed(request: &ServiceRequest) -> bool {
     !ROUTES.is_empty()
         && (SHAPES.may_be_public(request.method(), request.match_info().as_str())

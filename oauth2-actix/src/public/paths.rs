@@ -137,7 +137,7 @@ impl PublicPaths {
         }
     }
 
-    /// Returns a hint, once for each entry, for a rejected request without a token whose path only ends as
+    /// Returns a hint, unless one was logged for this entry, for a rejected request without a token whose path only ends as
     /// the entry does: the entry was probably written without the prefix of a scope.
     ///
     /// `route` returns the pattern of the route that a path is for. An entry that opens a route without any

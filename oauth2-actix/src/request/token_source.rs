@@ -179,9 +179,9 @@ impl CookieToken {
             .filter(|value| !matches!(*value, b"" | b"\"\""))
     }
 
-    /// Checks that the request was sent by a page that may use the cookie. A WebSocket upgrade has an
-    /// `Origin`. Other requests have `Sec-Fetch-Site`, which the browser sets and a script cannot (Fetch
-    /// Metadata).
+    /// Checks that the request was sent by a page that may use the cookie. An upgrade is judged by its `Origin`. Any
+    /// other request is judged by `Sec-Fetch-Site`, which scripts cannot set (Fetch Metadata), or by `Origin` if that
+    /// header is absent or `same-site`.
     fn check_origin(&self, head: &RequestHead, is_upgrade: bool) -> Result<(), Error> {
         let one = |name: &HeaderName| {
             let mut values = head.headers().get_all(name);

@@ -86,7 +86,7 @@ impl Lifetime {
     }
 
     /// Returns the first whole second at which the token has expired.
-    pub(crate) fn last_second(self) -> u64 {
+    pub(crate) fn expires_at(self) -> u64 {
         self.ends.ceil() as u64
     }
 }
@@ -98,4 +98,134 @@ pub(crate) struct TimeLimits {
     pub(crate) leeway: Duration,
     /// The time after its `iat` during which a token is accepted.
     pub(crate) max_age: Option<Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn times(claims: &str, leeway: u64) -> Result<(), ErrorKind> {
+        let claims = Object::parse(claims.as_bytes()).expect("an object");
+        let limits = TimeLimits { leeway: Duration::from_secs(leeway), max_age: None };
+        check_times(&claims, Duration::from_secs(NOW), limits)
+            .map(drop)
+            .map_err(|error| error.kind().clone())
+    }
+
+    #[test]
+    fn expiry_is_exclusive_and_has_leeway() {
+        assert!(times(r#"{"exp":1800000001}"#, 0).is_ok());
+        assert!(times(r#"{"exp":1800000000.5}"#, 0).is_ok());
+        assert!(matches!(times(r#"{"exp":1800000000}"#, 0), Err(ErrorKind::Expired { .. })));
+        assert!(matches!(times(r#"{"exp":0}"#, 0), Err(ErrorKind::Expired { .. })));
+        assert!(times(r#"{"exp":1799999971}"#, 30).is_ok());
+        assert!(matches!(times(r#"{"exp":1799999970}"#, 30), Err(ErrorKind::Expired { .. })));
+    }
+
+    #[test]
+    fn not_before_is_inclusive_and_has_leeway() {
+        assert!(times(r#"{"exp":1800000100,"nbf":1800000000}"#, 0).is_ok());
+        let early = r#"{"exp":1800000100,"nbf":1800000001}"#;
+        assert!(matches!(times(early, 0), Err(ErrorKind::NotYetValid { .. })));
+        assert!(times(early, 1).is_ok());
+    }
+
+    #[test]
+    fn an_issue_time_in_the_future_is_accepted() {
+        assert!(times(r#"{"exp":1800000100,"iat":1800000050}"#, 0).is_ok());
+    }
+
+    #[test]
+    fn a_time_out_of_range_or_of_another_type_is_rejected() {
+        assert_eq!(times("{}", 0), Err(ErrorKind::ClaimInvalid { claim: "exp" }));
+        for value in [
+            "\"1800000100\"",
+            "null",
+            "true",
+            "[1800000100]",
+            "{}",
+            "-1",
+            "-1e300",
+            "1e300",
+            "1e18",
+            "253402300800",
+            "18446744073709551615",
+            "1.7976931348623157e308",
+            "\"NaN\"",
+        ] {
+            assert_eq!(
+                times(&format!(r#"{{"exp":{value}}}"#), 0),
+                Err(ErrorKind::ClaimInvalid { claim: "exp" }),
+                "{value}"
+            );
+            for claim in ["nbf", "iat"] {
+                assert_eq!(
+                    times(&format!(r#"{{"exp":1800000100,"{claim}":{value}}}"#), 0),
+                    Err(ErrorKind::ClaimInvalid { claim }),
+                    "{claim} {value}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_huge_leeway_or_a_broken_clock_does_not_panic() {
+        let claims = Object::parse(br#"{"exp":1800000100}"#).expect("an object");
+        assert!(check_times(&claims, Duration::MAX, TimeLimits::default()).is_err());
+        let limits = TimeLimits { leeway: Duration::MAX, max_age: None };
+        assert!(check_times(&claims, Duration::ZERO, limits).is_ok());
+    }
+
+    #[test]
+    fn the_maximum_age_counts_from_the_issue_time() {
+        let limits =
+            TimeLimits { leeway: Duration::from_secs(5), max_age: Some(Duration::from_secs(60)) };
+        let check = |claims: &str| {
+            let claims = Object::parse(claims.as_bytes()).expect("an object");
+            check_times(&claims, Duration::from_secs(NOW), limits)
+                .map(drop)
+                .map_err(|error| error.kind().clone())
+        };
+        assert_eq!(check(r#"{"exp":1800000100,"iat":1799999936}"#), Ok(()));
+        assert_eq!(check(r#"{"exp":1800000100,"iat":1800000050}"#), Ok(()));
+        assert!(matches!(
+            check(r#"{"exp":1800000100,"iat":1799999935}"#),
+            Err(ErrorKind::TokenTooOld { .. })
+        ));
+        let missing = check(r#"{"exp":1800000100}"#);
+        assert_eq!(missing, Err(ErrorKind::ClaimInvalid { claim: "iat" }));
+    }
+
+    #[test]
+    fn a_lifetime_agrees_with_a_repeated_check() {
+        let seconds = Duration::from_secs;
+        let limits = TimeLimits { leeway: seconds(5), max_age: Some(seconds(60)) };
+        for claims in [
+            r#"{"exp":1800000010,"iat":1800000000}"#,
+            r#"{"exp":1800000010.25,"iat":1800000000,"nbf":1799999998.5}"#,
+            r#"{"exp":1800000900,"iat":1799999950}"#,
+            r#"{"exp":1800000900,"iat":1800000000,"nbf":1800000003}"#,
+            r#"{"exp":253402300799,"iat":253402300799}"#,
+        ] {
+            let claims = Object::parse(claims.as_bytes()).expect("an object");
+            let lifetime = check_times(&claims, seconds(NOW), limits).expect("valid now");
+            for quarter in 0..2000 {
+                let now = Duration::from_millis((NOW - 100) * 1000 + quarter * 250);
+                let again = check_times(&claims, now, limits);
+                assert_eq!(lifetime.contains(now), again.is_ok(), "{claims:?} {now:?} {again:?}");
+                if let Err(again) = again {
+                    // The maximum age is computed back from the sum, so it may differ in its last bits.
+                    let shown = |kind: &ErrorKind| {
+                        format!("{} {kind}", Error::from(kind.clone()).kind_name())
+                    };
+                    assert_eq!(shown(&lifetime.reason(&claims, now)), shown(again.kind()));
+                }
+            }
+            let last = lifetime.expires_at();
+            assert!(!lifetime.contains(seconds(last)) && lifetime.contains(seconds(last - 1)));
+        }
+        assert!(!Lifetime::without_end().contains(Duration::MAX));
+    }
 }

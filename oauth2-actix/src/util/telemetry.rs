@@ -16,7 +16,7 @@ pub(crate) fn describe() {
         metrics::describe_counter!(CACHE_LOOKUPS, "Tokens by whether they were in the token cache");
         metrics::describe_counter!(
             KEY_LOOKUPS,
-            "Other tokens by the result of the key lookup in memory"
+            "Lookups of a token's key among the cached keys of a source, by result, for tokens that are not in the token cache"
         );
         metrics::describe_counter!(FETCHES, "Fetches of keys by provider, source and outcome");
         metrics::describe_gauge!(
@@ -28,7 +28,7 @@ pub(crate) fn describe() {
         metrics::describe_gauge!(
             STALE_AT,
             Unit::Seconds,
-            "Unix time at which the keys become stale unless a fetch succeeds, 0 without keys"
+            "Unix time at which the keys become stale unless a fetch succeeds, infinity if never, 0 without keys"
         );
         metrics::describe_histogram!(DURATION, Unit::Seconds, "How long fetches of keys took");
     }

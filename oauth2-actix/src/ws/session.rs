@@ -49,7 +49,7 @@ impl Session {
         *self.shared.state.ended.borrow()
     }
 
-    /// Replaces the token of the session by a fresh one, which then decides when the session ends. The
+    /// Replaces the session's token with a newer one, whose expiry then ends the session. The
     /// application chooses how a client sends it, usually in a message.
     ///
     /// It must have the same provider, issuer and subject, and satisfy the requirement of
@@ -143,8 +143,8 @@ impl fmt::Debug for Session {
     }
 }
 
-/// Sends, unless the session has ended. So a client that reads nothing does not block a handler beyond the
-/// end.
+/// Awaits `sent`, or fails as soon as the session ends: a client that reads nothing cannot block the handler any
+/// longer.
 async fn unless_ended(
     mut ended: Ended,
     sent: impl Future<Output = Result<(), Closed>>,

@@ -3,6 +3,10 @@
 //! actix's workers run one thing at a time: a fetch driven by a worker would stop while that worker's handler blocks,
 //! and end with the worker. The fetchers run on a thread of their own and own all timers and fetches. Requests send
 //! them messages and wait for the result.
+//!
+//! - `attempt.rs`: one attempt, from discovery to the parsed document
+//! - `task.rs`: the fetcher of one source: the schedule, and what a success, a 304 or a failure changes
+//! - `wait.rs`: requests that wait for keys
 
 mod attempt;
 mod task;
@@ -102,8 +106,8 @@ impl Fetchers {
         self.order.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Requests a fetch without waiting for it. At most one request is under way for each source, and none that a
-    /// waiting request could not make.
+    /// Requests a fetch without waiting for it. At most one such request is pending for each source. Cooldown and
+    /// backoff apply as for a request that waits.
     pub(crate) fn request_refresh(&self, remote: &Arc<RemoteKeySet>, reason: FetchReason) {
         let is_open =
             || remote.state().gate.decide(reason, self.clock.monotonic()) == GateDecision::Open;

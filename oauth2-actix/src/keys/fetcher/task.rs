@@ -214,7 +214,7 @@ impl Fetcher {
 
     fn finish_fetch(&mut self, ended: Result<FetchOutcome, JoinError>) {
         let Some(fetch) = self.in_progress.take() else { return };
-        // A panic is one of the developer's key source.
+        // A key source of the developer may panic.
         let FetchOutcome { memory, outcome } = ended.unwrap_or_else(|_| FetchOutcome {
             memory: AttemptMemory::default(),
             outcome: Err(FetchError::Panicked),
@@ -369,7 +369,7 @@ impl Fetcher {
             );
         }
         match self.remote.timing.refresh {
-            // Every request fetches, so that none is held back.
+            // Every request must fetch, so there is no backoff.
             Refresh::Always => {
                 self.remote.metrics.unusable();
                 (Duration::ZERO, None)

@@ -11,7 +11,7 @@ use crate::{
     keys::remote::{FetchReason, GateDecision, Refresh, RemoteKeySet, Snapshot, unavailable},
 };
 
-/// What the search for the key of a token needs of it.
+/// The parts of a token that are needed to find its key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TokenParts<'a> {
     pub(crate) kid: Option<&'a str>,
@@ -125,7 +125,7 @@ impl Fetchers {
             // The fetcher drops what it cannot answer.
             let Ok(answer) = answer.await else { return Err(unavailable(Duration::ZERO)) };
             match answer {
-                // The fetch in progress began too early for fresh keys. The next one does not.
+                // That fetch began before this request arrived. The next one begins after it.
                 Answer::Fetched { after_request: false, .. }
                 | Answer::Failed { after_request: false, .. }
                     if reason == FetchReason::Fresh => {}

@@ -112,7 +112,7 @@ impl Table {
         (found, false)
     }
 
-    /// Returns the counter of the requests that wait for a tenant in the table.
+    /// Returns the semaphore that limits the requests which wait for a tenant in the table.
     pub(super) fn waiters(&self, issuer: &str) -> Option<Arc<Semaphore>> {
         self.read().tenants.get(issuer).map(|entry| Arc::clone(&entry.waiters))
     }

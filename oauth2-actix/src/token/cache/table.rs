@@ -6,7 +6,7 @@
 //! - CLOCK: each slot has a used bit, which a hit sets. A clock hand passes over the slots, clears set bits,
 //!   and evicts the first entry whose bit is clear. A second hand sweeps whole buckets when the limit for
 //!   entries or bytes is reached.
-//! - Doorkeeper: a full cache rejects a token the first time, and keeps its tag. A token whose tag is found
+//! - Doorkeeper: a full cache does not store a token the first time, but keeps its tag. A token whose tag is found
 //!   there was seen before, and may evict another. So tokens that are sent once do not evict tokens that are
 //!   sent often.
 //!
@@ -337,7 +337,7 @@ impl EntryMeta {
     /// Returns the metadata of a token, or None if the token is too large to be cached.
     fn of(verified: &VerifiedToken) -> Option<Self> {
         Some(Self {
-            expires_at: verified.lifetime.last_second().try_into().unwrap_or(u32::MAX),
+            expires_at: verified.lifetime.expires_at().try_into().unwrap_or(u32::MAX),
             size: u32::try_from(verified.size()).ok().and_then(NonZeroU32::new)?,
         })
     }

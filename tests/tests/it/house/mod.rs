@@ -1,7 +1,6 @@
 //! Tests about the repository itself.
 
 mod attack_index;
-mod environment;
 mod floors;
 mod public_api;
 mod suites;

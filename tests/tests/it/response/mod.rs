@@ -2,4 +2,4 @@
 
 mod cors;
 mod rejection_log;
-mod responses;
+pub(crate) mod responses;

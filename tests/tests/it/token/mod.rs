@@ -2,3 +2,4 @@
 
 mod cache;
 mod claims;
+mod expiring_body;

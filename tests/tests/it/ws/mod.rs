@@ -2,4 +2,4 @@
 
 mod handshakes;
 mod misbehaving_clients;
-mod sessions;
+pub(crate) mod sessions;

@@ -1,5 +1,6 @@
 //! The configuration in code and through serde.
 
+mod environment;
 mod errors;
 
 use std::{io, time::Duration};

@@ -24,7 +24,7 @@ struct Settings {
 
 /// Returns the variables of `docs/configuration.md`.
 fn documented() -> HashMap<String, String> {
-    let page = include_str!("../../../../docs/configuration.md");
+    let page = include_str!("../../../../../docs/configuration.md");
     let block = page.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
     let pairs = block.lines().map(|line| line.split_once('=').unwrap());
     pairs.map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned())).collect()
