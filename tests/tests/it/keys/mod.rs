@@ -1,6 +1,7 @@
 //! Key sources: fetching, refresh, discovery, files, snapshots.
 
 mod bearer_token_file;
+mod content_coding;
 mod custom_sources;
 mod discovery;
 mod etag;

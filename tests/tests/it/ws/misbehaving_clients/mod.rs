@@ -1,9 +1,9 @@
 //! WebSocket clients that are slow or break the protocol: the response to them, and that they leave nothing
 //! in the server.
 
+mod floods_of_renewals;
 mod frames;
 mod handshakes;
-mod renewals;
 
 use std::{
     net::SocketAddr,
