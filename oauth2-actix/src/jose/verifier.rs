@@ -25,7 +25,7 @@ pub(crate) struct Verifiers {
     by_algorithm: Box<[(Algorithm, OnceLock<Option<Verifier>>)]>,
     /// The key's `SubjectPublicKeyInfo`, for verifiers that are not created yet. Empty if all are created.
     spki: Box<[u8]>,
-    library: CryptoBackend,
+    backend: CryptoBackend,
 }
 
 impl Verifiers {
@@ -34,7 +34,7 @@ impl Verifiers {
     pub(crate) fn public(
         algorithms: impl Iterator<Item = Algorithm>,
         spki: &[u8],
-        library: CryptoBackend,
+        backend: CryptoBackend,
     ) -> Result<Self, Unusable> {
         let by_algorithm: Box<[_]> =
             algorithms.map(|algorithm| (algorithm, OnceLock::new())).collect();
@@ -43,14 +43,14 @@ impl Verifiers {
         };
         let mut kept: Box<[u8]> = spki.into();
         // This checks that AWS-LC accepts the key. OpenSSL has checked it already.
-        if library == CryptoBackend::AwsLc && of_aws_lc(*algorithm, spki).is_some() {
-            let first = Verifier::public(*algorithm, spki, library)?;
+        if backend == CryptoBackend::AwsLc && of_aws_lc(*algorithm, spki).is_some() {
+            let first = Verifier::public(*algorithm, spki, backend)?;
             if others.is_empty() {
                 let _ = verifier.set(Some(first));
                 kept = Box::default();
             }
         }
-        Ok(Self { by_algorithm, spki: kept, library })
+        Ok(Self { by_algorithm, spki: kept, backend })
     }
 
     /// Creates the verifiers of a secret.
@@ -71,8 +71,8 @@ impl Verifiers {
         if by_algorithm.is_empty() {
             return Err(problem);
         }
-        let library = CryptoBackend::OpenSsl;
-        Ok(Self { by_algorithm: by_algorithm.into(), spki: Box::default(), library })
+        let backend = CryptoBackend::OpenSsl;
+        Ok(Self { by_algorithm: by_algorithm.into(), spki: Box::default(), backend })
     }
 
     /// Returns the verifier for `algorithm`, if the key may be used with it.
@@ -80,7 +80,7 @@ impl Verifiers {
         let (_, verifier) =
             self.by_algorithm.iter().find(|(candidate, _)| *candidate == algorithm)?;
         // If a verifier cannot be created, the key verifies no signature.
-        let make = || Verifier::public(algorithm, &self.spki, self.library).ok();
+        let make = || Verifier::public(algorithm, &self.spki, self.backend).ok();
         verifier.get_or_init(make).as_ref()
     }
 
@@ -109,9 +109,9 @@ impl Verifier {
     pub(crate) fn public(
         algorithm: Algorithm,
         spki: &[u8],
-        library: CryptoBackend,
+        backend: CryptoBackend,
     ) -> Result<Self, Unusable> {
-        let verifier = match (library, of_aws_lc(algorithm, spki)) {
+        let verifier = match (backend, of_aws_lc(algorithm, spki)) {
             (CryptoBackend::AwsLc, Some(algorithm)) => {
                 ParsedPublicKey::new(algorithm, spki).ok().map(Self::AwsLc)
             }
@@ -223,7 +223,7 @@ mod tests {
             let pem = SigningKey::generate(algorithm, "1").public_pem();
             let key = PKey::public_key_from_pem(pem.as_bytes()).expect("a key");
             let spki = key.public_key_to_der().expect("DER");
-            let by = |library| Verifier::public(algorithm, &spki, library).expect("a verifier");
+            let by = |backend| Verifier::public(algorithm, &spki, backend).expect("a verifier");
             assert_eq!(matches!(by(CryptoBackend::AwsLc), Verifier::AwsLc(_)), by_aws_lc);
             assert!(matches!(by(CryptoBackend::OpenSsl), Verifier::OpenSsl { .. }));
         }
@@ -240,26 +240,26 @@ mod tests {
         let made = |verifiers: &Verifiers| {
             verifiers.by_algorithm.iter().filter(|(_, verifier)| verifier.get().is_some()).count()
         };
-        for library in [CryptoBackend::AwsLc, CryptoBackend::OpenSsl] {
+        for backend in [CryptoBackend::AwsLc, CryptoBackend::OpenSsl] {
             let all = || {
                 let all = AlgorithmSet::asymmetric();
                 Algorithm::all().filter(move |one| all.contains(*one) && one.fits(KeyKind::Rsa))
             };
-            let verifiers = Verifiers::public(all(), &spki, library).expect("verifiers");
+            let verifiers = Verifiers::public(all(), &spki, backend).expect("verifiers");
             assert_eq!((verifiers.algorithms().count(), made(&verifiers)), (6, 0));
             for (index, algorithm) in all().enumerate() {
                 assert!(verifiers.get(algorithm).is_some());
                 assert_eq!(made(&verifiers), index + 1);
             }
             assert!(verifiers.get(Algorithm::ES256).is_none());
-            assert!(Verifiers::public(std::iter::empty(), &spki, library).is_err());
+            assert!(Verifiers::public(std::iter::empty(), &spki, backend).is_err());
             let one = [Algorithm::RS256].into_iter();
-            let one = Verifiers::public(one, &spki, library).expect("verifiers");
-            let is_made = usize::from(library == CryptoBackend::AwsLc);
+            let one = Verifiers::public(one, &spki, backend).expect("verifiers");
+            let is_made = usize::from(backend == CryptoBackend::AwsLc);
             assert_eq!((made(&one), one.spki.is_empty()), (is_made, is_made == 1));
             // Bytes that are not a key verify nothing, at the latest on first use.
-            let broken = Verifiers::public(all(), &spki[1..], library);
-            assert!(broken.is_err() == (library == CryptoBackend::AwsLc));
+            let broken = Verifiers::public(all(), &spki[1..], backend);
+            assert!(broken.is_err() == (backend == CryptoBackend::AwsLc));
             assert!(
                 broken.is_ok_and(|broken| broken.get(Algorithm::RS256).is_none()) == (is_made == 0)
             );
