@@ -18,6 +18,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
@@ -79,7 +80,7 @@ impl Reply {
 #[derive(Debug)]
 enum Answer {
     Fetched { snapshot: Arc<Snapshot>, after_request: bool },
-    Failed { retry_after: std::time::Duration, after_request: bool },
+    Failed { retry_after: Duration, after_request: bool },
     Held(GateDecision),
 }
 
