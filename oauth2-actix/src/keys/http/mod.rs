@@ -1,4 +1,9 @@
 //! HTTP for key documents: clients, URLs, content codings and the bounded GET.
+//!
+//! - `client.rs`: the clients that fetch, with the settings of the developer
+//! - `content_coding.rs`: the decoding of compressed bodies
+//! - `fetch.rs`: one GET, bounded in time and size
+//! - `url.rs`: which URLs may be fetched
 
 pub(crate) mod client;
 mod content_coding;

@@ -11,6 +11,7 @@ use oauth2_actix::{
 };
 use oauth2_actix_tests::{
     key_server::{Answer, KeyServer},
+    keys::key,
     log, policy,
 };
 use openssl::sha::{sha1, sha256};
@@ -31,6 +32,10 @@ fn policy(name: &str, keys: impl Into<oauth2_actix::Keys>) -> OAuth2 {
 
 async fn verify(oauth2: &OAuth2, token: &str) -> Result<(), ErrorKind> {
     oauth2.verify(token).await.map(drop).map_err(|error| error.kind().clone())
+}
+
+fn token(key: &SigningKey) -> String {
+    Token::new(ISSUER, "api").sign(key)
 }
 
 fn without_kid() -> Token {
@@ -222,4 +227,50 @@ async fn new_thumbprint_of_a_known_key_is_used_after_a_refresh() {
     oauth2.refresh_keys().await.unwrap();
     assert_eq!(verify(&oauth2, &token("new")).await, Ok(()));
     assert_eq!(verify(&oauth2, &token("old")).await, Err(UNTRIED));
+}
+
+#[tokio::test]
+async fn keys_of_one_kid_are_all_tried_up_to_16() {
+    let keys: Vec<SigningKey> =
+        (0..17).map(|_| SigningKey::generate(Algorithm::ES256, "shared")).collect();
+    let rsa = key(Algorithm::RS256).clone().with_kid("shared");
+    let set = |keys: &[&SigningKey]| {
+        let keys: Vec<Value> = keys.iter().map(|key| key.public_jwk()).collect();
+        json!({"keys": keys})
+    };
+    let oauth2 = policy("p", set(&[&keys[0], &rsa, &keys[1]]));
+    for key in [&keys[0], &rsa, &keys[1]] {
+        assert_eq!(verify(&oauth2, &token(key)).await, Ok(()));
+    }
+    assert_eq!(verify(&oauth2, &token(&keys[2])).await, Err(ErrorKind::SignatureInvalid));
+    // At most 16 keys are tried, to bound the cost. Keys of other algorithms do not count.
+    let all: Vec<&SigningKey> = std::iter::once(&rsa).chain(&keys).collect();
+    let oauth2 = policy("p", set(&all));
+    for key in &keys[..16] {
+        assert_eq!(verify(&oauth2, &token(key)).await, Ok(()));
+    }
+    let untried = ErrorKind::KeysUntried { tried: 16, fitting: 17 };
+    assert_eq!(verify(&oauth2, &token(&keys[16])).await, Err(untried));
+}
+
+#[tokio::test]
+async fn key_without_alg_verifies_the_algorithms_of_its_type() {
+    let (rsa, pss, ec) = (key(Algorithm::RS256), key(Algorithm::PS384), key(Algorithm::ES384));
+    let without_alg = |key: &SigningKey| {
+        let mut jwk = key.public_jwk();
+        jwk.as_object_mut().unwrap().remove("alg");
+        jwk
+    };
+    let set = json!({"keys": [without_alg(rsa), without_alg(pss), without_alg(ec)]});
+    let oauth2 = policy("p", set);
+    for key in [rsa, pss, ec] {
+        assert_eq!(verify(&oauth2, &token(key)).await, Ok(()), "{}", key.algorithm());
+    }
+    // No other algorithms, whatever the header of the token names.
+    for alg in ["ES256", "EdDSA", "PS384"] {
+        let lying = Token::new(ISSUER, "api").header("alg", alg).sign(ec);
+        assert!(verify(&oauth2, &lying).await.is_err(), "{alg}");
+    }
+    let secret = SigningKey::from_secret(Algorithm::HS256, rsa.kid(), rsa.public_pem().as_bytes());
+    assert!(verify(&oauth2, &token(&secret)).await.is_err(), "the public key is not a secret");
 }

@@ -1,4 +1,4 @@
-//! Key servers with invalid responses, and key sets with unusable keys.
+//! Key servers with invalid responses.
 
 use std::{
     io::{Read, Write},
@@ -18,7 +18,6 @@ use oauth2_actix_tests::{
     policy,
     wait::PATIENCE,
 };
-use serde_json::{Value, json};
 
 const ISSUER: &str = "https://idp.test";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -315,104 +314,5 @@ async fn response_that_is_not_http_is_a_failure() {
         let (_server, oauth2) = answering(Answer::raw(bytes));
         let rejected = verify(&oauth2, &token(good())).await;
         assert!(matches!(rejected, Err(ErrorKind::KeysUnavailable { .. })), "{name}: {rejected:?}");
-    }
-}
-
-#[tokio::test]
-async fn keys_of_one_kid_are_all_tried_up_to_16() {
-    let keys: Vec<SigningKey> =
-        (0..17).map(|_| SigningKey::generate(Algorithm::ES256, "shared")).collect();
-    let rsa = key(Algorithm::RS256).clone().with_kid("shared");
-    let set = |keys: &[&SigningKey]| {
-        let keys: Vec<Value> = keys.iter().map(|key| key.public_jwk()).collect();
-        Answer::json(&json!({"keys": keys}))
-    };
-    let (_server, oauth2) = answering(set(&[&keys[0], &rsa, &keys[1]]));
-    for key in [&keys[0], &rsa, &keys[1]] {
-        assert_eq!(verify(&oauth2, &token(key)).await, Ok(()));
-    }
-    assert_eq!(verify(&oauth2, &token(&keys[2])).await, Err(ErrorKind::SignatureInvalid));
-    // At most 16 keys are tried, to bound the cost. Keys of other algorithms do not count.
-    let all: Vec<&SigningKey> = std::iter::once(&rsa).chain(&keys).collect();
-    let (_server, oauth2) = answering(set(&all));
-    for key in &keys[..16] {
-        assert_eq!(verify(&oauth2, &token(key)).await, Ok(()));
-    }
-    let untried = ErrorKind::KeysUntried { tried: 16, fitting: 17 };
-    assert_eq!(verify(&oauth2, &token(&keys[16])).await, Err(untried));
-}
-
-#[tokio::test]
-async fn key_without_alg_verifies_the_algorithms_of_its_type() {
-    let (rsa, pss, ec) = (key(Algorithm::RS256), key(Algorithm::PS384), key(Algorithm::ES384));
-    let without_alg = |key: &SigningKey| {
-        let mut jwk = key.public_jwk();
-        jwk.as_object_mut().unwrap().remove("alg");
-        jwk
-    };
-    let set = json!({"keys": [without_alg(rsa), without_alg(pss), without_alg(ec)]});
-    let (_server, oauth2) = answering(Answer::json(&set));
-    for key in [rsa, pss, ec] {
-        assert_eq!(verify(&oauth2, &token(key)).await, Ok(()), "{}", key.algorithm());
-    }
-    // No other algorithms, whatever the header of the token names.
-    for alg in ["ES256", "EdDSA", "PS384"] {
-        let lying = Token::new(ISSUER, "api").header("alg", alg).sign(ec);
-        assert!(verify(&oauth2, &lying).await.is_err(), "{alg}");
-    }
-    let secret = SigningKey::from_secret(Algorithm::HS256, rsa.kid(), rsa.public_pem().as_bytes());
-    assert!(verify(&oauth2, &token(&secret)).await.is_err(), "the public key is not a secret");
-}
-
-#[tokio::test]
-async fn certificate_is_a_key_alone_but_not_inside_a_jwk() {
-    let (one, two) = (key(Algorithm::ES256), key(Algorithm::RS256));
-    let bundle = [one.certificate_pem(), two.certificate_pem()].concat();
-    let map = json!({one.kid(): one.certificate_pem(), two.kid(): two.certificate_pem()});
-    for body in [bundle, map.to_string()] {
-        let (_server, oauth2) = answering(Answer::body(200, &[], body.as_bytes()));
-        for key in [one, two] {
-            assert_eq!(verify(&oauth2, &token(key)).await, Ok(()), "{body}");
-        }
-        assert!(verify(&oauth2, &token(key(Algorithm::ES384))).await.is_err());
-    }
-    // The numbers of the JWK count, not its certificate (RFC 7517 §4.7).
-    let mut jwk = one.public_jwk();
-    let attacker = SigningKey::generate(Algorithm::ES256, one.kid());
-    let der: String = attacker.certificate_pem().lines().filter(|l| !l.starts_with('-')).collect();
-    jwk["x5c"] = json!([der]);
-    let (_server, oauth2) = answering(Answer::json(&json!({"keys": [jwk]})));
-    assert_eq!(verify(&oauth2, &token(one)).await, Ok(()));
-    assert_eq!(verify(&oauth2, &token(&attacker)).await, Err(ErrorKind::SignatureInvalid));
-}
-
-#[tokio::test]
-async fn rotation_with_or_without_overlap_is_followed_at_the_first_request() {
-    let keys: Vec<SigningKey> =
-        (1..=4).map(|kid| SigningKey::generate(Algorithm::ES256, &kid.to_string())).collect();
-    let set = |keys: &[SigningKey]| {
-        let keys: Vec<Value> = keys.iter().map(SigningKey::public_jwk).collect();
-        Answer::json(&json!({"keys": keys}))
-    };
-    for overlap in [true, false] {
-        let server = KeyServer::start(set(&keys[..1])).unwrap();
-        let clock = ManualClock::new();
-        let oauth2 = policy(server.url(), &clock);
-        assert_eq!(verify(&oauth2, &token(&keys[0])).await, Ok(()));
-        for next in 1..keys.len() {
-            server.answer(set(&keys[next - usize::from(overlap)..=next]));
-            assert_eq!(verify(&oauth2, &token(&keys[next])).await, Ok(()), "at the first request");
-            let last = verify(&oauth2, &token(&keys[next - 1])).await;
-            assert_eq!(last.is_ok(), overlap, "{last:?}");
-            if next > 1 {
-                assert_eq!(
-                    verify(&oauth2, &token(&keys[next - 2])).await,
-                    Err(ErrorKind::UnknownKey)
-                );
-            }
-            assert_eq!(server.requests(), next as u64 + 1);
-            // Past the cooldown of unknown keys.
-            clock.advance(Duration::from_secs(10));
-        }
     }
 }

@@ -10,6 +10,7 @@ mod http_client;
 mod key_files;
 mod key_server_faults;
 mod refresh;
+mod settings;
 mod several_sources;
 mod shared;
 mod shutdown;

@@ -461,3 +461,26 @@ async fn first_token_of_a_withdrawn_key_does_not_delay_a_new_key() {
     setup.server.answer(jwk_set(&[&keys[2]]));
     assert_eq!(setup.verify(&keys[2]).await, Ok(()));
 }
+
+#[tokio::test]
+async fn rotation_with_or_without_overlap_is_followed_at_the_first_request() {
+    let keys: Vec<SigningKey> = ["1", "2", "3", "4"].map(new_key).into();
+    for overlap in [true, false] {
+        let setup = Fetched::start(jwk_set(&[&keys[0]]), Some(HOUR));
+        assert_eq!(setup.verify(&keys[0]).await, Ok(()));
+        for next in 1..keys.len() {
+            let published: Vec<&SigningKey> =
+                keys[next - usize::from(overlap)..=next].iter().collect();
+            setup.server.answer(jwk_set(&published));
+            assert_eq!(setup.verify(&keys[next]).await, Ok(()), "at the first request");
+            let last = setup.verify(&keys[next - 1]).await;
+            assert_eq!(last.is_ok(), overlap, "{last:?}");
+            if next > 1 {
+                assert_eq!(setup.verify(&keys[next - 2]).await, Err(ErrorKind::UnknownKey));
+            }
+            assert_eq!(setup.server.requests(), next as u64 + 1);
+            // Past the cooldown of unknown keys.
+            setup.clock.advance(Duration::from_secs(10));
+        }
+    }
+}

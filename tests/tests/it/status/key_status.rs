@@ -1,4 +1,4 @@
-//! Warm-up, manual refresh, readiness, the status of keys, and the settings that change them.
+//! Warm-up, manual refresh, readiness and the status of keys.
 
 use std::time::{Duration, Instant};
 
@@ -38,11 +38,6 @@ fn builder(server: &KeyServer) -> OAuth2Builder {
 
 fn token() -> String {
     Token::new(ISSUER, "api").expires_in(90 * 86_400).sign(signing_key())
-}
-
-fn unknown_token() -> String {
-    let key = SigningKey::generate(Algorithm::ES256, "made-up");
-    Token::new(ISSUER, "api").expires_in(90 * 86_400).sign(&key)
 }
 
 async fn kind(oauth2: &OAuth2, token: &str) -> Option<ErrorKind> {
@@ -405,107 +400,4 @@ async fn stale_keys_are_logged_as_an_error_once() {
     let all = log::lines_with(&["provider=stale-once"]);
     assert!(all.iter().all(|line| !line.contains("Some(") && !line.contains("None")), "{all:?}");
     assert!(!log::lines_with(&["WARN", "provider=stale-once", "next_try_seconds="]).is_empty());
-}
-
-#[tokio::test]
-async fn stale_window_setting_is_applied() {
-    let server = KeyServer::start(keys()).unwrap();
-    let clock = ManualClock::new();
-    let oauth2 = builder(&server).stale_window(2 * HOUR).clock(clock.clone()).build().unwrap();
-    assert_eq!(kind(&oauth2, &token()).await, None);
-    server.answer(Answer::status(500));
-    clock.advance(2 * HOUR - Duration::from_millis(1));
-    assert_eq!(kind(&oauth2, &token()).await, None);
-    clock.advance(Duration::from_millis(1));
-    assert!(matches!(kind(&oauth2, &token()).await, Some(ErrorKind::KeysUnavailable { .. })));
-}
-
-#[tokio::test]
-async fn cooldown_setting_is_applied() {
-    let server = KeyServer::start(keys()).unwrap();
-    let clock = ManualClock::new();
-    let oauth2 = builder(&server)
-        .unknown_key_cooldown(Duration::from_secs(60))
-        .clock(clock.clone())
-        .build()
-        .unwrap();
-    assert_eq!(kind(&oauth2, &token()).await, None);
-    for fetches in 2..5 {
-        for _ in 0..20 {
-            assert_eq!(kind(&oauth2, &unknown_token()).await, Some(ErrorKind::UnknownKey));
-        }
-        clock.advance(Duration::from_millis(59_999));
-        assert_eq!(kind(&oauth2, &unknown_token()).await, Some(ErrorKind::UnknownKey));
-        assert_eq!(server.requests(), fetches);
-        clock.advance(Duration::from_millis(1));
-    }
-}
-
-#[test]
-fn key_settings_out_of_range_are_build_errors() {
-    let server = KeyServer::start(keys()).unwrap();
-    let (ms, s) = (Duration::from_millis, Duration::from_secs);
-    for (field, good, bad) in [
-        (
-            "stale_window_minutes",
-            [builder(&server).stale_window(HOUR), builder(&server).stale_window(s(365 * 86_400))],
-            [
-                builder(&server).stale_window(HOUR - ms(1)),
-                builder(&server).stale_window(s(365 * 86_400) + ms(1)),
-            ],
-        ),
-        (
-            "unknown_key_cooldown_seconds",
-            [
-                builder(&server).unknown_key_cooldown(s(1)),
-                builder(&server).unknown_key_cooldown(HOUR),
-            ],
-            [
-                builder(&server).unknown_key_cooldown(ms(999)),
-                builder(&server).unknown_key_cooldown(HOUR + ms(1)),
-            ],
-        ),
-        (
-            "fetch_timeout_seconds",
-            [builder(&server).fetch_timeout(ms(100)), builder(&server).fetch_timeout(MINUTE)],
-            [
-                builder(&server).fetch_timeout(ms(99)),
-                builder(&server).fetch_timeout(MINUTE + ms(1)),
-            ],
-        ),
-    ] {
-        for builder in good {
-            assert!(builder.build().is_ok(), "{field}");
-        }
-        for builder in bad {
-            assert_eq!(builder.build().unwrap_err().field(), field);
-        }
-    }
-}
-
-#[tokio::test]
-async fn key_settings_are_read_through_serde() {
-    let server = KeyServer::start(keys()).unwrap();
-    let clock = ManualClock::new();
-    let settings = json!({
-        "providers": {"idp": {"issuer": ISSUER, "audience": "api", "keys": server.url()}},
-        "key_refresh_minutes": 60,
-        "stale_window_minutes": 90,
-        "unknown_key_cooldown_seconds": 300,
-        "fetch_timeout_seconds": 2,
-    });
-    let builder = policy::from_json(settings).unwrap();
-    let oauth2 = builder.clock(clock.clone()).build().unwrap();
-    assert_eq!(kind(&oauth2, &token()).await, None);
-    assert_eq!(status(&oauth2).stale_in_seconds, Some(90 * 60));
-    assert!(kind(&oauth2, &unknown_token()).await.is_some());
-    clock.advance(Duration::from_secs(299));
-    assert!(kind(&oauth2, &unknown_token()).await.is_some());
-    assert_eq!(server.requests(), 2);
-    server.answer(Answer::hang());
-    let mut refresh = Box::pin(oauth2.refresh_keys());
-    assert!(poll!(refresh.as_mut()).is_pending());
-    server.wait_for_requests(3);
-    clock.advance(Duration::from_secs(2));
-    assert!(refresh.await.unwrap_err().to_string().contains("within 2 s"));
 }

@@ -235,3 +235,25 @@ async fn document_with_byte_order_mark_and_white_space_is_read() {
         }
     }
 }
+
+#[tokio::test]
+async fn certificate_is_a_key_alone_but_not_inside_a_jwk() {
+    let (one, two) = (key(Algorithm::ES256), key(Algorithm::RS256));
+    let bundle = [one.certificate_pem(), two.certificate_pem()].concat();
+    let map = json!({one.kid(): one.certificate_pem(), two.kid(): two.certificate_pem()});
+    for body in [bundle, map.to_string()] {
+        let oauth2 = build(body.as_str()).unwrap();
+        for key in [one, two] {
+            assert!(accepts(&oauth2, key).await, "{body}");
+        }
+        assert!(!accepts(&oauth2, key(Algorithm::ES384)).await);
+    }
+    // The numbers of the JWK count, not its certificate (RFC 7517 §4.7).
+    let mut jwk = one.public_jwk();
+    let attacker = SigningKey::generate(Algorithm::ES256, one.kid());
+    let der: String = attacker.certificate_pem().lines().filter(|l| !l.starts_with('-')).collect();
+    jwk["x5c"] = json!([der]);
+    let oauth2 = build(json!({"keys": [jwk]})).unwrap();
+    assert!(accepts(&oauth2, one).await);
+    assert!(!accepts(&oauth2, &attacker).await);
+}
