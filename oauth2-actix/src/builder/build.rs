@@ -10,8 +10,11 @@ use std::{
 use crate::{
     builder::{OAuth2Builder, deserialize::nearest, oauth2::OAuth2, startup},
     config::{
-        error::{ConfigError, ConfigErrorKind, Faults, PROVIDERS},
-        limits::{COOLDOWN, FETCH_TIMEOUT, KEY_REFRESH, LEEWAY, STALE_WINDOW, TOKEN_AGE},
+        error::{ConfigError, ConfigErrorKind, Faults},
+        limits::{
+            COOLDOWN, FETCH_TIMEOUT, KEY_REFRESH, LEEWAY, MAX_TOKEN_LENGTH, STALE_WINDOW, TOKEN_AGE,
+        },
+        names::{self, PROVIDERS},
     },
     error::response::DEFAULT_REALM,
     policy::{Policy, in_order},
@@ -103,12 +106,12 @@ impl OAuth2Builder {
     /// Returns every fault of the settings that can be found without the keys and the system: first those of
     /// the policy, then those of the providers in turn.
     pub(crate) fn faults(&self) -> Faults {
-        use ConfigErrorKind::{Conflict, Duplicate, Empty, OutOfRange, Unknown};
+        use ConfigErrorKind::{Conflict, Duplicate, Empty, Unknown};
         let mut faults = Faults::default();
         if let Err(unusable) = self.public() {
             for (path, problem) in unusable {
                 let problem = format_args!("{path:?}: {problem}");
-                faults.push(ConfigError::of_policy("public_paths", problem));
+                faults.push(ConfigError::of_policy(names::PUBLIC_PATHS, problem));
             }
         }
         for (limit, value) in [
@@ -123,24 +126,22 @@ impl OAuth2Builder {
         }
         match self.realm.as_deref() {
             Some("") => {
-                faults.push(ConfigError::of_policy("realm", "must not be empty").of_kind(Empty));
+                faults
+                    .push(ConfigError::of_policy(names::REALM, "must not be empty").of_kind(Empty));
             }
             Some(realm) if !realm.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
-                faults.push(ConfigError::of_policy("realm", "must be printable ASCII"));
+                faults.push(ConfigError::of_policy(names::REALM, "must be printable ASCII"));
             }
             _ => {}
         }
-        if self.max_token_length == Some(0) {
-            let problem = "must be greater than zero";
-            faults.push(ConfigError::of_policy("max_token_length", problem).of_kind(OutOfRange));
-        }
+        faults.take(MAX_TOKEN_LENGTH.check_if_set(None, self.max_token_length));
         faults.take(self.token_sources.check());
         if let Some(tenants) = &self.tenants {
             faults.take(tenants.check());
         }
         for (name, interval) in &self.key_refresh_of {
             let of_provider = |problem: &dyn fmt::Display| {
-                ConfigError::of_provider(name, "key_refresh_minutes", problem)
+                ConfigError::of_provider(name, names::KEY_REFRESH_MINUTES, problem)
             };
             match self.providers.iter().find(|(known, _)| known == name) {
                 Some((_, provider)) if provider.key_refresh.is_some() => {
@@ -189,7 +190,7 @@ impl OAuth2Builder {
                     "{trust_domain:?} is the trust domain of provider {earlier:?} already: give one \
                      provider both audiences, and both sources as a list in `keys`"
                 );
-                let error = ConfigError::of_provider(name, "spiffe_trust_domain", problem);
+                let error = ConfigError::of_provider(name, names::SPIFFE_TRUST_DOMAIN, problem);
                 faults.push(error.of_kind(Conflict));
             }
             let pairs = provider.issuers.iter().flat_map(|issuer| {
@@ -201,7 +202,7 @@ impl OAuth2Builder {
                     continue;
                 };
                 let error = |problem: &dyn fmt::Display| {
-                    ConfigError::of_provider(name, "audience", problem)
+                    ConfigError::of_provider(name, names::AUDIENCE, problem)
                 };
                 faults.push(if earlier == name {
                     let problem =
@@ -246,7 +247,7 @@ impl OAuth2Builder {
             provider.key_refresh =
                 provider.key_refresh.or_else(|| self.key_refresh_of.get(name).copied());
             // The location of discovery depends on the issuer.
-            if !faults.concern(name, "issuer") {
+            if !faults.concern(name, names::ISSUER) {
                 match ResolvedProvider::new(index, name, &provider, defaults) {
                     Ok(policy) => providers.push(Arc::new(policy)),
                     Err(error) => faults.push_uncovered(error.into()),

@@ -6,7 +6,10 @@ use reqwest::{Client, ClientBuilder};
 
 use crate::{
     builder::OAuth2Builder,
-    config::error::{ConfigError, ConfigErrorKind, Faults},
+    config::{
+        error::{ConfigError, ConfigErrorKind, Faults},
+        names,
+    },
     keys::{http::client::Clients, snapshot::SnapshotDirectory},
     provider::Defaults,
     util::log_rate::Warnings,
@@ -187,14 +190,16 @@ impl OAuth2Builder {
             (None, Some(client)) => Clients::ready_made(client.clone()),
             (Some(_), Some(client)) => {
                 let problem = "a ready-made client cannot be adjusted by `configure_http_client`: use one of them";
-                let error = ConfigError::of_policy("dangerous_http_client", problem);
+                let error = ConfigError::of_policy(names::DANGEROUS_HTTP_CLIENT, problem);
                 faults.push(error.of_kind(ConfigErrorKind::Conflict));
                 Clients::ready_made(client.clone())
             }
         };
         let snapshots = self.key_snapshot.as_deref().and_then(|directory| {
             let opened = SnapshotDirectory::open(directory, &self.clock);
-            faults.take(opened.map_err(|problem| ConfigError::of_policy("key_snapshot", problem)))
+            faults.take(
+                opened.map_err(|problem| ConfigError::of_policy(names::KEY_SNAPSHOT, problem)),
+            )
         });
         Defaults {
             key_refresh: self.key_refresh,

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, fmt, io};
 
+use crate::config::names::PROVIDERS;
+
 /// A configuration that cannot be used, with all faults that were found in it.
 ///
 /// `Display` and `Debug` print the same text: the faults, separated by `"; "`. The alternate forms,
@@ -283,9 +285,6 @@ impl From<ConfigError> for Faults {
         Self(error.0)
     }
 }
-
-/// The setting that holds the providers.
-pub(crate) const PROVIDERS: &str = "providers";
 
 #[cfg(test)]
 mod tests {

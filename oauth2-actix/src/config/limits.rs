@@ -1,26 +1,64 @@
-//! The ranges of the settings that are durations.
+//! The ranges of the settings that are durations or numbers.
 
-use std::{fmt, ops::RangeInclusive, time::Duration};
+use std::{
+    fmt::{self, Display},
+    ops::RangeInclusive,
+    time::Duration,
+};
 
 use crate::{
-    config::error::{ConfigError, ConfigErrorKind},
+    config::{
+        error::{ConfigError, ConfigErrorKind},
+        names,
+    },
     util::units::Unit,
 };
 
 /// The range of a setting.
 #[derive(Debug)]
-pub(crate) struct Limit {
-    /// The name of the setting in the serde form.
+pub(crate) struct Limit<T> {
+    /// The name of the setting.
     field: &'static str,
-    range: RangeInclusive<Duration>,
+    range: RangeInclusive<T>,
     /// The meaning of zero, if zero is allowed besides the range.
     zero: Option<&'static str>,
 }
 
-impl Limit {
+/// A value with a range: a duration or a number.
+pub(crate) trait Amount: Copy + PartialOrd {
+    const ZERO: Self;
+    const MAX: Self;
+
+    /// Returns the value as text, with its unit.
+    fn text(self) -> impl Display;
+}
+
+impl Amount for Duration {
+    const ZERO: Self = Self::ZERO;
+    const MAX: Self = Self::MAX;
+
+    fn text(self) -> impl Display {
+        Unit(self)
+    }
+}
+
+impl Amount for usize {
+    const ZERO: Self = 0;
+    const MAX: Self = Self::MAX;
+
+    fn text(self) -> impl Display {
+        self
+    }
+}
+
+impl<T: Amount> Limit<T> {
+    const fn new(field: &'static str, range: RangeInclusive<T>) -> Self {
+        Self { field, range, zero: None }
+    }
+
     /// Checks a value of the policy, or of the provider with this name.
-    pub(crate) fn check(&self, provider: Option<&str>, value: Duration) -> Result<(), ConfigError> {
-        if self.range.contains(&value) || (self.zero.is_some() && value.is_zero()) {
+    pub(crate) fn check(&self, provider: Option<&str>, value: T) -> Result<(), ConfigError> {
+        if self.range.contains(&value) || (self.zero.is_some() && value == T::ZERO) {
             return Ok(());
         }
         Err(ConfigError::new(provider, self.field, self).of_kind(ConfigErrorKind::OutOfRange))
@@ -29,48 +67,59 @@ impl Limit {
     pub(crate) fn check_if_set(
         &self,
         provider: Option<&str>,
-        value: Option<Duration>,
+        value: Option<T>,
     ) -> Result<(), ConfigError> {
         value.map_or(Ok(()), |value| self.check(provider, value))
     }
 }
 
-impl fmt::Display for Limit {
+impl<T: Amount> Display for Limit<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (least, most) = (Unit(*self.range.start()), Unit(*self.range.end()));
+        let (least, most) = (*self.range.start(), *self.range.end());
         match self.zero {
-            Some(meaning) => {
-                write!(formatter, "must be 0 ({meaning}) or between {least} and {most}")
-            }
-            None if least.0.is_zero() => write!(formatter, "must be at most {most}"),
-            None => write!(formatter, "must be between {least} and {most}"),
+            Some(meaning) => write!(
+                formatter,
+                "must be 0 ({meaning}) or between {} and {}",
+                least.text(),
+                most.text()
+            ),
+            None if least == T::ZERO => write!(formatter, "must be at most {}", most.text()),
+            None if most == T::MAX => write!(formatter, "must be at least {}", least.text()),
+            None => write!(formatter, "must be between {} and {}", least.text(), most.text()),
         }
     }
 }
 
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const SECOND: Duration = Duration::from_secs(1);
 
-pub(crate) const LEEWAY: Limit =
-    Limit { field: "leeway_seconds", range: Duration::ZERO..=Duration::from_secs(600), zero: None };
-pub(crate) const TOKEN_AGE: Limit =
-    Limit { field: "max_token_age_seconds", range: Duration::from_secs(1)..=YEAR, zero: None };
-pub(crate) const KEY_REFRESH: Limit = Limit {
-    field: "key_refresh_minutes",
-    range: Duration::from_secs(1)..=YEAR,
+pub(crate) const LEEWAY: Limit<Duration> =
+    Limit::new(names::LEEWAY_SECONDS, Duration::ZERO..=Duration::from_secs(10 * 60));
+pub(crate) const TOKEN_AGE: Limit<Duration> =
+    Limit::new(names::MAX_TOKEN_AGE_SECONDS, SECOND..=YEAR);
+pub(crate) const KEY_REFRESH: Limit<Duration> = Limit {
+    field: names::KEY_REFRESH_MINUTES,
+    range: SECOND..=YEAR,
     zero: Some("fresh keys for every request"),
 };
-pub(crate) const STALE_WINDOW: Limit =
-    Limit { field: "stale_window_minutes", range: Duration::ZERO..=YEAR, zero: None };
-pub(crate) const COOLDOWN: Limit = Limit {
-    field: "unknown_key_cooldown_seconds",
-    range: Duration::from_secs(1)..=Duration::from_secs(60 * 60),
-    zero: None,
-};
-pub(crate) const FETCH_TIMEOUT: Limit = Limit {
-    field: "fetch_timeout_seconds",
-    range: Duration::from_millis(100)..=Duration::from_secs(60),
-    zero: None,
-};
+pub(crate) const STALE_WINDOW: Limit<Duration> =
+    Limit::new(names::STALE_WINDOW_MINUTES, Duration::ZERO..=YEAR);
+pub(crate) const COOLDOWN: Limit<Duration> =
+    Limit::new(names::UNKNOWN_KEY_COOLDOWN_SECONDS, SECOND..=Duration::from_secs(60 * 60));
+pub(crate) const FETCH_TIMEOUT: Limit<Duration> =
+    Limit::new(names::FETCH_TIMEOUT_SECONDS, Duration::from_millis(100)..=MINUTE);
+pub(crate) const TENANT_LIFETIME: Limit<Duration> =
+    Limit::new(names::TENANT_LIFETIME, SECOND..=DAY);
+pub(crate) const TENANT_REJECTION_LIFETIME: Limit<Duration> =
+    Limit::new(names::TENANT_REJECTION_LIFETIME, SECOND..=DAY);
+pub(crate) const TENANT_CAPACITY: Limit<usize> = Limit::new(names::TENANT_CAPACITY, 1..=usize::MAX);
+pub(crate) const MAX_TOKEN_LENGTH: Limit<usize> =
+    Limit::new(names::MAX_TOKEN_LENGTH, 1..=usize::MAX);
+pub(crate) const CACHE_ENTRIES: Limit<usize> = Limit::new(names::CACHE_ENTRIES, 0..=10_000_000);
+/// How many key sources a provider may have.
+pub(crate) const MAX_SOURCES: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -4,9 +4,10 @@ use std::{fmt, time::Duration};
 
 use crate::{
     config::{
-        error::{ConfigError, ConfigErrorKind, Faults, PROVIDERS},
+        error::{ConfigError, ConfigErrorKind, Faults},
         keys::{self, Keys},
         limits::{COOLDOWN, FETCH_TIMEOUT, KEY_REFRESH, STALE_WINDOW},
+        names::{self, AUDIENCE, ISSUER, PROVIDERS},
     },
     jose::algorithm::{Algorithm, AlgorithmSet},
     util::spiffe,
@@ -350,11 +351,11 @@ impl Provider {
             fault(PROVIDERS, Empty, "the name of a provider must not be empty");
         }
         for (field, values, missing) in [
-            ("issuer", &self.issuers, "missing: the `iss` of the provider's tokens is mandatory"),
-            ("audience", &self.audiences, "missing: the `aud` of tokens for this API is mandatory"),
+            (ISSUER, &self.issuers, "missing: the `iss` of the provider's tokens is mandatory"),
+            (AUDIENCE, &self.audiences, "missing: the `aud` of tokens for this API is mandatory"),
         ] {
             // A JWT-SVID may lack `iss`.
-            let is_optional = field == "issuer" && self.spiffe_trust_domain.is_some();
+            let is_optional = field == ISSUER && self.spiffe_trust_domain.is_some();
             if values.is_empty() && !is_optional {
                 fault(field, Missing, missing);
             }
@@ -365,7 +366,7 @@ impl Provider {
                     let problem = "must not have white space around it or control characters";
                     fault(field, Invalid, problem);
                 } else if value.contains('*') {
-                    let problem = if field == "issuer" {
+                    let problem = if field == ISSUER {
                         "has a `*`, and there is no wildcard: name each value as tokens have it, or look \
                          up issuers with Tenants"
                     } else {
@@ -373,7 +374,7 @@ impl Provider {
                     };
                     fault(field, Invalid, problem);
                 } else if value.contains(['{', '}']) {
-                    let problem = if field == "issuer" {
+                    let problem = if field == ISSUER {
                         "has a placeholder in braces, but is compared with the token's `iss` as it is: \
                          name the issuer of one tenant, or look up issuers with Tenants"
                     } else {
@@ -385,27 +386,27 @@ impl Provider {
             }
         }
         if self.audience_claim.as_deref() == Some("") {
-            fault("audience_claim", Empty, "must not be empty");
+            fault(names::AUDIENCE_CLAIM, Empty, "must not be empty");
         }
         if let Some(trust_domain) = &self.spiffe_trust_domain {
             if let Some(problem) = spiffe::problem_of_trust_domain(trust_domain) {
                 let kind = if trust_domain.is_empty() { Empty } else { Invalid };
-                fault("spiffe_trust_domain", kind, problem);
+                fault(names::SPIFFE_TRUST_DOMAIN, kind, problem);
             }
             if !matches!(self.audience_claim_name(), "aud" | "") {
                 let problem = "must be `aud`, or left out, with a `spiffe_trust_domain`: a JWT-SVID has its \
                                audience there";
-                fault("audience_claim", Conflict, problem);
+                fault(names::AUDIENCE_CLAIM, Conflict, problem);
             }
         }
         if self.keys.is_empty() {
-            fault("keys", Missing, "missing: a source of the provider's keys is mandatory");
+            fault(names::KEYS, Missing, "missing: a source of the provider's keys is mandatory");
         }
         if self.algorithms.as_ref().is_some_and(Vec::is_empty) && self.unknown_algorithms.is_empty()
         {
             let problem =
                 "the list is empty, so no token could be accepted: name at least one algorithm";
-            fault("algorithms", Empty, problem);
+            fault(names::ALGORITHMS, Empty, problem);
         }
         for unknown in &self.unknown_algorithms {
             faults.take(Algorithm::named(unknown, name));
@@ -429,7 +430,7 @@ impl Algorithm {
             let known: Vec<_> = Self::all().map(Self::name).collect();
             let problem =
                 format_args!("{name:?} is not supported: expected one of {}", known.join(", "));
-            ConfigError::new(provider, "algorithms", problem).of_kind(ConfigErrorKind::Unknown)
+            ConfigError::new(provider, names::ALGORITHMS, problem).of_kind(ConfigErrorKind::Unknown)
         })
     }
 }

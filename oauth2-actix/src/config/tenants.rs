@@ -1,10 +1,11 @@
 //! Providers that are looked up by issuer while the service runs.
 
-use std::{error::Error, fmt, future::Future, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{error::Error, fmt, future::Future, sync::Arc, time::Duration};
 
 use crate::{
     config::{
-        error::{ConfigError, ConfigErrorKind},
+        error::ConfigError,
+        limits::{TENANT_CAPACITY, TENANT_LIFETIME, TENANT_REJECTION_LIFETIME},
         provider::Provider,
     },
     keys::source::SourceFuture,
@@ -123,16 +124,9 @@ impl Tenants {
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        let problem = if self.capacity == 0 {
-            "the capacity must be greater than zero"
-        } else if !LIFETIMES.contains(&self.lifetime) {
-            "the lifetime must be between 1 s and 24 hours"
-        } else if !LIFETIMES.contains(&self.rejection_lifetime) {
-            "the rejection lifetime must be between 1 s and 24 hours"
-        } else {
-            return Ok(());
-        };
-        Err(ConfigError::of_policy("tenants", problem).of_kind(ConfigErrorKind::OutOfRange))
+        TENANT_CAPACITY.check(None, self.capacity)?;
+        TENANT_LIFETIME.check(None, self.lifetime)?;
+        TENANT_REJECTION_LIFETIME.check(None, self.rejection_lifetime)
     }
 }
 
@@ -194,6 +188,3 @@ impl<L: TenantLookup> AnyLookup for L {
         Box::pin(TenantLookup::find_by_issuer(self, issuer))
     }
 }
-
-const LIFETIMES: RangeInclusive<Duration> =
-    Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);

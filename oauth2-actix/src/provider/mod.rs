@@ -26,6 +26,8 @@ use crate::{
     config::{
         error::{ConfigError, ConfigErrorKind},
         keys::{self, Form, Keys},
+        limits::MAX_SOURCES,
+        names,
         provider::Provider,
     },
     error::{Error, ErrorKind},
@@ -101,13 +103,13 @@ pub(crate) struct Defaults {
 impl Defaults {
     /// Checks the settings that tenants need when the policy is built, and not at the first lookup.
     pub(crate) fn check_for_tenants(&self) -> Result<(), ConfigError> {
-        let timing = timing("tenants", &Provider::new(), self)?;
+        let timing = timing(names::TENANTS, &Provider::new(), self)?;
         if timing.refresh == Refresh::Never {
             tracing::warn!(target: "oauth2_actix", provider = "tenants", "{NO_REFRESH}");
         }
         self.clients
             .prepare()
-            .map_err(|error| ConfigError::of_policy("tenants", GetError::Client(error)))
+            .map_err(|error| ConfigError::of_policy(names::TENANTS, GetError::Client(error)))
     }
 }
 
@@ -166,7 +168,8 @@ impl ResolvedProvider {
         defaults: &Defaults,
         warnings: Arc<Warnings>,
     ) -> Result<Self, ConfigError> {
-        let fault = |problem: &dyn fmt::Display| ConfigError::of_provider(name, "keys", problem);
+        let fault =
+            |problem: &dyn fmt::Display| ConfigError::of_provider(name, names::KEYS, problem);
         let sources = &provider.keys;
         if sources.is_empty() {
             return Err(fault(&"missing").of_kind(ConfigErrorKind::Missing));
@@ -230,7 +233,7 @@ impl ResolvedProvider {
         if provider.key_refresh.is_some() && resolved.remotes().next().is_none() {
             return Err(ConfigError::of_provider(
                 &resolved.name,
-                "key_refresh_minutes",
+                names::KEY_REFRESH_MINUTES,
                 "the keys are given inline, so there is nothing to refresh",
             )
             .of_kind(ConfigErrorKind::Conflict));
@@ -249,7 +252,7 @@ impl ResolvedProvider {
         warnings: &Arc<Warnings>,
     ) -> Result<RemoteKeySet, ConfigError> {
         let fault =
-            |problem: &dyn fmt::Display| ConfigError::of_provider(&self.name, "keys", problem);
+            |problem: &dyn fmt::Display| ConfigError::of_provider(&self.name, names::KEYS, problem);
         let token_file = source.bearer_token_file.clone().map(TokenFile::new);
         let (source, identity) =
             resolve(&source.form, index, provider).map_err(|problem| fault(&problem))?;
@@ -314,10 +317,10 @@ impl ResolvedProvider {
     ) -> Result<(), ConfigError> {
         let Some(Keys(initial)) = &provider.initial_keys else { return Ok(()) };
         let fault = |problem: &dyn fmt::Display| {
-            Err(ConfigError::of_provider(&self.name, "initial_keys", problem))
+            Err(ConfigError::of_provider(&self.name, names::INITIAL_KEYS, problem))
         };
         let conflict = |problem: &str| {
-            let error = ConfigError::of_provider(&self.name, "initial_keys", problem);
+            let error = ConfigError::of_provider(&self.name, names::INITIAL_KEYS, problem);
             Err(error.of_kind(ConfigErrorKind::Conflict))
         };
         let [keys::Source { form: Form::Inline(document), bearer_token_file: None }] =
@@ -461,7 +464,7 @@ impl Allowed {
             inline.iter().partition(|algorithm| algorithm.is_symmetric());
         let is_inline = |source: &keys::Source| matches!(source.form, Form::Inline(_));
         let fault = |problem: &dyn fmt::Display| {
-            let error = ConfigError::of_provider(name, "algorithms", problem);
+            let error = ConfigError::of_provider(name, names::ALGORITHMS, problem);
             Err(error.of_kind(ConfigErrorKind::Conflict))
         };
         match hmac.first() {
@@ -557,7 +560,7 @@ fn timing(name: &str, provider: &Provider, defaults: &Defaults) -> Result<Timing
         Some(_) => {
             return Err(ConfigError::of_provider(
                 name,
-                "stale_window_minutes",
+                names::STALE_WINDOW_MINUTES,
                 "must not be shorter than the refresh interval, or keys go stale before they are \
                  fetched again",
             )
@@ -575,9 +578,6 @@ fn timing(name: &str, provider: &Provider, defaults: &Defaults) -> Result<Timing
 const NO_REFRESH: &str = "no key refresh is set: the first keys that are fetched are used for good, and \
                           the provider's next rotation ends all access until a restart";
 const DEFAULT_STALE_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The most sources of one provider. Each may add signature checks for a token.
-const MAX_SOURCES: usize = 16;
 
 const NO_TOKEN_FILE: &str =
     "a bearer token file belongs to keys that are fetched by URL or discovery";

@@ -18,7 +18,7 @@ use actix_web::http::header::SEC_WEBSOCKET_PROTOCOL;
 #[cfg(feature = "websocket")]
 use crate::request::upgrade::{self, MARKER};
 use crate::{
-    config::error::ConfigError,
+    config::{error::ConfigError, names},
     error::{Error, ErrorKind},
     request::bearer::{Credentials, TokenSource, is_http_token},
 };
@@ -129,7 +129,8 @@ impl TokenSources {
     /// Checks the names of the header and the cookie, and the cookie's origins.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if let Some(name) = &self.header {
-            let error = |problem: String| Err(ConfigError::of_policy("token_from_header", problem));
+            let error =
+                |problem: String| Err(ConfigError::of_policy(names::TOKEN_FROM_HEADER, problem));
             let header = HeaderName::from_bytes(name.as_bytes()).ok();
             match header.filter(|_| is_http_token(name)) {
                 None => return error(format!("{name:?} is not a valid header name")),
@@ -145,7 +146,7 @@ impl TokenSources {
                 Some(_) => {}
             }
         }
-        let error = |problem: String| ConfigError::of_policy("token_from_cookie", problem);
+        let error = |problem: String| ConfigError::of_policy(names::TOKEN_FROM_COOKIE, problem);
         let Some(CookieToken { name, origins, requests }) = &self.cookie else { return Ok(()) };
         if !is_http_token(name) {
             return Err(error(format!("{name:?} is not a valid cookie name")));

@@ -24,9 +24,10 @@ use self::{input::Input, tree::Tree};
 use crate::{
     builder::OAuth2Builder,
     config::{
-        error::{ConfigError, ConfigErrorKind, Faults, PROVIDERS},
+        error::{ConfigError, ConfigErrorKind, Faults},
         keys::{Keys, is_list_of_sources},
         missing_token::MissingToken,
+        names::{self, PROVIDERS},
         provider::Provider,
     },
     jose::{algorithm::Algorithm, key_policy::CryptoBackend},
@@ -44,7 +45,7 @@ macro_rules! settings {
         &[$(
             $(#[$attribute])*
             Setting {
-                name: stringify!($name),
+                name: names::$name,
                 methods: &[stringify!($method) $(, stringify!($other))*],
                 read: settings!(@read $method $(= $reader($($argument)?))? $(=> $read)?),
             },
@@ -70,27 +71,27 @@ trait Settings: Default + Sized + 'static {
 
 impl Settings for OAuth2Builder {
     const SETTINGS: &'static [Setting<Self>] = settings! {
-        providers: provider => read_providers;
-        public_paths: public_paths = separated();
-        key_refresh_minutes: key_refresh | key_refresh_minutes => read_key_refresh;
-        leeway_seconds: leeway = seconds();
-        realm: realm = text();
-        missing_token_status: missing_token_status = choice(MISSING_TOKEN);
-        route_before_rejection: route_before_rejection = flag();
-        max_token_length: max_token_length = number();
-        max_token_age_seconds: max_token_age = seconds();
-        token_cache: token_cache = token_cache();
-        crypto_backend: crypto_backend = choice(CRYPTO_BACKEND);
+        PROVIDERS: provider => read_providers;
+        PUBLIC_PATHS: public_paths = separated();
+        KEY_REFRESH_MINUTES: key_refresh | key_refresh_minutes => read_key_refresh;
+        LEEWAY_SECONDS: leeway = seconds();
+        REALM: realm = text();
+        MISSING_TOKEN_STATUS: missing_token_status = choice(MISSING_TOKEN);
+        ROUTE_BEFORE_REJECTION: route_before_rejection = flag();
+        MAX_TOKEN_LENGTH: max_token_length = number();
+        MAX_TOKEN_AGE_SECONDS: max_token_age = seconds();
+        TOKEN_CACHE: token_cache = token_cache();
+        CRYPTO_BACKEND: crypto_backend = choice(CRYPTO_BACKEND);
         #[cfg(feature = "websocket")]
-        token_from_subprotocol: token_from_subprotocol => read_token_from_subprotocol;
-        token_from_query: token_from_query = choice(TOKEN_REQUESTS);
-        token_from_header: token_from_header = text();
-        token_from_cookie:
+        TOKEN_FROM_SUBPROTOCOL: token_from_subprotocol => read_token_from_subprotocol;
+        TOKEN_FROM_QUERY: token_from_query = choice(TOKEN_REQUESTS);
+        TOKEN_FROM_HEADER: token_from_header = text();
+        TOKEN_FROM_COOKIE:
             token_from_cookie | token_from_cookie_on_every_request => read_token_from_cookie;
-        stale_window_minutes: stale_window = minutes();
-        unknown_key_cooldown_seconds: unknown_key_cooldown = seconds();
-        fetch_timeout_seconds: fetch_timeout = seconds();
-        key_snapshot: key_snapshot = text();
+        STALE_WINDOW_MINUTES: stale_window = minutes();
+        UNKNOWN_KEY_COOLDOWN_SECONDS: unknown_key_cooldown = seconds();
+        FETCH_TIMEOUT_SECONDS: fetch_timeout = seconds();
+        KEY_SNAPSHOT: key_snapshot = text();
     };
 
     fn hint(name: &str) -> Option<String> {
@@ -104,20 +105,20 @@ impl Settings for OAuth2Builder {
 
 impl Settings for Provider {
     const SETTINGS: &'static [Setting<Self>] = settings! {
-        issuer: issuers | issuer = texts();
-        audience: audiences | audience = texts();
-        audience_claim: audience_claim = text();
-        keys: keys = keys();
-        initial_keys: initial_keys = keys();
-        algorithms: algorithms = algorithms();
-        require_at_jwt: require_at_jwt = flag();
-        spiffe_trust_domain: spiffe_trust_domain = text();
-        key_refresh_minutes: key_refresh | key_refresh_minutes = minutes();
-        stale_window_minutes: stale_window = minutes();
-        unknown_key_cooldown_seconds: unknown_key_cooldown = seconds();
-        fetch_timeout_seconds: fetch_timeout = seconds();
-        dangerous_allow_http: dangerous_allow_http = flag();
-        dangerous_accept_bound_tokens: dangerous_accept_bound_tokens = flag();
+        ISSUER: issuers | issuer = texts();
+        AUDIENCE: audiences | audience = texts();
+        AUDIENCE_CLAIM: audience_claim = text();
+        KEYS: keys = keys();
+        INITIAL_KEYS: initial_keys = keys();
+        ALGORITHMS: algorithms = algorithms();
+        REQUIRE_AT_JWT: require_at_jwt = flag();
+        SPIFFE_TRUST_DOMAIN: spiffe_trust_domain = text();
+        KEY_REFRESH_MINUTES: key_refresh | key_refresh_minutes = minutes();
+        STALE_WINDOW_MINUTES: stale_window = minutes();
+        UNKNOWN_KEY_COOLDOWN_SECONDS: unknown_key_cooldown = seconds();
+        FETCH_TIMEOUT_SECONDS: fetch_timeout = seconds();
+        DANGEROUS_ALLOW_HTTP: dangerous_allow_http = flag();
+        DANGEROUS_ACCEPT_BOUND_TOKENS: dangerous_accept_bound_tokens = flag();
     };
 
     fn hint(name: &str) -> Option<String> {
@@ -128,16 +129,16 @@ impl Settings for Provider {
 
 impl Settings for TokenCacheConfig {
     const SETTINGS: &'static [Setting<Self>] = settings! {
-        max_entries: max_entries = number();
-        max_bytes: max_bytes = number();
+        MAX_ENTRIES: max_entries = number();
+        MAX_BYTES: max_bytes = number();
     };
 }
 
 impl Settings for CookieToken {
     const SETTINGS: &'static [Setting<Self>] = settings! {
-        name: name => |cookie, input| input.text().map(|name| cookie.name = name);
-        origins: origins => |cookie, input| input.separated().map(|list| cookie.origins = list);
-        requests: requests => |cookie, input| {
+        NAME: name => |cookie, input| input.text().map(|name| cookie.name = name);
+        ORIGINS: origins => |cookie, input| input.separated().map(|list| cookie.origins = list);
+        REQUESTS: requests => |cookie, input| {
             input.choice(TOKEN_REQUESTS).map(|requests| cookie.requests = requests)
         };
     };
@@ -410,4 +411,4 @@ const KEY_SOURCES: &[&str] = &["discover", "file", "inline", "url"];
 
 /// The settings that need the feature `websocket`.
 const NEEDS_WEBSOCKET: &[&str] =
-    if cfg!(feature = "websocket") { &[] } else { &["token_from_subprotocol"] };
+    if cfg!(feature = "websocket") { &[] } else { &[names::TOKEN_FROM_SUBPROTOCOL] };

@@ -7,7 +7,7 @@ use std::fmt;
 
 pub(crate) use table::VerifiedTokens;
 
-use crate::config::error::{ConfigError, ConfigErrorKind};
+use crate::config::{error::ConfigError, limits::CACHE_ENTRIES};
 
 /// Limits for the cache of verified tokens. It is on by default: see
 /// [`OAuth2Builder::token_cache`](crate::OAuth2Builder::token_cache).
@@ -75,11 +75,7 @@ impl TokenCacheConfig {
 
     /// Checks the limits and builds the cache. Returns None if it is disabled.
     pub(crate) fn build(self) -> Result<Option<VerifiedTokens>, ConfigError> {
-        if self.max_entries > MAX_ENTRIES {
-            let problem = format_args!("must be at most {MAX_ENTRIES}");
-            return Err(ConfigError::of_policy("token_cache.max_entries", problem)
-                .of_kind(ConfigErrorKind::OutOfRange));
-        }
+        CACHE_ENTRIES.check(None, self.max_entries)?;
         let is_on = self.max_entries > 0 && self.max_bytes > 0;
         Ok(is_on.then(|| VerifiedTokens::new(self.max_entries, self.max_bytes)))
     }
@@ -107,5 +103,3 @@ impl fmt::Display for TokenCacheStatus {
         write!(formatter, "{} tokens, {} bytes", self.entries, self.bytes)
     }
 }
-
-const MAX_ENTRIES: usize = 10_000_000;

@@ -1,0 +1,63 @@
+//! The names of the settings in the serde form. Errors name a setting by the same constants.
+
+macro_rules! names {
+    ($($constant:ident = $name:literal,)*) => {
+        $(pub(crate) const $constant: &str = $name;)*
+    };
+}
+
+// Settings of the policy. Some of them are also settings of a provider.
+names! {
+    PROVIDERS = "providers",
+    PUBLIC_PATHS = "public_paths",
+    KEY_REFRESH_MINUTES = "key_refresh_minutes",
+    LEEWAY_SECONDS = "leeway_seconds",
+    REALM = "realm",
+    MISSING_TOKEN_STATUS = "missing_token_status",
+    ROUTE_BEFORE_REJECTION = "route_before_rejection",
+    MAX_TOKEN_LENGTH = "max_token_length",
+    MAX_TOKEN_AGE_SECONDS = "max_token_age_seconds",
+    TOKEN_CACHE = "token_cache",
+    CRYPTO_BACKEND = "crypto_backend",
+    TOKEN_FROM_SUBPROTOCOL = "token_from_subprotocol",
+    TOKEN_FROM_QUERY = "token_from_query",
+    TOKEN_FROM_HEADER = "token_from_header",
+    TOKEN_FROM_COOKIE = "token_from_cookie",
+    STALE_WINDOW_MINUTES = "stale_window_minutes",
+    UNKNOWN_KEY_COOLDOWN_SECONDS = "unknown_key_cooldown_seconds",
+    FETCH_TIMEOUT_SECONDS = "fetch_timeout_seconds",
+    KEY_SNAPSHOT = "key_snapshot",
+}
+
+// Settings of a provider alone.
+names! {
+    ISSUER = "issuer",
+    AUDIENCE = "audience",
+    AUDIENCE_CLAIM = "audience_claim",
+    KEYS = "keys",
+    INITIAL_KEYS = "initial_keys",
+    ALGORITHMS = "algorithms",
+    REQUIRE_AT_JWT = "require_at_jwt",
+    SPIFFE_TRUST_DOMAIN = "spiffe_trust_domain",
+    DANGEROUS_ALLOW_HTTP = "dangerous_allow_http",
+    DANGEROUS_ACCEPT_BOUND_TOKENS = "dangerous_accept_bound_tokens",
+}
+
+// Members of `token_cache` and `token_from_cookie`.
+names! {
+    MAX_ENTRIES = "max_entries",
+    MAX_BYTES = "max_bytes",
+    NAME = "name",
+    ORIGINS = "origins",
+    REQUESTS = "requests",
+}
+
+// Settings as errors name them: a member of a map, and settings in code only.
+names! {
+    CACHE_ENTRIES = "token_cache.max_entries",
+    DANGEROUS_HTTP_CLIENT = "dangerous_http_client",
+    TENANTS = "tenants",
+    TENANT_CAPACITY = "tenants.capacity",
+    TENANT_LIFETIME = "tenants.lifetime",
+    TENANT_REJECTION_LIFETIME = "tenants.rejection_lifetime",
+}
