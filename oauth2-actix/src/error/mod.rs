@@ -5,8 +5,8 @@
 //!
 //! It is on floor 1, so it imports no other folder.
 //!
-//! - `challenge.rs`: the `WWW-Authenticate` header
-//! - `response.rs`: the status, headers and JSON body
+//! - `challenge.rs`: the syntax of the `WWW-Authenticate` header
+//! - `response.rs`: the status, the parameters of the challenge, the other headers and the JSON body
 
 pub(crate) mod challenge;
 pub(crate) mod response;

@@ -107,7 +107,7 @@ pub(crate) fn without_bom(document: &[u8]) -> &[u8] {
     document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document)
 }
 
-/// Returns the warning about more keys than are tried for one token, if there are as many.
+/// Returns a warning if more keys fit an algorithm than are tried for one token.
 fn too_many(keys: &KeySet) -> Option<Skipped> {
     let crowded: Vec<_> = keys.crowded_algorithms().collect();
     // Algorithms where any token is affected have precedence over those that only affect tokens without a

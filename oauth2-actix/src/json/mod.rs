@@ -5,8 +5,8 @@
 //!
 //! It is on floor 1, so it imports no other folder.
 //!
-//! - `object.rs`: [`Object`](object::Object), the compact form in which headers and claims are kept
-//! - `strict.rs`: the parser for whole objects and for selected members
+//! - `object.rs`: [`Object`](object::Object), the parsed header or claims of a token; rejects duplicate names
+//! - `strict.rs`: the rules for nested members, and the parser for key and metadata documents
 
 pub(crate) mod object;
 mod strict;

@@ -2,8 +2,9 @@
 //!
 //! Any client can make up key ids, so these fetches have a cooldown. Tokens of a withdrawn key are sent until
 //! they expire, and would restart the cooldown each time: tokens of a new key would be rejected until it
-//! ends. A fetch for a key that is known to be missing therefore leaves one more fetch for a key that no fetch has
-//! searched for. That fetch extends the cooldown, so the average rate stays the same.
+//! ends. Therefore, after a fetch for a key that an earlier fetch did not find, one more fetch may begin within
+//! the cooldown, and only for a key that no fetch has searched for. That fetch extends the cooldown, so the
+//! average rate stays the same.
 
 use std::{
     collections::VecDeque,

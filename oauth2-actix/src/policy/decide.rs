@@ -158,7 +158,8 @@ impl Policy {
         claims
     }
 
-    /// Returns whether no earlier provider of the issuer could accept the token after a fetch of its keys.
+    /// Returns false if a fetch of keys could let an earlier provider of the issuer accept the token: one
+    /// with fetched keys and an audience of the token.
     fn is_first(&self, provider: &Arc<ResolvedProvider>, claims: &Object) -> bool {
         let of_issuer = validation::issuer(claims).ok().and_then(|iss| self.by_issuer.get(iss));
         of_issuer
@@ -280,7 +281,7 @@ impl Policy {
                 Some(found) => reject(found.into()),
             }
         }
-        // Without a rejection there are keys to wait for, and their result takes precedence over this one.
+        // If no provider has rejected the token, keys are pending, and their result replaces this placeholder.
         let rejection = rejection.unwrap_or_else(|| ErrorKind::AlgorithmNotAllowed.into());
         Ok(LocalDecision::Undecided { pending_keys, rejection })
     }

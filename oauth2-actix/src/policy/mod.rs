@@ -5,9 +5,10 @@
 //! `json`, `keys`, `provider`, `public`, `request`, `token` and `util`, and may import floors 1 to 7.
 //!
 //! - `decide.rs`: the decision with cached keys, which does not wait; selects providers by issuer, or by trust
-//!   domain for tokens without `iss`
+//!   domain for tokens without `iss`. What one provider accepts is decided in `provider/checks.rs` and
+//!   `token/validation.rs`
 //! - `wait.rs`: the decision that waits for keys or for a tenant
-//! - `rank.rs`: which of several errors is the reason, and what it names
+//! - `rank.rs`: the error to report when several providers reject a token, with the settings for the log
 
 mod decide;
 mod rank;

@@ -1,4 +1,5 @@
-//! Which of several errors is the reason of a rejection, and what the error names for the log.
+//! Selects the error to report when several providers reject a token, and adds the settings that the log
+//! shows.
 
 use std::sync::Arc;
 

@@ -63,8 +63,8 @@ impl HiddenRoutes {
         let route = ROUTES
             .iter()
             .filter(|route| route.allows(request.method()) && route.prefix_in(&pattern).is_some())
-            // The end alone proves nothing: any pattern may end with a pattern without a literal segment, or
-            // with that of a route that is mounted elsewhere.
+            // The end of a pattern is not enough. That of a route without a literal segment, such as `/{id}`,
+            // is the end of almost any pattern, and the route may be mounted elsewhere.
             .find(|route| {
                 was_mounted(&pattern) || (route.has_literal_segment() && !is_mounted(route))
             })?;

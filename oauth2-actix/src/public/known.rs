@@ -1,7 +1,7 @@
-//! The patterns of an app that were public before.
+//! The patterns of public routes that requests have reached.
 //!
 //! A request whose token needs keys that must be fetched first cannot wait once it has been routed. If its
-//! path has a pattern that was public before, it is routed at once.
+//! path has one of these patterns, it is routed at once.
 
 use std::{cell::RefCell, sync::Arc};
 

@@ -5,7 +5,8 @@
 // - `admission`: routes a request without a valid token, and drops it unless the router reaches a public
 //   resource.
 // - `hidden`: warns of `#[public]` routes that a middleware hides from the router.
-// - `known`: the patterns of an app that were public before, for requests that would wait for keys.
+// - `known`: the patterns of public routes that requests have reached. A request for one of them is routed at
+//   once instead of waiting for keys.
 // - `paths`: decides whether `public_paths` makes a path public.
 // - `pattern`: parses an entry of `public_paths`.
 // - `rewrite`: detects that an inner middleware changes the path of a request.

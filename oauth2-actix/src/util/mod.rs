@@ -1,9 +1,9 @@
-//! Time, limits, log rates and metrics.
+//! Time, the rate of warnings, metrics and SPIFFE IDs.
 //!
 //! It is on floor 2: it may import `error` and `json`.
 //!
 //! - `clock.rs`: wall time, monotonic time, and waiting for a moment
-//! - `log_rate.rs`: the rate of log lines that clients can cause
+//! - `log_rate.rs`: the rate of warnings about keys and tenants
 //! - `manual_clock.rs`: the clock of tests
 //! - `spiffe.rs`: SPIFFE IDs and trust domains
 //! - `telemetry.rs`: the metrics of the feature `metrics`

@@ -3,7 +3,8 @@
 //! A setting is one line in its table: its name, the methods that set it in code, and the type that its value
 //! is read as. Errors name the provider and the setting, whatever the format.
 //!
-//! - this file: the tables, and the readers of values that are maps or lists of settings.
+//! - this file: the tables, the error for an unknown name, and the readers of values that are maps or lists of
+//!   settings.
 //! - `input`: the value of one setting, read as the setting's type.
 //! - `nearest`: the known name that is nearest to an unknown one.
 //! - `tests`: compare both forms of the configuration, and the documentation, with the tables.

@@ -187,7 +187,8 @@ impl Fetcher {
             let now = self.context.clock.monotonic();
             self.remote.state().gate.cooldown.start(is_new, now, timing.cooldown);
         }
-        // With a zero refresh interval the fetch is conditional; an explicit refresh by the operator is not.
+        // With a zero refresh interval, every fetch for fresh keys is conditional. With another interval, only
+        // the operator asks for fresh keys, and gets the whole document.
         self.start_fetch(reason == FetchReason::Fresh && timing.refresh == Refresh::Always);
     }
 

@@ -37,7 +37,7 @@ pub(super) struct Table {
     capacity: usize,
     lifetime: Duration,
     rejection_lifetime: Duration,
-    /// How recently a lookup must have failed for its tenant to be used beyond its lifetime.
+    /// A tenant past its lifetime is still used if a lookup of it has failed within this time.
     grace: Duration,
     entries: RwLock<Entries>,
 }

@@ -63,9 +63,9 @@ struct Bucket {
 #[derive(Default)]
 #[repr(C)]
 struct BucketState {
-    /// The doorkeeper: the tags of the tokens that were rejected most recently.
-    recent_rejections: [u32; RECENT_REJECTIONS],
-    next_rejection: u8,
+    /// The doorkeeper: the tags of the tokens that were not admitted most recently.
+    not_admitted: [u32; NOT_ADMITTED],
+    next_not_admitted: u8,
     /// The slot that the clock hand examines next.
     clock_hand: u8,
     /// The occupied slots, one bit for each.
@@ -123,8 +123,8 @@ impl VerifiedTokens {
         Some(Claims::of(Arc::clone(verified.as_ref()?)))
     }
 
-    /// Returns the slot that a token which was just verified may take. None: the doorkeeper rejects the
-    /// token; it is admitted if it is seen again soon.
+    /// Returns which slot a newly verified token may take. Returns None if the cache is full and has not seen
+    /// the token before: the token is cached the second time it is sent.
     pub(crate) fn slot_for(&self, token: &[u8], now: Duration) -> Option<Slot> {
         let (index, tag) = self.bucket_and_tag(token);
         let bucket = self.bucket_or_allocate(index);
@@ -307,15 +307,15 @@ impl BucketState {
         self.slots.iter().position(|meta| predicate(*meta))
     }
 
-    /// Returns whether the doorkeeper has rejected this tag recently, and forgets it. Otherwise records the
+    /// Returns whether this tag was not admitted recently, and forgets it. Otherwise records the
     /// tag.
     fn was_seen_before(&mut self, tag: u32) -> bool {
-        if let Some(before) = self.recent_rejections.iter_mut().find(|before| **before == tag) {
+        if let Some(before) = self.not_admitted.iter_mut().find(|before| **before == tag) {
             *before = 0;
             return true;
         }
-        self.recent_rejections[usize::from(self.next_rejection) % RECENT_REJECTIONS] = tag;
-        self.next_rejection = self.next_rejection.wrapping_add(1);
+        self.not_admitted[usize::from(self.next_not_admitted) % NOT_ADMITTED] = tag;
+        self.next_not_admitted = self.next_not_admitted.wrapping_add(1);
         false
     }
 
@@ -395,7 +395,7 @@ const BUCKETS_PER_BLOCK: usize = 64;
 const SLOTS: usize = 8;
 
 /// Tags that the doorkeeper of a bucket keeps.
-const RECENT_REJECTIONS: usize = 4;
+const NOT_ADMITTED: usize = 4;
 
 /// Words of eight bytes at a token's end that are hashed: 24 bytes of its signature.
 const HASHED_WORDS: usize = 4;
@@ -403,7 +403,7 @@ const HASHED_WORDS: usize = 4;
 /// The most buckets that one sweep visits, including unallocated ones.
 const MAX_VISITED_BUCKETS: usize = 1024;
 
-/// One in so many rejected tokens causes a sweep for expired entries, since the buckets are far from each
+/// One in so many tokens that are not admitted causes a sweep for expired entries, since the buckets are far from each
 /// other in memory.
 const SWEEP_ONE_IN: u32 = 8;
 

@@ -1,4 +1,10 @@
 //! Algorithms, key forms, and the libraries that verify signatures.
+//!
+//! - `algorithms`: a key verifies with its own algorithm only
+//! - `crypto_libraries`: AWS-LC and OpenSSL accept the same signatures
+//! - `key_forms`: which forms of keys are read, and which keys are unusable
+//! - `key_selection`: which keys are tried for a token
+//! - the Ed25519 points of small order, the parser of tokens and HMAC are tested in their own files
 
 mod algorithms;
 mod crypto_libraries;

@@ -1,4 +1,9 @@
-//! Options of the decision on one token.
+//! The decision on one token.
+//!
+//! - `provider_selection`: for which provider a token is verified
+//! - `sender_constrained`: tokens with a `cnf` claim
+//! - `spiffe`: JWT-SVIDs
+//! - `token_type_and_age`: restrictions by `typ` and by age
 
 mod provider_selection;
 mod sender_constrained;

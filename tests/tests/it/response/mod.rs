@@ -1,4 +1,8 @@
-//! Responses to rejected requests, their log lines, and CORS.
+//! Responses to rejected requests.
+//!
+//! - `cors`: preflights, and rejections that scripts can read
+//! - `rejection_log`: the log line of a rejected request
+//! - `responses`: status, challenge and body of each rejection
 
 mod cors;
 mod rejection_log;
