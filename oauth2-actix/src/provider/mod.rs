@@ -6,9 +6,11 @@
 //!
 //! - this file: a resolved provider, and the settings of a policy for all of them.
 //! - `background`: the thread that fetches keys and looks tenants up.
+//! - `checks`: which audience, type and subject the provider's tokens may have.
 //! - `tenants`: providers that are looked up by issuer at run time.
 
 pub(crate) mod background;
+mod checks;
 pub(crate) mod tenants;
 
 use std::{
@@ -30,15 +32,12 @@ use crate::{
         names,
         provider::Provider,
     },
-    error::{Error, ErrorKind},
     jose::{
         algorithm::AlgorithmSet,
-        jws::{self, TokenType},
         key_document::{KeyDocument, Skipped},
         key_policy::{Budget, CryptoBackend, KeyPolicy, Origin},
         key_set::{KeySet, KeySetId},
     },
-    json::object::Object,
     keys::{
         discovery::Issuer,
         http::{client::Clients, fetch::GetError, url::KeyUrl},
@@ -46,10 +45,7 @@ use crate::{
         snapshot::SnapshotDirectory,
         source::{KeyFile, TokenFile},
     },
-    token::{
-        validation,
-        verified::{AcceptedBy, ProviderId},
-    },
+    token::verified::{AcceptedBy, ProviderId},
     util::{
         clock::Clock,
         log_rate::Warnings,
@@ -387,34 +383,6 @@ impl ResolvedProvider {
     pub(crate) fn changes(&self) -> Option<watch::Receiver<()>> {
         let changes = self.remotes().any(|remote| !remote.is_always_fetched());
         changes.then(|| self.changes.subscribe())
-    }
-
-    /// Returns whether the token is for one of the provider's audiences.
-    pub(crate) fn names_audience(&self, claims: &Object) -> bool {
-        validation::names_audience(claims, &self.audience_claim, &self.audiences)
-    }
-
-    /// Checks whether the provider's tokens may have this type.
-    pub(crate) fn check_type(&self, typ: TokenType) -> Result<(), Error> {
-        let expected = match typ {
-            TokenType::AccessToken => return Ok(()),
-            _ if self.require_at_jwt => "at+jwt",
-            TokenType::Jwt => return Ok(()),
-            TokenType::Jose if self.trust_domain.is_some() => return Ok(()),
-            TokenType::Jose => jws::TYPES,
-        };
-        Err(Error::from(ErrorKind::TypeNotAllowed).with_expected(expected))
-    }
-
-    /// Checks whether the provider's tokens may have this subject: a JWT-SVID is verified by the keys of the
-    /// trust domain that its subject is in, and by no others (SPIFFE Trust Domain and Bundle §3).
-    pub(crate) fn check_subject(&self, claims: &Object) -> Result<(), Error> {
-        let Some(own) = &self.trust_domain else { return Ok(()) };
-        if validation::trust_domain(claims) == Some(own) {
-            return Ok(());
-        }
-        let error = Error::from(ErrorKind::ClaimInvalid { claim: "sub" });
-        Err(error.with_expected(format!("a SPIFFE ID of the trust domain {own}")))
     }
 
     /// Returns whether one of its sources has these keys, and they may be used now.

@@ -307,8 +307,7 @@ impl BucketState {
         self.slots.iter().position(|meta| predicate(*meta))
     }
 
-    /// Returns whether this tag was not admitted recently, and forgets it. Otherwise records the
-    /// tag.
+    /// Returns whether this tag is among those not admitted recently, and removes it. Otherwise adds the tag.
     fn was_seen_before(&mut self, tag: u32) -> bool {
         if let Some(before) = self.not_admitted.iter_mut().find(|before| **before == tag) {
             *before = 0;

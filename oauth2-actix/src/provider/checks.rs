@@ -1,0 +1,39 @@
+//! Which audience, type and subject the tokens of a provider may have.
+
+use crate::{
+    error::{Error, ErrorKind},
+    jose::jws::{self, TokenType},
+    json::object::Object,
+    provider::ResolvedProvider,
+    token::validation,
+};
+
+impl ResolvedProvider {
+    /// Returns whether the token is for one of the provider's audiences.
+    pub(crate) fn names_audience(&self, claims: &Object) -> bool {
+        validation::names_audience(claims, &self.audience_claim, &self.audiences)
+    }
+
+    /// Checks whether the provider's tokens may have this type.
+    pub(crate) fn check_type(&self, typ: TokenType) -> Result<(), Error> {
+        let expected = match typ {
+            TokenType::AccessToken => return Ok(()),
+            _ if self.require_at_jwt => "at+jwt",
+            TokenType::Jwt => return Ok(()),
+            TokenType::Jose if self.trust_domain.is_some() => return Ok(()),
+            TokenType::Jose => jws::TYPES,
+        };
+        Err(Error::from(ErrorKind::TypeNotAllowed).with_expected(expected))
+    }
+
+    /// Checks whether the provider's tokens may have this subject: a JWT-SVID is verified by the keys of the
+    /// trust domain that its subject is in, and by no others (SPIFFE Trust Domain and Bundle §3).
+    pub(crate) fn check_subject(&self, claims: &Object) -> Result<(), Error> {
+        let Some(own) = &self.trust_domain else { return Ok(()) };
+        if validation::trust_domain(claims) == Some(own) {
+            return Ok(());
+        }
+        let error = Error::from(ErrorKind::ClaimInvalid { claim: "sub" });
+        Err(error.with_expected(format!("a SPIFFE ID of the trust domain {own}")))
+    }
+}
