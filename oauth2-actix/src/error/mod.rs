@@ -530,3 +530,24 @@ fn leeway_hint(missed_by: f64, leeway: f64) -> String {
 // Close codes of RFC 6455 §7.4.1 and of the IANA registry.
 const POLICY: u16 = 1008;
 const TRY_AGAIN_LATER: u16 = 1013;
+
+/// Joins settings for a log line: at most the first eight.
+pub(crate) fn listed<'a>(values: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 8;
+    let mut text = String::new();
+    let mut more = 0;
+    for (index, value) in values.enumerate() {
+        if index >= SHOWN {
+            more += 1;
+            continue;
+        }
+        if index > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(value);
+    }
+    if more > 0 {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}

@@ -8,7 +8,6 @@ use tokio::sync::watch;
 use crate::{
     error::{Error, ErrorKind},
     jose::{
-        algorithm::Algorithm,
         jws::UnverifiedJws,
         key_set::{KeySetId, SignatureCheck, Tried},
     },
@@ -27,7 +26,7 @@ use crate::{
 
 use super::{
     Policy,
-    rank::{audience_mismatch, listed, most_specific},
+    rank::{audience_mismatch, most_specific},
     wait::{Pending, PendingKeys},
 };
 
@@ -158,8 +157,8 @@ impl Policy {
         claims
     }
 
-    /// Returns false if a fetch of keys could let an earlier provider of the issuer accept the token: one
-    /// with fetched keys and an audience of the token.
+    /// Returns whether no earlier provider of the issuer could accept the token after a fetch. An earlier
+    /// provider could if its keys are fetched and it has an audience of the token.
     fn is_first(&self, provider: &Arc<ResolvedProvider>, claims: &Object) -> bool {
         let of_issuer = validation::issuer(claims).ok().and_then(|iss| self.by_issuer.get(iss));
         of_issuer
@@ -238,7 +237,6 @@ impl Policy {
         };
         let lifetime = lifetime::check_times(claims, self.clock.unix_time(), self.time_limits)
             .map_err(|error| error.with_provider(&first.name))?;
-        let is_sender_constrained = validation::is_sender_constrained(claims);
         let mut rejection: Option<Error> = None;
         let mut pending_keys = Vec::new();
         for provider in candidates {
@@ -249,22 +247,7 @@ impl Policy {
                     Some(earlier) => most_specific(earlier, error),
                 });
             };
-            // A future check of the proof of possession belongs here.
-            if is_sender_constrained && !provider.dangerous_accept_bound_tokens {
-                reject(ErrorKind::SenderConstrained.into());
-                continue;
-            }
-            if !provider.algorithms.contains(jws.header.alg) {
-                let allowed = provider.algorithms.iter().map(Algorithm::name);
-                let error = Error::from(ErrorKind::AlgorithmNotAllowed);
-                reject(error.with_expected(listed(allowed)));
-                continue;
-            }
-            if let Err(error) = provider.check_type(jws.header.typ) {
-                reject(error);
-                continue;
-            }
-            if let Err(error) = provider.check_subject(claims) {
+            if let Err(error) = provider.check(jws) {
                 reject(error);
                 continue;
             }
@@ -281,7 +264,8 @@ impl Policy {
                 Some(found) => reject(found.into()),
             }
         }
-        // If no provider has rejected the token, keys are pending, and their result replaces this placeholder.
+        // Without a rejection, each provider waits for keys. This error is a placeholder: the check with those
+        // keys returns the real one.
         let rejection = rejection.unwrap_or_else(|| ErrorKind::AlgorithmNotAllowed.into());
         Ok(LocalDecision::Undecided { pending_keys, rejection })
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
-    error::{Difference, Error, ErrorKind},
+    error::{Difference, Error, ErrorKind, listed},
     jose::key_set::{SignatureCheck, Tried},
     json::object::Object,
     provider::ResolvedProvider,
@@ -57,27 +57,6 @@ pub(super) fn audience_mismatch<'a>(
         (Some(only), None) => error.with_provider(&only.name),
         _ => error,
     }
-}
-
-/// Joins settings for a log line: at most the first eight.
-pub(super) fn listed<'a>(values: impl Iterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 8;
-    let mut text = String::new();
-    let mut more = 0;
-    for (index, value) in values.enumerate() {
-        if index >= SHOWN {
-            more += 1;
-            continue;
-        }
-        if index > 0 {
-            text.push_str(", ");
-        }
-        text.push_str(value);
-    }
-    if more > 0 {
-        text.push_str(&format!(" and {more} more"));
-    }
-    text
 }
 
 /// The most audiences of a token that are compared with configured ones to explain a rejection.

@@ -1,8 +1,12 @@
-//! Which audience, type and subject the tokens of a provider may have.
+//! Which tokens a provider accepts, before their signature is checked: audience, `cnf`, algorithm, type and
+//! subject.
 
 use crate::{
-    error::{Error, ErrorKind},
-    jose::jws::{self, TokenType},
+    error::{Error, ErrorKind, listed},
+    jose::{
+        algorithm::Algorithm,
+        jws::{self, TokenType, UnverifiedJws},
+    },
     json::object::Object,
     provider::ResolvedProvider,
     token::validation,
@@ -14,8 +18,22 @@ impl ResolvedProvider {
         validation::names_audience(claims, &self.audience_claim, &self.audiences)
     }
 
+    /// Makes the checks of one provider that need no key.
+    pub(crate) fn check(&self, jws: &UnverifiedJws) -> Result<(), Error> {
+        // A future check of the proof of possession belongs here.
+        if validation::is_sender_constrained(&jws.claims) && !self.dangerous_accept_bound_tokens {
+            return Err(ErrorKind::SenderConstrained.into());
+        }
+        if !self.algorithms.contains(jws.header.alg) {
+            let allowed = self.algorithms.iter().map(Algorithm::name);
+            return Err(Error::from(ErrorKind::AlgorithmNotAllowed).with_expected(listed(allowed)));
+        }
+        self.check_type(jws.header.typ)?;
+        self.check_subject(&jws.claims)
+    }
+
     /// Checks whether the provider's tokens may have this type.
-    pub(crate) fn check_type(&self, typ: TokenType) -> Result<(), Error> {
+    fn check_type(&self, typ: TokenType) -> Result<(), Error> {
         let expected = match typ {
             TokenType::AccessToken => return Ok(()),
             _ if self.require_at_jwt => "at+jwt",
@@ -28,7 +46,7 @@ impl ResolvedProvider {
 
     /// Checks whether the provider's tokens may have this subject: a JWT-SVID is verified by the keys of the
     /// trust domain that its subject is in, and by no others (SPIFFE Trust Domain and Bundle §3).
-    pub(crate) fn check_subject(&self, claims: &Object) -> Result<(), Error> {
+    fn check_subject(&self, claims: &Object) -> Result<(), Error> {
         let Some(own) = &self.trust_domain else { return Ok(()) };
         if validation::trust_domain(claims) == Some(own) {
             return Ok(());

@@ -6,7 +6,8 @@
 //!
 //! - this file: a resolved provider, and the settings of a policy for all of them.
 //! - `background`: the thread that fetches keys and looks tenants up.
-//! - `checks`: which audience, type and subject the provider's tokens may have.
+//! - `checks`: which tokens a provider accepts, before their signature is checked: audience, `cnf`, algorithm,
+//!   type and subject.
 //! - `tenants`: providers that are looked up by issuer at run time.
 
 pub(crate) mod background;
