@@ -216,9 +216,9 @@ impl<F> State<F> {
         }
     }
 
-    /// Calls the inner service for a request whose path is public unless it is rewritten. The future is
-    /// dropped unpolled if an inner middleware has replaced the path, unless the router took the request to a
-    /// public resource.
+    /// Calls the inner service for a path that is public only as it is. The handler runs if the path was not
+    /// changed, or if the router took the request to a public resource. Otherwise the future is dropped before
+    /// it is polled, and the request is rejected.
     fn public_unless_rewritten<S>(
         shared: &Shared<S>,
         mut request: ServiceRequest,

@@ -1,4 +1,5 @@
-//! Turns an error into the response: plain HTTP with challenge and JSON body, or a WebSocket close.
+//! Turns an error into the response: plain HTTP with challenge and JSON body, or a WebSocket close. Logs the
+//! rejection, and warns of a CORS preflight that reached `OAuth2`: actix-cors outside must answer it.
 
 use std::sync::atomic::Ordering;
 

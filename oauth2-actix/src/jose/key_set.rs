@@ -138,7 +138,8 @@ impl KeySet {
 pub(crate) struct CrowdedAlgorithm {
     pub(crate) algorithm: Algorithm,
     pub(crate) keys: usize,
-    /// Whether the limit affects only tokens without a kid, and all keys have a kid.
+    /// True if every key has a kid, and no kid has too many keys. The limit then affects only tokens without a
+    /// kid.
     pub(crate) only_without_kid: bool,
 }
 

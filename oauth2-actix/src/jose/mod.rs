@@ -5,7 +5,7 @@
 //! - `algorithm.rs`: signature algorithms, and sets of them
 //! - `edwards.rs`: the check of Ed25519 and Ed448 public keys
 //! - `header.rs`: the header of an accepted token, for applications
-//! - `hmac.rs`: HMAC in constant time
+//! - `hmac.rs`: HMAC in constant time, and the least length of its secret
 //! - `jwk.rs`: one key, from a JWK, PEM or certificate
 //! - `jws.rs`: the parser for tokens
 //! - `key_document.rs`: the forms of key documents

@@ -1,10 +1,9 @@
 //! The rate of fetches that tokens with unknown keys may cause.
 //!
-//! Any client can make up key ids, so these fetches have a cooldown. Tokens of a withdrawn key are sent until
-//! they expire, and would restart the cooldown each time: tokens of a new key would be rejected until it
-//! ends. Therefore, after a fetch for a key that an earlier fetch did not find, one more fetch may begin within
-//! the cooldown, and only for a key that no fetch has searched for. That fetch extends the cooldown, so the
-//! average rate stays the same.
+//! Any client can make up key ids, so these fetches have a cooldown. Clients send tokens of a withdrawn key
+//! until they expire, so a fetch for that key would start the cooldown again and again, and a new key would
+//! have to wait. A fetch for a key that was searched for before therefore leaves one fetch in reserve, for a
+//! key that was never searched for. That fetch makes the cooldown longer, so the average rate stays the same.
 
 use std::{
     collections::VecDeque,

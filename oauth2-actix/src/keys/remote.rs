@@ -204,8 +204,8 @@ pub(crate) struct FetchGate {
 pub(crate) enum GateDecision {
     /// It may start a fetch, or join the one in progress.
     Open,
-    /// No fetch may look for the token's key now. `retry_after`: when one may; none if an earlier fetch has
-    /// looked for this key without success.
+    /// No fetch may look for the token's key now. `retry_after` is the time until one may. It is `None` if an
+    /// earlier fetch has looked for this key without success: the token is rejected.
     Cooldown { retry_after: Option<Duration> },
     /// Fetches fail. The next one may begin after this time.
     Backoff(Duration),

@@ -4,9 +4,9 @@
 //! wait for keys or for a tenant, and the cache of verified tokens. It imports `config`, `error`, `jose`,
 //! `json`, `keys`, `provider`, `public`, `request`, `token` and `util`, and may import floors 1 to 7.
 //!
-//! - `decide.rs`: the decision with cached keys, which does not wait; selects providers by issuer, or by trust
-//!   domain for tokens without `iss`. What one provider accepts is decided in `provider/checks.rs` and
-//!   `token/validation.rs`
+//! - `decide.rs`: the decision with cached keys, which does not wait, and whether a cached token is still
+//!   accepted; selects providers by issuer, or by trust domain for tokens without `iss`. What one provider
+//!   accepts is decided in `provider/checks.rs`
 //! - `wait.rs`: the decision that waits for keys or for a tenant
 //! - `rank.rs`: the error to report when several providers reject a token, with the settings for the log
 

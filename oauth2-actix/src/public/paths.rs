@@ -137,8 +137,8 @@ impl PublicPaths {
         }
     }
 
-    /// Returns a hint, unless one was logged for this entry, for a rejected request without a token whose path only ends as
-    /// the entry does: the entry was probably written without the prefix of a scope.
+    /// Returns a hint for a request without a token that was rejected although its path ends like an entry. The
+    /// entry probably lacks the prefix of a scope. There is at most one hint for each entry.
     ///
     /// `route` returns the pattern of the route that a path is for. An entry that opens a route without any
     /// prefix is right, and a path without a route was made up by a client: there is no hint for either.

@@ -55,8 +55,9 @@ impl Shapes {
         shapes
     }
 
-    /// Returns whether a request may be for a public route, wherever that is mounted. False only if it is
-    /// not, unless an inner middleware rewrites its method or path (other than `NormalizePath`).
+    /// Returns whether a request may be for a public route, wherever that is mounted. If the result is false,
+    /// the request is for no public route. The exception is an inner middleware, other than `NormalizePath`,
+    /// that changes the method or the path.
     pub(super) fn may_be_public(&self, method: &Method, path: &str) -> bool {
         let method = method.as_str();
         let allow = |methods: Option<&Methods>| methods.is_some_and(|all| all.contains(&method));

@@ -1,5 +1,6 @@
 //! The cache of verified tokens: a token that is sent again is not verified again. `table` has the cache
-//! itself, and this file its configuration and its status.
+//! itself, and this file its configuration and its status. Whether a cached token is still accepted, after its
+//! key was withdrawn for example, is decided in `policy/decide.rs`.
 
 mod table;
 

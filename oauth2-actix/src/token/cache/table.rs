@@ -396,14 +396,15 @@ const SLOTS: usize = 8;
 /// Tags that the doorkeeper of a bucket keeps.
 const NOT_ADMITTED: usize = 4;
 
-/// Words of eight bytes at a token's end that are hashed: 24 bytes of its signature.
+/// The number of words of eight bytes at a token's end that are hashed. These 32 characters of base64url are
+/// 24 bytes of the signature.
 const HASHED_WORDS: usize = 4;
 
 /// The most buckets that one sweep visits, including unallocated ones.
 const MAX_VISITED_BUCKETS: usize = 1024;
 
-/// One in so many tokens that are not admitted causes a sweep for expired entries, since the buckets are far from each
-/// other in memory.
+/// One in so many tokens that are not admitted causes a sweep for expired entries: a sweep is expensive,
+/// because the buckets lie far apart in memory.
 const SWEEP_ONE_IN: u32 = 8;
 
 /// Buckets that such a sweep examines.

@@ -1,4 +1,8 @@
 //! The configuration in code and through serde.
+//!
+//! - this file: the serde form and its defaults
+//! - `environment`: environment variables
+//! - `errors`: wrong settings, and the text of each error
 
 mod environment;
 mod errors;

@@ -1,4 +1,8 @@
 //! AWS-LC and OpenSSL accept the same signatures: those of RFC 7518, RFC 8017, RFC 8032 and FIPS 186.
+//!
+//! - `ecdsa`, `eddsa`, `rsa`: edge cases of each family
+//! - `int`: integers for signatures that no library makes
+//! - `random`: random messages and edited signatures
 
 mod ecdsa;
 mod eddsa;

@@ -1,4 +1,7 @@
 //! Keys in every form, inline and from a URL, and keys that are never used.
+//!
+//! - `accepted`: forms of keys that are read
+//! - `unusable`: keys that are rejected, and how that is reported
 
 mod accepted;
 mod unusable;

@@ -1,4 +1,8 @@
 //! Discovery of the keys from the metadata document of the issuer.
+//!
+//! - this file: where the document is, and http
+//! - `documents`: which document is fetched, and what it may contain
+//! - `refresh`: when it is fetched again
 
 mod documents;
 mod refresh;

@@ -1,4 +1,9 @@
 //! A start without the provider: keys on disk from an earlier process, and keys of the configuration.
+//!
+//! - `contents`: what is written, and that it is read
+//! - `initial_keys`: keys of the configuration that are used until the first fetch
+//! - `rejected`: snapshots that are not used
+//! - `restart`: a start while the provider is unavailable
 
 mod contents;
 mod initial_keys;

@@ -1,4 +1,7 @@
 //! Providers that are looked up by the issuer of a token.
+//!
+//! - this file: lookups, their lifetime and their failures
+//! - `capacity`: bounds on issuers, tenants and lookups
 
 mod capacity;
 

@@ -1,4 +1,8 @@
 //! Public paths are decided on the path that the router sees.
+//!
+//! - this file: exact paths, patterns, and their normal forms
+//! - `rewritten`: middleware that changes a public path
+//! - `scoped`: entries with and without the prefix of a scope
 
 mod rewritten;
 mod scoped;

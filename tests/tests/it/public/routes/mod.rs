@@ -1,5 +1,10 @@
 //! `#[public]` in difficult layouts: public wherever it is mounted, and nothing else is. Every layout asserts
 //! by a counter that no private handler ran.
+//!
+//! - `access`: scopes and resources that `PublicAccess` opens
+//! - `behaviour`: public handlers, their claims and their table
+//! - `layouts`: public routes in scopes, with guards, beside private ones
+//! - `middleware`: public routes inside other middleware
 
 mod access;
 mod behaviour;

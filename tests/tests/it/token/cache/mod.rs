@@ -1,4 +1,8 @@
 //! The cache of verified tokens: a hit has the result of a verification.
+//!
+//! - this file: withdrawn keys, expiry, tenants and races
+//! - `bounds`: limits and eviction
+//! - `model`: random sequences with and without the cache
 
 mod bounds;
 mod model;

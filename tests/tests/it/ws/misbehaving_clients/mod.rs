@@ -1,5 +1,9 @@
 //! WebSocket clients that are slow or break the protocol: the response to them, and that they leave nothing
 //! in the server.
+//!
+//! - `floods_of_renewals`: many renewals at the same time
+//! - `frames`: invalid frames, and clients that neither read nor close
+//! - `handshakes`: slow, incomplete or invalid handshakes
 
 mod floods_of_renewals;
 mod frames;
