@@ -8,7 +8,9 @@ pub(crate) struct Unit(pub(crate) Duration);
 impl fmt::Display for Unit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (seconds, millis) = (self.0.as_secs(), self.0.as_millis());
-        if seconds >= DAY && seconds % DAY == 0 {
+        if seconds == DAY {
+            formatter.write_str("1 day")
+        } else if seconds >= DAY && seconds % DAY == 0 {
             write!(formatter, "{} days", seconds / DAY)
         } else if millis % 1000 == 0 {
             write!(formatter, "{seconds} s")

@@ -109,7 +109,7 @@ fn serde_error_names_provider_and_field() {
             with("/missing_token_status", json!(401)),
             vec!["missing_token_status", "unauthorized", "not 401"],
         ),
-        (with("/max_token_length", json!(0)), vec!["max_token_length: must be greater than zero"]),
+        (with("/max_token_length", json!(0)), vec!["max_token_length: must be at least 1"]),
         (with("/max_token_age_seconds", json!(0)), vec!["max_token_age_seconds", "365 days"]),
         (with("/token_cache", json!("maybe")), vec!["token_cache", "true, false or a map"]),
         (
