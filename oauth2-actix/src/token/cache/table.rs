@@ -10,9 +10,9 @@
 //!   there was seen before, and may evict another. So tokens that are sent once do not evict tokens that are
 //!   sent often.
 //!
-//! `quick_cache` (weighted S3-FIFO) was measured as a replacement. A hit costs as many instructions. But its limit
-//! is one weight for each shard, so that neither the limit of entries nor that of bytes is strict, and a read takes
-//! the lock of a shard.
+//! `quick_cache` (weighted S3-FIFO) was measured as a replacement. A hit costs as many instructions, and a new token
+//! takes as long, with room and in a full cache. But its limit is one weight for each shard, so that neither the
+//! limit of entries nor that of bytes is strict, and a read takes the lock of a shard.
 
 use std::{
     fmt,
