@@ -188,6 +188,7 @@ pub use crate::{
         missing_token::MissingToken,
         provider::Provider,
         tenants,
+        token_cache::TokenCacheConfig,
     },
     error::{Difference, Error, ErrorKind},
     jose::{
@@ -198,7 +199,6 @@ pub use crate::{
     keys::source::KeySource,
     request::token_source::TokenRequests,
     token::{
-        cache::TokenCacheConfig,
         claims::{Claims, OptionalClaims, TypedClaims},
         expiring_body::{ExpiringBody, until_expiry},
     },

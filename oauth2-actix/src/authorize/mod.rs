@@ -2,7 +2,7 @@
 //!
 //! Owns the decision that a verified token permits a request. The attribute macros `#[require_claim]`,
 //! `#[require_scope]` and `#[require]` call it through `__private`; their parser and expansion lie in
-//! `oauth2-actix-macros`. It imports `error` and `token`, and may import floors 1 to 7.
+//! `oauth2-actix-macros`. It imports `error` and `token`.
 //!
 //! - `claims`: the methods of `Claims` that check requirements.
 //! - `middleware`: a requirement that wraps a scope or a resource.

@@ -23,7 +23,7 @@ use crate::{
         background::{self, KeyThread},
     },
     public::{HiddenRoutes, PublicPaths},
-    token::lifetime::TimeLimits,
+    token::{cache::VerifiedTokens, lifetime::TimeLimits},
     util::telemetry,
 };
 
@@ -57,7 +57,7 @@ impl OAuth2Builder {
         faults.push_all(self.faults());
         telemetry::describe();
         let defaults = self.defaults(&mut faults);
-        let verified = faults.take(self.token_cache.unwrap_or_default().build());
+        let cache = faults.take(self.token_cache.unwrap_or_default().limits());
         if self.tenants.is_some() {
             faults.take(defaults.check_for_tenants());
         }
@@ -93,7 +93,7 @@ impl OAuth2Builder {
             realm: self.realm.unwrap_or_else(|| DEFAULT_REALM.to_owned()),
             missing_token: self.missing_token,
             public,
-            verified: verified.flatten(),
+            verified: cache.flatten().map(|(entries, bytes)| VerifiedTokens::new(entries, bytes)),
             on_rejection: self.on_rejection,
             clock: self.clock,
             keys,

@@ -1,7 +1,7 @@
 //! The configuration in code and through serde, its checks, and the assembly of the policy.
 //!
 //! Owns `OAuth2Builder`, whose `build()` checks all settings at once, and `OAuth2`, the handle to the
-//! finished policy. It may import floors 1 to 9, and imports nearly all of them.
+//! finished policy. It imports nearly all folders.
 //!
 //! - this file: the settings of a policy in code.
 //! - `build`: the checks of all settings, and the assembly of the policy.
@@ -22,13 +22,15 @@ use actix_web::{HttpRequest, HttpResponse};
 use reqwest::Client;
 
 use crate::{
-    config::{missing_token::MissingToken, provider::Provider, tenants::Tenants},
+    config::{
+        missing_token::MissingToken, provider::Provider, tenants::Tenants,
+        token_cache::TokenCacheConfig,
+    },
     error::Error,
     jose::key_policy::CryptoBackend,
     keys::http::client::AdjustClient,
     policy::RejectionHook,
     request::token_source::{CookieToken, TokenRequests, TokenSources},
-    token::cache::TokenCacheConfig,
     util::clock::Clock,
 };
 

@@ -1,6 +1,6 @@
 //! The settings, their ranges and their errors.
 //!
-//! It is on floor 5: it may import `keys` and everything below.
+//! It imports `jose`, `keys` and `util`.
 //!
 //! - `error.rs`: the errors of a configuration
 //! - `keys.rs`: [`Keys`](keys::Keys), the sources of keys
@@ -9,6 +9,7 @@
 //! - `names.rs`: the names of the settings in the serde form
 //! - `provider.rs`: [`Provider`](provider::Provider), an identity provider
 //! - `tenants.rs`: [`Tenants`](tenants::Tenants), the providers that are looked up by issuer
+//! - `token_cache.rs`: the limits of the cache of verified tokens
 
 pub(crate) mod error;
 pub(crate) mod keys;
@@ -17,3 +18,4 @@ pub(crate) mod missing_token;
 pub(crate) mod names;
 pub(crate) mod provider;
 pub mod tenants;
+pub(crate) mod token_cache;

@@ -3,7 +3,7 @@
 //! [`ErrorKind`] has a variant for each reason. [`Error`] adds what the log shows, and `Error::answer` is the
 //! only map from a kind to the status, code, description and WebSocket close that a client gets.
 //!
-//! It is on floor 1, so it imports no other folder.
+//! It imports no other folder.
 //!
 //! - `challenge.rs`: the syntax of the `WWW-Authenticate` header
 //! - `response.rs`: the status, the parameters of the challenge, the other headers and the JSON body

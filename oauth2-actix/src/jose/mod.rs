@@ -1,6 +1,6 @@
 //! JSON Object Signing and Encryption, as far as verification requires it (RFC 7515 to 7518).
 //!
-//! It is on floor 3: it may import `util`, `error` and `json`.
+//! It imports `error`, `json` and `util`.
 //!
 //! - `algorithm.rs`: signature algorithms, and sets of them
 //! - `edwards.rs`: the check of Ed25519 and Ed448 public keys

@@ -1,7 +1,7 @@
 //! The keys of a source: where they come from, how they are fetched, and the set that is used now.
 //!
-//! Owns key sources, discovery, HTTP, the fetchers and snapshots on disk. It may import floors 1 to 3: `error`,
-//! `json`, `util` and `jose`.
+//! Owns key sources, discovery, HTTP, the fetchers and snapshots on disk. It imports `error`, `jose`,
+//! `json` and `util`.
 //!
 //! - `remote.rs`: the snapshot of a fetched source and the state of its fetches, as requests read them
 //! - `fetcher/`: one task for each source, which fetches, schedules and answers waiters

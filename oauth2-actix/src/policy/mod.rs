@@ -2,7 +2,7 @@
 //!
 //! Owns the path of a token from bytes to claims: cheap checks, the signature check with cached keys, the
 //! wait for keys or for a tenant, and the cache of verified tokens. It imports `config`, `error`, `jose`,
-//! `json`, `keys`, `provider`, `public`, `request`, `token` and `util`, and may import floors 1 to 7.
+//! `json`, `keys`, `provider`, `public`, `request`, `token` and `util`.
 //!
 //! - `decide.rs`: the decision with cached keys, which does not wait, and whether a cached token is still
 //!   accepted; selects providers by issuer, or by trust domain for tokens without `iss`. What one provider

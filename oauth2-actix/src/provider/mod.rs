@@ -2,7 +2,7 @@
 //!
 //! Owns the step from a configured provider to one that can check tokens: it resolves key sources and
 //! intervals, parses inline keys and reads snapshots. It imports `config`, `error`, `jose`, `json`, `keys`,
-//! `token` and `util`, and may import floors 1 to 6.
+//! `token` and `util`.
 //!
 //! - this file: a resolved provider, and the settings of a policy for all of them.
 //! - `background`: the thread that fetches keys and looks tenants up.

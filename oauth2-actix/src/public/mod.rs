@@ -1,6 +1,6 @@
 //! Routes and paths that need no token: those marked with `#[public]`, and those in `public_paths`.
 
-// Owns every decision that a request needs no token. It imports `token`, and may import floors 1 to 6.
+// Owns every decision that a request needs no token. It imports `token`.
 //
 // - `admission`: routes a request without a valid token, and drops it unless the router reaches a public
 //   resource.

@@ -1,7 +1,7 @@
 //! The token in a request, and the WebSocket handshake that carries one.
 //!
 //! Owns the syntax of bearer tokens and every location that a client may send one in. Verifies nothing: its
-//! result is the bytes of a token for `policy`. May import floors 1 to 5; it imports `config` and `error`.
+//! result is the bytes of a token for `policy`. It imports `config` and `error`.
 //!
 //! - `bearer`: parses the `Authorization` header (RFC 6750 §2.1).
 //! - `token_source`: reads tokens from the optional locations: a header of another name, a WebSocket's

@@ -1,10 +1,9 @@
 //! The token after it was parsed: validation, verified tokens, their claims and their cache.
 //!
 //! Owns the checks on claims that need no key, the type [`Claims`](claims::Claims) that handlers get, and the
-//! cache of verified tokens. It imports `config`, `error`, `jose`, `json` and `util`, and may import floors 1
-//! to 5.
+//! cache of verified tokens. It imports `error`, `jose`, `json` and `util`.
 //!
-//! - `cache`: the configuration of the cache of verified tokens, and the cache itself.
+//! - `cache`: the cache of verified tokens, and its status.
 //! - `claims`: the claims of a verified token, and the extractors.
 //! - `expiring_body`: a streaming body that ends when the token of its request expires.
 //! - `lifetime`: the checks on `exp`, `nbf` and `iat`, when a token expires and why it is not valid.

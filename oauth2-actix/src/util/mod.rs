@@ -1,6 +1,6 @@
 //! Time, the rate of warnings, metrics and SPIFFE IDs.
 //!
-//! It is on floor 2: it may import `error` and `json`.
+//! It imports `error`.
 //!
 //! - `clock.rs`: wall time, monotonic time, and waiting for a moment
 //! - `log_rate.rs`: the rate of warnings about keys and tenants

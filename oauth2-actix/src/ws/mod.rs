@@ -51,7 +51,7 @@
 //! | 1013 `try again later` | the provider's keys are not available | connect again after a while |
 
 // Owns the sessions of WebSockets after the handshake. It imports `authorize`, `builder`, `error`, `request`
-// and `token`, and may import floors 1 to 10.
+// and `token`.
 //
 // - this file: completes the handshake and starts a session.
 // - `body`: the response body, which stops the watcher when the connection closes.

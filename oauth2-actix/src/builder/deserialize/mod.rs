@@ -30,10 +30,10 @@ use crate::{
         missing_token::MissingToken,
         names::{self, PROVIDERS},
         provider::Provider,
+        token_cache::TokenCacheConfig,
     },
     jose::{algorithm::Algorithm, key_policy::CryptoBackend},
     request::token_source::{CookieToken, TokenRequests},
-    token::cache::TokenCacheConfig,
 };
 
 /// Turns the lines of a table into a list of [`Setting`].

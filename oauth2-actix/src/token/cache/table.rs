@@ -97,7 +97,7 @@ struct Budget {
 }
 
 impl VerifiedTokens {
-    pub(super) fn new(max_entries: usize, max_bytes: usize) -> Self {
+    pub(crate) fn new(max_entries: usize, max_bytes: usize) -> Self {
         // Twice as many slots as entries, so that a bucket is rarely full before the cache is.
         let buckets = (max_entries * 2).div_ceil(SLOTS);
         let random = RandomState::new();

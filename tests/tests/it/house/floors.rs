@@ -24,7 +24,6 @@ const FLOORS: &[(&str, &[&str])] = &[
     ),
     ("response", &["policy", "public", "request", "config", "util", "error"]),
     ("status", &["provider", "token", "keys", "jose", "util"]),
-    ("authorize", &["token", "error"]),
     (
         "policy",
         &[
@@ -34,9 +33,10 @@ const FLOORS: &[(&str, &[&str])] = &[
     ),
     ("provider", &["token", "config", "keys", "jose", "util", "json", "error"]),
     ("public", &["token"]),
-    ("token", &["config", "jose", "util", "json", "error"]),
     ("request", &["config", "error"]),
     ("config", &["keys", "jose", "util"]),
+    ("authorize", &["token", "error"]),
+    ("token", &["jose", "util", "json", "error"]),
     ("keys", &["jose", "util", "json", "error"]),
     ("jose", &["util", "json", "error"]),
     ("util", &["error"]),
