@@ -42,6 +42,11 @@ pub(crate) struct ScopeArgs {
     pub(crate) scopes: Vec<Text>,
 }
 
+/// `#[require_policy("back-office")]`.
+pub(crate) struct PolicyArgs {
+    pub(crate) name: Text,
+}
+
 /// How several values are combined.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Combine {
@@ -149,6 +154,27 @@ impl Parse for ScopeArgs {
             other => Err(Error::new_spanned(other, EXPECTED)),
         })?;
         Ok(Self { combine, scopes })
+    }
+}
+
+impl Parse for PolicyArgs {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        const EXPECTED: &str = "expected the name of a policy: #[require_policy(\"back-office\")]";
+        let mut arguments = arguments(input, EXPECTED)?.into_iter();
+        let name = match arguments.next() {
+            Some(Expr::Lit(ExprLit { lit: Lit::Str(name), .. })) if name.value().is_empty() => {
+                Err(Error::new_spanned(name, "the name of the policy is empty"))
+            }
+            Some(Expr::Lit(ExprLit { lit: Lit::Str(name), .. })) => Ok(Text::Literal(name)),
+            Some(Expr::Path(ExprPath { qself: None, path, .. })) => Ok(Text::Constant(path)),
+            Some(other) => Err(Error::new_spanned(other, EXPECTED)),
+            None => Err(Error::new(input.span(), EXPECTED)),
+        };
+        let end = arguments.next().map_or(Ok(()), |surplus| {
+            let expected = "expected one policy; write one attribute for each";
+            Err(Error::new_spanned(surplus, expected))
+        });
+        both(name, end).map(|(name, ())| Self { name })
     }
 }
 

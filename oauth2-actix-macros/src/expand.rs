@@ -1,18 +1,21 @@
 //! Generates the tokens. Nothing here can fail, since the input was checked before.
 
 use proc_macro2::{Literal, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
-use syn::{Ident, ItemFn, spanned::Spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::{Ident, ItemFn, LitStr, Path, spanned::Spanned};
 
 use crate::{
-    args::{ClaimArgs, ClaimValue, Combine, FunctionArgs, ScopeArgs, Text, Values},
+    args::{ClaimArgs, ClaimValue, Combine, FunctionArgs, PolicyArgs, ScopeArgs, Text, Values},
     item,
+    route::{self, Route},
+    rule::Part,
 };
 
-/// Returns the function with an additional argument: an extractor that is ready at once and whose error is
-/// the rejection. It is the first argument, so no other extractor's future is polled before it.
-pub(crate) fn with_check(mut function: ItemFn, check: &TokenStream) -> TokenStream {
-    // Each attribute adds an argument, so the count distinguishes stacked attributes.
+/// Returns the function with an additional argument: an extractor whose error is the rejection. It is the
+/// first argument, and ready at once unless a function of the rule is asynchronous. The routing macros below
+/// get a middleware that tells the rule of a request without a token.
+pub(crate) fn with_rule(mut function: ItemFn, parts: &[Part], span: Span) -> TokenStream {
+    // An attribute that is not merged adds an argument, so the count distinguishes them.
     let name = format_ident!(
         "__oauth2_actix_check_{}_{}",
         function.sig.inputs.len(),
@@ -23,9 +26,16 @@ pub(crate) fn with_check(mut function: ItemFn, check: &TokenStream) -> TokenStre
         .sig
         .inputs
         .insert(0, syn::parse_quote! { _: ::oauth2_actix::__private::Checked<#name> });
+    let rows = rows(&function, &name, span);
+    route::wrap(&mut function, &format!("::oauth2_actix::__private::RuledRoute::<{name}>::new()"));
     let visibility = &function.vis;
-    let (claims, request) = (claims(), request());
+    let (claims, request, pending) = (claims(), request(), pending());
     let conditions: Vec<_> = item::conditions(&function).collect();
+    let rule = rule(parts);
+    let calls = parts.iter().filter_map(|part| match part {
+        Part::Function(FunctionArgs { function }) => Some(call(function)),
+        _ => None,
+    });
     quote! {
         #(#conditions)*
         #[doc(hidden)]
@@ -35,21 +45,110 @@ pub(crate) fn with_check(mut function: ItemFn, check: &TokenStream) -> TokenStre
         #(#conditions)*
         #[automatically_derived]
         impl ::oauth2_actix::__private::Check for #name {
+            fn rule() -> &'static ::oauth2_actix::__private::AccessRule {
+                // The developer's paths are inside this static, so its name is one that none of their
+                // constants has.
+                static __OAUTH2_ACTIX_RULE: ::oauth2_actix::__private::AccessRule = #rule;
+                &__OAUTH2_ACTIX_RULE
+            }
+
             fn check(
                 #claims: &::oauth2_actix::Claims,
                 #request: &::oauth2_actix::__private::HttpRequest,
+                #pending: &mut ::oauth2_actix::__private::PendingChecks,
             ) -> ::core::result::Result<(), ::oauth2_actix::Error> {
-                #check
+                let _ = (#request, &#pending);
+                ::oauth2_actix::__private::AccessRule::check(<Self as ::oauth2_actix::__private::Check>::rule(), #claims)?;
+                #(#calls)*
+                ::core::result::Result::Ok(())
             }
         }
+
+        #(#rows)*
 
         #[allow(clippy::too_many_arguments)]
         #function
     }
 }
 
+/// Generates the constructor of a rule. The requirement is built when it is first used.
+fn rule(parts: &[Part]) -> TokenStream {
+    let requirements = parts.iter().filter_map(|part| match part {
+        Part::Claim(args) => Some(claim(args)),
+        Part::Scope(args) => Some(scope(args)),
+        Part::Policy(args) => Some(policy(args)),
+        Part::Authenticated | Part::Function(_) => None,
+    });
+    let policies = parts.iter().filter_map(|part| match part {
+        // The requirement checks a constant.
+        Part::Policy(PolicyArgs { name }) => Some(match name {
+            Text::Literal(literal) => quote! { #literal },
+            Text::Constant(path) => quote! { #path },
+        }),
+        _ => None,
+    });
+    let functions = parts.iter().filter_map(|part| match part {
+        Part::Function(FunctionArgs { function }) => {
+            let path = function.to_token_stream().to_string().replace(' ', "");
+            Some(LitStr::new(&path, Span::mixed_site()))
+        }
+        _ => None,
+    });
+    quote! {
+        ::oauth2_actix::__private::AccessRule::new(
+            || ::oauth2_actix::__private::requirements([#(#requirements),*]),
+            || {
+                const __OAUTH2_ACTIX_POLICIES: &[&::core::primitive::str] = &[#((#policies)),*];
+                __OAUTH2_ACTIX_POLICIES
+            },
+            &[#(#functions),*],
+        )
+    }
+}
+
+/// Generates the rows of the access table: one for each route, or one without a route if no routing macro is
+/// below the attribute.
+fn rows(function: &ItemFn, check: &Ident, span: Span) -> Vec<TokenStream> {
+    let handler = route::handler_path(function);
+    let conditions: Vec<_> = item::conditions(function).collect();
+    let row = |methods: &[LitStr], pattern: &TokenStream, name: &str| {
+        // With this span, `line!()` is the line of the attribute.
+        quote_spanned! { span =>
+            #(#conditions)*
+            const _: () = {
+                #[::oauth2_actix::__private::linkme::distributed_slice(
+                    ::oauth2_actix::__private::RULED_ROUTES
+                )]
+                #[linkme(crate = ::oauth2_actix::__private::linkme)]
+                static ROUTE: ::oauth2_actix::__private::RuledRouteRow =
+                    ::oauth2_actix::__private::RuledRouteRow::new(
+                        &[#(#methods),*],
+                        #pattern,
+                        #handler,
+                        #name,
+                        <#check as ::oauth2_actix::__private::Check>::rule,
+                        ::core::file!(),
+                        ::core::line!(),
+                    );
+            };
+        }
+    };
+    let own_name = route::handler_name(function);
+    let routes = route::routes(function);
+    if routes.is_empty() {
+        return vec![row(&[], &quote! { ::core::option::Option::None }, &own_name)];
+    }
+    routes
+        .iter()
+        .map(|Route { methods, pattern, name }| {
+            let name = name.as_ref().map_or_else(|| own_name.clone(), LitStr::value);
+            row(methods, &quote! { ::core::option::Option::Some(#pattern) }, &name)
+        })
+        .collect()
+}
+
 /// Generates `::oauth2_actix::requirement::claim(…)`.
-pub(crate) fn claim(ClaimArgs { name, values }: &ClaimArgs) -> TokenStream {
+fn claim(ClaimArgs { name, values }: &ClaimArgs) -> TokenStream {
     let name = text(name, "claim_name");
     let values = match values {
         Values::Present => quote! { ::oauth2_actix::requirement::ClaimValues::present() },
@@ -63,18 +162,24 @@ pub(crate) fn claim(ClaimArgs { name, values }: &ClaimArgs) -> TokenStream {
             quote! { ::oauth2_actix::requirement::ClaimValues::all_of([#(#values),*]) }
         }
     };
-    check_requirement(&quote! { ::oauth2_actix::requirement::claim((#name), (#values)) })
+    quote! { ::oauth2_actix::requirement::claim((#name), (#values)) }
 }
 
 /// Generates `::oauth2_actix::requirement::scopes(…)`, or `any_scope`.
-pub(crate) fn scope(ScopeArgs { combine, scopes }: &ScopeArgs) -> TokenStream {
+fn scope(ScopeArgs { combine, scopes }: &ScopeArgs) -> TokenStream {
     let name = match combine {
         Combine::Any => "any_scope",
         Combine::All => "scopes",
     };
     let name = Ident::new(name, Span::mixed_site());
     let scopes = scopes.iter().map(|scope| text(scope, "scope"));
-    check_requirement(&quote! { ::oauth2_actix::requirement::#name([#((#scopes)),*]) })
+    quote! { ::oauth2_actix::requirement::#name([#((#scopes)),*]) }
+}
+
+/// Generates `::oauth2_actix::requirement::policy(…)`.
+fn policy(PolicyArgs { name }: &PolicyArgs) -> TokenStream {
+    let name = text(name, "policy_name");
+    quote! { ::oauth2_actix::requirement::policy((#name)) }
 }
 
 /// Generates a literal unchanged, and a constant with a check at compile time by a `const fn` of `__private`.
@@ -94,23 +199,11 @@ fn text(text: &Text, check: &str) -> TokenStream {
 }
 
 /// Generates a call of the developer's function.
-pub(crate) fn function(FunctionArgs { function }: &FunctionArgs) -> TokenStream {
-    let (claims, request) = (claims(), request());
+fn call(function: &Path) -> TokenStream {
+    let (claims, request, pending) = (claims(), request(), pending());
     // rustc reports a function of another form at its path.
     quote_spanned! { function.span() =>
-        ::oauth2_actix::__private::call_predicate(#function, #claims, #request)
-    }
-}
-
-/// Generates a static requirement, which is built once and checked at every request. The developer's paths
-/// are inside the static, so its name is one that none of their constants has.
-fn check_requirement(requirement: &TokenStream) -> TokenStream {
-    let (claims, request) = (claims(), request());
-    quote! {
-        static __OAUTH2_ACTIX_REQUIREMENT: ::oauth2_actix::__private::LazyLock<::oauth2_actix::requirement::Requirement> =
-            ::oauth2_actix::__private::LazyLock::new(|| (#requirement));
-        let _ = #request;
-        ::oauth2_actix::Claims::require(#claims, &__OAUTH2_ACTIX_REQUIREMENT)
+        ::oauth2_actix::__private::call_predicate(#function, #claims, #request, #pending)?;
     }
 }
 
@@ -122,6 +215,10 @@ fn claims() -> Ident {
 
 fn request() -> Ident {
     Ident::new("__oauth2_actix_request", Span::mixed_site())
+}
+
+fn pending() -> Ident {
+    Ident::new("__oauth2_actix_pending", Span::mixed_site())
 }
 
 fn claim_value(value: &ClaimValue) -> TokenStream {

@@ -2,6 +2,8 @@
 
 use syn::{Attribute, Error, FnArg, Item, ItemFn, Result};
 
+use crate::rule;
+
 /// The most arguments of a handler in actix.
 const MAX_ARGUMENTS: usize = 16;
 
@@ -34,18 +36,15 @@ pub(crate) fn check_handler(function: &ItemFn, attribute: &str) -> Result<()> {
     if signature.inputs.len() >= MAX_ARGUMENTS {
         return Err(Error::new_spanned(
             &signature.inputs,
-            "actix allows 16 arguments, and each `#[require…]` attribute adds one; combine several \
-             arguments into a tuple",
+            "actix allows 16 arguments, and an access rule adds one; combine several arguments into a tuple",
         ));
     }
     Ok(())
 }
 
-/// Returns the name of a `require` attribute.
+/// Returns the name of an attribute that requires a valid token.
 pub(crate) fn require_attribute(attribute: &Attribute) -> Option<&'static str> {
-    ["require", "require_claim", "require_scope"]
-        .into_iter()
-        .find(|name| is_named(attribute, &[name]))
+    rule::NAMES.into_iter().find(|name| is_named(attribute, &[name]))
 }
 
 /// Returns the error for an attribute that cannot be combined with another.
@@ -57,7 +56,7 @@ pub(crate) fn public_and_required(attribute: &Attribute, other: &str) -> Error {
 }
 
 /// Compares the last segment only, since a macro cannot resolve imports.
-fn is_named(attribute: &Attribute, names: &[&str]) -> bool {
+pub(crate) fn is_named(attribute: &Attribute, names: &[&str]) -> bool {
     attribute.path().segments.last().is_some_and(|last| names.iter().any(|name| last.ident == name))
 }
 

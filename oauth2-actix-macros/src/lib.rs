@@ -1,18 +1,24 @@
 //! Attribute macros of `oauth2-actix`, which re-exports and documents them: depend on that crate,
 //! not on this.
 //!
-//! Each file is one stage: `args` parses the arguments, `item` checks the function, `expand` and `public`
-//! generate the tokens. After an error, the developer's function is emitted unchanged, so that one mistake
-//! causes one message.
+//! Each file is one stage: `args` parses the arguments, `item` checks the function, `route` reads the routing
+//! macros below an attribute, `rule` merges stacked attributes, `expand` and `public` generate the tokens, and
+//! `guarded` checks a module. After an error, the developer's function is emitted unchanged, so that one
+//! mistake causes one message.
 
 mod args;
 mod expand;
+mod guarded;
 mod item;
 mod public;
+mod route;
+mod rule;
 
 use proc_macro::TokenStream;
 use proc_macro2::Span;
-use syn::parse::{Parse, Parser};
+use quote::ToTokens;
+
+use crate::rule::Part;
 
 /// Makes a route public: the route of the routing macro below it, for that macro's methods, in every scope in
 /// which it is registered.
@@ -124,7 +130,7 @@ pub fn public(args: TokenStream, function: TokenStream) -> TokenStream {
 /// read; on a public request without a valid token 400 or 401, and without the middleware 500.
 #[proc_macro_attribute]
 pub fn require_claim(args: TokenStream, function: TokenStream) -> TokenStream {
-    expand_requirement("require_claim", args, function, expand::claim)
+    expand_rule("require_claim", args, function)
 }
 
 /// Requires scopes before a handler runs: in `scope` or `scp`, each a space-separated string or a list (RFC
@@ -154,7 +160,7 @@ pub fn require_claim(args: TokenStream, function: TokenStream) -> TokenStream {
 /// challenge names the scopes.
 #[proc_macro_attribute]
 pub fn require_scope(args: TokenStream, function: TokenStream) -> TokenStream {
-    expand_requirement("require_scope", args, function, expand::scope)
+    expand_rule("require_scope", args, function)
 }
 
 /// Requires that a function of the application accepts the request, before a handler runs.
@@ -183,20 +189,123 @@ pub fn require_scope(args: TokenStream, function: TokenStream) -> TokenStream {
 /// error is a text for the log; the client gets the fixed text of 403. It must not block.
 #[proc_macro_attribute]
 pub fn require(args: TokenStream, function: TokenStream) -> TokenStream {
-    expand_requirement("require", args, function, expand::function)
+    expand_rule("require", args, function)
 }
 
-fn expand_requirement<A: Parse>(
-    name: &str,
-    args: TokenStream,
-    function: TokenStream,
-    check: fn(&A) -> proc_macro2::TokenStream,
-) -> TokenStream {
-    let args = A::parse.parse(args);
+/// Requires a valid token, and nothing else of it.
+///
+/// ```
+/// use actix_web::get;
+/// use oauth2_actix::{Claims, authenticated};
+///
+/// #[authenticated]
+/// #[get("/me")]
+/// async fn me(claims: Claims) -> String {
+///     claims.subject().unwrap_or("an unnamed user").to_owned()
+/// }
+/// ```
+///
+/// Every route inside `OAuth2` needs a valid token anyway. The attribute says that this is meant: the route is
+/// listed in `access::routes()`, and accepted by [`macro@guarded`]. On a public path,
+/// a request without a valid token is rejected with 400 or 401, as on a private route. It takes no arguments.
+#[proc_macro_attribute]
+pub fn authenticated(args: TokenStream, function: TokenStream) -> TokenStream {
+    expand_rule("authenticated", args, function)
+}
+
+/// Requires that the claims satisfy a policy of `OAuth2Builder::policy`.
+///
+/// ```
+/// use actix_web::{get, HttpResponse};
+/// use oauth2_actix::{OAuth2, require_policy, requirement};
+///
+/// #[require_policy("back-office")]
+/// #[get("/refunds")]
+/// async fn refunds() -> HttpResponse {
+///     HttpResponse::Ok().finish()
+/// }
+///
+/// let builder = OAuth2::builder().policy(
+///     "back-office",
+///     requirement::all([requirement::claim("role", "staff"), requirement::scopes(["refunds"])]),
+/// );
+/// # drop(builder);
+/// ```
+///
+/// The name is a literal or a constant. `OAuth2Builder::build` fails if the
+/// program has a handler with the name of a policy that is not defined. The rest is the same as for
+/// [`macro@require_claim`].
+#[proc_macro_attribute]
+pub fn require_policy(args: TokenStream, function: TokenStream) -> TokenStream {
+    expand_rule("require_policy", args, function)
+}
+
+/// Denies by default: a handler of the module that has a routing macro and no access rule is a compile error.
+///
+/// ```
+/// use oauth2_actix::guarded;
+///
+/// #[guarded]
+/// mod api {
+///     use actix_web::{get, post};
+///     use oauth2_actix::{authenticated, public, require_scope};
+///
+///     #[public]
+///     #[get("/health")]
+///     pub async fn health() -> &'static str {
+///         "up"
+///     }
+///
+///     #[authenticated]
+///     #[get("/me")]
+///     pub async fn me() -> &'static str {
+///         "a valid token"
+///     }
+///
+///     #[post("/orders")]
+///     #[require_scope("orders:write")]
+///     pub async fn create() -> &'static str {
+///         "created"
+///     }
+/// }
+///
+/// # let app = actix_web::App::new().service(api::health).service(api::me).service(api::create);
+/// # drop(app);
+/// ```
+///
+/// The access rules are [`macro@public`], [`macro@authenticated`], [`macro@require_scope`],
+/// [`macro@require_claim`], [`macro@require_policy`] and [`macro@require`], in any order with the routing
+/// macro. Nested modules and functions are checked too. The module has braces; it may be one of actix's
+/// `#[scope("/prefix")]` modules, in either order.
+///
+/// A handler that this check cannot see is an error: in a macro, in a module of another file, or with a routing
+/// macro that is imported under another name. Handlers without a routing macro, which are registered by
+/// `.route(…)`, are checked by `testing::assert_every_route_has_an_access_rule`.
+#[proc_macro_attribute]
+pub fn guarded(args: TokenStream, module: TokenStream) -> TokenStream {
+    match guarded::parse(module.clone()) {
+        Ok(parsed) => match guarded::expand(&args.into(), parsed) {
+            (module, None) => module.into_token_stream().into(),
+            (_, Some(errors)) => with_errors(module, &errors),
+        },
+        Err(error) => with_errors(module, &error),
+    }
+}
+
+fn expand_rule(name: &str, args: TokenStream, function: TokenStream) -> TokenStream {
+    let args = args.into();
+    if rule::is_merged(&args) {
+        return function;
+    }
+    let part = Part::parse(name, args);
     let item = item::parse(function.clone())
         .and_then(|item| item::check_handler(&item, name).map(|()| item));
-    match args::both(args, item) {
-        Ok((args, item)) => expand::with_check(item, &check(&args)).into(),
+    match args::both(part, item) {
+        Ok((part, mut item)) => {
+            let mut parts = vec![part];
+            parts.extend(rule::take_parts(&mut item));
+            expand::with_rule(item, &parts, Span::call_site()).into()
+        }
         Err(errors) => with_errors(function, &errors),
     }
 }

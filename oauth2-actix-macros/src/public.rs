@@ -1,50 +1,22 @@
 //! `#[public]`: adds a middleware to the routing macros below it, and a row for each of their routes to the
 //! table of public routes.
 
-use proc_macro2::{Span, TokenStream, TokenTree};
+use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{
-    Attribute, Error, Expr, ExprLit, ItemFn, Lit, LitStr, Meta, Result, Token,
-    parse::{Parse, ParseStream, Parser},
-    punctuated::Punctuated,
-    spanned::Spanned,
+use syn::{Error, ItemFn, LitStr, Result};
+
+use crate::{
+    item,
+    route::{self, Route, routes},
 };
-
-use crate::item;
-
-/// One route of a handler.
-struct Route {
-    pattern: LitStr,
-    methods: Vec<LitStr>,
-}
-
-/// The arguments of a routing macro: a pattern, and `method = "…"` among others.
-struct RouteArgs {
-    pattern: LitStr,
-    options: Punctuated<Expr, Token![,]>,
-}
-
-impl Parse for RouteArgs {
-    fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let pattern = input.parse()?;
-        if !input.is_empty() {
-            input.parse::<Token![,]>()?;
-        }
-        Ok(Self { pattern, options: Punctuated::parse_terminated(input)? })
-    }
-}
 
 /// Expands `#[public]` on a function.
 pub(crate) fn expand(args: &TokenStream, function: &ItemFn, span: Span) -> Result<TokenStream> {
     check(args, function, span)?;
     let mut function = function.clone();
     let rows: Vec<TokenStream> =
-        function.attrs.iter().filter_map(route).map(|route| row(&route, &function, span)).collect();
-    function
-        .attrs
-        .iter_mut()
-        .filter(|attribute| route(attribute).is_some())
-        .for_each(add_public_middleware);
+        routes(&function).iter().map(|route| row(route, &function, span)).collect();
+    route::wrap(&mut function, "::oauth2_actix::__private::PublicResource");
     Ok(quote! {
         #function
         #(#rows)*
@@ -66,7 +38,7 @@ fn check(args: &TokenStream, function: &ItemFn, span: Span) -> Result<()> {
             errors.push(Error::new_spanned(attribute, "`#[public]` is repeated; remove one"));
         }
     }
-    if errors.is_empty() && !function.attrs.iter().any(|attribute| route(attribute).is_some()) {
+    if errors.is_empty() && routes(function).is_empty() {
         errors.push(Error::new(
             span,
             "`#[public]` must be above a routing macro such as `#[get(\"/\")]`, and there is none \
@@ -83,25 +55,11 @@ fn check(args: &TokenStream, function: &ItemFn, span: Span) -> Result<()> {
     }
 }
 
-/// Adds the middleware that makes a resource public to a routing macro, as its last and so outermost one.
-fn add_public_middleware(attribute: &mut Attribute) {
-    let Meta::List(list) = &mut attribute.meta else { return };
-    let arguments = &list.tokens;
-    let ends_with_comma = matches!(
-        arguments.clone().into_iter().last(),
-        Some(TokenTree::Punct(last)) if last.as_char() == ','
-    );
-    let comma = (!ends_with_comma).then(|| quote!(,));
-    list.tokens = quote! {
-        #arguments #comma wrap = "::oauth2_actix::__private::PublicResource"
-    };
-}
-
 /// Generates the row of a route in the link-time table.
-fn row(Route { pattern, methods }: &Route, function: &ItemFn, span: Span) -> TokenStream {
+fn row(Route { pattern, methods, name }: &Route, function: &ItemFn, span: Span) -> TokenStream {
     let conditions = item::conditions(function);
-    let handler = function.sig.ident.to_string();
-    let handler = handler.strip_prefix("r#").unwrap_or(&handler);
+    let handler = route::handler_path(function);
+    let name = name.as_ref().map_or_else(|| route::handler_name(function), LitStr::value);
     // With this span, `line!()` is the line of the attribute.
     quote_spanned! { span =>
         #(#conditions)*
@@ -113,39 +71,11 @@ fn row(Route { pattern, methods }: &Route, function: &ItemFn, span: Span) -> Tok
             static ROUTE: ::oauth2_actix::public::PublicRoute = ::oauth2_actix::public::PublicRoute::new(
                 &[#(#methods),*],
                 #pattern,
-                ::core::concat!(::core::module_path!(), "::", #handler),
+                #handler,
+                #name,
                 ::core::file!(),
                 ::core::line!(),
             );
         };
-    }
-}
-
-/// Parses the route of a routing macro. None for another attribute such as another crate's `#[trace]`, or one
-/// that actix itself rejects.
-fn route(attribute: &Attribute) -> Option<Route> {
-    let name = attribute.path().segments.last()?.ident.to_string();
-    let method = match name.as_str() {
-        "get" | "post" | "put" | "delete" | "head" | "connect" | "options" | "trace" | "patch"
-        | "query" => Some(LitStr::new(&name.to_uppercase(), attribute.path().span())),
-        "route" => None,
-        _ => return None,
-    };
-    let Meta::List(list) = &attribute.meta else { return None };
-    let RouteArgs { pattern, options } = RouteArgs::parse.parse2(list.tokens.clone()).ok()?;
-    let methods = method.into_iter().chain(options.iter().filter_map(method_option)).collect();
-    Some(Route { pattern, methods })
-}
-
-/// Returns the value of `method = "…"`.
-fn method_option(option: &Expr) -> Option<LitStr> {
-    let Expr::Assign(assignment) = option else { return None };
-    match (&*assignment.left, &*assignment.right) {
-        (Expr::Path(left), Expr::Lit(ExprLit { lit: Lit::Str(method), .. }))
-            if left.path.is_ident("method") =>
-        {
-            Some(method.clone())
-        }
-        _ => None,
     }
 }

@@ -1,58 +1,82 @@
 //! Items that the output of the attribute macros uses. Not public API: it may change at any time.
 
-pub use std::sync::LazyLock;
 use std::{
-    future::{Ready, ready},
+    future::{Future, Ready, ready},
     marker::PhantomData,
 };
 
 pub use actix_web::HttpRequest;
 pub use linkme;
 
-pub use crate::public::{PublicResource, PublicRoute, ROUTES};
+pub use crate::{
+    authorize::rule::{
+        AccessRule, Check, PendingChecks, RULED_ROUTES, RuledRouteRow, requirements,
+    },
+    public::{PublicResource, PublicRoute, ROUTES, RuledRoute},
+};
 
 use actix_web::{FromRequest, dev::Payload};
+use futures_util::future::{Either, LocalBoxFuture};
 
 use crate::{
     authorize::requirement::ClaimValue,
     error::{Error, ErrorKind},
-    token::{claims::Claims, scope::is_scope_token},
+    token::{claims::Claims, rules::Rules, scope::is_scope_token},
+    util::units::Unit,
 };
-
-/// The check that an attribute makes.
-pub trait Check {
-    /// Returns an error if the request is rejected.
-    fn check(claims: &Claims, request: &HttpRequest) -> Result<(), Error>;
-}
 
 /// The hidden argument of a handler, whose extraction performs the check.
 #[derive(Debug)]
 pub struct Checked<C>(PhantomData<C>);
 
-impl<C: Check> FromRequest for Checked<C> {
+impl<C: Check + 'static> FromRequest for Checked<C> {
     type Error = Error;
-    type Future = Ready<Result<Self, Error>>;
+    type Future = Either<Ready<Result<Self, Error>>, LocalBoxFuture<'static, Result<Self, Error>>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(
-            Claims::of_request(request)
-                .and_then(|claims| C::check(&claims, request))
-                .map(|()| Self(PhantomData)),
-        )
+        let mut pending = PendingChecks::new();
+        let checked = match Claims::of_request(request) {
+            Ok(claims) => C::check(&claims, request, &mut pending),
+            // A request without a valid token, which a public path has let through.
+            Err(error) => Err(with_scopes(error, C::rule())),
+        };
+        if checked.is_ok() && !pending.is_empty() {
+            return Either::Right(Box::pin(async {
+                for check in pending {
+                    check.await?;
+                }
+                C::rule().record_satisfied();
+                Ok(Self(PhantomData))
+            }));
+        }
+        if checked.is_ok() {
+            C::rule().record_satisfied();
+        }
+        Either::Left(ready(checked.map(|()| Self(PhantomData))))
     }
 }
 
-/// Calls the developer's function.
+fn with_scopes(error: Error, rule: &AccessRule) -> Error {
+    match rule.challenged_scopes(&Rules::default()) {
+        Some(scopes) => error.with_scopes(scopes),
+        None => error,
+    }
+}
+
+/// Calls the developer's function, or adds its future to the checks that must be waited for.
 pub fn call_predicate<F: Predicate<Marker>, Marker>(
     function: F,
     claims: &Claims,
     request: &HttpRequest,
+    pending: &mut PendingChecks,
 ) -> Result<(), Error> {
-    function.call(claims, request).map_err(|error| {
-        error
-            .with_provider(&claims.verified().by.name)
-            .with_expected(format!("predicate {}", std::any::type_name::<F>()))
-    })
+    function.call(claims, request, pending).map_err(|error| described::<F>(error, claims))
+}
+
+fn described<F>(error: Error, claims: &Claims) -> Error {
+    error
+        .with_provider(&claims.verified().by.name)
+        .with_expected(format!("predicate {}", std::any::type_name::<F>()))
 }
 
 /// A function of the claims, or of the claims and the request.
@@ -60,26 +84,95 @@ pub fn call_predicate<F: Predicate<Marker>, Marker>(
     message = "`{Self}` cannot be used as an authorization predicate",
     label = "not an authorization predicate",
     note = "expected `fn(&Claims) -> bool` or `fn(&Claims, &HttpRequest) -> bool`; instead of bool, it \
-            may return a Result whose error is written to the log"
+            may return a Result whose error is written to the log",
+    note = "an async function takes its arguments by value and returns a Result: \
+            `async fn(Claims) -> Result<bool, E>` or `async fn(Claims, HttpRequest) -> Result<bool, E>`"
 )]
 pub trait Predicate<Marker> {
     /// Calls the function.
-    fn call(self, claims: &Claims, request: &HttpRequest) -> Result<(), Error>;
+    fn call(
+        self,
+        claims: &Claims,
+        request: &HttpRequest,
+        pending: &mut PendingChecks,
+    ) -> Result<(), Error>;
 }
 
 impl<F: FnOnce(&Claims) -> V, V: Outcome> Predicate<(V,)> for F {
-    fn call(self, claims: &Claims, _: &HttpRequest) -> Result<(), Error> {
+    fn call(self, claims: &Claims, _: &HttpRequest, _: &mut PendingChecks) -> Result<(), Error> {
         self(claims).into_result()
     }
 }
 
 impl<F: FnOnce(&Claims, &HttpRequest) -> V, V: Outcome> Predicate<(V, ())> for F {
-    fn call(self, claims: &Claims, request: &HttpRequest) -> Result<(), Error> {
+    fn call(
+        self,
+        claims: &Claims,
+        request: &HttpRequest,
+        _: &mut PendingChecks,
+    ) -> Result<(), Error> {
         self(claims, request).into_result()
     }
 }
 
-/// The result of such a function.
+/// The marker of an asynchronous function.
+#[derive(Debug)]
+pub struct Asynchronous;
+
+impl<F, A, E> Predicate<(A, E, Asynchronous)> for F
+where
+    F: FnOnce(Claims) -> A + 'static,
+    A: Future<Output = Result<bool, E>> + 'static,
+    E: std::fmt::Display + 'static,
+{
+    fn call(
+        self,
+        claims: &Claims,
+        _: &HttpRequest,
+        pending: &mut PendingChecks,
+    ) -> Result<(), Error> {
+        pending.push(Box::pin(within_time::<F, _, _>(self(claims.clone()), claims.clone())));
+        Ok(())
+    }
+}
+
+impl<F, A, E> Predicate<(A, E, Asynchronous, ())> for F
+where
+    F: FnOnce(Claims, HttpRequest) -> A + 'static,
+    A: Future<Output = Result<bool, E>> + 'static,
+    E: std::fmt::Display + 'static,
+{
+    fn call(
+        self,
+        claims: &Claims,
+        request: &HttpRequest,
+        pending: &mut PendingChecks,
+    ) -> Result<(), Error> {
+        let answer = self(claims.clone(), request.clone());
+        pending.push(Box::pin(within_time::<F, _, _>(answer, claims.clone())));
+        Ok(())
+    }
+}
+
+/// Waits for an asynchronous check, at most for the time that is set. A check that fails or takes longer gives
+/// 503: the client did nothing wrong.
+async fn within_time<F, A, E>(answer: A, claims: Claims) -> Result<(), Error>
+where
+    A: Future<Output = Result<bool, E>>,
+    E: std::fmt::Display,
+{
+    let limit = claims.verified().by.rules.check_timeout;
+    let result = match tokio::time::timeout(limit, answer).await {
+        Ok(Ok(true)) => return Ok(()),
+        Ok(Ok(false)) => predicate_failed(),
+        Ok(Err(error)) => Error::from(ErrorKind::CheckUnavailable).with_source(error.to_string()),
+        Err(_) => Error::from(ErrorKind::CheckUnavailable)
+            .with_source(format!("no result within {}", Unit(limit))),
+    };
+    Err(described::<F>(result, &claims))
+}
+
+/// The result of a function that is not asynchronous.
 pub trait Outcome {
     /// Returns an error if the request is rejected.
     fn into_result(self) -> Result<(), Error>;
@@ -139,6 +232,18 @@ pub const fn scope(scope: &'static str) -> &'static str {
          backslashes (RFC 6749 §3.3)"
     );
     scope
+}
+
+/// Checks the name of a policy that is given as a constant. Evaluated at compile time.
+///
+/// # Panics
+///
+/// Panics if the text is empty.
+#[must_use]
+#[track_caller]
+pub const fn policy_name(name: &'static str) -> &'static str {
+    assert!(!name.is_empty(), "the name of the policy is empty");
+    name
 }
 
 /// Converts a constant into the value of a claim.

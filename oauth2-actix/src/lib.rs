@@ -87,6 +87,7 @@
 pub mod __fuzz;
 #[doc(hidden)]
 pub mod __private;
+pub mod access;
 mod authorize;
 mod builder;
 mod config;
@@ -117,6 +118,7 @@ pub mod _docs {
     #[doc = include_str!("../docs/authorization.md")]
     pub mod authorization {}
 
+    #[doc = "[authorization.md]: crate::_docs::authorization\n"]
     #[doc = "[operations.md]: crate::_docs::operations\n"]
     #[doc = "[providers.md]: crate::_docs::providers\n"]
     #[doc = "[public-routes.md]: crate::_docs::public_routes\n"]
@@ -201,6 +203,7 @@ pub use crate::{
     token::{
         claims::{Claims, OptionalClaims, TypedClaims},
         expiring_body::{ExpiringBody, until_expiry},
+        principal::{Principal, PrincipalError},
     },
 };
 /// The HTTP client whose builder [`OAuth2Builder::configure_http_client`] adjusts, in the version that this
@@ -213,4 +216,6 @@ pub use crate::{
     middleware::{OAuth2Future, OAuth2Middleware},
 };
 #[doc(inline)]
-pub use oauth2_actix_macros::{public, require, require_claim, require_scope};
+pub use oauth2_actix_macros::{
+    authenticated, guarded, public, require, require_claim, require_policy, require_scope,
+};

@@ -29,11 +29,14 @@ use actix_web::http::{StatusCode, header::SEC_WEBSOCKET_PROTOCOL};
 use crate::{
     builder::oauth2::OAuth2,
     error::Error,
-    policy::{Decision, Pending},
+    policy::{Decision, Pending, principal::PrincipalValue},
     public::{Admission, KnownRoutes, PathAccess, PathWatch, has_public_access, must_be_routed},
     request::bearer::TokenSource,
     response::ResponseContext,
-    token::claims::{Anonymous, Claims},
+    token::{
+        claims::{Anonymous, Claims},
+        principal::CurrentPrincipal,
+    },
     util::telemetry::Passed,
 };
 
@@ -93,7 +96,10 @@ where
             Err(error) => (Decision::Rejected(error), TokenSource::Header),
         };
         let state = match decision {
-            Decision::Accepted(claims) => State::inner(&shared, request, Ok(claims)),
+            Decision::Accepted(claims) => match &policy.principal {
+                None => State::inner(&shared, request, Ok(Caller { claims, principal: None })),
+                Some(_) => State::with_principal(&shared, request, claims),
+            },
             // Only a request that is rejected or would have to wait is checked for being public.
             Decision::Rejected(error) => State::without_claims(&shared, request, error, None),
             Decision::Waiting(pending) => {
@@ -116,8 +122,23 @@ where
     }
 }
 
-async fn resolve(oauth2: OAuth2, pending: Box<Pending>) -> Result<Claims, Error> {
-    oauth2.0.resolve(pending).await
+/// The claims of an accepted token, and what the application has loaded for it.
+struct Caller {
+    claims: Claims,
+    principal: Option<PrincipalValue>,
+}
+
+async fn resolve(oauth2: OAuth2, pending: Box<Pending>) -> Result<Caller, Error> {
+    let claims = oauth2.0.resolve(pending).await?;
+    load_principal(oauth2, claims).await
+}
+
+async fn load_principal(oauth2: OAuth2, claims: Claims) -> Result<Caller, Error> {
+    let principal = match &oauth2.0.principal {
+        None => None,
+        Some(source) => Some(oauth2.0.load_principal(source, &claims).await?),
+    };
+    Ok(Caller { claims, principal })
 }
 
 pin_project! {
@@ -141,7 +162,7 @@ pin_project! {
     #[project = StateProjection]
     enum State<F> {
         Waiting {
-            decision: LocalBoxFuture<'static, Result<Claims, Error>>,
+            decision: LocalBoxFuture<'static, Result<Caller, Error>>,
             request: Option<ServiceRequest>,
         },
         Inner {
@@ -163,15 +184,34 @@ pin_project! {
 }
 
 impl<F> State<F> {
+    /// Calls the inner service with the principal that is cached with the token, or waits until it is loaded.
+    fn with_principal<S>(shared: &Shared<S>, request: ServiceRequest, claims: Claims) -> Self
+    where
+        S: Service<ServiceRequest, Future = F>,
+    {
+        match shared.oauth2.0.cached_principal(&claims) {
+            Some(principal) => {
+                Self::inner(shared, request, Ok(Caller { claims, principal: Some(principal) }))
+            }
+            None => Self::Waiting {
+                decision: Box::pin(load_principal(shared.oauth2.clone(), claims)),
+                request: Some(request),
+            },
+        }
+    }
+
     /// Calls the inner service, with the claims or the reason why there are none.
-    fn inner<S>(shared: &Shared<S>, request: ServiceRequest, claims: Result<Claims, Error>) -> Self
+    fn inner<S>(shared: &Shared<S>, request: ServiceRequest, caller: Result<Caller, Error>) -> Self
     where
         S: Service<ServiceRequest, Future = F>,
     {
         let mut extensions = request.extensions_mut();
-        let passed = match claims {
-            Ok(claims) => {
+        let passed = match caller {
+            Ok(Caller { claims, principal }) => {
                 let passed = Passed::Accepted(claims.verified().by.requests.clone());
+                if let Some(value) = principal {
+                    extensions.insert(CurrentPrincipal { claims: claims.clone(), value });
+                }
                 extensions.insert(claims);
                 passed
             }
@@ -272,7 +312,15 @@ impl<F> State<F> {
         if let Some(hint) = hint {
             hint.log();
         }
-        Self::rejected(copy, rejection.unwrap_or(reason))
+        let error = rejection.unwrap_or(reason);
+        let scopes = admission.rule().and_then(|rule| rule.challenged_scopes(&policy.rules));
+        Self::rejected(
+            copy,
+            match scopes {
+                Some(scopes) => error.with_scopes(scopes),
+                None => error,
+            },
+        )
     }
 
     fn rejected(request: HttpRequest, reason: Error) -> Self {
@@ -324,7 +372,7 @@ where
                     let decision = poll_ready!(decision.as_mut().poll(context));
                     let request = request.take().expect("polled after completion");
                     match decision {
-                        Ok(claims) => State::inner(this.shared, request, Ok(claims)),
+                        Ok(caller) => State::inner(this.shared, request, Ok(caller)),
                         Err(error) => State::without_claims(this.shared, request, error, None),
                     }
                 }

@@ -1,13 +1,14 @@
 //! Requirements on the claims of a token, as values. The attribute macros use them too.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use serde_json::Value;
 
 pub use super::values::{ClaimValue, ClaimValues};
 use crate::{
+    authorize::policies,
     error::{Error, ErrorKind},
-    token::{claims::Claims, scope},
+    token::{claims::Claims, rules::Rules, scope},
 };
 
 /// A requirement on a token's claims, made by [`claim`], [`scopes`], [`any_scope`], [`predicate`], [`any`]
@@ -35,11 +36,29 @@ use crate::{
 #[must_use = "a requirement does nothing until it wraps a service or is checked"]
 pub struct Requirement(Arc<Node>);
 
+/// Requirements are equal if they are the same tree. A predicate is equal only to its clones.
+impl PartialEq for Requirement {
+    fn eq(&self, other: &Self) -> bool {
+        match (&*self.0, &*other.0) {
+            (Node::Claim { name: a, values: b }, Node::Claim { name: c, values: d }) => {
+                a == c && b == d
+            }
+            (Node::Scopes { required: a, all: b }, Node::Scopes { required: c, all: d }) => {
+                a == c && b == d
+            }
+            (Node::Any(a), Node::Any(b)) | (Node::All(a), Node::All(b)) => a == b,
+            (Node::Policy(a), Node::Policy(b)) => a == b,
+            _ => Arc::ptr_eq(&self.0, &other.0),
+        }
+    }
+}
+
 enum Node {
     Claim { name: String, values: ClaimValues },
     Scopes { required: Vec<String>, all: bool },
     Any(Vec<Requirement>),
     All(Vec<Requirement>),
+    Policy(Cow<'static, str>),
     Custom { predicate: Box<dyn Fn(&Claims) -> bool + Send + Sync>, name: &'static str },
 }
 
@@ -109,6 +128,19 @@ where
     Requirement::new(Node::Custom { predicate: Box::new(predicate), name })
 }
 
+/// Requires the policy of this name, which [`OAuth2Builder::policy`](crate::OAuth2Builder::policy) defines. If
+/// the `OAuth2` that accepted the token has no such policy, the requirement rejects every token.
+///
+/// ```
+/// use oauth2_actix::requirement;
+///
+/// let either = requirement::any([requirement::policy("back-office"), requirement::scopes(["admin"])]);
+/// # drop(either);
+/// ```
+pub fn policy(name: impl Into<Cow<'static, str>>) -> Requirement {
+    Requirement::new(Node::Policy(name.into()))
+}
+
 /// Requires one of several requirements. An empty list rejects every token.
 ///
 /// ```
@@ -149,6 +181,8 @@ impl Requirement {
             }
             Node::Any(parts) => parts.iter().any(|part| part.is_met(claims)),
             Node::All(parts) => !parts.is_empty() && parts.iter().all(|part| part.is_met(claims)),
+            Node::Policy(name) => policies::find(&claims.verified().by.rules, name)
+                .is_some_and(|policy| policy.is_met(claims)),
             Node::Custom { predicate, .. } => predicate(claims),
         }
     }
@@ -158,21 +192,103 @@ impl Requirement {
         if self.is_met(claims) {
             return Ok(());
         }
-        let mut scopes = Vec::new();
-        self.collect_scopes(&mut scopes);
-        // A challenge may contain only valid scope tokens (RFC 6750 §3); other scopes can never be granted.
-        scopes.retain(|scope| scope::is_scope_token(scope));
+        let rules = &claims.verified().by.rules;
+        // A client that has all scopes would ask for them without end.
+        let scopes = if self.lacks_scope(claims) { self.challenged_scopes(rules) } else { None };
         let unmet = self.unmet(claims);
-        let error = Error::from(if scopes.is_empty() {
-            ErrorKind::InsufficientClaims { required: unmet.clone().into() }
-        } else {
-            ErrorKind::InsufficientScope { required: scopes.join(" ") }
+        let error = Error::from(match scopes {
+            None => ErrorKind::InsufficientClaims { required: unmet.clone().into() },
+            Some(required) => ErrorKind::InsufficientScope { required },
         });
         let error = error.with_provider(&claims.verified().by.name).with_expected(unmet);
         Err(match self.pointer_hint(claims) {
             None => error,
             Some(hint) => error.with_hint(hint),
         })
+    }
+
+    /// Returns whether a part that the claims do not satisfy requires scopes.
+    fn lacks_scope(&self, claims: &Claims) -> bool {
+        if self.is_met(claims) {
+            return false;
+        }
+        match &*self.0 {
+            Node::Scopes { .. } => true,
+            Node::Any(parts) | Node::All(parts) => {
+                parts.iter().any(|part| part.lacks_scope(claims))
+            }
+            Node::Policy(name) => policies::find(&claims.verified().by.rules, name)
+                .is_some_and(|policy| policy.lacks_scope(claims)),
+            Node::Claim { .. } | Node::Custom { .. } => false,
+        }
+    }
+
+    /// Returns all scopes that the requirement names, separated by spaces, as a challenge shows them. A scope
+    /// that another one implies is left out if both are required. None if there are none.
+    pub(crate) fn challenged_scopes(&self, rules: &Rules) -> Option<String> {
+        let (mut scopes, mut has_alternatives) = (Vec::new(), false);
+        self.collect_scopes(rules, &mut scopes, &mut has_alternatives);
+        // A challenge may contain only valid scope tokens (RFC 6750 §3); other scopes can never be granted.
+        scopes.retain(|scope| scope::is_scope_token(scope));
+        let is_implied = |scope: &str| {
+            let implying = rules.scopes.implying(scope);
+            !has_alternatives && scopes.iter().any(|other| implying.iter().any(|it| it == other))
+        };
+        let needed: Vec<&str> = scopes.iter().copied().filter(|scope| !is_implied(scope)).collect();
+        (!needed.is_empty()).then(|| needed.join(" "))
+    }
+
+    /// Returns the names of the policies that the requirement refers to.
+    pub(crate) fn policy_names(&self) -> Vec<&str> {
+        match &*self.0 {
+            Node::Policy(name) => vec![name],
+            Node::Any(parts) | Node::All(parts) => {
+                parts.iter().flat_map(Self::policy_names).collect()
+            }
+            Node::Claim { .. } | Node::Scopes { .. } | Node::Custom { .. } => Vec::new(),
+        }
+    }
+
+    /// Describes the requirement. With the rules of an `OAuth2`, a policy is described by its name and meaning.
+    pub(crate) fn describe(&self, rules: Option<&Rules>) -> String {
+        let joined = |parts: &[Self], word: &str| {
+            let parts: Vec<String> = parts.iter().map(|part| part.describe(rules)).collect();
+            format!("({})", parts.join(word))
+        };
+        match &*self.0 {
+            Node::Claim { name, values } => format!("claim {name}{values}"),
+            Node::Scopes { required, all: true } => format!("scope {}", required.join(" ")),
+            Node::Scopes { required, all: false } => {
+                format!("any scope of {}", required.join(" "))
+            }
+            Node::Any(parts) => joined(parts, " or "),
+            Node::All(parts) => joined(parts, " and "),
+            Node::Policy(name) => match rules.and_then(|rules| policies::find(rules, name)) {
+                Some(policy) => format!("policy {name}: {}", policy.describe(rules)),
+                None => format!("policy {name}"),
+            },
+            Node::Custom { name, .. } => format!("predicate {name}"),
+        }
+    }
+
+    /// Adds the parts of the requirement, all of which are required. Each scope is a part.
+    pub(crate) fn describe_parts(&self, rules: Option<&Rules>, into: &mut Vec<String>) {
+        match &*self.0 {
+            Node::All(parts) if !parts.is_empty() => {
+                parts.iter().for_each(|part| part.describe_parts(rules, into));
+            }
+            Node::Scopes { required, all: true } if !required.is_empty() => {
+                into.extend(required.iter().map(|scope| format!("scope {scope}")));
+            }
+            _ => into.push(self.describe(rules)),
+        }
+    }
+
+    /// Returns all scopes that the requirement names, for the lists of scopes that an API uses.
+    pub(crate) fn named_scopes(&self, rules: &Rules) -> Vec<String> {
+        let mut scopes = Vec::new();
+        self.collect_scopes(rules, &mut scopes, &mut false);
+        scopes.into_iter().map(str::to_owned).collect()
     }
 
     /// Describes the parts that these claims do not satisfy, for the log.
@@ -206,13 +322,22 @@ impl Requirement {
             Node::Any(parts) | Node::All(parts) => {
                 parts.iter().find_map(|part| part.pointer_hint(claims))
             }
+            Node::Policy(name) => policies::find(&claims.verified().by.rules, name)
+                .and_then(|policy| policy.pointer_hint(claims)),
             Node::Scopes { .. } | Node::Custom { .. } => None,
         }
     }
 
-    fn collect_scopes<'a>(&'a self, into: &mut Vec<&'a str>) {
+    /// Adds the scopes that the requirement names, and notes if one of several would do.
+    fn collect_scopes<'a>(
+        &'a self,
+        rules: &'a Rules,
+        into: &mut Vec<&'a str>,
+        has_alternatives: &mut bool,
+    ) {
         match &*self.0 {
-            Node::Scopes { required, .. } => {
+            Node::Scopes { required, all } => {
+                *has_alternatives |= !all && required.len() > 1;
                 for scope in required {
                     if !into.contains(&scope.as_str()) {
                         into.push(scope);
@@ -220,8 +345,14 @@ impl Requirement {
                 }
             }
             Node::Any(parts) | Node::All(parts) => {
+                *has_alternatives |= matches!(&*self.0, Node::Any(_)) && parts.len() > 1;
                 for part in parts {
-                    part.collect_scopes(into);
+                    part.collect_scopes(rules, into, has_alternatives);
+                }
+            }
+            Node::Policy(name) => {
+                if let Some(policy) = policies::find(rules, name) {
+                    policy.collect_scopes(rules, into, has_alternatives);
                 }
             }
             Node::Claim { .. } | Node::Custom { .. } => {}
@@ -232,28 +363,7 @@ impl Requirement {
 /// Writes a stable text in the developer's own terms, such as `claim role = "admin"`.
 impl fmt::Display for Requirement {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let joined = |formatter: &mut fmt::Formatter<'_>, parts: &[Self], word: &str| {
-            formatter.write_str("(")?;
-            for (index, part) in parts.iter().enumerate() {
-                if index > 0 {
-                    formatter.write_str(word)?;
-                }
-                part.fmt(formatter)?;
-            }
-            formatter.write_str(")")
-        };
-        match &*self.0 {
-            Node::Claim { name, values } => write!(formatter, "claim {name}{values}"),
-            Node::Scopes { required, all: true } => {
-                write!(formatter, "scope {}", required.join(" "))
-            }
-            Node::Scopes { required, all: false } => {
-                write!(formatter, "any scope of {}", required.join(" "))
-            }
-            Node::Any(parts) => joined(formatter, parts, " or "),
-            Node::All(parts) => joined(formatter, parts, " and "),
-            Node::Custom { name, .. } => write!(formatter, "predicate {name}"),
-        }
+        formatter.write_str(&self.describe(None))
     }
 }
 
@@ -269,6 +379,7 @@ impl fmt::Debug for Node {
             }
             Self::Any(parts) => formatter.debug_tuple("Any").field(parts).finish(),
             Self::All(parts) => formatter.debug_tuple("All").field(parts).finish(),
+            Self::Policy(name) => formatter.debug_tuple("Policy").field(name).finish(),
             Self::Custom { name, .. } => formatter.debug_tuple("Custom").field(name).finish(),
         }
     }

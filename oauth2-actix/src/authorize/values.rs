@@ -14,10 +14,10 @@ use serde_json::Value;
 /// let _: ClaimValues = true.into();
 /// let _: ClaimValues = 7.into();
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ClaimValues(Expected);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Expected {
     AnyOf(Vec<Value>),
     AllOf(Vec<Value>),
@@ -109,7 +109,7 @@ impl<V: Into<ClaimValue>> From<V> for ClaimValues {
 /// let mixed = requirement::claim("level", values);
 /// # drop(mixed);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ClaimValue(Value);
 
 macro_rules! claim_value_from {

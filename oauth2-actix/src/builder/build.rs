@@ -8,16 +8,21 @@ use std::{
 };
 
 use crate::{
+    access::report::ScopeCounts,
     builder::{OAuth2Builder, deserialize::nearest, oauth2::OAuth2, startup},
     config::{
         error::{ConfigError, ConfigErrorKind, Faults},
         limits::{
-            COOLDOWN, FETCH_TIMEOUT, KEY_REFRESH, LEEWAY, MAX_TOKEN_LENGTH, STALE_WINDOW, TOKEN_AGE,
+            CHECK_TIMEOUT, COOLDOWN, FETCH_TIMEOUT, KEY_REFRESH, LEEWAY, MAX_TOKEN_LENGTH,
+            PRINCIPAL_LIFETIME, STALE_WINDOW, TOKEN_AGE,
         },
         names::{self, PROVIDERS},
     },
     error::response::DEFAULT_REALM,
-    policy::{Policy, in_order},
+    policy::{
+        Policy, in_order,
+        principal::{DEFAULT_PRINCIPAL_LIFETIME, PrincipalSource},
+    },
     provider::{
         Defaults, ResolvedProvider,
         background::{self, KeyThread},
@@ -65,6 +70,11 @@ impl OAuth2Builder {
         let by_trust_domain = self.by_trust_domain();
         faults.into_result()?;
         let public = self.public().unwrap_or_default();
+        let rules = Arc::clone(&defaults.rules);
+        let principal = self.principal.clone().map(|callback| PrincipalSource {
+            callback,
+            lifetime: self.principal_lifetime.unwrap_or(DEFAULT_PRINCIPAL_LIFETIME),
+        });
 
         background::warn_on_worker();
         let has_remote = providers.iter().any(|provider| provider.remotes().next().is_some());
@@ -93,6 +103,9 @@ impl OAuth2Builder {
             realm: self.realm.unwrap_or_else(|| DEFAULT_REALM.to_owned()),
             missing_token: self.missing_token,
             public,
+            rules,
+            principal,
+            scope_counts: self.access_report.then(ScopeCounts::default),
             verified: cache.flatten().map(|(entries, bytes)| VerifiedTokens::new(entries, bytes)),
             on_rejection: self.on_rejection,
             clock: self.clock,
@@ -121,6 +134,8 @@ impl OAuth2Builder {
             (STALE_WINDOW, self.stale_window),
             (COOLDOWN, self.unknown_key_cooldown),
             (FETCH_TIMEOUT, self.fetch_timeout),
+            (CHECK_TIMEOUT, self.check_timeout),
+            (PRINCIPAL_LIFETIME, self.principal_lifetime),
         ] {
             faults.take(limit.check_if_set(None, value));
         }
@@ -135,6 +150,7 @@ impl OAuth2Builder {
             _ => {}
         }
         faults.take(MAX_TOKEN_LENGTH.check_if_set(None, self.max_token_length));
+        faults.push_all(self.access_faults());
         faults.take(self.token_sources.check());
         if let Some(tenants) = &self.tenants {
             faults.take(tenants.check());

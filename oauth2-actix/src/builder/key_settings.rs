@@ -210,6 +210,8 @@ impl OAuth2Builder {
             crypto: self.crypto_backend.unwrap_or_default(),
             clock: self.clock.clone(),
             snapshots,
+            rules: Arc::new(self.rules()),
+            requirements: self.requirements.clone(),
             tenant_warnings: Arc::new(Warnings::new(&self.clock)),
         }
     }

@@ -4,12 +4,14 @@
 //! finished policy. It imports nearly all folders.
 //!
 //! - this file: the settings of a policy in code.
+//! - `access_settings`: the settings in code for access rules.
 //! - `build`: the checks of all settings, and the assembly of the policy.
 //! - `deserialize`: the same settings through serde, as tables.
 //! - `key_settings`: the settings in code for fetching keys.
 //! - `oauth2`: the handle `OAuth2`: verifies tokens, fetches keys, reports the status.
 //! - `startup`: the log lines of a new policy.
 
+mod access_settings;
 mod build;
 mod deserialize;
 mod key_settings;
@@ -22,6 +24,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use reqwest::Client;
 
 use crate::{
+    authorize::requirement::Requirement,
     config::{
         missing_token::MissingToken, provider::Provider, tenants::Tenants,
         token_cache::TokenCacheConfig,
@@ -29,7 +32,7 @@ use crate::{
     error::Error,
     jose::key_policy::CryptoBackend,
     keys::http::client::AdjustClient,
-    policy::RejectionHook,
+    policy::{RejectionHook, principal::PrincipalCallback},
     request::token_source::{CookieToken, TokenRequests, TokenSources},
     util::clock::Clock,
 };
@@ -81,6 +84,13 @@ pub struct OAuth2Builder {
     pub(crate) unknown_key_cooldown: Option<Duration>,
     pub(crate) fetch_timeout: Option<Duration>,
     pub(crate) key_snapshot: Option<PathBuf>,
+    pub(crate) scope_implies: Vec<(String, Vec<String>)>,
+    pub(crate) policies: Vec<(String, Requirement)>,
+    pub(crate) check_timeout: Option<Duration>,
+    pub(crate) access_report: bool,
+    pub(crate) requirements: Vec<Requirement>,
+    pub(crate) principal: Option<PrincipalCallback>,
+    pub(crate) principal_lifetime: Option<Duration>,
     pub(crate) adjust_client: Option<AdjustClient>,
     pub(crate) ready_client: Option<Client>,
     tenants: Option<Tenants>,
@@ -396,6 +406,12 @@ impl fmt::Debug for OAuth2Builder {
             .field("unknown_key_cooldown", &self.unknown_key_cooldown)
             .field("fetch_timeout", &self.fetch_timeout)
             .field("key_snapshot", &self.key_snapshot)
+            .field("scope_implies", &self.scope_implies)
+            .field("policies", &self.policies)
+            .field("check_timeout", &self.check_timeout)
+            .field("access_report", &self.access_report)
+            .field("require", &self.requirements)
+            .field("principal_lifetime", &self.principal_lifetime)
             .field("tenants", &self.tenants)
             .field("token_sources", &self.token_sources)
             .finish_non_exhaustive()

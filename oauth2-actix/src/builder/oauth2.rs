@@ -5,6 +5,7 @@ use std::{fmt, io, sync::Arc};
 use futures_util::{StreamExt, stream};
 
 use crate::{
+    access::{AccessReport, Routes},
     builder::OAuth2Builder,
     error::Error,
     keys::remote::{FetchReason, RemoteKeySet},
@@ -56,6 +57,33 @@ impl OAuth2 {
     /// configuration through serde.
     pub fn builder() -> OAuth2Builder {
         OAuth2Builder::default()
+    }
+
+    /// Returns the routes of the program with their access rules, as [`access::routes`](crate::access::routes)
+    /// does. A policy is shown by its name and the requirement that this `OAuth2` defines for it.
+    ///
+    /// ```
+    /// # let oauth2 = oauth2_actix::testing::policy();
+    /// print!("{}", oauth2.access_routes());
+    /// ```
+    #[must_use]
+    pub fn access_routes(&self) -> Routes {
+        Routes::of_program(Some(&self.0.rules))
+    }
+
+    /// Returns the scopes that tokens had and no route requires, and the access rules that no token has
+    /// satisfied, since the start. None unless
+    /// [`OAuth2Builder::access_report`] is on.
+    ///
+    /// ```
+    /// # let oauth2 = oauth2_actix::testing::policy();
+    /// if let Some(report) = oauth2.access_report() {
+    ///     print!("{report}");
+    /// }
+    /// ```
+    #[must_use]
+    pub fn access_report(&self) -> Option<AccessReport> {
+        self.0.scope_counts.as_ref().map(|counts| counts.report(&self.0.rules))
     }
 
     /// Checks a token that was not sent in a request, such as one in a message.

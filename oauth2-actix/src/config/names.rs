@@ -27,6 +27,11 @@ names! {
     UNKNOWN_KEY_COOLDOWN_SECONDS = "unknown_key_cooldown_seconds",
     FETCH_TIMEOUT_SECONDS = "fetch_timeout_seconds",
     KEY_SNAPSHOT = "key_snapshot",
+    SCOPE_IMPLIES = "scope_implies",
+    POLICIES = "policies",
+    CHECK_TIMEOUT_SECONDS = "check_timeout_seconds",
+    ACCESS_REPORT = "access_report",
+    PRINCIPAL_LIFETIME_SECONDS = "principal_lifetime_seconds",
 }
 
 // Settings of a provider alone.
@@ -38,6 +43,9 @@ names! {
     INITIAL_KEYS = "initial_keys",
     ALGORITHMS = "algorithms",
     REQUIRE_AT_JWT = "require_at_jwt",
+    CLIENTS = "clients",
+    SUBJECTS = "subjects",
+    REQUIRE = "require",
     SPIFFE_TRUST_DOMAIN = "spiffe_trust_domain",
     DANGEROUS_ALLOW_HTTP = "dangerous_allow_http",
     DANGEROUS_ACCEPT_BOUND_TOKENS = "dangerous_accept_bound_tokens",

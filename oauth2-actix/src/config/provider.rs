@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use crate::{
+    authorize::requirement::Requirement,
     config::{
         error::{ConfigError, ConfigErrorKind, Faults},
         keys::{self, Keys},
@@ -52,6 +53,9 @@ pub struct Provider {
     /// The names given to `algorithms` that no algorithm has.
     unknown_algorithms: Vec<String>,
     pub(crate) require_at_jwt: bool,
+    pub(crate) clients: Option<Vec<String>>,
+    pub(crate) subjects: Option<Vec<String>>,
+    pub(crate) requirements: Vec<Requirement>,
     pub(crate) spiffe_trust_domain: Option<String>,
     pub(crate) key_refresh: Option<Duration>,
     pub(crate) stale_window: Option<Duration>,
@@ -210,14 +214,64 @@ impl Provider {
         self
     }
 
-    /// Accepts only tokens with the `typ` of an access token: `at+jwt`
-    /// ([RFC 9068 §2.1](https://www.rfc-editor.org/rfc/rfc9068#section-2.1)). In serde `require_at_jwt`.
+    /// Accepts only access tokens of the JWT profile
+    /// ([RFC 9068 §4](https://www.rfc-editor.org/rfc/rfc9068#section-4)). In serde `require_at_jwt`.
+    ///
+    /// The `typ` must be `at+jwt`, and `iss`, `exp`, `aud`, `sub`, `client_id`, `iat` and `jti` must be present
+    /// (§2.2). If present, `auth_time` must be a number, `acr` text, and `amr` a list of texts (§2.2.1).
     ///
     /// Default false: `JWT` and a missing `typ` are accepted too, because many providers do not set `at+jwt`
     /// (Entra, Keycloak, Cognito; Auth0 sets it for APIs with the RFC 9068 profile). With this setting, an
     /// id_token or another JWT of the provider is never accepted as an access token.
     pub fn require_at_jwt(mut self, require: bool) -> Self {
         self.require_at_jwt = require;
+        self
+    }
+
+    /// Accepts only tokens that were issued to one of these clients: by `client_id`, `azp`, `appid` or `cid`, the
+    /// first that a token has ([`Claims::client_id`](crate::Claims::client_id)). A token of another client, or
+    /// without one, is rejected with 401. Default: any client. In serde `clients`: a list, or one text.
+    ///
+    /// ```
+    /// use oauth2_actix::Provider;
+    ///
+    /// let provider = Provider::new().clients(["web-shop", "mobile-app"]);
+    /// # drop(provider);
+    /// ```
+    pub fn clients<C: Into<String>>(mut self, clients: impl IntoIterator<Item = C>) -> Self {
+        self.clients = Some(clients.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Accepts only tokens with one of these subjects (`sub`), such as the accounts of services. A token of
+    /// another subject is rejected with 401. Default: any subject. In serde `subjects`: a list, or one text.
+    ///
+    /// ```
+    /// use oauth2_actix::Provider;
+    ///
+    /// let provider = Provider::new().subjects(["billing-job", "report-job"]);
+    /// # drop(provider);
+    /// ```
+    pub fn subjects<S: Into<String>>(mut self, subjects: impl IntoIterator<Item = S>) -> Self {
+        self.subjects = Some(subjects.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Requires something of every token of this provider, whatever route it is for. A token that does not
+    /// satisfy it is rejected with 401. Several requirements must all be met. In serde `require`: a
+    /// requirement, as in `policies`.
+    ///
+    /// ```
+    /// use oauth2_actix::{Provider, requirement};
+    ///
+    /// let provider = Provider::new().require(requirement::claim("tenant", "ours"));
+    /// # drop(provider);
+    /// ```
+    ///
+    /// It is checked when a token is verified. A token in the cache was checked, and is not checked again: for
+    /// what changes while a token is valid, use [`require`](macro@crate::require) on a handler.
+    pub fn require(mut self, requirement: Requirement) -> Self {
+        self.requirements.push(requirement);
         self
     }
 
@@ -397,6 +451,14 @@ impl Provider {
                 let problem = "must be `aud`, or left out, with a `spiffe_trust_domain`: a JWT-SVID has its \
                                audience there";
                 fault(names::AUDIENCE_CLAIM, Conflict, problem);
+            }
+        }
+        for (field, list) in [(names::CLIENTS, &self.clients), (names::SUBJECTS, &self.subjects)] {
+            let Some(list) = list else { continue };
+            if list.is_empty() {
+                fault(field, Empty, "the list is empty, so no token could be accepted");
+            } else if list.iter().any(String::is_empty) {
+                fault(field, Empty, "must not have an empty value");
             }
         }
         if self.keys.is_empty() {

@@ -59,6 +59,8 @@ struct Details {
     expected: Option<Arc<str>>,
     hint: Option<Cow<'static, str>>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    /// The scopes that a token for the route needs, for the challenge of a missing or rejected token.
+    scopes: Option<Arc<str>>,
 }
 
 impl Error {
@@ -113,7 +115,9 @@ impl Error {
         match &self.kind {
             Kind::AlgorithmNotAllowed => "algorithm_not_allowed",
             Kind::AudienceMismatch { .. } => "audience_mismatch",
+            Kind::CheckUnavailable => "check_unavailable",
             Kind::ClaimInvalid { .. } => "claim_invalid",
+            Kind::ClientNotAllowed => "client_not_allowed",
             Kind::Expired { .. } => "expired",
             Kind::InsufficientClaims { .. } => "insufficient_claims",
             Kind::InsufficientScope { .. } => "insufficient_scope",
@@ -122,10 +126,14 @@ impl Error {
             Kind::NotConfigured => "not_configured",
             Kind::NotYetValid { .. } => "not_yet_valid",
             Kind::OriginNotAllowed => "origin_not_allowed",
+            Kind::PrincipalForbidden => "principal_forbidden",
+            Kind::PrincipalUnauthorized => "principal_unauthorized",
             Kind::RequestMalformed { .. } => "request_malformed",
+            Kind::RequirementNotMet { .. } => "requirement_not_met",
             Kind::SenderConstrained => "sender_constrained",
             Kind::SignatureInvalid => "signature_invalid",
             Kind::SubjectMismatch => "subject_mismatch",
+            Kind::SubjectNotAllowed => "subject_not_allowed",
             Kind::TokenMalformed { .. } => "token_malformed",
             Kind::TokenMissing => "token_missing",
             Kind::TokenTooLong { .. } => "token_too_long",
@@ -159,6 +167,24 @@ impl Error {
         self
     }
 
+    /// Sets the scopes that a token for the route needs, separated by spaces.
+    pub(crate) fn with_scopes(mut self, scopes: impl Into<Arc<str>>) -> Self {
+        self.details_mut().scopes = Some(scopes.into());
+        self
+    }
+
+    /// Returns the scopes that the challenge names.
+    fn challenged_scopes(&self) -> Option<&str> {
+        match &self.kind {
+            ErrorKind::InsufficientScope { required } => Some(required),
+            // The scopes are those that the token may well have.
+            ErrorKind::InsufficientClaims { .. }
+            | ErrorKind::PrincipalForbidden
+            | ErrorKind::OriginNotAllowed => None,
+            _ => self.details.as_ref()?.scopes.as_deref(),
+        }
+    }
+
     fn details_mut(&mut self) -> &mut Details {
         Arc::make_mut(self.details.get_or_insert_default())
     }
@@ -189,16 +215,24 @@ impl Error {
             | Kind::TypeNotAllowed => {
                 invalid_token("The token is not an acceptable JWT.", (POLICY, "invalid token"))
             }
+            Kind::ClientNotAllowed
+            | Kind::PrincipalUnauthorized
+            | Kind::RequirementNotMet { .. }
+            | Kind::SubjectNotAllowed => {
+                invalid_token("The token is not accepted here.", (POLICY, "invalid token"))
+            }
             Kind::Expired { .. } | Kind::TokenTooOld { .. } => {
                 invalid_token("The token has expired.", (POLICY, "token expired"))
             }
-            Kind::InsufficientClaims { .. } | Kind::InsufficientScope { .. } => Answer {
+            Kind::InsufficientClaims { .. }
+            | Kind::InsufficientScope { .. }
+            | Kind::PrincipalForbidden => Answer {
                 status: StatusCode::FORBIDDEN,
                 code: "insufficient_scope",
                 description: "The token does not permit this.",
                 close: (POLICY, "insufficient scope"),
             },
-            Kind::KeysUnavailable { .. } => Answer {
+            Kind::KeysUnavailable { .. } | Kind::CheckUnavailable => Answer {
                 status: StatusCode::SERVICE_UNAVAILABLE,
                 code: "temporarily_unavailable",
                 description: "Tokens cannot be checked at the moment.",
@@ -311,12 +345,20 @@ pub enum ErrorKind {
         /// The only difference from a configured audience, if it is a small one.
         difference: Option<Difference>,
     },
+    /// A check of the application failed or took too long: an asynchronous function of
+    /// [`require`](macro@crate::require), or the [`principal`](crate::OAuth2Builder::principal). Its error is
+    /// the source.
+    #[error("a check of the application failed or took too long")]
+    CheckUnavailable,
     /// A registered claim is missing, or has the wrong type or form, or is out of range.
     #[error("the token's claim `{claim}` is missing, has the wrong type or is out of range")]
     ClaimInvalid {
         /// The name of the claim, which is one that this crate reads.
         claim: &'static str,
     },
+    /// The token was issued to a client that [`clients`](crate::Provider::clients) does not name.
+    #[error("the token was issued to a client that is not allowed")]
+    ClientNotAllowed,
     /// The token's `exp` has passed ([RFC 7519 §4.1.4](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4)).
     #[error("the token expired {:.0} s ago{}", now - exp, leeway_hint(now - exp, *.leeway))]
     Expired {
@@ -378,12 +420,28 @@ pub enum ErrorKind {
     /// ([RFC 6455 §10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2)).
     #[error("the request's origin may not use the cookie")]
     OriginNotAllowed,
+    /// The [`principal`](crate::OAuth2Builder::principal) callback rejected the caller with 403. Its text is the
+    /// source.
+    #[error("the application does not permit this caller")]
+    PrincipalForbidden,
+    /// The [`principal`](crate::OAuth2Builder::principal) callback rejected the token with 401. Its text is the
+    /// source.
+    #[error("the application does not accept the token's subject")]
+    PrincipalUnauthorized,
     /// The request has several `Authorization` headers, one that is not `Bearer` and a token, or more than
     /// one token ([RFC 6750 §2](https://www.rfc-editor.org/rfc/rfc6750#section-2)).
     #[error("the request's token is malformed: {problem}")]
     RequestMalformed {
         /// The problem.
         problem: &'static str,
+    },
+    /// The token does not satisfy what every token of its provider must:
+    /// [`Provider::require`](crate::Provider::require), or
+    /// [`OAuth2Builder::require`](crate::OAuth2Builder::require).
+    #[error("the token does not satisfy the requirement on every token: {required}")]
+    RequirementNotMet {
+        /// The requirement, as the developer wrote it.
+        required: String,
     },
     /// The token has a `cnf` claim: it is bound to a DPoP key
     /// ([RFC 9449 §7.2](https://www.rfc-editor.org/rfc/rfc9449#section-7.2)) or to a client certificate
@@ -397,6 +455,9 @@ pub enum ErrorKind {
     /// No key that fits the token verifies its signature.
     #[error("the token's signature is invalid")]
     SignatureInvalid,
+    /// The token's `sub` is not one that [`subjects`](crate::Provider::subjects) names.
+    #[error("the token's subject is not allowed")]
+    SubjectNotAllowed,
     /// The token that was sent to renew a session has another provider, issuer or subject than the session,
     /// or has no subject.
     #[error("the token's provider, issuer or subject is not the session's")]

@@ -19,14 +19,17 @@ pub(crate) fn plain(error: &Error, realm: &str, status: StatusCode) -> HttpRespo
             let seconds = whole_seconds(*retry_after);
             response.insert_header((header::RETRY_AFTER, seconds.to_string()));
         }
+        ErrorKind::CheckUnavailable => {
+            response.insert_header((header::RETRY_AFTER, "1"));
+        }
         kind => {
             let mut challenge = Challenge::new(realm);
             // RFC 6750 §3.1: a request without a token gets no error code.
             if !matches!(kind, ErrorKind::TokenMissing) {
                 challenge = challenge.error(answer.code, answer.description);
             }
-            if let ErrorKind::InsufficientScope { required } = kind {
-                challenge = challenge.scope(required);
+            if let Some(scopes) = error.challenged_scopes() {
+                challenge = challenge.scope(scopes);
             }
             response.insert_header((header::WWW_AUTHENTICATE, challenge.finish()));
         }

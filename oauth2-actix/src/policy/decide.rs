@@ -1,6 +1,9 @@
 //! The decision on a token with cached keys. It does not wait.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 #[cfg(feature = "websocket")]
 use tokio::sync::watch;
@@ -121,7 +124,7 @@ impl Policy {
             .check_with_cached_keys(&jws, &token[..jws.signed_len])?
         {
             LocalDecision::Accepted(acceptance) => {
-                return Ok(Decision::Accepted(self.accept(acceptance, jws.claims, token)));
+                return self.accept(acceptance, jws.claims, token).map(Decision::Accepted);
             }
             LocalDecision::Undecided { pending_keys, rejection } if pending_keys.is_empty() => {
                 return Err(rejection);
@@ -138,23 +141,39 @@ impl Policy {
         })))
     }
 
-    /// Returns the claims of a token that was just verified, and caches it if there is a slot for it.
-    pub(super) fn accept(&self, acceptance: Acceptance, claims: Object, token: &[u8]) -> Claims {
+    /// Returns the claims of a token that was just verified, and caches it if there is a slot for it. The error
+    /// is what every token of its provider must satisfy.
+    pub(super) fn accept(
+        &self,
+        acceptance: Acceptance,
+        claims: Object,
+        token: &[u8],
+    ) -> Result<Claims, Error> {
         let Acceptance { provider, key_set_id, lifetime } = acceptance;
         let now = self.clock.unix_time();
         // With fresh keys for every request, the cached token would never be used.
         let is_cacheable =
             provider.verifies_with(key_set_id, &self.clock) && self.is_first(&provider, &claims);
-        let slot = self.verified.as_ref().filter(|_| is_cacheable).and_then(|verified| {
-            let slot = verified.slot_for(token, now)?;
-            Some((verified, slot))
-        });
         let (by, clock, token) = (provider.accepted_by(), self.clock.clone(), token.into());
-        let claims = Claims::new(VerifiedToken { by, key_set_id, lifetime, claims, token, clock });
-        if let Some((verified, slot)) = slot {
+        let claims = Claims::new(VerifiedToken {
+            by,
+            key_set_id,
+            lifetime,
+            claims,
+            token,
+            principal: OnceLock::new(),
+            clock,
+        });
+        provider.check_requirements(&claims)?;
+        if let Some(counts) = &self.scope_counts {
+            counts.count(&claims);
+        }
+        if let Some(verified) = self.verified.as_ref().filter(|_| is_cacheable)
+            && let Some(slot) = verified.slot_for(&claims.verified().token, now)
+        {
             verified.insert(&claims, slot, now);
         }
-        claims
+        Ok(claims)
     }
 
     /// Returns whether no earlier provider of the issuer could accept the token after a fetch. An earlier

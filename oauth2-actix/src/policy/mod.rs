@@ -8,9 +8,11 @@
 //!   accepted; selects providers by issuer, or by trust domain for tokens without `iss`. What one provider
 //!   accepts is decided in `provider/checks.rs`
 //! - `wait.rs`: the decision that waits for keys or for a tenant
+//! - `principal.rs`: the principal of a token, cached or loaded by the application
 //! - `rank.rs`: the error to report when several providers reject a token, with the settings for the log
 
 mod decide;
+pub(crate) mod principal;
 mod rank;
 mod wait;
 
@@ -23,6 +25,7 @@ use std::{
 use actix_web::{HttpRequest, HttpResponse, dev::RequestHead};
 
 use crate::{
+    access::report::ScopeCounts,
     error::Error,
     provider::{ResolvedProvider, background::KeyThread},
     public::{HiddenRoutes, PublicPaths},
@@ -30,10 +33,11 @@ use crate::{
         bearer::{Credentials, TokenSource},
         token_source::TokenSources,
     },
-    token::{cache::VerifiedTokens, lifetime::TimeLimits},
+    token::{cache::VerifiedTokens, lifetime::TimeLimits, rules::Rules},
     util::clock::Clock,
 };
 
+use self::principal::PrincipalSource;
 pub(crate) use self::{decide::Decision, wait::Pending};
 
 /// Everything that was configured, checked and resolved. Only its keys, its caches and its records of logged
@@ -53,6 +57,10 @@ pub(crate) struct Policy {
     pub(crate) realm: String,
     pub(crate) missing_token: crate::config::missing_token::MissingToken,
     pub(crate) public: PublicPaths,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) principal: Option<PrincipalSource>,
+    /// Counts the scopes of tokens for the report. None if that is off.
+    pub(crate) scope_counts: Option<ScopeCounts>,
     /// The cache of verified tokens. None if it is disabled.
     pub(crate) verified: Option<VerifiedTokens>,
     pub(crate) on_rejection: Option<RejectionHook>,

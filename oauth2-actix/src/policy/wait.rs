@@ -78,7 +78,7 @@ impl Policy {
             None => match self.look_up_tenant(keys, &pending).await? {
                 // The wait may have taken seconds, but the times were checked after it.
                 LocalDecision::Accepted(acceptance) => {
-                    return Ok(self.accept(acceptance, pending.jws.claims, &pending.token));
+                    return self.accept(acceptance, pending.jws.claims, &pending.token);
                 }
                 LocalDecision::Undecided { pending_keys, rejection } => {
                     pending.rejection = rejection;
@@ -106,7 +106,7 @@ impl Policy {
                         self.time_limits,
                     )?;
                     let acceptance = Acceptance { provider, key_set_id, lifetime };
-                    return Ok(self.accept(acceptance, pending.jws.claims, &pending.token));
+                    return self.accept(acceptance, pending.jws.claims, &pending.token);
                 }
                 Ok(found) => {
                     let error = Error::from(found).with_provider(&provider.name);

@@ -1,6 +1,8 @@
 //! Which tokens a provider accepts, before their signature is checked: audience, `cnf`, algorithm, type and
 //! subject.
 
+use serde_json::Value;
+
 use crate::{
     error::{Error, ErrorKind, listed},
     jose::{
@@ -9,7 +11,7 @@ use crate::{
     },
     json::object::Object,
     provider::ResolvedProvider,
-    token::validation,
+    token::{claims::Claims, validation},
 };
 
 impl ResolvedProvider {
@@ -29,6 +31,22 @@ impl ResolvedProvider {
             return Err(Error::from(ErrorKind::AlgorithmNotAllowed).with_expected(listed(allowed)));
         }
         self.check_type(jws.header.typ)?;
+        // A JWT-SVID has other claims.
+        if self.require_at_jwt && self.trust_domain.is_none() {
+            validation::check_access_token(&jws.claims)?;
+        }
+        let is_allowed = |allowed: &Option<Vec<String>>, value: Option<&str>| {
+            allowed.as_ref().is_none_or(|allowed| {
+                value.is_some_and(|value| allowed.iter().any(|allowed| allowed == value))
+            })
+        };
+        if !is_allowed(&self.clients, validation::client_id(&jws.claims)) {
+            return Err(ErrorKind::ClientNotAllowed.into());
+        }
+        let subject = jws.claims.get("sub").and_then(Value::as_str);
+        if !is_allowed(&self.subjects, subject) {
+            return Err(ErrorKind::SubjectNotAllowed.into());
+        }
         self.check_subject(&jws.claims)
     }
 
@@ -42,6 +60,19 @@ impl ResolvedProvider {
             TokenType::Jose => jws::TYPES,
         };
         Err(Error::from(ErrorKind::TypeNotAllowed).with_expected(expected))
+    }
+
+    /// Checks what is required of every token of the provider, once its claims are verified.
+    pub(crate) fn check_requirements(&self, claims: &Claims) -> Result<(), Error> {
+        match self.requirements.iter().find(|requirement| !requirement.is_met(claims)) {
+            None => Ok(()),
+            Some(unmet) => {
+                let required = unmet.to_string();
+                let error =
+                    Error::from(ErrorKind::RequirementNotMet { required: required.clone() });
+                Err(error.with_provider(&self.name).with_expected(required))
+            }
+        }
     }
 
     /// Checks whether the provider's tokens may have this subject: a JWT-SVID is verified by the keys of the

@@ -26,6 +26,7 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
+    authorize::requirement::Requirement,
     config::{
         error::{ConfigError, ConfigErrorKind},
         keys::{self, Form, Keys},
@@ -46,7 +47,10 @@ use crate::{
         snapshot::SnapshotDirectory,
         source::{KeyFile, TokenFile},
     },
-    token::verified::{AcceptedBy, ProviderId},
+    token::{
+        rules::Rules,
+        verified::{AcceptedBy, ProviderId},
+    },
     util::{
         clock::Clock,
         log_rate::Warnings,
@@ -62,6 +66,10 @@ pub(crate) struct ResolvedProvider {
     pub(crate) audience_claim: String,
     pub(crate) algorithms: AlgorithmSet,
     require_at_jwt: bool,
+    clients: Option<Vec<String>>,
+    subjects: Option<Vec<String>>,
+    /// What is required of every token: of the provider, and of all providers.
+    requirements: Vec<Requirement>,
     /// The SPIFFE trust domain of all its tokens, if they are JWT-SVIDs.
     trust_domain: Option<String>,
     pub(crate) dangerous_accept_bound_tokens: bool,
@@ -69,6 +77,7 @@ pub(crate) struct ResolvedProvider {
     /// The keys of each source, in the order of the configuration.
     pub(crate) keys: Vec<ProviderKeys>,
     pub(crate) accepted_requests: AcceptedRequests,
+    rules: Arc<Rules>,
     /// Notifies of every change of its fetched keys.
     changes: Arc<watch::Sender<()>>,
 }
@@ -92,6 +101,10 @@ pub(crate) struct Defaults {
     pub(crate) crypto: CryptoBackend,
     pub(crate) clock: Clock,
     pub(crate) snapshots: Option<Arc<SnapshotDirectory>>,
+    /// The scope hierarchy and the named policies.
+    pub(crate) rules: Arc<Rules>,
+    /// What is required of every token of every provider.
+    pub(crate) requirements: Vec<Requirement>,
     /// The rate limit of warnings about tenants. All tenants share it, since clients cause lookups of many
     /// tenants.
     pub(crate) tenant_warnings: Arc<Warnings>,
@@ -188,11 +201,15 @@ impl ResolvedProvider {
             audience_claim: provider.audience_claim_name().to_owned(),
             algorithms: provider.algorithm_set(),
             require_at_jwt: provider.require_at_jwt,
+            clients: provider.clients.clone(),
+            subjects: provider.subjects.clone(),
+            requirements: [&defaults.requirements[..], &provider.requirements[..]].concat(),
             trust_domain: provider.spiffe_trust_domain.clone(),
             dangerous_accept_bound_tokens: provider.dangerous_accept_bound_tokens,
             id,
             keys: Vec::new(),
             accepted_requests: AcceptedRequests::of(&name),
+            rules: Arc::clone(&defaults.rules),
             changes: Arc::new(watch::Sender::new(())),
             name,
         };
@@ -357,6 +374,7 @@ impl ResolvedProvider {
             provider: self.id,
             name: Arc::clone(&self.name),
             requests: self.accepted_requests.clone(),
+            rules: Arc::clone(&self.rules),
         }
     }
 

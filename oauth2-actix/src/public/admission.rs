@@ -26,12 +26,17 @@ use super::{
     hidden::remember_mounted, known::KnownRoutes, pattern::has_dot_segment, shapes::SHAPES,
     table::ROUTES,
 };
-use crate::token::claims::{Anonymous, Claims};
+use crate::{
+    authorize::rule::AccessRule,
+    token::claims::{Anonymous, Claims},
+};
 
 /// The permission to reach a public resource, in the extensions of a request without a valid token.
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
     is_granted: Rc<Cell<bool>>,
+    /// The access rule of the route that the router took the request to.
+    rule: Rc<Cell<Option<&'static AccessRule>>>,
     known: Rc<KnownRoutes>,
     /// The admission of an outer policy that routes the same request.
     outer: Option<Rc<Self>>,
@@ -47,7 +52,12 @@ impl Admission {
         let outer = extensions.get::<Self>().filter(|outer| !outer.is_granted()).cloned();
         let is_granted =
             outer.as_ref().map(|outer| Rc::clone(&outer.is_granted)).unwrap_or_default();
-        let admission = Self { is_granted, known: Rc::clone(known), outer: outer.map(Rc::new) };
+        let admission = Self {
+            is_granted,
+            rule: Rc::default(),
+            known: Rc::clone(known),
+            outer: outer.map(Rc::new),
+        };
         extensions.insert(admission.clone());
         admission
     }
@@ -60,6 +70,18 @@ impl Admission {
     /// Returns whether an inner service has kept the request after its future was dropped.
     pub(crate) fn is_kept(&self) -> bool {
         self.outer.is_none() && Rc::strong_count(&self.is_granted) > 1
+    }
+
+    pub(super) fn set_rule(&self, rule: &'static AccessRule) {
+        self.rule.set(Some(rule));
+        if let Some(outer) = &self.outer {
+            outer.set_rule(rule);
+        }
+    }
+
+    /// Returns the access rule of the route, if the request was routed to one with a rule.
+    pub(crate) fn rule(&self) -> Option<&'static AccessRule> {
+        self.rule.get()
     }
 
     fn record(&self, pattern: &Arc<str>, method: &Method) {

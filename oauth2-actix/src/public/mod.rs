@@ -1,6 +1,6 @@
 //! Routes and paths that need no token: those marked with `#[public]`, and those in `public_paths`.
 
-// Owns every decision that a request needs no token. It imports `token`.
+// Owns every decision that a request needs no token. It imports `authorize` and `token`.
 //
 // - `admission`: routes a request without a valid token, and drops it unless the router reaches a public
 //   resource.
@@ -10,6 +10,7 @@
 // - `paths`: decides whether `public_paths` makes a path public.
 // - `pattern`: parses an entry of `public_paths`.
 // - `rewrite`: detects that an inner middleware changes the path of a request.
+// - `ruled`: tells the access rule of a request that is routed without a valid token.
 // - `shapes`: rules out most private requests without routing them.
 // - `table`: the link-time table of all `#[public]` routes.
 
@@ -19,6 +20,7 @@ mod known;
 mod paths;
 mod pattern;
 mod rewrite;
+mod ruled;
 mod shapes;
 mod table;
 
@@ -27,7 +29,7 @@ pub use self::{
     table::{PublicRoute, routes},
 };
 #[doc(hidden)]
-pub use self::{admission::PublicResource, table::ROUTES};
+pub use self::{admission::PublicResource, ruled::RuledRoute, table::ROUTES};
 pub(crate) use self::{
     admission::{Admission, has_public_access, must_be_routed},
     hidden::HiddenRoutes,

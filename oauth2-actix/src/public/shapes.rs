@@ -97,7 +97,7 @@ mod tests {
     fn shapes(patterns: &[&'static str]) -> Shapes {
         let routes: Vec<PublicRoute> = patterns
             .iter()
-            .map(|pattern| PublicRoute::new(&["GET", "HEAD"], pattern, "h", "f", 1))
+            .map(|pattern| PublicRoute::new(&["GET", "HEAD"], pattern, "h", "h", "f", 1))
             .collect();
         Shapes::new(routes.iter())
     }

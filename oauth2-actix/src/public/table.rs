@@ -42,6 +42,7 @@ pub struct PublicRoute {
     methods: &'static [&'static str],
     pattern: &'static str,
     handler: &'static str,
+    name: &'static str,
     file: &'static str,
     line: u32,
 }
@@ -53,10 +54,11 @@ impl PublicRoute {
         methods: &'static [&'static str],
         pattern: &'static str,
         handler: &'static str,
+        name: &'static str,
         file: &'static str,
         line: u32,
     ) -> Self {
-        Self { methods, pattern, handler, file, line }
+        Self { methods, pattern, handler, name, file, line }
     }
 
     /// Returns the methods that are public, such as `GET`.
@@ -75,6 +77,11 @@ impl PublicRoute {
     #[must_use]
     pub fn handler(&self) -> &'static str {
         self.handler
+    }
+
+    /// Returns the name of the resource, which is that of the handler unless the routing macro sets another.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
     }
 
     /// Returns the source file.
@@ -129,7 +136,7 @@ mod tests {
     #[test]
     fn a_pattern_that_ends_with_that_of_a_route_has_a_prefix() {
         let prefix = |own: &'static str, pattern: &'static str| {
-            PublicRoute::new(&["GET"], own, "h", "f", 1).prefix_in(pattern)
+            PublicRoute::new(&["GET"], own, "h", "h", "f", 1).prefix_in(pattern)
         };
         assert_eq!(prefix("/health", "/api/health"), Some("/api"));
         assert_eq!(prefix("/health", "/health"), Some(""));

@@ -30,20 +30,28 @@
 // It imports `builder`, and may import every folder; other folders import it only in unit tests.
 //
 // - this file: claims without a token, and a policy for documentation.
+// - `access`: assertions on the access rules of an app.
 // - `identity_provider`: a small identity provider.
 // - `local_server`: an actix server on a loopback port.
+// - `resource_map`: the resources that an app's router knows.
 // - `signing_key`: keys that sign tokens, and their public halves in every form.
 // - `token`: tokens with any header and claims.
 
 // Test utilities panic when their own assumptions fail.
 #![allow(clippy::missing_panics_doc)]
 
+mod access;
 mod identity_provider;
 mod local_server;
+mod resource_map;
 mod signing_key;
 mod token;
 
 pub use self::{
+    access::{
+        assert_access_snapshot, assert_every_route_has_an_access_rule,
+        assert_every_route_has_an_access_rule_except,
+    },
     identity_provider::{IdentityProvider, RunningIdentityProvider},
     local_server::LocalServer,
     signing_key::SigningKey,

@@ -94,7 +94,7 @@ impl Claims {
     /// (Okta, XSUAA), in this order.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
-        ["client_id", "azp", "appid", "cid"].into_iter().find_map(|name| self.text(name))
+        validation::client_id(&self.0.claims)
     }
 
     /// Returns `jti`: the id of the token, if it has one
@@ -262,15 +262,19 @@ impl Claims {
     }
 
     /// Returns the scopes in `scope` and `scp`, each a space-separated string or a list
-    /// ([RFC 6749 §3.3](https://www.rfc-editor.org/rfc/rfc6749#section-3.3)).
+    /// ([RFC 6749 §3.3](https://www.rfc-editor.org/rfc/rfc6749#section-3.3)). Scopes that they imply are not
+    /// among them: see [`Claims::has_scope`].
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         scope::of(&self.0.claims)
     }
 
-    /// Returns whether the token has this scope: the whole word, in the same case.
+    /// Returns whether the token has this scope: the whole word, in the same case. By
+    /// [`OAuth2Builder::scope_implies`](crate::OAuth2Builder::scope_implies), it may also have a scope that
+    /// implies this one.
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.scopes().any(|candidate| candidate == scope)
+        let has = |scope: &str| self.scopes().any(|candidate| candidate == scope);
+        has(scope) || self.0.by.rules.scopes.implying(scope).iter().any(|other| has(other))
     }
 
     /// Describes which claim does not fit `T`, and what `T` expects. serde's own message may quote a claim's

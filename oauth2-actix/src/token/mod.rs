@@ -7,6 +7,8 @@
 //! - `claims`: the claims of a verified token, and the extractors.
 //! - `expiring_body`: a streaming body that ends when the token of its request expires.
 //! - `lifetime`: the checks on `exp`, `nbf` and `iat`, when a token expires and why it is not valid.
+//! - `principal`: the caller as a type of the application.
+//! - `rules`: the scope hierarchy and the named policies, as claims refer to them.
 //! - `scope`: the scopes in `scope` and `scp`.
 //! - `validation`: the checks on `aud` and the types of registered claims.
 //! - `verified`: a verified token, the keys that verified it and its lifetime.
@@ -15,6 +17,8 @@ pub(crate) mod cache;
 pub(crate) mod claims;
 pub(crate) mod expiring_body;
 pub(crate) mod lifetime;
+pub(crate) mod principal;
+pub(crate) mod rules;
 pub(crate) mod scope;
 pub(crate) mod validation;
 pub(crate) mod verified;

@@ -21,6 +21,33 @@ pub(crate) fn trust_domain(claims: &Object) -> Option<&str> {
     spiffe::trust_domain(claims.get("sub")?.as_str()?)
 }
 
+/// Returns the client that the token was issued to.
+pub(crate) fn client_id(claims: &Object) -> Option<&str> {
+    ["client_id", "azp", "appid", "cid"]
+        .into_iter()
+        .find_map(|name| claims.get(name).and_then(Value::as_str))
+}
+
+/// Checks the claims of an access token of the JWT profile (RFC 9068 §2.2). `check_types` and `check_times`
+/// check the types of the others.
+pub(crate) fn check_access_token(claims: &Object) -> Result<(), Error> {
+    let invalid = |claim| Err(ErrorKind::ClaimInvalid { claim }.into());
+    for claim in ["iss", "aud", "sub", "client_id", "iat", "jti"] {
+        if !claims.contains(claim) {
+            return invalid(claim);
+        }
+    }
+    string(claims, "client_id")?;
+    string(claims, "acr")?;
+    if claims.get("auth_time").is_some_and(|time| !time.is_number()) {
+        return invalid("auth_time");
+    }
+    if claims.get("amr").is_some_and(|amr| !amr.is_array() || !is_string_or_strings(amr)) {
+        return invalid("amr");
+    }
+    Ok(())
+}
+
 /// Checks the types of the claims for which the standard defines one.
 pub(crate) fn check_types(claims: &Object) -> Result<(), Error> {
     string(claims, "sub")?;

@@ -1,12 +1,16 @@
 //! An accepted token: its claims, the keys that verified it and its lifetime.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use crate::{
     error::ErrorKind,
     jose::key_set::KeySetId,
     json::object::{Object, block},
-    token::lifetime::Lifetime,
+    token::{lifetime::Lifetime, principal::PrincipalSlot, rules::Rules},
     util::{clock::Clock, telemetry::AcceptedRequests},
 };
 
@@ -19,6 +23,8 @@ pub(crate) struct VerifiedToken {
     pub(crate) claims: Object,
     /// The token itself: the key of the cache, and the value that applications exchange for another token.
     pub(crate) token: Box<[u8]>,
+    /// What the application loads for the token. Empty unless it loads something.
+    pub(crate) principal: OnceLock<Box<PrincipalSlot>>,
     /// The clock that the token's times are checked against.
     pub(crate) clock: Clock,
 }
@@ -30,6 +36,8 @@ pub(crate) struct AcceptedBy {
     pub(crate) name: Arc<str>,
     /// The counter of requests with this provider's tokens.
     pub(crate) requests: AcceptedRequests,
+    /// The scope hierarchy and the named policies.
+    pub(crate) rules: Arc<Rules>,
 }
 
 /// The identity of a provider within a policy.
@@ -90,10 +98,12 @@ impl VerifiedToken {
                 provider: ProviderId::Configured(0),
                 requests: AcceptedRequests::of(&name),
                 name,
+                rules: Arc::default(),
             },
             lifetime: Lifetime::without_end(),
             claims,
             token: Box::default(),
+            principal: OnceLock::new(),
             clock: Clock::default(),
         }
     }

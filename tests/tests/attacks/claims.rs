@@ -184,7 +184,8 @@ fn audience_missing_other_or_of_an_id_token_is_rejected_cve_2020_26160_cve_2025_
     }
     // An id_token of a provider whose access tokens have a type.
     let strict = policy::builder().provider("strict", provider().require_at_jwt(true));
-    let target = Target::behind(strict.build().unwrap());
+    let profile = good().claim("client_id", "canary-client");
+    let target = Target::with_good(strict.build().unwrap(), profile.sign(es256()));
     for typ in [json!("JWT"), json!("application/jwt"), Value::Null] {
         let id_token = good().claim("nonce", "canary-nonce").header("typ", typ);
         target.rejects("an id_token", &id_token.sign(es256()), Rejection::Malformed);

@@ -7,11 +7,13 @@
 //!   settings.
 //! - `input`: the value of one setting, read as the setting's type.
 //! - `nearest`: the known name that is nearest to an unknown one.
+//! - `requirements`: reads requirements.
 //! - `tests`: compare both forms of the configuration, and the documentation, with the tables.
 //! - `tree`: reads any self-describing format into JSON values, and finds duplicate names.
 
 mod input;
 mod nearest;
+mod requirements;
 mod tree;
 
 #[cfg(test)]
@@ -23,6 +25,7 @@ use serde_json::{Map, Value};
 pub(crate) use self::nearest::nearest;
 use self::{input::Input, tree::Tree};
 use crate::{
+    authorize::requirement::Requirement,
     builder::OAuth2Builder,
     config::{
         error::{ConfigError, ConfigErrorKind, Faults},
@@ -93,6 +96,12 @@ impl Settings for OAuth2Builder {
         UNKNOWN_KEY_COOLDOWN_SECONDS: unknown_key_cooldown = seconds();
         FETCH_TIMEOUT_SECONDS: fetch_timeout = seconds();
         KEY_SNAPSHOT: key_snapshot = text();
+        SCOPE_IMPLIES: scope_implies => read_scope_implies;
+        POLICIES: policy => read_policies;
+        CHECK_TIMEOUT_SECONDS: check_timeout = seconds();
+        ACCESS_REPORT: access_report = flag();
+        PRINCIPAL_LIFETIME_SECONDS: principal_lifetime = seconds();
+        REQUIRE: require = requirement();
     };
 
     fn hint(name: &str) -> Option<String> {
@@ -113,6 +122,9 @@ impl Settings for Provider {
         INITIAL_KEYS: initial_keys = keys();
         ALGORITHMS: algorithms = algorithms();
         REQUIRE_AT_JWT: require_at_jwt = flag();
+        CLIENTS: clients = texts();
+        SUBJECTS: subjects = texts();
+        REQUIRE: require = requirement();
         SPIFFE_TRUST_DOMAIN: spiffe_trust_domain = text();
         KEY_REFRESH_MINUTES: key_refresh | key_refresh_minutes = minutes();
         STALE_WINDOW_MINUTES: stale_window = minutes();
@@ -296,6 +308,31 @@ fn read_token_from_cookie(
     Ok(())
 }
 
+fn read_scope_implies(builder: &mut OAuth2Builder, input: Input<'_>) -> Result<(), ConfigError> {
+    let mut faults = Faults::default();
+    let field = input.field.clone();
+    for (scope, value) in input.map()? {
+        let input = Input { provider: None, field: field.clone(), value };
+        if let Some(implied) = faults.take(input.texts()) {
+            builder.scope_implies.push((scope, implied));
+        }
+    }
+    faults.into_result()
+}
+
+fn read_policies(builder: &mut OAuth2Builder, input: Input<'_>) -> Result<(), ConfigError> {
+    let mut faults = Faults::default();
+    let field = input.field.clone();
+    for (name, value) in input.map()? {
+        let field = format!("{field}.{name}").into();
+        let read = requirements::read(Input { provider: None, field, value });
+        if let Some(requirement) = faults.take(read) {
+            builder.policies.push((name, requirement));
+        }
+    }
+    faults.into_result()
+}
+
 impl Input<'_> {
     /// Reads `false`, `true` or the limits.
     fn token_cache(mut self) -> Result<TokenCacheConfig, ConfigError> {
@@ -308,6 +345,10 @@ impl Input<'_> {
         let expected = self.wrong_type("true, false or a map of limits");
         let is_on = self.flag().map_err(|_| expected)?;
         Ok(if is_on { TokenCacheConfig::new() } else { TokenCacheConfig::disabled() })
+    }
+
+    fn requirement(self) -> Result<Requirement, ConfigError> {
+        requirements::read(self)
     }
 
     fn algorithms(self) -> Result<Vec<Algorithm>, ConfigError> {

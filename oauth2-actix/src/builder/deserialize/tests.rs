@@ -5,7 +5,11 @@ use std::{collections::BTreeSet, fmt::Debug, time::Duration};
 use serde_json::json;
 
 use super::*;
-use crate::{config::error::ConfigFault, testing::SigningKey};
+use crate::{
+    authorize::requirement::{self, ClaimValues},
+    config::error::ConfigFault,
+    testing::SigningKey,
+};
 
 fn builder() -> OAuth2Builder {
     OAuth2Builder::default()
@@ -51,6 +55,23 @@ fn settings_of_the_policy() -> Vec<(&'static str, Value, OAuth2Builder)> {
         ("unknown_key_cooldown_seconds", json!(20), builder().unknown_key_cooldown(seconds(20))),
         ("fetch_timeout_seconds", json!(2), builder().fetch_timeout(seconds(2))),
         ("key_snapshot", json!("/var/lib/keys"), builder().key_snapshot("/var/lib/keys")),
+        ("scope_implies", json!({"a": ["b", "c"]}), builder().scope_implies("a", ["b", "c"])),
+        (
+            "policies",
+            json!({"p": {"any": [{"claim": "role", "value": "admin"}, {"scopes": ["a"]}]}}),
+            builder().policy(
+                "p",
+                requirement::any([requirement::claim("role", "admin"), requirement::scopes(["a"])]),
+            ),
+        ),
+        ("check_timeout_seconds", json!(2), builder().check_timeout(seconds(2))),
+        ("access_report", json!(true), builder().access_report(true)),
+        ("principal_lifetime_seconds", json!(20), builder().principal_lifetime(seconds(20))),
+        (
+            "require",
+            json!({"claim": "tenant"}),
+            builder().require(requirement::claim("tenant", ClaimValues::present())),
+        ),
     ]
 }
 
@@ -65,6 +86,9 @@ fn settings_of_a_provider() -> Vec<(&'static str, Value, Provider)> {
         ("initial_keys", json!({"keys": []}), provider().initial_keys(json!({"keys": []}))),
         ("algorithms", json!(["RS256"]), provider().algorithms([Algorithm::RS256])),
         ("require_at_jwt", json!(true), provider().require_at_jwt(true)),
+        ("clients", json!(["a", "b"]), provider().clients(["a", "b"])),
+        ("subjects", json!("a"), provider().subjects(["a"])),
+        ("require", json!({"policy": "p"}), provider().require(requirement::policy("p"))),
         (
             "spiffe_trust_domain",
             json!("example.org"),
@@ -131,9 +155,19 @@ fn assert_every_setter_has_a_setting<T: Settings>(sources: &[&str], in_code_only
 #[test]
 fn every_method_of_the_builder_has_a_setting() {
     // The arguments of these methods are code.
-    let in_code_only =
-        ["clock", "configure_http_client", "dangerous_http_client", "on_rejection", "tenants"];
-    let sources = [include_str!("../mod.rs"), include_str!("../key_settings.rs")];
+    let in_code_only = [
+        "clock",
+        "configure_http_client",
+        "dangerous_http_client",
+        "on_rejection",
+        "principal",
+        "tenants",
+    ];
+    let sources = [
+        include_str!("../mod.rs"),
+        include_str!("../key_settings.rs"),
+        include_str!("../access_settings.rs"),
+    ];
     assert_every_setter_has_a_setting::<OAuth2Builder>(&sources, &in_code_only);
 }
 

@@ -304,6 +304,7 @@ impl World {
             _ => json!("api"),
         };
         let mut token = Token::new(issuer, "api")
+            .claim("client_id", "client")
             .claim("aud", audience)
             .claim("jti", dice.below(usize::MAX).to_string())
             .claim("iat", now - dice.of(&[0, 0, 0, 60, 7_200, -30]))

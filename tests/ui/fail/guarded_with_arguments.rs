@@ -1,0 +1,6 @@
+use oauth2_actix::guarded;
+
+#[guarded("/api")]
+mod api {}
+
+fn main() {}
