@@ -73,6 +73,7 @@
 //! - `websocket` (default): upgrades are rejected by a close frame that a browser's script can read.
 //! - `metrics`: counters and timings on the facade of the [`metrics`](https://docs.rs/metrics) crate.
 //! - `testing`: keys, tokens, a small identity provider, for tests and development.
+//! - `utoipa`: the access rules in OpenAPI documents of the crate [`utoipa`](https://docs.rs/utoipa).
 //! - `vendored-openssl`: builds OpenSSL from source.
 //!
 //! # Pages

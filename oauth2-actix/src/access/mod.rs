@@ -33,13 +33,18 @@
 // It imports `authorize`, `public` and `token`.
 //
 // - `difference`: what changed between two tables, in words.
+// - `openapi`: the rules in an OpenAPI document.
 // - `report`: scopes that tokens have and no route requires, and rules that no token satisfied.
 // - `routes`: the table.
 
 mod difference;
+#[cfg(feature = "utoipa")]
+pub(crate) mod openapi;
 pub(crate) mod report;
 mod routes;
 
+#[cfg(feature = "utoipa")]
+pub use self::openapi::OpenApiSecurity;
 pub use self::{
     difference::{Change, Effect},
     report::AccessReport,

@@ -284,6 +284,52 @@ impl Requirement {
         }
     }
 
+    /// Returns the alternatives of scopes that the requirement needs, whatever claims it needs besides. None if
+    /// there are too many.
+    #[cfg(feature = "utoipa")]
+    pub(crate) fn scope_alternatives(&self, rules: &Rules) -> Option<Vec<Vec<String>>> {
+        const MOST: usize = 16;
+        let alternatives = match &*self.0 {
+            Node::Scopes { required, all: true } => vec![required.clone()],
+            Node::Scopes { required, all: false } => {
+                required.iter().map(|scope| vec![scope.clone()]).collect()
+            }
+            Node::Any(parts) => {
+                let mut all = Vec::new();
+                for part in parts {
+                    all.extend(part.scope_alternatives(rules)?);
+                }
+                all
+            }
+            Node::All(parts) => {
+                let mut combined = vec![Vec::new()];
+                for part in parts {
+                    let alternatives = part.scope_alternatives(rules)?;
+                    combined = combined
+                        .iter()
+                        .flat_map(|before: &Vec<String>| {
+                            alternatives.iter().map(move |scopes| {
+                                let mut both = before.clone();
+                                both.extend(
+                                    scopes.iter().filter(|scope| !before.contains(scope)).cloned(),
+                                );
+                                both
+                            })
+                        })
+                        .take(MOST + 1)
+                        .collect();
+                }
+                combined
+            }
+            Node::Policy(name) => match policies::find(rules, name) {
+                Some(policy) => policy.scope_alternatives(rules)?,
+                None => vec![Vec::new()],
+            },
+            Node::Claim { .. } | Node::Custom { .. } => vec![Vec::new()],
+        };
+        (alternatives.len() <= MOST).then_some(alternatives)
+    }
+
     /// Returns all scopes that the requirement names, for the lists of scopes that an API uses.
     pub(crate) fn named_scopes(&self, rules: &Rules) -> Vec<String> {
         let mut scopes = Vec::new();

@@ -70,6 +70,12 @@ impl AccessRule {
         self.requirement.as_ref()
     }
 
+    /// Returns whether any valid token satisfies the rule.
+    #[cfg(feature = "utoipa")]
+    pub(crate) fn is_any_token(&self) -> bool {
+        self.requirement.is_none() && self.functions.is_empty()
+    }
+
     pub(crate) fn policies(&self) -> &'static [&'static str] {
         (self.policies)()
     }

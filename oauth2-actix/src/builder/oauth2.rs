@@ -4,6 +4,8 @@ use std::{fmt, io, sync::Arc};
 
 use futures_util::{StreamExt, stream};
 
+#[cfg(feature = "utoipa")]
+use crate::access::openapi;
 use crate::{
     access::{AccessReport, Routes},
     builder::OAuth2Builder,
@@ -69,6 +71,14 @@ impl OAuth2 {
     #[must_use]
     pub fn access_routes(&self) -> Routes {
         Routes::of_program(Some(&self.0.rules))
+    }
+
+    /// Adds the access rules of the program to an OpenAPI document, as
+    /// [`OpenApiSecurity`](crate::access::OpenApiSecurity) does, with the scopes of the named policies of this
+    /// `OAuth2`. Needs the feature `utoipa`.
+    #[cfg(feature = "utoipa")]
+    pub fn add_security_to(&self, document: &mut utoipa::openapi::OpenApi) {
+        openapi::add_security(document, &self.0.rules);
     }
 
     /// Returns the scopes that tokens had and no route requires, and the access rules that no token has
