@@ -20,7 +20,7 @@ standard input.
 
 Options:
   --fail-on any     each change counts (the default)
-  --fail-on weaker  changes count that are `weaker` or `different`; a route that is gone is `stricter`
+  --fail-on weaker  changes count that are `weaker` or `different`; a route that is gone is `different`
   --fail-on none    no change counts
   --help            prints this text
   --version         prints the version

@@ -166,7 +166,7 @@ fn route_that_is_gone_or_new_is_printed_and_exits_with_1() {
     let directory = Directory::with("gone", &[ORDERS], &[REFUNDS_FOR_ALL]);
     directory.run(&["access-diff", "old.json", "new.json"]).is(
         1,
-        "stricter: `GET /orders` is gone; it required: scope orders:read\n\
+        "different: `GET /orders` is gone from the table; it required: scope orders:read\n\
          weaker: `POST /refunds` is new; it requires: authenticated\n",
     );
 }
@@ -195,9 +195,10 @@ fn table_that_the_library_has_written_is_read() {
     let routes = Routes::from_json(&table(&[REFUNDS])).unwrap();
     directory.write("old.json", routes.to_json());
     directory.write("new.json", Routes::default().to_json());
-    directory
-        .run(&["access-diff", "old.json", "new.json"])
-        .is(1, "stricter: `POST /refunds` is gone; it required: scope refunds:write\n");
+    directory.run(&["access-diff", "old.json", "new.json"]).is(
+        1,
+        "different: `POST /refunds` is gone from the table; it required: scope refunds:write\n",
+    );
 }
 
 #[test]
@@ -231,7 +232,7 @@ fn fail_on_weaker_with_a_stricter_and_a_weaker_change_exits_with_1() {
     let directory = Directory::with("mixed", &[REFUNDS, ORDERS], &[REFUNDS_FOR_ALL]);
     directory.run(&["access-diff", "--fail-on", "weaker", "old.json", "new.json"]).is(
         1,
-        &format!("stricter: `GET /orders` is gone; it required: scope orders:read\n{WEAKER}"),
+        &format!("different: `GET /orders` is gone from the table; it required: scope orders:read\n{WEAKER}"),
     );
 }
 

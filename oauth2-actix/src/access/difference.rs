@@ -19,9 +19,10 @@ pub struct Change {
 pub enum Effect {
     /// A requirement is gone, or a route without a requirement is new: more requests are let through.
     Weaker,
-    /// A requirement is new, or a route is gone or new with a requirement.
+    /// A requirement is new, or a route with a requirement is new.
     Stricter,
-    /// One requirement replaces another, so that people must judge.
+    /// One requirement replaces another, or a route is gone from the table, which it also is if only its
+    /// attribute was removed: people must judge.
     Different,
 }
 
@@ -81,8 +82,10 @@ impl Routes {
             changes.extend(changes_of(old, new).into_iter().map(|change| (new.label(), change)));
         }
         for gone in before {
-            let text = format!("`{}` is gone; it required: {}", gone.label(), access(gone));
-            changes.push((gone.label(), Change { effect: Effect::Stricter, text }));
+            // The route may still be there, without its attribute.
+            let text =
+                format!("`{}` is gone from the table; it required: {}", gone.label(), access(gone));
+            changes.push((gone.label(), Change { effect: Effect::Different, text }));
         }
         for new in after {
             let is_open = new.is_public() || new.access() == ["authenticated"];
@@ -195,7 +198,7 @@ mod tests {
                 "stricter: `GET /health` now requires a token: authenticated",
                 "stricter: `GET /me` now requires scope me",
                 "weaker: `GET /new` is new; it requires: public",
-                "stricter: `GET /old` is gone; it required: authenticated",
+                "different: `GET /old` is gone from the table; it required: authenticated",
                 "different: `GET /orders` no longer requires scope orders:read",
                 "different: `GET /orders` now requires scope orders:list",
                 "weaker: `POST /refunds` no longer requires scope refunds:write",

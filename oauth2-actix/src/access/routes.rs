@@ -78,9 +78,14 @@ impl Routes {
     ///
     /// # Errors
     ///
-    /// The error of the JSON parser, or of a member that is missing, unknown or of another type.
+    /// The error of the JSON parser, or of a member that is missing, unknown, of another type or empty.
     pub fn from_json(json: &str) -> Result<Self, serde_json::Error> {
         let mut routes: Self = serde_json::from_str(json)?;
+        if let Some(route) = routes.iter().find(|route| route.access.is_empty()) {
+            let problem =
+                format!("`{}` has no access rule; expected at least one part", route.label());
+            return Err(serde::de::Error::custom(problem));
+        }
         routes.0.sort();
         Ok(routes)
     }

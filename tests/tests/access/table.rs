@@ -185,10 +185,13 @@ fn json_is_read_as_it_was_written_and_has_no_lines() {
 }
 
 #[test]
-fn tables_with_unknown_members_are_errors() {
-    for json in
-        ["{}", "[1]", r#"[{"handler": "h", "methods": [], "pattern": null, "access": [], "x": 1}]"#]
-    {
+fn tables_with_unknown_or_empty_members_are_errors() {
+    for json in [
+        "{}",
+        "[1]",
+        r#"[{"handler": "h", "methods": [], "pattern": null, "access": ["public"], "x": 1}]"#,
+        r#"[{"handler": "h", "methods": [], "pattern": null, "access": []}]"#,
+    ] {
         assert!(Routes::from_json(json).is_err(), "{json}");
     }
 }
