@@ -97,7 +97,7 @@ where
         };
         let state = match decision {
             Decision::Accepted(claims) => match &policy.principal {
-                None => State::inner(&shared, request, Ok(Caller { claims, principal: None })),
+                None => State::inner(&shared, request, Ok(claims)),
                 Some(_) => State::with_principal(&shared, request, claims),
             },
             // Only a request that is rejected or would have to wait is checked for being public.
@@ -191,7 +191,7 @@ impl<F> State<F> {
     {
         match shared.oauth2.0.cached_principal(&claims) {
             Some(principal) => {
-                Self::inner(shared, request, Ok(Caller { claims, principal: Some(principal) }))
+                Self::accepted(shared, request, Caller { claims, principal: Some(principal) })
             }
             None => Self::Waiting {
                 decision: Box::pin(load_principal(shared.oauth2.clone(), claims)),
@@ -200,18 +200,28 @@ impl<F> State<F> {
         }
     }
 
+    /// Calls the inner service with the claims and the principal.
+    fn accepted<S>(shared: &Shared<S>, request: ServiceRequest, caller: Caller) -> Self
+    where
+        S: Service<ServiceRequest, Future = F>,
+    {
+        let Caller { claims, principal } = caller;
+        if let Some(value) = principal {
+            let principal = CurrentPrincipal { claims: claims.clone(), value };
+            request.extensions_mut().insert(principal);
+        }
+        Self::inner(shared, request, Ok(claims))
+    }
+
     /// Calls the inner service, with the claims or the reason why there are none.
-    fn inner<S>(shared: &Shared<S>, request: ServiceRequest, caller: Result<Caller, Error>) -> Self
+    fn inner<S>(shared: &Shared<S>, request: ServiceRequest, claims: Result<Claims, Error>) -> Self
     where
         S: Service<ServiceRequest, Future = F>,
     {
         let mut extensions = request.extensions_mut();
-        let passed = match caller {
-            Ok(Caller { claims, principal }) => {
+        let passed = match claims {
+            Ok(claims) => {
                 let passed = Passed::Accepted(claims.verified().by.requests.clone());
-                if let Some(value) = principal {
-                    extensions.insert(CurrentPrincipal { claims: claims.clone(), value });
-                }
                 extensions.insert(claims);
                 passed
             }
@@ -372,7 +382,7 @@ where
                     let decision = poll_ready!(decision.as_mut().poll(context));
                     let request = request.take().expect("polled after completion");
                     match decision {
-                        Ok(caller) => State::inner(this.shared, request, Ok(caller)),
+                        Ok(caller) => State::accepted(this.shared, request, caller),
                         Err(error) => State::without_claims(this.shared, request, error, None),
                     }
                 }

@@ -11,7 +11,7 @@ use actix_web::{
     web,
 };
 use oauth2_actix::{
-    Algorithm, OAuth2, Provider, TokenCacheConfig, public, require_claim,
+    Algorithm, OAuth2, Provider, TokenCacheConfig, guarded, public, require_claim, requirement,
     testing::{SigningKey, Token},
 };
 
@@ -41,6 +41,41 @@ async fn required() -> HttpResponse {
     HttpResponse::Ok().finish()
 }
 
+/// A policy, and a scope that another one implies.
+#[guarded]
+mod by_attributes {
+    use actix_web::{HttpResponse, get};
+    use oauth2_actix::{require_policy, require_scope};
+
+    #[require_policy("staff")]
+    #[require_scope("orders:list")]
+    #[get("/checked")]
+    pub(super) async fn checked() -> HttpResponse {
+        HttpResponse::Ok().finish()
+    }
+}
+
+/// The same check in the handler.
+mod by_hand {
+    use actix_web::{HttpResponse, get};
+    use oauth2_actix::Claims;
+
+    #[get("/checked")]
+    pub(super) async fn checked(claims: Claims) -> HttpResponse {
+        let is_staff = match claims.get("role") {
+            Some(serde_json::Value::String(role)) => role == "admin",
+            Some(serde_json::Value::Array(roles)) => roles.iter().any(|role| role == "admin"),
+            _ => false,
+        };
+        let has = |scope: &str| claims.scopes().any(|other| other == scope);
+        if is_staff && (has("orders:list") || has("orders:write")) {
+            HttpResponse::Ok().finish()
+        } else {
+            HttpResponse::Forbidden().finish()
+        }
+    }
+}
+
 #[actix_web::main]
 async fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -49,6 +84,12 @@ async fn main() {
     let configure = match app.as_str() {
         "marked" => marked::configure,
         "crud" | "bare-crud" => crud,
+        "by-attributes" => |config: &mut web::ServiceConfig| {
+            config.service(by_attributes::checked);
+        },
+        "by-hand" => |config: &mut web::ServiceConfig| {
+            config.service(by_hand::checked);
+        },
         _ => plain::configure,
     };
     // HMAC, so that the check of a signature does not hide the cost of everything else.
@@ -59,8 +100,13 @@ async fn main() {
         .algorithms([Algorithm::HS256])
         .keys(key.jwk_set());
     let cache = if kind == "miss" { TokenCacheConfig::disabled() } else { TokenCacheConfig::new() };
-    let oauth2 =
-        OAuth2::builder().provider("test", provider).token_cache(cache).build().expect("a policy");
+    let oauth2 = OAuth2::builder()
+        .provider("test", provider)
+        .token_cache(cache)
+        .scope_implies("orders:write", ["orders:list"])
+        .policy("staff", requirement::claim("role", "admin"))
+        .build()
+        .expect("a policy");
     let token = sample().sign(&key);
     let app = App::new()
         .configure(configure)
@@ -87,6 +133,7 @@ where
         let request = TestRequest::get();
         let (request, status) = match kind {
             "hit" | "miss" => (request.uri("/last").insert_header(bearer.clone()), 200),
+            "checked" => (request.uri("/checked").insert_header(bearer.clone()), 200),
             "required" => (request.uri("/required").insert_header(bearer.clone()), 200),
             "anonymous" => (request.uri(&public), 200),
             "rejected" => (request.uri("/last"), 400),

@@ -35,8 +35,8 @@ impl fmt::Debug for Rules {
 /// Which scopes imply which, resolved: a scope has all scopes that its implied scopes imply.
 #[derive(Debug, Default)]
 pub(crate) struct ScopeHierarchy {
-    /// The scopes that imply a scope.
-    implied_by: HashMap<String, Vec<String>>,
+    /// Each implied scope with the scopes that imply it, sorted.
+    implied_by: Vec<(String, Vec<String>)>,
 }
 
 impl ScopeHierarchy {
@@ -65,16 +65,18 @@ impl ScopeHierarchy {
                 implied_by.entry(other.to_owned()).or_default().push((*scope).to_owned());
             }
         }
-        implied_by.values_mut().for_each(|scopes| scopes.sort());
+        let mut implied_by: Vec<_> = implied_by.into_iter().collect();
+        implied_by.sort();
+        implied_by.iter_mut().for_each(|(_, scopes)| scopes.sort());
         Ok(Self { implied_by })
     }
 
     /// Returns the scopes that imply a scope.
     pub(crate) fn implying(&self, scope: &str) -> &[String] {
-        if self.implied_by.is_empty() {
-            return &[];
+        match self.implied_by.binary_search_by(|(implied, _)| implied.as_str().cmp(scope)) {
+            Ok(found) => &self.implied_by[found].1,
+            Err(_) => &[],
         }
-        self.implied_by.get(scope).map_or(&[], Vec::as_slice)
     }
 }
 
