@@ -215,7 +215,7 @@ pub fn authenticated(args: TokenStream, function: TokenStream) -> TokenStream {
 
 /// Requires that the claims satisfy a policy of `OAuth2Builder::policy`.
 ///
-/// ```
+/// ```standalone_crate
 /// use actix_web::{get, HttpResponse};
 /// use oauth2_actix::{OAuth2, require_policy, requirement};
 ///

@@ -7,7 +7,7 @@
 // - `hidden`: warns of `#[public]` routes that a middleware hides from the router.
 // - `known`: the patterns of public routes that requests have reached. A request for one of them is routed at
 //   once instead of waiting for keys.
-// - `paths`: decides whether `public_paths` makes a path public.
+// - `paths`: matches a path against the exact entries and the patterns of `public_paths`.
 // - `pattern`: parses an entry of `public_paths`.
 // - `rewrite`: detects that an inner middleware changes the path of a request.
 // - `ruled`: tells the access rule of a request that is routed without a valid token.

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-#[cfg(any(test, feature = "testing"))]
-use super::validation::LAST_SECOND;
-use super::validation::numeric_date;
+use serde_json::Value;
+
 use crate::{
     error::{Error, ErrorKind},
     json::object::Object,
@@ -99,6 +98,21 @@ pub(crate) struct TimeLimits {
     /// The time after its `iat` during which a token is accepted.
     pub(crate) max_age: Option<Duration>,
 }
+
+/// Parses a NumericDate (RFC 7519 §2): a JSON number of seconds since the epoch, with or without decimals.
+fn numeric_date(claims: &Object, name: &'static str) -> Result<Option<f64>, Error> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(Value::Number(number)) => match number.as_f64() {
+            Some(seconds) if (0.0..=LAST_SECOND).contains(&seconds) => Ok(Some(seconds)),
+            _ => Err(ErrorKind::ClaimInvalid { claim: name }.into()),
+        },
+        Some(_) => Err(ErrorKind::ClaimInvalid { claim: name }.into()),
+    }
+}
+
+/// 9999-12-31T23:59:59Z. Later times are rejected.
+const LAST_SECOND: f64 = 253_402_300_799.0;
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@
 //! - `cache`: the cache of verified tokens, and its status.
 //! - `claims`: the claims of a verified token, and the extractors.
 //! - `expiring_body`: a streaming body that ends when the token of its request expires.
-//! - `lifetime`: the checks on `exp`, `nbf` and `iat`, when a token expires and why it is not valid.
+//! - `lifetime`: the checks on `exp`, `nbf` and `iat`, the range of dates, when a token expires and why it is not valid.
 //! - `principal`: the caller as a type of the application.
 //! - `rules`: the scope hierarchy and the named policies, as claims refer to them.
 //! - `scope`: the scopes in `scope` and `scp`.

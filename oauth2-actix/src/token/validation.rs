@@ -101,21 +101,6 @@ fn string<'a>(claims: &'a Object, name: &'static str) -> Result<Option<&'a str>,
     }
 }
 
-/// Parses a NumericDate (RFC 7519 §2): a JSON number of seconds since the epoch, with or without decimals.
-pub(super) fn numeric_date(claims: &Object, name: &'static str) -> Result<Option<f64>, Error> {
-    match claims.get(name) {
-        None => Ok(None),
-        Some(Value::Number(number)) => match number.as_f64() {
-            Some(seconds) if (0.0..=LAST_SECOND).contains(&seconds) => Ok(Some(seconds)),
-            _ => Err(ErrorKind::ClaimInvalid { claim: name }.into()),
-        },
-        Some(_) => Err(ErrorKind::ClaimInvalid { claim: name }.into()),
-    }
-}
-
-/// 9999-12-31T23:59:59Z. Later times are rejected.
-pub(super) const LAST_SECOND: f64 = 253_402_300_799.0;
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;

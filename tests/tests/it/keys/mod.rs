@@ -5,7 +5,7 @@
 //! - `custom_sources`: sources that the developer implements
 //! - `discovery`: the metadata document: its address, what it may contain, when it is fetched again
 //! - `etag`: conditional fetches
-//! - `fetching`: one fetch for many requests, on a thread of its own
+//! - `fetching`: one fetch for many requests, on a thread of its own, and the end of that thread
 //! - `http_client`: what the developer can change of the client, and redirects
 //! - `key_files`: keys in files
 //! - `key_server_faults`: key servers with invalid or too long responses
@@ -14,6 +14,7 @@
 //! - `several_sources`: one provider with several sources
 //! - `shutdown`: what a dropped policy leaves behind
 //! - `snapshots`: keys on disk, restarts, initial keys
+//! - `waiters`: how many requests may wait for keys
 
 mod bearer_token_file;
 mod content_coding;
@@ -30,3 +31,4 @@ mod several_sources;
 mod shared;
 mod shutdown;
 mod snapshots;
+mod waiters;
