@@ -3,15 +3,14 @@
 //! The attributes of a rule are moved above the routing macros, so that each rule sees its routes. A handler
 //! without a rule is an error, and so is whatever hides a handler from this check.
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 use syn::{
-    Attribute, Error, ItemFn, ItemMod, ItemUse, Macro, Meta, Result, Token, UseTree,
-    parse::Parser,
-    punctuated::Punctuated,
+    Attribute, Error, ItemFn, ItemMacro, ItemMod, ItemUse, Macro, Meta, Result, UseTree,
+    ext::IdentExt,
     visit_mut::{self, VisitMut},
 };
 
-use crate::{item, route, rule};
+use crate::{route, rule};
 
 /// Expands `#[guarded]` on a module. The module is returned also if there are errors.
 pub(crate) fn expand(args: &TokenStream, mut module: ItemMod) -> (ItemMod, Option<Error>) {
@@ -40,9 +39,9 @@ impl Guard {
 impl VisitMut for Guard {
     fn visit_item_fn_mut(&mut self, function: &mut ItemFn) {
         if function.attrs.iter().any(routes) {
-            if function.attrs.iter().any(is_rule) {
+            if function.attrs.iter().any(rule::is_rule) {
                 // A stable sort, which keeps the order otherwise.
-                function.attrs.sort_by_key(|attribute| !is_rule(attribute));
+                function.attrs.sort_by_key(|attribute| !rule::is_rule(attribute));
             } else {
                 self.reject(Error::new_spanned(
                     &function.sig.ident,
@@ -75,6 +74,19 @@ impl VisitMut for Guard {
         }
     }
 
+    fn visit_item_macro_mut(&mut self, item: &mut ItemMacro) {
+        let name = item.mac.path.segments.last().map(|last| last.ident.unraw().to_string());
+        let is_definition = name.as_deref() == Some("macro_rules");
+        if !is_definition && name.as_deref() != Some("thread_local") {
+            self.reject(Error::new_spanned(
+                &item.mac.path,
+                "`#[guarded]` cannot see the items that this macro makes; move it out of the module",
+            ));
+            return;
+        }
+        visit_mut::visit_item_macro_mut(self, item);
+    }
+
     fn visit_macro_mut(&mut self, call: &mut Macro) {
         if has_routing_macro(call.tokens.clone()) {
             self.reject(Error::new_spanned(
@@ -88,13 +100,15 @@ impl VisitMut for Guard {
 
 /// Returns whether an attribute is a routing macro, also one in `cfg_attr`.
 fn routes(attribute: &Attribute) -> bool {
-    is_routing(&attribute.meta) || conditional(attribute).iter().any(is_routing)
+    is_routing(&attribute.meta)
 }
 
 fn is_routing(meta: &Meta) -> bool {
     let Some(last) = meta.path().segments.last() else { return false };
-    let name = last.ident.to_string();
+    let name = last.ident.unraw().to_string();
     match meta {
+        Meta::List(list) if name == "cfg_attr" => attributes_of_cfg_attr(&list.tokens)
+            .any(|meta| meta.is_none_or(|meta| is_routing(&meta))),
         // Another crate may have an attribute of this name: actix's begins with a path.
         Meta::List(list) => {
             route::is_routing_macro(&name)
@@ -108,21 +122,22 @@ fn is_routing(meta: &Meta) -> bool {
     }
 }
 
-/// Returns the attributes in a `cfg_attr`.
-fn conditional(attribute: &Attribute) -> Vec<Meta> {
-    match &attribute.meta {
-        Meta::List(list) if list.path.is_ident("cfg_attr") => {
-            Punctuated::<Meta, Token![,]>::parse_terminated
-                .parse2(list.tokens.clone())
-                .map(|metas| metas.into_iter().skip(1).collect())
-                .unwrap_or_default()
+/// Returns the attributes in a `cfg_attr`, after the condition. None for one that cannot be parsed, which may
+/// be a routing macro.
+fn attributes_of_cfg_attr(tokens: &TokenStream) -> impl Iterator<Item = Option<Meta>> {
+    let mut parts = vec![TokenStream::new()];
+    for token in tokens.clone() {
+        match &token {
+            TokenTree::Punct(punct) if punct.as_char() == ',' => parts.push(TokenStream::new()),
+            _ => {
+                if let Some(part) = parts.last_mut() {
+                    part.extend([token]);
+                }
+            }
         }
-        _ => Vec::new(),
     }
-}
-
-fn is_rule(attribute: &Attribute) -> bool {
-    item::is_named(attribute, &["public"]) || item::is_named(attribute, &rule::NAMES)
+    let attributes = parts.into_iter().skip(1).filter(|part| !part.is_empty());
+    attributes.map(|part| syn::parse2(part).ok())
 }
 
 fn renamed_routing_macro(tree: &UseTree) -> Option<&UseTree> {
@@ -130,7 +145,8 @@ fn renamed_routing_macro(tree: &UseTree) -> Option<&UseTree> {
         UseTree::Path(path) => renamed_routing_macro(&path.tree),
         UseTree::Group(group) => group.items.iter().find_map(renamed_routing_macro),
         UseTree::Rename(rename)
-            if rename.rename != "_" && route::is_routing_macro(&rename.ident.to_string()) =>
+            if rename.rename != "_"
+                && route::is_routing_macro(&rename.ident.unraw().to_string()) =>
         {
             Some(tree)
         }
@@ -138,21 +154,15 @@ fn renamed_routing_macro(tree: &UseTree) -> Option<&UseTree> {
     }
 }
 
-/// Returns whether tokens have an attribute that is a routing macro with a path.
+/// Returns whether tokens have an attribute with the name of a routing macro, or one whose name is an argument
+/// of a macro.
 fn has_routing_macro(tokens: TokenStream) -> bool {
     let mut after_hash = false;
     for token in tokens {
         let is_hash = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '#');
         if let TokenTree::Group(group) = token {
-            let is_attribute = after_hash
-                && Attribute::parse_outer
-                    .parse2(
-                        [TokenTree::Punct(hash()), TokenTree::Group(group.clone())]
-                            .into_iter()
-                            .collect(),
-                    )
-                    .is_ok_and(|attributes| attributes.iter().any(routes));
-            if is_attribute || has_routing_macro(group.stream()) {
+            let is_attribute = after_hash && group.delimiter() == Delimiter::Bracket;
+            if (is_attribute && may_route(group.stream())) || has_routing_macro(group.stream()) {
                 return true;
             }
         }
@@ -161,8 +171,29 @@ fn has_routing_macro(tokens: TokenStream) -> bool {
     false
 }
 
-fn hash() -> proc_macro2::Punct {
-    proc_macro2::Punct::new('#', proc_macro2::Spacing::Alone)
+/// Returns whether the content of an attribute in a macro may be a routing macro.
+fn may_route(attribute: TokenStream) -> bool {
+    let mut last = None;
+    for token in attribute {
+        match token {
+            TokenTree::Ident(ident) => last = Some(ident),
+            TokenTree::Punct(punct) if punct.as_char() == '$' => return true,
+            TokenTree::Punct(_) => {}
+            TokenTree::Group(arguments) => {
+                let is_conditional = last.as_ref().is_some_and(|name| name == "cfg_attr");
+                return last.as_ref().is_some_and(is_routing_name)
+                    || (is_conditional && arguments.stream().into_iter().any(|token| {
+                        matches!(&token, TokenTree::Ident(ident) if is_routing_name(ident))
+                    }));
+            }
+            TokenTree::Literal(_) => {}
+        }
+    }
+    last.is_some_and(|name| name == "routes")
+}
+
+fn is_routing_name(name: &Ident) -> bool {
+    route::is_routing_macro(&name.unraw().to_string())
 }
 
 /// Parses the module under the attribute.

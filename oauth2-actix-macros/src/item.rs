@@ -1,6 +1,6 @@
 //! Parses the function under an attribute, and checks the rules for it.
 
-use syn::{Attribute, Error, FnArg, Item, ItemFn, Result};
+use syn::{Attribute, Error, FnArg, Item, ItemFn, Result, Type, ext::IdentExt};
 
 use crate::rule;
 
@@ -42,6 +42,16 @@ pub(crate) fn check_handler(function: &ItemFn, attribute: &str) -> Result<()> {
     Ok(())
 }
 
+/// Returns whether a function has the argument that an access rule adds.
+pub(crate) fn has_check(function: &ItemFn) -> bool {
+    function.sig.inputs.iter().any(|argument| match argument {
+        FnArg::Typed(argument) => matches!(&*argument.ty, Type::Path(path) if {
+            path.path.segments.last().is_some_and(|last| last.ident == "Checked")
+        }),
+        FnArg::Receiver(_) => false,
+    })
+}
+
 /// Returns the name of an attribute that requires a valid token.
 pub(crate) fn require_attribute(attribute: &Attribute) -> Option<&'static str> {
     rule::NAMES.into_iter().find(|name| is_named(attribute, &[name]))
@@ -57,7 +67,8 @@ pub(crate) fn public_and_required(attribute: &Attribute, other: &str) -> Error {
 
 /// Compares the last segment only, since a macro cannot resolve imports.
 pub(crate) fn is_named(attribute: &Attribute, names: &[&str]) -> bool {
-    attribute.path().segments.last().is_some_and(|last| names.iter().any(|name| last.ident == name))
+    let last = attribute.path().segments.last().map(|last| last.ident.unraw());
+    last.is_some_and(|last| names.iter().any(|name| last == name))
 }
 
 /// Returns the `cfg` attributes, for the items that are generated beside the function.

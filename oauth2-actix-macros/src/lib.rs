@@ -279,8 +279,10 @@ pub fn require_policy(args: TokenStream, function: TokenStream) -> TokenStream {
 /// `#[scope("/prefix")]` modules, in either order.
 ///
 /// A handler that this check cannot see is an error: in a macro, in a module of another file, or with a routing
-/// macro that is imported under another name. Handlers without a routing macro, which are registered by
-/// `.route(…)`, are checked by `testing::assert_every_route_has_an_access_rule`.
+/// macro that the module imports under another name. Two limits remain: a routing macro that another module
+/// exports under another name, and an attribute of another crate that is named like an access rule.
+/// `testing::assert_every_route_has_an_access_rule` finds both. Handlers without a routing macro, which are registered by
+/// `.route(…)`, are checked by that function too.
 #[proc_macro_attribute]
 pub fn guarded(args: TokenStream, module: TokenStream) -> TokenStream {
     match guarded::parse(module.clone()) {
@@ -295,7 +297,18 @@ pub fn guarded(args: TokenStream, module: TokenStream) -> TokenStream {
 fn expand_rule(name: &str, args: TokenStream, function: TokenStream) -> TokenStream {
     let args = args.into();
     if rule::is_merged(&args) {
-        return function;
+        // The attribute that was merged has its check as an argument. Any other function has none.
+        return match item::parse(function.clone()) {
+            Ok(item) if item::has_check(&item) => function,
+            Ok(item) => {
+                let problem = format!(
+                    "this `#[{name}]` is lost: another macro has taken the check of the attribute above; write \
+                     the access rules below that macro"
+                );
+                with_errors(function, &syn::Error::new_spanned(&item.sig.ident, problem))
+            }
+            Err(error) => with_errors(function, &error),
+        };
     }
     let part = Part::parse(name, args);
     let item = item::parse(function.clone())

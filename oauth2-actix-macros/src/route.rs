@@ -5,6 +5,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::{
     Attribute, Expr, ExprLit, ItemFn, Lit, LitStr, Meta, Result, Token,
+    ext::IdentExt,
     parse::{Parse, ParseStream, Parser},
     punctuated::Punctuated,
     spanned::Spanned,
@@ -61,7 +62,7 @@ pub(crate) fn is_routing_macro(name: &str) -> bool {
 /// Parses the route of a routing macro. None for another attribute such as another crate's `#[trace]`, or one
 /// that actix itself rejects.
 fn route(attribute: &Attribute) -> Option<Route> {
-    let name = attribute.path().segments.last()?.ident.to_string();
+    let name = attribute.path().segments.last()?.ident.unraw().to_string();
     let method = match method(&name) {
         Some(method) => Some(LitStr::new(&method, attribute.path().span())),
         None if name == "route" => None,

@@ -6,6 +6,7 @@
 use proc_macro2::TokenStream;
 use syn::{
     Attribute, Error, ItemFn, Meta, Result,
+    ext::IdentExt,
     parse::{Parse, Parser},
 };
 
@@ -83,6 +84,15 @@ fn own_name(attribute: &Attribute) -> Option<&'static str> {
         2 => segments[0].ident == "oauth2_actix",
         _ => false,
     };
-    let last = segments.last().filter(|_| is_own)?;
-    NAMES.into_iter().find(|name| last.ident == name)
+    let last = segments.last().filter(|_| is_own)?.ident.unraw();
+    NAMES.into_iter().find(|name| last == name)
+}
+
+/// Returns whether an attribute is an access rule: `#[public]`, or one that requires a token.
+pub(crate) fn is_rule(attribute: &Attribute) -> bool {
+    let segments = &attribute.path().segments;
+    let is_public = segments.last().is_some_and(|last| last.ident.unraw() == "public")
+        && (segments.len() == 1 || (segments.len() == 2 && segments[0].ident == "oauth2_actix"));
+    let is_merged = matches!(&attribute.meta, Meta::List(list) if is_merged(&list.tokens));
+    is_public || (own_name(attribute).is_some() && !is_merged)
 }

@@ -193,6 +193,11 @@ impl<F> State<F> {
             Some(principal) => {
                 Self::accepted(shared, request, Caller { claims, principal: Some(principal) })
             }
+            // An outer policy is routing this request, and drops it unless it reaches a public route at once.
+            None if Admission::is_pending(&request) => {
+                let error = shared.oauth2.0.undecided_error();
+                Self::without_claims(shared, request, error, None)
+            }
             None => Self::Waiting {
                 decision: Box::pin(load_principal(shared.oauth2.clone(), claims)),
                 request: Some(request),

@@ -74,11 +74,27 @@ impl Routes {
             one.label() == other.label() && one.handler() == other.handler()
         };
         take_pairs(&mut before, &mut after, &mut pairs, same);
-        let moved =
-            |one: &Route, other: &Route| one.pattern().is_some() && one.label() == other.label();
+        let is_only = |route: &Route, table: &Self| {
+            table.iter().filter(|other| other.label() == route.label()).count() == 1
+        };
+        let moved = |one: &Route, other: &Route| {
+            one.pattern().is_some()
+                && one.label() == other.label()
+                && is_only(one, old)
+                && is_only(other, self)
+        };
         take_pairs(&mut before, &mut after, &mut pairs, moved);
         let mut changes: Vec<(String, Change)> = Vec::new();
         for (old, new) in pairs {
+            if old.handler() != new.handler() {
+                let text = format!(
+                    "`{}` is handled by {} instead of {}",
+                    new.label(),
+                    new.handler(),
+                    old.handler()
+                );
+                changes.push((new.label(), Change { effect: Effect::Different, text }));
+            }
             changes.extend(changes_of(old, new).into_iter().map(|change| (new.label(), change)));
         }
         for gone in before {
@@ -201,6 +217,7 @@ mod tests {
                 "different: `GET /old` is gone from the table; it required: authenticated",
                 "different: `GET /orders` no longer requires scope orders:read",
                 "different: `GET /orders` now requires scope orders:list",
+                "different: `GET /same` is handled by b::same instead of a::same",
                 "weaker: `POST /refunds` no longer requires scope refunds:write",
             ]
         );
@@ -214,6 +231,25 @@ mod tests {
         assert_eq!(
             changes(&old, &new),
             ["weaker: `GET /x` no longer requires a token; it required: scope a"]
+        );
+    }
+
+    #[test]
+    fn route_that_loses_its_rule_is_not_hidden_by_another_of_its_pattern() {
+        let old = table(&[
+            ("GET", "/{id}", "users::get", &["authenticated"]),
+            ("GET", "/{id}", "orders::get", &["scope a"]),
+        ]);
+        let new = table(&[
+            ("GET", "/{id}", "orders::get", &["scope a"]),
+            ("GET", "/{id}", "bills::get", &["authenticated"]),
+        ]);
+        assert_eq!(
+            changes(&old, &new),
+            [
+                "different: `GET /{id}` is gone from the table; it required: authenticated",
+                "weaker: `GET /{id}` is new; it requires: authenticated",
+            ]
         );
     }
 

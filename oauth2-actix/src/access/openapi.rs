@@ -129,16 +129,22 @@ fn find(method: &str, path: &str, operation_id: Option<&str>) -> Access {
     let ruled = RULED_ROUTES
         .iter()
         .map(|row| (row.methods, row.pattern, row.handler, Access::Token(Some((row.rule)()))));
+    let has_id =
+        |handler: &str| operation_id.is_some_and(|id| handler.rsplit("::").next() == Some(id));
     let mut found: Vec<(&str, usize, Access)> = public
         .chain(ruled)
         .filter(|(methods, ..)| methods.contains(&method))
         .filter_map(|(_, pattern, handler, access)| {
-            let own = shape(pattern?);
-            ends_with(&shape(path), &own).then_some((handler, own.len(), access))
+            let (own, whole) = (shape(pattern?), shape(path));
+            let is_whole = own == whole;
+            // The end of a path is also that of routes which the table does not know: only the handler's name
+            // makes such a route public.
+            let is_found = is_whole
+                || (ends_with(&whole, &own)
+                    && (has_id(handler) || !(own.is_empty() || matches!(access, Access::Public))));
+            is_found.then_some((handler, own.len(), access))
         })
         .collect();
-    let has_id =
-        |handler: &str| operation_id.is_some_and(|id| handler.rsplit("::").next() == Some(id));
     if found.iter().any(|(handler, ..)| has_id(handler)) {
         found.retain(|(handler, ..)| has_id(handler));
     }
@@ -199,6 +205,8 @@ fn set_access(operation: &mut Operation, access: Access, rules: &Rules) {
     let requirement = rule.and_then(AccessRule::requirement);
     let alternatives = requirement
         .and_then(|requirement| requirement.scope_alternatives(rules))
+        // A requirement that no token meets has none.
+        .filter(|alternatives| !alternatives.is_empty())
         .unwrap_or_else(|| vec![Vec::new()]);
     let security =
         alternatives.iter().map(|scopes| SecurityRequirement::new(SCHEME, scopes.clone()));

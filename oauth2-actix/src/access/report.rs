@@ -25,7 +25,7 @@ pub struct AccessReport {
     pub scopes_not_required: BTreeMap<String, u64>,
     /// The routes whose rule no token has satisfied since the program started.
     pub routes_never_permitted: Vec<Route>,
-    /// Whether there were more different scopes than are counted, which is 1,024.
+    /// Whether there were more scopes than are counted: 1,024 different ones, and 100 of one token.
     pub is_incomplete: bool,
 }
 
@@ -58,7 +58,11 @@ impl ScopeCounts {
     /// Counts the scopes of a token that was just verified.
     pub(crate) fn count(&self, claims: &Claims) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for scope in claims.scopes() {
+        for (index, scope) in claims.scopes().enumerate() {
+            if index == MAX_SCOPES_OF_A_TOKEN {
+                counts.is_incomplete = true;
+                break;
+            }
             let has_room = counts.tokens.len() < MAX_SCOPES && scope.len() <= MAX_LENGTH;
             match counts.tokens.get_mut(scope) {
                 Some(tokens) => *tokens += 1,
@@ -101,6 +105,9 @@ impl ScopeCounts {
         }
     }
 }
+
+/// The most scopes of one token that are counted, since a lock is held meanwhile.
+const MAX_SCOPES_OF_A_TOKEN: usize = 100;
 
 /// The most different scopes that are counted.
 const MAX_SCOPES: usize = 1_024;

@@ -257,9 +257,10 @@ impl Requirement {
         };
         match &*self.0 {
             Node::Claim { name, values } => format!("claim {name}{values}"),
-            Node::Scopes { required, all: true } => format!("scope {}", required.join(" ")),
-            Node::Scopes { required, all: false } => {
-                format!("any scope of {}", required.join(" "))
+            Node::Scopes { required, all } => {
+                let scopes: Vec<String> =
+                    required.iter().map(|scope| with_implying(scope, rules)).collect();
+                format!("{} {}", if *all { "scope" } else { "any scope of" }, scopes.join(" "))
             }
             Node::Any(parts) => joined(parts, " or "),
             Node::All(parts) => joined(parts, " and "),
@@ -278,7 +279,8 @@ impl Requirement {
                 parts.iter().for_each(|part| part.describe_parts(rules, into));
             }
             Node::Scopes { required, all: true } if !required.is_empty() => {
-                into.extend(required.iter().map(|scope| format!("scope {scope}")));
+                let scopes = required.iter().map(|scope| with_implying(scope, rules));
+                into.extend(scopes.map(|scope| format!("scope {scope}")));
             }
             _ => into.push(self.describe(rules)),
         }
@@ -403,6 +405,14 @@ impl Requirement {
             }
             Node::Claim { .. } | Node::Custom { .. } => {}
         }
+    }
+}
+
+/// Returns a scope, and those that imply it in parentheses.
+fn with_implying(scope: &str, rules: Option<&Rules>) -> String {
+    match rules.map(|rules| rules.scopes.implying(scope)) {
+        None | Some([]) => scope.to_owned(),
+        Some(implying) => format!("{scope} (or {})", implying.join(", ")),
     }
 }
 

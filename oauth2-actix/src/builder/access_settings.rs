@@ -113,8 +113,9 @@ impl OAuth2Builder {
     /// token. The error says whether the response is 401, 403 or 503; on a public path, the request is served
     /// without claims instead. The result is kept with the token in the cache for
     /// [`principal_lifetime`](Self::principal_lifetime), and never beyond `exp`. Requests with the same token
-    /// wait for one call. A call that takes longer than [`check_timeout`](Self::check_timeout) gives 503. An error
-    /// is not cached. The function runs on an actix worker: it must not block.
+    /// wait for one call, and for its error. A call that takes longer than [`check_timeout`](Self::check_timeout) gives 503. An error
+    /// is not cached. It is not called for [`OAuth2::verify`](crate::OAuth2::verify) and for the renewal of a WebSocket
+    /// session. The function runs on an actix worker: it must not block.
     pub fn principal<F, R, T>(mut self, principal: F) -> Self
     where
         F: Fn(Claims) -> R + Send + Sync + 'static,

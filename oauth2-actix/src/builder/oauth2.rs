@@ -98,7 +98,8 @@ impl OAuth2 {
 
     /// Checks a token that was not sent in a request, such as one in a message.
     ///
-    /// Makes all checks of the middleware, except those on the token's location in a request.
+    /// Makes all checks of the middleware, except those on the token's location in a request. It does not call
+    /// [`principal`](OAuth2Builder::principal), and neither does the renewal of a WebSocket session.
     ///
     /// ```
     /// # use oauth2_actix::{ErrorKind, testing};

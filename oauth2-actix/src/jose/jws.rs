@@ -140,6 +140,14 @@ impl TokenType {
 /// The types that every provider accepts, as the log shows them.
 pub(crate) const TYPES: &str = "JWT, at+jwt or none";
 
+/// Returns the claims of a token that was parsed before, or of its signed part.
+pub(crate) fn claims_of(token: &[u8]) -> Option<Object> {
+    let payload = std::str::from_utf8(token).ok()?.split('.').nth(1)?;
+    let mut decoded = Vec::new();
+    decode(payload, &mut decoded, "").ok()?;
+    Object::parse(&decoded).ok()
+}
+
 /// Replaces `decoded` by the decoded part. It accepts only base64url without padding, white space or set
 /// trailing bits (RFC 7515 §2).
 fn decode(part: &str, decoded: &mut Vec<u8>, problem: &'static str) -> Result<(), Error> {

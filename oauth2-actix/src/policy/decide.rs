@@ -124,7 +124,7 @@ impl Policy {
             .check_with_cached_keys(&jws, &token[..jws.signed_len])?
         {
             LocalDecision::Accepted(acceptance) => {
-                return self.accept(acceptance, jws.claims, token).map(Decision::Accepted);
+                return Ok(Decision::Accepted(self.accept(acceptance, jws.claims, token)));
             }
             LocalDecision::Undecided { pending_keys, rejection } if pending_keys.is_empty() => {
                 return Err(rejection);
@@ -141,14 +141,8 @@ impl Policy {
         })))
     }
 
-    /// Returns the claims of a token that was just verified, and caches it if there is a slot for it. The error
-    /// is what every token of its provider must satisfy.
-    pub(super) fn accept(
-        &self,
-        acceptance: Acceptance,
-        claims: Object,
-        token: &[u8],
-    ) -> Result<Claims, Error> {
+    /// Returns the claims of a token that was just verified, and caches it if there is a slot for it.
+    pub(super) fn accept(&self, acceptance: Acceptance, claims: Object, token: &[u8]) -> Claims {
         let Acceptance { provider, key_set_id, lifetime } = acceptance;
         let now = self.clock.unix_time();
         // With fresh keys for every request, the cached token would never be used.
@@ -164,7 +158,6 @@ impl Policy {
             principal: OnceLock::new(),
             clock,
         });
-        provider.check_requirements(&claims)?;
         if let Some(counts) = &self.scope_counts {
             counts.count(&claims);
         }
@@ -173,7 +166,7 @@ impl Policy {
         {
             verified.insert(&claims, slot, now);
         }
-        Ok(claims)
+        claims
     }
 
     /// Returns whether no earlier provider of the issuer could accept the token after a fetch. An earlier
@@ -273,6 +266,12 @@ impl Policy {
             match self.check_signature(provider, jws, signed, &mut pending_keys) {
                 None => {}
                 Some(SignatureCheck::Verified(key_set_id)) => {
+                    let verified_by = (key_set_id, lifetime);
+                    let checked = provider.check_verified(jws, signed, verified_by, &self.clock);
+                    if let Err(error) = checked {
+                        reject(error);
+                        continue;
+                    }
                     let provider = Arc::clone(provider);
                     return Ok(LocalDecision::Accepted(Acceptance {
                         provider,

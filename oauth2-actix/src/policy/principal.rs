@@ -1,15 +1,22 @@
 //! The principal of an accepted token: cached with the token, or loaded by the function of the application.
 
-use std::{any::Any, fmt, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    fmt,
+    sync::{Arc, OnceLock, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::future::LocalBoxFuture;
 
 use super::Policy;
 use crate::{
     error::{Error, ErrorKind},
+    jose::jws,
     token::{
         claims::Claims,
         principal::{CachedPrincipal, PrincipalError},
+        verified::VerifiedToken,
     },
     util::units::Unit,
 };
@@ -56,21 +63,37 @@ impl Policy {
     ) -> Result<PrincipalValue, Error> {
         let load = async {
             let slot = claims.verified().principal.get_or_init(Box::default);
-            let _loading = slot.loading.lock().await;
+            if source.lifetime.is_zero() {
+                return (source.callback)(detached(claims)?).await;
+            }
+            let calls_before = slot.calls.load(Ordering::Acquire);
+            let mut last_error = slot.loading.lock().await;
             if let Some(value) = self.cached_principal(claims) {
                 return Ok(value);
             }
-            let value = (source.callback)(claims.clone()).await?;
-            if !source.lifetime.is_zero() {
-                let until = self.clock.monotonic() + source.lifetime;
-                slot.cached
-                    .store(Some(Arc::new(CachedPrincipal { value: Arc::clone(&value), until })));
+            // The error of a call that ended while this request waited is its error too.
+            if slot.calls.load(Ordering::Acquire) != calls_before
+                && let Some((kind, reason)) = &*last_error
+            {
+                return Err(PrincipalError { kind: kind.clone(), reason: reason.clone() });
             }
-            Ok(value)
+            let result = (source.callback)(detached(claims)?).await;
+            *last_error = match &result {
+                Ok(value) => {
+                    let until = self.clock.monotonic() + source.lifetime;
+                    let cached = CachedPrincipal { value: Arc::clone(value), until };
+                    slot.cached.store(Some(Arc::new(cached)));
+                    None
+                }
+                Err(error) => Some((error.kind.clone(), error.reason.clone())),
+            };
+            slot.calls.fetch_add(1, Ordering::Release);
+            result
         };
         let limit = self.rules.check_timeout;
         let PrincipalError { kind, reason } = match tokio::time::timeout(limit, load).await {
-            Ok(Ok(value)) => return Ok(value),
+            // The token may have expired in the meantime.
+            Ok(Ok(value)) => return claims.verified().check_lifetime().map(|()| value),
             Ok(Err(error)) => error,
             Err(_) => PrincipalError {
                 kind: ErrorKind::CheckUnavailable,
@@ -79,6 +102,22 @@ impl Policy {
         };
         Err(Error::from(kind).with_provider(&claims.verified().by.name).with_source(reason))
     }
+}
+
+/// Returns claims for the function of the application. They do not own the cached principal, so that a principal
+/// that keeps them does not keep itself.
+fn detached(claims: &Claims) -> Result<Claims, PrincipalError> {
+    let VerifiedToken { by, key_set_id, lifetime, token, clock, .. } = claims.verified();
+    let claims = jws::claims_of(token).ok_or_else(|| PrincipalError::unavailable("no claims"))?;
+    Ok(Claims::new(VerifiedToken {
+        by: by.clone(),
+        key_set_id: *key_set_id,
+        lifetime: *lifetime,
+        claims,
+        token: token.clone(),
+        principal: OnceLock::new(),
+        clock: clock.clone(),
+    }))
 }
 
 pub(crate) const DEFAULT_PRINCIPAL_LIFETIME: Duration = Duration::from_secs(60);

@@ -78,7 +78,7 @@ impl Policy {
             None => match self.look_up_tenant(keys, &pending).await? {
                 // The wait may have taken seconds, but the times were checked after it.
                 LocalDecision::Accepted(acceptance) => {
-                    return self.accept(acceptance, pending.jws.claims, &pending.token);
+                    return Ok(self.accept(acceptance, pending.jws.claims, &pending.token));
                 }
                 LocalDecision::Undecided { pending_keys, rejection } => {
                     pending.rejection = rejection;
@@ -97,16 +97,24 @@ impl Policy {
         while let Some((provider, found)) = waits.next().await {
             match found {
                 Ok(SignatureCheck::Verified(key_set_id)) => {
-                    drop(waits);
-                    let provider = Arc::clone(provider);
                     // The wait may have taken seconds.
                     let lifetime = lifetime::check_times(
                         &pending.jws.claims,
                         self.clock.unix_time(),
                         self.time_limits,
                     )?;
+                    let signed = &pending.token[..pending.jws.signed_len];
+                    let verified_by = (key_set_id, lifetime);
+                    let checked =
+                        provider.check_verified(&pending.jws, signed, verified_by, &self.clock);
+                    if let Err(error) = checked {
+                        rejection = most_specific(rejection, error.with_provider(&provider.name));
+                        continue;
+                    }
+                    let provider = Arc::clone(provider);
+                    drop(waits);
                     let acceptance = Acceptance { provider, key_set_id, lifetime };
-                    return self.accept(acceptance, pending.jws.claims, &pending.token);
+                    return Ok(self.accept(acceptance, pending.jws.claims, &pending.token));
                 }
                 Ok(found) => {
                     let error = Error::from(found).with_provider(&provider.name);

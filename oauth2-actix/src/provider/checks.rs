@@ -1,5 +1,7 @@
-//! Which tokens a provider accepts, before their signature is checked: audience, `cnf`, algorithm, type and
-//! subject.
+//! Which tokens a provider accepts: audience, `cnf`, algorithm, type and trust domain before the signature is
+//! checked; clients, subjects and requirements afterwards.
+
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -8,10 +10,12 @@ use crate::{
     jose::{
         algorithm::Algorithm,
         jws::{self, TokenType, UnverifiedJws},
+        key_set::KeySetId,
     },
     json::object::Object,
     provider::ResolvedProvider,
-    token::{claims::Claims, validation},
+    token::{claims::Claims, lifetime::Lifetime, validation, verified::VerifiedToken},
+    util::clock::Clock,
 };
 
 impl ResolvedProvider {
@@ -35,18 +39,6 @@ impl ResolvedProvider {
         if self.require_at_jwt && self.trust_domain.is_none() {
             validation::check_access_token(&jws.claims)?;
         }
-        let is_allowed = |allowed: &Option<Vec<String>>, value: Option<&str>| {
-            allowed.as_ref().is_none_or(|allowed| {
-                value.is_some_and(|value| allowed.iter().any(|allowed| allowed == value))
-            })
-        };
-        if !is_allowed(&self.clients, validation::client_id(&jws.claims)) {
-            return Err(ErrorKind::ClientNotAllowed.into());
-        }
-        let subject = jws.claims.get("sub").and_then(Value::as_str);
-        if !is_allowed(&self.subjects, subject) {
-            return Err(ErrorKind::SubjectNotAllowed.into());
-        }
         self.check_subject(&jws.claims)
     }
 
@@ -62,15 +54,47 @@ impl ResolvedProvider {
         Err(Error::from(ErrorKind::TypeNotAllowed).with_expected(expected))
     }
 
-    /// Checks what is required of every token of the provider, once its claims are verified.
-    pub(crate) fn check_requirements(&self, claims: &Claims) -> Result<(), Error> {
-        match self.requirements.iter().find(|requirement| !requirement.is_met(claims)) {
+    /// Checks what is required of every token of the provider, after its signature: the result tells of clients
+    /// and subjects that are allowed.
+    pub(crate) fn check_verified(
+        &self,
+        jws: &UnverifiedJws,
+        signed: &[u8],
+        verified_by: (KeySetId, Lifetime),
+        clock: &Clock,
+    ) -> Result<(), Error> {
+        let is_allowed = |allowed: &Option<Vec<String>>, value: Option<&str>| {
+            allowed.as_ref().is_none_or(|allowed| {
+                value.is_some_and(|value| allowed.iter().any(|allowed| allowed == value))
+            })
+        };
+        if !is_allowed(&self.clients, validation::client_id(&jws.claims)) {
+            return Err(ErrorKind::ClientNotAllowed.into());
+        }
+        let subject = jws.claims.get("sub").and_then(Value::as_str);
+        if !is_allowed(&self.subjects, subject) {
+            return Err(ErrorKind::SubjectNotAllowed.into());
+        }
+        if self.requirements.is_empty() {
+            return Ok(());
+        }
+        let (key_set_id, lifetime) = verified_by;
+        let claims = Claims::new(VerifiedToken {
+            by: self.accepted_by(),
+            key_set_id,
+            lifetime,
+            // Parsed again, since the claims of the token move into the accepted one.
+            claims: jws::claims_of(signed).ok_or(ErrorKind::SignatureInvalid)?,
+            token: Box::default(),
+            principal: OnceLock::new(),
+            clock: clock.clone(),
+        });
+        match self.requirements.iter().find(|requirement| !requirement.is_met(&claims)) {
             None => Ok(()),
             Some(unmet) => {
                 let required = unmet.to_string();
-                let error =
-                    Error::from(ErrorKind::RequirementNotMet { required: required.clone() });
-                Err(error.with_provider(&self.name).with_expected(required))
+                let error = ErrorKind::RequirementNotMet { required: required.clone() };
+                Err(Error::from(error).with_expected(required))
             }
         }
     }

@@ -9,7 +9,7 @@ use actix_web::{
     test::TestRequest,
 };
 
-use super::resource_map::{Resource, resources};
+use super::resource_map::{Resource, resources, with_slash};
 use crate::access::{self, Route, Routes};
 
 /// Asserts that every route of an app has an access rule: that the router knows no resource that
@@ -37,8 +37,8 @@ use crate::access::{self, Route, Routes};
 /// `.route(…)`, `Files`, scopes with a `Requirement` around them, and `public_paths`, use
 /// [`assert_every_route_has_an_access_rule_except`].
 ///
-/// Resources are compared by name and pattern. Handlers of one name and one pattern in several scopes count as
-/// one: `guarded` tells them apart.
+/// Resources are compared by name and by the pattern of the routing macro. Handlers of one name and one pattern in
+/// several scopes count as one: `guarded` tells them apart. Default services are not resources, and are not seen.
 ///
 /// # Panics
 ///
@@ -94,16 +94,11 @@ where
 fn is_rule_of(route: &Route, resource: &Resource) -> bool {
     let Some(own) = route.pattern() else { return false };
     let name = resource.name.as_deref().map(|name| name.strip_prefix("r#").unwrap_or(name));
-    let ends_with_own = own.is_empty()
-        || resource
-            .pattern
-            .strip_suffix(own.strip_prefix('/').unwrap_or(own))
-            .is_some_and(|prefix| prefix.ends_with('/'));
-    name == Some(route.resource_name()) && ends_with_own
+    name == Some(route.resource_name()) && resource.own == with_slash(own)
 }
 
 fn problem(resource: &Resource, routes: &Routes) -> String {
-    let Resource { pattern, name } = resource;
+    let Resource { pattern, name, .. } = resource;
     let Some(name) = name else {
         return format!(
             "{pattern}: registered without a routing macro; use one with an attribute such as \

@@ -10,6 +10,8 @@ use actix_web::dev::ResourceMap;
 pub(super) struct Resource {
     /// The whole pattern, with the prefixes of its scopes.
     pub(super) pattern: String,
+    /// The pattern without the prefixes, with a leading slash.
+    pub(super) own: String,
     pub(super) name: Option<String>,
 }
 
@@ -36,9 +38,19 @@ fn collect(node: &Value, prefix: &str, found: &mut Vec<Resource>) {
             if is_scope {
                 collect(child, &whole, found);
             } else {
-                found.push(Resource { pattern: whole, name: name.map(str::to_owned) });
+                let name = name.map(str::to_owned);
+                found.push(Resource { pattern: whole, own: with_slash(text), name });
             }
         }
+    }
+}
+
+/// Returns a pattern as actix registers it: a non-empty one gets a leading slash.
+pub(super) fn with_slash(pattern: &str) -> String {
+    if pattern.is_empty() || pattern.starts_with('/') {
+        pattern.to_owned()
+    } else {
+        format!("/{pattern}")
     }
 }
 
@@ -221,7 +233,7 @@ mod tests {
             test::call_service(&app, test::TestRequest::with_uri("/x").to_request()).await;
         let found: Vec<_> = resources(response.request().resource_map())
             .into_iter()
-            .map(|Resource { pattern, name }| (pattern, name))
+            .map(|Resource { pattern, name, .. }| (pattern, name))
             .collect();
         let name = Some("other \"name\"".to_owned());
         assert_eq!(

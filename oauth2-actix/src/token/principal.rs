@@ -5,7 +5,7 @@ use std::{
     fmt,
     future::{Ready, ready},
     ops::Deref,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -135,7 +135,10 @@ pub(crate) struct CurrentPrincipal {
 #[derive(Default)]
 pub(crate) struct PrincipalSlot {
     pub(crate) cached: ArcSwapOption<CachedPrincipal>,
-    pub(crate) loading: Mutex<()>,
+    /// The error of the last call, for the requests that waited for it.
+    pub(crate) loading: Mutex<Option<(ErrorKind, String)>>,
+    /// The number of calls that have ended.
+    pub(crate) calls: AtomicU64,
 }
 
 /// A principal, and the monotonic time until which it is used.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    error::ErrorKind,
+    error::{Error, ErrorKind},
     jose::key_set::KeySetId,
     json::object::{Object, block},
     token::{lifetime::Lifetime, principal::PrincipalSlot, rules::Rules},
@@ -50,6 +50,16 @@ pub(crate) enum ProviderId {
 }
 
 impl VerifiedToken {
+    /// Checks that the token has not expired while something else was waited for.
+    pub(crate) fn check_lifetime(&self) -> Result<(), Error> {
+        let now = self.clock.unix_time();
+        if self.lifetime.contains(now) {
+            return Ok(());
+        }
+        let error = Error::from(self.lifetime.reason(&self.claims, now));
+        Err(error.with_provider(&self.by.name))
+    }
+
     /// Waits until the token expires or is too old, and returns the reason.
     pub(crate) async fn expired(&self) -> ErrorKind {
         loop {

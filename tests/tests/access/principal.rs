@@ -179,3 +179,84 @@ async fn principal_of_an_outer_policy_is_not_used_for_other_claims() {
     let response = test::call_service(&app, both).await;
     assert_eq!(response.status(), 500, "the inner policy has no principal");
 }
+
+#[actix_web::test]
+async fn requests_that_wait_for_a_call_get_its_error() {
+    let (oauth2, calls) = with_users(builder().token_cache(oauth2_actix::TokenCacheConfig::new()));
+    let app = app(oauth2, configure).await;
+    // The token is in the cache, so that the requests share it.
+    let blocked = of("blocked");
+    send(&app, "GET", "/principal/me", Some(&blocked)).await;
+    let before = calls.load(SeqCst);
+    let requests = (0..20).map(|_| send(&app, "GET", "/principal/me", Some(&blocked)));
+    let answers = join_all(requests).await;
+    assert!(answers.iter().all(|answer| answer.status == 403));
+    assert_eq!(calls.load(SeqCst), before + 1);
+}
+
+#[actix_web::test]
+async fn requests_with_a_lifetime_of_zero_do_not_wait_for_each_other() {
+    let builder = builder()
+        .token_cache(oauth2_actix::TokenCacheConfig::new())
+        .principal_lifetime(Duration::ZERO);
+    let (oauth2, calls) = with_users(builder);
+    let app = app(oauth2, configure).await;
+    let ann = of("ann");
+    // Each call takes 2 ms, and all of them more than the time limit.
+    let answers = join_all((0..200).map(|_| send(&app, "GET", "/principal/me", Some(&ann)))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    assert_eq!(calls.load(SeqCst), 200);
+}
+
+/// Counts the values that were dropped.
+struct Counted {
+    _claims: Claims,
+    dropped: Arc<AtomicUsize>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.dropped.fetch_add(1, SeqCst);
+    }
+}
+
+#[actix_web::test]
+async fn principal_that_keeps_its_claims_is_freed_with_the_token() {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let shared = Arc::clone(&dropped);
+    let oauth2 = builder()
+        .token_cache(oauth2_actix::TokenCacheConfig::new())
+        .principal(move |claims| {
+            let dropped = Arc::clone(&shared);
+            async move { Ok::<_, PrincipalError>(Counted { _claims: claims, dropped }) }
+        })
+        .build()
+        .unwrap();
+    let app = app(oauth2.clone(), configure).await;
+    for subject in ["ann", "bob"] {
+        assert_eq!(send(&app, "GET", "/principal/open", Some(&of(subject))).await.body, subject);
+    }
+    assert_eq!(dropped.load(SeqCst), 0, "the tokens are cached");
+    drop((app, oauth2));
+    assert_eq!(dropped.load(SeqCst), 2);
+}
+
+#[actix_web::test]
+async fn token_that_expires_while_the_principal_is_loaded_is_rejected() {
+    let clock = ManualClock::new();
+    let moved = clock.clone();
+    let oauth2 = builder()
+        .missing_token_status(MissingToken::Unauthorized)
+        .clock(clock.clone())
+        .principal(move |claims: Claims| {
+            moved.advance(Duration::from_secs(100));
+            async move { Ok::<_, PrincipalError>(User { name: claims.provider().to_owned() }) }
+        })
+        .build()
+        .unwrap();
+    let app = app(oauth2, configure).await;
+    let token = token(json!({"sub": "ann", "exp": clock.unix_seconds() + 50}));
+    let answer = send(&app, "GET", "/principal/me", Some(&token)).await;
+    assert_eq!(answer.status, 401, "{}", answer.body);
+    assert!(answer.challenge.contains("The token has expired."), "{}", answer.challenge);
+}

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use oauth2_actix::{
-    Algorithm, ErrorKind, OAuth2, OAuth2Builder, Provider,
-    testing::{ManualClock, Token},
+    Algorithm, ErrorKind, OAuth2, OAuth2Builder, Provider, requirement,
+    testing::{ManualClock, SigningKey, Token},
 };
 use oauth2_actix_tests::{api::Api, client, keys::key, policy};
 use serde_json::{Value, json};
@@ -139,6 +139,45 @@ async fn requirement_of_every_token_is_checked_with_and_without_the_cache() {
             let neither = kind(&oauth2, &token().claim("tenant", "ours")).await;
             assert!(matches!(neither, Some(ErrorKind::RequirementNotMet { .. })), "{neither:?}");
         }
+    }
+}
+
+/// Otherwise anyone could find out which clients and subjects are allowed.
+#[tokio::test]
+async fn token_that_is_not_genuine_tells_nothing_of_clients_and_subjects() {
+    let limited =
+        settings(json!({}), json!({"clients": ["shop"], "subjects": ["ann"]})).build().unwrap();
+    let forger = SigningKey::generate(Algorithm::ES256, key(Algorithm::ES256).kid());
+    for (client, subject) in [("shop", "ann"), ("shop", "eve"), ("evil", "ann"), ("evil", "eve")] {
+        let forged = token().claim("client_id", client).claim("sub", subject).sign(&forger);
+        let error = limited.verify(&forged).await.unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::SignatureInvalid, "{client} {subject}");
+    }
+}
+
+#[tokio::test]
+async fn unmet_requirement_of_one_provider_leaves_the_token_to_another() {
+    let provider = |audience: &str| {
+        Provider::new()
+            .issuer("https://idp.test")
+            .audience(audience)
+            .keys(key(Algorithm::ES256).jwk_set())
+    };
+    let strict = provider("a").require(requirement::claim("tenant", "ours"));
+    for first in [true, false] {
+        let builder = policy::builder();
+        let builder = if first {
+            builder.provider("strict", strict.clone()).provider("open", provider("b"))
+        } else {
+            builder.provider("open", provider("b")).provider("strict", strict.clone())
+        };
+        let oauth2 = builder.build().unwrap();
+        let both = token().claim("aud", json!(["a", "b"])).sign(key(Algorithm::ES256));
+        assert_eq!(oauth2.verify(&both).await.unwrap().provider(), "open");
+        let only = token().claim("aud", "a").sign(key(Algorithm::ES256));
+        let error = oauth2.verify(&only).await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::RequirementNotMet { .. }), "{error:?}");
+        assert_eq!(error.provider(), Some("strict"));
     }
 }
 
