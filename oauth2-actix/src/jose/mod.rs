@@ -8,9 +8,9 @@
 //! - `hmac.rs`: HMAC in constant time, and the least length of its secret
 //! - `jwk.rs`: one key, from a JWK, PEM or certificate
 //! - `jws.rs`: the parser for tokens
-//! - `key_document.rs`: the forms of key documents
+//! - `key_document.rs`: the forms of key documents: a JWK set, a list, a PEM bundle, a map of PEM
 //! - `key_policy.rs`: which keys a provider may have, and what reading them may cost
-//! - `key_set.rs`: the keys of a provider, and their selection by a token's header
+//! - `key_set.rs`: the keys of a provider, and their selection by `kid`, algorithm and thumbprint
 //! - `unusable.rs`: why a key is not used
 //! - `verifier.rs`: the check of a signature by AWS-LC or OpenSSL
 

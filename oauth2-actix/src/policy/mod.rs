@@ -9,7 +9,8 @@
 //!   accepts is decided in `provider/checks.rs`
 //! - `wait.rs`: the decision that waits for keys or for a tenant
 //! - `principal.rs`: the principal of a token, cached or loaded by the application
-//! - `rank.rs`: the error to report when several providers reject a token, with the settings for the log
+//! - `rank.rs`: the errors for an unknown issuer or audience, with the configured one that is similar, and which error is
+//!   reported when several providers reject a token
 
 mod decide;
 pub(crate) mod principal;

@@ -1,5 +1,5 @@
-//! Selects the error to report when several providers reject a token, and adds the settings that the log
-//! shows.
+//! The errors for an unknown issuer or audience, with the settings that the log shows and the one that is similar,
+//! and the selection of the error to report when several providers reject a token.
 
 use std::sync::Arc;
 

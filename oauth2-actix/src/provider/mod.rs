@@ -6,8 +6,8 @@
 //!
 //! - this file: a resolved provider, and the settings of a policy for all of them.
 //! - `background`: the thread that fetches keys and looks tenants up.
-//! - `checks`: which tokens a provider accepts, before their signature is checked: audience, `cnf`, algorithm,
-//!   type and subject.
+//! - `checks`: which tokens a provider accepts: audience, `cnf`, allowed algorithms, type and trust domain before
+//!   the signature is checked; clients, subjects and requirements afterwards.
 //! - `tenants`: providers that are looked up by issuer at run time.
 
 pub(crate) mod background;

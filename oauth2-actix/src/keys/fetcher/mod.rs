@@ -4,7 +4,8 @@
 //! and end with the worker. The fetchers run on a thread of their own and own all timers and fetches. Requests send
 //! them messages and wait for the result.
 //!
-//! - `attempt.rs`: one attempt, from discovery to the parsed document, and which requests carry the token of a file
+//! - `attempt.rs`: one attempt, from discovery to the parsed document; when the metadata document is
+//!   read again, and which requests carry the token of a file
 //! - `task.rs`: the fetcher of one source: the schedule, and what a success, a 304, a failure
 //!   or a panic of a source of the developer changes
 //! - `wait.rs`: requests that wait for keys, and how many may
