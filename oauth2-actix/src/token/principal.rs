@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use crate::{
     error::{Error, ErrorKind},
     token::claims::Claims,
+    util::{clock::Clock, log_rate::Throttle},
 };
 
 /// What [`OAuth2Builder::principal`](crate::OAuth2Builder::principal) returned for the token of a request.
@@ -81,12 +82,15 @@ impl<T: Send + Sync + 'static> FromRequest for Principal<T> {
             let current = current.filter(|it| Arc::ptr_eq(it.claims.shared(), claims.shared()));
             let value = current.and_then(|current| current.value.downcast::<T>().ok());
             value.map(Self).ok_or_else(|| {
+                static LOGGED: Throttle = Throttle::new(Clock::System);
                 let expected = std::any::type_name::<T>();
-                tracing::error!(
-                    target: "oauth2_actix", expected,
-                    "a handler requires a principal of another type than `OAuth2Builder::principal` returns, or \
-                     none is set"
-                );
+                if LOGGED.allows() {
+                    tracing::error!(
+                        target: "oauth2_actix", expected,
+                        "a handler requires a principal of another type than OAuth2Builder::principal returns, \
+                         or none is set"
+                    );
+                }
                 Error::from(ErrorKind::NotConfigured).with_expected(expected)
             })
         }))
