@@ -63,13 +63,15 @@ impl VerifiedToken {
     /// Waits until the token expires or is too old, and returns the reason.
     pub(crate) async fn expired(&self) -> ErrorKind {
         loop {
+            // Read first, so that a clock that moves between both reads ends the sleep early, and not late.
+            let started = self.clock.monotonic();
             let now = self.clock.unix_time();
             if !self.lifetime.contains(now) {
                 return self.lifetime.reason(&self.claims, now);
             }
             // The sleep is short, since the wall clock may be set in the meantime.
             let sleep = self.lifetime.remaining(now).min(LONGEST_SLEEP);
-            self.clock.sleep_until(self.clock.monotonic() + sleep).await;
+            self.clock.sleep_until(started + sleep).await;
         }
     }
 
