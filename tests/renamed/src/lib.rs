@@ -7,7 +7,9 @@
 extern crate auth as oauth2_actix;
 
 use actix_web::{HttpResponse, get, routes, web};
-use auth::{Claims, public, require, require_claim, require_scope};
+use auth::{
+    Claims, authenticated, guarded, public, require, require_claim, require_policy, require_scope,
+};
 
 /// Public, and documented.
 #[public]
@@ -30,6 +32,39 @@ async fn several(id: web::Path<u32>) -> String {
 #[get("/undocumented")]
 async fn undocumented() -> &'static str {
     "up"
+}
+
+/// Asks something that takes time.
+async fn in_time(claims: Claims) -> Result<bool, std::convert::Infallible> {
+    Ok(std::future::ready(claims.subject().is_some()).await)
+}
+
+/// Requires a policy, a function that is asynchronous, and a valid token.
+#[authenticated]
+#[require_policy("renamed")]
+#[require(in_time)]
+#[get("/stacked")]
+async fn stacked() -> &'static str {
+    "stacked"
+}
+
+#[guarded]
+mod api {
+    use actix_web::{get, post};
+    use auth::{authenticated, require_scope};
+
+    #[get("/guarded")]
+    #[authenticated]
+    pub(crate) async fn below() -> &'static str {
+        "guarded"
+    }
+
+    #[require_scope("a")]
+    #[post("/guarded")]
+    #[require_scope("b")]
+    pub(crate) async fn around() -> &'static str {
+        "guarded"
+    }
 }
 
 const ADMIN: &str = "admin";
@@ -72,6 +107,9 @@ pub(crate) async fn plain() -> HttpResponse {
 pub fn configure(config: &mut web::ServiceConfig) {
     config
         .service(health)
+        .service(stacked)
+        .service(api::below)
+        .service(api::around)
         .service(undocumented)
         .service(several)
         .service(admin)
@@ -89,7 +127,11 @@ mod tests {
     async fn requests_are_decided_by_the_attributes() {
         let key = testing::SigningKey::generate(Algorithm::ES256, "k");
         let provider = Provider::new().issuer("i").audience("a").keys(key.jwk_set());
-        let oauth2 = OAuth2::builder().provider("p", provider).build().expect("a policy");
+        let oauth2 = OAuth2::builder()
+            .policy("renamed", auth::requirement::scopes(["admin"]))
+            .provider("p", provider)
+            .build()
+            .expect("a policy");
         let app = test::init_service(App::new().configure(super::configure).wrap(oauth2)).await;
         let token = testing::Token::new("i", "a")
             .claim("role", "root")
@@ -104,6 +146,7 @@ mod tests {
             ("/constants", 400, 204),
             ("/amid", 200, 200),
             ("/plain", 400, 204),
+            ("/guarded", 400, 200),
         ] {
             let request = test::TestRequest::get().uri(path);
             assert_eq!(test::call_service(&app, request.to_request()).await.status(), anonymous);
