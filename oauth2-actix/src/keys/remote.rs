@@ -212,6 +212,15 @@ pub(crate) enum GateDecision {
 }
 
 impl FetchGate {
+    /// Notes that a fetch begins. The cooldown starts in the same step: between the two, a request for the key that this
+    /// fetch looks for would be refused.
+    pub(crate) fn begin(&mut self, reason: Option<FetchReason>, now: Duration, cooldown: Duration) {
+        if let Some(FetchReason::UnknownKey { is_new }) = reason {
+            self.cooldown.start(is_new, now, cooldown);
+        }
+        self.in_progress = true;
+    }
+
     pub(crate) fn decide(&self, reason: FetchReason, now: Duration) -> GateDecision {
         if self.in_progress || matches!(reason, FetchReason::Fresh | FetchReason::Start) {
             return GateDecision::Open;
@@ -408,3 +417,20 @@ pub(crate) fn unavailable(retry_after: Duration) -> Error {
 /// The number of requests that may wait for one source at once. A waiter holds its connection and a parsed token;
 /// further requests get 503.
 pub(crate) const MAX_WAITERS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_for_a_new_key_joins_the_fetch_that_has_just_begun() {
+        let now = Duration::from_secs(100);
+        let unknown = FetchReason::UnknownKey { is_new: true };
+        let mut gate = FetchGate::default();
+        gate.begin(Some(unknown), now, Duration::from_secs(10));
+        assert_eq!(gate.decide(unknown, now), GateDecision::Open);
+        gate.in_progress = false;
+        let retry_after = Some(Duration::from_secs(10));
+        assert_eq!(gate.decide(unknown, now), GateDecision::Cooldown { retry_after });
+    }
+}

@@ -110,7 +110,7 @@ impl Fetcher {
         if self.due.is_some_and(|due| due <= now) {
             self.schedule(None);
             if self.in_progress.is_none() {
-                self.start_fetch(true);
+                self.start_fetch(None);
             }
         }
     }
@@ -135,7 +135,7 @@ impl Fetcher {
                     || self.remote.usable(clock).is_none();
                 let decision = self.remote.state().gate.decide(reason, now);
                 if is_needed && decision == GateDecision::Open {
-                    self.start_fetch_for(reason);
+                    self.start_fetch(Some(reason));
                 } else {
                     self.remote.clear_refresh_request();
                 }
@@ -161,7 +161,7 @@ impl Fetcher {
             return;
         }
         self.waiting.push(Waiting { arrived, reply });
-        self.start_fetch_for(reason);
+        self.start_fetch(Some(reason));
     }
 
     /// Schedules a fetch after the source has reported that its keys have changed. The interval is bounded.
@@ -181,25 +181,22 @@ impl Fetcher {
         self.schedule(Some(self.due.map_or(due, |before| before.min(due))));
     }
 
-    fn start_fetch_for(&mut self, reason: FetchReason) {
-        let timing = &self.remote.timing;
-        if let FetchReason::UnknownKey { is_new } = reason {
-            let now = self.context.clock.monotonic();
-            self.remote.state().gate.cooldown.start(is_new, now, timing.cooldown);
-        }
-        // With a zero refresh interval, every fetch for fresh keys is conditional. With another interval, only
-        // the operator asks for fresh keys, and gets the whole document.
-        self.start_fetch(reason == FetchReason::Fresh && timing.refresh == Refresh::Always);
-    }
-
-    /// Starts a fetch. A conditional one may be answered by *not modified*.
-    fn start_fetch(&mut self, is_conditional: bool) {
+    /// Starts a fetch. `None` is the background refresh.
+    fn start_fetch(&mut self, reason: Option<FetchReason>) {
+        let timing = self.remote.timing;
+        // A conditional fetch may be answered by *not modified*. With a zero refresh interval, every fetch for fresh
+        // keys is conditional. With another interval, only the operator asks for fresh keys, and gets the whole
+        // document.
+        let is_conditional = match reason {
+            None => true,
+            Some(reason) => reason == FetchReason::Fresh && timing.refresh == Refresh::Always,
+        };
         self.schedule(None);
         // The new keys are watched once they are fetched.
         self.watcher = JoinSet::new();
         let began_at = self.context.clock.monotonic();
         let ticket = self.context.order.fetch_add(1, Ordering::Relaxed);
-        self.remote.state().gate.in_progress = true;
+        self.remote.state().gate.begin(reason, began_at, timing.cooldown);
         let attempt = Attempt {
             remote: Arc::clone(&self.remote),
             clients: Arc::clone(&self.context.clients),
