@@ -98,6 +98,7 @@ mod json;
 mod keys;
 mod middleware;
 mod policy;
+mod protected_resource;
 mod provider;
 pub mod public;
 mod request;
@@ -190,6 +191,7 @@ pub use crate::{
         keys::Keys,
         missing_token::MissingToken,
         provider::Provider,
+        resource::Resource,
         tenants,
         token_cache::TokenCacheConfig,
     },
@@ -200,6 +202,7 @@ pub use crate::{
         key_policy::CryptoBackend,
     },
     keys::source::KeySource,
+    protected_resource::service::ResourceMetadata,
     request::token_source::TokenRequests,
     token::{
         claims::{Claims, OptionalClaims, TypedClaims},

@@ -96,15 +96,16 @@ where
             Err(error) => (Decision::Rejected(error), TokenSource::Header),
         };
         let state = match decision {
-            Decision::Accepted(claims) => match &policy.principal {
-                None => State::inner(&shared, request, Ok(claims)),
-                Some(_) => State::with_principal(&shared, request, claims),
-            },
+            Decision::Accepted(claims) if !policy.decides_further => {
+                State::inner(&shared, request, Ok(claims))
+            }
+            Decision::Accepted(claims) => State::decided_further(&shared, request, claims),
             // Only a request that is rejected or would have to wait is checked for being public.
             Decision::Rejected(error) => State::without_claims(&shared, request, error, None),
             Decision::Waiting(pending) => {
                 let path = request.match_info().as_str();
                 if policy.public.access(path) != PathAccess::Private
+                    || policy.resources.has_document_at(path)
                     || shared.known_routes.has_route_of(&request)
                     || Admission::is_pending(&request)
                 {
@@ -112,7 +113,11 @@ where
                     State::without_claims(&shared, request, reason, Some(policy.undecided_error()))
                 } else {
                     State::Waiting {
-                        decision: Box::pin(resolve(shared.oauth2.clone(), pending)),
+                        decision: Box::pin(resolve(
+                            shared.oauth2.clone(),
+                            pending,
+                            path.to_owned(),
+                        )),
                         request: Some(request),
                     }
                 }
@@ -128,8 +133,9 @@ struct Caller {
     principal: Option<PrincipalValue>,
 }
 
-async fn resolve(oauth2: OAuth2, pending: Box<Pending>) -> Result<Caller, Error> {
+async fn resolve(oauth2: OAuth2, pending: Box<Pending>, path: String) -> Result<Caller, Error> {
     let claims = oauth2.0.resolve(pending).await?;
+    oauth2.0.check_resource(&claims, &path)?;
     load_principal(oauth2, claims).await
 }
 
@@ -184,6 +190,19 @@ pin_project! {
 }
 
 impl<F> State<F> {
+    /// Checks the resource, and calls the inner service with the principal.
+    fn decided_further<S>(shared: &Shared<S>, request: ServiceRequest, claims: Claims) -> Self
+    where
+        S: Service<ServiceRequest, Future = F>,
+    {
+        let policy = &shared.oauth2.0;
+        match policy.check_resource(&claims, request.match_info().as_str()) {
+            Err(error) => Self::without_claims(shared, request, error, None),
+            Ok(()) if policy.principal.is_none() => Self::inner(shared, request, Ok(claims)),
+            Ok(()) => Self::with_principal(shared, request, claims),
+        }
+    }
+
     /// Calls the inner service with the principal that is cached with the token, or waits until it is loaded.
     fn with_principal<S>(shared: &Shared<S>, request: ServiceRequest, claims: Claims) -> Self
     where
@@ -238,7 +257,8 @@ impl<F> State<F> {
             }
         };
         drop(extensions);
-        let response_context = ResponseContext::of(request.head());
+        let resource = shared.oauth2.0.resources.index_of(request.match_info().as_str());
+        let response_context = ResponseContext::of(request.head(), resource);
         Self::Inner { answer: shared.service.call(request), response_context, passed }
     }
 
@@ -259,7 +279,11 @@ impl<F> State<F> {
             PathAccess::PublicUnlessRewritten => {
                 Self::public_unless_rewritten(shared, request, reason)
             }
-            PathAccess::Private if shared.routes_all || must_be_routed(&request) => {
+            PathAccess::Private
+                if shared.routes_all
+                    || must_be_routed(&request)
+                    || policy.resources.has_document_at(request.match_info().as_str()) =>
+            {
                 Self::routed(shared, request, reason, rejection)
             }
             PathAccess::Private => {

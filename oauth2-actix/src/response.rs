@@ -15,7 +15,10 @@ use actix_web::{
 
 use crate::{
     config::missing_token::MissingToken,
-    error::{Error, ErrorKind, response::plain},
+    error::{
+        Error, ErrorKind,
+        response::{Api, plain},
+    },
     policy::Policy,
     public::ScopeHint,
     util::telemetry,
@@ -30,6 +33,8 @@ pub(crate) struct ResponseContext {
     handshake: Option<Box<crate::request::upgrade::Handshake>>,
     /// The request line for the log. None if the log level is disabled.
     line: Option<Box<RequestLine>>,
+    /// The index of the protected resource that the request is for.
+    resource: usize,
 }
 
 /// The method and path of a request, for the log. Without the query, which may contain a token.
@@ -50,12 +55,13 @@ impl RequestLine {
 
 impl ResponseContext {
     #[inline]
-    pub(crate) fn of(head: &RequestHead) -> Self {
+    pub(crate) fn of(head: &RequestHead, resource: usize) -> Self {
         let is_logged = tracing::enabled!(target: "oauth2_actix", tracing::Level::DEBUG);
         Self {
             #[cfg(feature = "websocket")]
             handshake: crate::request::upgrade::Handshake::of(head).map(Box::new),
             line: is_logged.then(|| Box::new(RequestLine::of(head))),
+            resource,
         }
     }
 
@@ -93,7 +99,8 @@ impl Policy {
     /// developer's hook replaces the rest.
     pub(crate) fn reject(&self, request: &HttpRequest, error: &Error) -> HttpResponse {
         self.warn_once_of_preflight(request);
-        self.respond(&ResponseContext::of(request.head()), Some(request), error)
+        let resource = self.resources.index_of(request.match_info().as_str());
+        self.respond(&ResponseContext::of(request.head(), resource), Some(request), error)
     }
 
     /// Returns an error that renders as the response, for a request that is gone. The hook is not called,
@@ -118,7 +125,13 @@ impl Policy {
             (ErrorKind::TokenMissing, MissingToken::Unauthorized) => StatusCode::UNAUTHORIZED,
             _ => error.status(),
         };
-        let mut response = plain(error, &self.realm, status);
+        let resource = self.resources.get(context.resource);
+        let api = Api {
+            realm: &self.realm,
+            metadata_url: resource.map(|resource| resource.metadata_url.as_str()),
+            scopes: resource.and_then(|resource| resource.challenge_scopes.as_deref()),
+        };
+        let mut response = plain(error, api, status);
         // Also set if the request is gone, where it does no harm.
         if request.is_none_or(|request| request.headers().contains_key(header::ORIGIN)) {
             // An outer actix-cors replaces this only if it exposes headers itself.

@@ -16,6 +16,7 @@ use crate::{
             CHECK_TIMEOUT, COOLDOWN, FETCH_TIMEOUT, KEY_REFRESH, LEEWAY, MAX_TOKEN_LENGTH,
             PRINCIPAL_LIFETIME, STALE_WINDOW, TOKEN_AGE,
         },
+        missing_token::MissingToken,
         names::{self, PROVIDERS},
     },
     error::response::DEFAULT_REALM,
@@ -70,6 +71,7 @@ impl OAuth2Builder {
         let by_trust_domain = self.by_trust_domain();
         faults.into_result()?;
         let public = self.public().unwrap_or_default();
+        let (resources, comparison) = self.protected_resources(&defaults);
         let rules = Arc::clone(&defaults.rules);
         let principal = self.principal.clone().map(|callback| PrincipalSource {
             callback,
@@ -101,8 +103,15 @@ impl OAuth2Builder {
             max_token_length: self.max_token_length.unwrap_or(DEFAULT_MAX_TOKEN_LENGTH),
             token_sources: self.token_sources.if_configured(),
             realm: self.realm.unwrap_or_else(|| DEFAULT_REALM.to_owned()),
-            missing_token: self.missing_token,
+            missing_token: self.missing_token.unwrap_or(if resources.is_empty() {
+                MissingToken::BadRequest
+            } else {
+                MissingToken::Unauthorized
+            }),
             public,
+            decides_further: principal.is_some() || resources.are_several(),
+            resources,
+            comparison,
             rules,
             principal,
             scope_counts: self.access_report.then(ScopeCounts::default),
@@ -151,6 +160,7 @@ impl OAuth2Builder {
         }
         faults.take(MAX_TOKEN_LENGTH.check_if_set(None, self.max_token_length));
         faults.push_all(self.access_faults());
+        faults.push_all(self.resource_faults());
         faults.take(self.token_sources.check());
         if let Some(tenants) = &self.tenants {
             faults.take(tenants.check());
@@ -186,7 +196,7 @@ impl OAuth2Builder {
                 faults.push(error.of_kind(Duplicate));
                 continue;
             }
-            let mut own = provider.faults(Some(name));
+            let mut own = provider.faults(Some(name), !self.resources.is_empty());
             let namesake = self
                 .providers
                 .iter()

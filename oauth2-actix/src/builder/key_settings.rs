@@ -210,6 +210,7 @@ impl OAuth2Builder {
             crypto: self.crypto_backend.unwrap_or_default(),
             clock: self.clock.clone(),
             snapshots,
+            resources: self.resources.iter().filter_map(|resource| resource.uri().ok()).collect(),
             rules: Arc::new(self.rules()),
             requirements: self.requirements.clone(),
             tenant_warnings: Arc::new(Warnings::new(&self.clock)),

@@ -8,6 +8,7 @@
 //! - `build`: the checks of all settings, and the assembly of the policy.
 //! - `deserialize`: the same settings through serde, as tables.
 //! - `key_settings`: the settings in code for fetching keys.
+//! - `resource_settings`: the settings in code for protected resources.
 //! - `oauth2`: the handle `OAuth2`: verifies tokens, fetches keys, reports the status.
 //! - `startup`: the log lines of a new policy.
 
@@ -16,6 +17,7 @@ mod build;
 mod deserialize;
 mod key_settings;
 pub(crate) mod oauth2;
+mod resource_settings;
 mod startup;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
@@ -26,7 +28,7 @@ use reqwest::Client;
 use crate::{
     authorize::requirement::Requirement,
     config::{
-        missing_token::MissingToken, provider::Provider, tenants::Tenants,
+        missing_token::MissingToken, provider::Provider, resource::Resource, tenants::Tenants,
         token_cache::TokenCacheConfig,
     },
     error::Error,
@@ -74,7 +76,7 @@ pub struct OAuth2Builder {
     pub(crate) leeway: Duration,
     pub(crate) max_token_age: Option<Duration>,
     pub(crate) realm: Option<String>,
-    pub(crate) missing_token: MissingToken,
+    pub(crate) missing_token: Option<MissingToken>,
     pub(crate) route_before_rejection: bool,
     pub(crate) max_token_length: Option<usize>,
     pub(crate) token_cache: Option<TokenCacheConfig>,
@@ -88,6 +90,7 @@ pub struct OAuth2Builder {
     pub(crate) policies: Vec<(String, Requirement)>,
     pub(crate) check_timeout: Option<Duration>,
     pub(crate) access_report: bool,
+    pub(crate) resources: Vec<Resource>,
     pub(crate) requirements: Vec<Requirement>,
     pub(crate) principal: Option<PrincipalCallback>,
     pub(crate) principal_lifetime: Option<Duration>,
@@ -176,9 +179,9 @@ impl OAuth2Builder {
     }
 
     /// Sets the status for a request without a bearer token, also if its `Authorization` header has another scheme.
-    /// Default 400.
+    /// Default 400; with a [`resource`](Self::resource) 401, which clients of protected resources wait for.
     pub fn missing_token_status(mut self, status: MissingToken) -> Self {
-        self.missing_token = status;
+        self.missing_token = Some(status);
         self
     }
 
@@ -410,6 +413,7 @@ impl fmt::Debug for OAuth2Builder {
             .field("policies", &self.policies)
             .field("check_timeout", &self.check_timeout)
             .field("access_report", &self.access_report)
+            .field("resource", &self.resources)
             .field("require", &self.requirements)
             .field("principal_lifetime", &self.principal_lifetime)
             .field("tenants", &self.tenants)

@@ -12,6 +12,7 @@ use crate::{
     error::Error,
     keys::remote::{FetchReason, RemoteKeySet},
     policy::{Decision, Policy},
+    protected_resource::service::ResourceMetadata,
     provider::ResolvedProvider,
     request::bearer::Credentials,
     status::KeyStatus,
@@ -151,12 +152,23 @@ impl OAuth2 {
     /// # }
     /// ```
     ///
+    /// With a [`resource`](OAuth2Builder::resource), it also compares the settings with the metadata documents of
+    /// the authorization servers ([RFC 8414](https://www.rfc-editor.org/rfc/rfc8414)), and logs at warn what will
+    /// fail: an identifier that is missing in `protected_resources`, algorithms, scopes, PKCE, and a clock that
+    /// differs by 5 s or more. It does not fail for that, nor for a document that cannot be fetched.
+    ///
     /// # Errors
     ///
     /// The providers whose keys could not be fetched, each with the cause. The others have their keys. Failed
     /// fetches are retried in the background until they succeed, even without a refresh.
     pub async fn warm_up(&self) -> Result<(), KeyFetchError> {
-        self.fetch_all(FetchReason::Start, |remote, clock| remote.usable(clock).is_none()).await
+        let fetched = self
+            .fetch_all(FetchReason::Start, |remote, clock| remote.usable(clock).is_none())
+            .await;
+        if let Some(comparison) = &self.0.comparison {
+            comparison.log(&self.0.resources).await;
+        }
+        fetched
     }
 
     /// Fetches the keys of every provider now, regardless of refresh interval, cooldown and backoff: for an
@@ -183,6 +195,42 @@ impl OAuth2 {
     /// The providers whose keys could not be fetched, each with the cause.
     pub async fn refresh_keys(&self) -> Result<(), KeyFetchError> {
         self.fetch_all(FetchReason::Fresh, |_, _| true).await
+    }
+
+    /// Returns the service that sends the metadata document of each [`resource`](OAuth2Builder::resource)
+    /// ([RFC 9728 §3](https://www.rfc-editor.org/rfc/rfc9728#section-3)), to be added to the `App` itself and not to
+    /// a scope. It sends nothing if no resource is configured.
+    ///
+    /// ```
+    /// use actix_web::{App, test};
+    /// use oauth2_actix::{Algorithm, OAuth2, Provider, testing::SigningKey};
+    ///
+    /// # #[actix_web::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let key = SigningKey::generate(Algorithm::ES256, "key-1");
+    /// let provider = Provider::new().issuer("https://login.example.com").keys(key.jwk_set());
+    /// let oauth2 = OAuth2::builder()
+    ///     .provider("login", provider)
+    ///     .resource("https://api.example.com/mcp")
+    ///     .build()?;
+    /// let app = App::new().service(oauth2.resource_metadata()).wrap(oauth2);
+    /// let app = test::init_service(app).await;
+    ///
+    /// let path = "/.well-known/oauth-protected-resource/mcp";
+    /// let request = test::TestRequest::get().uri(path).to_request();
+    /// let document: serde_json::Value = test::call_and_read_body_json(&app, request).await;
+    /// assert_eq!(document["resource"], "https://api.example.com/mcp");
+    /// assert_eq!(document["authorization_servers"][0], "https://login.example.com");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The documents need no token, and are readable for pages of every origin. The document of the only resource
+    /// is also at `/.well-known/oauth-protected-resource`, where clients look for it if they have seen no challenge.
+    /// It may be cached for 5 minutes. It is made from the configuration and the access rules alone, never from a
+    /// request.
+    pub fn resource_metadata(&self) -> ResourceMetadata {
+        ResourceMetadata::new(&self.0.resources)
     }
 
     /// Returns the status of each key source: those of the providers in the order of the configuration, then

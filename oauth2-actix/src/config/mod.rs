@@ -1,6 +1,6 @@
 //! The settings, their ranges and their errors.
 //!
-//! It imports `jose`, `keys` and `util`.
+//! It imports `authorize`, `jose`, `keys`, `token` and `util`.
 //!
 //! - `error.rs`: the errors of a configuration
 //! - `keys.rs`: [`Keys`](keys::Keys), the sources of keys
@@ -8,6 +8,8 @@
 //! - `missing_token.rs`: the status for a request without a token
 //! - `names.rs`: the names of the settings in the serde form
 //! - `provider.rs`: [`Provider`](provider::Provider), an identity provider
+//! - `resource.rs`: [`Resource`](resource::Resource), the protected resource and its metadata
+//! - `resource_uri.rs`: the identifier of a protected resource
 //! - `tenants.rs`: [`Tenants`](tenants::Tenants), the providers that are looked up by issuer
 //! - `token_cache.rs`: the limits of the cache of verified tokens
 
@@ -17,5 +19,7 @@ pub(crate) mod limits;
 pub(crate) mod missing_token;
 pub(crate) mod names;
 pub(crate) mod provider;
+pub(crate) mod resource;
+pub(crate) mod resource_uri;
 pub mod tenants;
 pub(crate) mod token_cache;

@@ -32,6 +32,7 @@ names! {
     CHECK_TIMEOUT_SECONDS = "check_timeout_seconds",
     ACCESS_REPORT = "access_report",
     PRINCIPAL_LIFETIME_SECONDS = "principal_lifetime_seconds",
+    RESOURCE = "resource",
 }
 
 // Settings of a provider alone.
@@ -51,13 +52,21 @@ names! {
     DANGEROUS_ACCEPT_BOUND_TOKENS = "dangerous_accept_bound_tokens",
 }
 
-// Members of `token_cache` and `token_from_cookie`.
+// Members of `token_cache`, `token_from_cookie` and `resource`.
 names! {
     MAX_ENTRIES = "max_entries",
     MAX_BYTES = "max_bytes",
     NAME = "name",
     ORIGINS = "origins",
     REQUESTS = "requests",
+    IDENTIFIER = "identifier",
+    AUTHORIZATION_SERVERS = "authorization_servers",
+    SCOPES = "scopes",
+    CHALLENGE_SCOPES = "challenge_scopes",
+    DOCUMENTATION = "documentation",
+    POLICY = "policy",
+    TERMS_OF_SERVICE = "terms_of_service",
+    MEMBERS = "members",
 }
 
 // Settings as errors name them: a member of a map, and settings in code only.

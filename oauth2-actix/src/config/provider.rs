@@ -394,8 +394,9 @@ impl Provider {
     }
 
     /// Returns the faults that can be found without the keys and the rest of the configuration. A provider
-    /// that is deserialized alone has no name.
-    pub(crate) fn faults(&self, name: Option<&str>) -> Faults {
+    /// that is deserialized alone has no name. `has_resource`: the policy has a protected resource, which is an
+    /// audience.
+    pub(crate) fn faults(&self, name: Option<&str>, has_resource: bool) -> Faults {
         use ConfigErrorKind::{Conflict, Empty, Invalid, Missing};
         let mut faults = Faults::default();
         let mut fault = |field: &'static str, kind, message: &str| {
@@ -408,8 +409,12 @@ impl Provider {
             (ISSUER, &self.issuers, "missing: the `iss` of the provider's tokens is mandatory"),
             (AUDIENCE, &self.audiences, "missing: the `aud` of tokens for this API is mandatory"),
         ] {
-            // A JWT-SVID may lack `iss`.
-            let is_optional = field == ISSUER && self.spiffe_trust_domain.is_some();
+            let is_optional = match field {
+                // A JWT-SVID may lack `iss`.
+                ISSUER => self.spiffe_trust_domain.is_some(),
+                // A protected resource is an audience.
+                _ => has_resource && self.audience_claim_name() == "aud",
+            };
             if values.is_empty() && !is_optional {
                 fault(field, Missing, missing);
             }
@@ -438,6 +443,11 @@ impl Provider {
                     fault(field, Invalid, problem);
                 }
             }
+        }
+        if has_resource && self.audience_claim.as_deref() == Some("iss") {
+            let problem = "is `iss`, so that every token of the issuer would be accepted; with a `resource`, \
+                           expected a claim that names this API";
+            fault(names::AUDIENCE_CLAIM, Conflict, problem);
         }
         if self.audience_claim.as_deref() == Some("") {
             fault(names::AUDIENCE_CLAIM, Empty, "must not be empty");

@@ -7,9 +7,18 @@ use actix_web::http::header::HeaderValue;
 pub(crate) struct Challenge(String);
 
 impl Challenge {
-    /// Starts a challenge with the realm: RFC 6750 §3 requires at least one parameter.
-    pub(crate) fn new(realm: &str) -> Self {
-        Self(String::from("Bearer ")).parameter("realm", realm)
+    /// Starts a challenge. RFC 6750 §3 requires at least one parameter.
+    pub(crate) fn new() -> Self {
+        Self(String::from("Bearer "))
+    }
+
+    pub(crate) fn realm(self, realm: &str) -> Self {
+        self.parameter("realm", realm)
+    }
+
+    /// Adds the URL of the resource's metadata document (RFC 9728 §5.1).
+    pub(crate) fn resource_metadata(self, url: &str) -> Self {
+        self.parameter("resource_metadata", url)
     }
 
     pub(crate) fn error(self, code: &str, description: &str) -> Self {
@@ -56,17 +65,21 @@ mod tests {
     #[test]
     fn parameters_are_separated_by_commas() {
         assert_eq!(
-            text(Challenge::new("api").error("insufficient_scope", "More.").scope("a b")),
+            text(Challenge::new().realm("api").error("insufficient_scope", "More.").scope("a b")),
             r#"Bearer realm="api", error="insufficient_scope", error_description="More.", scope="a b""#
         );
-        assert_eq!(text(Challenge::new("api")), r#"Bearer realm="api""#);
+        assert_eq!(
+            text(Challenge::new().resource_metadata("https://h/x").realm("api")),
+            r#"Bearer resource_metadata="https://h/x", realm="api""#
+        );
+        assert_eq!(text(Challenge::new().realm("api")), r#"Bearer realm="api""#);
     }
 
     #[test]
     fn a_value_cannot_end_the_quotes() {
-        assert_eq!(text(Challenge::new("a\"b\\c=")), r#"Bearer realm="a\"b\\c=""#);
+        assert_eq!(text(Challenge::new().realm("a\"b\\c=")), r#"Bearer realm="a\"b\\c=""#);
         assert_eq!(
-            text(Challenge::new("x\r\nSet-Cookie: a=b\u{0}\u{e4}").scope("\"")),
+            text(Challenge::new().realm("x\r\nSet-Cookie: a=b\u{0}\u{e4}").scope("\"")),
             "Bearer realm=\"x??Set-Cookie: a=b??\", scope=\"\\\"\""
         );
     }

@@ -317,7 +317,7 @@ impl ResponseError for Error {
     }
 
     fn error_response(&self) -> HttpResponse {
-        response::plain(self, response::DEFAULT_REALM, self.status())
+        response::plain(self, response::Api::default(), self.status())
     }
 }
 

@@ -7,8 +7,24 @@ use actix_web::{
 
 use super::{Error, ErrorKind, challenge::Challenge, whole_seconds};
 
+/// What a challenge says about the API.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Api<'a> {
+    pub(crate) realm: &'a str,
+    /// The URL of the metadata document, if there is one.
+    pub(crate) metadata_url: Option<&'a str>,
+    /// The scopes that a client without an accepted token asks for, if the error names none.
+    pub(crate) scopes: Option<&'a str>,
+}
+
+impl Default for Api<'_> {
+    fn default() -> Self {
+        Self { realm: DEFAULT_REALM, metadata_url: None, scopes: None }
+    }
+}
+
 /// Builds the response from the error alone, without the request.
-pub(crate) fn plain(error: &Error, realm: &str, status: StatusCode) -> HttpResponse {
+pub(crate) fn plain(error: &Error, api: Api<'_>, status: StatusCode) -> HttpResponse {
     let mut response = HttpResponse::build(status);
     let answer = error.answer();
     if matches!(error.kind(), ErrorKind::NotConfigured) {
@@ -23,12 +39,17 @@ pub(crate) fn plain(error: &Error, realm: &str, status: StatusCode) -> HttpRespo
             response.insert_header((header::RETRY_AFTER, "1"));
         }
         kind => {
-            let mut challenge = Challenge::new(realm);
+            let mut challenge = Challenge::new();
+            // Clients search the header's text, so that what they look for stands before free text.
+            if let Some(url) = api.metadata_url {
+                challenge = challenge.resource_metadata(url);
+            }
+            challenge = challenge.realm(api.realm);
             // RFC 6750 §3.1: a request without a token gets no error code.
             if !matches!(kind, ErrorKind::TokenMissing) {
                 challenge = challenge.error(answer.code, answer.description);
             }
-            if let Some(scopes) = error.challenged_scopes() {
+            if let Some(scopes) = error.challenged_scopes().or(default_scopes(error, api)) {
                 challenge = challenge.scope(scopes);
             }
             response.insert_header((header::WWW_AUTHENTICATE, challenge.finish()));
@@ -38,6 +59,13 @@ pub(crate) fn plain(error: &Error, realm: &str, status: StatusCode) -> HttpRespo
         "error": answer.code,
         "error_description": answer.description,
     }))
+}
+
+/// Returns the scopes for a client that has no accepted token.
+fn default_scopes<'a>(error: &Error, api: Api<'a>) -> Option<&'a str> {
+    let needs_token = matches!(error.kind(), ErrorKind::TokenMissing)
+        || error.status() == StatusCode::UNAUTHORIZED;
+    api.scopes.filter(|_| needs_token)
 }
 
 /// The realm of a challenge where no policy is mounted, or the policy has no realm.

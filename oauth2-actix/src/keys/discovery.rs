@@ -1,6 +1,9 @@
 //! Discovery of the URL of an issuer's keys: OpenID Connect Discovery 1.0 §4 and RFC 8414 §3.
 
+use std::time::SystemTime;
+
 use reqwest::{Client, header::HeaderValue};
+use serde_json::{Map, Value};
 
 use crate::{
     json,
@@ -82,48 +85,57 @@ impl Issuer {
         client: &Client,
         authorization: Option<&HeaderValue>,
     ) -> Result<KeyUrl, DiscoveryError> {
+        self.fetch_document(client, authorization, Self::read).await.map(|(url, _)| url)
+    }
+
+    /// Fetches the document, and returns what it says to clients, and the `Date` of the response.
+    pub(crate) async fn metadata(
+        &self,
+        client: &Client,
+    ) -> Result<(IssuerMetadata, Option<SystemTime>), DiscoveryError> {
+        self.fetch_document(client, None, Self::read_metadata).await
+    }
+
+    async fn fetch_document<T: Send + 'static>(
+        &self,
+        client: &Client,
+        authorization: Option<&HeaderValue>,
+        read: Read<T>,
+    ) -> Result<(T, Option<SystemTime>), DiscoveryError> {
+        let fetch = async |url: &KeyUrl| self.fetch(client, url, authorization, read).await;
         let [openid, oauth] = match &self.document {
-            DocumentUrl::Document(url) => return self.fetch(client, url, authorization).await,
+            DocumentUrl::Document(url) => return fetch(url).await,
             DocumentUrl::Issuer(url) | DocumentUrl::Below(url) => metadata_urls(url),
         };
-        match self.fetch(client, &openid, authorization).await {
+        match fetch(&openid).await {
             // The host responds, but not with the document: it may be at the other URL.
             Err(
                 first @ (DiscoveryError::Get(GetError::Status(_) | GetError::Redirect(_))
                 | DiscoveryError::Document { .. }),
-            ) => self.fetch(client, &oauth, authorization).await.map_err(|_| first),
+            ) => fetch(&oauth).await.map_err(|_| first),
             answer => answer,
         }
     }
 
-    async fn fetch(
+    async fn fetch<T: Send + 'static>(
         &self,
         client: &Client,
         at: &KeyUrl,
         authorization: Option<&HeaderValue>,
-    ) -> Result<KeyUrl, DiscoveryError> {
-        let body = fetch::get(client, at, None, authorization).await?.body.unwrap_or_default();
+        read: Read<T>,
+    ) -> Result<(T, Option<SystemTime>), DiscoveryError> {
+        let fetched = fetch::get(client, at, None, authorization).await?;
+        let body = fetched.body.unwrap_or_default();
         let issuer = self.clone();
-        document_readers::DISCOVERY
-            .run(move || issuer.read(&body))
-            .await?
+        let read = document_readers::DISCOVERY.run(move || read(&issuer, &body)).await?;
+        read.map(|read| (read, fetched.date))
             .map_err(|problem| DiscoveryError::Document { problem, at: at.shown().to_owned() })
     }
 
     /// Returns the `jwks_uri` of a document, if it is this issuer's document.
     pub(crate) fn read(&self, document: &[u8]) -> Result<KeyUrl, Problem> {
-        if document.len() > MAX_DOCUMENT {
-            return Err(Problem::TooLong(document.len()));
-        }
-        let document = str::from_utf8(document).map_err(|_| Problem::NotUtf8)?;
         // A document has some forty members, of which two are read.
-        let document = json::parse_members(document, &["issuer", "jwks_uri"])?;
-        // A document with another issuer must not be used (RFC 8414 §3.3).
-        let issuer = document.get("issuer").and_then(|issuer| issuer.as_str());
-        if issuer != Some(&self.text) {
-            let found = issuer.map(|issuer| issuer.chars().take(MAX_SHOWN).collect());
-            return Err(Problem::OtherIssuer { found });
-        }
+        let document = self.members(document, &["issuer", "jwks_uri"])?;
         let jwks_uri = document.get("jwks_uri").and_then(|uri| uri.as_str());
         let jwks_uri = jwks_uri.ok_or(Problem::NoJwksUri)?;
         self.url().names(jwks_uri, self.dangerous_allow_http).map_err(|error| match error {
@@ -132,7 +144,56 @@ impl Issuer {
             error => Problem::JwksUri(error),
         })
     }
+
+    fn read_metadata(&self, document: &[u8]) -> Result<IssuerMetadata, Problem> {
+        self.members(document, &METADATA).map(IssuerMetadata)
+    }
+
+    /// Returns the members of these names of a document, if it is this issuer's document.
+    fn members(&self, document: &[u8], names: &[&str]) -> Result<Map<String, Value>, Problem> {
+        if document.len() > MAX_DOCUMENT {
+            return Err(Problem::TooLong(document.len()));
+        }
+        let document = str::from_utf8(document).map_err(|_| Problem::NotUtf8)?;
+        let document = json::parse_members(document, names)?;
+        // A document with another issuer must not be used (RFC 8414 §3.3).
+        let issuer = document.get("issuer").and_then(|issuer| issuer.as_str());
+        if issuer != Some(&self.text) {
+            let found = issuer.map(|issuer| issuer.chars().take(MAX_SHOWN).collect());
+            return Err(Problem::OtherIssuer { found });
+        }
+        Ok(document)
+    }
 }
+
+/// Reads one document of an issuer.
+type Read<T> = fn(&Issuer, &[u8]) -> Result<T, Problem>;
+
+/// What an issuer's document says to clients.
+#[derive(Debug)]
+pub(crate) struct IssuerMetadata(Map<String, Value>);
+
+impl IssuerMetadata {
+    /// Returns a member that is a list of texts. None if it is missing or of another type.
+    pub(crate) fn texts(&self, name: &str) -> Option<Vec<&str>> {
+        self.0.get(name)?.as_array()?.iter().map(Value::as_str).collect()
+    }
+
+    /// Returns whether a member is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+}
+
+/// The members of [`IssuerMetadata`].
+const METADATA: [&str; 6] = [
+    "issuer",
+    "authorization_endpoint",
+    "code_challenge_methods_supported",
+    "id_token_signing_alg_values_supported",
+    "protected_resources",
+    "scopes_supported",
+];
 
 /// Parses a URL to which paths can be added (OpenID Connect Discovery §3, RFC 8414 §2).
 fn base(text: &str, dangerous_allow_http: bool) -> Result<KeyUrl, IssuerError> {

@@ -116,6 +116,39 @@ impl Policy {
         }
     }
 
+    /// Checks that an accepted token is for the resource that a path is in. An audience of the provider's own is for
+    /// all of them.
+    pub(crate) fn check_resource(&self, claims: &Claims, path: &str) -> Result<(), Error> {
+        if !self.resources.are_several() {
+            return Ok(());
+        }
+        let accepted = claims.verified();
+        let object = &accepted.claims;
+        let provider = match accepted.by.provider {
+            ProviderId::Configured(index) => self.providers.get(index).cloned(),
+            _ => self.tenant_of(object),
+        };
+        let is_for_all = provider.as_ref().is_some_and(|provider| {
+            validation::names_audience(object, &provider.audience_claim, &provider.audiences)
+        });
+        if is_for_all || self.resources.are_named(object, path) {
+            return Ok(());
+        }
+        let error = Error::from(ErrorKind::AudienceMismatch { difference: None })
+            .with_provider(&accepted.by.name);
+        Err(match self.resources.get(self.resources.index_of(path)) {
+            Some(resource) => error.with_expected(resource.uri.text()),
+            None => error,
+        })
+    }
+
+    /// Returns whether a token is for every resource that the token of a session is for.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn names_same_resources(&self, renewed: &Claims, current: &Claims) -> bool {
+        let (renewed, current) = (&renewed.verified().claims, &current.verified().claims);
+        !self.resources.are_several() || self.resources.are_named_as_in(renewed, current)
+    }
+
     fn verify(&self, credentials: &Credentials<'_>) -> Result<Decision, Error> {
         let token = credentials.token()?.as_str();
         let jws = UnverifiedJws::parse(token)?;

@@ -28,6 +28,7 @@ use actix_web::{HttpRequest, HttpResponse, dev::RequestHead};
 use crate::{
     access::report::ScopeCounts,
     error::Error,
+    protected_resource::{Resources, authorization_server::Comparison},
     provider::{ResolvedProvider, background::KeyThread},
     public::{HiddenRoutes, PublicPaths},
     request::{
@@ -58,6 +59,10 @@ pub(crate) struct Policy {
     pub(crate) realm: String,
     pub(crate) missing_token: crate::config::missing_token::MissingToken,
     pub(crate) public: PublicPaths,
+    /// The protected resources. Empty unless one is configured.
+    pub(crate) resources: Resources,
+    /// Compares them with the metadata of the authorization servers. None without a resource.
+    pub(crate) comparison: Option<Comparison>,
     pub(crate) rules: Arc<Rules>,
     pub(crate) principal: Option<PrincipalSource>,
     /// Counts the scopes of tokens for the report. None if that is off.
@@ -72,6 +77,8 @@ pub(crate) struct Policy {
     pub(crate) hidden_routes: HiddenRoutes,
     /// Whether each request without a valid token is routed before it is rejected.
     pub(crate) routes_all: bool,
+    /// Whether an accepted token is not enough: its resource is checked, or a principal is loaded.
+    pub(crate) decides_further: bool,
 }
 
 pub(crate) type RejectionHook =

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
+    config::resource_uri::ResourceUri,
     error::{Difference, Error, ErrorKind, listed},
     jose::key_set::{SignatureCheck, Tried},
     json::object::Object,
@@ -42,16 +43,20 @@ pub(super) fn audience_mismatch<'a>(
     of_issuer: impl Iterator<Item = &'a Arc<ResolvedProvider>> + Clone,
     claims: &Object,
 ) -> Error {
-    let configured =
-        of_issuer.clone().flat_map(|provider| provider.audiences.iter().map(String::as_str));
+    let audiences = |provider: &ResolvedProvider| -> Vec<String> {
+        let resources = provider.resources.iter().map(ResourceUri::text);
+        provider.audiences.iter().cloned().chain(resources).collect()
+    };
     let difference = of_issuer.clone().find_map(|provider| {
-        let audiences = provider.audiences.iter().map(String::as_str);
-        validation::audiences(claims, &provider.audience_claim)
-            .take(MAX_COMPARED)
-            .find_map(|audience| Difference::to_any(audience, audiences.clone()))
+        let configured = audiences(provider);
+        validation::audiences(claims, &provider.audience_claim).take(MAX_COMPARED).find_map(
+            |audience| Difference::to_any(audience, configured.iter().map(String::as_str)),
+        )
     });
-    let error =
-        Error::from(ErrorKind::AudienceMismatch { difference }).with_expected(listed(configured));
+    let configured: Vec<String> =
+        of_issuer.clone().flat_map(|provider| audiences(provider)).collect();
+    let error = Error::from(ErrorKind::AudienceMismatch { difference })
+        .with_expected(listed(configured.iter().map(String::as_str)));
     let mut providers = of_issuer;
     match (providers.next(), providers.next()) {
         (Some(only), None) => error.with_provider(&only.name),

@@ -22,6 +22,15 @@ impl ResolvedProvider {
     /// Returns whether the token is for one of the provider's audiences.
     pub(crate) fn names_audience(&self, claims: &Object) -> bool {
         validation::names_audience(claims, &self.audience_claim, &self.audiences)
+            || self.names_resource(claims)
+    }
+
+    /// Returns whether the token's `aud` names one of the protected resources.
+    fn names_resource(&self, claims: &Object) -> bool {
+        !self.resources.is_empty()
+            && validation::has_only_text(claims, "aud")
+            && validation::audiences(claims, "aud")
+                .any(|audience| self.resources.iter().any(|uri| uri.is(audience)))
     }
 
     /// Makes the checks of one provider that need no key.

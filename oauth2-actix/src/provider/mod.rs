@@ -33,6 +33,7 @@ use crate::{
         limits::MAX_SOURCES,
         names,
         provider::Provider,
+        resource_uri::ResourceUri,
     },
     jose::{
         algorithm::AlgorithmSet,
@@ -63,6 +64,9 @@ use crate::{
 pub(crate) struct ResolvedProvider {
     pub(crate) name: Arc<str>,
     pub(crate) audiences: Vec<String>,
+    /// The identifiers of the protected resources, which are audiences too. Empty if the audience is in another
+    /// claim than `aud`.
+    pub(crate) resources: Arc<[ResourceUri]>,
     pub(crate) audience_claim: String,
     pub(crate) algorithms: AlgorithmSet,
     require_at_jwt: bool,
@@ -101,6 +105,8 @@ pub(crate) struct Defaults {
     pub(crate) crypto: CryptoBackend,
     pub(crate) clock: Clock,
     pub(crate) snapshots: Option<Arc<SnapshotDirectory>>,
+    /// The identifiers of the protected resources.
+    pub(crate) resources: Arc<[ResourceUri]>,
     /// The scope hierarchy and the named policies.
     pub(crate) rules: Arc<Rules>,
     /// What is required of every token of every provider.
@@ -165,7 +171,7 @@ impl ResolvedProvider {
         provider: &Provider,
         defaults: &Defaults,
     ) -> Result<Self, ConfigError> {
-        provider.faults(Some(name)).into_result()?;
+        provider.faults(Some(name), !defaults.resources.is_empty()).into_result()?;
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let id = ProviderId::Tenant(NEXT_ID.fetch_add(1, Ordering::Relaxed));
         Self::build(id, name, provider, defaults, Arc::clone(&defaults.tenant_warnings))
@@ -198,6 +204,10 @@ impl ResolvedProvider {
         let allowed = Allowed::check(&name, provider)?;
         let mut resolved = Self {
             audiences: provider.audiences.clone(),
+            resources: match provider.audience_claim_name() {
+                "aud" => Arc::clone(&defaults.resources),
+                _ => [].into(),
+            },
             audience_claim: provider.audience_claim_name().to_owned(),
             algorithms: provider.algorithm_set(),
             require_at_jwt: provider.require_at_jwt,

@@ -214,6 +214,14 @@ where
     }
 }
 
+/// Grants the admission of a request that has reached a public service of this crate. Its path must be one that
+/// the policy routes before it rejects.
+pub(crate) fn grant_admission(request: &ServiceRequest) {
+    if let Some(admission) = request.extensions().get::<Admission>() {
+        admission.is_granted.set(true);
+    }
+}
+
 fn admit(request: &ServiceRequest, pattern: Option<&OnceCell<Option<Arc<str>>>>) {
     let is_public_access = pattern.is_none();
     let pattern = pattern.and_then(|known| known.get_or_init(|| mounted_pattern(request)).as_ref());

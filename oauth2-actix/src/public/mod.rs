@@ -31,7 +31,7 @@ pub use self::{
 #[doc(hidden)]
 pub use self::{admission::PublicResource, ruled::RuledRoute, table::ROUTES};
 pub(crate) use self::{
-    admission::{Admission, has_public_access, must_be_routed},
+    admission::{Admission, grant_admission, has_public_access, must_be_routed},
     hidden::HiddenRoutes,
     known::KnownRoutes,
     paths::{PathAccess, PublicPaths, ScopeHint},

@@ -74,6 +74,11 @@ pub(crate) fn audiences<'a>(claims: &'a Object, name: &str) -> impl Iterator<Ite
     one.into_iter().chain(list.iter().filter_map(Value::as_str))
 }
 
+/// Returns whether a claim is a text or a list of texts.
+pub(crate) fn has_only_text(claims: &Object, name: &str) -> bool {
+    claims.get(name).is_some_and(is_string_or_strings)
+}
+
 /// Returns whether the claim `name` is, or contains, one of `audiences`.
 pub(crate) fn names_audience(claims: &Object, name: &str, audiences: &[String]) -> bool {
     match claims.get(name) {

@@ -52,7 +52,7 @@ impl Session {
     /// Replaces the session's token with a newer one, whose expiry then ends the session. The
     /// application chooses how a client sends it, usually in a message.
     ///
-    /// It must have the same provider, issuer and subject, and satisfy the requirement of
+    /// It must have the same provider, issuer and subject, be for the same resource if there are several, and satisfy the requirement of
     /// [`Upgrade::require`](super::Upgrade::require). Requirements of handlers and macros are not checked
     /// again.
     ///
@@ -67,7 +67,8 @@ impl Session {
         let is_same = renewed.provider() == current.provider()
             && renewed.issuer() == current.issuer()
             && renewed.subject().is_some()
-            && renewed.subject() == current.subject();
+            && renewed.subject() == current.subject()
+            && oauth2.0.names_same_resources(&renewed, &current);
         if !is_same {
             return Err(ErrorKind::SubjectMismatch.into());
         }

@@ -8,6 +8,7 @@ mod house;
 mod jose;
 mod keys;
 mod policy;
+mod protected_resource;
 mod provider;
 mod public;
 mod request;

@@ -8,12 +8,14 @@
 //! - `input`: the value of one setting, read as the setting's type.
 //! - `nearest`: the known name that is nearest to an unknown one.
 //! - `requirements`: reads requirements.
+//! - `resource`: reads protected resources.
 //! - `tests`: compare both forms of the configuration, and the documentation, with the tables.
 //! - `tree`: reads any self-describing format into JSON values, and finds duplicate names.
 
 mod input;
 mod nearest;
 mod requirements;
+mod resource;
 mod tree;
 
 #[cfg(test)]
@@ -102,6 +104,7 @@ impl Settings for OAuth2Builder {
         ACCESS_REPORT: access_report = flag();
         PRINCIPAL_LIFETIME_SECONDS: principal_lifetime = seconds();
         REQUIRE: require = requirement();
+        RESOURCE: resource => resource::read;
     };
 
     fn hint(name: &str) -> Option<String> {
@@ -255,7 +258,7 @@ fn read_one_provider(tree: Tree) -> Result<Provider, ConfigError> {
     let input = Input { provider: None, field: "".into(), value: tree.value };
     faults.take(read_map(&mut provider, input));
     if !faults.is_empty() {
-        faults.push_uncovered(provider.faults(None));
+        faults.push_uncovered(provider.faults(None, false));
     }
     faults.into_result().map(|()| provider)
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     authorize::requirement::{self, ClaimValues},
-    config::error::ConfigFault,
+    config::{error::ConfigFault, resource::Resource},
     testing::SigningKey,
 };
 
@@ -71,6 +71,36 @@ fn settings_of_the_policy() -> Vec<(&'static str, Value, OAuth2Builder)> {
             "require",
             json!({"claim": "tenant"}),
             builder().require(requirement::claim("tenant", ClaimValues::present())),
+        ),
+        (
+            "resource",
+            json!([
+                "https://a.example",
+                {
+                    "identifier": "https://b.example",
+                    "name": "B",
+                    "name#de": "Be",
+                    "documentation": "https://d.example",
+                    "policy": "https://p.example",
+                    "terms_of_service": "https://t.example",
+                    "scopes": ["a"],
+                    "challenge_scopes": "a",
+                    "authorization_servers": ["https://as.example"],
+                    "members": {"x": 1},
+                },
+            ]),
+            builder().resource("https://a.example").resource(
+                Resource::new("https://b.example")
+                    .name("B")
+                    .name_in("de", "Be")
+                    .documentation("https://d.example")
+                    .policy("https://p.example")
+                    .terms_of_service("https://t.example")
+                    .scopes(["a"])
+                    .challenge_scopes(["a"])
+                    .authorization_servers(["https://as.example"])
+                    .member("x", 1),
+            ),
         ),
     ]
 }
@@ -166,6 +196,7 @@ fn every_method_of_the_builder_has_a_setting() {
     let sources = [
         include_str!("../mod.rs"),
         include_str!("../key_settings.rs"),
+        include_str!("../resource_settings.rs"),
         include_str!("../access_settings.rs"),
     ];
     assert_every_setter_has_a_setting::<OAuth2Builder>(&sources, &in_code_only);

@@ -5,13 +5,14 @@ use std::{
     error::Error,
     io,
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
+use actix_web::http::header::HttpDate;
 use reqwest::{
     Client, RequestBuilder, Response, StatusCode, Version,
     header::{
-        ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, ETAG, HeaderMap,
+        ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, DATE, ETAG, HeaderMap,
         HeaderValue, IF_NONE_MATCH,
     },
 };
@@ -33,6 +34,8 @@ pub(crate) struct Fetched {
     pub(crate) max_age: Option<Duration>,
     /// `ETag` (RFC 9110 §8.8.3), if there is one.
     pub(crate) etag: Option<HeaderValue>,
+    /// `Date` (RFC 9110 §6.6.1), if there is one.
+    pub(crate) date: Option<SystemTime>,
 }
 
 /// Why a GET failed.
@@ -77,13 +80,15 @@ pub(crate) async fn get(
         send(request, url).await.map_err(|error| GetError::Transport(error.without_url()))?;
     let headers = response.headers();
     let max_age = max_age(headers);
+    let date = headers.get(DATE).and_then(|date| date.to_str().ok()?.parse::<HttpDate>().ok());
+    let date = date.map(SystemTime::from);
     let new_etag = headers.get(ETAG).filter(|etag| etag.len() <= MAX_ETAG).cloned();
     match response.status() {
         StatusCode::OK => {
-            Ok(Fetched { body: Some(document(response).await?), max_age, etag: new_etag })
+            Ok(Fetched { body: Some(document(response).await?), max_age, etag: new_etag, date })
         }
         StatusCode::NOT_MODIFIED if etag.is_some() => {
-            Ok(Fetched { body: None, max_age, etag: new_etag.or(etag.cloned()) })
+            Ok(Fetched { body: None, max_age, etag: new_etag.or(etag.cloned()), date })
         }
         // 304 is not a redirect.
         status if status.is_redirection() && status != StatusCode::NOT_MODIFIED => {
