@@ -2,18 +2,17 @@
 
 use actix_web::http::header::HeaderValue;
 
-/// The builder of a `Bearer` challenge.
+/// The builder of a `Bearer` challenge. Parameters are written in the order of the calls.
+///
+/// Some clients search the whole header for `scope=` instead of parsing it, so the parameters that they act on
+/// come before text that people wrote.
 #[derive(Debug)]
 pub(crate) struct Challenge(String);
 
 impl Challenge {
-    /// Starts a challenge. RFC 6750 §3 requires at least one parameter.
+    /// Starts a challenge, which needs at least one parameter (RFC 6750 §3).
     pub(crate) fn new() -> Self {
         Self(String::from("Bearer "))
-    }
-
-    pub(crate) fn realm(self, realm: &str) -> Self {
-        self.parameter("realm", realm)
     }
 
     /// Adds the URL of the resource's metadata document (RFC 9728 §5.1).
@@ -21,12 +20,20 @@ impl Challenge {
         self.parameter("resource_metadata", url)
     }
 
-    pub(crate) fn error(self, code: &str, description: &str) -> Self {
-        self.parameter("error", code).parameter("error_description", description)
-    }
-
     pub(crate) fn scope(self, scope: &str) -> Self {
         self.parameter("scope", scope)
+    }
+
+    pub(crate) fn realm(self, realm: &str) -> Self {
+        self.parameter("realm", realm)
+    }
+
+    pub(crate) fn error(self, code: &str) -> Self {
+        self.parameter("error", code)
+    }
+
+    pub(crate) fn description(self, description: &str) -> Self {
+        self.parameter("error_description", description)
     }
 
     pub(crate) fn finish(self) -> HeaderValue {
@@ -65,8 +72,14 @@ mod tests {
     #[test]
     fn parameters_are_separated_by_commas() {
         assert_eq!(
-            text(Challenge::new().realm("api").error("insufficient_scope", "More.").scope("a b")),
-            r#"Bearer realm="api", error="insufficient_scope", error_description="More.", scope="a b""#
+            text(
+                Challenge::new()
+                    .scope("a b")
+                    .realm("api")
+                    .error("insufficient_scope")
+                    .description("More.")
+            ),
+            r#"Bearer scope="a b", realm="api", error="insufficient_scope", error_description="More.""#
         );
         assert_eq!(
             text(Challenge::new().resource_metadata("https://h/x").realm("api")),

@@ -40,17 +40,16 @@ pub(crate) fn plain(error: &Error, api: Api<'_>, status: StatusCode) -> HttpResp
         }
         kind => {
             let mut challenge = Challenge::new();
-            // Clients search the header's text, so that what they look for stands before free text.
             if let Some(url) = api.metadata_url {
                 challenge = challenge.resource_metadata(url);
+            }
+            if let Some(scopes) = error.challenged_scopes().or(default_scopes(error, api)) {
+                challenge = challenge.scope(scopes);
             }
             challenge = challenge.realm(api.realm);
             // RFC 6750 §3.1: a request without a token gets no error code.
             if !matches!(kind, ErrorKind::TokenMissing) {
-                challenge = challenge.error(answer.code, answer.description);
-            }
-            if let Some(scopes) = error.challenged_scopes().or(default_scopes(error, api)) {
-                challenge = challenge.scope(scopes);
+                challenge = challenge.error(answer.code).description(answer.description);
             }
             response.insert_header((header::WWW_AUTHENTICATE, challenge.finish()));
         }

@@ -301,8 +301,8 @@ fn claim_that_resembles_the_required_value_is_403() {
         holds_nothing_of("scope", &format!("{answer:?}"), token.as_bytes());
         (answer.status, answer.challenge().to_owned(), answer.body)
     };
-    let required = "Bearer realm=\"api\", error=\"insufficient_scope\", \
-         error_description=\"The token does not permit this.\", scope=\"orders:read\"";
+    let required = "Bearer scope=\"orders:read\", realm=\"api\", error=\"insufficient_scope\", \
+         error_description=\"The token does not permit this.\"";
     let body = json!({
         "error": "insufficient_scope", "error_description": "The token does not permit this.",
     });

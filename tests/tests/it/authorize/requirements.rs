@@ -525,7 +525,7 @@ async fn token_that_does_not_satisfy_the_requirement_is_403_and_runs_nothing() {
         assert_eq!(answer.error(), "insufficient_scope");
         let challenge = match scope {
             "" => plain.to_owned(),
-            scope => format!("{plain}, scope=\"{scope}\""),
+            scope => plain.replacen("Bearer ", &format!("Bearer scope=\"{scope}\", "), 1),
         };
         assert_eq!(answer.challenge(), challenge, "{path} {claims}");
     }

@@ -171,8 +171,8 @@ async fn missing_scopes_and_claims_are_403() {
     assert_eq!(answer.status, 403);
     assert_eq!(
         answer.challenge(),
-        "Bearer realm=\"orders\", error=\"insufficient_scope\", \
-         error_description=\"The token does not permit this.\", scope=\"orders:read\""
+        "Bearer scope=\"orders:read\", realm=\"orders\", error=\"insufficient_scope\", \
+         error_description=\"The token does not permit this.\""
     );
     assert_eq!(answer.error(), "insufficient_scope");
     let token = sign(&good().claim("scope", "x orders:read"));
