@@ -19,7 +19,7 @@ use crate::{
         missing_token::MissingToken,
         names::{self, PROVIDERS},
     },
-    error::response::DEFAULT_REALM,
+    error::{challenge::SEARCHED, response::DEFAULT_REALM},
     policy::{
         Policy, in_order,
         principal::{DEFAULT_PRINCIPAL_LIFETIME, PrincipalSource},
@@ -156,7 +156,16 @@ impl OAuth2Builder {
             Some(realm) if !realm.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
                 faults.push(ConfigError::of_policy(names::REALM, "must be printable ASCII"));
             }
-            _ => {}
+            Some(realm) => {
+                let realm = realm.to_ascii_lowercase();
+                if let Some(name) = SEARCHED.iter().find(|name| realm.contains(*name)) {
+                    let problem = format_args!(
+                        "must not contain `{name}`, since some clients search the challenge for it"
+                    );
+                    faults.push(ConfigError::of_policy(names::REALM, problem));
+                }
+            }
+            None => {}
         }
         faults.take(MAX_TOKEN_LENGTH.check_if_set(None, self.max_token_length));
         faults.push_all(self.access_faults());

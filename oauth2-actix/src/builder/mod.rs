@@ -172,7 +172,8 @@ impl OAuth2Builder {
 
     /// Sets the realm in challenges ([RFC 9110 §11.5](https://www.rfc-editor.org/rfc/rfc9110#section-11.5)).
     ///
-    /// Printable ASCII. Default `api`.
+    /// Printable ASCII without the name of another parameter, such as `scope=`, which some clients search the
+    /// challenge for. Default `api`.
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
         self.realm = Some(realm.into());
         self

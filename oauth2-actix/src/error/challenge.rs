@@ -2,6 +2,10 @@
 
 use actix_web::http::header::HeaderValue;
 
+/// What clients search the whole header for. A realm must not contain it.
+pub(crate) const SEARCHED: [&str; 5] =
+    ["resource_metadata=", "scope=", "error=", "acr_values=", "max_age="];
+
 /// The builder of a `Bearer` challenge. Parameters are written in the order of the calls.
 ///
 /// Some clients search the whole header for `scope=` instead of parsing it, so the parameters that they act on

@@ -105,6 +105,11 @@ fn serde_error_names_provider_and_field() {
         (with("/leeway_seconds", json!(601)), vec!["leeway_seconds", "600"]),
         (with("/realm", json!("")), vec!["realm"]),
         (with("/realm", json!("a\nb")), vec!["realm", "ASCII"]),
+        (with("/realm", json!("orders scope=x")), vec!["realm", "must not contain `scope=`"]),
+        (with("/realm", json!("Resource_Metadata=x")), vec!["realm", "`resource_metadata=`"]),
+        (with("/realm", json!("ACR_VALUES=")), vec!["realm", "`acr_values=`"]),
+        (with("/realm", json!("a,max_age=0")), vec!["realm", "`max_age=`"]),
+        (with("/realm", json!("an error=1")), vec!["realm", "`error=`"]),
         (
             with("/missing_token_status", json!(401)),
             vec!["missing_token_status", "unauthorized", "not 401"],
