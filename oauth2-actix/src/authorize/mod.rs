@@ -7,7 +7,7 @@
 //! - `claims`: the methods of `Claims` that check requirements.
 //! - `middleware`: a requirement that wraps a scope or a resource.
 //! - `policies`: requirements that have a name.
-//! - `requirement`: the type `Requirement`, its constructors, its evaluation and its text.
+//! - `requirement`: the type `Requirement`, its constructors, its evaluation, its errors and its text.
 //! - `rule`: the access rule of a handler, from the attributes on it, and the table of all handlers with one.
 //! - `values`: the values that a requirement accepts for a claim.
 

@@ -1,15 +1,18 @@
 //! Requirements on the claims of a token, as values. The attribute macros use them too.
+//!
+//! - this file: the type `Requirement`, its constructors and its evaluation.
+//! - `rejection`: the error for claims that do not satisfy a requirement.
+//! - `scopes`: the scopes that a requirement names.
+//! - `text`: the text of a requirement.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+mod rejection;
+mod scopes;
+mod text;
 
-use serde_json::Value;
+use std::{borrow::Cow, sync::Arc};
 
 pub use super::values::{ClaimValue, ClaimValues};
-use crate::{
-    authorize::policies,
-    error::{Error, ErrorKind},
-    token::{claims::Claims, rules::Rules, scope},
-};
+use crate::{authorize::policies, token::claims::Claims};
 
 /// A requirement on a token's claims, made by [`claim`], [`scopes`], [`any_scope`], [`predicate`], [`any`]
 /// and [`all`].
@@ -187,57 +190,6 @@ impl Requirement {
         }
     }
 
-    /// Checks the claims. The error is the 403 that names what is required.
-    pub(crate) fn check(&self, claims: &Claims) -> Result<(), Error> {
-        if self.is_met(claims) {
-            return Ok(());
-        }
-        let rules = &claims.verified().by.rules;
-        // A client that has all scopes would ask for them without end.
-        let scopes = if self.lacks_scope(claims) { self.challenged_scopes(rules) } else { None };
-        let unmet = self.unmet(claims);
-        let error = Error::from(match scopes {
-            None => ErrorKind::InsufficientClaims { required: unmet.clone().into() },
-            Some(required) => ErrorKind::InsufficientScope { required },
-        });
-        let error = error.with_provider(&claims.verified().by.name).with_expected(unmet);
-        Err(match self.pointer_hint(claims) {
-            None => error,
-            Some(hint) => error.with_hint(hint),
-        })
-    }
-
-    /// Returns whether a part that the claims do not satisfy requires scopes.
-    fn lacks_scope(&self, claims: &Claims) -> bool {
-        if self.is_met(claims) {
-            return false;
-        }
-        match &*self.0 {
-            Node::Scopes { .. } => true,
-            Node::Any(parts) | Node::All(parts) => {
-                parts.iter().any(|part| part.lacks_scope(claims))
-            }
-            Node::Policy(name) => policies::find(&claims.verified().by.rules, name)
-                .is_some_and(|policy| policy.lacks_scope(claims)),
-            Node::Claim { .. } | Node::Custom { .. } => false,
-        }
-    }
-
-    /// Returns all scopes that the requirement names, separated by spaces, as a challenge shows them. A scope
-    /// that another one implies is left out if both are required. None if there are none.
-    pub(crate) fn challenged_scopes(&self, rules: &Rules) -> Option<String> {
-        let (mut scopes, mut has_alternatives) = (Vec::new(), false);
-        self.collect_scopes(rules, &mut scopes, &mut has_alternatives);
-        // A challenge may contain only valid scope tokens (RFC 6750 §3); other scopes can never be granted.
-        scopes.retain(|scope| scope::is_scope_token(scope));
-        let is_implied = |scope: &str| {
-            let implying = rules.scopes.implying(scope);
-            !has_alternatives && scopes.iter().any(|other| implying.iter().any(|it| it == other))
-        };
-        let needed: Vec<&str> = scopes.iter().copied().filter(|scope| !is_implied(scope)).collect();
-        (!needed.is_empty()).then(|| needed.join(" "))
-    }
-
     /// Returns the names of the policies that the requirement refers to.
     pub(crate) fn policy_names(&self) -> Vec<&str> {
         match &*self.0 {
@@ -248,204 +200,14 @@ impl Requirement {
             Node::Claim { .. } | Node::Scopes { .. } | Node::Custom { .. } => Vec::new(),
         }
     }
-
-    /// Describes the requirement. With the rules of an `OAuth2`, a policy is described by its name and meaning.
-    pub(crate) fn describe(&self, rules: Option<&Rules>) -> String {
-        let joined = |parts: &[Self], word: &str| {
-            let parts: Vec<String> = parts.iter().map(|part| part.describe(rules)).collect();
-            format!("({})", parts.join(word))
-        };
-        match &*self.0 {
-            Node::Claim { name, values } => format!("claim {name}{values}"),
-            Node::Scopes { required, all } => {
-                let scopes: Vec<String> =
-                    required.iter().map(|scope| with_implying(scope, rules)).collect();
-                format!("{} {}", if *all { "scope" } else { "any scope of" }, scopes.join(" "))
-            }
-            Node::Any(parts) => joined(parts, " or "),
-            Node::All(parts) => joined(parts, " and "),
-            Node::Policy(name) => match rules.and_then(|rules| policies::find(rules, name)) {
-                Some(policy) => format!("policy {name}: {}", policy.describe(rules)),
-                None => format!("policy {name}"),
-            },
-            Node::Custom { name, .. } => format!("predicate {name}"),
-        }
-    }
-
-    /// Adds the parts of the requirement, all of which are required. Each scope is a part.
-    pub(crate) fn describe_parts(&self, rules: Option<&Rules>, into: &mut Vec<String>) {
-        match &*self.0 {
-            Node::All(parts) if !parts.is_empty() => {
-                parts.iter().for_each(|part| part.describe_parts(rules, into));
-            }
-            Node::Scopes { required, all: true } if !required.is_empty() => {
-                let scopes = required.iter().map(|scope| with_implying(scope, rules));
-                into.extend(scopes.map(|scope| format!("scope {scope}")));
-            }
-            _ => into.push(self.describe(rules)),
-        }
-    }
-
-    /// Returns the alternatives of scopes that the requirement needs, whatever claims it needs besides. None if
-    /// there are too many.
-    #[cfg(feature = "utoipa")]
-    pub(crate) fn scope_alternatives(&self, rules: &Rules) -> Option<Vec<Vec<String>>> {
-        const MOST: usize = 16;
-        let alternatives = match &*self.0 {
-            Node::Scopes { required, all: true } => vec![required.clone()],
-            Node::Scopes { required, all: false } => {
-                required.iter().map(|scope| vec![scope.clone()]).collect()
-            }
-            Node::Any(parts) => {
-                let mut all = Vec::new();
-                for part in parts {
-                    all.extend(part.scope_alternatives(rules)?);
-                }
-                all
-            }
-            Node::All(parts) => {
-                let mut combined = vec![Vec::new()];
-                for part in parts {
-                    let alternatives = part.scope_alternatives(rules)?;
-                    combined = combined
-                        .iter()
-                        .flat_map(|before: &Vec<String>| {
-                            alternatives.iter().map(move |scopes| {
-                                let mut both = before.clone();
-                                both.extend(
-                                    scopes.iter().filter(|scope| !before.contains(scope)).cloned(),
-                                );
-                                both
-                            })
-                        })
-                        .take(MOST + 1)
-                        .collect();
-                }
-                combined
-            }
-            Node::Policy(name) => match policies::find(rules, name) {
-                Some(policy) => policy.scope_alternatives(rules)?,
-                None => vec![Vec::new()],
-            },
-            Node::Claim { .. } | Node::Custom { .. } => vec![Vec::new()],
-        };
-        (alternatives.len() <= MOST).then_some(alternatives)
-    }
-
-    /// Returns all scopes that the requirement names, for the lists of scopes that an API uses.
-    pub(crate) fn named_scopes(&self, rules: &Rules) -> Vec<String> {
-        let mut scopes = Vec::new();
-        self.collect_scopes(rules, &mut scopes, &mut false);
-        scopes.into_iter().map(str::to_owned).collect()
-    }
-
-    /// Describes the parts that these claims do not satisfy, for the log.
-    fn unmet(&self, claims: &Claims) -> String {
-        match &*self.0 {
-            Node::All(parts) => {
-                let unmet: Vec<String> = parts
-                    .iter()
-                    .filter(|part| !part.is_met(claims))
-                    .map(|part| part.unmet(claims))
-                    .collect();
-                if unmet.is_empty() { self.to_string() } else { unmet.join(" and ") }
-            }
-            _ => self.to_string(),
-        }
-    }
-
-    /// Returns a hint for a name with dots such as `a.b`, if the token has no claim `a.b` but an object `a`.
-    fn pointer_hint(&self, claims: &Claims) -> Option<String> {
-        match &*self.0 {
-            Node::Claim { name, .. } => {
-                let (first, _) = name.split_once('.')?;
-                let is_path = !name.contains('/')
-                    && claims.get(name).is_none()
-                    && claims.get(first).is_some_and(Value::is_object);
-                is_path.then(|| {
-                    let pointer = name.replace('.', "/");
-                    format!("a nested claim is named by a JSON pointer: \"/{pointer}\"")
-                })
-            }
-            Node::Any(parts) | Node::All(parts) => {
-                parts.iter().find_map(|part| part.pointer_hint(claims))
-            }
-            Node::Policy(name) => policies::find(&claims.verified().by.rules, name)
-                .and_then(|policy| policy.pointer_hint(claims)),
-            Node::Scopes { .. } | Node::Custom { .. } => None,
-        }
-    }
-
-    /// Adds the scopes that the requirement names, and notes if one of several would do.
-    fn collect_scopes<'a>(
-        &'a self,
-        rules: &'a Rules,
-        into: &mut Vec<&'a str>,
-        has_alternatives: &mut bool,
-    ) {
-        match &*self.0 {
-            Node::Scopes { required, all } => {
-                *has_alternatives |= !all && required.len() > 1;
-                for scope in required {
-                    if !into.contains(&scope.as_str()) {
-                        into.push(scope);
-                    }
-                }
-            }
-            Node::Any(parts) | Node::All(parts) => {
-                *has_alternatives |= matches!(&*self.0, Node::Any(_)) && parts.len() > 1;
-                for part in parts {
-                    part.collect_scopes(rules, into, has_alternatives);
-                }
-            }
-            Node::Policy(name) => {
-                if let Some(policy) = policies::find(rules, name) {
-                    policy.collect_scopes(rules, into, has_alternatives);
-                }
-            }
-            Node::Claim { .. } | Node::Custom { .. } => {}
-        }
-    }
-}
-
-/// Returns a scope, and those that imply it in parentheses.
-fn with_implying(scope: &str, rules: Option<&Rules>) -> String {
-    match rules.map(|rules| rules.scopes.implying(scope)) {
-        None | Some([]) => scope.to_owned(),
-        Some(implying) => format!("{scope} (or {})", implying.join(", ")),
-    }
-}
-
-/// Writes a stable text in the developer's own terms, such as `claim role = "admin"`.
-impl fmt::Display for Requirement {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.describe(None))
-    }
-}
-
-impl fmt::Debug for Node {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Claim { name, values } => {
-                formatter.debug_tuple("Claim").field(name).field(values).finish()
-            }
-            Self::Scopes { required, all } => {
-                let name = if *all { "AllScopes" } else { "AnyScope" };
-                formatter.debug_tuple(name).field(required).finish()
-            }
-            Self::Any(parts) => formatter.debug_tuple("Any").field(parts).finish(),
-            Self::All(parts) => formatter.debug_tuple("All").field(parts).finish(),
-            Self::Policy(name) => formatter.debug_tuple("Policy").field(name).finish(),
-            Self::Custom { name, .. } => formatter.debug_tuple("Custom").field(name).finish(),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::error::ErrorKind;
 
     fn claims(value: Value) -> Claims {
         Claims::new(crate::token::verified::VerifiedToken::of(
