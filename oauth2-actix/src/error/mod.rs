@@ -6,14 +6,18 @@
 //! It imports no other folder.
 //!
 //! - `challenge.rs`: the syntax of the `WWW-Authenticate` header
+//! - `difference.rs`: the difference between an issuer or audience of a token and a configured one
 //! - `response.rs`: the status, the parameters of the challenge, the other headers and the JSON body
 
 pub(crate) mod challenge;
+mod difference;
 pub(crate) mod response;
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode};
+
+pub use self::difference::Difference;
 
 /// Why a request was rejected.
 ///
@@ -340,7 +344,7 @@ pub enum ErrorKind {
     AlgorithmNotAllowed,
     /// No provider of the token's issuer has an audience that the token names
     /// ([RFC 7519 §4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3)).
-    #[error("the token is for another audience{}", difference_hint(*.difference))]
+    #[error("the token is for another audience{}", difference::hint(*.difference))]
     AudienceMismatch {
         /// The only difference from a configured audience, if it is a small one.
         difference: Option<Difference>,
@@ -497,7 +501,7 @@ pub enum ErrorKind {
     TypeNotAllowed,
     /// No configured provider has the token's `iss`
     /// ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)).
-    #[error("no configured provider has the token's issuer{}", difference_hint(*.difference))]
+    #[error("no configured provider has the token's issuer{}", difference::hint(*.difference))]
     UnknownIssuer {
         /// The only difference from a configured issuer, if it is a small one.
         difference: Option<Difference>,
@@ -515,62 +519,6 @@ pub(crate) struct Answer {
     /// The close code and reason for a WebSocket.
     #[cfg_attr(not(feature = "websocket"), allow(dead_code))]
     pub(crate) close: (u16, &'static str),
-}
-
-/// The only difference between an issuer or audience of a token and a configured one. The log names
-/// it, because each difference is a common configuration mistake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Difference {
-    /// The scheme, such as http instead of https.
-    Scheme,
-    /// The host, or its port.
-    Host,
-    /// Upper or lower case of letters.
-    LetterCase,
-    /// A slash at the end.
-    TrailingSlash,
-}
-
-impl Difference {
-    /// Returns the difference between two texts, if it is one of these.
-    pub(crate) fn between(one: &str, other: &str) -> Option<Self> {
-        if one.trim_end_matches('/') == other.trim_end_matches('/') {
-            return Some(Self::TrailingSlash);
-        }
-        if one.eq_ignore_ascii_case(other) {
-            return Some(Self::LetterCase);
-        }
-        let (scheme, rest) = one.split_once("://")?;
-        let (other_scheme, other_rest) = other.split_once("://")?;
-        if rest == other_rest {
-            return Some(Self::Scheme);
-        }
-        let path = |rest: &str| rest.find('/').unwrap_or(rest.len());
-        let same_path = rest[path(rest)..] == other_rest[path(other_rest)..];
-        // Two URLs with different hosts and no path have nothing in common.
-        (scheme == other_scheme && same_path && rest[path(rest)..].len() > 1).then_some(Self::Host)
-    }
-
-    /// Returns the first small difference from one of the configured values. It compares only the first few,
-    /// because any client can cause the comparison.
-    pub(crate) fn to_any<'a>(
-        text: &str,
-        configured: impl IntoIterator<Item = &'a str>,
-    ) -> Option<Self> {
-        const COMPARED: usize = 16;
-        configured.into_iter().take(COMPARED).find_map(|value| Self::between(text, value))
-    }
-}
-
-fn difference_hint(difference: Option<Difference>) -> &'static str {
-    match difference {
-        None => "",
-        Some(Difference::Scheme) => ": only the scheme differs",
-        Some(Difference::Host) => ": only the host differs",
-        Some(Difference::LetterCase) => ": only upper and lower case differ",
-        Some(Difference::TrailingSlash) => ": only a trailing slash differs",
-    }
 }
 
 /// Rounds up to whole seconds, so that a client that waits for them does not retry too early.
