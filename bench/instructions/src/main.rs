@@ -100,7 +100,11 @@ async fn main() {
         .algorithms([Algorithm::HS256])
         .keys(key.jwk_set());
     let cache = if kind == "miss" { TokenCacheConfig::disabled() } else { TokenCacheConfig::new() };
-    let oauth2 = OAuth2::builder()
+    let mut builder = OAuth2::builder();
+    if app == "resource" {
+        builder = builder.resource("https://api.example.com/mcp");
+    }
+    let oauth2 = builder
         .provider("test", provider)
         .token_cache(cache)
         .scope_implies("orders:write", ["orders:list"])
@@ -112,7 +116,8 @@ async fn main() {
         .configure(configure)
         .route("/last", web::get().to(last))
         .route("/required", web::get().to(required))
-        .route("/private/{id}", web::get().to(last));
+        .route("/private/{id}", web::get().to(last))
+        .service(oauth2.resource_metadata());
     let is_bare = words[0].starts_with("bare");
     if is_bare {
         run(&init_service(app).await, kind, count, &token, is_bare).await;
