@@ -195,7 +195,7 @@ pub use crate::{
         tenants,
         token_cache::TokenCacheConfig,
     },
-    error::{Difference, Error, ErrorKind},
+    error::{Error, ErrorKind, difference::Difference},
     jose::{
         algorithm::{Algorithm, UnknownAlgorithm},
         header::JoseHeader,

@@ -198,7 +198,9 @@ impl<F> State<F> {
         let policy = &shared.oauth2.0;
         match policy.check_resource(&claims, request.match_info().as_str()) {
             Err(error) => Self::without_claims(shared, request, error, None),
-            Ok(()) if policy.principal.is_none() => Self::inner(shared, request, Ok(claims)),
+            Ok(()) if policy.principal.is_none() => {
+                Self::inner_of_resource(shared, request, Ok(claims))
+            }
             Ok(()) => Self::with_principal(shared, request, claims),
         }
     }
@@ -234,7 +236,25 @@ impl<F> State<F> {
             let principal = CurrentPrincipal { claims: claims.clone(), value };
             request.extensions_mut().insert(principal);
         }
-        Self::inner(shared, request, Ok(claims))
+        Self::inner_of_resource(shared, request, Ok(claims))
+    }
+
+    /// Calls the inner service, and keeps the protected resource that the request is for. With one resource it need
+    /// not be kept.
+    fn inner_of_resource<S>(
+        shared: &Shared<S>,
+        request: ServiceRequest,
+        claims: Result<Claims, Error>,
+    ) -> Self
+    where
+        S: Service<ServiceRequest, Future = F>,
+    {
+        let index = shared.oauth2.0.resources.index_of(request.match_info().as_str());
+        let mut state = Self::inner(shared, request, claims);
+        if let Self::Inner { response_context, .. } = &mut state {
+            response_context.set_resource(index);
+        }
+        state
     }
 
     /// Calls the inner service, with the claims or the reason why there are none.
@@ -257,8 +277,7 @@ impl<F> State<F> {
             }
         };
         drop(extensions);
-        let resource = shared.oauth2.0.resources.index_of(request.match_info().as_str());
-        let response_context = ResponseContext::of(request.head(), resource);
+        let response_context = ResponseContext::of(request.head());
         Self::Inner { answer: shared.service.call(request), response_context, passed }
     }
 
@@ -274,8 +293,9 @@ impl<F> State<F> {
         S: Service<ServiceRequest, Future = F>,
     {
         let policy = &shared.oauth2.0;
+        policy.check_documents_once(&request);
         match policy.public.access(request.match_info().as_str()) {
-            PathAccess::Public => Self::inner(shared, request, Err(reason)),
+            PathAccess::Public => Self::inner_of_resource(shared, request, Err(reason)),
             PathAccess::PublicUnlessRewritten => {
                 Self::public_unless_rewritten(shared, request, reason)
             }
@@ -308,7 +328,7 @@ impl<F> State<F> {
     {
         let admission = Admission::offer(&request, &shared.known_routes);
         let watch = PathWatch::start(&mut request);
-        let state = Self::inner(shared, request, Err(reason.clone()));
+        let state = Self::inner_of_resource(shared, request, Err(reason.clone()));
         let is_unchanged = watch.is_some_and(|watch| watch.is_unchanged());
         let response_context = match state {
             Self::Inner { response_context, .. } if !is_unchanged && !admission.is_granted() => {
@@ -336,7 +356,7 @@ impl<F> State<F> {
         let hint = policy.scope_hint(&request, &reason);
         let copy = copy_of(&request);
         let admission = Admission::offer(&request, &shared.known_routes);
-        let state = Self::inner(shared, request, Err(reason.clone()));
+        let state = Self::inner_of_resource(shared, request, Err(reason.clone()));
         if admission.is_granted() {
             if let Some(hint) = hint {
                 hint.dismiss();

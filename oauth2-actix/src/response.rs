@@ -31,8 +31,14 @@ pub(crate) struct ResponseContext {
     /// Boxed, since few requests have one and all would carry its size.
     #[cfg(feature = "websocket")]
     handshake: Option<Box<crate::request::upgrade::Handshake>>,
+    /// Boxed for the same reason. None if the log level is disabled, and the request is for the first resource.
+    details: Option<Box<RequestDetails>>,
+}
+
+#[derive(Debug, Default)]
+struct RequestDetails {
     /// The request line for the log. None if the log level is disabled.
-    line: Option<Box<RequestLine>>,
+    line: Option<RequestLine>,
     /// The index of the protected resource that the request is for.
     resource: usize,
 }
@@ -55,14 +61,26 @@ impl RequestLine {
 
 impl ResponseContext {
     #[inline]
-    pub(crate) fn of(head: &RequestHead, resource: usize) -> Self {
+    pub(crate) fn of(head: &RequestHead) -> Self {
         let is_logged = tracing::enabled!(target: "oauth2_actix", tracing::Level::DEBUG);
         Self {
             #[cfg(feature = "websocket")]
             handshake: crate::request::upgrade::Handshake::of(head).map(Box::new),
-            line: is_logged.then(|| Box::new(RequestLine::of(head))),
-            resource,
+            details: is_logged.then(|| {
+                Box::new(RequestDetails { line: Some(RequestLine::of(head)), resource: 0 })
+            }),
         }
+    }
+
+    /// Sets the protected resource that the request is for, if it is not the first.
+    pub(crate) fn set_resource(&mut self, index: usize) {
+        if index != 0 {
+            self.details.get_or_insert_default().resource = index;
+        }
+    }
+
+    fn resource(&self) -> usize {
+        self.details.as_ref().map_or(0, |details| details.resource)
     }
 
     fn log(&self, error: &Error) {
@@ -70,7 +88,7 @@ impl ResponseContext {
         if matches!(error.kind(), ErrorKind::NotConfigured) {
             return;
         }
-        let line = self.line.as_deref();
+        let line = self.details.as_ref().and_then(|details| details.line.as_ref());
         tracing::debug!(
             target: "oauth2_actix",
             method = line.map(|line| line.method.as_str()),
@@ -99,8 +117,9 @@ impl Policy {
     /// developer's hook replaces the rest.
     pub(crate) fn reject(&self, request: &HttpRequest, error: &Error) -> HttpResponse {
         self.warn_once_of_preflight(request);
-        let resource = self.resources.index_of(request.match_info().as_str());
-        self.respond(&ResponseContext::of(request.head(), resource), Some(request), error)
+        let mut context = ResponseContext::of(request.head());
+        context.set_resource(self.resources.index_of(request.match_info().as_str()));
+        self.respond(&context, Some(request), error)
     }
 
     /// Returns an error that renders as the response, for a request that is gone. The hook is not called,
@@ -125,7 +144,7 @@ impl Policy {
             (ErrorKind::TokenMissing, MissingToken::Unauthorized) => StatusCode::UNAUTHORIZED,
             _ => error.status(),
         };
-        let resource = self.resources.get(context.resource);
+        let resource = self.resources.get(context.resource());
         let api = Api {
             realm: &self.realm,
             metadata_url: resource.map(|resource| resource.metadata_url.as_str()),
@@ -159,6 +178,22 @@ impl Policy {
         }
         let path = request.match_info().as_str();
         self.public.scope_hint(path, |path| request.resource_map().match_pattern(path))
+    }
+
+    /// Warns if no route of the app serves a metadata document that challenges name. Searches the routes once.
+    pub(crate) fn check_documents_once(&self, request: &ServiceRequest) {
+        if self.resources.is_empty() || self.documents_checked.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let routes = request.resource_map();
+        let mut paths = self.resources.documents().map(|(path, _)| path);
+        if let Some(path) = paths.find(|path| routes.match_pattern(path).is_none()) {
+            tracing::warn!(
+                target: "oauth2_actix", path,
+                "no route of this app serves the metadata document that challenges name, so clients cannot log \
+                 in unless another server does: add `.service(oauth2.resource_metadata())` to the App (logged once)"
+            );
+        }
     }
 
     /// Warns once of a rejected CORS preflight. A preflight that needs a token can never succeed: browsers

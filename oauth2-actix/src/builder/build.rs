@@ -120,6 +120,7 @@ impl OAuth2Builder {
             clock: self.clock,
             keys,
             preflight_warned: AtomicBool::new(false),
+            documents_checked: AtomicBool::new(false),
             hidden_routes: HiddenRoutes::default(),
             routes_all: self.route_before_rejection,
         })))

@@ -10,7 +10,7 @@
 //! - `response.rs`: the status, the parameters of the challenge, the other headers and the JSON body
 
 pub(crate) mod challenge;
-mod difference;
+pub(crate) mod difference;
 pub(crate) mod response;
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};

@@ -74,6 +74,8 @@ pub(crate) struct Policy {
     /// The thread that fetches keys. None if there is nothing to fetch or look up.
     pub(crate) keys: Option<KeyThread>,
     pub(crate) preflight_warned: AtomicBool,
+    /// Whether the app was searched for the routes of the metadata documents.
+    pub(crate) documents_checked: AtomicBool,
     pub(crate) hidden_routes: HiddenRoutes,
     /// Whether each request without a valid token is routed before it is rejected.
     pub(crate) routes_all: bool,

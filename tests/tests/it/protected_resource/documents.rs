@@ -2,7 +2,10 @@
 
 use actix_web::{App, HttpResponse, HttpServer, http::Method, web};
 use oauth2_actix::{Resource, TokenRequests, testing::LocalServer};
-use oauth2_actix_tests::client::{client, get, send};
+use oauth2_actix_tests::{
+    client::{client, get, send},
+    log,
+};
 use serde_json::{Value, json};
 
 use super::{ISSUER, MCP, builder, start, token};
@@ -95,16 +98,28 @@ async fn only_the_document_is_public() {
 }
 
 #[actix_web::test]
-async fn path_of_a_document_that_is_not_mounted_stays_private() {
-    let oauth2 = builder().resource(MCP).build().unwrap();
+async fn path_of_a_document_that_is_not_mounted_stays_private_and_is_logged_once() {
+    log::keep();
+    let unmounted = "https://unmounted.example/unmounted";
+    let oauth2 = builder().resource(unmounted).build().unwrap();
     let server = LocalServer::start(move |listener| {
         let app =
             move || App::new().default_service(web::to(HttpResponse::Ok)).wrap(oauth2.clone());
         Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
     })
     .unwrap();
-    assert_eq!(get(&server.url(PATH), None).await.status, 401);
-    assert_eq!(get(&server.url(PATH), Some(&token(MCP))).await.status, 200);
+    let path = "/.well-known/oauth-protected-resource/unmounted";
+    for _ in 0..2 {
+        assert_eq!(get(&server.url(path), None).await.status, 401);
+    }
+    assert_eq!(get(&server.url(path), Some(&token(unmounted))).await.status, 200);
+    let lines =
+        log::lines_with(&["no route of this app serves the metadata document", "unmounted"]);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let mounted = start(builder().resource("https://mounted.example/mounted").build().unwrap());
+    assert_eq!(get(&mounted.url("/"), None).await.status, 401);
+    let lines = log::lines_with(&["no route of this app serves the metadata document", "/mounted"]);
+    assert!(lines.is_empty(), "{lines:?}");
 }
 
 #[actix_web::test]
