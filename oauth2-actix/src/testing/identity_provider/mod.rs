@@ -1,5 +1,14 @@
-//! A small identity provider: JWK set, discovery document, token endpoint, and an endpoint that rotates its
-//! key. For development only: it issues tokens to any client on loopback.
+//! A small identity provider, on which users sign in without a password. For development only: it issues tokens
+//! to any client on loopback.
+//!
+//! - this file: the provider with its settings, keys and routes
+//! - `authorize`: the authorization endpoint
+//! - `clients`: the clients, and how they register
+//! - `grants`: forms that wait for an answer, codes and refresh tokens
+//! - `metadata`: the keys and the metadata that it publishes
+//! - `page`: the HTML pages
+//! - `parameters`: what the endpoints share
+//! - `token`: the token endpoint
 
 use std::{
     fmt, io,
@@ -9,23 +18,37 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use actix_web::{
-    App, HttpRequest, HttpResponse, HttpServer,
+    App, HttpResponse, HttpServer, Route,
     error::InternalError,
-    http::header::{AUTHORIZATION, CACHE_CONTROL},
-    web,
+    http::Method,
+    web::{self, method},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::json;
+use url::Url;
 
+use self::{
+    clients::{MAX_METADATA, Registered},
+    grants::Grants,
+    parameters::{Parameters, Problem, preflight},
+};
 use super::{LocalServer, ManualClock, SigningKey, Token};
 use crate::{jose::algorithm::Algorithm, util::clock::Clock};
 
+mod authorize;
+mod clients;
+mod grants;
+mod metadata;
+mod page;
+mod parameters;
+mod token;
+
 /// A small identity provider for development: it signs with ES256, and issues a token with any claims to the
-/// client `quickstart` with the secret `quickstart`.
+/// client `quickstart` with the secret `quickstart`. Users sign in at it without a password, see
+/// [below](#users-sign-in).
 ///
 /// ```
 /// use oauth2_actix::{OAuth2, Provider, testing::IdentityProvider};
@@ -47,6 +70,49 @@ use crate::{jose::algorithm::Algorithm, util::clock::Clock};
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # Users sign in
+///
+/// A client that finds an authorization server by its metadata, such as a client of the Model Context Protocol
+/// or an OAuth library, can sign a user in without an account. It uses the authorization code grant (RFC 6749
+/// §4.1) with PKCE by the method S256 (RFC 7636). First it registers itself at `POST /register` (RFC 7591), public
+/// or with a secret; the last 100 clients are known.
+///
+/// `GET /authorize` shows a page with the client's name, where the user goes back to, the audiences and the
+/// scopes. The user types any name, which becomes `sub`, and approves. The client exchanges its code, which is
+/// valid once and for 60 s, for an access token (RFC 9068) with `auth_time` and `acr`. The audience is the
+/// `resource` of the request (RFC 8707). A client that has registered the grant type also gets a refresh token,
+/// which is valid once. There are no ID tokens. All that is known of clients and users is in memory, and bounded.
+///
+/// ```
+/// use oauth2_actix::testing::IdentityProvider;
+///
+/// # #[actix_web::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let idp = IdentityProvider::start("http://127.0.0.1:8080/mcp")?;
+///
+/// // A client does this by itself.
+/// let http = reqwest::Client::builder().no_proxy().build()?;
+/// let metadata = r#"{
+///     "client_name": "An agent",
+///     "redirect_uris": ["http://127.0.0.1/callback"],
+///     "token_endpoint_auth_method": "none"
+/// }"#;
+/// let registered = http.post(format!("{}/register", idp.issuer())).body(metadata).send().await?;
+/// let registered: serde_json::Value = serde_json::from_str(&registered.text().await?)?;
+///
+/// // And it opens this page in the browser of the user.
+/// let page = format!(
+///     "{}/authorize?response_type=code&client_id={}&redirect_uri=http://127.0.0.1:50123/callback\
+///      &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256",
+///     idp.issuer(),
+///     registered["client_id"].as_str().expect("an id"),
+/// );
+/// let page = http.get(page).send().await?.text().await?;
+/// assert!(page.contains("<strong>An agent</strong> asks to act for you"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct IdentityProvider(Arc<State>);
 
@@ -57,6 +123,17 @@ struct State {
     clock: Mutex<Clock>,
     keys: Mutex<Keys>,
     key_requests: AtomicU64,
+    settings: Mutex<Settings>,
+    clients: Mutex<Registered>,
+    grants: Mutex<Grants>,
+}
+
+struct Settings {
+    scopes: Vec<String>,
+    acr_values: Vec<String>,
+    protected_resources: Vec<String>,
+    /// The lifetime of access tokens in seconds.
+    token_lifetime: i64,
 }
 
 struct Keys {
@@ -77,6 +154,9 @@ impl IdentityProvider {
             clock: Mutex::default(),
             keys: Mutex::new(Keys { published: vec![current.clone()], current, generated: 1 }),
             key_requests: AtomicU64::new(0),
+            settings: Mutex::default(),
+            clients: Mutex::default(),
+            grants: Mutex::default(),
         }))
     }
 
@@ -117,8 +197,7 @@ impl IdentityProvider {
     /// Returns a token of its issuer and for its audience, to be changed and signed.
     #[must_use]
     pub fn token(&self) -> Token {
-        let now = self.clock().unix_time().as_secs();
-        Token::issued_at(&self.0.issuer, &self.0.audience, now)
+        Token::issued_at(&self.0.issuer, &self.0.audience, self.now().as_secs())
     }
 
     /// Sets the clock by which tokens are issued, instead of the system's. Give the same clock to
@@ -173,21 +252,145 @@ impl IdentityProvider {
         self.0.key_requests.load(Ordering::SeqCst)
     }
 
-    /// Adds its routes to another app: `/jwks.json`, `/.well-known/openid-configuration`, `POST /token` and
-    /// `POST /rotate`.
+    /// Sets the scopes that users can grant, which the metadata publishes. A client that asks for another one
+    /// gets `invalid_scope`. By default, users can grant every scope.
+    ///
+    /// ```
+    /// use oauth2_actix::testing::IdentityProvider;
+    ///
+    /// # #[actix_web::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let idp = IdentityProvider::start("my-api")?;
+    /// idp.set_scopes(["orders:read", "orders:write"]);
+    /// let url = format!("{}/.well-known/oauth-authorization-server", idp.issuer());
+    /// let http = reqwest::Client::builder().no_proxy().build()?;
+    /// let metadata = http.get(url).send().await?.text().await?;
+    /// let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    /// assert_eq!(metadata["scopes_supported"][1], "orders:write");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_scopes<S: Into<String>>(&self, scopes: impl IntoIterator<Item = S>) {
+        self.settings().scopes = scopes.into_iter().map(Into::into).collect();
+    }
+
+    /// Sets the `acr_values_supported` of the metadata (RFC 8414 §2, RFC 9470 §7). The default is `1`. A token
+    /// has the first of the `acr_values` that its client asks for, whether listed or not, and otherwise `1`.
+    ///
+    /// ```
+    /// # let idp = oauth2_actix::testing::IdentityProvider::new("http://127.0.0.1:8081", "my-api");
+    /// idp.set_acr_values(["1", "two-factors"]);
+    /// ```
+    pub fn set_acr_values<S: Into<String>>(&self, values: impl IntoIterator<Item = S>) {
+        self.settings().acr_values = values.into_iter().map(Into::into).collect();
+    }
+
+    /// Sets the resources that it issues tokens for, beside its audience: absolute URIs without a fragment. The
+    /// metadata publishes them (RFC 9728 §4), and a client that asks for another one gets `invalid_target`
+    /// (RFC 8707 §2). By default, a client gets a token for any resource.
+    ///
+    /// A resource becomes the audience of the token, as it is written here.
+    ///
+    /// ```
+    /// # let idp = oauth2_actix::testing::IdentityProvider::new("http://127.0.0.1:8081", "my-api");
+    /// idp.set_protected_resources(["http://127.0.0.1:8080/mcp"]);
+    /// ```
+    pub fn set_protected_resources<S: Into<String>>(&self, resources: impl IntoIterator<Item = S>) {
+        self.settings().protected_resources = resources.into_iter().map(Into::into).collect();
+    }
+
+    /// Sets the lifetime of the access tokens that it issues from now on, in whole seconds. The default is 300 s.
+    /// It does not apply to [`token`](Self::token).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let idp = oauth2_actix::testing::IdentityProvider::new("http://127.0.0.1:8081", "my-api");
+    /// // To see how a client refreshes its token.
+    /// idp.set_token_lifetime(Duration::from_secs(10));
+    /// ```
+    pub fn set_token_lifetime(&self, lifetime: Duration) {
+        let seconds = i64::try_from(lifetime.as_secs()).unwrap_or(MAX_LIFETIME);
+        self.settings().token_lifetime = seconds.min(MAX_LIFETIME);
+    }
+
+    /// Adds its routes to another app: `/jwks.json`, `/.well-known/oauth-authorization-server`,
+    /// `/.well-known/openid-configuration`, `/authorize`, `POST /token`, `POST /register` and `POST /rotate`.
     pub fn configure(&self, config: &mut web::ServiceConfig) {
         config
             .app_data(web::Data::new(self.clone()))
             .app_data(web::FormConfig::default().error_handler(|error, _| {
-                // The error of RFC 6749 §5.2 for a body that is not a token request.
-                let answer =
-                    token_error("invalid_request", "The body is not a form of a token request.");
+                // The error of RFC 6749 §5.2 for a body that is not a form.
+                let answer = Problem::request("The body is not a form.").response();
                 InternalError::from_response(error, answer).into()
             }))
-            .route("/jwks.json", web::get().to(jwks))
-            .route("/.well-known/openid-configuration", web::get().to(discovery))
-            .route("/token", web::post().to(token))
+            .route("/jwks.json", web::get().to(metadata::jwks))
+            .route("/authorize", web::get().to(authorize::show))
+            .route("/authorize", web::post().to(authorize::answer))
             .route("/rotate", web::post().to(rotate));
+        let readable = |path: &str, route: Route| {
+            web::resource(path).route(route).route(method(Method::OPTIONS).to(preflight))
+        };
+        config
+            .service(readable(
+                "/.well-known/oauth-authorization-server",
+                web::get().to(metadata::metadata),
+            ))
+            .service(readable(
+                "/.well-known/openid-configuration",
+                web::get().to(metadata::metadata),
+            ))
+            .service(readable("/token", web::post().to(token::token)))
+            .service(
+                readable("/register", web::post().to(clients::register))
+                    .app_data(web::PayloadConfig::new(2 * MAX_METADATA)),
+            );
+    }
+
+    fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.0.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn clients(&self) -> MutexGuard<'_, Registered> {
+        self.0.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn grants(&self) -> MutexGuard<'_, Grants> {
+        self.0.grants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the time since the Unix epoch.
+    fn now(&self) -> Duration {
+        self.clock().unix_time()
+    }
+
+    /// Returns the resources of a request (RFC 8707 §2), each once. One that is known is returned as it was
+    /// written in the settings, since clients write `https://host` also as `https://host/`.
+    fn resources(&self, parameters: &Parameters) -> Result<Vec<String>, Problem> {
+        let settings = self.settings();
+        let mut resources = Vec::new();
+        for asked in parameters.all("resource") {
+            let url = Url::parse(asked).ok().filter(|url| url.fragment().is_none());
+            let url = url.ok_or(Problem::new(
+                "invalid_target",
+                "A resource is not an absolute URI without a fragment.",
+            ))?;
+            let mut known = settings.protected_resources.iter().chain([&self.0.audience]);
+            let known = known.find(|known| Url::parse(known).is_ok_and(|known| known == url));
+            let resource = match known {
+                Some(known) => known.clone(),
+                None if settings.protected_resources.is_empty() => asked.to_owned(),
+                None => {
+                    return Err(Problem::new(
+                        "invalid_target",
+                        "A resource is not one of this provider's protected_resources.",
+                    ));
+                }
+            };
+            if !resources.contains(&resource) {
+                resources.push(resource);
+            }
+        }
+        Ok(resources)
     }
 
     fn clock(&self) -> MutexGuard<'_, Clock> {
@@ -202,6 +405,30 @@ impl IdentityProvider {
 impl fmt::Debug for IdentityProvider {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "IdentityProvider({})", self.issuer())
+    }
+}
+
+impl Settings {
+    /// Checks that users can grant these scopes.
+    fn check_scopes(&self, scopes: &[String]) -> Result<(), Problem> {
+        if self.scopes.is_empty() || scopes.iter().all(|scope| self.scopes.contains(scope)) {
+            return Ok(());
+        }
+        Err(Problem::new(
+            "invalid_scope",
+            "A scope is not one of this provider's scopes_supported.",
+        ))
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            scopes: Vec::new(),
+            acr_values: vec!["1".into()],
+            protected_resources: Vec::new(),
+            token_lifetime: 300,
+        }
     }
 }
 
@@ -229,88 +456,10 @@ impl Deref for RunningIdentityProvider {
     }
 }
 
-async fn jwks(provider: web::Data<IdentityProvider>) -> HttpResponse {
-    provider.0.key_requests.fetch_add(1, Ordering::SeqCst);
-    let keys: Vec<Value> = provider.keys().published.iter().map(SigningKey::public_jwk).collect();
-    HttpResponse::Ok().json(json!({"keys": keys}))
-}
-
-async fn discovery(provider: web::Data<IdentityProvider>) -> HttpResponse {
-    let issuer = provider.issuer();
-    HttpResponse::Ok().json(json!({
-        "issuer": issuer,
-        "jwks_uri": provider.jwks_url(),
-        "token_endpoint": format!("{issuer}/token"),
-        "grant_types_supported": ["client_credentials"],
-        "response_types_supported": [],
-        "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["ES256"],
-        "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
-    }))
-}
-
-/// A token request (RFC 6749 §4.4.2), and two parameters for development.
-#[derive(Deserialize)]
-struct TokenRequest {
-    grant_type: String,
-    client_id: Option<String>,
-    client_secret: Option<String>,
-    scope: Option<String>,
-    /// A JSON object of claims to put into the token.
-    claims: Option<String>,
-    /// The lifetime in seconds; negative for an expired token.
-    expires_in: Option<i64>,
-}
-
-async fn token(
-    provider: web::Data<IdentityProvider>,
-    request: HttpRequest,
-    form: web::Form<TokenRequest>,
-) -> HttpResponse {
-    let form = form.into_inner();
-    if form.grant_type != "client_credentials" {
-        return token_error("unsupported_grant_type", "The only grant type is client_credentials.");
-    }
-    let (id, secret) = match basic_credentials(&request) {
-        Some(credentials) => credentials,
-        None => (form.client_id.unwrap_or_default(), form.client_secret.unwrap_or_default()),
-    };
-    if (id.as_str(), secret.as_str()) != CLIENT {
-        return HttpResponse::Unauthorized().json(json!({"error": "invalid_client"}));
-    }
-    let claims = match form.claims.as_deref().map(serde_json::from_str::<Map<String, Value>>) {
-        None => Map::new(),
-        Some(Ok(claims)) => claims,
-        Some(Err(_)) => return token_error("invalid_request", "claims is not a JSON object."),
-    };
-    let lifetime = form.expires_in.unwrap_or(300).clamp(-86_400, 86_400);
-    let mut token = provider.token().claim("client_id", id).expires_in(lifetime);
-    if let Some(scope) = &form.scope {
-        token = token.claim("scope", scope.as_str());
-    }
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(json!({
-        "access_token": token.claims(claims).sign(&provider.key()),
-        "token_type": "Bearer",
-        "expires_in": lifetime,
-        "scope": form.scope,
-    }))
-}
-
 async fn rotate(provider: web::Data<IdentityProvider>) -> HttpResponse {
     provider.rotate_key();
     HttpResponse::Ok().json(json!({"kid": provider.key().kid()}))
 }
 
-fn token_error(error: &str, description: &str) -> HttpResponse {
-    HttpResponse::BadRequest().json(json!({"error": error, "error_description": description}))
-}
-
-fn basic_credentials(request: &HttpRequest) -> Option<(String, String)> {
-    let header = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
-    let decoded = STANDARD.decode(header.strip_prefix("Basic ")?).ok()?;
-    let (id, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-    Some((id.to_owned(), secret.to_owned()))
-}
-
-/// The id and the secret of the only client.
-const CLIENT: (&str, &str) = ("quickstart", "quickstart");
+/// The longest lifetime of an access token in seconds, a year.
+const MAX_LIFETIME: i64 = 365 * 24 * 3600;
