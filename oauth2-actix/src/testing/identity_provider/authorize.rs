@@ -13,6 +13,7 @@ use url::Url;
 use super::{
     IdentityProvider,
     clients::{AUTHORIZATION_CODE, Client, REFRESH_TOKEN},
+    documents,
     grants::{Asked, Code, Grant},
     page,
     parameters::{Parameters, Problem},
@@ -31,7 +32,7 @@ pub(super) async fn show(
         return page::problem("The query has more than 8 KiB.");
     }
     let parameters = Parameters(query.into_inner());
-    let (client, redirect_uri) = match asking(&provider, &parameters) {
+    let (client, redirect_uri) = match asking(&provider, &parameters).await {
         Ok(asking) => asking,
         Err(text) => return page::problem(text),
     };
@@ -95,16 +96,20 @@ pub(super) async fn answer(
 }
 
 /// Returns the client and its redirect URI. Until both are known, an error is not sent anywhere.
-fn asking(
+async fn asking(
     provider: &IdentityProvider,
     parameters: &Parameters,
 ) -> Result<(Arc<Client>, String), &'static str> {
     let one = |name| parameters.one(name).map_err(|problem| problem.description);
     let id = one("client_id")?.ok_or("The client_id is missing.")?;
     let redirect_uri = one("redirect_uri")?.ok_or("The redirect_uri is missing.")?;
-    let client = provider.clients().find(id).ok_or(
+    let client = if documents::is_url(id) {
+        provider.0.documents.fetch(id).await?
+    } else {
+        provider.clients().find(id).ok_or(
             "The client is unknown. Clients register at /register, and are forgotten when this provider ends.",
-    )?;
+        )?
+    };
     if !client.has_redirect_uri(redirect_uri) {
         return Err("The redirect_uri is not one of the client.");
     }

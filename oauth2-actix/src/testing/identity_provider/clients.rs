@@ -34,8 +34,14 @@ impl Client {
         }
     }
 
+    /// A client with a metadata document, at the token endpoint. The document was read when the client asked for
+    /// a user, and the grant names the client.
+    pub(super) fn of_document(id: String) -> Self {
+        Self { id, ..Self::default() }
+    }
+
     /// Reads client metadata (RFC 7591 §2), without an id.
-    fn from_metadata(metadata: &Map<String, Value>) -> Result<Self, Problem> {
+    pub(super) fn from_metadata(metadata: &Map<String, Value>) -> Result<Self, Problem> {
         let invalid = |description| Problem::new("invalid_client_metadata", description);
         let name = match metadata.get("client_name") {
             None => None,

@@ -4,6 +4,7 @@
 //! - this file: the provider with its settings, keys and routes
 //! - `authorize`: the authorization endpoint
 //! - `clients`: the clients, and how they register
+//! - `documents`: client ID metadata documents
 //! - `grants`: forms that wait for an answer, codes and refresh tokens
 //! - `metadata`: the keys and the metadata that it publishes
 //! - `page`: the HTML pages
@@ -32,6 +33,7 @@ use url::Url;
 
 use self::{
     clients::{MAX_METADATA, Registered},
+    documents::Documents,
     grants::Grants,
     parameters::{Parameters, Problem, preflight},
 };
@@ -40,6 +42,7 @@ use crate::{jose::algorithm::Algorithm, util::clock::Clock};
 
 mod authorize;
 mod clients;
+mod documents;
 mod grants;
 mod metadata;
 mod page;
@@ -75,8 +78,12 @@ mod token;
 ///
 /// A client that finds an authorization server by its metadata, such as a client of the Model Context Protocol
 /// or an OAuth library, can sign a user in without an account. It uses the authorization code grant (RFC 6749
-/// §4.1) with PKCE by the method S256 (RFC 7636). First it registers itself at `POST /register` (RFC 7591), public
-/// or with a secret; the last 100 clients are known.
+/// §4.1) with PKCE by the method S256 (RFC 7636), and is one of
+///
+/// - a client that registers itself at `POST /register` (RFC 7591), public or with a secret; the last 100 are
+///   known,
+/// - a client whose id is the URL of its client ID metadata document, public, which is fetched within 5 s and
+///   has at most 5 KiB. The URL is `https`, or `http` to a loopback host.
 ///
 /// `GET /authorize` shows a page with the client's name, where the user goes back to, the audiences and the
 /// scopes. The user types any name, which becomes `sub`, and approves. The client exchanges its code, which is
@@ -126,6 +133,7 @@ struct State {
     settings: Mutex<Settings>,
     clients: Mutex<Registered>,
     grants: Mutex<Grants>,
+    documents: Documents,
 }
 
 struct Settings {
@@ -157,6 +165,7 @@ impl IdentityProvider {
             settings: Mutex::default(),
             clients: Mutex::default(),
             grants: Mutex::default(),
+            documents: Documents::default(),
         }))
     }
 

@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use super::{
     IdentityProvider,
     clients::{AUTHORIZATION_CODE, CLIENT_CREDENTIALS, Client, REFRESH_TOKEN},
+    documents,
     grants::Grant,
     parameters::{Parameters, Problem, for_any_origin, unguessable},
 };
@@ -94,7 +95,11 @@ fn client(
             (header_id, Some(header_secret))
         }
     };
-    let known = provider.clients().find(&id);
+    let known = if documents::is_url(&id) {
+        Some(Arc::new(Client::of_document(id)))
+    } else {
+        provider.clients().find(&id)
+    };
     let authenticated = known.filter(|client| client.is_authenticated_by(secret.as_deref()));
     authenticated
         .ok_or(Problem::client("The client is unknown, or its secret is missing or wrong."))

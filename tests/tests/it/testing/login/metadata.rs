@@ -42,6 +42,7 @@ async fn both_metadata_documents_say_the_same() {
             json!(["none", "client_secret_post", "client_secret_basic"]),
         ),
         ("authorization_response_iss_parameter_supported", json!(true)),
+        ("client_id_metadata_document_supported", json!(true)),
         ("scopes_supported", json!(["orders:read"])),
         ("acr_values_supported", json!(["1", "mfa"])),
         ("protected_resources", json!(["https://api.test/mcp"])),

@@ -2,7 +2,7 @@
 //!
 //! - this file: the client, the user, and the whole login
 //! - `authorize`: what the authorization endpoint refuses, its page, and the user's answer
-//! - `clients`: registration
+//! - `clients`: registration and client ID metadata documents
 //! - `metadata`: the documents, and CORS
 //! - `token`: codes, refresh tokens, and the claims of the tokens
 
