@@ -333,7 +333,7 @@ fn actix_web_httpauth_challenge_has_commas_and_scheme_ignores_case() {
     let challenge = answer.challenge();
     let parameters: Vec<&str> = challenge.strip_prefix("Bearer ").unwrap().split(", ").collect();
     let names: Vec<&str> = parameters.iter().map(|one| one.split_once('=').unwrap().0).collect();
-    assert_eq!(names, ["realm", "error", "error_description", "scope"]);
+    assert_eq!(names, ["scope", "realm", "error", "error_description"]);
     for parameter in parameters {
         let value = parameter.split_once('=').unwrap().1;
         assert!(value.starts_with('"') && value.ends_with('"') && value.len() > 2, "{parameter}");
