@@ -47,6 +47,28 @@ pub(crate) struct PolicyArgs {
     pub(crate) name: Text,
 }
 
+/// `#[require_acr("urn:example:otp")]`, also with several values.
+pub(crate) struct AcrArgs {
+    pub(crate) values: Vec<Text>,
+}
+
+/// `#[require_auth_age(300)]`.
+pub(crate) enum AuthAgeArgs {
+    Seconds(u64),
+    Constant(Path),
+}
+
+/// `#[require_actor("billing-agent")]`, also with several subjects.
+pub(crate) struct ActorArgs {
+    pub(crate) subjects: Vec<Text>,
+}
+
+/// `#[require_authorization_detail("payment_initiation", path::to::function)]`.
+pub(crate) struct DetailArgs {
+    pub(crate) detail_type: Text,
+    pub(crate) function: Path,
+}
+
 /// How several values are combined.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Combine {
@@ -196,6 +218,108 @@ impl Parse for FunctionArgs {
     }
 }
 
+impl Parse for AcrArgs {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        const EXPECTED: &str = "expected values of `acr`, in the order of preference: \
+                           #[require_acr(\"urn:example:hardware-key\", \"urn:example:otp\")]";
+        let arguments = elements(arguments(input, EXPECTED)?);
+        if arguments.is_empty() {
+            return Err(Error::new(input.span(), EXPECTED));
+        }
+        read_each(arguments, |argument| read_text(argument, EXPECTED, check_acr))
+            .map(|values| Self { values })
+    }
+}
+
+impl Parse for AuthAgeArgs {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        const EXPECTED: &str = "expected a number of seconds: #[require_auth_age(300)]";
+        let mut arguments = arguments(input, EXPECTED)?.into_iter();
+        let age = match arguments.next() {
+            Some(Expr::Lit(ExprLit { lit: Lit::Int(digits), .. }))
+                if ["", "u64"].contains(&digits.suffix()) =>
+            {
+                match digits.base10_parse::<u64>() {
+                    Ok(0) => Err(Error::new_spanned(
+                        digits,
+                        "the age of the authentication is zero; expected a number of seconds",
+                    )),
+                    Ok(seconds) => Ok(Self::Seconds(seconds)),
+                    Err(_) => {
+                        Err(Error::new_spanned(digits, "the integer does not fit in 64 bits"))
+                    }
+                }
+            }
+            Some(Expr::Path(ExprPath { qself: None, path, .. })) => Ok(Self::Constant(path)),
+            Some(other) => Err(Error::new_spanned(other, EXPECTED)),
+            None => Err(Error::new(input.span(), EXPECTED)),
+        };
+        let end = arguments
+            .next()
+            .map_or(Ok(()), |surplus| Err(Error::new_spanned(surplus, "expected one number")));
+        both(age, end).map(|(age, ())| age)
+    }
+}
+
+impl Parse for ActorArgs {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        const EXPECTED: &str = "expected the subjects of actors, one of which acts: \
+                           #[require_actor(\"billing-agent\")]";
+        let arguments = elements(arguments(input, EXPECTED)?);
+        if arguments.is_empty() {
+            return Err(Error::new(input.span(), EXPECTED));
+        }
+        let check = |subject: &LitStr| not_empty(subject, "the subject of the actor is empty");
+        read_each(arguments, |argument| read_text(argument, EXPECTED, check))
+            .map(|subjects| Self { subjects })
+    }
+}
+
+impl Parse for DetailArgs {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        const EXPECTED: &str = "expected a type and the path of a function that takes \
+                           &serde_json::Value and returns a bool: \
+                           #[require_authorization_detail(\"payment_initiation\", is_small)]";
+        let mut arguments = arguments(input, EXPECTED)?.into_iter();
+        let check =
+            |text: &LitStr| not_empty(text, "the type of the authorization detail is empty");
+        let detail_type = match arguments.next() {
+            Some(argument) => read_text(argument, EXPECTED, check),
+            None => Err(Error::new(input.span(), EXPECTED)),
+        };
+        let function = match arguments.next() {
+            Some(Expr::Path(ExprPath { qself: None, path, .. })) => Ok(path),
+            Some(other) => Err(Error::new_spanned(other, EXPECTED)),
+            None => Err(Error::new(input.span(), EXPECTED)),
+        };
+        let end = arguments.next().map_or(Ok(()), |surplus| {
+            Err(Error::new_spanned(surplus, "expected one type and one function"))
+        });
+        let ((detail_type, end), function) = both(both(detail_type, end), function)?;
+        let () = end;
+        Ok(Self { detail_type, function })
+    }
+}
+
+/// Reads a literal, which is checked, or a constant.
+fn read_text(
+    argument: Expr,
+    expected: &str,
+    check: impl Fn(&LitStr) -> Result<()>,
+) -> Result<Text> {
+    match argument {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
+            check(&text).map(|()| Text::Literal(text))
+        }
+        Expr::Path(ExprPath { qself: None, path, .. }) => Ok(Text::Constant(path)),
+        other => Err(Error::new_spanned(other, expected)),
+    }
+}
+
+fn not_empty(text: &LitStr, problem: &str) -> Result<()> {
+    if text.value().is_empty() { Err(Error::new_spanned(text, problem)) } else { Ok(()) }
+}
+
 /// Parses the arguments of an attribute, at least one.
 fn arguments(input: ParseStream<'_>, expected: &str) -> Result<Punctuated<Expr, Token![,]>> {
     if input.is_empty() {
@@ -279,15 +403,34 @@ fn check_name(name: &LitStr) -> Result<()> {
 /// Checks `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )` (RFC 6749 §3.3). `__private::scope` checks
 /// constants.
 fn check_scope(scope: &LitStr) -> Result<()> {
-    let text = scope.value();
-    let problem = if text.is_empty() {
+    let problem = if scope.value().is_empty() {
         "the scope is empty; expected a scope such as `orders:read`"
-    } else if text.contains(' ') {
+    } else if scope.value().contains(' ') {
         "the scope contains a space; several scopes are written \"a\", \"b\""
-    } else if !text.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e)) {
+    } else if !is_word(scope) {
         "the scope is invalid; expected printable ASCII without quotes and backslashes (RFC 6749 §3.3)"
     } else {
         return Ok(());
     };
     Err(Error::new_spanned(scope, problem))
+}
+
+/// Checks a value of `acr_values`, which are separated by spaces (RFC 9470 §3). `__private::acr` checks constants.
+fn check_acr(value: &LitStr) -> Result<()> {
+    let problem = if value.value().is_empty() {
+        "the value of `acr` is empty; expected a value such as `urn:example:otp`"
+    } else if value.value().contains(' ') {
+        "the value of `acr` contains a space; several values are written \"a\", \"b\""
+    } else if !is_word(value) {
+        "the value of `acr` is invalid; expected printable ASCII without quotes and backslashes (RFC 9470 §3)"
+    } else {
+        return Ok(());
+    };
+    Err(Error::new_spanned(value, problem))
+}
+
+/// Returns whether a text is one or more printable ASCII characters without spaces, quotes and backslashes.
+fn is_word(text: &LitStr) -> bool {
+    let text = text.value();
+    !text.is_empty() && text.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
 }

@@ -5,7 +5,10 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Ident, ItemFn, LitStr, Path, spanned::Spanned};
 
 use crate::{
-    args::{ClaimArgs, ClaimValue, Combine, FunctionArgs, PolicyArgs, ScopeArgs, Text, Values},
+    args::{
+        AcrArgs, ActorArgs, AuthAgeArgs, ClaimArgs, ClaimValue, Combine, DetailArgs, FunctionArgs,
+        PolicyArgs, ScopeArgs, Text, Values,
+    },
     item,
     route::{self, Route},
     rule::Part,
@@ -77,6 +80,11 @@ fn rule(parts: &[Part]) -> TokenStream {
         Part::Claim(args) => Some(claim(args)),
         Part::Scope(args) => Some(scope(args)),
         Part::Policy(args) => Some(policy(args)),
+        Part::Acr(args) => Some(acr(args)),
+        Part::AuthAge(args) => Some(auth_age(args)),
+        Part::Actor(args) => Some(actor(args)),
+        Part::NotDelegated => Some(quote! { ::oauth2_actix::requirement::not_delegated() }),
+        Part::Detail(args) => Some(detail(args)),
         Part::Authenticated | Part::Function(_) => None,
     });
     let policies = parts.iter().filter_map(|part| match part {
@@ -88,10 +96,7 @@ fn rule(parts: &[Part]) -> TokenStream {
         _ => None,
     });
     let functions = parts.iter().filter_map(|part| match part {
-        Part::Function(FunctionArgs { function }) => {
-            let path = function.to_token_stream().to_string().replace(' ', "");
-            Some(LitStr::new(&path, Span::mixed_site()))
-        }
+        Part::Function(FunctionArgs { function }) => Some(path_text(function)),
         _ => None,
     });
     quote! {
@@ -180,6 +185,50 @@ fn scope(ScopeArgs { combine, scopes }: &ScopeArgs) -> TokenStream {
 fn policy(PolicyArgs { name }: &PolicyArgs) -> TokenStream {
     let name = text(name, "policy_name");
     quote! { ::oauth2_actix::requirement::policy((#name)) }
+}
+
+/// Generates `::oauth2_actix::requirement::acr(…)`.
+fn acr(AcrArgs { values }: &AcrArgs) -> TokenStream {
+    let values = values.iter().map(|value| text(value, "acr"));
+    quote! { ::oauth2_actix::requirement::acr([#((#values)),*]) }
+}
+
+/// Generates `::oauth2_actix::requirement::auth_age(…)`.
+fn auth_age(args: &AuthAgeArgs) -> TokenStream {
+    let age = match args {
+        AuthAgeArgs::Seconds(seconds) => {
+            let seconds = Literal::u64_suffixed(*seconds);
+            quote! { ::oauth2_actix::__private::auth_age(#seconds) }
+        }
+        AuthAgeArgs::Constant(path) => quote_spanned! { path.span() => {
+            // An item, as for a text.
+            const __OAUTH2_ACTIX_AGE: ::core::time::Duration =
+                ::oauth2_actix::__private::auth_age(#path);
+            __OAUTH2_ACTIX_AGE
+        } },
+    };
+    quote! { ::oauth2_actix::requirement::auth_age((#age)) }
+}
+
+/// Generates `::oauth2_actix::requirement::actor(…)`.
+fn actor(ActorArgs { subjects }: &ActorArgs) -> TokenStream {
+    let subjects = subjects.iter().map(|subject| text(subject, "actor"));
+    quote! { ::oauth2_actix::requirement::actor([#((#subjects)),*]) }
+}
+
+/// Generates `::oauth2_actix::requirement::authorization_detail(…)` with the path of the function as its name.
+fn detail(DetailArgs { detail_type, function }: &DetailArgs) -> TokenStream {
+    let (detail_type, path) = (text(detail_type, "detail_type"), path_text(function));
+    // rustc reports a function of another form at its path.
+    quote_spanned! { function.span() =>
+        ::oauth2_actix::__private::authorization_detail((#detail_type), #function, #path)
+    }
+}
+
+/// Returns the path of a function as the developer wrote it.
+fn path_text(function: &Path) -> LitStr {
+    let path = function.to_token_stream().to_string().replace(' ', "");
+    LitStr::new(&path, Span::mixed_site())
 }
 
 /// Generates a literal unchanged, and a constant with a check at compile time by a `const fn` of `__private`.

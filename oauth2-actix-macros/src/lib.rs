@@ -240,6 +240,119 @@ pub fn require_policy(args: TokenStream, function: TokenStream) -> TokenStream {
     expand_rule("require_policy", args, function)
 }
 
+/// Requires that the subject authenticated in one of these ways: the token's `acr` equals one of the values (RFC
+/// 9470).
+///
+/// ```
+/// use actix_web::{HttpResponse, post};
+/// use oauth2_actix::{require_acr, require_auth_age, require_scope};
+///
+/// #[require_scope("payments:write")]
+/// #[require_acr("urn:example:hardware-key", "urn:example:otp")]
+/// #[require_auth_age(300)]
+/// #[post("/payments")]
+/// async fn pay() -> HttpResponse {
+///     HttpResponse::Ok().finish()
+/// }
+/// ```
+///
+/// The values are literals or constants, in the order of preference, and one of them is enough. A token that does
+/// not satisfy it gets 401 `insufficient_user_authentication`, before 403 for a missing scope or claim, or close 1008
+/// for a WebSocket. The challenge has `acr_values`, `max_age` and `scope` of the whole rule, so that the client can
+/// ask the provider for what is missing. A value that cannot be in `acr_values` is a compile error. The rest is the
+/// same as for [`macro@require_claim`].
+#[proc_macro_attribute]
+pub fn require_acr(args: TokenStream, function: TokenStream) -> TokenStream {
+    expand_rule("require_acr", args, function)
+}
+
+/// Requires that the subject authenticated at most this number of seconds ago, by `auth_time` (RFC 9470), at each
+/// request.
+///
+/// ```
+/// use actix_web::{HttpResponse, post};
+/// use oauth2_actix::require_auth_age;
+///
+/// #[require_auth_age(300)]
+/// #[post("/password")]
+/// async fn change() -> HttpResponse {
+///     HttpResponse::Ok().finish()
+/// }
+/// ```
+///
+/// The number is a literal or a constant of type `u64`, and at least 1. The leeway of the policy is added. An
+/// `auth_time` that is missing, of another type or in the future does not satisfy it. The rest is the same as for
+/// [`macro@require_acr`].
+#[proc_macro_attribute]
+pub fn require_auth_age(args: TokenStream, function: TokenStream) -> TokenStream {
+    expand_rule("require_auth_age", args, function)
+}
+
+/// Requires that one of these subjects acts for the token's subject: `sub` of the outermost `act` (RFC 8693 §4.1).
+///
+/// ```
+/// use actix_web::{HttpResponse, post};
+/// use oauth2_actix::require_actor;
+///
+/// #[require_actor("billing-agent")]
+/// #[post("/invoices")]
+/// async fn invoice() -> HttpResponse {
+///     HttpResponse::Ok().finish()
+/// }
+/// ```
+///
+/// The subjects are literals or constants, of the token's own issuer; for another issuer, use
+/// `requirement::actor_of` in a policy. The rest is the same as for [`macro@require_claim`].
+#[proc_macro_attribute]
+pub fn require_actor(args: TokenStream, function: TokenStream) -> TokenStream {
+    expand_rule("require_actor", args, function)
+}
+
+/// Requires that the subject itself acts: the token has no `act` (RFC 8693 §4.1).
+///
+/// ```
+/// use actix_web::{HttpResponse, delete};
+/// use oauth2_actix::deny_delegated;
+///
+/// #[deny_delegated]
+/// #[delete("/account")]
+/// async fn close() -> HttpResponse {
+///     HttpResponse::Ok().finish()
+/// }
+/// ```
+///
+/// An `act` of any type counts. It takes no arguments. The rest is the same as for [`macro@require_claim`].
+#[proc_macro_attribute]
+pub fn deny_delegated(args: TokenStream, function: TokenStream) -> TokenStream {
+    expand_rule("deny_delegated", args, function)
+}
+
+/// Requires an object of this `type` in `authorization_details` (RFC 9396) that a function of the application accepts.
+///
+/// ```
+/// use actix_web::{HttpResponse, post};
+/// use oauth2_actix::require_authorization_detail;
+/// use serde_json::Value;
+///
+/// fn in_euros(detail: &Value) -> bool {
+///     detail["instructedAmount"]["currency"] == "EUR"
+/// }
+///
+/// #[require_authorization_detail("payment_initiation", in_euros)]
+/// #[post("/payments")]
+/// async fn pay() -> HttpResponse {
+///     HttpResponse::Ok().finish()
+/// }
+/// ```
+///
+/// The type is a literal or a constant. The function gets the objects that `Claims::authorization_details` returns,
+/// and one that it accepts is enough. It must not block. To compare an object with the request, read it in the
+/// handler. The rest is the same as for [`macro@require_claim`].
+#[proc_macro_attribute]
+pub fn require_authorization_detail(args: TokenStream, function: TokenStream) -> TokenStream {
+    expand_rule("require_authorization_detail", args, function)
+}
+
 /// Denies by default: a handler of the module that has a routing macro and no access rule is a compile error.
 ///
 /// ```
@@ -273,8 +386,8 @@ pub fn require_policy(args: TokenStream, function: TokenStream) -> TokenStream {
 /// # drop(app);
 /// ```
 ///
-/// The access rules are [`macro@public`], [`macro@authenticated`], [`macro@require_scope`],
-/// [`macro@require_claim`], [`macro@require_policy`] and [`macro@require`], in any order with the routing
+/// The access rules are [`macro@public`], [`macro@authenticated`], [`macro@deny_delegated`], [`macro@require`],
+/// [`macro@require_scope`], [`macro@require_claim`] and the other `require_…`, in any order with the routing
 /// macro. Nested modules and functions are checked too. The module has braces; it may be one of actix's
 /// `#[scope("/prefix")]` modules, in either order.
 ///

@@ -10,7 +10,9 @@ use syn::{
     parse::{Parse, Parser},
 };
 
-use crate::args::{ClaimArgs, FunctionArgs, PolicyArgs, ScopeArgs};
+use crate::args::{
+    AcrArgs, ActorArgs, AuthAgeArgs, ClaimArgs, DetailArgs, FunctionArgs, PolicyArgs, ScopeArgs,
+};
 
 /// One attribute of an access rule.
 pub(crate) enum Part {
@@ -18,12 +20,27 @@ pub(crate) enum Part {
     Claim(ClaimArgs),
     Scope(ScopeArgs),
     Policy(PolicyArgs),
+    Acr(AcrArgs),
+    AuthAge(AuthAgeArgs),
+    Actor(ActorArgs),
+    NotDelegated,
+    Detail(DetailArgs),
     Function(FunctionArgs),
 }
 
 /// The names of the attributes that require a valid token.
-pub(crate) const NAMES: [&str; 5] =
-    ["authenticated", "require", "require_claim", "require_policy", "require_scope"];
+pub(crate) const NAMES: [&str; 10] = [
+    "authenticated",
+    "deny_delegated",
+    "require",
+    "require_acr",
+    "require_actor",
+    "require_auth_age",
+    "require_authorization_detail",
+    "require_claim",
+    "require_policy",
+    "require_scope",
+];
 
 impl Part {
     /// Parses the arguments of the attribute with this name.
@@ -33,6 +50,16 @@ impl Part {
             "require_scope" => ScopeArgs::parse.parse2(args).map(Self::Scope),
             "require_policy" => PolicyArgs::parse.parse2(args).map(Self::Policy),
             "require" => FunctionArgs::parse.parse2(args).map(Self::Function),
+            "require_acr" => AcrArgs::parse.parse2(args).map(Self::Acr),
+            "require_auth_age" => AuthAgeArgs::parse.parse2(args).map(Self::AuthAge),
+            "require_actor" => ActorArgs::parse.parse2(args).map(Self::Actor),
+            "require_authorization_detail" => DetailArgs::parse.parse2(args).map(Self::Detail),
+            "deny_delegated" if args.is_empty() => Ok(Self::NotDelegated),
+            "deny_delegated" => Err(Error::new_spanned(
+                args,
+                "`#[deny_delegated]` takes no arguments: no actor may act for the subject; to allow some, use \
+                 `#[require_actor(\"…\")]`",
+            )),
             _ if args.is_empty() => Ok(Self::Authenticated),
             _ => Err(Error::new_spanned(
                 args,

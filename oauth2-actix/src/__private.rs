@@ -3,6 +3,7 @@
 use std::{
     future::{Future, Ready, ready},
     marker::PhantomData,
+    time::Duration,
 };
 
 pub use actix_web::HttpRequest;
@@ -17,9 +18,10 @@ pub use crate::{
 
 use actix_web::{FromRequest, dev::Payload};
 use futures_util::future::{Either, LocalBoxFuture};
+use serde_json::Value;
 
 use crate::{
-    authorize::requirement::ClaimValue,
+    authorize::requirement::{self, ClaimValue, Requirement},
     error::{Error, ErrorKind},
     token::{claims::Claims, rules::Rules, scope::is_scope_token},
     util::units::Unit,
@@ -245,6 +247,67 @@ pub const fn scope(scope: &'static str) -> &'static str {
 pub const fn policy_name(name: &'static str) -> &'static str {
     assert!(!name.is_empty(), "the name of the policy is empty");
     name
+}
+
+/// Checks a value of `acr` that is given as a constant. Evaluated at compile time.
+///
+/// # Panics
+///
+/// Panics if the text cannot be in `acr_values` (RFC 9470 §3).
+#[must_use]
+#[track_caller]
+pub const fn acr(value: &'static str) -> &'static str {
+    assert!(
+        is_scope_token(value),
+        "the value of `acr` is invalid; expected one or more printable ASCII characters without spaces, quotes \
+         and backslashes (RFC 9470 §3)"
+    );
+    value
+}
+
+/// Checks an age of the authentication that is given as a constant. Evaluated at compile time.
+///
+/// # Panics
+///
+/// Panics if it is zero.
+#[must_use]
+#[track_caller]
+pub const fn auth_age(seconds: u64) -> Duration {
+    assert!(seconds > 0, "the age of the authentication is zero; expected a number of seconds");
+    Duration::from_secs(seconds)
+}
+
+/// Checks the subject of an actor that is given as a constant. Evaluated at compile time.
+///
+/// # Panics
+///
+/// Panics if the text is empty.
+#[must_use]
+#[track_caller]
+pub const fn actor(subject: &'static str) -> &'static str {
+    assert!(!subject.is_empty(), "the subject of the actor is empty");
+    subject
+}
+
+/// Checks the type of an authorization detail that is given as a constant. Evaluated at compile time.
+///
+/// # Panics
+///
+/// Panics if the text is empty.
+#[must_use]
+#[track_caller]
+pub const fn detail_type(detail_type: &'static str) -> &'static str {
+    assert!(!detail_type.is_empty(), "the type of the authorization detail is empty");
+    detail_type
+}
+
+/// Requires an authorization detail that the function of this path accepts.
+pub fn authorization_detail(
+    detail_type: &'static str,
+    accept: fn(&Value) -> bool,
+    path: &'static str,
+) -> Requirement {
+    requirement::named_authorization_detail(detail_type, accept, path)
 }
 
 /// Converts a constant into the value of a claim.

@@ -64,6 +64,7 @@
 //! | no `Authorization` header | 400 (401 by [`MissingToken`]) | 101, then close 1008 |
 //! | header malformed | 400 `invalid_request` | 101, then close 1008 |
 //! | token rejected | 401 `invalid_token` | 101, then close 1008 |
+//! | another or a more recent authentication required | 401 `insufficient_user_authentication` | 101, then close 1008 |
 //! | scope or claim missing | 403 `insufficient_scope` | 101, then close 1008 |
 //! | keys not available | 503 with `Retry-After` | 101, then close 1013 |
 //! | claims extracted without the middleware | 500, empty | 500, empty |
@@ -205,6 +206,7 @@ pub use crate::{
     protected_resource::service::ResourceMetadata,
     request::token_source::TokenRequests,
     token::{
+        actor::Actor,
         claims::{Claims, OptionalClaims, TypedClaims},
         expiring_body::{ExpiringBody, until_expiry},
         principal::{Principal, PrincipalError},
@@ -221,5 +223,6 @@ pub use crate::{
 };
 #[doc(inline)]
 pub use oauth2_actix_macros::{
-    authenticated, guarded, public, require, require_claim, require_policy, require_scope,
+    authenticated, deny_delegated, guarded, public, require, require_acr, require_actor,
+    require_auth_age, require_authorization_detail, require_claim, require_policy, require_scope,
 };

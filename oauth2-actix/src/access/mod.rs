@@ -1,7 +1,7 @@
 //! The access rules of all routes of a program, as one table: for reviews, snapshots and documents.
 //!
-//! Each `#[public]`, `#[authenticated]`, `#[require_scope]`, `#[require_claim]`, `#[require_policy]` and
-//! `#[require]` adds the routes of its handler when the program is linked.
+//! Each `#[public]`, `#[authenticated]`, `#[deny_delegated]`, `#[require]` and `#[require_…]` adds the routes of its
+//! handler when the program is linked.
 //!
 //! ```
 //! use actix_web::{get, post};
@@ -45,6 +45,7 @@ mod routes;
 
 #[cfg(feature = "utoipa")]
 pub use self::openapi::OpenApiSecurity;
+pub(crate) use self::routes::detail_types;
 pub use self::{
     difference::{Change, Effect},
     report::AccessReport,

@@ -211,10 +211,17 @@ fn set_access(operation: &mut Operation, access: Access, rules: &Rules) {
     let security =
         alternatives.iter().map(|scopes| SecurityRequirement::new(SCHEME, scopes.clone()));
     operation.security = Some(security.collect());
+    let needs_authentication =
+        requirement.is_some_and(|requirement| requirement.needs_authentication(rules));
+    let unauthorized = if needs_authentication {
+        "The access token is not accepted, or another or a more recent authentication is required."
+    } else {
+        "The access token is not accepted."
+    };
     let may_be_forbidden = rule.is_some_and(|rule| !rule.is_any_token());
     for (status, description) in [
         ("400", "The access token is missing, or the Authorization header is malformed."),
-        ("401", "The access token is not accepted."),
+        ("401", unauthorized),
         ("403", "The access token does not permit this."),
         ("503", "Tokens cannot be checked at the moment."),
     ] {

@@ -10,6 +10,7 @@ use crate::{
         names,
     },
     policy::principal::PrincipalValue,
+    provider::{NO_AUTH_AGE, check_requirements},
     token::{
         claims::Claims,
         principal::PrincipalError,
@@ -159,6 +160,8 @@ impl OAuth2Builder {
             scopes: ScopeHierarchy::resolve(&self.scope_implies).unwrap_or_default(),
             policies: Arc::new(Policies::new(self.policies.iter().cloned())),
             check_timeout: self.check_timeout.unwrap_or(DEFAULT_CHECK_TIMEOUT),
+            leeway: self.leeway,
+            ..Rules::default()
         }
     }
 
@@ -205,6 +208,14 @@ impl OAuth2Builder {
         if let Some(name) = policies.cycle() {
             let problem = format!("{name:?} refers to itself; expected policies without cycles");
             fault(names::POLICIES, ConfigErrorKind::Conflict, problem);
+            return faults;
+        }
+        let rules = self.rules();
+        if self.requirements.iter().any(|requirement| requirement.depends_on_time(&rules)) {
+            fault(names::REQUIRE, ConfigErrorKind::Conflict, NO_AUTH_AGE.to_owned());
+        }
+        for (name, provider) in &self.providers {
+            faults.take(check_requirements(name, &provider.requirements, &rules));
         }
         faults
     }

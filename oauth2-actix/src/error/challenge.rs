@@ -1,5 +1,7 @@
 //! The `WWW-Authenticate` header (RFC 6750 §3, RFC 9110 §11.6.1). Only this file quotes parameters.
 
+use std::time::Duration;
+
 use actix_web::http::header::HeaderValue;
 
 /// What clients search the whole header for. A realm must not contain it.
@@ -34,6 +36,22 @@ impl Challenge {
 
     pub(crate) fn error(self, code: &str) -> Self {
         self.parameter("error", code)
+    }
+
+    /// Adds what a new authentication must be: `acr_values`, by preference, and `max_age` (RFC 9470 §3).
+    pub(crate) fn authentication(
+        mut self,
+        acr_values: &[String],
+        max_age: Option<Duration>,
+    ) -> Self {
+        if !acr_values.is_empty() {
+            self = self.parameter("acr_values", &acr_values.join(" "));
+        }
+        if let Some(max_age) = max_age {
+            // Rounded down, so that what the client then gets is recent enough.
+            self = self.parameter("max_age", &max_age.as_secs().to_string());
+        }
+        self
     }
 
     pub(crate) fn description(self, description: &str) -> Self {
@@ -90,6 +108,20 @@ mod tests {
             r#"Bearer resource_metadata="https://h/x", realm="api""#
         );
         assert_eq!(text(Challenge::new().realm("api")), r#"Bearer realm="api""#);
+        let values = ["urn:a".to_owned(), "urn:b".to_owned()];
+        let age = Duration::from_millis(5_900);
+        for (acr_values, max_age, expected) in [
+            (
+                &values[..],
+                Some(age),
+                r#"Bearer realm="api", acr_values="urn:a urn:b", max_age="5""#,
+            ),
+            (&[], Some(Duration::ZERO), r#"Bearer realm="api", max_age="0""#),
+            (&values[1..], None, r#"Bearer realm="api", acr_values="urn:b""#),
+        ] {
+            let challenge = Challenge::new().realm("api").authentication(acr_values, max_age);
+            assert_eq!(text(challenge), expected);
+        }
     }
 
     #[test]

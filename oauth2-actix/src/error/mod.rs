@@ -80,8 +80,8 @@ impl Error {
         self.answer().status
     }
 
-    /// Returns the `error` code of the response's body: a code of RFC 6750 §3.1, or `temporarily_unavailable`.
-    /// Returns `None` where the response has no body.
+    /// Returns the `error` code of the response's body: a code of RFC 6750 §3.1 or RFC 9470 §3, or
+    /// `temporarily_unavailable`. Returns `None` where the response has no body.
     #[must_use]
     pub fn code(&self) -> Option<&'static str> {
         Some(self.answer().code).filter(|code| !code.is_empty())
@@ -123,6 +123,7 @@ impl Error {
             Kind::ClaimInvalid { .. } => "claim_invalid",
             Kind::ClientNotAllowed => "client_not_allowed",
             Kind::Expired { .. } => "expired",
+            Kind::InsufficientAuthentication { .. } => "insufficient_authentication",
             Kind::InsufficientClaims { .. } => "insufficient_claims",
             Kind::InsufficientScope { .. } => "insufficient_scope",
             Kind::KeysUnavailable { .. } => "keys_unavailable",
@@ -228,6 +229,12 @@ impl Error {
             Kind::Expired { .. } | Kind::TokenTooOld { .. } => {
                 invalid_token("The token has expired.", (POLICY, "token expired"))
             }
+            Kind::InsufficientAuthentication { .. } => Answer {
+                status: StatusCode::UNAUTHORIZED,
+                code: "insufficient_user_authentication",
+                description: "Another or a more recent authentication is required.",
+                close: (POLICY, "insufficient user authentication"),
+            },
             Kind::InsufficientClaims { .. }
             | Kind::InsufficientScope { .. }
             | Kind::PrincipalForbidden => Answer {
@@ -372,6 +379,19 @@ pub enum ErrorKind {
         now: f64,
         /// The configured leeway, in seconds.
         leeway: f64,
+    },
+    /// The subject did not authenticate in a way that the route requires, or too long ago
+    /// ([RFC 9470 §3](https://www.rfc-editor.org/rfc/rfc9470#section-3)). Stepping up helps: a new authorization
+    /// request with what the challenge names.
+    #[error(
+        "the authentication of the token's subject does not satisfy the requirement: {}",
+        required_authentication(.acr_values, *.max_age)
+    )]
+    InsufficientAuthentication {
+        /// The values of `acr` of which one is required, in the order of preference. Empty if any is accepted.
+        acr_values: Vec<String>,
+        /// The longest time since `auth_time` that is accepted.
+        max_age: Option<Duration>,
     },
     /// A claim that the route requires is missing or has another value.
     #[error("the token does not satisfy the requirement: {required}")]
@@ -519,6 +539,12 @@ pub(crate) struct Answer {
     /// The close code and reason for a WebSocket.
     #[cfg_attr(not(feature = "websocket"), allow(dead_code))]
     pub(crate) close: (u16, &'static str),
+}
+
+fn required_authentication(acr_values: &[String], max_age: Option<Duration>) -> String {
+    let acr = (!acr_values.is_empty()).then(|| format!("acr {}", acr_values.join(" or ")));
+    let age = max_age.map(|age| format!("within {:.0} s", age.as_secs_f64()));
+    acr.into_iter().chain(age).collect::<Vec<_>>().join(" and ")
 }
 
 /// Rounds up to whole seconds, so that a client that waits for them does not retry too early.

@@ -49,7 +49,11 @@ pub(crate) fn plain(error: &Error, api: Api<'_>, status: StatusCode) -> HttpResp
             challenge = challenge.realm(api.realm);
             // RFC 6750 §3.1: a request without a token gets no error code.
             if !matches!(kind, ErrorKind::TokenMissing) {
-                challenge = challenge.error(answer.code).description(answer.description);
+                challenge = challenge.error(answer.code);
+                if let ErrorKind::InsufficientAuthentication { acr_values, max_age } = kind {
+                    challenge = challenge.authentication(acr_values, *max_age);
+                }
+                challenge = challenge.description(answer.description);
             }
             response.insert_header((header::WWW_AUTHENTICATE, challenge.finish()));
         }

@@ -6,6 +6,11 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 use crate::{
+    authorize::requirement::Requirement,
+    config::{
+        error::{ConfigError, ConfigErrorKind},
+        names,
+    },
     error::{Error, ErrorKind, listed},
     jose::{
         algorithm::Algorithm,
@@ -14,9 +19,29 @@ use crate::{
     },
     json::object::Object,
     provider::ResolvedProvider,
-    token::{claims::Claims, lifetime::Lifetime, validation, verified::VerifiedToken},
+    token::{
+        claims::Claims, lifetime::Lifetime, rules::Rules, validation, verified::VerifiedToken,
+    },
     util::clock::Clock,
 };
+
+/// Checks what a provider requires of its tokens. A requirement on their age would be checked once only, since a
+/// token in the cache is not checked again.
+pub(crate) fn check_requirements(
+    provider: &str,
+    requirements: &[Requirement],
+    rules: &Rules,
+) -> Result<(), ConfigError> {
+    if requirements.iter().any(|requirement| requirement.depends_on_time(rules)) {
+        let error = ConfigError::of_provider(provider, names::REQUIRE, NO_AUTH_AGE);
+        return Err(error.of_kind(ConfigErrorKind::Conflict));
+    }
+    Ok(())
+}
+
+/// The problem with a requirement on the age of the authentication of every token.
+pub(crate) const NO_AUTH_AGE: &str = "must not depend on the age of the authentication, since it is checked only \
+     when a token is verified; require it of handlers, or around the app";
 
 impl ResolvedProvider {
     /// Returns whether the token is for one of the provider's audiences.

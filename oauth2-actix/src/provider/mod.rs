@@ -14,6 +14,8 @@ pub(crate) mod background;
 mod checks;
 pub(crate) mod tenants;
 
+pub(crate) use self::checks::{NO_AUTH_AGE, check_requirements};
+
 use std::{
     fmt,
     sync::{
@@ -172,6 +174,7 @@ impl ResolvedProvider {
         defaults: &Defaults,
     ) -> Result<Self, ConfigError> {
         provider.faults(Some(name), !defaults.resources.is_empty()).into_result()?;
+        check_requirements(name, &provider.requirements, &defaults.rules)?;
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let id = ProviderId::Tenant(NEXT_ID.fetch_add(1, Ordering::Relaxed));
         Self::build(id, name, provider, defaults, Arc::clone(&defaults.tenant_warnings))

@@ -41,6 +41,20 @@ pub(crate) fn check_times(
     Ok(Lifetime { nbf, leeway, ends })
 }
 
+/// Returns whether the time in a claim is at most `max_age` ago and not in the future, both with the leeway. False
+/// for a claim that is missing, of another type or out of range.
+pub(crate) fn is_recent(
+    claims: &Object,
+    name: &'static str,
+    max_age: Duration,
+    leeway: Duration,
+    now: Duration,
+) -> bool {
+    let Ok(Some(time)) = numeric_date(claims, name) else { return false };
+    let (now, leeway) = (now.as_secs_f64(), leeway.as_secs_f64());
+    time <= now + leeway && now <= time + max_age.as_secs_f64() + leeway
+}
+
 /// The period in which a token's times are valid, in seconds since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Lifetime {
@@ -210,6 +224,54 @@ mod tests {
         ));
         let missing = check(r#"{"exp":1800000100}"#);
         assert_eq!(missing, Err(ErrorKind::ClaimInvalid { claim: "iat" }));
+    }
+
+    #[test]
+    fn a_time_is_recent_until_the_maximum_age_and_not_in_the_future() {
+        let seconds = Duration::from_secs;
+        let recent = |value: &str, max_age, leeway| {
+            let claims = Object::parse(format!(r#"{{"auth_time":{value}}}"#).as_bytes());
+            is_recent(&claims.expect("an object"), "auth_time", max_age, leeway, seconds(NOW))
+        };
+        for (value, max_age, leeway) in [
+            ("1800000000", 0, 0),
+            ("1799999700", 300, 0),
+            ("1799999700.0", 300, 0),
+            ("1799999699.5", 300, 1),
+            ("1799999670", 300, 30),
+            ("1800000030", 300, 30),
+            ("0", NOW, 0),
+        ] {
+            assert!(recent(value, seconds(max_age), seconds(leeway)), "{value}");
+        }
+        for (value, max_age, leeway) in [
+            ("1799999699", 300, 0),
+            ("1799999699.9", 300, 0),
+            ("1799999669", 300, 30),
+            ("1800000001", 300, 0),
+            ("1800000031", 300, 30),
+            ("253402300799", NOW, 600),
+        ] {
+            assert!(!recent(value, seconds(max_age), seconds(leeway)), "{value}");
+        }
+        for value in [
+            "\"1800000000\"",
+            "null",
+            "true",
+            "[1800000000]",
+            "{\"now\":1800000000}",
+            "-1800000000",
+            "1e300",
+            "18446744073709551615",
+            "1800000000000",
+        ] {
+            assert!(!recent(value, Duration::MAX, Duration::ZERO), "{value}");
+        }
+        let missing = Object::parse(b"{}").expect("an object");
+        assert!(!is_recent(&missing, "auth_time", Duration::MAX, Duration::MAX, seconds(NOW)));
+        // A clock that is set to the end of time is no panic.
+        let claims = Object::parse(br#"{"auth_time":1}"#).expect("an object");
+        assert!(!is_recent(&claims, "auth_time", seconds(1), Duration::ZERO, Duration::MAX));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Owns the checks on claims that need no key, the type [`Claims`](claims::Claims) that handlers get, and the
 //! cache of verified tokens. It imports `error`, `jose`, `json` and `util`.
 //!
+//! - `actor`: who acts for the subject of a delegated token.
+//! - `authorization_details`: the objects in `authorization_details`.
 //! - `cache`: the cache of verified tokens, and its status.
 //! - `claims`: the claims of a verified token, and the extractors.
 //! - `expiring_body`: a streaming body that ends when the token of its request expires.
@@ -13,6 +15,8 @@
 //! - `validation`: the checks on `aud` and the types of registered claims.
 //! - `verified`: a verified token, the keys that verified it and its lifetime.
 
+pub(crate) mod actor;
+mod authorization_details;
 pub(crate) mod cache;
 pub(crate) mod claims;
 pub(crate) mod expiring_body;

@@ -2,14 +2,19 @@
 
 use std::{any::Any, collections::HashMap, fmt, sync::Arc, time::Duration};
 
-/// The scope hierarchy, the named policies, and the time limit of asynchronous checks. The claims of every
-/// token of a policy share it.
+/// The scope hierarchy, the named policies, the time limit of asynchronous checks, the leeway, and the resource
+/// identifiers. The claims of every token of a policy share it.
 pub(crate) struct Rules {
     pub(crate) scopes: ScopeHierarchy,
     /// The named policies. Their type belongs to `authorize`, which this folder does not import.
     pub(crate) policies: Arc<dyn Any + Send + Sync>,
     /// How long an asynchronous check may take.
     pub(crate) check_timeout: Duration,
+    /// The tolerated clock skew.
+    pub(crate) leeway: Duration,
+    /// The identifiers of this API, as authorization details name it (RFC 9396 §2.2). Without any, a detail that
+    /// names locations grants nothing.
+    pub(crate) resources: Vec<String>,
 }
 
 impl Default for Rules {
@@ -18,6 +23,8 @@ impl Default for Rules {
             scopes: ScopeHierarchy::default(),
             policies: Arc::new(()),
             check_timeout: DEFAULT_CHECK_TIMEOUT,
+            leeway: Duration::ZERO,
+            resources: Vec::new(),
         }
     }
 }
@@ -28,6 +35,8 @@ impl fmt::Debug for Rules {
             .debug_struct("Rules")
             .field("scopes", &self.scopes)
             .field("check_timeout", &self.check_timeout)
+            .field("leeway", &self.leeway)
+            .field("resources", &self.resources)
             .finish_non_exhaustive()
     }
 }

@@ -1,25 +1,39 @@
 //! Requirements on the claims of a token, as values. The attribute macros use them too.
 //!
-//! - this file: the type `Requirement`, its constructors and its evaluation.
+//! - this file: the type `Requirement`, its general constructors and its evaluation.
+//! - `authentication`: how and when the subject authenticated, and what a challenge asks of a new authentication.
+//! - `delegation`: who acts for the subject.
+//! - `details`: authorization details.
 //! - `rejection`: the error for claims that do not satisfy a requirement.
 //! - `scopes`: the scopes that a requirement names.
 //! - `text`: the text of a requirement.
 
+mod authentication;
+mod delegation;
+mod details;
 mod rejection;
 mod scopes;
 mod text;
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
+use serde_json::Value;
+
+pub(crate) use self::details::named_authorization_detail;
+pub use self::{
+    authentication::{acr, auth_age},
+    delegation::{actor, actor_of, not_delegated},
+    details::authorization_detail,
+};
 pub use super::values::{ClaimValue, ClaimValues};
 use crate::{authorize::policies, token::claims::Claims};
 
-/// A requirement on a token's claims, made by [`claim`], [`scopes`], [`any_scope`], [`predicate`], [`any`]
-/// and [`all`].
+/// A requirement on a token's claims, made by [`claim`], [`scopes`], [`any_scope`], [`acr`], [`auth_age`],
+/// [`actor`], [`not_delegated`], [`authorization_detail`], [`predicate`], [`policy`], [`any`] and [`all`].
 ///
 /// It wraps a scope or resource like any middleware, inside [`OAuth2`](crate::OAuth2), and
 /// [`Claims::satisfies`] evaluates it. A claim that is missing or of another type never satisfies a
-/// requirement, in any combination; there is no negation.
+/// requirement, in any combination; there is no negation, except for [`not_delegated`].
 ///
 /// ```
 /// use actix_web::{App, HttpResponse, web};
@@ -39,7 +53,7 @@ use crate::{authorize::policies, token::claims::Claims};
 #[must_use = "a requirement does nothing until it wraps a service or is checked"]
 pub struct Requirement(Arc<Node>);
 
-/// Requirements are equal if they are the same tree. A predicate is equal only to its clones.
+/// Requirements are equal if they are the same tree. One with a function is equal only to its clones.
 impl PartialEq for Requirement {
     fn eq(&self, other: &Self) -> bool {
         match (&*self.0, &*other.0) {
@@ -51,18 +65,45 @@ impl PartialEq for Requirement {
             }
             (Node::Any(a), Node::Any(b)) | (Node::All(a), Node::All(b)) => a == b,
             (Node::Policy(a), Node::Policy(b)) => a == b,
+            (Node::Acr(a), Node::Acr(b)) => a == b,
+            (Node::AuthAge(a), Node::AuthAge(b)) => a == b,
+            (Node::Actor { subjects: a, issuer: b }, Node::Actor { subjects: c, issuer: d }) => {
+                a == c && b == d
+            }
+            (Node::NotDelegated, Node::NotDelegated) => true,
             _ => Arc::ptr_eq(&self.0, &other.0),
         }
     }
 }
 
 enum Node {
-    Claim { name: String, values: ClaimValues },
-    Scopes { required: Vec<String>, all: bool },
+    Claim {
+        name: String,
+        values: ClaimValues,
+    },
+    Scopes {
+        required: Vec<String>,
+        all: bool,
+    },
     Any(Vec<Requirement>),
     All(Vec<Requirement>),
     Policy(Cow<'static, str>),
-    Custom { predicate: Box<dyn Fn(&Claims) -> bool + Send + Sync>, name: &'static str },
+    Acr(Vec<String>),
+    AuthAge(Duration),
+    Actor {
+        subjects: Vec<String>,
+        issuer: Option<String>,
+    },
+    NotDelegated,
+    Detail {
+        detail_type: String,
+        accept: Box<dyn Fn(&Value) -> bool + Send + Sync>,
+        name: &'static str,
+    },
+    Custom {
+        predicate: Box<dyn Fn(&Claims) -> bool + Send + Sync>,
+        name: &'static str,
+    },
 }
 
 /// Requires a claim that equals `values`, or is a list that contains it. Never a part of a string, never a
@@ -186,6 +227,15 @@ impl Requirement {
             Node::All(parts) => !parts.is_empty() && parts.iter().all(|part| part.is_met(claims)),
             Node::Policy(name) => policies::find(&claims.verified().by.rules, name)
                 .is_some_and(|policy| policy.is_met(claims)),
+            Node::Acr(values) => authentication::has_acr(claims, values),
+            Node::AuthAge(max_age) => authentication::is_recent(claims, *max_age),
+            Node::Actor { subjects, issuer } => {
+                delegation::acts(claims, subjects, issuer.as_deref())
+            }
+            Node::NotDelegated => claims.actor().is_none(),
+            Node::Detail { detail_type, accept, .. } => {
+                claims.authorization_details(detail_type).any(accept)
+            }
             Node::Custom { predicate, .. } => predicate(claims),
         }
     }
@@ -197,14 +247,14 @@ impl Requirement {
             Node::Any(parts) | Node::All(parts) => {
                 parts.iter().flat_map(Self::policy_names).collect()
             }
-            Node::Claim { .. } | Node::Scopes { .. } | Node::Custom { .. } => Vec::new(),
+            _ => Vec::new(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::error::ErrorKind;

@@ -10,24 +10,41 @@ use crate::{
 };
 
 impl Requirement {
-    /// Checks the claims. The error is the 403 that names what is required.
+    /// Checks the claims. The error is the 401 that names the authentication that is required, if the token lacks
+    /// it (RFC 9470 §3), and otherwise the 403 that names what is required.
     pub(crate) fn check(&self, claims: &Claims) -> Result<(), Error> {
         if self.is_met(claims) {
             return Ok(());
         }
         let rules = &claims.verified().by.rules;
-        // A client that has all scopes would ask for them without end.
-        let scopes = if self.lacks_scope(claims) { self.challenged_scopes(rules) } else { None };
         let unmet = self.unmet(claims);
-        let error = Error::from(match scopes {
-            None => ErrorKind::InsufficientClaims { required: unmet.clone().into() },
-            Some(required) => ErrorKind::InsufficientScope { required },
-        });
+        let error = match self.lacking_authentication(claims) {
+            Some(kind) => {
+                let error = Error::from(kind);
+                // The client makes a new authorization request, which names all scopes.
+                match self.challenged_scopes(rules) {
+                    None => error,
+                    Some(scopes) => error.with_scopes(scopes),
+                }
+            }
+            None => Error::from(match self.lacking_scopes(claims) {
+                None => ErrorKind::InsufficientClaims { required: unmet.clone().into() },
+                Some(required) => ErrorKind::InsufficientScope { required },
+            }),
+        };
         let error = error.with_provider(&claims.verified().by.name).with_expected(unmet);
-        Err(match self.pointer_hint(claims) {
+        let hint = self.authentication_hint(claims).or_else(|| self.pointer_hint(claims));
+        Err(match hint {
             None => error,
             Some(hint) => error.with_hint(hint),
         })
+    }
+
+    /// Returns all scopes of the requirement if the token lacks one. A client that has all scopes would ask for
+    /// them without end.
+    fn lacking_scopes(&self, claims: &Claims) -> Option<String> {
+        let rules = &claims.verified().by.rules;
+        if self.lacks_scope(claims) { self.challenged_scopes(rules) } else { None }
     }
 
     /// Describes the parts that these claims do not satisfy, for the log.
@@ -63,7 +80,7 @@ impl Requirement {
             }
             Node::Policy(name) => policies::find(&claims.verified().by.rules, name)
                 .and_then(|policy| policy.pointer_hint(claims)),
-            Node::Scopes { .. } | Node::Custom { .. } => None,
+            _ => None,
         }
     }
 }

@@ -19,7 +19,7 @@ impl Requirement {
             }
             Node::Policy(name) => policies::find(&claims.verified().by.rules, name)
                 .is_some_and(|policy| policy.lacks_scope(claims)),
-            Node::Claim { .. } | Node::Custom { .. } => false,
+            _ => false,
         }
     }
 
@@ -79,7 +79,7 @@ impl Requirement {
                 Some(policy) => policy.scope_alternatives(rules)?,
                 None => vec![Vec::new()],
             },
-            Node::Claim { .. } | Node::Custom { .. } => vec![Vec::new()],
+            _ => vec![Vec::new()],
         };
         (alternatives.len() <= MOST).then_some(alternatives)
     }
@@ -118,7 +118,7 @@ impl Requirement {
                     policy.collect_scopes(rules, into, has_alternatives);
                 }
             }
-            Node::Claim { .. } | Node::Custom { .. } => {}
+            _ => {}
         }
     }
 }

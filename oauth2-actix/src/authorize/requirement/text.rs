@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Node, Requirement};
+use super::{ClaimValues, Node, Requirement};
 use crate::{authorize::policies, token::rules::Rules};
 
 impl Requirement {
@@ -25,6 +25,24 @@ impl Requirement {
                 Some(policy) => format!("policy {name}: {}", policy.describe(rules)),
                 None => format!("policy {name}"),
             },
+            Node::Acr(values) => {
+                let word = if values.len() == 1 { "acr" } else { "any acr of" };
+                format!("{word} {}", values.join(" "))
+            }
+            Node::AuthAge(max_age) => {
+                format!("authentication within {} s", max_age.as_secs_f64())
+            }
+            Node::Actor { subjects, issuer } => {
+                let subjects = ClaimValues::any_of(subjects.iter().map(String::as_str));
+                match issuer {
+                    None => format!("actor{subjects}"),
+                    Some(issuer) => format!("actor of {issuer:?}{subjects}"),
+                }
+            }
+            Node::NotDelegated => "not delegated".to_owned(),
+            Node::Detail { detail_type, name, .. } => {
+                format!("authorization detail {detail_type} that {name} accepts")
+            }
             Node::Custom { name, .. } => format!("predicate {name}"),
         }
     }
@@ -72,6 +90,15 @@ impl fmt::Debug for Node {
             Self::Any(parts) => formatter.debug_tuple("Any").field(parts).finish(),
             Self::All(parts) => formatter.debug_tuple("All").field(parts).finish(),
             Self::Policy(name) => formatter.debug_tuple("Policy").field(name).finish(),
+            Self::Acr(values) => formatter.debug_tuple("Acr").field(values).finish(),
+            Self::AuthAge(max_age) => formatter.debug_tuple("AuthAge").field(max_age).finish(),
+            Self::Actor { subjects, issuer } => {
+                formatter.debug_tuple("Actor").field(subjects).field(issuer).finish()
+            }
+            Self::NotDelegated => formatter.write_str("NotDelegated"),
+            Self::Detail { detail_type, name, .. } => {
+                formatter.debug_tuple("Detail").field(detail_type).field(name).finish()
+            }
             Self::Custom { name, .. } => formatter.debug_tuple("Custom").field(name).finish(),
         }
     }

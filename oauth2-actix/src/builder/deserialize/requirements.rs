@@ -1,7 +1,10 @@
 //! Reads requirements, as the values of `policies` and of `require`.
 //!
 //! A requirement is a map with one of these names: `claim` (beside it `value`, `any_of`, `all_of` or nothing),
-//! `scopes`, `any_scope`, `policy`, `any` and `all`.
+//! `scopes`, `any_scope`, `policy`, `acr`, `auth_age_seconds`, `actor` (beside it `issuer` or nothing),
+//! `not_delegated`, `any` and `all`.
+
+use std::{ops::RangeInclusive, time::Duration};
 
 use serde_json::{Map, Value};
 
@@ -9,6 +12,7 @@ use super::input::Input;
 use crate::{
     authorize::requirement::{self, ClaimValue, ClaimValues, Requirement},
     config::error::{ConfigError, ConfigErrorKind, Faults},
+    token::scope::is_scope_token,
 };
 
 /// Reads one requirement.
@@ -38,6 +42,44 @@ fn read_nested(mut input: Input<'_>, depth: usize) -> Result<Requirement, Config
         "scopes" => requirement::scopes(not_empty(nested(value).texts()?, &input)?),
         "any_scope" => requirement::any_scope(not_empty(nested(value).texts()?, &input)?),
         "policy" => requirement::policy(nested(value).text()?),
+        "acr" => {
+            let values = not_empty(nested(value).texts()?, &input)?;
+            if let Some(wrong) = values.iter().find(|acr| !is_scope_token(acr)) {
+                let problem = format_args!(
+                    "{wrong:?} is not a value of `acr`; expected printable ASCII without spaces, quotes and \
+                     backslashes"
+                );
+                return Err(input.fault(ConfigErrorKind::Invalid, problem));
+            }
+            requirement::acr(values)
+        }
+        "auth_age_seconds" => {
+            let max_age = nested(value).seconds()?;
+            if !AUTH_AGE.contains(&max_age) {
+                let problem = "the age of the authentication must be between 1 s and 365 days";
+                return Err(input.fault(ConfigErrorKind::OutOfRange, problem));
+            }
+            requirement::auth_age(max_age)
+        }
+        "actor" => {
+            let subjects = not_empty(nested(value).texts()?, &input)?;
+            if subjects.iter().any(String::is_empty) {
+                let problem = "the subject of an actor must not be empty";
+                return Err(input.fault(ConfigErrorKind::Empty, problem));
+            }
+            match members.remove("issuer") {
+                None => requirement::actor(subjects),
+                Some(issuer) => requirement::actor_of(nested(issuer).text()?, subjects),
+            }
+        }
+        "not_delegated" => match nested(value).flag()? {
+            true => requirement::not_delegated(),
+            false => {
+                let problem =
+                    "`not_delegated` must be true; there is no requirement for the contrary";
+                return Err(input.fault(ConfigErrorKind::Invalid, problem));
+            }
+        },
         _ => {
             let Value::Array(parts) = value else {
                 return Err(nested(value).wrong_type("a list of requirements"));
@@ -109,7 +151,20 @@ fn claim_value(value: Value) -> Result<ClaimValue, String> {
     }
 }
 
-const FORMS: [&str; 6] = ["claim", "scopes", "any_scope", "policy", "any", "all"];
-const EXPECTED: &str =
-    "a map with one of `claim`, `scopes`, `any_scope`, `policy`, `any` and `all`";
+const FORMS: [&str; 10] = [
+    "claim",
+    "scopes",
+    "any_scope",
+    "policy",
+    "acr",
+    "auth_age_seconds",
+    "actor",
+    "not_delegated",
+    "any",
+    "all",
+];
+const EXPECTED: &str = "a map with one of `claim`, `scopes`, `any_scope`, `policy`, `acr`, `auth_age_seconds`, \
+     `actor`, `not_delegated`, `any` and `all`";
+const AUTH_AGE: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 60 * 60);
 const MAX_DEPTH: usize = 16;
