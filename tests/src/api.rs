@@ -1,17 +1,24 @@
 //! A real actix server around a policy, with a route for each way in which a handler uses claims.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,
     web::{self, Data},
 };
-use oauth2_actix::{Claims, Error, OAuth2, OptionalClaims, TypedClaims, testing::LocalServer};
+use oauth2_actix::{
+    Claims, Error, OAuth2, OptionalClaims, TypedClaims,
+    requirement::{self, Requirement},
+    testing::LocalServer,
+};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A running API.
 #[derive(Debug)]
@@ -72,6 +79,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/typed", web::get().to(typed))
         .route("/scope", web::get().to(scope))
         .route("/role", web::get().to(role))
+        .route("/authenticated-by", web::get().to(authenticated_by))
+        .route("/authenticated-recently", web::get().to(authenticated_recently))
+        .route("/actor", web::get().to(actor))
+        .route("/in-person", web::get().to(in_person))
+        .route("/payment", web::get().to(payment))
         .route("/users/me", web::get().to(me))
         .route("/users/{id}", web::get().to(public))
         .route("/bare", web::to(bare))
@@ -128,6 +140,44 @@ async fn role(claims: Claims, calls: Option<Data<Calls>>) -> Result<&'static str
     claims.require_claim("/realm_access/roles", "admin")?;
     count(calls);
     Ok("admin")
+}
+
+/// Requires `acr` to be `urn:otp`.
+async fn authenticated_by(claims: Claims, calls: Option<Data<Calls>>) -> Result<String, Error> {
+    permitted(&claims, &requirement::acr(["urn:otp"]), calls)
+}
+
+/// Requires an authentication of the last five minutes.
+async fn authenticated_recently(
+    claims: Claims,
+    calls: Option<Data<Calls>>,
+) -> Result<String, Error> {
+    permitted(&claims, &requirement::auth_age(Duration::from_secs(300)), calls)
+}
+
+/// Requires the actor `agent`.
+async fn actor(claims: Claims, calls: Option<Data<Calls>>) -> Result<String, Error> {
+    permitted(&claims, &requirement::actor(["agent"]), calls)
+}
+
+async fn in_person(claims: Claims, calls: Option<Data<Calls>>) -> Result<String, Error> {
+    permitted(&claims, &requirement::not_delegated(), calls)
+}
+
+/// Requires a detail `payment` of at most 100.
+async fn payment(claims: Claims, calls: Option<Data<Calls>>) -> Result<String, Error> {
+    let is_small = |detail: &Value| detail["amount"].as_u64().is_some_and(|amount| amount <= 100);
+    permitted(&claims, &requirement::authorization_detail("payment", is_small), calls)
+}
+
+fn permitted(
+    claims: &Claims,
+    requirement: &Requirement,
+    calls: Option<Data<Calls>>,
+) -> Result<String, Error> {
+    claims.require(requirement)?;
+    count(calls);
+    Ok(requirement.to_string())
 }
 
 async fn ws(

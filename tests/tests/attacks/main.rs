@@ -6,6 +6,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod authorization;
 mod bounded;
 mod claims;
 mod exhaustion;
