@@ -45,7 +45,6 @@ mod routes;
 
 #[cfg(feature = "utoipa")]
 pub use self::openapi::OpenApiSecurity;
-pub(crate) use self::routes::detail_types;
 pub use self::{
     difference::{Change, Effect},
     report::AccessReport,

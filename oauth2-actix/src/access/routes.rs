@@ -13,16 +13,6 @@ pub fn routes() -> Routes {
     Routes::of_program(None)
 }
 
-/// Returns the types of authorization details that the rules of the program name, sorted.
-pub(crate) fn detail_types(rules: &Rules) -> Vec<String> {
-    let requirements = RULED_ROUTES.iter().filter_map(|row| (row.rule)().requirement());
-    let mut types: Vec<String> =
-        requirements.flat_map(|requirement| requirement.named_detail_types(rules)).collect();
-    types.sort_unstable();
-    types.dedup();
-    types
-}
-
 /// The routes of a program with their access rules: see [`routes`].
 ///
 /// `Display` writes one line for each route, such as `POST /refunds scope refunds:write (my_api::refund)`. The

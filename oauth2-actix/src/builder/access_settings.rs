@@ -161,7 +161,7 @@ impl OAuth2Builder {
             policies: Arc::new(Policies::new(self.policies.iter().cloned())),
             check_timeout: self.check_timeout.unwrap_or(DEFAULT_CHECK_TIMEOUT),
             leeway: self.leeway,
-            ..Rules::default()
+            resources: self.resources.iter().filter_map(|it| Some(it.uri().ok()?.text())).collect(),
         }
     }
 

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 #[cfg(feature = "utoipa")]
 use crate::access::openapi;
 use crate::{
-    access::{self, AccessReport, Routes},
+    access::{AccessReport, Routes},
     builder::OAuth2Builder,
     error::Error,
     keys::remote::{FetchReason, RemoteKeySet},
@@ -80,20 +80,6 @@ impl OAuth2 {
     #[cfg(feature = "utoipa")]
     pub fn add_security_to(&self, document: &mut utoipa::openapi::OpenApi) {
         openapi::add_security(document, &self.0.rules);
-    }
-
-    /// Returns the types of authorization details that the access rules of the program require, sorted: what
-    /// clients need to know for `authorization_details`
-    /// ([RFC 9396 §10](https://www.rfc-editor.org/rfc/rfc9396#section-10)). Requirements around scopes are not
-    /// among the rules.
-    ///
-    /// ```
-    /// # let oauth2 = oauth2_actix::testing::policy();
-    /// assert!(oauth2.authorization_details_types().is_empty());
-    /// ```
-    #[must_use]
-    pub fn authorization_details_types(&self) -> Vec<String> {
-        access::detail_types(&self.0.rules)
     }
 
     /// Returns the scopes that tokens had and no route requires, and the access rules that no token has

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    authorize::rule::RULED_ROUTES,
+    authorize::{requirement::Requirement, rule::RULED_ROUTES},
     builder::OAuth2Builder,
     config::{
         error::{ConfigError, ConfigErrorKind, Faults},
@@ -20,7 +20,6 @@ use crate::{
     },
     provider::Defaults,
     request::token_source::TokenRequests,
-    token::rules::Rules,
 };
 
 impl OAuth2Builder {
@@ -104,7 +103,8 @@ impl OAuth2Builder {
             seen.push(text);
         }
         let rules = self.rules();
-        if self.scopes_of_rules(&rules).iter().any(|scope| scope == OFFLINE_ACCESS) {
+        let scopes = self.named_by_rules(|requirement| requirement.named_scopes(&rules));
+        if scopes.iter().any(|scope| scope == OFFLINE_ACCESS) {
             let problem = format!("an access rule requires {OFFLINE_ACCESS_PROBLEM}");
             faults.push(fault(Invalid, problem));
         }
@@ -119,13 +119,15 @@ impl OAuth2Builder {
         if self.resources.is_empty() {
             return (Resources::default(), None);
         }
-        let scopes = self.scopes_of_rules(&defaults.rules);
+        let rules = &defaults.rules;
+        let scopes = self.named_by_rules(|requirement| requirement.named_scopes(rules));
+        let detail_types = self.named_by_rules(|requirement| requirement.named_detail_types(rules));
         let issuers = self.issuers();
         let facts = Facts {
             issuers: &issuers,
             scopes: &scopes,
             accepts_query: self.token_sources.query == Some(TokenRequests::EveryRequest),
-            detail_types: &[],
+            detail_types: &detail_types,
         };
         let resources = self.resources.iter().filter_map(|resource| {
             Some(ProtectedResource::new(resource, resource.uri().ok()?, &facts))
@@ -164,18 +166,16 @@ impl OAuth2Builder {
         issuers
     }
 
-    /// Returns all scopes that access rules of the program and requirements of the configuration name, sorted.
-    fn scopes_of_rules(&self, rules: &Rules) -> Vec<String> {
+    /// Returns all names of one kind in the access rules of the program and the requirements of the configuration,
+    /// sorted.
+    fn named_by_rules(&self, named: impl Fn(&Requirement) -> Vec<String>) -> Vec<String> {
         let of_routes = RULED_ROUTES.iter().filter_map(|row| (row.rule)().requirement());
         let of_providers = self.providers.iter().flat_map(|(_, provider)| &provider.requirements);
-        let mut scopes: Vec<String> = of_routes
-            .chain(of_providers)
-            .chain(&self.requirements)
-            .flat_map(|requirement| requirement.named_scopes(rules))
-            .collect();
-        scopes.sort();
-        scopes.dedup();
-        scopes
+        let mut names: Vec<String> =
+            of_routes.chain(of_providers).chain(&self.requirements).flat_map(named).collect();
+        names.sort();
+        names.dedup();
+        names
     }
 }
 

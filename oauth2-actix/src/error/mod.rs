@@ -17,7 +17,7 @@ use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode};
 
-pub use self::difference::Difference;
+use self::difference::Difference;
 
 /// Why a request was rejected.
 ///

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     config::resource_uri::ResourceUri,
-    error::{Difference, Error, ErrorKind, listed},
+    error::{Error, ErrorKind, difference::Difference, listed},
     jose::key_set::{SignatureCheck, Tried},
     json::object::Object,
     provider::ResolvedProvider,
