@@ -31,7 +31,7 @@
 //
 // - this file: claims without a token, and a policy for documentation.
 // - `access`: assertions on the access rules of an app.
-// - `identity_provider`: a small identity provider.
+// - `identity_provider`: a small identity provider, at which users sign in without a password.
 // - `local_server`: an actix server on a loopback port.
 // - `resource_map`: the resources that an app's router knows.
 // - `signing_key`: keys that sign tokens, and their public halves in every form.
