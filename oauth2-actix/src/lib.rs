@@ -210,6 +210,7 @@ pub use crate::{
         claims::{Claims, OptionalClaims, TypedClaims},
         expiring_body::{ExpiringBody, until_expiry},
         principal::{Principal, PrincipalError},
+        principal_key::PrincipalKey,
     },
 };
 /// The HTTP client whose builder [`OAuth2Builder::configure_http_client`] adjusts, in the version that this

@@ -332,6 +332,12 @@ impl Claims {
     }
 }
 
+// Frameworks require this of what a request hands on to other tasks.
+const _: () = {
+    const fn is_shared<T: Clone + Send + Sync + 'static>() {}
+    is_shared::<Claims>();
+};
+
 /// Shows the names of the claims and not their values, which are personal data.
 impl fmt::Debug for Claims {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

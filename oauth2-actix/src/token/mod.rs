@@ -10,6 +10,7 @@
 //! - `expiring_body`: a streaming body that ends when the token of its request expires.
 //! - `lifetime`: the checks on `exp`, `nbf` and `iat`, the range of dates, when a token expires and why it is not valid.
 //! - `principal`: the caller as a type of the application.
+//! - `principal_key`: a key that is the same for all tokens of one caller.
 //! - `rules`: the scope hierarchy and the named policies, as claims refer to them.
 //! - `scope`: the scopes in `scope` and `scp`.
 //! - `validation`: the checks on `aud` and the types of registered claims.
@@ -22,6 +23,7 @@ pub(crate) mod claims;
 pub(crate) mod expiring_body;
 pub(crate) mod lifetime;
 pub(crate) mod principal;
+pub(crate) mod principal_key;
 pub(crate) mod rules;
 pub(crate) mod scope;
 pub(crate) mod validation;
