@@ -261,7 +261,7 @@ impl Error {
             Kind::OriginNotAllowed => Answer {
                 status: StatusCode::FORBIDDEN,
                 code: "invalid_request",
-                description: "This origin may not use the cookie.",
+                description: "Requests of this origin are not accepted.",
                 close: (POLICY, "origin not allowed"),
             },
             Kind::RequestMalformed { .. } => Answer {
@@ -440,9 +440,10 @@ pub enum ErrorKind {
         /// The configured leeway, in seconds.
         leeway: f64,
     },
-    /// The token is in a cookie, and the request does not come from an origin that may use it
-    /// ([RFC 6455 §10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2)).
-    #[error("the request's origin may not use the cookie")]
+    /// The request does not come from an origin that may send it: its token is in a cookie
+    /// ([RFC 6455 §10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2)), or it is for an endpoint of
+    /// [`mcp`](crate::mcp).
+    #[error("the request's origin is not allowed")]
     OriginNotAllowed,
     /// The [`principal`](crate::OAuth2Builder::principal) callback rejected the caller with 403. Its text is the
     /// source.
