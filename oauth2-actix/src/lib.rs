@@ -97,6 +97,7 @@ mod error;
 mod jose;
 mod json;
 mod keys;
+pub mod mcp;
 mod middleware;
 mod policy;
 mod protected_resource;

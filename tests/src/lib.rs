@@ -11,6 +11,7 @@ pub mod forge;
 pub mod key_server;
 pub mod keys;
 pub mod log;
+pub mod mcp;
 pub mod policy;
 pub mod socket;
 pub mod tls;

@@ -77,4 +77,11 @@ names! {
     TENANT_CAPACITY = "tenants.capacity",
     TENANT_LIFETIME = "tenants.lifetime",
     TENANT_REJECTION_LIFETIME = "tenants.rejection_lifetime",
+    MCP_TOOL = "mcp.tool",
+    MCP_PROMPT = "mcp.prompt",
+    MCP_RESOURCE = "mcp.resource",
+    MCP_METHOD = "mcp.method",
+    MCP_ALLOW_ORIGIN = "mcp.allow_origin",
+    MCP_MAX_BODY = "mcp.max_body",
+    MCP_SESSION_SECRET = "mcp.session_secret",
 }

@@ -247,7 +247,7 @@ fn offered_tokens(headers: &HeaderMap) -> Result<impl Iterator<Item = Result<&st
 
 /// Returns whether this is an origin as browsers send it: scheme, host, and the port if it is not the
 /// scheme's default.
-fn is_origin(text: &str) -> bool {
+pub(crate) fn is_origin(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| {
         let host = url.host_str().unwrap_or_default();
         matches!(url.scheme(), "http" | "https")

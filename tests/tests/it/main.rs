@@ -7,6 +7,7 @@ mod builder;
 mod house;
 mod jose;
 mod keys;
+mod mcp;
 mod policy;
 mod protected_resource;
 mod provider;

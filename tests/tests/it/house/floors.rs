@@ -10,6 +10,7 @@ use std::{
 /// folders that stand below it in this list.
 const FLOORS: &[(&str, &[&str])] = &[
     ("testing", &["builder", "access", "token", "config", "keys", "jose", "util", "json"]),
+    ("mcp", &["token", "request", "config", "authorize", "json", "error"]),
     ("ws", &["builder", "authorize", "token", "request", "error"]),
     (
         "middleware",
