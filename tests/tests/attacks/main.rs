@@ -14,6 +14,7 @@ mod hmac;
 mod key_thread;
 mod keys;
 mod leaks;
+mod mcp;
 mod own_stack;
 mod paths;
 mod peers;
