@@ -8,6 +8,7 @@ pub mod claims;
 pub mod compact_jws;
 pub mod discovery_document;
 pub mod key_document;
+pub mod mcp_message;
 pub mod public_paths;
 pub mod public_routes;
 pub mod verifiers;

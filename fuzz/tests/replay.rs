@@ -32,9 +32,20 @@ replays! {
     compact_jws
     discovery_document
     key_document
+    mcp_message
     public_paths
     public_routes
     verifiers
+}
+
+/// Without bodies that both readers accept, the target would compare nothing.
+#[test]
+fn most_messages_are_compared() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/mcp_message");
+    let entries = std::fs::read_dir(&corpus).expect("a corpus");
+    let inputs =
+        entries.map(|entry| std::fs::read(entry.expect("an entry").path()).expect("an input"));
+    assert!(inputs.filter(|input| targets::mcp_message::compare(input)).count() > 20);
 }
 
 /// Checks the names of this target's seeds. Without valid signatures, the target would only compare

@@ -15,6 +15,7 @@ use crate::{
     },
     json,
     keys::discovery::Issuer,
+    mcp,
     request::bearer::Credentials,
     status::KeyInfo,
 };
@@ -118,4 +119,20 @@ pub fn discovery(issuer: &str, document: &[u8]) -> Option<String> {
 #[must_use]
 pub fn challenge(realm: &str, error: &str, description: &str, scope: &str) -> HeaderValue {
     Challenge::new(realm).error(error, description).scope(scope).finish()
+}
+
+/// A call that the rules of an MCP endpoint are applied to.
+#[derive(Debug)]
+pub struct McpCall {
+    /// The JSON-RPC method.
+    pub method: String,
+    /// What it names, each with its kind in front.
+    pub targets: Vec<String>,
+}
+
+/// Returns the calls in the body of an MCP request. None if it is refused.
+#[must_use]
+pub fn mcp_calls(body: &[u8]) -> Option<Vec<McpCall>> {
+    let calls = mcp::calls(body)?;
+    Some(calls.into_iter().map(|(method, targets)| McpCall { method, targets }).collect())
 }
