@@ -14,7 +14,8 @@ import { request } from "./oidc-requests.mjs";
 
 const challenge = (rest) => `Bearer realm="api"${rest}`;
 const FORBIDDEN =
-  ', error="insufficient_scope", error_description="The token does not permit this.", scope="orders:read"';
+  'Bearer scope="orders:read", realm="api", error="insufficient_scope", ' +
+  'error_description="The token does not permit this."';
 
 suite("cross-origin, with credentials", () => {
   let browser;
@@ -96,7 +97,7 @@ suite("cross-origin, with credentials", () => {
       [`${api.url}/me`, undefined, { status: 400, challenge: challenge(""), error: "invalid_request" }],
       [`${api.url}/me`, "x.y.z", { status: 401, challenge: rejected("The token is not an acceptable JWT."), error: "invalid_token" }],
       [`${api.url}/me`, await mint({ expires_in: "-60" }), { status: 401, challenge: rejected("The token has expired."), error: "invalid_token" }],
-      [`${api.url}/orders`, good, { status: 403, challenge: challenge(FORBIDDEN), error: "insufficient_scope" }],
+      [`${api.url}/orders`, good, { status: 403, challenge: FORBIDDEN, error: "insufficient_scope" }],
       [`${api.url}/nowhere`, good, { status: 404, error: null }],
       [`${withoutKeys.url}/me`, good, { status: 503, retryAfter: "N", error: "temporarily_unavailable" }],
     ]) {

@@ -71,8 +71,8 @@ const NO_SCOPE = {
   code: "insufficient_scope",
   description: "The token does not permit this.",
   challenge:
-    'Bearer realm="api", error="insufficient_scope", ' +
-    'error_description="The token does not permit this.", scope="orders:read"',
+    'Bearer scope="orders:read", realm="api", error="insufficient_scope", ' +
+    'error_description="The token does not permit this."',
 };
 const NO_KEYS = {
   status: 503,

@@ -81,7 +81,6 @@ impl Endpoint {
     }
 
     /// Starts a request for the endpoint.
-    #[must_use]
     pub fn request(&self, method: &str, token: &str) -> reqwest::RequestBuilder {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         client().request(method, self.server.url("/mcp")).bearer_auth(token)
@@ -98,7 +97,6 @@ impl Endpoint {
 }
 
 /// Returns a policy that accepts the tokens of [`token`].
-#[must_use]
 pub fn policy_of_tokens() -> OAuth2Builder {
     let keys = key(Algorithm::ES256).jwk_set();
     let provider = Provider::new().issuer(ISSUER).audience("api").keys(keys);

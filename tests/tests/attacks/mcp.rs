@@ -100,7 +100,7 @@ fn is_response(attack: &str, answer: &Answer, expected: Response) {
         Response::NotPermitted => {
             assert_eq!(answer.status, 403, "{attack}: {answer:?}");
             assert_eq!(names, ["content-length", "content-type", "date", "www-authenticate"]);
-            let challenge = r#"Bearer realm="api", error="insufficient_scope", error_description="The token does not permit this.", scope="mcp:use refunds:write""#;
+            let challenge = r#"Bearer scope="mcp:use refunds:write", realm="api", error="insufficient_scope", error_description="The token does not permit this.""#;
             assert_eq!(answer.challenge(), challenge, "{attack}");
             assert_eq!(body["error"], "insufficient_scope", "{attack}");
         }

@@ -25,8 +25,8 @@ fn rules() -> mcp::AccessBuilder {
 
 fn challenge(scopes: &str) -> String {
     format!(
-        "Bearer realm=\"api\", error=\"insufficient_scope\", error_description=\"The token does not permit \
-         this.\", scope=\"{scopes}\""
+        "Bearer scope=\"{scopes}\", realm=\"api\", error=\"insufficient_scope\", \
+         error_description=\"The token does not permit this.\""
     )
 }
 
