@@ -221,7 +221,7 @@ fn detail(DetailArgs { detail_type, function }: &DetailArgs) -> TokenStream {
     let (detail_type, path) = (text(detail_type, "detail_type"), path_text(function));
     // rustc reports a function of another form at its path.
     quote_spanned! { function.span() =>
-        ::oauth2_actix::__private::authorization_detail((#detail_type), #function, #path)
+        ::oauth2_actix::__private::authorization_detail(#detail_type, #function, #path)
     }
 }
 
