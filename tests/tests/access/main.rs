@@ -4,9 +4,11 @@
 //! - `challenges`: which scopes a 401 and a 403 name
 //! - `checks`: asynchronous checks
 //! - `coverage`: the assertions for tests of an application
+//! - `delegation`: who acts for the subject, and authorization details
 //! - `policies`: named policies and the scope hierarchy
 //! - `principal`: the caller as a type of the application
 //! - `report`: scopes that no route requires, and rules that no token satisfied
+//! - `step_up`: another or a more recent authentication
 //! - `table`: the rows of handlers, in every form
 
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -14,10 +16,14 @@
 mod challenges;
 mod checks;
 mod coverage;
+mod delegation;
 mod policies;
 mod principal;
 mod report;
+mod step_up;
 mod table;
+
+use std::time::Duration;
 
 use actix_web::{
     App, Error,
@@ -30,7 +36,7 @@ use oauth2_actix::{Algorithm, OAuth2, OAuth2Builder, Provider, requirement, test
 use oauth2_actix_tests::{keys::key, policy};
 use serde_json::{Value, json};
 
-/// Returns a builder with the policies that handlers of this program name.
+/// Returns a builder with the policies that handlers and requirements of this program name.
 fn builder() -> OAuth2Builder {
     let provider = Provider::new()
         .issuer("https://idp.test")
@@ -43,6 +49,15 @@ fn builder() -> OAuth2Builder {
             "back-office",
             requirement::all([requirement::claim("role", "staff"), requirement::policy("reports")]),
         )
+        .policy(
+            "stepped-up",
+            requirement::all([
+                requirement::policy("reports"),
+                requirement::acr(["urn:otp"]),
+                requirement::auth_age(Duration::from_secs(600)),
+            ]),
+        )
+        .policy("partner", requirement::actor_of("https://partner.test", ["robot"]))
 }
 
 fn token(claims: Value) -> String {

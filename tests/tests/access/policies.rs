@@ -141,7 +141,7 @@ fn wrong_policies_and_hierarchies_are_build_errors() {
     }
 }
 
-fn from_json(settings: Value) -> Result<OAuth2Builder, String> {
+pub(super) fn from_json(settings: Value) -> Result<OAuth2Builder, String> {
     let mut whole = json!({"providers": {"test": {
         "issuer": "https://idp.test", "audience": "api",
         "keys": oauth2_actix_tests::keys::key(oauth2_actix::Algorithm::ES256).jwk_set(),
