@@ -1,0 +1,10 @@
+use actix_web::get;
+use oauth2_actix::require_acr;
+
+#[get("/")]
+#[require_acr("urn:otp", "")]
+async fn handler() -> &'static str {
+    "x"
+}
+
+fn main() {}
