@@ -265,6 +265,23 @@ const SCHEME: &str = "bearer";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authorize::requirement;
+
+    #[test]
+    fn operation_that_requires_an_authentication_says_so_in_401() {
+        static STEP_UP: AccessRule =
+            AccessRule::new(|| Some(requirement::acr(["urn:otp"])), || &[], &[]);
+        static SCOPE: AccessRule =
+            AccessRule::new(|| Some(requirement::scopes(["a"])), || &[], &[]);
+        for (rule, is_named) in [(&STEP_UP, true), (&SCOPE, false)] {
+            let mut operation = Operation::new();
+            set_access(&mut operation, Access::Token(Some(rule)), &Rules::default());
+            let operation = serde_json::to_value(operation).expect("JSON");
+            let description = operation["responses"]["401"]["description"].as_str();
+            let description = description.expect("a description");
+            assert_eq!(description.contains("a more recent authentication"), is_named);
+        }
+    }
 
     #[test]
     fn pattern_of_a_route_is_the_end_of_a_documented_path() {

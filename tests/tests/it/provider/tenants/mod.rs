@@ -17,7 +17,7 @@ use std::{
 
 use futures_util::poll;
 use oauth2_actix::{
-    Algorithm, Difference, ErrorKind, Keys, OAuth2, Provider,
+    Algorithm, Difference, ErrorKind, Keys, OAuth2, Provider, requirement,
     tenants::{Tenant, TenantLookup, Tenants},
     testing::{IdentityProvider, ManualClock, SigningKey, Token},
 };
@@ -411,11 +411,19 @@ async fn tenant_of_another_issuer_or_unusable_is_rejected() {
         .audience("api")
         .keys("http://10.0.0.1/latest/meta-data");
     setup.customers.add("https://d.test", Tenant::new("metadata", plain));
-    for issuer in ["https://a.test", "https://c.test", "https://d.test"] {
+    // An age that would be judged once and then cached with the token.
+    let recent = Provider::new()
+        .issuer("https://e.test")
+        .audience("api")
+        .keys(key.jwk_set())
+        .require(requirement::auth_age(HOUR));
+    setup.customers.add("https://e.test", Tenant::new("aging", recent));
+    for issuer in ["https://a.test", "https://c.test", "https://d.test", "https://e.test"] {
         assert_eq!(setup.kind(issuer, &key).await, unknown_issuer(), "{issuer}");
     }
     assert!(!log::lines_with(&["a tenant cannot be used", "mixed-up", "issuer"]).is_empty());
-    assert_eq!(setup.customers.lookups(), 3);
+    assert!(!log::lines_with(&["a tenant cannot be used", "aging", "require"]).is_empty());
+    assert_eq!(setup.customers.lookups(), 4);
 }
 
 /// A pattern is an error for a tenant too, although its issuer is in the token.
