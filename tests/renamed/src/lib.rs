@@ -8,7 +8,8 @@ extern crate auth as oauth2_actix;
 
 use actix_web::{HttpResponse, get, routes, web};
 use auth::{
-    Claims, authenticated, guarded, public, require, require_claim, require_policy, require_scope,
+    Claims, authenticated, deny_delegated, guarded, public, require, require_acr, require_actor,
+    require_auth_age, require_authorization_detail, require_claim, require_policy, require_scope,
 };
 
 /// Public, and documented.
@@ -67,6 +68,29 @@ mod api {
     }
 }
 
+const OTP: &str = "urn:otp";
+
+/// Requires an authentication, a subject in person and an authorization detail.
+#[require_acr("urn:key", OTP)]
+#[require_auth_age(300)]
+#[deny_delegated]
+#[require_authorization_detail("payment", is_small)]
+#[get("/stepped-up")]
+async fn stepped_up() -> &'static str {
+    "stepped up"
+}
+
+/// Requires an actor.
+#[require_actor("agent", OTP)]
+#[get("/actor")]
+async fn by_an_agent() -> &'static str {
+    "by an agent"
+}
+
+fn is_small(detail: &serde_json::Value) -> bool {
+    detail["amount"] == 1
+}
+
 const ADMIN: &str = "admin";
 
 /// Requires values that are constants, among literals.
@@ -108,6 +132,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
     config
         .service(health)
         .service(stacked)
+        .service(stepped_up)
+        .service(by_an_agent)
         .service(api::below)
         .service(api::around)
         .service(undocumented)
@@ -147,6 +173,8 @@ mod tests {
             ("/amid", 200, 200),
             ("/plain", 400, 204),
             ("/guarded", 400, 200),
+            ("/stepped-up", 400, 401),
+            ("/actor", 400, 403),
         ] {
             let request = test::TestRequest::get().uri(path);
             assert_eq!(test::call_service(&app, request.to_request()).await.status(), anonymous);
