@@ -157,6 +157,7 @@ pub mod _docs {
     #[doc = include_str!("../docs/recipes.md")]
     pub mod recipes {}
 
+    #[doc = "[authorization.md]: crate::_docs::authorization\n"]
     #[doc = "[cors.md]: crate::_docs::cors\n"]
     #[doc = "[public-routes.md]: crate::_docs::public_routes\n"]
     #[doc = "[recipes.md]: crate::_docs::recipes\n"]
