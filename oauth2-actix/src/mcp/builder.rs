@@ -142,7 +142,8 @@ impl AccessBuilder {
     }
 
     /// Allows requests of pages of this origin, as browsers write it in `Origin`: scheme, host, and the port if
-    /// it is not the scheme's default. Default: none, so that a request with an `Origin` is rejected with 403
+    /// it is not the scheme's default. Default: that of each [`resource`](crate::OAuth2Builder::resource) of the
+    /// policy alone. A request with another `Origin` is rejected with 403
     /// (MCP 2026-07-28, Streamable HTTP, Security). Requests without an `Origin` are not affected.
     ///
     /// ```

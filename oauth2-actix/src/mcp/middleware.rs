@@ -132,7 +132,7 @@ impl Rules {
     /// Checks a request, and prepares it for the inner service. Returns the claims of its token.
     async fn admit(&self, request: &mut ServiceRequest) -> Result<Claims, Rejection> {
         let claims = Claims::of_request(request.request())?;
-        self.check_origin(request.headers())?;
+        self.check_origin(request.headers(), &claims)?;
         self.tags.admit(request.headers_mut(), claims.principal_key().as_ref())?;
         if *request.method() != Method::POST {
             self.check(&[], &claims)??;
@@ -161,8 +161,11 @@ impl Rules {
     }
 
     /// Checks that a page that sends the request may do so.
-    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Error> {
-        let is_allowed = |origin: &[u8]| self.origins.iter().any(|it| it.as_bytes() == origin);
+    fn check_origin(&self, headers: &HeaderMap, claims: &Claims) -> Result<(), Error> {
+        let resources = &claims.verified().by.rules.resources;
+        let own = resources.iter().filter_map(|resource| origin_of(resource));
+        let allowed = || self.origins.iter().map(String::as_str).chain(own.clone());
+        let is_allowed = |origin: &[u8]| allowed().any(|it| it.as_bytes() == origin);
         let mut origins = headers.get_all(ORIGIN);
         match (origins.next(), origins.next()) {
             (None, _) => Ok(()),
@@ -170,6 +173,13 @@ impl Rules {
             _ => Err(ErrorKind::OriginNotAllowed.into()),
         }
     }
+}
+
+/// Returns the scheme, host and port of the identifier of a resource, which are in lower case.
+fn origin_of(resource: &str) -> Option<&str> {
+    let host = resource.find("://")? + "://".len();
+    let length = resource[host..].find(['/', '?']).unwrap_or(resource.len() - host);
+    Some(&resource[..host + length])
 }
 
 /// Reads a body of limited length.

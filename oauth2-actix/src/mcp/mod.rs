@@ -25,8 +25,8 @@
 //!
 //! # What a request needs
 //!
-//! - Any method: a valid token, what [`require`](AccessBuilder::require) says, and no `Origin` that is not
-//!   [allowed](AccessBuilder::allow_origin).
+//! - Any method: a valid token, what [`require`](AccessBuilder::require) says, and no `Origin` but that of the
+//!   resource and [allowed](AccessBuilder::allow_origin) ones.
 //! - POST: besides, what the rules say of all operations in its body. If a permission is missing, the response is
 //!   403, and its challenge names the scopes of the whole request: a client asks for all of them at once.
 //!

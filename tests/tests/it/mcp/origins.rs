@@ -3,7 +3,7 @@
 use oauth2_actix::{mcp, requirement};
 use oauth2_actix_tests::{
     client::send,
-    mcp::{Endpoint, token, tool_call},
+    mcp::{Endpoint, policy_of_tokens, token, tool_call},
 };
 
 #[tokio::test]
@@ -55,4 +55,28 @@ async fn request_with_an_origin_is_rejected_by_default() {
     let origin = [("origin", "http://localhost:6274")];
     assert_eq!(endpoint.post(&token(""), &origin, &tool_call("a")).await.status, 403);
     assert_eq!(endpoint.post(&token(""), &[], &tool_call("a")).await.status, 200);
+}
+
+#[tokio::test]
+async fn page_of_the_resource_itself_may_send_requests() {
+    let oauth2 = policy_of_tokens()
+        .resource("https://API.example.com:8443/mcp")
+        .resource("https://other.example");
+    let endpoint = Endpoint::behind(oauth2, mcp::Access::builder());
+    for (origin, status) in [
+        ("https://api.example.com:8443", 200),
+        ("https://other.example", 200),
+        ("https://api.example.com", 403),
+        ("https://api.example.com:8443/mcp", 403),
+        ("https://api.example.com:844", 403),
+        ("http://other.example", 403),
+        ("https:/", 403),
+        ("https:", 403),
+        ("", 403),
+    ] {
+        let answer = endpoint.post(&token(""), &[("origin", origin)], &tool_call("a")).await;
+        assert_eq!(answer.status, status, "{origin}");
+        // Each challenge names a document.
+        assert_eq!(answer.challenge().contains("resource_metadata="), status == 403, "{origin}");
+    }
 }
