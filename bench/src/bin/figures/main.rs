@@ -20,6 +20,7 @@ mod garbage;
 mod hang;
 mod load;
 mod many;
+mod mcp;
 mod memory;
 mod misses;
 mod neighbours;
@@ -44,7 +45,7 @@ use crate::child::CHILDREN;
 
 type Experiment = fn(&mut Report, &[String]);
 
-const EXPERIMENTS: [(&str, &str, Experiment); 15] = [
+const EXPERIMENTS: [(&str, &str, Experiment); 16] = [
     ("rotation", "keys rotated without overlap, under load", rotation::run),
     ("hang", "a provider that hangs for 30 s during a refresh, under load", hang::run),
     ("flood", "10,000 tokens with made-up key ids", flood::run),
@@ -67,6 +68,7 @@ const EXPERIMENTS: [(&str, &str, Experiment); 15] = [
     ("misses", "a new token, against the check of its signature", misses::run),
     ("rejections", "requests that are rejected before a signature is checked", rejections::run),
     ("many", "1,000 providers and 1,000 keys against one each, with a cached token", many::run),
+    ("mcp", "calls of MCP tools with a body of 4 KiB, with and without access rules", mcp::run),
     ("distinct", "10,000 and 1,000,000 tokens in rotation; some minutes", distinct::run),
     ("cached-memory", "the memory of 100,000 cached tokens", cached_memory::run),
     ("threads", "cached tokens, on one thread and on two", threads::run),
