@@ -7,7 +7,6 @@ use std::{
 };
 
 use actix_web::{
-    HttpResponse,
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform},
 };
@@ -58,9 +57,9 @@ where
         match result {
             Ok(()) => RequirementFuture::Inner { future: self.service.call(request) },
             Err(error) => {
-                // The outer `OAuth2` rewrites this response, for this request.
-                let response = HttpResponse::from_error(error);
-                RequirementFuture::Rejected { response: Some(request.into_response(response)) }
+                // The outer `OAuth2` rewrites this response, for this request. It looks for the error in it, which
+                // `ServiceRequest::into_response` would remove.
+                RequirementFuture::Rejected { response: Some(request.error_response(error)) }
             }
         }
     }
