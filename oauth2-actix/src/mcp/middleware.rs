@@ -81,7 +81,9 @@ where
             let claims = match rules.admit(&mut request).await {
                 Ok(claims) => claims,
                 Err(rejection) => {
-                    let response = request.into_response(rejection.response());
+                    // Not `ServiceRequest::into_response`, which removes the error that the outer `OAuth2` looks for.
+                    let request = request.into_parts().0;
+                    let response = ServiceResponse::new(request, rejection.response());
                     return Ok(response.map_into_right_body());
                 }
             };

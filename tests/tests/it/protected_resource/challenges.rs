@@ -1,9 +1,9 @@
 //! What challenges say of a resource, and which tokens it accepts.
 
-use actix_web::{App, HttpServer, get};
+use actix_web::{App, HttpResponse, HttpServer, get, web};
 use oauth2_actix::{
-    Algorithm, ConfigErrorKind, MissingToken, OAuth2Builder, Provider, Resource, require_scope,
-    requirement,
+    Algorithm, ConfigErrorKind, MissingToken, OAuth2Builder, Provider, Resource, mcp,
+    require_scope, requirement,
     tenants::{Tenant, TenantLookup, Tenants},
     testing::{LocalServer, Token},
 };
@@ -36,6 +36,31 @@ async fn request_without_a_token_gets_401_and_the_url_of_the_document() {
     let answer = get(&without.url("/mcp"), None).await;
     assert_eq!(answer.status, 400);
     assert!(answer.challenge().contains(METADATA));
+}
+
+#[actix_web::test]
+async fn rejection_by_middleware_around_a_route_has_the_url_and_the_realm() {
+    let oauth2 = builder().resource(MCP).realm("orders").build().unwrap();
+    let server = LocalServer::start(move |listener| {
+        let app = move || {
+            let required = requirement::scopes(["refunds:write"]);
+            let access = mcp::Access::builder().require(required.clone()).build().unwrap();
+            let endpoint = || web::get().to(HttpResponse::Ok);
+            App::new()
+                .service(web::resource("/requirement").wrap(required).route(endpoint()))
+                .service(web::resource("/access").wrap(access).route(endpoint()))
+                .wrap(oauth2.clone())
+        };
+        Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+    })
+    .unwrap();
+    for path in ["/requirement", "/access"] {
+        let answer = get(&server.url(path), Some(&token(MCP))).await;
+        assert_eq!(answer.status, 403);
+        let challenge = answer.challenge();
+        let expected = format!(r#"Bearer {METADATA}, scope="refunds:write", realm="orders""#);
+        assert!(challenge.starts_with(&expected), "{path}: {challenge}");
+    }
 }
 
 #[actix_web::test]
