@@ -1,6 +1,10 @@
 //! Who acts for the subject (RFC 8693), and authorization details (RFC 9396).
 
-use actix_web::{HttpResponse, get, post, web};
+use actix_web::{
+    App, HttpResponse, get, post,
+    test::{TestRequest, call_and_read_body_json, init_service},
+    web,
+};
 use oauth2_actix::{
     Claims, access, deny_delegated, guarded, require_actor, require_authorization_detail,
     require_scope, requirement,
@@ -153,10 +157,14 @@ fn rows_name_actors_and_details() {
     );
 }
 
-#[test]
-fn types_of_authorization_details_are_listed() {
-    let oauth2 = builder().build().unwrap();
-    assert_eq!(oauth2.authorization_details_types(), [PAYMENT, "refund"]);
+#[actix_web::test]
+async fn metadata_document_lists_the_types_of_authorization_details() {
+    let oauth2 = builder().resource("https://api.example.com").build().unwrap();
+    let app = init_service(App::new().service(oauth2.resource_metadata()).wrap(oauth2)).await;
+    let path = "/.well-known/oauth-protected-resource";
+    let request = TestRequest::get().uri(path).to_request();
+    let document: Value = call_and_read_body_json(&app, request).await;
+    assert_eq!(document["authorization_details_types_supported"], json!([PAYMENT, "refund"]));
 }
 
 #[actix_web::test]
