@@ -92,6 +92,9 @@ async fn rejected_handshake_is_closed_with_1008_and_a_reason() {
         ("/ws", bearer(&good().expires_in(-1)), "token expired"),
         // From a requirement of the handler, after the middleware accepted the token.
         ("/ws-role", bearer(&good()), "insufficient scope"),
+        ("/authenticated-by", bearer(&good()), "insufficient user authentication"),
+        ("/authenticated-recently", bearer(&good()), "insufficient user authentication"),
+        ("/actor", bearer(&good()), "insufficient scope"),
         // From an extractor on a public path.
         ("/claims-on-public", None, "token missing"),
     ] {
