@@ -137,6 +137,28 @@ async fn scopes_and_authorization_details_must_both_hold() {
     }
 }
 
+#[actix_web::test]
+async fn detail_with_locations_counts_at_its_own_resource_only() {
+    let oauth2 = builder().resource("https://api.test/pay").build().unwrap();
+    let app = app(oauth2, configure).await;
+    for (locations, status) in [
+        (json!(["https://api.test/pay"]), 200),
+        (json!(["https://other.test", "https://api.test/pay"]), 200),
+        (json!(["https://other.test"]), 403),
+        (json!(["https://api.test"]), 403),
+        (json!(["https://api.test/payments"]), 403),
+        (json!(["https://api.test/pay", 7]), 403),
+        (json!("https://api.test/pay"), 403),
+        (json!([]), 403),
+        (json!(null), 403),
+    ] {
+        let detail = json!({"type": PAYMENT, "amount": 1, "locations": locations});
+        let token = token(json!({"scope": "pay", "authorization_details": [detail]}));
+        let answer = send(&app, "POST", "/delegation/payments", Some(&token)).await;
+        assert_eq!(answer.status, status, "{locations}");
+    }
+}
+
 #[test]
 fn rows_name_actors_and_details() {
     let lines: Vec<String> = access::routes()

@@ -131,6 +131,20 @@ async fn token_without_the_authentication_gets_401_before_403() {
 }
 
 #[actix_web::test]
+async fn challenge_begins_with_the_metadata_and_the_scopes() {
+    let oauth2 = builder().resource("https://api.test/pay").build().unwrap();
+    let app = app(oauth2, configure).await;
+    let answer = send(&app, "POST", "/step-up/payments", Some(&token(json!({})))).await;
+    let metadata = "https://api.test/.well-known/oauth-protected-resource/pay";
+    let expected = challenge("pay", "acr_values=\"urn:key urn:otp\", max_age=\"300\"").replacen(
+        "Bearer ",
+        &format!("Bearer resource_metadata=\"{metadata}\", "),
+        1,
+    );
+    assert_eq!((answer.status, answer.challenge), (401, expected));
+}
+
+#[actix_web::test]
 async fn every_form_of_the_requirement_challenges() {
     let app = app(builder().build().unwrap(), configure).await;
     let otp = json!({"acr": OTP, "auth_time": now()});
