@@ -483,9 +483,9 @@ pub enum ErrorKind {
     /// The token's `sub` is not one that [`subjects`](crate::Provider::subjects) names.
     #[error("the token's subject is not allowed")]
     SubjectNotAllowed,
-    /// The token that was sent to renew a session has another provider, issuer or subject than the session,
-    /// or has no subject.
-    #[error("the token's provider, issuer or subject is not the session's")]
+    /// The token that was sent to renew a session has another provider, issuer, subject, actor or resource than the
+    /// session, or has no subject.
+    #[error("the token's provider, issuer, subject, actor or resource is not the session's")]
     SubjectMismatch,
     /// The token is not a JWT in JWS compact form
     /// ([RFC 7515 §7.1](https://www.rfc-editor.org/rfc/rfc7515#section-7.1)).

@@ -52,9 +52,9 @@ impl Session {
     /// Replaces the session's token with a newer one, whose expiry then ends the session. The
     /// application chooses how a client sends it, usually in a message.
     ///
-    /// It must have the same provider, issuer and subject, be for the same resource if there are several, and satisfy the requirement of
-    /// [`Upgrade::require`](super::Upgrade::require). Requirements of handlers and macros are not checked
-    /// again.
+    /// It must have the same provider, issuer, subject and `act`, be for the same resource if there are several, and
+    /// satisfy the requirement of [`Upgrade::require`](super::Upgrade::require). Requirements of handlers and macros
+    /// are not checked again.
     ///
     /// # Errors
     ///
@@ -68,6 +68,8 @@ impl Session {
             && renewed.issuer() == current.issuer()
             && renewed.subject().is_some()
             && renewed.subject() == current.subject()
+            // Another actor may not do what the session's may.
+            && renewed.get("act") == current.get("act")
             && oauth2.0.names_same_resources(&renewed, &current);
         if !is_same {
             return Err(ErrorKind::SubjectMismatch.into());

@@ -235,6 +235,7 @@ async fn rejected_renewal_changes_nothing() {
     for (token, reason) in [
         (sign(&long.clone().claim("sub", "user-2")), "subject_mismatch"),
         (sign(&long.clone().without("sub")), "subject_mismatch"),
+        (sign(&long.clone().claim("act", json!({"sub": "agent"}))), "subject_mismatch"),
         (sign(&long.clone().claim("iss", "https://other.test")), "subject_mismatch"),
         (sign(&long.clone().claim("aud", "another")), "audience_mismatch"),
         (sign(&setup.token(MINUTE).claim("exp", 1)), "expired"),
