@@ -25,16 +25,25 @@ export async function request(url, { method = "GET", headers = {}, body } = {}) 
 }
 
 /** Writes a GET request to a socket, with exactly these header lines. */
-export async function rawGet(url, headers) {
+export function rawGet(url, headers) {
+  return raw("GET", url, headers);
+}
+
+/** Writes a POST request to a socket, with exactly these header lines and this body. */
+export function rawPost(url, headers, body) {
+  return raw("POST", url, [...headers, ["Content-Length", Buffer.byteLength(body)]], body);
+}
+
+async function raw(method, url, headers, body = "") {
   const { hostname, port, pathname, host } = new URL(url);
   const socket = net.connect({ host: hostname, port, signal: AbortSignal.timeout(WAIT_MS) });
-  const lines = [`GET ${pathname} HTTP/1.1`, `Host: ${host}`, "Connection: close"];
+  const lines = [`${method} ${pathname} HTTP/1.1`, `Host: ${host}`, "Connection: close"];
   for (const [name, value] of headers) {
     if (name.toLowerCase() === "authorization") note(value);
     lines.push(`${name}: ${value}`);
   }
   socket.setEncoding("utf8");
-  socket.write(`${lines.join("\r\n")}\r\n\r\n`);
+  socket.write(`${lines.join("\r\n")}\r\n\r\n${body}`);
   let answer = "";
   for await (const chunk of socket) answer += chunk;
 

@@ -11,9 +11,13 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 export function program(name, variable) {
   const chosen = process.env[variable];
   if (chosen) return chosen;
-  const options = ["metadata", "--format-version=1", "--no-deps", "--locked"];
-  const metadata = JSON.parse(execFileSync("cargo", options, { cwd: ROOT, maxBuffer: 1 << 26 }));
-  const built = path.join(metadata.target_directory, "debug", name);
+  const built = path.join(targetDirectory(), "debug", name);
   if (!existsSync(built)) throw new Error(`${built} is missing: run cargo build first, or set ${variable}`);
   return built;
+}
+
+/** Returns the folder that cargo builds into. */
+export function targetDirectory() {
+  const options = ["metadata", "--format-version=1", "--no-deps", "--locked"];
+  return JSON.parse(execFileSync("cargo", options, { cwd: ROOT, maxBuffer: 1 << 26 })).target_directory;
 }
