@@ -3,6 +3,8 @@
 import { once } from "node:events";
 import http from "node:http";
 
+import { WAIT_MS } from "./limits.mjs";
+
 export class Proxy {
   /** The origin of the server behind it, set before the first request. */
   target;
@@ -13,7 +15,9 @@ export class Proxy {
   #server;
 
   async start() {
-    this.#server = http.createServer((request, response) => this.#forward(request, response));
+    // Not closed while a client is about to reuse a connection.
+    const options = { keepAliveTimeout: WAIT_MS };
+    this.#server = http.createServer(options, (request, response) => this.#forward(request, response));
     this.#server.listen(0, "127.0.0.1");
     await once(this.#server, "listening");
     this.origin = `http://127.0.0.1:${this.#server.address().port}`;

@@ -1,0 +1,273 @@
+// What the MCP specification requires of a resource server, on the wire: the example `mcp` with its own issuer, raw
+// requests, and the server scenarios of the conformance suite: `node --test mcp-wire.test.mjs`.
+// The rules are those of the revision 2026-07-28, /basic/authorization and /basic/transports/streamable-http.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { TEST } from "./limits.mjs";
+import { end, startServer } from "./mcp-server.mjs";
+import { request } from "./oidc-requests.mjs";
+
+const METADATA = "/.well-known/oauth-protected-resource";
+const INSPECTOR = "http://localhost:6274";
+const REVISION = "2026-07-28";
+const SCOPES = "mcp:use orders:read";
+const HEADER_MISMATCH = -32_020;
+
+let server;
+let metadataUrl;
+
+before(async () => {
+  server = await startServer({ LEEWAY_SECONDS: "0" });
+  metadataUrl = `${server.origin}${METADATA}/mcp`;
+}, TEST);
+
+after(async () => {
+  if (server) await end(server);
+}, TEST);
+
+/** Returns a token of the embedded issuer, with changed claims. */
+async function tokenWith({ claims = {}, scope = SCOPES, expiresIn = 300 } = {}) {
+  const form = {
+    grant_type: "client_credentials",
+    client_id: "quickstart",
+    client_secret: "quickstart",
+    claims: JSON.stringify({ sub: "alice", ...claims }),
+    expires_in: String(expiresIn),
+    ...(scope && { scope }),
+  };
+  const headers = { "content-type": "application/x-www-form-urlencoded" };
+  const body = new URLSearchParams(form).toString();
+  const { status, text } = await request(`${server.issuer}/token`, { method: "POST", headers, body });
+  assert.equal(status, 200, text);
+  return JSON.parse(text).access_token;
+}
+
+const bearer = (token) => ({ authorization: `Bearer ${token}` });
+const META = {
+  "io.modelcontextprotocol/protocolVersion": REVISION,
+  "io.modelcontextprotocol/clientInfo": { name: "wire", version: "1.0.0" },
+  "io.modelcontextprotocol/clientCapabilities": {},
+};
+const rpc = (method, params = {}) => JSON.stringify({ jsonrpc: "2.0", id: 1, method, params });
+const toolCall = (name, options = {}) => rpc("tools/call", { name, arguments: options, _meta: META });
+const accept = { "content-type": "application/json", accept: "application/json, text/event-stream" };
+const modern = (method, name) => ({
+  ...accept,
+  "mcp-protocol-version": REVISION,
+  "mcp-method": method,
+  ...(name !== undefined && { "mcp-name": name }),
+});
+
+function post(body, headers = {}, path = "/mcp") {
+  return request(`${server.origin}${path}`, { method: "POST", headers: { ...accept, ...headers }, body });
+}
+
+/** Calls a tool by the current revision. Returns { status, headers, text, message }. */
+async function callTool(token, name, options, headers = {}) {
+  const sent = { ...modern("tools/call", name), ...(token && bearer(token)), ...headers };
+  const answer = await post(toolCall(name, options), sent);
+  return { ...answer, message: messageOf(answer) };
+}
+
+/** Returns the JSON-RPC message of a JSON body, or the last one of an event stream. */
+function messageOf({ headers, text }) {
+  if (/^text\/event-stream/.test(headers["content-type"])) {
+    return JSON.parse(text.match(/^data: ?\{.*$/gm).at(-1).slice(5));
+  }
+  return /json/.test(headers["content-type"]) ? JSON.parse(text) : undefined;
+}
+
+/** Returns the parameters of a Bearer challenge. */
+function challengeOf({ headers }) {
+  const challenge = headers["www-authenticate"];
+  assert.match(challenge ?? "", /^Bearer /);
+  return Object.fromEntries([...challenge.matchAll(/([a-z_]+)="([^"]*)"/g)].map(([, name, value]) => [name, value]));
+}
+
+function assertUnauthorized(answer, error) {
+  assert.equal(answer.status, 401, answer.text);
+  const challenge = challengeOf(answer);
+  assert.equal(challenge.error, error);
+  assert.equal(challenge.resource_metadata, metadataUrl);
+  // SHOULD: the scopes of a first login, and never offline_access.
+  assert.equal(challenge.scope, SCOPES);
+}
+
+test("the metadata document is at both well-known URIs, public, and names the issuer", TEST, async () => {
+  for (const path of [`${METADATA}/mcp`, METADATA]) {
+    for (const headers of [{}, bearer("no-token"), { origin: INSPECTOR }, { "mcp-protocol-version": REVISION }]) {
+      const answer = await request(`${server.origin}${path}`, { headers });
+      assert.equal(answer.status, 200, `${path} ${answer.text}`);
+      assert.match(answer.headers["content-type"], /^application\/json/);
+      const document = JSON.parse(answer.text);
+      assert.equal(document.resource, server.resource);
+      assert.deepEqual(document.authorization_servers, [server.issuer]);
+      assert.deepEqual(document.bearer_methods_supported, ["header"]);
+      assert.deepEqual([...document.scopes_supported].sort(), ["mcp:use", "orders:read", "refunds:write"]);
+      assert.ok(Object.values(document).every((value) => value?.length !== 0), "empty lists are left out");
+    }
+  }
+  const other = await request(`${server.origin}${METADATA}/other`);
+  assert.notEqual(other.status, 200);
+});
+
+test("the document does not depend on the Host of the request", TEST, async () => {
+  const headers = { host: "evil.example", "x-forwarded-host": "evil.example", forwarded: "host=evil.example" };
+  const { text } = await request(metadataUrl, { headers });
+  assert.equal(JSON.parse(text).resource, server.resource);
+  const { headers: sent } = await request(`${server.origin}/mcp`, { headers });
+  assert.ok(sent["www-authenticate"].includes(`resource_metadata="${metadataUrl}"`));
+});
+
+test("a request without a token gets 401 with the way to one, with any method", TEST, async () => {
+  for (const method of ["GET", "POST", "DELETE", "PUT"]) {
+    const answer = await request(`${server.origin}/mcp`, { method, headers: accept });
+    assertUnauthorized(answer, undefined);
+  }
+  assertUnauthorized(await post(rpc("initialize")), undefined);
+  assertUnauthorized(await post(rpc("server/discover"), modern("server/discover")), undefined);
+});
+
+test("the challenge has its parameters in the order that clients read", TEST, async () => {
+  const { headers } = await post(rpc("initialize"));
+  const challenge = headers["www-authenticate"];
+  // Clients take the first match in the whole header.
+  for (const name of ["resource_metadata=", "scope="]) assert.equal(challenge.split(name).length, 2, challenge);
+});
+
+test("a token in the query, in the body or in a cookie is no token", TEST, async () => {
+  const token = await tokenWith();
+  assertUnauthorized(await post(rpc("ping"), {}, `/mcp?access_token=${token}`), undefined);
+  assertUnauthorized(await post(rpc("ping"), { cookie: `access_token=${token}` }), undefined);
+  const form = { "content-type": "application/x-www-form-urlencoded" };
+  assertUnauthorized(await post(`access_token=${token}`, form), undefined);
+});
+
+test("a token is checked in every request of a session, not only in the first", TEST, async () => {
+  const token = await tokenWith();
+  const initialize = rpc("initialize", {
+    protocolVersion: "2025-11-25",
+    capabilities: {},
+    clientInfo: { name: "wire", version: "1.0.0" },
+  });
+  const { status, headers } = await post(initialize, bearer(token));
+  assert.equal(status, 200);
+  const session = { "mcp-session-id": headers["mcp-session-id"], "mcp-protocol-version": "2025-11-25" };
+  assert.ok(session["mcp-session-id"]);
+  const initialized = JSON.stringify({ jsonrpc: "2.0", method: "notifications/initialized" });
+  assert.equal((await post(initialized, { ...session, ...bearer(token) })).status, 202);
+  const who = rpc("tools/call", { name: "whoami", arguments: {} });
+  assertUnauthorized(await post(who, session), undefined);
+  assertUnauthorized(await post(who, { ...session, ...bearer("no-token") }), "invalid_token");
+  const answer = await post(who, { ...session, ...bearer(token) });
+  assert.equal(messageOf(answer).result.structuredContent.subject, "alice");
+});
+
+test("a token for another audience, however similar, is rejected", TEST, async () => {
+  const { resource, origin } = server;
+  for (const aud of [origin, `${origin}/`, `${resource}/`, `${resource}/x`, "https://other.example/mcp", [], [origin]]) {
+    assertUnauthorized(await callTool(await tokenWith({ claims: { aud } }), "whoami"), "invalid_token");
+  }
+  const { status } = await callTool(await tokenWith({ claims: { aud: [origin, resource] } }), "whoami");
+  assert.equal(status, 200);
+});
+
+test("an invalid or expired token gets 401, a malformed request 400", TEST, async () => {
+  const token = await tokenWith();
+  const [header, , signature] = token.split(".");
+  const changed = Buffer.from(JSON.stringify({ sub: "bob" })).toString("base64url");
+  for (const invalid of [
+    "no-token",
+    `${header}.${changed}.${signature}`,
+    await tokenWith({ expiresIn: -1 }),
+    await tokenWith({ claims: { iss: "http://127.0.0.1:1" } }),
+  ]) {
+    assertUnauthorized(await callTool(invalid, "whoami"), "invalid_token");
+  }
+  const twice = [`Bearer ${token}`, `Bearer ${token}`];
+  const answer = await request(`${server.origin}/mcp`, { method: "POST", headers: { ...accept, authorization: twice } });
+  assert.equal(answer.status, 400, answer.text);
+  assert.equal(challengeOf(answer).error, "invalid_request");
+});
+
+test("a tool gets the claims of the request", TEST, async () => {
+  const { status, message } = await callTool(await tokenWith({ claims: { sub: "bob" } }), "whoami");
+  assert.equal(status, 200);
+  const expected = { subject: "bob", client: "quickstart", scopes: SCOPES.split(" ") };
+  assert.deepEqual(message.result.structuredContent, expected);
+});
+
+test("an Origin of no allowed page gets 403, also with a token", TEST, async () => {
+  const token = await tokenWith();
+  for (const origin of ["https://evil.example", "null", `${INSPECTOR}0`, "https://localhost:6274", "http://evil.example:6274"]) {
+    const { status, headers } = await callTool(token, "whoami", {}, { origin });
+    assert.equal(status, 403, origin);
+    assert.equal(headers["access-control-allow-origin"], undefined);
+  }
+  for (const origin of [INSPECTOR, server.origin]) {
+    assert.equal((await callTool(token, "whoami", {}, { origin })).status, 200, origin);
+  }
+});
+
+test("a Host of another server gets 403", TEST, async () => {
+  const token = await tokenWith();
+  assert.equal((await callTool(token, "whoami", {}, { host: "evil.example" })).status, 403);
+});
+
+test("headers that differ from the body get 400 and -32020, and never run the call", TEST, async () => {
+  const token = await tokenWith({ scope: "mcp:use orders:read refunds:write" });
+  const body = toolCall("refund_order", { number: 1 });
+  for (const headers of [
+    modern("tools/call", "whoami"),
+    modern("tools/list"),
+    modern("tools/call"),
+    modern("tools/call", `=?base64?${Buffer.from("whoami").toString("base64")}?=`),
+  ]) {
+    const answer = await post(body, { ...headers, ...bearer(token) });
+    assert.equal(answer.status, 400, `${JSON.stringify(headers)} ${answer.text}`);
+    assert.equal(messageOf(answer)?.error?.code, HEADER_MISMATCH, answer.text);
+  }
+  const encoded = `=?base64?${Buffer.from("whoami").toString("base64")}?=`;
+  const answer = await post(toolCall("whoami"), { ...modern("tools/call", encoded), ...bearer(token) });
+  assert.equal(answer.status, 200, answer.text);
+});
+
+test("browser pages of the allowed origins can read document, challenge and session", TEST, async () => {
+  const headers = { origin: INSPECTOR };
+  const document = await request(metadataUrl, { headers });
+  assert.equal(document.headers["access-control-allow-origin"], INSPECTOR);
+  const rejected = await post(rpc("initialize"), headers);
+  assert.equal(rejected.status, 401);
+  assert.equal(rejected.headers["access-control-allow-origin"], INSPECTOR);
+  const exposed = rejected.headers["access-control-expose-headers"].toLowerCase();
+  for (const name of ["www-authenticate", "mcp-session-id"]) assert.ok(exposed.includes(name), exposed);
+
+  for (const url of [`${server.origin}/mcp`, metadataUrl]) {
+    const preflight = await request(url, {
+      method: "OPTIONS",
+      headers: {
+        ...headers,
+        "access-control-request-method": url === metadataUrl ? "GET" : "POST",
+        "access-control-request-headers": "authorization,content-type,mcp-protocol-version,mcp-method,mcp-name",
+      },
+    });
+    assert.equal(preflight.status, 200, preflight.text);
+    assert.equal(preflight.headers["access-control-allow-origin"], INSPECTOR);
+    const allowed = preflight.headers["access-control-allow-headers"].toLowerCase();
+    for (const name of ["authorization", "mcp-protocol-version", "mcp-name"]) assert.ok(allowed.includes(name), allowed);
+  }
+  // The document is for the pages of every origin.
+  const other = await request(metadataUrl, { headers: { origin: "https://evil.example" } });
+  assert.equal(other.headers["access-control-allow-origin"], "*");
+});
+
+test("no token is in the log", TEST, async () => {
+  const token = await tokenWith();
+  await callTool(token, "whoami");
+  await callTool(token, "refund_order", { number: 1 });
+  await callTool(`${token}x`, "whoami");
+  assert.ok(server.output().length > 0);
+  for (const part of token.split(".").slice(1)) assert.ok(!server.output().includes(part));
+});
