@@ -1,10 +1,10 @@
 //! A client with the login of `rmcp`, for the end-to-end tests, which play the user:
 //! `client URL REDIRECT_URI initialize|discover`.
 //!
-//! It reads one line for each call from standard input, `{"name": …, "arguments": …}`, and writes one JSON object a line:
-//! `{"authorize": URL}` when the user must log in, to which the answer is the URL that the login redirects to, then
-//! `{"connected": VERSION}`, and for each call `{"result": …}` or `{"error": …}`. A call that needs a further scope
-//! writes `{"challenge": HEADER}` and `{"authorize": URL}`, and is then repeated.
+//! It reads one line for each call from standard input, `{"name": …, "arguments": …}`, and writes one JSON object a
+//! line: `{"authorize": URL}` when the user must log in, to which the answer is the URL that the login redirects to,
+//! then `{"connected": VERSION}`, and for each call `{"result": …}` or `{"error": …}`. A call that needs a further
+//! scope writes `{"challenge": HEADER}` and `{"authorize": URL}`, and is then repeated.
 
 use std::io::{self, Write};
 

@@ -374,7 +374,10 @@ fn schema(tool: &str) -> Value {
         _ => {
             let options = ["option1", "option2", "option3"];
             let titled = |title: &str| -> Vec<Value> {
-                let option = |number: u8| json!({"const": format!("value{number}"), "title": format!("{title} {number}")});
+                let option = |number: u8| {
+                    let name = format!("value{number}");
+                    json!({"const": name, "title": format!("{title} {number}")})
+                };
                 [1, 2, 3].map(option).into()
             };
             json!({"type": "object", "properties": {

@@ -14,7 +14,10 @@ use actix_web::{
     rt,
 };
 use oauth2_actix::{
-    Claims, ConfigError, Keys, OAuth2, Provider, Resource, testing::IdentityProvider,
+    Claims, ConfigError, Keys, OAuth2, Provider, Resource,
+    mcp::{Access, AccessBuilder},
+    requirement,
+    testing::IdentityProvider,
 };
 use rmcp::ServerHandler;
 use rmcp_actix_web::transport::{LocalSessionManager, StreamableHttpService};
@@ -28,7 +31,7 @@ pub const ENDPOINT: &str = "/mcp";
 pub const FIRST_SCOPES: [&str; 2] = ["mcp:use", "orders:read"];
 
 /// The scopes that clients may ask for.
-pub const SCOPES: [&str; 3] = ["mcp:use", "orders:read", "refunds:write"];
+pub const SCOPES: [&str; 4] = ["mcp:use", "orders:read", "refunds:write", "orders:admin"];
 
 /// The pages of other origins that may call the server: those of the MCP inspector.
 pub const ORIGINS: [&str; 2] = ["http://localhost:6274", "http://127.0.0.1:6274"];
@@ -59,6 +62,22 @@ pub fn policy(
     oauth2.build()
 }
 
+/// Returns the rules of the tools, of the prompt and of the resource.
+///
+/// # Errors
+///
+/// The resource has no origin.
+pub fn access(resource: &str) -> Result<Access, ConfigError> {
+    let access = Access::builder()
+        .require(requirement::scopes(["mcp:use"]))
+        .tool("list_orders", requirement::scopes(["orders:read"]))
+        .tool("refund_order", requirement::scopes(["refunds:write"]))
+        .prompt("refund_letter", requirement::scopes(["orders:read"]));
+    // Besides these, pages of the server itself.
+    let origins = ORIGINS.map(str::to_owned).into_iter().chain(origin(resource));
+    origins.fold(access, AccessBuilder::allow_origin).build()
+}
+
 /// Returns the MCP service. All workers share its sessions and its orders.
 #[must_use]
 pub fn service<S>(server: S, resource: &str) -> StreamableHttpService<S>
@@ -70,7 +89,6 @@ where
         .session_manager(Arc::new(LocalSessionManager::default()))
         // The names under which clients reach the server. Another `Host` is rejected.
         .allowed_hosts(hosts(resource))
-        .allowed_origins(ORIGINS.map(str::to_owned).into_iter().chain(origin(resource)).collect())
         // The claims of the request, for the tools.
         .on_request_fn(|request, extensions| {
             if let Some(claims) = request.extensions().get::<Claims>() {
@@ -92,8 +110,8 @@ fn origin(resource: &str) -> Option<String> {
     Some(format!("{}://{}", uri.scheme_str()?, uri.authority()?))
 }
 
-/// Allows the pages of [`ORIGINS`], which need the challenge and the session id of a response. It is added after OAuth2,
-/// and is therefore outside.
+/// Allows the pages of [`ORIGINS`], which need the challenge and the session id of a response. It is added after
+/// OAuth2, and is therefore outside.
 pub fn cors() -> Cors {
     let cors = ORIGINS.into_iter().fold(Cors::default(), Cors::allowed_origin);
     cors.allowed_methods(["GET", "POST", "DELETE"])
@@ -123,11 +141,12 @@ where
     };
 
     let oauth2 = policy(&issuer, &resource, settings.leeway)?;
+    let access = access(&resource)?;
     let mcp = service(server, &resource);
     let server = HttpServer::new(move || {
         App::new()
             .service(oauth2.resource_metadata())
-            .service(mcp.clone().scope_with_path(ENDPOINT))
+            .service(mcp.clone().scope_with_path(ENDPOINT).wrap(access.clone()))
             .wrap(oauth2.clone())
             .wrap(cors())
     })

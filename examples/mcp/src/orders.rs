@@ -28,6 +28,12 @@ impl Orders {
         self.lock().values().cloned().collect()
     }
 
+    /// Returns the price of an order.
+    #[must_use]
+    pub fn cents(&self, number: u32) -> Option<u32> {
+        self.lock().get(&number).map(|order| order.cents)
+    }
+
     /// Refunds an order, and returns it; `None` if there is no such order.
     #[must_use]
     pub fn refund(&self, number: u32) -> Option<Order> {

@@ -1,5 +1,5 @@
-//! The tools, the resource and the prompt. Nothing here knows of HTTP or of tokens: a tool that needs the claims of the
-//! request reads them from its context.
+//! The tools, the resource and the prompt. The rules of [`access`](crate::access) are checked before they run; a tool
+//! that needs the claims of the request reads them from its context.
 
 use oauth2_actix::Claims;
 use rmcp::{
@@ -22,6 +22,9 @@ use crate::orders::{Order, Orders};
 
 /// The URI of the resource.
 pub const TERMS: &str = "orders://terms";
+
+/// From which price on, in cents, an order is large.
+const LARGE: u32 = 10_000;
 
 /// The MCP server. A clone has the same orders.
 #[derive(Clone, Debug, Default)]
@@ -57,14 +60,6 @@ fn claims(context: &RequestContext<RoleServer>) -> Result<&Claims, ErrorData> {
         .ok_or_else(|| ErrorData::internal_error("the request has no claims", None))
 }
 
-/// Rejects the call of a tool if the token lacks a scope.
-fn require_scope(context: &RequestContext<RoleServer>, scope: &str) -> Result<(), ErrorData> {
-    if claims(context)?.has_scope(scope) {
-        return Ok(());
-    }
-    Err(ErrorData::invalid_request(format!("the token lacks the scope {scope}"), None))
-}
-
 #[tool_router]
 impl OrdersServer {
     /// Returns the user, the client and the scopes of the token.
@@ -80,26 +75,25 @@ impl OrdersServer {
 
     /// Lists all orders. Requires the scope orders:read.
     #[tool(annotations(read_only_hint = true))]
-    async fn list_orders(
-        &self,
-        context: RequestContext<RoleServer>,
-    ) -> Result<Json<OrderList>, ErrorData> {
-        require_scope(&context, "orders:read")?;
-        Ok(Json(OrderList { orders: self.orders.list() }))
+    async fn list_orders(&self) -> Json<OrderList> {
+        Json(OrderList { orders: self.orders.list() })
     }
 
-    /// Refunds an order. Requires the scope refunds:write.
+    /// Refunds an order. Requires the scope refunds:write, and orders:admin for a large order.
     #[tool(annotations(destructive_hint = true, idempotent_hint = true))]
     async fn refund_order(
         &self,
         Parameters(OrderNumber { number }): Parameters<OrderNumber>,
         context: RequestContext<RoleServer>,
     ) -> Result<Json<Order>, ErrorData> {
-        require_scope(&context, "refunds:write")?;
-        self.orders
-            .refund(number)
-            .map(Json)
-            .ok_or_else(|| ErrorData::invalid_params(format!("there is no order {number}"), None))
+        let unknown = || ErrorData::invalid_params(format!("there is no order {number}"), None);
+        // The rules in front of the server know the tool, and not the order. A client does not log in again after this
+        // error, as it does after a rejection by a rule.
+        let is_large = self.orders.cents(number).ok_or_else(unknown)? > LARGE;
+        if is_large && !claims(&context)?.has_scope("orders:admin") {
+            return Err(ErrorData::invalid_request("large orders require orders:admin", None));
+        }
+        self.orders.refund(number).map(Json).ok_or_else(unknown)
     }
 }
 

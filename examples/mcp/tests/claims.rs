@@ -1,4 +1,4 @@
-//! The claims of a token reach the tools.
+//! The claims of a token reach the tools, and the rules are in front of them.
 
 use actix_http::Request;
 use actix_web::{
@@ -8,7 +8,7 @@ use actix_web::{
     http::{StatusCode, header::AUTHORIZATION},
     test,
 };
-use mcp_orders::{ENDPOINT, policy, server::OrdersServer, service};
+use mcp_orders::{ENDPOINT, access, policy, server::OrdersServer, service};
 use oauth2_actix::{Claims, testing::IdentityProvider};
 use serde_json::{Value, json};
 
@@ -51,10 +51,11 @@ async fn call(
 async fn tool_that_is_called_with_a_token_gets_its_claims() {
     let idp = IdentityProvider::start(RESOURCE).expect("a free port");
     let oauth2 = policy(idp.issuer(), RESOURCE, None).expect("a policy");
+    let access = access(RESOURCE).expect("rules");
     let mcp = service(OrdersServer::default(), RESOURCE);
     let app = App::new()
         .service(oauth2.resource_metadata())
-        .service(mcp.scope_with_path(ENDPOINT))
+        .service(mcp.scope_with_path(ENDPOINT).wrap(access))
         .wrap(oauth2);
     let app = test::init_service(app).await;
 
@@ -71,4 +72,15 @@ async fn tool_that_is_called_with_a_token_gets_its_claims() {
     }
     let (status, _) = call(&app, None, "whoami").await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
+}
+
+#[actix_web::test]
+async fn rules_of_the_server_are_those_of_the_snapshot() {
+    let expected = "\
+every request: scope mcp:use
+prompt refund_letter: scope orders:read
+tool list_orders: scope orders:read
+tool refund_order: scope refunds:write
+";
+    assert_eq!(access(RESOURCE).expect("rules").to_string(), expected);
 }
