@@ -54,7 +54,9 @@ async def callback():
 
 
 async def main(url, redirect_uri, mode):
-    metadata = OAuthClientMetadata(client_name="python", redirect_uris=[redirect_uri], token_endpoint_auth_method="none")
+    metadata = OAuthClientMetadata(
+        client_name="python", redirect_uris=[redirect_uri], token_endpoint_auth_method="none"
+    )
     auth = OAuthClientProvider(url, metadata, Storage(), redirect, callback)
     async with httpx2.AsyncClient(auth=auth, timeout=60) as http:
         async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:

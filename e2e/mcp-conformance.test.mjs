@@ -54,7 +54,8 @@ after(async () => {
 
 for (const [name, suite, options, least] of RUNS) {
   test(name, TEST, async (t) => {
-    const command = ["--import", here("mcp-node20.mjs"), here(suite), "server", "--url", `${proxy.origin}/mcp`, ...options];
+    const shim = ["--import", here("mcp-node20.mjs")];
+    const command = [...shim, here(suite), "server", "--url", `${proxy.origin}/mcp`, ...options];
     const run = launch(process.execPath, command);
     t.after(() => end(run));
     const [code] = await run.ended;

@@ -34,7 +34,8 @@ export class Issuer {
     provider.on("grant.success", (ctx) => {
       const { params, client } = ctx.oidc;
       const { access_token: token, scope } = ctx.body;
-      this.grants.push({ type: params.grant_type, resource: params.resource, client: client.clientId, scope, token, at: Date.now() });
+      const { grant_type: type, resource } = params;
+      this.grants.push({ type, resource, client: client.clientId, scope, token, at: Date.now() });
     });
     this.#server.on("request", provider.callback());
   }

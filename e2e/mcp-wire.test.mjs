@@ -7,7 +7,7 @@ import { after, before, test } from "node:test";
 
 import { TEST } from "./limits.mjs";
 import { end, startServer } from "./mcp-server.mjs";
-import { request } from "./oidc-requests.mjs";
+import { rawPost, request } from "./oidc-requests.mjs";
 
 const METADATA = "/.well-known/oauth-protected-resource";
 const INSPECTOR = "http://localhost:6274";
@@ -95,6 +95,14 @@ function assertUnauthorized(answer, error) {
   assert.equal(challenge.scope, SCOPES);
 }
 
+function assertInsufficient(answer, scope) {
+  assert.equal(answer.status, 403, answer.text);
+  const challenge = challengeOf(answer);
+  assert.equal(challenge.error, "insufficient_scope");
+  assert.equal(challenge.resource_metadata, metadataUrl);
+  assert.deepEqual(challenge.scope.split(" ").sort(), scope);
+}
+
 test("the metadata document is at both well-known URIs, public, and names the issuer", TEST, async () => {
   for (const path of [`${METADATA}/mcp`, METADATA]) {
     for (const headers of [{}, bearer("no-token"), { origin: INSPECTOR }, { "mcp-protocol-version": REVISION }]) {
@@ -105,7 +113,8 @@ test("the metadata document is at both well-known URIs, public, and names the is
       assert.equal(document.resource, server.resource);
       assert.deepEqual(document.authorization_servers, [server.issuer]);
       assert.deepEqual(document.bearer_methods_supported, ["header"]);
-      assert.deepEqual([...document.scopes_supported].sort(), ["mcp:use", "orders:read", "refunds:write"]);
+      const scopes = ["mcp:use", "orders:admin", "orders:read", "refunds:write"];
+      assert.deepEqual([...document.scopes_supported].sort(), scopes);
       assert.ok(Object.values(document).every((value) => value?.length !== 0), "empty lists are left out");
     }
   }
@@ -135,6 +144,12 @@ test("the challenge has its parameters in the order that clients read", TEST, as
   const challenge = headers["www-authenticate"];
   // Clients take the first match in the whole header.
   for (const name of ["resource_metadata=", "scope="]) assert.equal(challenge.split(name).length, 2, challenge);
+  const { headers: insufficient } = await callTool(await tokenWith(), "refund_order", { number: 1 });
+  const text = insufficient["www-authenticate"];
+  for (const name of [" resource_metadata=", " scope=", " error="]) {
+    assert.equal(text.split(name).length, 2, text);
+    assert.ok(text.indexOf(name) < text.indexOf("error_description="), text);
+  }
 });
 
 test("a token in the query, in the body or in a cookie is no token", TEST, async () => {
@@ -167,7 +182,8 @@ test("a token is checked in every request of a session, not only in the first", 
 
 test("a token for another audience, however similar, is rejected", TEST, async () => {
   const { resource, origin } = server;
-  for (const aud of [origin, `${origin}/`, `${resource}/`, `${resource}/x`, "https://other.example/mcp", [], [origin]]) {
+  const similar = [origin, `${origin}/`, `${resource}/`, `${resource}/x`, "https://other.example/mcp", [], [origin]];
+  for (const aud of similar) {
     assertUnauthorized(await callTool(await tokenWith({ claims: { aud } }), "whoami"), "invalid_token");
   }
   const { status } = await callTool(await tokenWith({ claims: { aud: [origin, resource] } }), "whoami");
@@ -187,7 +203,8 @@ test("an invalid or expired token gets 401, a malformed request 400", TEST, asyn
     assertUnauthorized(await callTool(invalid, "whoami"), "invalid_token");
   }
   const twice = [`Bearer ${token}`, `Bearer ${token}`];
-  const answer = await request(`${server.origin}/mcp`, { method: "POST", headers: { ...accept, authorization: twice } });
+  const headers = { ...accept, authorization: twice };
+  const answer = await request(`${server.origin}/mcp`, { method: "POST", headers });
   assert.equal(answer.status, 400, answer.text);
   assert.equal(challengeOf(answer).error, "invalid_request");
 });
@@ -199,9 +216,32 @@ test("a tool gets the claims of the request", TEST, async () => {
   assert.deepEqual(message.result.structuredContent, expected);
 });
 
+test("a call without its scopes gets 403 with all scopes of the operation", TEST, async () => {
+  assertInsufficient(await callTool(await tokenWith(), "refund_order", { number: 2 }), ["mcp:use", "refunds:write"]);
+  const scope = "mcp:use";
+  assertInsufficient(await callTool(await tokenWith({ scope }), "list_orders"), ["mcp:use", "orders:read"]);
+  assertInsufficient(await callTool(await tokenWith({ scope: null }), "whoami"), ["mcp:use"]);
+  const { message } = await callTool(await tokenWith(), "list_orders");
+  assert.equal(message.result.structuredContent.orders[1].refunded, false, "the refused refund did not run");
+});
+
+test("a broader scope counts for the narrower ones that it implies", TEST, async () => {
+  const token = await tokenWith({ scope: "mcp:use orders:admin" });
+  const { status, message } = await callTool(token, "refund_order", { number: 3 });
+  assert.deepEqual([status, message.result?.structuredContent.refunded], [200, true]);
+});
+
+test("a tool can reject a call that the rules let through", TEST, async () => {
+  const token = await tokenWith({ scope: "mcp:use refunds:write" });
+  const { status, message } = await callTool(token, "refund_order", { number: 2 });
+  assert.equal(status, 200);
+  assert.equal(message.error.message, "large orders require orders:admin");
+});
+
 test("an Origin of no allowed page gets 403, also with a token", TEST, async () => {
   const token = await tokenWith();
-  for (const origin of ["https://evil.example", "null", `${INSPECTOR}0`, "https://localhost:6274", "http://evil.example:6274"]) {
+  const others = ["https://evil.example", "null", `${INSPECTOR}0`, "https://localhost:6274", "http://evil.example:6274"];
+  for (const origin of others) {
     const { status, headers } = await callTool(token, "whoami", {}, { origin });
     assert.equal(status, 403, origin);
     assert.equal(headers["access-control-allow-origin"], undefined);
@@ -234,6 +274,44 @@ test("headers that differ from the body get 400 and -32020, and never run the ca
   assert.equal(answer.status, 200, answer.text);
 });
 
+test("a header that names a harmless tool does not let another one through", TEST, async () => {
+  const token = await tokenWith();
+  const call = (body, headers) => post(body, { ...headers, ...bearer(token) });
+  const body = toolCall("refund_order", { number: 1 });
+  const named = { "mcp-method": "tools/call", "mcp-name": "whoami" };
+  const calls = [
+    [body, named],
+    [body, { ...named, "mcp-protocol-version": "2025-11-25" }],
+    [body, { ...named, "mcp-protocol-version": REVISION }],
+    [body, { ...named, "mcp-protocol-version": "2099-01-01" }],
+    [body, { "mcp-method": "tools/list", "mcp-protocol-version": REVISION }],
+    [`[${body}]`, named],
+    [`[${toolCall("whoami")},${body}]`, named],
+    [body.replace('"name":"refund_order"', '"name":"whoami","name":"refund_order"'), named],
+    [body.replace('"name":"refund_order"', '"name":"refund_order","name":"whoami"'), {}],
+    [body.replace("refund_order", "\\u0072efund_order"), {}],
+    [body.replace('"name"', '"n\\u0061me"'), {}],
+    [body.replace('"method":"tools/call"', '"method":"ping","method":"tools/call"'), { "mcp-method": "ping" }],
+  ];
+  for (const [text, headers] of calls) {
+    const { status } = await call(text, headers);
+    assert.ok(status >= 400 && status < 500, `${status} ${text} ${JSON.stringify(headers)}`);
+  }
+  const { message } = await callTool(token, "list_orders");
+  assert.equal(message.result.structuredContent.orders[0].refunded, false);
+});
+
+test("two Mcp-Name headers are no way around a rule", TEST, async () => {
+  const token = await tokenWith();
+  const body = toolCall("refund_order", { number: 1 });
+  for (const names of [["whoami", "refund_order"], ["refund_order", "whoami"]]) {
+    const lines = Object.entries({ ...modern("tools/call"), ...bearer(token) });
+    lines.push(...names.map((name) => ["mcp-name", name]));
+    const { status } = await rawPost(`${server.origin}/mcp`, lines, body);
+    assert.ok(status === 400 || status === 403, `${status}`);
+  }
+});
+
 test("browser pages of the allowed origins can read document, challenge and session", TEST, async () => {
   const headers = { origin: INSPECTOR };
   const document = await request(metadataUrl, { headers });
@@ -243,6 +321,9 @@ test("browser pages of the allowed origins can read document, challenge and sess
   assert.equal(rejected.headers["access-control-allow-origin"], INSPECTOR);
   const exposed = rejected.headers["access-control-expose-headers"].toLowerCase();
   for (const name of ["www-authenticate", "mcp-session-id"]) assert.ok(exposed.includes(name), exposed);
+  const insufficient = await callTool(await tokenWith(), "refund_order", { number: 1 }, headers);
+  assert.equal(insufficient.status, 403);
+  assert.equal(insufficient.headers["access-control-allow-origin"], INSPECTOR);
 
   for (const url of [`${server.origin}/mcp`, metadataUrl]) {
     const preflight = await request(url, {
@@ -256,7 +337,9 @@ test("browser pages of the allowed origins can read document, challenge and sess
     assert.equal(preflight.status, 200, preflight.text);
     assert.equal(preflight.headers["access-control-allow-origin"], INSPECTOR);
     const allowed = preflight.headers["access-control-allow-headers"].toLowerCase();
-    for (const name of ["authorization", "mcp-protocol-version", "mcp-name"]) assert.ok(allowed.includes(name), allowed);
+    for (const name of ["authorization", "mcp-protocol-version", "mcp-name"]) {
+      assert.ok(allowed.includes(name), allowed);
+    }
   }
   // The document is for the pages of every origin.
   const other = await request(metadataUrl, { headers: { origin: "https://evil.example" } });

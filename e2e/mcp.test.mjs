@@ -1,5 +1,5 @@
 // The example `mcp` with real MCP clients and a certified OpenID provider: each client finds the issuer, registers,
-// logs in and renews its token by itself: `node --test mcp.test.mjs`. Build first:
+// logs in, asks for more scopes and renews its token by itself: `node --test mcp.test.mjs`. Build first:
 // `cargo build -p oauth2-actix-example-mcp --bins --examples`. The environment variables MCP and MCP_CLIENT name other
 // binaries.
 
@@ -14,6 +14,7 @@ import { end, startServer } from "./mcp-server.mjs";
 import { poll } from "./oidc-requests.mjs";
 
 const FIRST_SCOPES = ["mcp:use", "orders:read"];
+const ALL_SCOPES = [...FIRST_SCOPES, "refunds:write"];
 const METADATA = "/.well-known/oauth-protected-resource/mcp";
 
 const issuer = new Issuer();
@@ -41,6 +42,13 @@ async function connect(t, client, lifetime = 600) {
   const session = await client.connect(issuer.resource);
   t.after(() => session.close());
   return session;
+}
+
+/** Runs a server with its embedded issuer, for development, until the test ends. */
+async function embedded(t) {
+  const server = await startServer({ LEEWAY_SECONDS: "0" });
+  t.after(() => end(server));
+  return server.resource;
 }
 
 const sorted = (scopes) => [...scopes].sort();
@@ -73,12 +81,42 @@ for (const client of CLIENTS) {
       if (session.version) assert.equal(session.version >= "2026", client.name.endsWith("2026-07-28"), session.version);
     });
 
+    await t.test("steps up: 403 with the scope, a further login, and the call succeeds", TEST, async (t) => {
+      const session = await connect(t, client);
+      await session.call("whoami");
+      if (!client.stepsUp) {
+        // It renews its token instead, which adds no scope, and gives up.
+        await assert.rejects(session.call("refund_order", { number: 1 }), /403/);
+        assert.deepEqual(issuer.logins, ["alice"]);
+        session.forgetRefreshToken();
+        await session.call("whoami");
+      }
+      const { number, refunded } = await session.call("refund_order", { number: 1 });
+      assert.deepEqual([number, refunded], [1, true]);
+      const refused = proxy.exchanges.filter(({ status }) => status === 403);
+      assert.ok(refused.length >= 1 && refused.length <= (client.stepsUp ? 1 : 3), `${refused.length}`);
+      for (const { challenge, authorized } of refused) {
+        assert.ok(authorized);
+        assert.match(challenge, /^Bearer /);
+        assert.match(challenge, /error="insufficient_scope"/);
+        assert.match(challenge, /scope="[^"]*\brefunds:write\b[^"]*"/);
+        assert.ok(challenge.includes(`resource_metadata="${proxy.origin}${METADATA}"`), challenge);
+      }
+      assert.deepEqual(issuer.logins, ["alice", "alice"]);
+      assert.ok(issuer.grants.at(-1).scope.split(" ").includes("refunds:write"));
+      const { scopes } = await session.call("whoami");
+      if (client.stepsUp) assert.deepEqual(sorted(scopes), ALL_SCOPES);
+      else assert.ok(scopes.includes("refunds:write"), `${scopes}`);
+      assert.deepEqual(issuer.logins, ["alice", "alice"]);
+    });
+
     await t.test("renews an expired token without a login", TEST, async (t) => {
       const session = await connect(t, client, 4);
       issuer.lifetime = 600;
       await session.call("whoami");
       const { token, at } = issuer.grants[0];
-      const tried = () => fetch(`${server.origin}/mcp`, { method: "POST", headers: { authorization: `Bearer ${token}` } });
+      const headers = { authorization: `Bearer ${token}` };
+      const tried = () => fetch(`${server.origin}/mcp`, { method: "POST", headers });
       await poll(tried, ({ status }) => status === 401);
       // The client counts the lifetime from when it got the token.
       await poll(() => Date.now(), (now) => now > at + 6_000);
@@ -91,3 +129,19 @@ for (const client of CLIENTS) {
     });
   });
 }
+
+test("the embedded issuer: each client logs in and steps up", TEST, async (t) => {
+  const resource = await embedded(t);
+  for (const client of CLIENTS) {
+    await t.test(client.name, TEST, async (t) => {
+      const session = await client.connect(resource);
+      t.after(() => session.close());
+      const { subject, scopes } = await session.call("whoami");
+      assert.deepEqual([subject, sorted(scopes)], ["alice", FIRST_SCOPES]);
+      assert.equal((await session.call("list_orders")).orders.length, 3);
+      if (!client.stepsUp) session.forgetRefreshToken();
+      const { refunded } = await session.call("refund_order", { number: 1 });
+      assert.equal(refunded, true);
+    });
+  }
+});
