@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { TEST } from "./limits.mjs";
+import { TEST, WAIT_MS } from "./limits.mjs";
 import { end, startServer } from "./mcp-server.mjs";
 import { rawPost, request } from "./oidc-requests.mjs";
 
@@ -160,8 +160,8 @@ test("a token in the query, in the body or in a cookie is no token", TEST, async
   assertUnauthorized(await post(`access_token=${token}`, form), undefined);
 });
 
-test("a token is checked in every request of a session, not only in the first", TEST, async () => {
-  const token = await tokenWith();
+/** Begins a session of an earlier revision. Returns the headers that continue it. */
+async function beginSession(token) {
   const initialize = rpc("initialize", {
     protocolVersion: "2025-11-25",
     capabilities: {},
@@ -173,11 +173,44 @@ test("a token is checked in every request of a session, not only in the first", 
   assert.ok(session["mcp-session-id"]);
   const initialized = JSON.stringify({ jsonrpc: "2.0", method: "notifications/initialized" });
   assert.equal((await post(initialized, { ...session, ...bearer(token) })).status, 202);
-  const who = rpc("tools/call", { name: "whoami", arguments: {} });
-  assertUnauthorized(await post(who, session), undefined);
-  assertUnauthorized(await post(who, { ...session, ...bearer("no-token") }), "invalid_token");
-  const answer = await post(who, { ...session, ...bearer(token) });
+  return session;
+}
+
+const WHO_AM_I = rpc("tools/call", { name: "whoami", arguments: {} });
+
+test("a token is checked in every request of a session, not only in the first", TEST, async () => {
+  const token = await tokenWith();
+  const session = await beginSession(token);
+  assertUnauthorized(await post(WHO_AM_I, session), undefined);
+  assertUnauthorized(await post(WHO_AM_I, { ...session, ...bearer("no-token") }), "invalid_token");
+  const answer = await post(WHO_AM_I, { ...session, ...bearer(token) });
   assert.equal(messageOf(answer).result.structuredContent.subject, "alice");
+});
+
+test("a session is unknown to other users, and known to its user with a new token", TEST, async () => {
+  const session = await beginSession(await tokenWith());
+  const other = await tokenWith({ claims: { sub: "bob" } });
+  for (const method of ["POST", "GET", "DELETE"]) {
+    const headers = { ...accept, ...session, ...bearer(other) };
+    const body = method === "POST" ? WHO_AM_I : undefined;
+    assert.equal((await request(`${server.origin}/mcp`, { method, headers, body })).status, 404, method);
+  }
+  const scope = "mcp:use refunds:write";
+  const { status } = await post(WHO_AM_I, { ...session, ...bearer(await tokenWith({ scope })) });
+  assert.equal(status, 200);
+});
+
+test("an event stream ends when its token expires", TEST, async () => {
+  const session = await beginSession(await tokenWith());
+  const token = await tokenWith({ expiresIn: 2 });
+  const { exp } = JSON.parse(Buffer.from(token.split(".")[1], "base64url"));
+  const headers = { ...accept, ...session, ...bearer(token) };
+  const response = await fetch(`${server.origin}/mcp`, { headers, signal: AbortSignal.timeout(WAIT_MS) });
+  assert.equal(response.status, 200);
+  assert.match(response.headers.get("content-type"), /^text\/event-stream/);
+  // Not as if it were complete.
+  await assert.rejects(response.text(), { name: "TypeError", message: "terminated" });
+  assert.ok(Date.now() >= exp * 1000, "not before its expiry");
 });
 
 test("a token for another audience, however similar, is rejected", TEST, async () => {
@@ -240,7 +273,8 @@ test("a tool can reject a call that the rules let through", TEST, async () => {
 
 test("an Origin of no allowed page gets 403, also with a token", TEST, async () => {
   const token = await tokenWith();
-  const others = ["https://evil.example", "null", `${INSPECTOR}0`, "https://localhost:6274", "http://evil.example:6274"];
+  const evil = ["https://evil.example", "http://evil.example:6274"];
+  const others = [...evil, "null", `${INSPECTOR}0`, "https://localhost:6274"];
   for (const origin of others) {
     const { status, headers } = await callTool(token, "whoami", {}, { origin });
     assert.equal(status, 403, origin);
