@@ -142,6 +142,11 @@ pub mod _docs {
     #[doc = include_str!("../docs/operations.md")]
     pub mod operations {}
 
+    #[doc = "[authorization.md]: crate::_docs::authorization\n"]
+    #[doc = "[cors.md]: crate::_docs::cors\n"]
+    #[doc = include_str!("../docs/mcp.md")]
+    pub mod mcp {}
+
     #[doc = "[configuration.md]: crate::_docs::configuration\n"]
     #[doc = "[operations.md]: crate::_docs::operations\n"]
     #[doc = include_str!("../docs/providers.md")]

@@ -32,6 +32,10 @@ mod configuration_page {}
 mod cors_page {}
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/mcp.md")]
+mod mcp_page {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/providers.md")]
 mod providers_page {}
 
