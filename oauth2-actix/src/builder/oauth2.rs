@@ -99,7 +99,8 @@ impl OAuth2 {
 
     /// Checks a token that was not sent in a request, such as one in a message.
     ///
-    /// Makes all checks of the middleware, except those on the token's location in a request. It does not call
+    /// Makes all checks of the middleware, except those on the token's location in a request and, with several
+    /// [`resource`s](OAuth2Builder::resource), on the resource that a path is in. It does not call
     /// [`principal`](OAuth2Builder::principal), and neither does the renewal of a WebSocket session.
     ///
     /// ```

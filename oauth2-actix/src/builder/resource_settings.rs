@@ -8,7 +8,7 @@ use crate::{
     config::{
         error::{ConfigError, ConfigErrorKind, Faults},
         keys::Form,
-        names::RESOURCE,
+        names::{AUDIENCE, RESOURCE},
         provider::Provider,
         resource::{OFFLINE_ACCESS, OFFLINE_ACCESS_PROBLEM, Resource},
     },
@@ -56,14 +56,18 @@ impl OAuth2Builder {
     ///
     /// With one resource, the whole policy is for it. With several, a request is for the one whose path its own
     /// path begins with, the longest if there are several, and only tokens for this one are accepted; a path
-    /// outside of all accepts none. A token for a [`Provider::audience`](crate::Provider::audience) is accepted
-    /// for all of them. [`OAuth2::verify`](crate::OAuth2::verify) knows no path, and accepts tokens for each.
+    /// outside of all accepts none of their tokens. A path that a handler could resolve to another one, by `..`,
+    /// `//` or percent-encoding that the router keeps, needs a token for all of them. Only paths distinguish them:
+    /// resources with the same path at several hosts are one, since a client chooses `Host`. A token for a
+    /// [`Provider::audience`](crate::Provider::audience) is accepted for all of them and on every path.
+    /// [`OAuth2::verify`](crate::OAuth2::verify) knows no path, and accepts tokens for each.
     ///
     /// # Errors
     ///
     /// `build()` rejects an identifier that is not https (or http to a loopback host), has a fragment or is set
-    /// twice; one that is also an issuer; a provider without an audience of this API; the scope `offline_access`;
-    /// and a document without authorization servers.
+    /// twice; one that is also an issuer; a provider without an audience of this API; two providers of one issuer;
+    /// with several resources, one that is also an audience of a provider; the scope `offline_access`; and a document
+    /// without authorization servers.
     pub fn resource(mut self, resource: impl Into<Resource>) -> Self {
         self.resources.push(resource.into());
         self
@@ -90,6 +94,18 @@ impl OAuth2Builder {
                 );
                 faults.push(fault(Conflict, problem));
             }
+            if self.resources.len() > 1 {
+                for (name, provider) in &self.providers {
+                    if provider.audiences.iter().any(|audience| uri.is(audience)) {
+                        let problem = format!(
+                            "{text:?} is an audience of the provider too, which is one for all resources: remove \
+                             it there, since a resource is an audience already"
+                        );
+                        let error = ConfigError::of_provider(name, AUDIENCE, problem);
+                        faults.push(error.of_kind(Conflict));
+                    }
+                }
+            }
             if !has_issuer && resource.authorization_servers.is_none() {
                 let problem = format!(
                     "{text:?}: no provider has an issuer that is a URL, so no client could log in; set \
@@ -101,6 +117,26 @@ impl OAuth2Builder {
                 faults.push(fault(Duplicate, format!("{text:?} is set twice")));
             }
             seen.push(text);
+        }
+        // The first provider would decide which requirements apply to a token for the resource.
+        let mut of_issuers: Vec<(&str, &str)> = Vec::new();
+        for (name, provider) in &self.providers {
+            if provider.audience_claim_name() != "aud" {
+                continue;
+            }
+            for issuer in &provider.issuers {
+                match of_issuers.iter().find(|(known, _)| known == issuer) {
+                    Some((_, earlier)) if earlier != name => {
+                        let problem = format!(
+                            "tokens of {issuer:?} for the resource would be accepted by providers {earlier:?} and \
+                             {name:?}: make them one provider, with both audiences"
+                        );
+                        faults.push(fault(Conflict, problem));
+                    }
+                    Some(_) => {}
+                    None => of_issuers.push((issuer, name)),
+                }
+            }
         }
         let rules = self.rules();
         let scopes = self.named_by_rules(|requirement| requirement.named_scopes(&rules));

@@ -123,15 +123,7 @@ impl Policy {
             return Ok(());
         }
         let accepted = claims.verified();
-        let object = &accepted.claims;
-        let provider = match accepted.by.provider {
-            ProviderId::Configured(index) => self.providers.get(index).cloned(),
-            _ => self.tenant_of(object),
-        };
-        let is_for_all = provider.as_ref().is_some_and(|provider| {
-            validation::names_audience(object, &provider.audience_claim, &provider.audiences)
-        });
-        if is_for_all || self.resources.are_named(object, path) {
+        if self.is_for_all_resources(accepted) || self.resources.are_named(&accepted.claims, path) {
             return Ok(());
         }
         let error = Error::from(ErrorKind::AudienceMismatch { difference: None })
@@ -142,11 +134,29 @@ impl Policy {
         })
     }
 
+    /// Returns whether a token names an audience of its provider, which is one for all resources.
+    fn is_for_all_resources(&self, accepted: &VerifiedToken) -> bool {
+        let claims = &accepted.claims;
+        let provider = match accepted.by.provider {
+            ProviderId::Configured(index) => self.providers.get(index).cloned(),
+            _ => self.tenant_of(claims),
+        };
+        provider.is_some_and(|provider| {
+            validation::names_audience(claims, &provider.audience_claim, &provider.audiences)
+        })
+    }
+
     /// Returns whether a token is for every resource that the token of a session is for.
     #[cfg(feature = "websocket")]
-    pub(crate) fn names_same_resources(&self, renewed: &Claims, current: &Claims) -> bool {
-        let (renewed, current) = (&renewed.verified().claims, &current.verified().claims);
-        !self.resources.are_several() || self.resources.are_named_as_in(renewed, current)
+    pub(crate) fn is_for_resources_of(&self, renewed: &Claims, current: &Claims) -> bool {
+        let (renewed, current) = (renewed.verified(), current.verified());
+        !self.resources.are_several()
+            || self.is_for_all_resources(renewed)
+            || self.resources.are_named_as_in(
+                &renewed.claims,
+                &current.claims,
+                self.is_for_all_resources(current),
+            )
     }
 
     fn verify(&self, credentials: &Credentials<'_>) -> Result<Decision, Error> {

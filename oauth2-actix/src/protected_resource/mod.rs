@@ -82,8 +82,12 @@ impl Resources {
     }
 
     /// Returns whether a token names the resource that a path is in. With one resource, every path is in it. Of
-    /// several, it is the one with the longest path; those with the same path at other hosts are one resource.
+    /// several, it is the one with the longest path; those with the same path at other hosts are one resource. A path
+    /// that a handler may resolve to another one is in all of them.
     pub(crate) fn are_named(&self, claims: &Object, path: &str) -> bool {
+        if self.are_several() && is_ambiguous(path) {
+            return self.0.iter().all(|resource| names(claims, &resource.uri));
+        }
         let longest = self.longest(path);
         let is_of_path = |resource: &&ProtectedResource| {
             !self.are_several() || (longest.is_some() && resource.uri.covers(path) == longest)
@@ -91,10 +95,17 @@ impl Resources {
         self.0.iter().filter(is_of_path).any(|resource| names(claims, &resource.uri))
     }
 
-    /// Returns whether a token names every resource that another token names.
+    /// Returns whether a token names every resource that another token is for: those that it names, or all of them.
     #[cfg(feature = "websocket")]
-    pub(crate) fn are_named_as_in(&self, claims: &Object, other: &Object) -> bool {
-        self.0.iter().all(|resource| !names(other, &resource.uri) || names(claims, &resource.uri))
+    pub(crate) fn are_named_as_in(
+        &self,
+        claims: &Object,
+        other: &Object,
+        other_is_for_all: bool,
+    ) -> bool {
+        self.0.iter().all(|ProtectedResource { uri, .. }| {
+            names(claims, uri) || !(other_is_for_all || names(other, uri))
+        })
     }
 
     fn longest(&self, path: &str) -> Option<usize> {
@@ -143,6 +154,14 @@ impl ProtectedResource {
     pub(crate) fn scopes(&self) -> impl Iterator<Item = &str> {
         self.scopes.iter().map(String::as_str)
     }
+}
+
+/// Returns whether a handler, or a middleware inside, may resolve a path of the router to another one: by decoding
+/// what the router does not decode, by dot segments or by merging slashes.
+fn is_ambiguous(path: &str) -> bool {
+    path.contains(['%', '\\'])
+        || path.contains("//")
+        || path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 
 /// Returns whether a token's `aud` names a resource. A malformed `aud` names none.

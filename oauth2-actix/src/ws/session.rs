@@ -70,7 +70,7 @@ impl Session {
             && renewed.subject() == current.subject()
             // Another actor may not do what the session's may.
             && renewed.get("act") == current.get("act")
-            && oauth2.0.names_same_resources(&renewed, &current);
+            && oauth2.0.is_for_resources_of(&renewed, &current);
         if !is_same {
             return Err(ErrorKind::SubjectMismatch.into());
         }

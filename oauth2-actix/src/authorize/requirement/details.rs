@@ -12,7 +12,8 @@ use crate::{authorize::policies, token::rules::Rules};
 /// The function must not block.
 ///
 /// It gets the objects that [`Claims::authorization_details`](crate::Claims::authorization_details) returns: those
-/// of the whole `type`, in a well-formed claim, whose `locations`, if there are any, name this API.
+/// of the whole `type`, in a well-formed claim, whose `locations`, if there are any, name this API: any of its
+/// resources, if it has several.
 ///
 /// ```
 /// use oauth2_actix::{requirement, testing};
