@@ -124,7 +124,8 @@ impl AccessBuilder {
     }
 
     /// Denies tools, prompts and resources that have no rule, with 403. Default: the requirement on every
-    /// request is enough for them. Lists, such as `tools/list`, are not affected.
+    /// request is enough for them. Lists, such as `tools/list`, are not affected, nor are tasks, which have ids: a rule on
+    /// the [method](Self::method) `tasks/get` protects their results.
     ///
     /// ```
     /// use oauth2_actix::{mcp, requirement};
@@ -159,7 +160,8 @@ impl AccessBuilder {
     }
 
     /// Sets the maximum length of a body, in bytes: 1 to 67,108,864. Default: 1,048,576. A longer one is refused
-    /// with 413. One body of this length is in memory for each concurrent request.
+    /// with 413. Each concurrent request has its body in memory, and while it is read the names of the members of
+    /// one object, which can take several times as much. The body is read before the rules are checked.
     ///
     /// ```
     /// use oauth2_actix::mcp;

@@ -55,6 +55,9 @@ impl<'a> Declared<'a> {
         {
             return Err(CONTRADICTION);
         }
+        if self.version.is_none() && is_new(call.version.as_deref()) {
+            return Err(Refusal::Header("MCP-Protocol-Version is missing."));
+        }
         let is_required =
             is_new(self.version.or(call.version.as_deref())) && call.method != "initialize";
         match self.method {

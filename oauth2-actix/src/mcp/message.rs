@@ -274,13 +274,13 @@ const PRIVATE_NAMES: &str = "$serde_json::private::";
 /// The maximum number of nested lists and objects.
 const MAX_DEPTH: usize = 64;
 
-/// The maximum number of messages in a list, and of resources in one message.
-const MAX_ITEMS: usize = 256;
+/// The maximum number of messages in a list, of resources in one message, and of all that a list names.
+pub(super) const MAX_ITEMS: usize = 256;
 
 const REPEATED_MEMBER: &str = "An object has the same member twice.";
 const PRIVATE_MEMBER: &str = "An object has a private member of a JSON library.";
 const TOO_DEEP: &str = "The body is nested too deep.";
-const TOO_MANY: &str = "The body has too many messages or resources.";
+pub(super) const TOO_MANY: &str = "The body has too many messages or resources.";
 const REASONS: [&str; 4] = [REPEATED_MEMBER, PRIVATE_MEMBER, TOO_DEEP, TOO_MANY];
 
 #[cfg(test)]

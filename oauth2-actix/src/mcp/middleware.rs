@@ -25,6 +25,7 @@ use super::{
     headers::{self, Declared},
     operation::Body,
     refusal::Refusal,
+    session::{Caller, SESSION_ID},
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -89,7 +90,9 @@ where
             };
             let mut response = service.call(request).await?;
             let headers = response.headers_mut();
-            rules.tags.bind(headers, claims.principal_key().as_ref());
+            if headers.contains_key(SESSION_ID) {
+                rules.tags.bind(headers, Caller::of(&claims).as_ref());
+            }
             let is_stream = is_event_stream(headers);
             Ok(response.map_body(|_, body| EitherBody::Left {
                 body: if is_stream {
@@ -135,7 +138,9 @@ impl Rules {
     async fn admit(&self, request: &mut ServiceRequest) -> Result<Claims, Rejection> {
         let claims = Claims::of_request(request.request())?;
         self.check_origin(request.headers(), &claims)?;
-        self.tags.admit(request.headers_mut(), claims.principal_key().as_ref())?;
+        if request.headers().contains_key(SESSION_ID) {
+            self.tags.admit(request.headers_mut(), Caller::of(&claims).as_ref())?;
+        }
         if *request.method() != Method::POST {
             self.check(&[], &claims)??;
             return Ok(claims);

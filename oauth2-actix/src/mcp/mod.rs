@@ -40,7 +40,7 @@
 //! | --- | --- |
 //! | no JSON in UTF-8, a byte order mark, bytes after the JSON | 400, JSON-RPC error −32700 |
 //! | a member name twice, private member names of `serde_json`, more than 64 levels | 400, −32600 |
-//! | no JSON-RPC 2.0 message, a tool, prompt or resource without its name, more than 256 messages or resources | 400, −32600 |
+//! | no JSON-RPC 2.0 message, a tool, prompt or resource without its name, more than 256 messages or resources in all | 400, −32600 |
 //! | `MCP-Protocol-Version`, `Mcp-Method` or `Mcp-Name` repeated, contradicted by the body, or missing since 2026-07-28 | 400, −32020 |
 //! | another content type than `application/json`, a content coding | 415 |
 //! | a longer body | 413 |
@@ -54,8 +54,8 @@
 //! [`until_expiry`](crate::until_expiry).
 //!
 //! In revisions before 2026-07-28, a server may create sessions, and their id alone selects one. The id that the
-//! client gets is bound to its caller by a tag: to the [principal key](crate::Claims::principal_key) of the
-//! token that began the session. A request with the id of another caller gets 404, as for an unknown session. A
+//! client gets is bound to its caller by a tag: to the [principal key](crate::Claims::principal_key) and the actor of
+//! the token that began the session. A request with the id of another caller gets 404, as for an unknown session. A
 //! token with neither a subject nor a client gets no session.
 
 // It imports `authorize`, `config`, `error`, `json`, `request` and `token`.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    message::{Members, VERSION_MEMBER, Value, member, parse},
+    message::{MAX_ITEMS, Members, TOO_MANY, VERSION_MEMBER, Value, member, parse},
     refusal::Refusal,
 };
 
@@ -51,7 +51,11 @@ impl<'a> Body<'a> {
                     Value::Object(message) => Call::read(message).transpose(),
                     _ => Some(Err(NO_MESSAGE)),
                 });
-                Ok(Self::Batch(calls.collect::<Result<_, _>>()?))
+                let calls: Vec<Call<'a>> = calls.collect::<Result<_, _>>()?;
+                if calls.iter().map(|call| call.targets.len()).sum::<usize>() > MAX_ITEMS {
+                    return Err(Refusal::Invalid(TOO_MANY));
+                }
+                Ok(Self::Batch(calls))
             }
             _ => Err(NO_MESSAGE),
         }

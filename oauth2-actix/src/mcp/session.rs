@@ -1,7 +1,7 @@
 //! Session ids that only their caller can use.
 //!
 //! Revisions before 2026-07-28 have sessions, and their id alone selects one. The client gets the id with a tag:
-//! an HMAC of the id and the caller's principal key. Nothing is stored.
+//! an HMAC of the id, the caller's principal key and the actor of the token. Nothing is stored.
 
 use std::fmt;
 
@@ -10,7 +10,23 @@ use aws_lc_rs::{hmac, rand};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
 use super::refusal::Refusal;
-use crate::token::principal_key::PrincipalKey;
+use crate::token::{claims::Claims, principal_key::PrincipalKey};
+
+/// Who may use a session: the caller, and the actor that acts for it (RFC 8693 §4.1).
+#[derive(Debug)]
+pub(super) struct Caller {
+    key: PrincipalKey,
+    /// The `act` of the token, as JSON. Empty without one.
+    actor: String,
+}
+
+impl Caller {
+    /// Returns the caller of a token. None if the token has neither a subject nor a client.
+    pub(super) fn of(claims: &Claims) -> Option<Self> {
+        let actor = claims.get("act").map(ToString::to_string).unwrap_or_default();
+        Some(Self { key: claims.principal_key()?, actor })
+    }
+}
 
 /// The key of the tags.
 pub(super) struct SessionTags(hmac::Key);
@@ -31,7 +47,7 @@ impl SessionTags {
     pub(super) fn admit(
         &self,
         headers: &mut HeaderMap,
-        caller: Option<&PrincipalKey>,
+        caller: Option<&Caller>,
     ) -> Result<(), Refusal> {
         let mut values = headers.get_all(SESSION_ID);
         let value = match (values.next(), values.next()) {
@@ -46,7 +62,7 @@ impl SessionTags {
     }
 
     /// Adds the caller's tag to the session id of a response. A caller without a principal key gets no session.
-    pub(super) fn bind(&self, headers: &mut HeaderMap, caller: Option<&PrincipalKey>) {
+    pub(super) fn bind(&self, headers: &mut HeaderMap, caller: Option<&Caller>) {
         let Some(id) = headers.get(SESSION_ID) else { return };
         let tagged = caller.zip(id.to_str().ok()).and_then(|(caller, id)| {
             let tag = BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&self.0, &message(id, caller)));
@@ -63,7 +79,7 @@ impl SessionTags {
     }
 
     /// Returns the id before a valid tag. Compares in constant time.
-    fn without_tag<'a>(&self, value: &'a str, caller: &PrincipalKey) -> Option<&'a str> {
+    fn without_tag<'a>(&self, value: &'a str, caller: &Caller) -> Option<&'a str> {
         let (id, tag) = value.rsplit_once('.')?;
         let tag = BASE64_URL_SAFE_NO_PAD.decode(tag).ok()?;
         hmac::verify(&self.0, &message(id, caller), &tag).ok().map(|()| id)
@@ -76,30 +92,31 @@ impl fmt::Debug for SessionTags {
     }
 }
 
-/// Returns what is signed: the length of the id, the id and the key of the caller.
-fn message(id: &str, caller: &PrincipalKey) -> Vec<u8> {
+/// Returns what is signed: the length of the id, the id, the key of the caller and its actor.
+fn message(id: &str, caller: &Caller) -> Vec<u8> {
     let length = (id.len() as u64).to_be_bytes();
-    [&length, id.as_bytes(), caller.as_bytes()].concat()
+    [&length, id.as_bytes(), caller.key.as_bytes(), caller.actor.as_bytes()].concat()
 }
 
-const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn caller(subject: &str) -> PrincipalKey {
-        PrincipalKey::of("https://idp.test", Some(subject), None).expect("a key")
+    fn caller(subject: &str) -> Caller {
+        let key = PrincipalKey::of("https://idp.test", Some(subject), None).expect("a key");
+        Caller { key, actor: String::new() }
     }
 
-    fn bound(tags: &SessionTags, id: &str, caller: &PrincipalKey) -> String {
+    fn bound(tags: &SessionTags, id: &str, caller: &Caller) -> String {
         let mut headers = HeaderMap::new();
         headers.insert(SESSION_ID, HeaderValue::from_str(id).expect("an id"));
         tags.bind(&mut headers, Some(caller));
         headers.get(SESSION_ID).expect("an id").to_str().expect("ASCII").to_owned()
     }
 
-    fn admitted(tags: &SessionTags, id: &str, caller: &PrincipalKey) -> Option<String> {
+    fn admitted(tags: &SessionTags, id: &str, caller: &Caller) -> Option<String> {
         let mut headers = HeaderMap::new();
         headers.insert(SESSION_ID, HeaderValue::from_str(id).expect("an id"));
         tags.admit(&mut headers, Some(caller)).ok()?;

@@ -58,6 +58,28 @@ async fn session_lives_through_a_new_token_of_the_same_caller_and_client() {
 }
 
 #[tokio::test]
+async fn session_of_a_user_is_unknown_to_an_agent_that_acts_for_the_user() {
+    let endpoint = Endpoint::start(mcp::Access::builder());
+    let of = |actor: Option<&str>| {
+        let token = bare_token().claim("sub", "ann").claim("client_id", "cli");
+        let token = match actor {
+            None => token,
+            Some(actor) => token.claim("act", serde_json::json!({"sub": actor})),
+        };
+        token.sign(key(Algorithm::ES256))
+    };
+    let [user, agent, other] = [of(None), of(Some("agent")), of(Some("other"))];
+    for owner in [&user, &agent] {
+        let id = begin(&endpoint, owner).await.unwrap();
+        for token in [&user, &agent, &other] {
+            let expected = if token == owner { 200 } else { 404 };
+            assert_eq!(status(&endpoint, "GET", token, &id).await, expected);
+        }
+        assert_eq!(endpoint.seen().len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn two_servers_know_a_session_if_they_have_the_same_secret() {
     let with = |secret: [u8; 32]| Endpoint::start(mcp::Access::builder().session_secret(secret));
     let mut secret = [7; 32];
