@@ -167,7 +167,7 @@ fn embed_issuer(listener: TcpListener, resource: &str) -> Result<String, Box<dyn
     let provider = IdentityProvider::new(&issuer, resource);
     let server = HttpServer::new(move || {
         let provider = provider.clone();
-        App::new().configure(move |config| provider.configure(config)).wrap(Cors::permissive())
+        App::new().configure(move |config| provider.configure(config))
     });
     rt::spawn(server.workers(1).disable_signals().listen(listener)?.run());
     Ok(issuer)
