@@ -112,13 +112,13 @@ impl BothLibraries {
 #[must_use]
 pub fn discovery(issuer: &str, document: &[u8]) -> Option<String> {
     let issuer = Issuer::parse(issuer, false).ok()?;
-    issuer.read(document).ok().map(|url| url.url().to_string())
+    issuer.read(document, false).ok().map(|url| url.url().to_string())
 }
 
 /// Returns a challenge with all its parameters.
 #[must_use]
 pub fn challenge(realm: &str, error: &str, description: &str, scope: &str) -> HeaderValue {
-    Challenge::new().scope(scope).realm(realm).error(error).description(description).finish()
+    Challenge::new(realm).error(error, description).scope(scope).finish()
 }
 
 /// A call that the rules of an MCP endpoint are applied to.

@@ -11,6 +11,7 @@ use crate::{
         document_readers::{self, ReaderLost},
         http::{
             fetch::{self, GetError},
+            resolver::is_public,
             url::{KeyUrl, UrlError},
         },
     },
@@ -127,25 +128,29 @@ impl Issuer {
         let fetched = fetch::get(client, at, None, authorization).await?;
         let body = fetched.body.unwrap_or_default();
         let issuer = self.clone();
-        let read = document_readers::DISCOVERY.run(move || read(&issuer, &body)).await?;
+        let from_public = fetched.remote.is_some_and(is_public);
+        let read = document_readers::DISCOVERY.run(move || read(&issuer, &body, from_public));
+        let read = read.await?;
         read.map(|read| (read, fetched.date))
             .map_err(|problem| DiscoveryError::Document { problem, at: at.shown().to_owned() })
     }
 
     /// Returns the `jwks_uri` of a document, if it is this issuer's document.
-    pub(crate) fn read(&self, document: &[u8]) -> Result<KeyUrl, Problem> {
+    pub(crate) fn read(&self, document: &[u8], from_public: bool) -> Result<KeyUrl, Problem> {
         // A document has some forty members, of which two are read.
         let document = self.members(document, &["issuer", "jwks_uri"])?;
         let jwks_uri = document.get("jwks_uri").and_then(|uri| uri.as_str());
         let jwks_uri = jwks_uri.ok_or(Problem::NoJwksUri)?;
-        self.url().names(jwks_uri, self.dangerous_allow_http).map_err(|error| match error {
+        let named = self.url().names(jwks_uri, self.dangerous_allow_http, from_public);
+        named.map_err(|error| match error {
             UrlError::Plaintext => Problem::PlaintextJwksUri,
             UrlError::Loopback => Problem::LoopbackJwksUri,
+            UrlError::Private => Problem::PrivateJwksUri,
             error => Problem::JwksUri(error),
         })
     }
 
-    fn read_metadata(&self, document: &[u8]) -> Result<IssuerMetadata, Problem> {
+    fn read_metadata(&self, document: &[u8], _: bool) -> Result<IssuerMetadata, Problem> {
         self.members(document, &METADATA).map(IssuerMetadata)
     }
 
@@ -166,8 +171,8 @@ impl Issuer {
     }
 }
 
-/// Reads one document of an issuer.
-type Read<T> = fn(&Issuer, &[u8]) -> Result<T, Problem>;
+/// Reads one document of an issuer. The flag says whether it came from a public address.
+type Read<T> = fn(&Issuer, &[u8], bool) -> Result<T, Problem>;
 
 /// What an issuer's document says to clients.
 #[derive(Debug)]
@@ -259,6 +264,11 @@ pub(crate) enum Problem {
          instead of discovery"
     )]
     LoopbackJwksUri,
+    #[error(
+        "has a `jwks_uri` at an address of a private network, and is at a public one itself: configure the URL of \
+         the keys instead of discovery"
+    )]
+    PrivateJwksUri,
     #[error("has a `jwks_uri` that may not be used: {0}")]
     JwksUri(UrlError),
 }
@@ -337,10 +347,10 @@ mod tests {
         let document = |issuer: &str| {
             serde_json::json!({"issuer": issuer, "jwks_uri": "https://keys.example/k"}).to_string()
         };
-        assert!(issuer.read(document("accounts.example").as_bytes()).is_ok());
+        assert!(issuer.read(document("accounts.example").as_bytes(), false).is_ok());
         for other in ["https://internal.example/realms/x", "https://accounts.example"] {
             let found = Some(other.to_owned());
-            let read = issuer.read(document(other).as_bytes());
+            let read = issuer.read(document(other).as_bytes(), false);
             assert_eq!(read, Err(Problem::OtherIssuer { found }));
         }
     }
@@ -348,7 +358,8 @@ mod tests {
     #[test]
     fn documents() {
         let issuer = issuer("https://idp.example/x");
-        let read = |text: &str| issuer.read(text.as_bytes()).map(|url| url.url().to_string());
+        let read =
+            |text: &str| issuer.read(text.as_bytes(), false).map(|url| url.url().to_string());
         assert_eq!(
             read(
                 r#"{"issuer": "https://idp.example/x", "jwks_uri": "https://keys.example/k", "x": [1]}"#
@@ -396,7 +407,7 @@ mod tests {
             let Err(Problem::Unreadable(reason)) = read(twice) else { panic!("{twice} is read") };
             assert!(reason.to_string().contains("same member twice"), "{reason}");
         }
-        assert_eq!(issuer.read(b"{\"issuer\": \"\xff\"}"), Err(Problem::NotUtf8));
+        assert_eq!(issuer.read(b"{\"issuer\": \"\xff\"}", false), Err(Problem::NotUtf8));
         // Members that are not read may hold anything.
         for unread in [r#""\ud800""#, r#"{"y": 1, "y": 2}"#, "1e999"] {
             let document = format!(
@@ -419,13 +430,13 @@ mod tests {
             let document = document(name, jwks_uri);
             let read = |allow_http| {
                 let issuer = Issuer::parse(name, allow_http).unwrap();
-                issuer.read(document.as_bytes()).map(|url| url.url().to_string())
+                issuer.read(document.as_bytes(), false).map(|url| url.url().to_string())
             };
             assert_eq!(read(true), Ok(jwks_uri.to_owned()));
             assert_eq!(read(false), Err(Problem::PlaintextJwksUri));
             let at = |allow_http| {
                 let issuer = Issuer::at(name, "https://internal.example", allow_http).unwrap();
-                issuer.read(document.as_bytes()).map(|url| url.url().to_string())
+                issuer.read(document.as_bytes(), false).map(|url| url.url().to_string())
             };
             assert_eq!(at(true), Ok(jwks_uri.to_owned()));
             assert_eq!(at(false), Err(Problem::PlaintextJwksUri));
@@ -433,6 +444,6 @@ mod tests {
         // `dangerous_allow_http` allows http, but not loopback hosts.
         let elsewhere = Issuer::parse("http://keycloak:8080", true).unwrap();
         let document = document("http://keycloak:8080", "http://localhost/certs");
-        assert_eq!(elsewhere.read(document.as_bytes()), Err(Problem::LoopbackJwksUri));
+        assert_eq!(elsewhere.read(document.as_bytes(), false), Err(Problem::LoopbackJwksUri));
     }
 }

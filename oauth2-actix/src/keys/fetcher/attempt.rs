@@ -155,7 +155,7 @@ impl Attempt {
             Some((at, etag)) if self.conditional && at == url => Some(etag),
             _ => None,
         };
-        let Fetched { body, max_age, etag, date: _ } =
+        let Fetched { body, max_age, etag, .. } =
             fetch::get(&client, url, etag, authorization.as_ref()).await?;
         let (document, body) = match body {
             Some(body) => {

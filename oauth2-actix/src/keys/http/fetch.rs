@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     error::Error,
     io,
+    net::IpAddr,
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
@@ -36,6 +37,8 @@ pub(crate) struct Fetched {
     pub(crate) etag: Option<HeaderValue>,
     /// `Date` (RFC 9110 §6.6.1), if there is one.
     pub(crate) date: Option<SystemTime>,
+    /// The address that the response came from: of the host, or of a proxy.
+    pub(crate) remote: Option<IpAddr>,
 }
 
 /// Why a GET failed.
@@ -80,15 +83,20 @@ pub(crate) async fn get(
         send(request, url).await.map_err(|error| GetError::Transport(error.without_url()))?;
     let headers = response.headers();
     let max_age = max_age(headers);
+    let remote = response.remote_addr().map(|address| address.ip());
     let date = headers.get(DATE).and_then(|date| date.to_str().ok()?.parse::<HttpDate>().ok());
     let date = date.map(SystemTime::from);
     let new_etag = headers.get(ETAG).filter(|etag| etag.len() <= MAX_ETAG).cloned();
     match response.status() {
-        StatusCode::OK => {
-            Ok(Fetched { body: Some(document(response).await?), max_age, etag: new_etag, date })
-        }
+        StatusCode::OK => Ok(Fetched {
+            body: Some(document(response).await?),
+            max_age,
+            etag: new_etag,
+            date,
+            remote,
+        }),
         StatusCode::NOT_MODIFIED if etag.is_some() => {
-            Ok(Fetched { body: None, max_age, etag: new_etag.or(etag.cloned()), date })
+            Ok(Fetched { body: None, max_age, etag: new_etag.or(etag.cloned()), date, remote })
         }
         // 304 is not a redirect.
         status if status.is_redirection() && status != StatusCode::NOT_MODIFIED => {

@@ -4,9 +4,15 @@ use std::fmt;
 
 use url::{Host, Url};
 
+use crate::keys::http::resolver::is_public;
+
 /// A URL from which keys may be fetched.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct KeyUrl(Url);
+pub(crate) struct KeyUrl {
+    url: Url,
+    /// Whether only public addresses of its host are connected to: a document on the internet has named it.
+    public_only: bool,
+}
 
 impl KeyUrl {
     /// Parses a URL. It must be https, or http to a loopback host; any http is allowed with
@@ -25,48 +31,74 @@ impl KeyUrl {
             "http" => return Err(UrlError::Plaintext),
             _ => return Err(UrlError::Scheme),
         }
-        Ok(Self(url))
+        Ok(Self { url, public_only: false })
     }
 
     /// Parses a URL from a document at this URL. The rules for http are those for a configured URL. It may be
-    /// at a loopback host only if this URL is at one.
-    pub(crate) fn names(&self, text: &str, dangerous_allow_http: bool) -> Result<Self, UrlError> {
-        let named = Self::parse(text, dangerous_allow_http)?;
-        if is_loopback(&named.0) && !is_loopback(&self.0) {
+    /// at a loopback host only if this URL is at one. `public_only`: the document came from a public address, so that
+    /// another host must have one too.
+    pub(crate) fn names(
+        &self,
+        text: &str,
+        dangerous_allow_http: bool,
+        public_only: bool,
+    ) -> Result<Self, UrlError> {
+        let mut named = Self::parse(text, dangerous_allow_http)?;
+        if is_loopback(&named.url) && !is_loopback(&self.url) {
             return Err(UrlError::Loopback);
+        }
+        named.public_only = public_only && named.url.host() != self.url.host();
+        let address = match named.url.host() {
+            Some(Host::Ipv4(address)) => Some(address.into()),
+            Some(Host::Ipv6(address)) => Some(address.into()),
+            Some(Host::Domain(_)) | None => None,
+        };
+        if named.public_only && address.is_some_and(|address| !is_public(address)) {
+            return Err(UrlError::Private);
         }
         Ok(named)
     }
 
+    /// Returns a URL of which only public addresses may be connected to.
+    #[cfg(test)]
+    pub(crate) fn of_public_host(text: &str) -> Self {
+        Self { url: Url::parse(text).expect("a URL"), public_only: true }
+    }
+
+    /// Returns whether only public addresses of the host may be connected to.
+    pub(crate) fn is_public_only(&self) -> bool {
+        self.public_only
+    }
+
     /// Returns whether the other URL has the same scheme, host and port.
     pub(crate) fn has_origin_of(&self, other: &Self) -> bool {
-        self.0.origin() == other.0.origin()
+        self.url.origin() == other.url.origin()
     }
 
     /// Returns whether a secret may be sent to the URL: by TLS, or to a loopback host.
     pub(crate) fn is_confidential(&self) -> bool {
-        self.0.scheme() == "https" || is_loopback(&self.0)
+        self.url.scheme() == "https" || is_loopback(&self.url)
     }
 
     /// Returns the URL with another path at the same host.
     pub(crate) fn with_path(&self, path: &str) -> Self {
-        let mut url = self.0.clone();
-        url.set_path(path);
-        Self(url)
+        let mut named = self.clone();
+        named.url.set_path(path);
+        named
     }
 
     /// Returns the URL for logs: without its query, which may contain a secret.
     pub(crate) fn shown(&self) -> &str {
-        &self.0[..url::Position::AfterPath]
+        &self.url[..url::Position::AfterPath]
     }
 
     /// Returns whether requests to the URL use plain http to a loopback host.
     pub(crate) fn is_plain_loopback(&self) -> bool {
-        self.0.scheme() == "http" && is_loopback(&self.0)
+        self.url.scheme() == "http" && is_loopback(&self.url)
     }
 
     pub(crate) fn url(&self) -> &Url {
-        &self.0
+        &self.url
     }
 }
 
@@ -95,6 +127,8 @@ pub(crate) enum UrlError {
     Unspecified,
     #[error("the URL is at a loopback host, but the document that names it is not")]
     Loopback,
+    #[error("the URL is at an address of a private network, and the document that names it is not")]
+    Private,
 }
 
 /// Returns whether a URL names a loopback host, by an address or by a name that is reserved for it.
@@ -171,7 +205,7 @@ mod tests {
     fn a_url_in_a_document_is_restricted_by_the_url_of_the_document() {
         let names = |issuer: &str, text: &str| {
             let allow_http = issuer.starts_with("http://keycloak");
-            KeyUrl::parse(issuer, allow_http).unwrap().names(text, allow_http).map(|_| ())
+            KeyUrl::parse(issuer, allow_http).unwrap().names(text, allow_http, false).map(|_| ())
         };
         assert_eq!(names("https://idp.example", "https://keys.example/jwks"), Ok(()));
         assert_eq!(names("http://127.0.0.1:9/", "http://127.0.0.1:9/jwks"), Ok(()));
@@ -196,11 +230,31 @@ mod tests {
         // If http is allowed for the provider, it is allowed here too. A loopback host is not.
         for issuer in ["https://idp.example", "http://localhost:8080/realms/x"] {
             let issuer = KeyUrl::parse(issuer, true).unwrap();
-            assert!(issuer.names("http://keycloak:8080/certs", true).is_ok());
-            assert_eq!(issuer.names("http://keycloak/", false), Err(UrlError::Plaintext));
+            assert!(issuer.names("http://keycloak:8080/certs", true, false).is_ok());
+            assert_eq!(issuer.names("http://keycloak/", false, false), Err(UrlError::Plaintext));
         }
         let issuer = KeyUrl::parse("https://idp.example", true).unwrap();
-        assert_eq!(issuer.names("http://localhost/certs", true), Err(UrlError::Loopback));
+        assert_eq!(issuer.names("http://localhost/certs", true, false), Err(UrlError::Loopback));
+    }
+
+    #[test]
+    fn document_at_a_public_address_names_no_private_address() {
+        let issuer = KeyUrl::parse("https://idp.example", false).unwrap();
+        for text in [
+            "https://10.0.0.1/jwks",
+            "https://169.254.169.254/latest/meta-data",
+            "https://[fd00::1]/jwks",
+            "https://[::ffff:192.168.1.1]/jwks",
+            "https://0xa000001/jwks",
+        ] {
+            assert_eq!(issuer.names(text, false, true), Err(UrlError::Private), "{text}");
+            // The document is in the private network itself.
+            assert!(!issuer.names(text, false, false).expect(text).is_public_only());
+        }
+        let own = issuer.names("https://idp.example/jwks", false, true).expect("the same host");
+        assert!(!own.is_public_only());
+        let other = issuer.names("https://keys.example/jwks", false, true).expect("another host");
+        assert!(other.is_public_only() && other.with_path("/x").is_public_only());
     }
 
     #[test]
