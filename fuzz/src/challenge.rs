@@ -17,10 +17,10 @@ pub fn run(data: &[u8]) {
     let text = value.to_str().expect("visible ASCII");
     let parameters = read(text).unwrap_or_else(|| panic!("unreadable: {text}"));
     let expected = [
+        ("scope", input.scope),
         ("realm", input.realm),
         ("error", input.error),
         ("error_description", input.description),
-        ("scope", input.scope),
     ];
     assert_eq!(parameters.len(), expected.len(), "{text}");
     for ((name, value), (expected_name, expected)) in parameters.iter().zip(expected) {

@@ -118,7 +118,7 @@ pub fn discovery(issuer: &str, document: &[u8]) -> Option<String> {
 /// Returns a challenge with all its parameters.
 #[must_use]
 pub fn challenge(realm: &str, error: &str, description: &str, scope: &str) -> HeaderValue {
-    Challenge::new(realm).error(error, description).scope(scope).finish()
+    Challenge::new().scope(scope).realm(realm).error(error).description(description).finish()
 }
 
 /// A call that the rules of an MCP endpoint are applied to.
