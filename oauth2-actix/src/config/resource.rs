@@ -23,6 +23,13 @@ use crate::{
 ///     .name("Orders")
 ///     .name_in("de", "Bestellungen")
 ///     .documentation("https://docs.example.com/orders")
+///     .documentation_in("de", "https://docs.example.com/de/orders")
+///     .policy("https://docs.example.com/policy")
+///     .policy_in("de", "https://docs.example.com/de/policy")
+///     .terms_of_service("https://docs.example.com/terms")
+///     .terms_of_service_in("de", "https://docs.example.com/de/terms")
+///     .authorization_servers(["https://login.example.com"])
+///     .member("example_contact", "api@example.com")
 ///     .scopes(["orders:read", "refunds:write"])
 ///     .challenge_scopes(["orders:read"]);
 /// let provider = Provider::new()

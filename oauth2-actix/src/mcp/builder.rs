@@ -21,6 +21,15 @@ use crate::{
 /// A rule adds to the requirement on every request, and rules for the same call add up. A tool, prompt or
 /// resource without a rule is open to every request that satisfies [`AccessBuilder::require`], unless
 /// [`AccessBuilder::deny_unlisted`] is set.
+///
+/// ```
+/// use oauth2_actix::{mcp, requirement};
+///
+/// let rules: mcp::AccessBuilder = mcp::Access::builder().require(requirement::scopes(["mcp:use"]));
+/// let access: mcp::Access = rules.build()?;
+/// # drop(access);
+/// # Ok::<(), oauth2_actix::ConfigError>(())
+/// ```
 #[derive(Default)]
 #[must_use = "rules do nothing until `build` is called"]
 pub struct AccessBuilder {

@@ -19,6 +19,16 @@ use super::{Document, Resources};
 use crate::public::grant_admission;
 
 /// The service that [`OAuth2::resource_metadata`](crate::OAuth2::resource_metadata) returns.
+///
+/// ```
+/// use actix_web::App;
+/// use oauth2_actix::{OAuth2, ResourceMetadata};
+///
+/// # let oauth2 = oauth2_actix::testing::policy();
+/// let documents: ResourceMetadata = oauth2.resource_metadata();
+/// let app = App::new().service(documents).wrap(oauth2);
+/// # drop(app);
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "the service sends nothing until an App has it"]
 pub struct ResourceMetadata {

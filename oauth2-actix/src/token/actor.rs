@@ -10,6 +10,17 @@ use crate::token::claims::Claims;
 /// ([RFC 8693 §4.1](https://www.rfc-editor.org/rfc/rfc8693#section-4.1)), from [`Claims::actor`].
 ///
 /// A subject is unique within one issuer only: use [`Actor::subject`] together with [`Actor::issuer`].
+///
+/// ```
+/// use oauth2_actix::testing;
+/// use serde_json::json;
+///
+/// let act = json!({"sub": "agent", "iss": "https://agents.example", "model": "m1"});
+/// let claims = testing::claims(json!({"sub": "ann", "act": act}));
+/// let actor = claims.actor().unwrap();
+/// assert_eq!((actor.subject(), actor.issuer()), (Some("agent"), Some("https://agents.example")));
+/// assert_eq!(actor.get("model"), Some(&json!("m1")));
+/// ```
 #[derive(Clone, Copy)]
 pub struct Actor<'a>(&'a Value);
 

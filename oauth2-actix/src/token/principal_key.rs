@@ -47,6 +47,14 @@ impl PrincipalKey {
     }
 
     /// Returns the bytes of the key.
+    ///
+    /// ```
+    /// use oauth2_actix::testing;
+    /// use serde_json::json;
+    ///
+    /// let key = testing::claims(json!({"sub": "ann"})).principal_key().unwrap();
+    /// assert_eq!(key.as_bytes().len(), 32);
+    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
