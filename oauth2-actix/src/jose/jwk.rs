@@ -50,12 +50,7 @@ impl Key {
 
     /// Returns whether this key may be used with `algorithm`.
     pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
-        self.verifiers.may_use(algorithm)
-    }
-
-    /// Binds the key to the algorithm of a signature that it has verified. Returns false if it is bound to another.
-    pub(crate) fn bind(&self, algorithm: Algorithm) -> bool {
-        self.verifiers.bind(algorithm)
+        self.verifiers.algorithms().any(|candidate| candidate == algorithm)
     }
 
     /// Returns whether its certificate has this thumbprint.

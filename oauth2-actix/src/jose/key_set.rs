@@ -99,8 +99,8 @@ impl KeySet {
             .clone()
             .take(MAX_TRIED)
             .inspect(|_| tried += 1)
-            .filter_map(|key| Some((key, key.verifier(header.alg)?)))
-            .any(|(key, verifier)| verifier.accepts(signed, signature) && key.bind(header.alg));
+            .filter_map(|key| key.verifier(header.alg))
+            .any(|verifier| verifier.accepts(signed, signature));
         if verified {
             return SignatureCheck::Verified(self.key_set_id);
         }

@@ -26,8 +26,6 @@ pub(crate) struct Verifiers {
     /// The key's `SubjectPublicKeyInfo`, for verifiers that are not created yet. Empty if all are created.
     spki: Box<[u8]>,
     backend: CryptoBackend,
-    /// The algorithm of the first signature that the key has verified. No other is accepted afterwards.
-    used: OnceLock<Algorithm>,
 }
 
 impl Verifiers {
@@ -52,7 +50,7 @@ impl Verifiers {
                 kept = Box::default();
             }
         }
-        Ok(Self { by_algorithm, spki: kept, backend, used: OnceLock::new() })
+        Ok(Self { by_algorithm, spki: kept, backend })
     }
 
     /// Creates the verifiers of a secret.
@@ -74,8 +72,7 @@ impl Verifiers {
             return Err(problem);
         }
         let backend = CryptoBackend::OpenSsl;
-        let (by_algorithm, used) = (by_algorithm.into(), OnceLock::new());
-        Ok(Self { by_algorithm, spki: Box::default(), backend, used })
+        Ok(Self { by_algorithm: by_algorithm.into(), spki: Box::default(), backend })
     }
 
     /// Returns the verifier for `algorithm`, if the key may be used with it.
@@ -85,18 +82,6 @@ impl Verifiers {
         // If a verifier cannot be created, the key verifies no signature.
         let make = || Verifier::public(algorithm, &self.spki, self.backend).ok();
         verifier.get_or_init(make).as_ref()
-    }
-
-    /// Returns whether the key may be used with `algorithm` now.
-    pub(crate) fn may_use(&self, algorithm: Algorithm) -> bool {
-        self.algorithms().any(|candidate| candidate == algorithm)
-            && self.used.get().is_none_or(|used| used.is_same_as(algorithm))
-    }
-
-    /// Binds the key to the algorithm of a signature that it has verified: a key is used with one algorithm
-    /// (RFC 8725bis §3.1). Returns false if it is bound to another.
-    pub(crate) fn bind(&self, algorithm: Algorithm) -> bool {
-        self.used.get_or_init(|| algorithm).is_same_as(algorithm)
     }
 
     pub(crate) fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
