@@ -66,8 +66,12 @@ pub(crate) fn plain(error: &Error, api: Api<'_>, status: StatusCode) -> HttpResp
 
 /// Returns the scopes for a client that has no accepted token.
 fn default_scopes<'a>(error: &Error, api: Api<'a>) -> Option<&'a str> {
-    let needs_token = matches!(error.kind(), ErrorKind::TokenMissing)
-        || error.status() == StatusCode::UNAUTHORIZED;
+    let needs_token = match error.kind() {
+        ErrorKind::TokenMissing => true,
+        // The token was accepted. These scopes may be fewer than it has.
+        ErrorKind::InsufficientAuthentication { .. } => false,
+        _ => error.status() == StatusCode::UNAUTHORIZED,
+    };
     api.scopes.filter(|_| needs_token)
 }
 

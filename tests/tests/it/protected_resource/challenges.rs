@@ -97,6 +97,26 @@ async fn every_rejection_with_a_challenge_has_the_url_before_free_text() {
 }
 
 #[actix_web::test]
+async fn step_up_of_an_accepted_token_names_no_scopes_of_a_first_login() {
+    let oauth2 = builder().resource(Resource::new(MCP).challenge_scopes(["orders:read"]));
+    let oauth2 = oauth2.build().unwrap();
+    let server = LocalServer::start(move |listener| {
+        let app = move || {
+            let strong = requirement::acr(["urn:example:otp"]);
+            let scope = web::scope("/mcp").wrap(strong).default_service(web::to(HttpResponse::Ok));
+            App::new().service(scope).wrap(oauth2.clone())
+        };
+        Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+    })
+    .unwrap();
+    let answer = get(&server.url("/mcp"), Some(&token(MCP))).await;
+    assert_eq!((answer.status, answer.error().as_str()), (401, "insufficient_user_authentication"));
+    assert!(answer.challenge().contains(METADATA), "{answer:?}");
+    assert!(!answer.challenge().contains("scope="), "{answer:?}");
+    assert!(get(&server.url("/mcp"), None).await.challenge().contains("scope=\"orders:read\""));
+}
+
+#[actix_web::test]
 async fn token_for_the_resource_is_accepted_and_no_other() {
     log::keep();
     let server = start(builder().resource(MCP).build().unwrap());
