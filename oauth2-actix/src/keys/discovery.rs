@@ -128,7 +128,8 @@ impl Issuer {
         let fetched = fetch::get(client, at, None, authorization).await?;
         let body = fetched.body.unwrap_or_default();
         let issuer = self.clone();
-        let from_public = fetched.remote.is_some_and(is_public);
+        // Without an address, the stricter rule applies.
+        let from_public = fetched.remote.is_none_or(is_public);
         let read = document_readers::DISCOVERY.run(move || read(&issuer, &body, from_public));
         let read = read.await?;
         read.map(|read| (read, fetched.date))
