@@ -2,7 +2,7 @@
 // returns the structured content of their results.
 
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -117,11 +117,14 @@ function connectV2(url, mode) {
 function connectPython(url, mode) {
   const environment = path.join(targetDirectory(), "mcp-python");
   const python = path.join(environment, "bin", "python");
-  if (!existsSync(path.join(environment, "ready"))) {
+  const requirements = here("mcp-requirements.txt");
+  // A copy of the versions that are installed, written last.
+  const installed = path.join(environment, "installed.txt");
+  if (!existsSync(installed) || readFileSync(installed, "utf8") !== readFileSync(requirements, "utf8")) {
     const run = (command, ...options) => execFileSync(command, options, { stdio: ["ignore", "ignore", "inherit"] });
     run("python3", "-m", "venv", "--clear", environment);
-    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", here("mcp-requirements.txt"));
-    run("touch", path.join(environment, "ready"));
+    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements);
+    copyFileSync(requirements, installed);
   }
   return connectLines(launch(python, [here("mcp-client.py"), url, REDIRECT_URI, mode]));
 }
