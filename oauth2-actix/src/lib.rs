@@ -93,6 +93,7 @@ pub mod access;
 mod authorize;
 mod builder;
 mod config;
+pub mod dpop;
 mod error;
 mod jose;
 mod json;

@@ -1,0 +1,9 @@
+//! Access tokens that are bound to a key of the client (DPoP, [RFC 9449](https://www.rfc-editor.org/rfc/rfc9449)).
+
+// Owns everything about the proofs of DPoP. It imports `config`, `error`, `jose`, `json` and `util`.
+//
+// - `replay`: remembers the proofs that were used.
+
+pub(crate) mod replay;
+
+pub use self::replay::{Insertion, ReplayStore, UsedProof};
