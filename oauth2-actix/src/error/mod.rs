@@ -5,10 +5,12 @@
 //!
 //! It imports no other folder.
 //!
+//! - `answer.rs`: status, code, description and WebSocket close of each kind
 //! - `challenge.rs`: the syntax of the `WWW-Authenticate` header
 //! - `difference.rs`: the difference between an issuer or audience of a token and a configured one
 //! - `response.rs`: the status, the parameters of the challenge, the other headers and the JSON body
 
+mod answer;
 pub(crate) mod challenge;
 pub(crate) mod difference;
 pub(crate) mod response;
@@ -192,99 +194,6 @@ impl Error {
 
     fn details_mut(&mut self) -> &mut Details {
         Arc::make_mut(self.details.get_or_insert_default())
-    }
-
-    /// Returns what a client gets for this error. No other function decides that.
-    pub(crate) fn answer(&self) -> Answer {
-        use ErrorKind as Kind;
-        let invalid_token = |description, close| Answer {
-            status: StatusCode::UNAUTHORIZED,
-            code: "invalid_token",
-            description,
-            close,
-        };
-        match &self.kind {
-            Kind::AlgorithmNotAllowed
-            | Kind::KeysUntried { .. }
-            | Kind::SignatureInvalid
-            | Kind::UnknownKey => {
-                invalid_token("The token's signature is not accepted.", (POLICY, "invalid token"))
-            }
-            Kind::AudienceMismatch { .. } | Kind::UnknownIssuer { .. } => invalid_token(
-                "The token is not meant for this resource.",
-                (POLICY, "invalid token"),
-            ),
-            Kind::ClaimInvalid { .. }
-            | Kind::TokenMalformed { .. }
-            | Kind::TokenTooLong { .. }
-            | Kind::TypeNotAllowed => {
-                invalid_token("The token is not an acceptable JWT.", (POLICY, "invalid token"))
-            }
-            Kind::ClientNotAllowed
-            | Kind::PrincipalUnauthorized
-            | Kind::RequirementNotMet { .. }
-            | Kind::SubjectNotAllowed => {
-                invalid_token("The token is not accepted here.", (POLICY, "invalid token"))
-            }
-            Kind::Expired { .. } | Kind::TokenTooOld { .. } => {
-                invalid_token("The token has expired.", (POLICY, "token expired"))
-            }
-            Kind::InsufficientAuthentication { .. } => Answer {
-                status: StatusCode::UNAUTHORIZED,
-                code: "insufficient_user_authentication",
-                description: "Another or a more recent authentication is required.",
-                close: (POLICY, "insufficient user authentication"),
-            },
-            Kind::InsufficientClaims { .. }
-            | Kind::InsufficientScope { .. }
-            | Kind::PrincipalForbidden => Answer {
-                status: StatusCode::FORBIDDEN,
-                code: "insufficient_scope",
-                description: "The token does not permit this.",
-                close: (POLICY, "insufficient scope"),
-            },
-            Kind::KeysUnavailable { .. } | Kind::CheckUnavailable => Answer {
-                status: StatusCode::SERVICE_UNAVAILABLE,
-                code: "temporarily_unavailable",
-                description: "Tokens cannot be checked at the moment.",
-                close: (TRY_AGAIN_LATER, "try again later"),
-            },
-            Kind::NotConfigured => Answer {
-                status: StatusCode::INTERNAL_SERVER_ERROR,
-                code: "",
-                description: "",
-                close: (POLICY, ""),
-            },
-            Kind::NotYetValid { .. } => {
-                invalid_token("The token is not valid yet.", (POLICY, "invalid token"))
-            }
-            Kind::OriginNotAllowed => Answer {
-                status: StatusCode::FORBIDDEN,
-                code: "invalid_request",
-                description: "Requests of this origin are not accepted.",
-                close: (POLICY, "origin not allowed"),
-            },
-            Kind::RequestMalformed { .. } => Answer {
-                status: StatusCode::BAD_REQUEST,
-                code: "invalid_request",
-                description: "Send one access token, as Authorization: Bearer TOKEN.",
-                close: (POLICY, "invalid request"),
-            },
-            Kind::SenderConstrained => invalid_token(
-                "The token is sender-constrained and cannot be used as a bearer token.",
-                (POLICY, "invalid token"),
-            ),
-            Kind::SubjectMismatch => invalid_token(
-                "The token belongs to a different subject.",
-                (POLICY, "invalid token"),
-            ),
-            Kind::TokenMissing => Answer {
-                status: StatusCode::BAD_REQUEST,
-                code: "invalid_request",
-                description: "A bearer token is required.",
-                close: (POLICY, "token missing"),
-            },
-        }
     }
 }
 
@@ -532,16 +441,6 @@ pub enum ErrorKind {
     UnknownKey,
 }
 
-/// What a client gets for an error.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) code: &'static str,
-    pub(crate) description: &'static str,
-    /// The close code and reason for a WebSocket.
-    #[cfg_attr(not(feature = "websocket"), allow(dead_code))]
-    pub(crate) close: (u16, &'static str),
-}
-
 fn required_authentication(acr_values: &[String], max_age: Option<Duration>) -> String {
     let acr = (!acr_values.is_empty()).then(|| format!("acr {}", acr_values.join(" or ")));
     let age = max_age.map(|age| format!("within {:.0} s", age.as_secs_f64()));
@@ -562,10 +461,6 @@ fn leeway_hint(missed_by: f64, leeway: f64) -> String {
         String::new()
     }
 }
-
-// Close codes of RFC 6455 §7.4.1 and of the IANA registry.
-const POLICY: u16 = 1008;
-const TRY_AGAIN_LATER: u16 = 1013;
 
 /// Joins settings for a log line: at most the first eight.
 pub(crate) fn listed<'a>(values: impl Iterator<Item = &'a str>) -> String {
