@@ -3,7 +3,10 @@
 // Owns everything about the proofs of DPoP. It imports `config`, `error`, `jose`, `json` and `util`.
 //
 // - `replay`: remembers the proofs that were used.
+// - `target`: compares the URI in a proof with that of the request
 
 pub(crate) mod replay;
+#[cfg_attr(not(test), expect(dead_code))]
+pub(crate) mod target;
 
 pub use self::replay::{Insertion, ReplayStore, UsedProof};
