@@ -314,6 +314,29 @@ fn is_encryption_operation(operation: &Value) -> bool {
     )
 }
 
+/// The decoded values of a public JWK.
+#[derive(Clone, Copy)]
+pub(crate) enum PublicValues<'a> {
+    Rsa { n: &'a [u8], e: &'a [u8] },
+    Ec { curve: &'a str, x: &'a [u8], y: &'a [u8] },
+    Edwards { curve: &'a str, x: &'a [u8] },
+}
+
+impl PublicValues<'_> {
+    /// Checks the values as those of a provider's key, and returns them as X.509 `SubjectPublicKeyInfo`.
+    pub(crate) fn checked_spki(self) -> Result<Vec<u8>, Unusable> {
+        let material = match self {
+            Self::Rsa { n, e } => Material::rsa(n, e),
+            Self::Ec { curve, x, y } => Material::ec(curve, x, y),
+            Self::Edwards { curve, x } => Material::edwards(curve, x),
+        };
+        match material? {
+            Material::Public { spki, .. } => Ok(spki),
+            Material::Secret(_) => Err(Unusable::new("it is a symmetric key")),
+        }
+    }
+}
+
 /// Key material that passed every check.
 enum Material {
     Public { kind: KeyKind, spki: Vec<u8> },
