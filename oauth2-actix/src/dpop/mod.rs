@@ -3,11 +3,14 @@
 // Owns everything about the proofs of DPoP. It imports `config`, `error`, `jose`, `json` and `util`.
 //
 // - `client_key`: the key in a proof, its thumbprint, and the keys of recent proofs
+// - `nonce`: nonces that no store has to remember
 // - `replay`: remembers the proofs that were used.
 // - `target`: compares the URI in a proof with that of the request
 
 #[cfg_attr(not(test), expect(dead_code))]
 pub(crate) mod client_key;
+#[cfg_attr(not(test), expect(dead_code))]
+pub(crate) mod nonce;
 pub(crate) mod replay;
 #[cfg_attr(not(test), expect(dead_code))]
 pub(crate) mod target;
