@@ -60,7 +60,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("provider", &["token", "config", "authorize", "keys", "jose", "util", "json", "error"]),
     ("public", &["token", "authorize"]),
     ("request", &["config", "error"]),
-    ("dpop", &["config", "jose"]),
+    ("dpop", &["config", "jose", "json"]),
     ("config", &["authorize", "token", "keys", "jose", "util"]),
     ("authorize", &["token", "error"]),
     ("token", &["jose", "util", "json", "error"]),

@@ -1,0 +1,295 @@
+//! The checks of one proof (RFC 9449 §4.3).
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use openssl::sha::{Sha256, sha256};
+use serde_json::Value;
+
+use super::{
+    client_key::{ClientKey, ClientKeys},
+    nonce::{NonceCheck, Nonces},
+    replay::UsedProof,
+    target::Targets,
+};
+use crate::{
+    jose::{
+        algorithm::{Algorithm, AlgorithmSet},
+        key_policy::CryptoBackend,
+    },
+    json::object::Object,
+};
+
+/// Checks proofs. Whether a proof was used before is the question of a store.
+#[derive(Debug)]
+pub(crate) struct ProofChecker {
+    pub(crate) algorithms: AlgorithmSet,
+    /// The maximum age of a proof by its `iat`.
+    pub(crate) max_age: Duration,
+    /// The time by which the clock of a client may be ahead.
+    pub(crate) clock_skew: Duration,
+    pub(crate) targets: Targets,
+    /// If there are some, each proof requires one.
+    pub(crate) nonces: Option<Nonces>,
+    pub(crate) keys: ClientKeys,
+    pub(crate) crypto: CryptoBackend,
+}
+
+/// A proof and the request that it came with.
+pub(crate) struct Presented<'a> {
+    /// The value of the one `DPoP` header.
+    pub(crate) proof: &'a [u8],
+    pub(crate) method: &'a str,
+    /// The path as received, without its query.
+    pub(crate) path: &'a str,
+    /// Whether the request opens a WebSocket, so that `htu` may have the scheme `wss`.
+    pub(crate) is_handshake: bool,
+    /// The access token as received.
+    pub(crate) token: &'a [u8],
+    /// The thumbprint of the key that the token is bound to: its `cnf.jkt`.
+    pub(crate) thumbprint: &'a [u8; 32],
+    /// The time since the epoch.
+    pub(crate) now: Duration,
+}
+
+/// A proof that passed every check except that of its first use.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) used: UsedProof,
+    /// The nonce for the client's next proof, if the one of this proof is past half of its life.
+    pub(crate) fresh_nonce: Option<String>,
+}
+
+/// Why a proof is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProofFault {
+    /// The text says what is wrong. It contains no text of the proof.
+    Invalid(&'static str),
+    /// The proof is of another key than the token.
+    OtherKey,
+    /// The proof has no nonce, or an expired or unknown one. All that can be checked without the signature is right.
+    ///
+    /// The signature is not checked before this is found: the client has to sign another proof in any case, and a nonce
+    /// is no secret, so that it may be given to any client.
+    NonceRequired,
+}
+
+impl From<&'static str> for ProofFault {
+    fn from(problem: &'static str) -> Self {
+        Self::Invalid(problem)
+    }
+}
+
+impl ProofChecker {
+    /// Checks a proof, and the signature last, which takes longer than all else.
+    pub(crate) fn check(&self, presented: &Presented<'_>) -> Result<Checked, ProofFault> {
+        let parts = Parts::split(presented.proof)?;
+        let mut decoded = Vec::with_capacity(base64::decoded_len_estimate(parts.longest()));
+
+        decode(parts.header, &mut decoded, "the header is not canonical base64url")?;
+        let header =
+            Object::parse(&decoded).map_err(|_| "the header is not a strict JSON object")?;
+        let algorithm = self.algorithm(&header)?;
+        let Some(Value::Object(jwk)) = header.get("jwk") else {
+            return Err("the header's `jwk` is missing or not an object".into());
+        };
+        let key = ClientKey::read(jwk, algorithm)?;
+        // This comes before any work on keys, so that only the owner of a token can cause it.
+        if key.thumbprint() != *presented.thumbprint {
+            return Err(ProofFault::OtherKey);
+        }
+
+        decode(parts.payload, &mut decoded, "the payload is not canonical base64url")?;
+        let payload =
+            Object::parse(&decoded).map_err(|_| "the payload is not a strict JSON object")?;
+        let id = self.identify(&payload, presented)?;
+        let issued_at = issued_at(&payload)?;
+        decode(parts.signature, &mut decoded, "the signature is not canonical base64url")?;
+        let validity = self.validity(&payload, issued_at, presented.now)?;
+
+        let cached = self.keys.get(presented.thumbprint, algorithm);
+        let is_new = cached.is_none();
+        let verifier = match cached {
+            Some(verifier) => verifier,
+            None => Arc::new(key.verifier(algorithm, self.crypto)?),
+        };
+        if !verifier.accepts(parts.signed, &decoded) {
+            return Err("the signature is not one of the `jwk`".into());
+        }
+        if is_new {
+            self.keys.insert(presented.thumbprint, algorithm, verifier);
+        }
+        Ok(Checked {
+            used: UsedProof {
+                id,
+                key: *presented.thumbprint,
+                since: validity.since,
+                now: presented.now,
+                until: validity.until.saturating_add(MARGIN),
+            },
+            fresh_nonce: validity.fresh_nonce,
+        })
+    }
+
+    /// Checks the header except for its `jwk`.
+    fn algorithm(&self, header: &Object) -> Result<Algorithm, &'static str> {
+        // RFC 9449 §4.2 gives one value. Other spellings of the same media type (RFC 7515 §4.1.9) are refused, since no
+        // client sends them, and a value that is compared exactly cannot be taken for that of another kind of JWT.
+        if header.get("typ").is_none_or(|typ| typ != "dpop+jwt") {
+            return Err("the header's `typ` is not `dpop+jwt`");
+        }
+        // No extension is supported (RFC 7515 §4.1.11), and a JWT has no unencoded payload (RFC 7797 §7).
+        if header.contains("crit") || header.contains("b64") {
+            return Err("the header has `crit` or `b64`, and no extension is supported");
+        }
+        let alg = header.get("alg").and_then(Value::as_str);
+        let algorithm = alg.and_then(|alg| alg.parse().ok());
+        algorithm
+            .filter(|algorithm: &Algorithm| {
+                !algorithm.is_symmetric() && self.algorithms.contains(*algorithm)
+            })
+            .ok_or("the header's `alg` is missing or not allowed")
+    }
+
+    /// Checks what binds the proof to the request and the token, and returns the identity of the proof.
+    fn identify(
+        &self,
+        payload: &Object,
+        presented: &Presented<'_>,
+    ) -> Result<[u8; 32], &'static str> {
+        let text = |name| payload.get(name).and_then(Value::as_str);
+        let Some(jti) = text("jti").filter(|jti| (1..=MAX_JTI).contains(&jti.len())) else {
+            return Err("`jti` is not a string of 1 to 1024 bytes");
+        };
+        if text("htm") != Some(presented.method) {
+            return Err("`htm` is not the method of the request");
+        }
+        let htu = text("htu").ok_or("`htu` is missing or not a string")?;
+        let target = self.targets.matches(htu, presented.path, presented.is_handshake);
+        let target = target.ok_or("`htu` is not the URI of the request")?;
+        let mut hash = [0; HASH_TEXT];
+        let encoded = URL_SAFE_NO_PAD.encode_slice(sha256(presented.token), &mut hash);
+        if encoded != Ok(HASH_TEXT) || text("ath").map(str::as_bytes) != Some(&hash) {
+            return Err("`ath` is not the hash of the access token");
+        }
+        let mut id = Sha256::new();
+        for part in
+            [presented.thumbprint, presented.method.as_bytes(), target.as_bytes(), jti.as_bytes()]
+        {
+            id.update(&(part.len() as u64).to_be_bytes());
+            id.update(part);
+        }
+        Ok(id.finish())
+    }
+
+    /// Returns the times between which the proof is accepted, if now is between them.
+    ///
+    /// With nonces, these are those of the nonce: it says when the proof was made at the earliest, by our clock (RFC 9449
+    /// §4.3, check 11).
+    fn validity(
+        &self,
+        payload: &Object,
+        issued_at: f64,
+        now: Duration,
+    ) -> Result<Validity, ProofFault> {
+        let Some(nonces) = &self.nonces else {
+            if issued_at > now.saturating_add(self.clock_skew).as_secs_f64() {
+                return Err("`iat` is in the future".into());
+            }
+            if issued_at < now.saturating_sub(self.max_age).as_secs_f64() {
+                return Err("`iat` is too long ago".into());
+            }
+            let issued_at = Duration::try_from_secs_f64(issued_at)
+                .map_err(|_| "`iat` is not a time since the epoch")?;
+            return Ok(Validity {
+                since: issued_at.saturating_sub(self.clock_skew),
+                until: issued_at.saturating_add(self.max_age),
+                fresh_nonce: None,
+            });
+        };
+        let nonce = match payload.get("nonce") {
+            None => return Err(ProofFault::NonceRequired),
+            Some(nonce) => nonce.as_str().ok_or("`nonce` is not a string")?,
+        };
+        let (made, fresh_nonce) = match nonces.check(nonce, now) {
+            NonceCheck::Fresh { made } => (made, None),
+            NonceCheck::Old { made } => (made, Some(nonces.issue(now))),
+            NonceCheck::Invalid => return Err(ProofFault::NonceRequired),
+        };
+        let (since, until) = nonces.validity(made);
+        Ok(Validity { since, until, fresh_nonce })
+    }
+}
+
+struct Validity {
+    since: Duration,
+    until: Duration,
+    fresh_nonce: Option<String>,
+}
+
+/// The parts of a JWS in compact form (RFC 7515 §7.1).
+struct Parts<'a> {
+    header: &'a [u8],
+    payload: &'a [u8],
+    signature: &'a [u8],
+    /// Header, dot and payload.
+    signed: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    fn split(proof: &'a [u8]) -> Result<Self, &'static str> {
+        if proof.len() > MAX_LENGTH {
+            return Err("the proof has more than 8192 bytes");
+        }
+        let mut parts = proof.splitn(4, |byte| *byte == b'.');
+        let (Some(header), Some(payload), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err("the proof does not have the three parts of a signed JWT");
+        };
+        if signature.is_empty() {
+            return Err("the signature is empty, so that the proof is not signed");
+        }
+        let signed = &proof[..header.len() + 1 + payload.len()];
+        Ok(Self { header, payload, signature, signed })
+    }
+
+    fn longest(&self) -> usize {
+        self.header.len().max(self.payload.len()).max(self.signature.len())
+    }
+}
+
+impl fmt::Debug for Presented<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Neither the proof nor the token may be shown.
+        formatter.debug_struct("Presented").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+/// Replaces `decoded` by the decoded part, which must be base64url without padding, white space or set trailing bits
+/// (RFC 7515 §2).
+fn decode(part: &[u8], decoded: &mut Vec<u8>, problem: &'static str) -> Result<(), &'static str> {
+    decoded.clear();
+    URL_SAFE_NO_PAD.decode_vec(part, decoded).map_err(|_| problem)
+}
+
+/// Returns `iat`, a number of seconds that may have a fraction (RFC 7519 §2).
+fn issued_at(payload: &Object) -> Result<f64, &'static str> {
+    let seconds = payload.get("iat").and_then(Value::as_f64);
+    seconds.filter(|seconds| seconds.is_finite()).ok_or("`iat` is missing or not a number")
+}
+
+/// The maximum bytes of a proof. One with an RSA key of 4096 bits has about 2,000.
+const MAX_LENGTH: usize = 8_192;
+
+/// The maximum bytes of a `jti`. Clients send 16 to 40.
+const MAX_JTI: usize = 1_024;
+
+/// The characters of a SHA-256 in base64url.
+const HASH_TEXT: usize = 43;
+
+/// The time for which a store remembers a proof after it was valid, for the rounding of times.
+const MARGIN: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;
