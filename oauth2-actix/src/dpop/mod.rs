@@ -17,4 +17,4 @@ pub(crate) mod replay;
 #[cfg_attr(not(test), expect(dead_code))]
 pub(crate) mod target;
 
-pub use self::replay::{Insertion, ReplayStore, UsedProof};
+pub use self::replay::{Insertion, ReplayStore, UsedProof, memory::MemoryReplayStore};
