@@ -23,6 +23,7 @@ use serde_json::Value;
 use crate::{
     authorize::requirement::{self, ClaimValue, Requirement},
     error::{Error, ErrorKind},
+    mtls::{self, ClientCertificate, ForwardedCertificate},
     token::{claims::Claims, rules::Rules, scope::is_scope_token},
     util::units::Unit,
 };
@@ -313,4 +314,15 @@ pub fn authorization_detail(
 /// Converts a constant into the value of a claim.
 pub fn claim_value<V: Into<ClaimValue>>(value: V) -> ClaimValue {
     value.into()
+}
+
+/// Returns the certificate of a client, or the text that a rejection has in the log. For the tests of `mtls`.
+pub fn client_certificate(
+    request: &HttpRequest,
+    forwarded: Option<&ForwardedCertificate>,
+) -> Result<ClientCertificate, String> {
+    let proxy = forwarded.map(ForwardedCertificate::resolve).transpose();
+    let proxy = proxy.map_err(|error| error.to_string())?;
+    let found = mtls::client_certificate(request, proxy.as_ref());
+    found.map_err(|fault| fault.to_string())?.ok_or_else(|| mtls::hint(request, proxy.as_ref()))
 }

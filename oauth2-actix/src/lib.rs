@@ -73,6 +73,7 @@
 //!
 //! - `websocket` (default): upgrades are rejected by a close frame that a browser's script can read.
 //! - `metrics`: counters and timings on the facade of the [`metrics`](https://docs.rs/metrics) crate.
+//! - `rustls-0_23`, `openssl`: the client's certificate of listeners with this TLS library: see [`mtls`].
 //! - `testing`: keys, tokens, a small identity provider, for tests and development.
 //! - `utoipa`: the access rules in OpenAPI documents of the crate [`utoipa`](https://docs.rs/utoipa).
 //! - `vendored-openssl`: builds OpenSSL from source.
@@ -100,6 +101,7 @@ mod json;
 mod keys;
 pub mod mcp;
 mod middleware;
+pub mod mtls;
 mod policy;
 mod protected_resource;
 mod provider;

@@ -59,6 +59,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("protected_resource", &["public", "token", "config", "keys", "jose", "util", "json"]),
     ("provider", &["token", "config", "authorize", "keys", "jose", "util", "json", "error"]),
     ("public", &["token", "authorize"]),
+    ("mtls", &["config"]),
     ("request", &["config", "error"]),
     ("dpop", &["config", "jose", "json"]),
     ("config", &["authorize", "token", "keys", "jose", "util"]),
