@@ -84,6 +84,7 @@ fn rule(parts: &[Part]) -> TokenStream {
         Part::AuthAge(args) => Some(auth_age(args)),
         Part::Actor(args) => Some(actor(args)),
         Part::NotDelegated => Some(quote! { ::oauth2_actix::requirement::not_delegated() }),
+        Part::Dpop => Some(quote! { ::oauth2_actix::requirement::dpop() }),
         Part::Detail(args) => Some(detail(args)),
         Part::Authenticated | Part::Function(_) => None,
     });

@@ -327,6 +327,26 @@ pub fn deny_delegated(args: TokenStream, function: TokenStream) -> TokenStream {
     expand_rule("deny_delegated", args, function)
 }
 
+/// Requires a token that is bound to a DPoP key, whose proof the request has (RFC 9449 §7).
+///
+/// ```
+/// use actix_web::{HttpResponse, post};
+/// use oauth2_actix::require_dpop;
+///
+/// #[require_dpop]
+/// #[post("/transfers")]
+/// async fn transfer() -> HttpResponse {
+///     HttpResponse::Ok().finish()
+/// }
+/// ```
+///
+/// Another token gets 401 with the challenge of `DPoP`. It takes no arguments. The rest is the same as for
+/// [`macro@require_claim`].
+#[proc_macro_attribute]
+pub fn require_dpop(args: TokenStream, function: TokenStream) -> TokenStream {
+    expand_rule("require_dpop", args, function)
+}
+
 /// Requires an object of this `type` in `authorization_details` (RFC 9396) that a function of the application accepts.
 ///
 /// ```

@@ -24,12 +24,13 @@ pub(crate) enum Part {
     AuthAge(AuthAgeArgs),
     Actor(ActorArgs),
     NotDelegated,
+    Dpop,
     Detail(DetailArgs),
     Function(FunctionArgs),
 }
 
 /// The names of the attributes that require a valid token.
-pub(crate) const NAMES: [&str; 10] = [
+pub(crate) const NAMES: [&str; 11] = [
     "authenticated",
     "deny_delegated",
     "require",
@@ -38,6 +39,7 @@ pub(crate) const NAMES: [&str; 10] = [
     "require_auth_age",
     "require_authorization_detail",
     "require_claim",
+    "require_dpop",
     "require_policy",
     "require_scope",
 ];
@@ -59,6 +61,11 @@ impl Part {
                 args,
                 "`#[deny_delegated]` takes no arguments: no actor may act for the subject; to allow some, use \
                  `#[require_actor(\"…\")]`",
+            )),
+            "require_dpop" if args.is_empty() => Ok(Self::Dpop),
+            "require_dpop" => Err(Error::new_spanned(
+                args,
+                "`#[require_dpop]` takes no arguments: a token that is bound to a DPoP key is required",
             )),
             _ if args.is_empty() => Ok(Self::Authenticated),
             _ => Err(Error::new_spanned(

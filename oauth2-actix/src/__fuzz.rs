@@ -4,7 +4,7 @@ use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde_json::{Map, Value};
 
 use crate::{
-    error::challenge::Challenge,
+    error::challenge::{Challenge, Scheme},
     jose::{
         algorithm::{Algorithm, AlgorithmSet},
         jwk::Key,
@@ -27,8 +27,8 @@ pub fn bearer(values: &[&[u8]]) -> Option<String> {
     for value in values {
         headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).ok()?);
     }
-    Credentials::from_headers(&headers, 16 * 1024)
-        .and_then(|credentials| Ok(credentials.token()?.as_str().to_owned()))
+    Credentials::from_headers(&headers, 16 * 1024, false)
+        .and_then(|(credentials, _)| Ok(credentials.token()?.as_str().to_owned()))
         .ok()
 }
 
@@ -118,7 +118,12 @@ pub fn discovery(issuer: &str, document: &[u8]) -> Option<String> {
 /// Returns a challenge with all its parameters.
 #[must_use]
 pub fn challenge(realm: &str, error: &str, description: &str, scope: &str) -> HeaderValue {
-    Challenge::new().scope(scope).realm(realm).error(error).description(description).finish()
+    Challenge::new(Scheme::Bearer)
+        .scope(scope)
+        .realm(realm)
+        .error(error)
+        .description(description)
+        .finish()
 }
 
 /// A call that the rules of an MCP endpoint are applied to.

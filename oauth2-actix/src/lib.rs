@@ -132,6 +132,7 @@ pub mod _docs {
     #[doc = "[responses.md]: crate::_docs::responses\n"]
     #[doc = "[websockets.md]: crate::_docs::websockets\n"]
     #[doc = "[when-the-provider-fails.md]: crate::_docs::when_the_provider_fails\n"]
+    #[doc = "[dpop.md]: crate::_docs::dpop\n"]
     #[doc = include_str!("../docs/configuration.md")]
     pub mod configuration {}
 
@@ -144,6 +145,11 @@ pub mod _docs {
     #[doc = "[when-the-provider-fails.md]: crate::_docs::when_the_provider_fails\n"]
     #[doc = include_str!("../docs/operations.md")]
     pub mod operations {}
+
+    #[doc = "[configuration.md]: crate::_docs::configuration\n"]
+    #[doc = "[websockets.md]: crate::_docs::websockets\n"]
+    #[doc = include_str!("../docs/dpop.md")]
+    pub mod dpop {}
 
     #[doc = "[authorization.md]: crate::_docs::authorization\n"]
     #[doc = "[cors.md]: crate::_docs::cors\n"]
@@ -170,6 +176,7 @@ pub mod _docs {
     #[doc = "[public-routes.md]: crate::_docs::public_routes\n"]
     #[doc = "[recipes.md]: crate::_docs::recipes\n"]
     #[doc = "[websockets.md]: crate::_docs::websockets\n"]
+    #[doc = "[dpop.md]: crate::_docs::dpop\n"]
     #[doc = include_str!("../docs/responses.md")]
     pub mod responses {}
 
@@ -198,6 +205,7 @@ pub use crate::{
         oauth2::{KeyFetchError, OAuth2},
     },
     config::{
+        binding::Binding,
         error::{ConfigError, ConfigErrorKind, ConfigFault},
         keys::Keys,
         missing_token::MissingToken,
@@ -235,5 +243,6 @@ pub use crate::{
 #[doc(inline)]
 pub use oauth2_actix_macros::{
     authenticated, deny_delegated, guarded, public, require, require_acr, require_actor,
-    require_auth_age, require_authorization_detail, require_claim, require_policy, require_scope,
+    require_auth_age, require_authorization_detail, require_claim, require_dpop, require_policy,
+    require_scope,
 };

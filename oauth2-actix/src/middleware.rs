@@ -14,9 +14,9 @@ use actix_web::{
     dev::{Service, ServiceRequest, ServiceResponse, Transform},
     error::InternalError,
     http::header::{
-        CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
-        CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-        WWW_AUTHENTICATE,
+        ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING,
+        CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, HeaderMap,
+        HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE,
     },
     test::TestRequest,
 };
@@ -28,8 +28,13 @@ use actix_web::http::{StatusCode, header::SEC_WEBSOCKET_PROTOCOL};
 
 use crate::{
     builder::oauth2::OAuth2,
-    error::Error,
-    policy::{Decision, Pending, principal::PrincipalValue},
+    dpop::replay::Insertion,
+    error::{Error, response::DPOP_NONCE},
+    policy::{
+        Decision, Pending,
+        possession::{FreshNonce, PendingProof, Possession, SettledProof},
+        principal::PrincipalValue,
+    },
     public::{Admission, KnownRoutes, PathAccess, PathWatch, has_public_access, must_be_routed},
     request::bearer::TokenSource,
     response::ResponseContext,
@@ -99,7 +104,7 @@ where
             Decision::Accepted(claims) if !policy.decides_further => {
                 State::inner(&shared, request, Ok(claims))
             }
-            Decision::Accepted(claims) => State::decided_further(&shared, request, claims),
+            Decision::Accepted(claims) => State::decided_further(&shared, request, claims, source),
             // Only a request that is rejected or would have to wait is checked for being public.
             Decision::Rejected(error) => State::without_claims(&shared, request, error, None),
             Decision::Waiting(pending) => {
@@ -113,11 +118,7 @@ where
                     State::without_claims(&shared, request, reason, Some(policy.undecided_error()))
                 } else {
                     State::Waiting {
-                        decision: Box::pin(resolve(
-                            shared.oauth2.clone(),
-                            pending,
-                            path.to_owned(),
-                        )),
+                        decision: Box::pin(resolve(shared.oauth2.clone(), pending)),
                         request: Some(request),
                     }
                 }
@@ -133,18 +134,33 @@ struct Caller {
     principal: Option<PrincipalValue>,
 }
 
-async fn resolve(oauth2: OAuth2, pending: Box<Pending>, path: String) -> Result<Caller, Error> {
-    let claims = oauth2.0.resolve(pending).await?;
-    oauth2.0.check_resource(&claims, &path)?;
-    load_principal(oauth2, claims).await
+/// What a request has waited for.
+enum Progress {
+    /// The token was accepted.
+    Token(Claims),
+    /// The store of used proofs has answered.
+    Proof(Claims, SettledProof, Insertion),
+    /// The application has loaded the caller.
+    Caller(Caller),
 }
 
-async fn load_principal(oauth2: OAuth2, claims: Claims) -> Result<Caller, Error> {
+async fn resolve(oauth2: OAuth2, pending: Box<Pending>) -> Result<Progress, Error> {
+    oauth2.0.resolve(pending).await.map(Progress::Token)
+}
+
+async fn settle(proof: PendingProof, claims: Claims) -> Result<Progress, Error> {
+    let (proof, insertion) = proof.settle().await;
+    // The store may have taken seconds.
+    claims.verified().check_lifetime()?;
+    Ok(Progress::Proof(claims, proof, insertion))
+}
+
+async fn load_principal(oauth2: OAuth2, claims: Claims) -> Result<Progress, Error> {
     let principal = match &oauth2.0.principal {
         None => None,
         Some(source) => Some(oauth2.0.load_principal(source, &claims).await?),
     };
-    Ok(Caller { claims, principal })
+    Ok(Progress::Caller(Caller { claims, principal }))
 }
 
 pin_project! {
@@ -168,7 +184,7 @@ pin_project! {
     #[project = StateProjection]
     enum State<F> {
         Waiting {
-            decision: LocalBoxFuture<'static, Result<Caller, Error>>,
+            decision: LocalBoxFuture<'static, Result<Progress, Error>>,
             request: Option<ServiceRequest>,
         },
         Inner {
@@ -190,18 +206,42 @@ pin_project! {
 }
 
 impl<F> State<F> {
-    /// Checks the resource, and calls the inner service with the principal.
-    fn decided_further<S>(shared: &Shared<S>, request: ServiceRequest, claims: Claims) -> Self
+    /// Checks the resource and what the token is bound to, and calls the inner service with the principal.
+    fn decided_further<S>(
+        shared: &Shared<S>,
+        request: ServiceRequest,
+        claims: Claims,
+        source: TokenSource,
+    ) -> Self
     where
         S: Service<ServiceRequest, Future = F>,
     {
         let policy = &shared.oauth2.0;
-        match policy.check_resource(&claims, request.match_info().as_str()) {
-            Err(error) => Self::without_claims(shared, request, error, None),
-            Ok(()) if policy.principal.is_none() => {
-                Self::inner_of_resource(shared, request, Ok(claims))
+        if let Err(error) = policy.check_resource(&claims, request.match_info().as_str()) {
+            return Self::without_claims(shared, request, error, None);
+        }
+        match policy.check_possession(&request, &claims, source) {
+            Possession::Missing(error) => Self::without_claims(shared, request, error, None),
+            Possession::Proven => Self::possessed(shared, request, claims),
+            // An outer policy is routing this request, and drops it unless it reaches a public route at once.
+            Possession::Pending(_) if Admission::is_pending(&request) => {
+                let error = policy.undecided_error();
+                Self::without_claims(shared, request, error, None)
             }
-            Ok(()) => Self::with_principal(shared, request, claims),
+            Possession::Pending(proof) => {
+                Self::Waiting { decision: Box::pin(settle(proof, claims)), request: Some(request) }
+            }
+        }
+    }
+
+    /// Calls the inner service with the principal, after all other checks.
+    fn possessed<S>(shared: &Shared<S>, request: ServiceRequest, claims: Claims) -> Self
+    where
+        S: Service<ServiceRequest, Future = F>,
+    {
+        match shared.oauth2.0.principal {
+            None => Self::inner_of_resource(shared, request, Ok(claims)),
+            Some(_) => Self::with_principal(shared, request, claims),
         }
     }
 
@@ -249,10 +289,13 @@ impl<F> State<F> {
     where
         S: Service<ServiceRequest, Future = F>,
     {
-        let index = shared.oauth2.0.resources.index_of(request.match_info().as_str());
+        let policy = &shared.oauth2.0;
+        let index = policy.resources.index_of(request.match_info().as_str());
+        let scheme = policy.scheme_of(request.request());
         let mut state = Self::inner(shared, request, claims);
         if let Self::Inner { response_context, .. } = &mut state {
             response_context.set_resource(index);
+            response_context.set_scheme(scheme);
         }
         state
     }
@@ -403,6 +446,9 @@ where
                         Ok(response) => {
                             let mut response = finish(this.shared, response, passed);
                             set_token_source_headers(&mut response, *this.source);
+                            if this.shared.oauth2.0.has_dpop {
+                                set_fresh_nonce(&mut response);
+                            }
                             Ok(response)
                         }
                         Err(error) => {
@@ -430,8 +476,22 @@ where
                 StateProjection::Waiting { decision, request } => {
                     let decision = poll_ready!(decision.as_mut().poll(context));
                     let request = request.take().expect("polled after completion");
+                    let policy = &this.shared.oauth2.0;
                     match decision {
-                        Ok(caller) => State::accepted(this.shared, request, caller),
+                        Ok(Progress::Token(claims)) => {
+                            State::decided_further(this.shared, request, claims, *this.source)
+                        }
+                        Ok(Progress::Proof(claims, proof, insertion)) => {
+                            match policy.check_insertion(&request, proof, insertion) {
+                                Ok(()) => State::possessed(this.shared, request, claims),
+                                Err(error) => {
+                                    State::without_claims(this.shared, request, error, None)
+                                }
+                            }
+                        }
+                        Ok(Progress::Caller(caller)) => {
+                            State::accepted(this.shared, request, caller)
+                        }
                         Err(error) => State::without_claims(this.shared, request, error, None),
                     }
                 }
@@ -453,20 +513,38 @@ fn copy_of(request: &ServiceRequest) -> HttpRequest {
 /// Sets the response headers that the token's source requires.
 fn set_token_source_headers<B>(response: &mut ServiceResponse<B>, source: TokenSource) {
     match source {
-        TokenSource::Header => {}
+        TokenSource::Header | TokenSource::DpopHeader => {}
         TokenSource::NamedHeader | TokenSource::Cookie | TokenSource::Query => {
             restrict_caching(response.headers_mut(), source);
         }
         // A browser that offered protocols fails a handshake that selects none.
         #[cfg(feature = "websocket")]
-        TokenSource::Subprotocol => {
+        TokenSource::Subprotocol | TokenSource::DpopSubprotocol => {
             if response.status() == StatusCode::SWITCHING_PROTOCOLS
                 && !response.headers().contains_key(SEC_WEBSOCKET_PROTOCOL)
             {
-                let marker = HeaderValue::from_static(crate::request::upgrade::MARKER);
+                let marker = HeaderValue::from_static(match source {
+                    TokenSource::DpopSubprotocol => crate::request::upgrade::DPOP_MARKER,
+                    _ => crate::request::upgrade::MARKER,
+                });
                 response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, marker);
             }
         }
+    }
+}
+
+/// Adds the nonce for the client's next proof (RFC 9449 §8.2), and lets scripts of other origins read it.
+fn set_fresh_nonce<B>(response: &mut ServiceResponse<B>) {
+    let nonce = response.request().extensions_mut().remove::<FreshNonce>();
+    let Some(nonce) = nonce.and_then(|nonce| HeaderValue::try_from(nonce.0).ok()) else { return };
+    let is_cross_origin = response.request().headers().contains_key(ORIGIN);
+    let headers = response.headers_mut();
+    if headers.contains_key(DPOP_NONCE) {
+        return;
+    }
+    headers.insert(DPOP_NONCE, nonce);
+    if is_cross_origin {
+        headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("DPoP-Nonce"));
     }
 }
 

@@ -17,7 +17,8 @@ use crate::{
     config::missing_token::MissingToken,
     error::{
         Error, ErrorKind,
-        response::{Api, plain},
+        challenge::Scheme,
+        response::{Api, DpopApi, plain},
     },
     policy::Policy,
     public::ScopeHint,
@@ -41,6 +42,8 @@ struct RequestDetails {
     line: Option<RequestLine>,
     /// The index of the protected resource that the request is for.
     resource: usize,
+    /// The scheme of the request's token.
+    scheme: Scheme,
 }
 
 /// The method and path of a request, for the log. Without the query, which may contain a token.
@@ -67,7 +70,8 @@ impl ResponseContext {
             #[cfg(feature = "websocket")]
             handshake: crate::request::upgrade::Handshake::of(head).map(Box::new),
             details: is_logged.then(|| {
-                Box::new(RequestDetails { line: Some(RequestLine::of(head)), resource: 0 })
+                let line = Some(RequestLine::of(head));
+                Box::new(RequestDetails { line, ..RequestDetails::default() })
             }),
         }
     }
@@ -77,6 +81,17 @@ impl ResponseContext {
         if index != 0 {
             self.details.get_or_insert_default().resource = index;
         }
+    }
+
+    /// Sets the scheme of the request's token, if it is not `Bearer`.
+    pub(crate) fn set_scheme(&mut self, scheme: Scheme) {
+        if scheme != Scheme::Bearer {
+            self.details.get_or_insert_default().scheme = scheme;
+        }
+    }
+
+    fn scheme(&self) -> Scheme {
+        self.details.as_ref().map_or(Scheme::Bearer, |details| details.scheme)
     }
 
     fn resource(&self) -> usize {
@@ -119,6 +134,7 @@ impl Policy {
         self.warn_once_of_preflight(request);
         let mut context = ResponseContext::of(request.head());
         context.set_resource(self.resources.index_of(request.match_info().as_str()));
+        context.set_scheme(self.scheme_of(request));
         self.respond(&context, Some(request), error)
     }
 
@@ -145,19 +161,31 @@ impl Policy {
             _ => error.status(),
         };
         let resource = self.resources.get(context.resource());
+        let nonce = self.dpop.as_ref().and_then(|dpop| dpop.issue_nonce(&self.clock));
+        let dpop = self.dpop.as_ref().map(|dpop| DpopApi {
+            algorithms: &dpop.algorithms,
+            is_required: dpop.is_required,
+            nonce: nonce.as_deref(),
+        });
         let api = Api {
             realm: &self.realm,
             metadata_url: resource.map(|resource| resource.metadata_url.as_str()),
             scopes: resource.and_then(|resource| resource.challenge_scopes.as_deref()),
+            scheme: context.scheme(),
+            dpop,
         };
         let mut response = plain(error, api, status);
         // Also set if the request is gone, where it does no harm.
         if request.is_none_or(|request| request.headers().contains_key(header::ORIGIN)) {
             // An outer actix-cors replaces this only if it exposes headers itself.
-            response.headers_mut().insert(
-                header::ACCESS_CONTROL_EXPOSE_HEADERS,
-                HeaderValue::from_static("WWW-Authenticate, Retry-After"),
-            );
+            let exposed = if self.has_dpop {
+                "WWW-Authenticate, Retry-After, DPoP-Nonce"
+            } else {
+                "WWW-Authenticate, Retry-After"
+            };
+            response
+                .headers_mut()
+                .insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed));
         }
         if let (Some(hook), Some(request)) = (&self.on_rejection, request) {
             response = hook(request, error, response);

@@ -32,6 +32,10 @@ mod configuration_page {}
 mod cors_page {}
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/dpop.md")]
+mod dpop_page {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/mcp.md")]
 mod mcp_page {}
 

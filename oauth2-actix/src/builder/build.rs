@@ -29,6 +29,7 @@ use crate::{
         background::{self, KeyThread},
     },
     public::{HiddenRoutes, PublicPaths},
+    request::token_source::TokenSources,
     token::{cache::VerifiedTokens, lifetime::TimeLimits},
     util::telemetry,
 };
@@ -69,10 +70,17 @@ impl OAuth2Builder {
         }
         let (providers, by_issuer) = self.resolve(&defaults, &mut faults);
         let by_trust_domain = self.by_trust_domain();
+        let dpop = self.dpop_checks(&defaults, &mut faults);
+        let certificate_proxy = self
+            .forwarded_certificate
+            .as_ref()
+            .and_then(|forwarded| faults.take(forwarded.resolve()));
         faults.into_result()?;
         let public = self.public().unwrap_or_default();
         let (resources, comparison) = self.protected_resources(&defaults);
         let rules = Arc::clone(&defaults.rules);
+        let has_certificates = self.has_certificates();
+        let token_sources = TokenSources { dpop: dpop.is_some(), ..self.token_sources.clone() };
         let principal = self.principal.clone().map(|callback| PrincipalSource {
             callback,
             lifetime: self.principal_lifetime.unwrap_or(DEFAULT_PRINCIPAL_LIFETIME),
@@ -101,7 +109,7 @@ impl OAuth2Builder {
             by_trust_domain,
             time_limits: TimeLimits { leeway: self.leeway, max_age: self.max_token_age },
             max_token_length: self.max_token_length.unwrap_or(DEFAULT_MAX_TOKEN_LENGTH),
-            token_sources: self.token_sources.if_configured(),
+            token_sources: token_sources.if_configured(),
             realm: self.realm.unwrap_or_else(|| DEFAULT_REALM.to_owned()),
             missing_token: self.missing_token.unwrap_or(if resources.is_empty() {
                 MissingToken::BadRequest
@@ -109,7 +117,13 @@ impl OAuth2Builder {
                 MissingToken::Unauthorized
             }),
             public,
-            decides_further: principal.is_some() || resources.are_several(),
+            decides_further: principal.is_some()
+                || resources.are_several()
+                || dpop.is_some()
+                || has_certificates,
+            certificate_proxy,
+            has_dpop: dpop.is_some(),
+            dpop,
             resources,
             comparison,
             rules,
@@ -171,6 +185,7 @@ impl OAuth2Builder {
         faults.take(MAX_TOKEN_LENGTH.check_if_set(None, self.max_token_length));
         faults.push_all(self.access_faults());
         faults.push_all(self.resource_faults());
+        faults.push_all(self.possession_faults());
         faults.take(self.token_sources.check());
         if let Some(tenants) = &self.tenants {
             faults.take(tenants.check());

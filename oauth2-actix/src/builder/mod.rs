@@ -8,6 +8,7 @@
 //! - `build`: the checks of all settings, and the assembly of the policy.
 //! - `deserialize`: the same settings through serde, as tables.
 //! - `key_settings`: the settings in code for fetching keys.
+//! - `possession_settings`: the settings in code for tokens that are bound to their client.
 //! - `resource_settings`: the settings in code for protected resources.
 //! - `oauth2`: the handle `OAuth2`: verifies tokens, fetches keys, reports the status.
 //! - `startup`: the log lines of a new policy.
@@ -17,6 +18,7 @@ mod build;
 mod deserialize;
 mod key_settings;
 pub(crate) mod oauth2;
+mod possession_settings;
 mod resource_settings;
 mod startup;
 
@@ -31,9 +33,11 @@ use crate::{
         missing_token::MissingToken, provider::Provider, resource::Resource, tenants::Tenants,
         token_cache::TokenCacheConfig,
     },
+    dpop::settings::Dpop,
     error::Error,
     jose::key_policy::CryptoBackend,
     keys::http::client::AdjustClient,
+    mtls::ForwardedCertificate,
     policy::{RejectionHook, principal::PrincipalCallback},
     request::token_source::{CookieToken, TokenRequests, TokenSources},
     util::clock::Clock,
@@ -96,6 +100,8 @@ pub struct OAuth2Builder {
     pub(crate) principal_lifetime: Option<Duration>,
     pub(crate) adjust_client: Option<AdjustClient>,
     pub(crate) ready_client: Option<Client>,
+    pub(crate) dpop: Option<Dpop>,
+    pub(crate) forwarded_certificate: Option<ForwardedCertificate>,
     tenants: Option<Tenants>,
     on_rejection: Option<RejectionHook>,
     pub(crate) clock: Clock,
@@ -417,6 +423,8 @@ impl fmt::Debug for OAuth2Builder {
             .field("resource", &self.resources)
             .field("require", &self.requirements)
             .field("principal_lifetime", &self.principal_lifetime)
+            .field("dpop", &self.dpop)
+            .field("forwarded_certificate", &self.forwarded_certificate)
             .field("tenants", &self.tenants)
             .field("token_sources", &self.token_sources)
             .finish_non_exhaustive()

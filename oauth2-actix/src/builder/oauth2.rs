@@ -11,7 +11,7 @@ use crate::{
     builder::OAuth2Builder,
     error::Error,
     keys::remote::{FetchReason, RemoteKeySet},
-    policy::{Decision, Policy},
+    policy::{Decision, Policy, possession},
     protected_resource::service::ResourceMetadata,
     provider::ResolvedProvider,
     request::bearer::Credentials,
@@ -101,7 +101,8 @@ impl OAuth2 {
     ///
     /// Makes all checks of the middleware, except those on the token's location in a request and, with several
     /// [`resource`s](OAuth2Builder::resource), on the resource that a path is in. It does not call
-    /// [`principal`](OAuth2Builder::principal), and neither does the renewal of a WebSocket session.
+    /// [`principal`](OAuth2Builder::principal), and neither does the renewal of a WebSocket session. A token that is
+    /// bound to a key or certificate of the client is rejected, since there is no proof of it.
     ///
     /// ```
     /// # use oauth2_actix::{ErrorKind, testing};
@@ -117,6 +118,14 @@ impl OAuth2 {
     ///
     /// The reason for which the token is rejected, as for a request.
     pub async fn verify(&self, token: &str) -> Result<Claims, Error> {
+        let claims = self.decide_text(token).await?;
+        possession::check_unbound(&claims)?;
+        Ok(claims)
+    }
+
+    /// Checks a token as [`OAuth2::verify`] does. One that is bound to a key or certificate is accepted: the caller
+    /// checks that.
+    pub(crate) async fn decide_text(&self, token: &str) -> Result<Claims, Error> {
         self.decide(&Credentials::from_text(token, self.0.max_token_length)?).await
     }
 

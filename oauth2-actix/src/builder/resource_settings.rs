@@ -159,11 +159,15 @@ impl OAuth2Builder {
         let scopes = self.named_by_rules(|requirement| requirement.named_scopes(rules));
         let detail_types = self.named_by_rules(|requirement| requirement.named_detail_types(rules));
         let issuers = self.issuers();
+        let proof_algorithms = self.proof_algorithms();
         let facts = Facts {
             issuers: &issuers,
             scopes: &scopes,
             accepts_query: self.token_sources.query == Some(TokenRequests::EveryRequest),
             detail_types: &detail_types,
+            proof_algorithms: &proof_algorithms,
+            requires_dpop: self.requires_dpop(),
+            accepts_certificates: self.accepts_certificates(),
         };
         let resources = self.resources.iter().filter_map(|resource| {
             Some(ProtectedResource::new(resource, resource.uri().ok()?, &facts))

@@ -122,6 +122,15 @@ pub(crate) const TENANT_CAPACITY: Limit<usize> = Limit::new(names::TENANT_CAPACI
 pub(crate) const MAX_TOKEN_LENGTH: Limit<usize> =
     Limit::new(names::MAX_TOKEN_LENGTH, 1..=usize::MAX);
 pub(crate) const CACHE_ENTRIES: Limit<usize> = Limit::new(names::CACHE_ENTRIES, 0..=10_000_000);
+pub(crate) const DPOP_MAX_AGE: Limit<Duration> =
+    Limit::new(names::DPOP_MAX_AGE, SECOND..=Duration::from_secs(10 * 60));
+pub(crate) const DPOP_CLOCK_SKEW: Limit<Duration> =
+    Limit::new(names::DPOP_CLOCK_SKEW, Duration::ZERO..=Duration::from_secs(5 * 60));
+pub(crate) const DPOP_NONCE_LIFETIME: Limit<Duration> =
+    Limit::new(names::DPOP_NONCE_LIFETIME, Duration::from_secs(10)..=Duration::from_secs(60 * 60));
+/// The length of a secret for nonces, in bytes: that of the MAC's hash (RFC 2104 §3).
+pub(crate) const DPOP_NONCE_SECRET: Limit<usize> =
+    Limit::new(names::DPOP_NONCE_SECRET, 32..=usize::MAX);
 /// How many key sources a provider may have.
 pub(crate) const MAX_SOURCES: usize = 16;
 

@@ -2,6 +2,7 @@
 //!
 //! It imports `authorize`, `jose`, `keys`, `token` and `util`.
 //!
+//! - `binding.rs`: whether tokens are bound to their client
 //! - `error.rs`: the errors of a configuration
 //! - `keys.rs`: [`Keys`](keys::Keys), the sources of keys
 //! - `limits.rs`: the ranges of durations and numbers
@@ -13,6 +14,7 @@
 //! - `tenants.rs`: [`Tenants`](tenants::Tenants), the providers that are looked up by issuer
 //! - `token_cache.rs`: the limits of the cache of verified tokens
 
+pub(crate) mod binding;
 pub(crate) mod error;
 pub(crate) mod keys;
 pub(crate) mod limits;

@@ -33,6 +33,8 @@ names! {
     ACCESS_REPORT = "access_report",
     PRINCIPAL_LIFETIME_SECONDS = "principal_lifetime_seconds",
     RESOURCE = "resource",
+    DPOP = "dpop",
+    FORWARDED_CERTIFICATE = "forwarded_certificate",
 }
 
 // Settings of a provider alone.
@@ -48,11 +50,12 @@ names! {
     SUBJECTS = "subjects",
     REQUIRE = "require",
     SPIFFE_TRUST_DOMAIN = "spiffe_trust_domain",
+    CERTIFICATE_BOUND = "certificate_bound",
     DANGEROUS_ALLOW_HTTP = "dangerous_allow_http",
     DANGEROUS_ACCEPT_BOUND_TOKENS = "dangerous_accept_bound_tokens",
 }
 
-// Members of `token_cache`, `token_from_cookie` and `resource`.
+// Members of `token_cache`, `token_from_cookie`, `resource`, `dpop` and `forwarded_certificate`.
 names! {
     MAX_ENTRIES = "max_entries",
     MAX_BYTES = "max_bytes",
@@ -67,11 +70,28 @@ names! {
     POLICY = "policy",
     TERMS_OF_SERVICE = "terms_of_service",
     MEMBERS = "members",
+    BASE_URLS = "base_urls",
+    MAX_AGE_SECONDS = "max_age_seconds",
+    CLOCK_SKEW_SECONDS = "clock_skew_seconds",
+    NONCE_SECRET = "nonce_secret",
+    PREVIOUS_NONCE_SECRET = "previous_nonce_secret",
+    NONCE_LIFETIME_SECONDS = "nonce_lifetime_seconds",
+    FORMAT = "format",
+    HEADER = "header",
+    FROM_PEERS = "from_peers",
+    SECRET_HEADER = "secret_header",
+    SECRET = "secret",
 }
 
 // Settings as errors name them: a member of a map, and settings in code only.
 names! {
     CACHE_ENTRIES = "token_cache.max_entries",
+    DPOP_BASE_URLS = "dpop.base_urls",
+    DPOP_ALGORITHMS = "dpop.algorithms",
+    DPOP_MAX_AGE = "dpop.max_age_seconds",
+    DPOP_CLOCK_SKEW = "dpop.clock_skew_seconds",
+    DPOP_NONCE_SECRET = "dpop.nonce_secret",
+    DPOP_NONCE_LIFETIME = "dpop.nonce_lifetime_seconds",
     DANGEROUS_HTTP_CLIENT = "dangerous_http_client",
     TENANTS = "tenants",
     TENANT_CAPACITY = "tenants.capacity",

@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use crate::{
     authorize::requirement::Requirement,
     config::{
+        binding::Binding,
         error::{ConfigError, ConfigErrorKind, Faults},
         keys::{self, Keys},
         limits::{COOLDOWN, FETCH_TIMEOUT, KEY_REFRESH, STALE_WINDOW},
@@ -61,6 +62,8 @@ pub struct Provider {
     pub(crate) stale_window: Option<Duration>,
     pub(crate) unknown_key_cooldown: Option<Duration>,
     pub(crate) fetch_timeout: Option<Duration>,
+    pub(crate) dpop: Binding,
+    pub(crate) certificate_bound: Binding,
     pub(crate) dangerous_allow_http: bool,
     pub(crate) dangerous_accept_bound_tokens: bool,
 }
@@ -351,6 +354,55 @@ impl Provider {
         self
     }
 
+    /// Sets whether tokens of this provider are bound to a key of the client by DPoP
+    /// ([RFC 9449](https://www.rfc-editor.org/rfc/rfc9449)). Default [`Binding::Off`]; in serde `dpop`: `"off"`,
+    /// `"allowed"` or `"required"`.
+    ///
+    /// A token with `cnf.jkt` is then accepted only as `Authorization: DPoP TOKEN`, with a proof for exactly this
+    /// request in the header `DPoP`. The settings for proofs are those of
+    /// [`OAuth2Builder::dpop`](crate::OAuth2Builder::dpop).
+    ///
+    /// ```
+    /// use oauth2_actix::{Binding, Keys, OAuth2, Provider, dpop::Dpop};
+    ///
+    /// let provider = Provider::new()
+    ///     .issuer("https://login.example.com")
+    ///     .audience("orders")
+    ///     .keys(Keys::discover())
+    ///     .dpop(Binding::Required);
+    /// let oauth2 = OAuth2::builder()
+    ///     .provider("login", provider)
+    ///     .dpop(Dpop::new().base_url("https://api.example.com"))
+    ///     .key_refresh_minutes(30)
+    ///     .build()?;
+    /// # Ok::<(), oauth2_actix::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `build()` fails without a [`resource`](crate::OAuth2Builder::resource) or a
+    /// [`base_url`](crate::dpop::Dpop::base_url), and together with
+    /// [`dangerous_accept_bound_tokens`](Self::dangerous_accept_bound_tokens).
+    pub fn dpop(mut self, binding: Binding) -> Self {
+        self.dpop = binding;
+        self
+    }
+
+    /// Sets whether tokens of this provider are bound to a certificate of the client
+    /// ([RFC 8705 §3](https://www.rfc-editor.org/rfc/rfc8705#section-3)). Default [`Binding::Off`]; in serde
+    /// `certificate_bound`: `"off"`, `"allowed"` or `"required"`.
+    ///
+    /// A token with `cnf.x5t#S256` is then accepted only from the client whose certificate it names. Where the
+    /// certificate comes from is the topic of [`mtls`](crate::mtls).
+    ///
+    /// # Errors
+    ///
+    /// `build()` fails together with [`dangerous_accept_bound_tokens`](Self::dangerous_accept_bound_tokens).
+    pub fn certificate_bound(mut self, binding: Binding) -> Self {
+        self.certificate_bound = binding;
+        self
+    }
+
     /// Allows fetching keys over http from a host that is not a loopback host.
     ///
     /// An attacker who can respond instead of the provider can then create tokens that are accepted here. Use
@@ -470,6 +522,13 @@ impl Provider {
             } else if list.iter().any(String::is_empty) {
                 fault(field, Empty, "must not have an empty value");
             }
+        }
+        if self.dangerous_accept_bound_tokens
+            && (self.dpop.is_on() || self.certificate_bound.is_on())
+        {
+            let problem = "contradicts `dpop` and `certificate_bound`, which check the proofs of bound tokens; \
+                           expected one or the other";
+            fault(names::DANGEROUS_ACCEPT_BOUND_TOKENS, Conflict, problem);
         }
         if self.keys.is_empty() {
             fault(names::KEYS, Missing, "missing: a source of the provider's keys is mandatory");

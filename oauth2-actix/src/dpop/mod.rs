@@ -5,16 +5,18 @@
 // - `client_key`: the key in a proof, its thumbprint, and the keys of recent proofs
 // - `nonce`: nonces that no store has to remember
 // - `proof`: the checks of one proof
-// - `replay`: remembers the proofs that were used.
+// - `replay`: remembers the proofs that were used
+// - `settings`: the settings for proofs
 // - `target`: compares the URI in a proof with that of the request
 
 pub(crate) mod client_key;
-#[cfg_attr(not(test), expect(dead_code))]
 pub(crate) mod nonce;
-#[cfg_attr(not(test), expect(dead_code))]
 pub(crate) mod proof;
 pub(crate) mod replay;
-#[cfg_attr(not(test), expect(dead_code))]
+pub(crate) mod settings;
 pub(crate) mod target;
 
-pub use self::replay::{Insertion, ReplayStore, UsedProof, memory::MemoryReplayStore};
+pub use self::{
+    replay::{Insertion, ReplayStore, UsedProof, memory::MemoryReplayStore},
+    settings::Dpop,
+};

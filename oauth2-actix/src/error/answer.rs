@@ -64,7 +64,9 @@ impl Error {
                 description: "The token does not permit this.",
                 close: (POLICY, "insufficient scope"),
             },
-            Kind::KeysUnavailable { .. } | Kind::CheckUnavailable => Answer {
+            Kind::KeysUnavailable { .. }
+            | Kind::CheckUnavailable
+            | Kind::ReplayStoreUnavailable => Answer {
                 status: StatusCode::SERVICE_UNAVAILABLE,
                 code: "temporarily_unavailable",
                 description: "Tokens cannot be checked at the moment.",
@@ -76,8 +78,35 @@ impl Error {
                 description: "",
                 close: (POLICY, ""),
             },
+            Kind::CertificateMismatch { .. } => invalid_token(
+                "The token is bound to another client certificate.",
+                (POLICY, "invalid token"),
+            ),
+            Kind::NonceRequired => Answer {
+                status: StatusCode::UNAUTHORIZED,
+                code: "use_dpop_nonce",
+                description: "The DPoP proof needs the nonce of the DPoP-Nonce header.",
+                close: (POLICY, "nonce required"),
+            },
+            Kind::NotCertificateBound => invalid_token(
+                "A token that is bound to a client certificate is required.",
+                (POLICY, "invalid token"),
+            ),
+            Kind::NotDpopBound => invalid_token(
+                "A token that is bound to a DPoP key is required.",
+                (POLICY, "invalid token"),
+            ),
             Kind::NotYetValid { .. } => {
                 invalid_token("The token is not valid yet.", (POLICY, "invalid token"))
+            }
+            Kind::ProofInvalid { .. } | Kind::ProofReplayed => Answer {
+                status: StatusCode::UNAUTHORIZED,
+                code: "invalid_dpop_proof",
+                description: "The DPoP proof is not accepted.",
+                close: (POLICY, "invalid proof"),
+            },
+            Kind::ProofKeyMismatch => {
+                invalid_token("The token is bound to another DPoP key.", (POLICY, "invalid token"))
             }
             Kind::OriginNotAllowed => Answer {
                 status: StatusCode::FORBIDDEN,

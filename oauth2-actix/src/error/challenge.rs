@@ -1,4 +1,4 @@
-//! The `WWW-Authenticate` header (RFC 6750 §3, RFC 9110 §11.6.1). Only this file quotes parameters.
+//! The `WWW-Authenticate` header (RFC 6750 §3, RFC 9449 §7.1, RFC 9110 §11.6.1). Only this file quotes parameters.
 
 use std::time::Duration;
 
@@ -8,7 +8,15 @@ use actix_web::http::header::HeaderValue;
 pub(crate) const SEARCHED: [&str; 5] =
     ["resource_metadata=", "scope=", "error=", "acr_values=", "max_age="];
 
-/// The builder of a `Bearer` challenge. Parameters are written in the order of the calls.
+/// The authentication scheme of a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    #[default]
+    Bearer,
+    Dpop,
+}
+
+/// The builder of a challenge. Parameters are written in the order of the calls.
 ///
 /// Some clients search the whole header for `scope=` instead of parsing it, so the parameters that they act on
 /// come before text that people wrote.
@@ -17,8 +25,11 @@ pub(crate) struct Challenge(String);
 
 impl Challenge {
     /// Starts a challenge, which needs at least one parameter (RFC 6750 §3).
-    pub(crate) fn new() -> Self {
-        Self(String::from("Bearer "))
+    pub(crate) fn new(scheme: Scheme) -> Self {
+        Self(String::from(match scheme {
+            Scheme::Bearer => "Bearer ",
+            Scheme::Dpop => "DPoP ",
+        }))
     }
 
     /// Adds the URL of the resource's metadata document (RFC 9728 §5.1).
@@ -52,6 +63,11 @@ impl Challenge {
             self = self.parameter("max_age", &max_age.as_secs().to_string());
         }
         self
+    }
+
+    /// Adds the algorithms of proofs, separated by spaces (RFC 9449 §7.1).
+    pub(crate) fn algs(self, algorithms: &str) -> Self {
+        self.parameter("algs", algorithms)
     }
 
     pub(crate) fn description(self, description: &str) -> Self {
@@ -95,7 +111,7 @@ mod tests {
     fn parameters_are_separated_by_commas() {
         assert_eq!(
             text(
-                Challenge::new()
+                Challenge::new(Scheme::Bearer)
                     .scope("a b")
                     .realm("api")
                     .error("insufficient_scope")
@@ -104,10 +120,10 @@ mod tests {
             r#"Bearer scope="a b", realm="api", error="insufficient_scope", error_description="More.""#
         );
         assert_eq!(
-            text(Challenge::new().resource_metadata("https://h/x").realm("api")),
+            text(Challenge::new(Scheme::Bearer).resource_metadata("https://h/x").realm("api")),
             r#"Bearer resource_metadata="https://h/x", realm="api""#
         );
-        assert_eq!(text(Challenge::new().realm("api")), r#"Bearer realm="api""#);
+        assert_eq!(text(Challenge::new(Scheme::Bearer).realm("api")), r#"Bearer realm="api""#);
         let values = ["urn:a".to_owned(), "urn:b".to_owned()];
         let age = Duration::from_millis(5_900);
         for (acr_values, max_age, expected) in [
@@ -119,16 +135,30 @@ mod tests {
             (&[], Some(Duration::ZERO), r#"Bearer realm="api", max_age="0""#),
             (&values[1..], None, r#"Bearer realm="api", acr_values="urn:b""#),
         ] {
-            let challenge = Challenge::new().realm("api").authentication(acr_values, max_age);
+            let challenge =
+                Challenge::new(Scheme::Bearer).realm("api").authentication(acr_values, max_age);
             assert_eq!(text(challenge), expected);
         }
     }
 
     #[test]
-    fn a_value_cannot_end_the_quotes() {
-        assert_eq!(text(Challenge::new().realm("a\"b\\c=")), r#"Bearer realm="a\"b\\c=""#);
+    fn dpop_challenge_names_its_algorithms() {
         assert_eq!(
-            text(Challenge::new().realm("x\r\nSet-Cookie: a=b\u{0}\u{e4}").scope("\"")),
+            text(Challenge::new(Scheme::Dpop).realm("api").algs("ES256 EdDSA")),
+            r#"DPoP realm="api", algs="ES256 EdDSA""#
+        );
+    }
+
+    #[test]
+    fn a_value_cannot_end_the_quotes() {
+        assert_eq!(
+            text(Challenge::new(Scheme::Bearer).realm("a\"b\\c=")),
+            r#"Bearer realm="a\"b\\c=""#
+        );
+        assert_eq!(
+            text(
+                Challenge::new(Scheme::Bearer).realm("x\r\nSet-Cookie: a=b\u{0}\u{e4}").scope("\"")
+            ),
             "Bearer realm=\"x??Set-Cookie: a=b??\", scope=\"\\\"\""
         );
     }

@@ -121,6 +121,7 @@ impl Error {
         match &self.kind {
             Kind::AlgorithmNotAllowed => "algorithm_not_allowed",
             Kind::AudienceMismatch { .. } => "audience_mismatch",
+            Kind::CertificateMismatch { .. } => "certificate_mismatch",
             Kind::CheckUnavailable => "check_unavailable",
             Kind::ClaimInvalid { .. } => "claim_invalid",
             Kind::ClientNotAllowed => "client_not_allowed",
@@ -130,11 +131,18 @@ impl Error {
             Kind::InsufficientScope { .. } => "insufficient_scope",
             Kind::KeysUnavailable { .. } => "keys_unavailable",
             Kind::KeysUntried { .. } => "keys_untried",
+            Kind::NonceRequired => "nonce_required",
+            Kind::NotCertificateBound => "not_certificate_bound",
             Kind::NotConfigured => "not_configured",
+            Kind::NotDpopBound => "not_dpop_bound",
             Kind::NotYetValid { .. } => "not_yet_valid",
             Kind::OriginNotAllowed => "origin_not_allowed",
             Kind::PrincipalForbidden => "principal_forbidden",
             Kind::PrincipalUnauthorized => "principal_unauthorized",
+            Kind::ProofInvalid { .. } => "proof_invalid",
+            Kind::ProofKeyMismatch => "proof_key_mismatch",
+            Kind::ProofReplayed => "proof_replayed",
+            Kind::ReplayStoreUnavailable => "replay_store_unavailable",
             Kind::RequestMalformed { .. } => "request_malformed",
             Kind::RequirementNotMet { .. } => "requirement_not_met",
             Kind::SenderConstrained => "sender_constrained",
@@ -265,6 +273,13 @@ pub enum ErrorKind {
         /// The only difference from a configured audience, if it is a small one.
         difference: Option<Difference>,
     },
+    /// The token is bound to a client certificate, and the client has not shown it
+    /// ([RFC 8705 §3](https://www.rfc-editor.org/rfc/rfc8705#section-3)).
+    #[error("the token is bound to a client certificate: {problem}")]
+    CertificateMismatch {
+        /// The problem.
+        problem: &'static str,
+    },
     /// A check of the application failed or took too long: an asynchronous function of
     /// [`require`](macro@crate::require), or the [`principal`](crate::OAuth2Builder::principal). Its error is
     /// the source.
@@ -334,11 +349,24 @@ pub enum ErrorKind {
         /// The number of keys that fit.
         fitting: usize,
     },
+    /// The DPoP proof has no nonce of this service, or an old one
+    /// ([RFC 9449 §9](https://www.rfc-editor.org/rfc/rfc9449#section-9)). The response has a fresh one.
+    #[error("the DPoP proof has no nonce of this service, or an old one")]
+    NonceRequired,
+    /// The token is not bound to a client certificate, and
+    /// [`Provider::certificate_bound`](crate::Provider::certificate_bound) requires it.
+    #[error("the token is not bound to a client certificate (`cnf.x5t#S256`), which is required")]
+    NotCertificateBound,
     /// A handler extracts claims on a route that no `OAuth2` middleware is mounted around.
     #[error(
         "claims were requested, but no OAuth2 middleware is mounted here: add `.wrap(oauth2)` to the App"
     )]
     NotConfigured,
+    /// The token is not bound to a DPoP key, and the route or [`Provider::dpop`](crate::Provider::dpop) requires
+    /// it, or the request has the scheme `DPoP`
+    /// ([RFC 9449 §7.1](https://www.rfc-editor.org/rfc/rfc9449#section-7.1)).
+    #[error("the token is not bound to a DPoP key (`cnf.jkt`), which is required")]
+    NotDpopBound,
     /// The token's `nbf` is in the future ([RFC 7519 §4.1.5](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.5)).
     #[error("the token is not valid for another {:.0} s{}", nbf - now, leeway_hint(nbf - now, *.leeway))]
     NotYetValid {
@@ -362,6 +390,23 @@ pub enum ErrorKind {
     /// source.
     #[error("the application does not accept the token's subject")]
     PrincipalUnauthorized,
+    /// The DPoP proof is missing, malformed, old, or not for this request and token
+    /// ([RFC 9449 §4.3](https://www.rfc-editor.org/rfc/rfc9449#section-4.3)).
+    #[error("the DPoP proof is not accepted: {problem}")]
+    ProofInvalid {
+        /// The problem.
+        problem: &'static str,
+    },
+    /// The key of the DPoP proof is not the one that the token is bound to
+    /// ([RFC 9449 §6.1](https://www.rfc-editor.org/rfc/rfc9449#section-6.1)).
+    #[error("the key of the DPoP proof is not the one that the token is bound to")]
+    ProofKeyMismatch,
+    /// The DPoP proof was used before ([RFC 9449 §11.1](https://www.rfc-editor.org/rfc/rfc9449#section-11.1)).
+    #[error("the DPoP proof was used before")]
+    ProofReplayed,
+    /// The store of used DPoP proofs is full or cannot be reached. The cause is the source.
+    #[error("the store of used DPoP proofs is not available")]
+    ReplayStoreUnavailable,
     /// The request has several `Authorization` headers, one that is not `Bearer` and a token, or more than
     /// one token ([RFC 6750 §2](https://www.rfc-editor.org/rfc/rfc6750#section-2)).
     #[error("the request's token is malformed: {problem}")]

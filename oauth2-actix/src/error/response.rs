@@ -1,11 +1,18 @@
-//! The plain HTTP response to an error: status, challenge and JSON body.
+//! The plain HTTP response to an error: status, challenges and JSON body.
 
 use actix_web::{
     HttpResponse,
-    http::{StatusCode, header},
+    http::{
+        StatusCode,
+        header::{self, HeaderName, HeaderValue},
+    },
 };
 
-use super::{Error, ErrorKind, challenge::Challenge, whole_seconds};
+use super::{
+    Error, ErrorKind,
+    challenge::{Challenge, Scheme},
+    whole_seconds,
+};
 
 /// What a challenge says about the API.
 #[derive(Clone, Copy, Debug)]
@@ -15,11 +22,27 @@ pub(crate) struct Api<'a> {
     pub(crate) metadata_url: Option<&'a str>,
     /// The scopes that a client without an accepted token asks for, if the error names none.
     pub(crate) scopes: Option<&'a str>,
+    /// The scheme of the request's token.
+    pub(crate) scheme: Scheme,
+    /// What is said about DPoP. None unless it is on.
+    pub(crate) dpop: Option<DpopApi<'a>>,
+}
+
+/// What a challenge says about DPoP (RFC 9449 §7.1).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DpopApi<'a> {
+    /// The algorithms of proofs, separated by spaces.
+    pub(crate) algorithms: &'a str,
+    /// Whether every token must be bound, so that no bearer token is accepted.
+    pub(crate) is_required: bool,
+    /// A fresh nonce, if proofs must have one.
+    pub(crate) nonce: Option<&'a str>,
 }
 
 impl Default for Api<'_> {
     fn default() -> Self {
-        Self { realm: DEFAULT_REALM, metadata_url: None, scopes: None }
+        let (metadata_url, scopes) = (None, None);
+        Self { realm: DEFAULT_REALM, metadata_url, scopes, scheme: Scheme::Bearer, dpop: None }
     }
 }
 
@@ -35,27 +58,17 @@ pub(crate) fn plain(error: &Error, api: Api<'_>, status: StatusCode) -> HttpResp
             let seconds = whole_seconds(*retry_after);
             response.insert_header((header::RETRY_AFTER, seconds.to_string()));
         }
-        ErrorKind::CheckUnavailable => {
+        ErrorKind::CheckUnavailable | ErrorKind::ReplayStoreUnavailable => {
             response.insert_header((header::RETRY_AFTER, "1"));
         }
-        kind => {
-            let mut challenge = Challenge::new();
-            if let Some(url) = api.metadata_url {
-                challenge = challenge.resource_metadata(url);
+        _ => {
+            for challenge in challenges(error, api) {
+                response.append_header((header::WWW_AUTHENTICATE, challenge));
             }
-            if let Some(scopes) = error.challenged_scopes().or(default_scopes(error, api)) {
-                challenge = challenge.scope(scopes);
+            if let Some(nonce) = nonce_for(error, api) {
+                response.insert_header((DPOP_NONCE, nonce));
+                response.insert_header((header::CACHE_CONTROL, "no-store"));
             }
-            challenge = challenge.realm(api.realm);
-            // RFC 6750 §3.1: a request without a token gets no error code.
-            if !matches!(kind, ErrorKind::TokenMissing) {
-                challenge = challenge.error(answer.code);
-                if let ErrorKind::InsufficientAuthentication { acr_values, max_age } = kind {
-                    challenge = challenge.authentication(acr_values, *max_age);
-                }
-                challenge = challenge.description(answer.description);
-            }
-            response.insert_header((header::WWW_AUTHENTICATE, challenge.finish()));
         }
     }
     response.json(serde_json::json!({
@@ -64,12 +77,64 @@ pub(crate) fn plain(error: &Error, api: Api<'_>, status: StatusCode) -> HttpResp
     }))
 }
 
+/// Returns the challenges: that of bearer tokens first, since some clients read only the first. The error is in the
+/// one of the request's scheme (RFC 9449 §7.1).
+fn challenges(error: &Error, api: Api<'_>) -> Vec<HeaderValue> {
+    let Some(dpop) = api.dpop else { return vec![challenge(error, api, Scheme::Bearer, true)] };
+    // No bearer token would be accepted.
+    if dpop.is_required || matches!(error.kind(), ErrorKind::NotDpopBound) {
+        return vec![challenge(error, api, Scheme::Dpop, true)];
+    }
+    // The token was accepted with its scheme.
+    if error.status() == StatusCode::FORBIDDEN {
+        return vec![challenge(error, api, api.scheme, true)];
+    }
+    // Which one the client meant is not known.
+    let is_of_both = matches!(error.kind(), ErrorKind::RequestMalformed { .. });
+    [Scheme::Bearer, Scheme::Dpop]
+        .map(|scheme| challenge(error, api, scheme, is_of_both || scheme == api.scheme))
+        .into()
+}
+
+fn challenge(error: &Error, api: Api<'_>, scheme: Scheme, has_error: bool) -> HeaderValue {
+    let (kind, answer) = (error.kind(), error.answer());
+    let mut challenge = Challenge::new(scheme);
+    if let Some(url) = api.metadata_url {
+        challenge = challenge.resource_metadata(url);
+    }
+    if let Some(scopes) = error.challenged_scopes().or(default_scopes(error, api)) {
+        challenge = challenge.scope(scopes);
+    }
+    challenge = challenge.realm(api.realm);
+    if let (Scheme::Dpop, Some(dpop)) = (scheme, api.dpop) {
+        challenge = challenge.algs(dpop.algorithms);
+    }
+    // RFC 6750 §3.1: a request without a token gets no error code.
+    if has_error && !matches!(kind, ErrorKind::TokenMissing) {
+        challenge = challenge.error(answer.code);
+        if let ErrorKind::InsufficientAuthentication { acr_values, max_age } = kind {
+            challenge = challenge.authentication(acr_values, *max_age);
+        }
+        challenge = challenge.description(answer.description);
+    }
+    challenge.finish()
+}
+
+/// Returns the nonce for the next proof of a client that has sent one, or must send one.
+fn nonce_for<'a>(error: &Error, api: Api<'a>) -> Option<&'a str> {
+    let is_needed = error.status() == StatusCode::UNAUTHORIZED && api.scheme == Scheme::Dpop;
+    api.dpop?.nonce.filter(|_| is_needed || matches!(error.kind(), ErrorKind::NonceRequired))
+}
+
 /// Returns the scopes for a client that has no accepted token.
 fn default_scopes<'a>(error: &Error, api: Api<'a>) -> Option<&'a str> {
     let needs_token = match error.kind() {
         ErrorKind::TokenMissing => true,
         // The token was accepted. These scopes may be fewer than it has.
-        ErrorKind::InsufficientAuthentication { .. } => false,
+        ErrorKind::InsufficientAuthentication { .. }
+        | ErrorKind::NonceRequired
+        | ErrorKind::ProofInvalid { .. }
+        | ErrorKind::ProofReplayed => false,
         _ => error.status() == StatusCode::UNAUTHORIZED,
     };
     api.scopes.filter(|_| needs_token)
@@ -77,3 +142,6 @@ fn default_scopes<'a>(error: &Error, api: Api<'a>) -> Option<&'a str> {
 
 /// The realm of a challenge where no policy is mounted, or the policy has no realm.
 pub(crate) const DEFAULT_REALM: &str = "api";
+
+/// The header with a nonce for the next proof (RFC 9449 §8).
+pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");

@@ -40,7 +40,7 @@ mod connection;
 mod formats;
 mod forwarded;
 
-pub(crate) use self::forwarded::{client_certificate, hint};
+pub(crate) use self::forwarded::{TrustedProxy, client_certificate, hint};
 pub use self::{
     certificate::{ClientCertificate, NotACertificate},
     connection::on_connect,

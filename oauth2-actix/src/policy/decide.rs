@@ -20,6 +20,7 @@ use crate::{
     request::bearer::Credentials,
     token::{
         claims::Claims,
+        confirmation::Confirmation,
         lifetime::{self, Lifetime},
         validation,
         verified::{ProviderId, VerifiedToken},
@@ -58,6 +59,8 @@ pub(super) struct Acceptance {
     pub(super) provider: Arc<ResolvedProvider>,
     pub(super) key_set_id: KeySetId,
     pub(super) lifetime: Lifetime,
+    /// What the token is bound to, which every request must prove.
+    pub(super) confirmation: Option<Box<Confirmation>>,
 }
 
 impl Policy {
@@ -186,7 +189,7 @@ impl Policy {
 
     /// Returns the claims of a token that was just verified, and caches it if there is a slot for it.
     pub(super) fn accept(&self, acceptance: Acceptance, claims: Object, token: &[u8]) -> Claims {
-        let Acceptance { provider, key_set_id, lifetime } = acceptance;
+        let Acceptance { provider, key_set_id, lifetime, confirmation } = acceptance;
         let now = self.clock.unix_time();
         // With fresh keys for every request, the cached token would never be used.
         let is_cacheable =
@@ -198,6 +201,7 @@ impl Policy {
             lifetime,
             claims,
             token,
+            confirmation,
             principal: OnceLock::new(),
             clock,
         });
@@ -302,15 +306,24 @@ impl Policy {
                     Some(earlier) => most_specific(earlier, error),
                 });
             };
-            if let Err(error) = provider.check(jws) {
-                reject(error);
-                continue;
-            }
+            let confirmation = match provider.check(jws) {
+                Ok(confirmation) => confirmation,
+                Err(error) => {
+                    reject(error);
+                    continue;
+                }
+            };
             match self.check_signature(provider, jws, signed, &mut pending_keys) {
                 None => {}
                 Some(SignatureCheck::Verified(key_set_id)) => {
                     let verified_by = (key_set_id, lifetime);
-                    let checked = provider.check_verified(jws, signed, verified_by, &self.clock);
+                    let checked = provider.check_verified(
+                        jws,
+                        signed,
+                        verified_by,
+                        &confirmation,
+                        &self.clock,
+                    );
                     if let Err(error) = checked {
                         reject(error);
                         continue;
@@ -320,6 +333,7 @@ impl Policy {
                         provider,
                         key_set_id,
                         lifetime,
+                        confirmation,
                     }));
                 }
                 Some(found) => reject(found.into()),

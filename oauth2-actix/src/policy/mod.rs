@@ -1,18 +1,20 @@
 //! The policy: all settings, resolved, and the decision on one token.
 //!
 //! Owns the path of a token from bytes to claims: cheap checks, the signature check with cached keys, the
-//! wait for keys or for a tenant, and the cache of verified tokens. It imports `config`, `error`, `jose`,
-//! `json`, `keys`, `provider`, `public`, `request`, `token` and `util`.
+//! wait for keys or for a tenant, and the cache of verified tokens. It imports `config`, `dpop`, `error`, `jose`,
+//! `json`, `keys`, `mtls`, `provider`, `public`, `request`, `token` and `util`.
 //!
 //! - `decide.rs`: the decision with cached keys, which does not wait, and whether a cached token is still
 //!   accepted; selects providers by issuer, or by trust domain for tokens without `iss`. What one provider
 //!   accepts is decided in `provider/checks.rs`
 //! - `wait.rs`: the decision that waits for keys or for a tenant
+//! - `possession.rs`: whether a request proves that its client has what its token is bound to
 //! - `principal.rs`: the principal of a token, cached or loaded by the application
 //! - `rank.rs`: the errors for an unknown issuer or audience, with the configured one that is similar, and which error is
 //!   reported when several providers reject a token
 
 mod decide;
+pub(crate) mod possession;
 pub(crate) mod principal;
 mod rank;
 mod wait;
@@ -28,6 +30,7 @@ use actix_web::{HttpRequest, HttpResponse, dev::RequestHead};
 use crate::{
     access::report::ScopeCounts,
     error::Error,
+    mtls::TrustedProxy,
     protected_resource::{Resources, authorization_server::Comparison},
     provider::{ResolvedProvider, background::KeyThread},
     public::{HiddenRoutes, PublicPaths},
@@ -39,8 +42,8 @@ use crate::{
     util::clock::Clock,
 };
 
-use self::principal::PrincipalSource;
 pub(crate) use self::{decide::Decision, wait::Pending};
+use self::{possession::DpopChecks, principal::PrincipalSource};
 
 /// Everything that was configured, checked and resolved. Only its keys, its caches and its records of logged
 /// warnings change.
@@ -65,6 +68,12 @@ pub(crate) struct Policy {
     pub(crate) comparison: Option<Comparison>,
     pub(crate) rules: Arc<Rules>,
     pub(crate) principal: Option<PrincipalSource>,
+    /// The checks of DPoP proofs. None unless DPoP is on for a provider or for tenants.
+    pub(crate) dpop: Option<DpopChecks>,
+    /// The proxy that sends the certificates of clients. None if they are those of the connection.
+    pub(crate) certificate_proxy: Option<TrustedProxy>,
+    /// Whether DPoP is on, beside the settings that each request reads.
+    pub(crate) has_dpop: bool,
     /// Counts the scopes of tokens for the report. None if that is off.
     pub(crate) scope_counts: Option<ScopeCounts>,
     /// The cache of verified tokens. None if it is disabled.
@@ -79,7 +88,7 @@ pub(crate) struct Policy {
     pub(crate) hidden_routes: HiddenRoutes,
     /// Whether each request without a valid token is routed before it is rejected.
     pub(crate) routes_all: bool,
-    /// Whether an accepted token is not enough: its resource is checked, or a principal is loaded.
+    /// Whether an accepted token is not enough: its resource, a proof or a certificate is checked, or a principal is loaded.
     pub(crate) decides_further: bool,
 }
 
@@ -96,7 +105,7 @@ impl Policy {
         if let Some(sources) = &self.token_sources {
             return sources.credentials(head, self.max_token_length);
         }
-        Ok((Credentials::from_headers(head.headers(), self.max_token_length)?, TokenSource::Header))
+        Credentials::from_headers(head.headers(), self.max_token_length, self.has_dpop)
     }
 }
 

@@ -107,7 +107,8 @@ impl Policy {
 /// Returns claims for the function of the application. They do not own the cached principal, so that a principal
 /// that keeps them does not keep itself.
 fn detached(claims: &Claims) -> Result<Claims, PrincipalError> {
-    let VerifiedToken { by, key_set_id, lifetime, token, clock, .. } = claims.verified();
+    let VerifiedToken { by, key_set_id, lifetime, token, confirmation, clock, .. } =
+        claims.verified();
     let claims = jws::claims_of(token).ok_or_else(|| PrincipalError::unavailable("no claims"))?;
     Ok(Claims::new(VerifiedToken {
         by: by.clone(),
@@ -115,6 +116,7 @@ fn detached(claims: &Claims) -> Result<Claims, PrincipalError> {
         lifetime: *lifetime,
         claims,
         token: token.clone(),
+        confirmation: confirmation.clone(),
         principal: OnceLock::new(),
         clock: clock.clone(),
     }))

@@ -105,15 +105,29 @@ impl Policy {
                     )?;
                     let signed = &pending.token[..pending.jws.signed_len];
                     let verified_by = (key_set_id, lifetime);
-                    let checked =
-                        provider.check_verified(&pending.jws, signed, verified_by, &self.clock);
-                    if let Err(error) = checked {
-                        rejection = most_specific(rejection, error.with_provider(&provider.name));
-                        continue;
-                    }
+                    let claims = &pending.jws.claims;
+                    let checked = provider.check_confirmation(claims).and_then(|confirmation| {
+                        let jws = &pending.jws;
+                        provider.check_verified(
+                            jws,
+                            signed,
+                            verified_by,
+                            &confirmation,
+                            &self.clock,
+                        )?;
+                        Ok(confirmation)
+                    });
+                    let confirmation = match checked {
+                        Ok(confirmation) => confirmation,
+                        Err(error) => {
+                            let error = error.with_provider(&provider.name);
+                            rejection = most_specific(rejection, error);
+                            continue;
+                        }
+                    };
                     let provider = Arc::clone(provider);
                     drop(waits);
-                    let acceptance = Acceptance { provider, key_set_id, lifetime };
+                    let acceptance = Acceptance { provider, key_set_id, lifetime, confirmation };
                     return Ok(self.accept(acceptance, pending.jws.claims, &pending.token));
                 }
                 Ok(found) => {

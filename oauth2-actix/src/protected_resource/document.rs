@@ -18,6 +18,12 @@ pub(crate) struct Facts<'a> {
     pub(crate) accepts_query: bool,
     /// The types of `authorization_details` that access rules name.
     pub(crate) detail_types: &'a [String],
+    /// The algorithms of DPoP proofs. Empty unless DPoP is on.
+    pub(crate) proof_algorithms: &'a [String],
+    /// Whether every token must be bound to a DPoP key.
+    pub(crate) requires_dpop: bool,
+    /// Whether tokens may be bound to a client certificate.
+    pub(crate) accepts_certificates: bool,
 }
 
 impl Document {
@@ -36,7 +42,22 @@ impl Document {
         );
         add_list("scopes_supported", resource.scopes.as_deref().unwrap_or(facts.scopes));
         add_list("authorization_details_types_supported", facts.detail_types);
-        let methods: &[&str] = if facts.accepts_query { &["header", "query"] } else { &["header"] };
+        add_list("dpop_signing_alg_values_supported", facts.proof_algorithms);
+        for (name, is_true) in [
+            ("dpop_bound_access_tokens_required", facts.requires_dpop),
+            ("tls_client_certificate_bound_access_tokens", facts.accepts_certificates),
+        ] {
+            // False is the default of both.
+            if is_true {
+                members.insert(name.to_owned(), json!(true));
+            }
+        }
+        let methods: &[&str] = match facts {
+            // DPoP is another method.
+            Facts { requires_dpop: true, .. } => &[],
+            Facts { accepts_query: true, .. } => &["header", "query"],
+            _ => &["header"],
+        };
         members.insert("bearer_methods_supported".to_owned(), json!(methods));
         for (name, text) in &resource.texts {
             members.insert(name.clone(), json!(text));

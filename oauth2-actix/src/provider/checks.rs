@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{
     authorize::requirement::Requirement,
     config::{
+        binding::Binding,
         error::{ConfigError, ConfigErrorKind},
         names,
     },
@@ -20,7 +21,8 @@ use crate::{
     json::object::Object,
     provider::ResolvedProvider,
     token::{
-        claims::Claims, lifetime::Lifetime, rules::Rules, validation, verified::VerifiedToken,
+        claims::Claims, confirmation::Confirmation, lifetime::Lifetime, rules::Rules, validation,
+        verified::VerifiedToken,
     },
     util::clock::Clock,
 };
@@ -58,12 +60,10 @@ impl ResolvedProvider {
                 .any(|audience| self.resources.iter().any(|uri| uri.is(audience)))
     }
 
-    /// Makes the checks of one provider that need no key.
-    pub(crate) fn check(&self, jws: &UnverifiedJws) -> Result<(), Error> {
-        // A future check of the proof of possession belongs here.
-        if validation::is_sender_constrained(&jws.claims) && !self.dangerous_accept_bound_tokens {
-            return Err(ErrorKind::SenderConstrained.into());
-        }
+    /// Makes the checks of one provider that need no key. Returns what the token is bound to, which is checked with
+    /// every request.
+    pub(crate) fn check(&self, jws: &UnverifiedJws) -> Result<Option<Box<Confirmation>>, Error> {
+        let confirmation = self.check_confirmation(&jws.claims)?;
         if !self.algorithms.contains(jws.header.alg) {
             let allowed = self.algorithms.iter().map(Algorithm::name);
             return Err(Error::from(ErrorKind::AlgorithmNotAllowed).with_expected(listed(allowed)));
@@ -73,7 +73,32 @@ impl ResolvedProvider {
         if self.require_at_jwt && self.trust_domain.is_none() {
             validation::check_access_token(&jws.claims)?;
         }
-        self.check_subject(&jws.claims)
+        self.check_subject(&jws.claims)?;
+        Ok(confirmation)
+    }
+
+    /// Returns what a token is bound to. Rejects one that is bound to something that is not checked, and one that is
+    /// not bound where the provider's tokens must be.
+    pub(crate) fn check_confirmation(
+        &self,
+        claims: &Object,
+    ) -> Result<Option<Box<Confirmation>>, Error> {
+        let confirmation = if !validation::is_sender_constrained(claims) {
+            Confirmation::default()
+        } else if self.dangerous_accept_bound_tokens {
+            return Ok(None);
+        } else {
+            Confirmation::read(claims, self.dpop.is_on(), self.certificate_bound.is_on())
+                .filter(|confirmation| !confirmation.is_empty())
+                .ok_or(ErrorKind::SenderConstrained)?
+        };
+        if confirmation.key.is_none() && self.dpop == Binding::Required {
+            return Err(ErrorKind::NotDpopBound.into());
+        }
+        if confirmation.certificate.is_none() && self.certificate_bound == Binding::Required {
+            return Err(ErrorKind::NotCertificateBound.into());
+        }
+        Ok((!confirmation.is_empty()).then(|| Box::new(confirmation)))
     }
 
     /// Checks whether the provider's tokens may have this type.
@@ -95,6 +120,7 @@ impl ResolvedProvider {
         jws: &UnverifiedJws,
         signed: &[u8],
         verified_by: (KeySetId, Lifetime),
+        confirmation: &Option<Box<Confirmation>>,
         clock: &Clock,
     ) -> Result<(), Error> {
         let is_allowed = |allowed: &Option<Vec<String>>, value: Option<&str>| {
@@ -120,6 +146,7 @@ impl ResolvedProvider {
             // Parsed again, since the claims of the token move into the accepted one.
             claims: jws::claims_of(signed).ok_or(ErrorKind::SignatureInvalid)?,
             token: Box::default(),
+            confirmation: confirmation.clone(),
             principal: OnceLock::new(),
             clock: clock.clone(),
         });

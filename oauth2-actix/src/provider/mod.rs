@@ -30,6 +30,7 @@ use tokio::sync::watch;
 use crate::{
     authorize::requirement::Requirement,
     config::{
+        binding::Binding,
         error::{ConfigError, ConfigErrorKind},
         keys::{self, Form, Keys},
         limits::MAX_SOURCES,
@@ -78,7 +79,10 @@ pub(crate) struct ResolvedProvider {
     requirements: Vec<Requirement>,
     /// The SPIFFE trust domain of all its tokens, if they are JWT-SVIDs.
     trust_domain: Option<String>,
-    pub(crate) dangerous_accept_bound_tokens: bool,
+    /// Whether its tokens are bound to a DPoP key or a client certificate.
+    pub(crate) dpop: Binding,
+    pub(crate) certificate_bound: Binding,
+    dangerous_accept_bound_tokens: bool,
     pub(crate) id: ProviderId,
     /// The keys of each source, in the order of the configuration.
     pub(crate) keys: Vec<ProviderKeys>,
@@ -218,6 +222,8 @@ impl ResolvedProvider {
             subjects: provider.subjects.clone(),
             requirements: [&defaults.requirements[..], &provider.requirements[..]].concat(),
             trust_domain: provider.spiffe_trust_domain.clone(),
+            dpop: provider.dpop,
+            certificate_bound: provider.certificate_bound,
             dangerous_accept_bound_tokens: provider.dangerous_accept_bound_tokens,
             id,
             keys: Vec::new(),

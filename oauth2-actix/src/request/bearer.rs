@@ -1,10 +1,10 @@
-//! Parses the `Authorization` header into a bearer token (RFC 6750 §2.1, RFC 9110 §11.4).
+//! Parses the `Authorization` header into a token (RFC 6750 §2.1, RFC 9449 §7.1, RFC 9110 §11.4).
 
 use std::{borrow::Cow, fmt};
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, challenge::Scheme};
 
 /// The bytes that a client sent as its token, within the length limit. Its `Debug` shows none of them.
 pub(crate) struct Credentials<'a>(Cow<'a, [u8]>);
@@ -15,12 +15,28 @@ pub(crate) enum TokenSource {
     /// `Authorization`.
     #[default]
     Header,
+    /// `Authorization` with the scheme `DPoP`.
+    DpopHeader,
     /// The header that [`TokenSources::header`](super::token_source::TokenSources) names.
     NamedHeader,
     #[cfg(feature = "websocket")]
     Subprotocol,
+    /// A subprotocol, with its proof in the next one.
+    #[cfg(feature = "websocket")]
+    DpopSubprotocol,
     Query,
     Cookie,
+}
+
+impl TokenSource {
+    pub(crate) fn scheme(self) -> Scheme {
+        match self {
+            Self::DpopHeader => Scheme::Dpop,
+            #[cfg(feature = "websocket")]
+            Self::DpopSubprotocol => Scheme::Dpop,
+            _ => Scheme::Bearer,
+        }
+    }
 }
 
 /// A bearer token with valid syntax. Its `Debug` shows no part of it.
@@ -29,8 +45,13 @@ pub(crate) struct BearerToken<'a>(&'a str);
 
 impl<'a> Credentials<'a> {
     /// Reads the `Authorization` header of a request, of which there must be one. A token longer than `limit`
-    /// bytes is rejected unread.
-    pub(crate) fn from_headers(headers: &'a HeaderMap, limit: usize) -> Result<Self, Error> {
+    /// bytes is rejected unread. The scheme `DPoP` is another scheme unless it is on.
+    #[inline]
+    pub(crate) fn from_headers(
+        headers: &'a HeaderMap,
+        limit: usize,
+        has_dpop: bool,
+    ) -> Result<(Self, TokenSource), Error> {
         let mut values = headers.get_all(&AUTHORIZATION);
         let Some(value) = values.next() else {
             return Err(ErrorKind::TokenMissing.into());
@@ -38,7 +59,7 @@ impl<'a> Credentials<'a> {
         if values.next().is_some() {
             return Err(malformed("more than one Authorization header"));
         }
-        Self::after_scheme(value.as_bytes(), limit)
+        Self::after_scheme(value.as_bytes(), limit, has_dpop)
     }
 
     /// Takes a token that was not sent in a header, such as one in a WebSocket message.
@@ -52,27 +73,35 @@ impl<'a> Credentials<'a> {
         Ok(Self(token))
     }
 
-    /// Reads `Bearer <token>`.
-    fn after_scheme(credentials: &'a [u8], limit: usize) -> Result<Self, Error> {
+    /// Reads `Bearer <token>` or `DPoP <token>`.
+    fn after_scheme(
+        credentials: &'a [u8],
+        limit: usize,
+        has_dpop: bool,
+    ) -> Result<(Self, TokenSource), Error> {
         // Fast path for the usual form.
         if let Some(token) = credentials.strip_prefix(b"Bearer ")
             && !token.starts_with(b" ")
         {
-            return Self::from_bytes(token.into(), limit);
+            return Ok((Self::from_bytes(token.into(), limit)?, TokenSource::Header));
         }
         let (scheme, rest) = match credentials.iter().take(32).position(|byte| *byte == b' ') {
             Some(space) => credentials.split_at(space),
             None => (credentials, [].as_slice()),
         };
-        if !scheme.eq_ignore_ascii_case(b"Bearer") {
-            return Err(error_for_scheme(scheme, rest));
-        }
+        let source = if scheme.eq_ignore_ascii_case(b"Bearer") {
+            TokenSource::Header
+        } else if has_dpop && scheme.eq_ignore_ascii_case(b"DPoP") {
+            TokenSource::DpopHeader
+        } else {
+            return Err(error_for_scheme(scheme, rest, has_dpop));
+        };
         let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
         let token = &rest[spaces..];
         if token.is_empty() {
-            return Err(malformed("no token follows the scheme Bearer"));
+            return Err(malformed("no token follows the scheme"));
         }
-        Self::from_bytes(token.into(), limit)
+        Ok((Self::from_bytes(token.into(), limit)?, source))
     }
 
     /// Returns the raw bytes. They are unchecked: use them only to compare with the bytes of a verified
@@ -113,7 +142,7 @@ pub(crate) fn is_http_token(text: impl AsRef<[u8]>) -> bool {
 
 /// Returns the error for credentials of another scheme, which count as missing (RFC 6750 §3.1). The scheme
 /// may be a token that was sent without one, so the error does not contain it.
-fn error_for_scheme(scheme: &[u8], rest: &[u8]) -> Error {
+fn error_for_scheme(scheme: &[u8], rest: &[u8], has_dpop: bool) -> Error {
     if !is_http_token(scheme) {
         return malformed(
             "the Authorization header does not begin with the scheme Bearer and a space",
@@ -122,6 +151,11 @@ fn error_for_scheme(scheme: &[u8], rest: &[u8]) -> Error {
     let looks_like_token = rest.is_empty() && scheme.contains(&b'.');
     Error::from(ErrorKind::TokenMissing).with_hint(if looks_like_token {
         "the Authorization header has no scheme; expected `Bearer`, a space and the token"
+    } else if scheme.eq_ignore_ascii_case(b"DPoP") && !has_dpop {
+        "the Authorization header has the scheme DPoP, which no provider of the configuration has on: see \
+         Provider::dpop"
+    } else if has_dpop {
+        "the Authorization header has a scheme other than Bearer and DPoP"
     } else {
         "the Authorization header has a scheme other than Bearer"
     })
@@ -176,8 +210,8 @@ mod tests {
         for value in values {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).expect("header value"));
         }
-        Credentials::from_headers(&headers, 100)
-            .and_then(|credentials| Ok(credentials.token()?.as_str().to_owned()))
+        Credentials::from_headers(&headers, 100, false)
+            .and_then(|(credentials, _)| Ok(credentials.token()?.as_str().to_owned()))
             .map_err(|error| error.kind().clone())
     }
 
@@ -192,6 +226,23 @@ mod tests {
         ] {
             assert_eq!(read(&[header.as_bytes()]).as_deref(), Ok(token), "{header}");
         }
+    }
+
+    #[test]
+    fn scheme_dpop_is_read_only_if_it_is_on() {
+        let mut headers = HeaderMap::new();
+        for scheme in ["DPoP", "dpop", "DPOP"] {
+            let value = HeaderValue::from_str(&format!("{scheme}  a.b.c")).expect("a value");
+            headers.insert(AUTHORIZATION, value);
+            let (token, source) =
+                Credentials::from_headers(&headers, 100, true).expect("credentials");
+            assert_eq!((token.as_bytes(), source), (b"a.b.c".as_slice(), TokenSource::DpopHeader));
+            let error = Credentials::from_headers(&headers, 100, false).unwrap_err();
+            assert!(error.hint().is_some_and(|hint| hint.contains("Provider::dpop")));
+        }
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("DPoP"));
+        let error = Credentials::from_headers(&headers, 100, true).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::RequestMalformed { .. }));
     }
 
     #[test]
@@ -251,7 +302,7 @@ mod tests {
     fn a_token_without_a_scheme_gets_a_hint_that_does_not_show_it() {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_static("secret.token.text"));
-        let error = Credentials::from_headers(&headers, 100).unwrap_err();
+        let error = Credentials::from_headers(&headers, 100, false).unwrap_err();
         assert!(error.hint().unwrap().contains("no scheme"));
         assert!(!format!("{error:?} {error}").contains("secret"));
     }

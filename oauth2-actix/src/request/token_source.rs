@@ -16,7 +16,7 @@ use url::{Url, form_urlencoded};
 use actix_web::http::header::SEC_WEBSOCKET_PROTOCOL;
 
 #[cfg(feature = "websocket")]
-use crate::request::upgrade::{self, MARKER};
+use crate::request::upgrade::{self, DPOP_MARKER, MARKER};
 use crate::{
     config::{error::ConfigError, names},
     error::{Error, ErrorKind},
@@ -49,6 +49,8 @@ pub(crate) struct TokenSources {
     pub(crate) subprotocol: bool,
     pub(crate) query: Option<TokenRequests>,
     pub(crate) cookie: Option<CookieToken>,
+    /// Whether the scheme `DPoP` is on. It is not a source by itself.
+    pub(crate) dpop: bool,
 }
 
 /// A cookie that holds a token, and which requests may use it.
@@ -86,8 +88,9 @@ impl TokenSources {
         }
         #[cfg(feature = "websocket")]
         if is_upgrade && self.subprotocol {
-            for token in offered_tokens(head.headers())? {
-                take(Cow::Borrowed(token?.as_bytes()), TokenSource::Subprotocol)?;
+            for token in offered_tokens(head.headers(), self.dpop)? {
+                let (token, source) = token?;
+                take(Cow::Borrowed(token.as_bytes()), source)?;
             }
         }
         if self.query.is_some_and(is_covered)
@@ -104,9 +107,9 @@ impl TokenSources {
                 take(Cow::Borrowed(value), TokenSource::Cookie)?;
             }
         }
-        let authorization = Credentials::from_headers(head.headers(), limit);
+        let authorization = Credentials::from_headers(head.headers(), limit, self.dpop);
         let Some((token, source)) = found else {
-            return Ok((authorization?, TokenSource::Header));
+            return authorization;
         };
         // Credentials of another scheme, such as a gateway's own `Basic`, are not a second token.
         if !matches!(&authorization, Err(error) if *error.kind() == ErrorKind::TokenMissing) {
@@ -231,17 +234,26 @@ fn without_scheme(value: &[u8]) -> Option<&[u8]> {
     (!token.is_empty()).then_some(token)
 }
 
-/// Returns the tokens among the offered protocols: each follows a [`MARKER`].
+/// Returns the tokens among the offered protocols: each follows a [`MARKER`], or a [`DPOP_MARKER`] if DPoP is on.
 #[cfg(feature = "websocket")]
-fn offered_tokens(headers: &HeaderMap) -> Result<impl Iterator<Item = Result<&str, Error>>, Error> {
+fn offered_tokens(
+    headers: &HeaderMap,
+    has_dpop: bool,
+) -> Result<impl Iterator<Item = Result<(&str, TokenSource), Error>>, Error> {
     // An unreadable header line cannot be skipped, since it could hold a second token.
     if headers.get_all(SEC_WEBSOCKET_PROTOCOL).any(|line| line.to_str().is_err()) {
         return Err(malformed("Sec-WebSocket-Protocol is not ASCII"));
     }
     let mut offered = upgrade::offered_protocols(headers);
     Ok(std::iter::from_fn(move || {
-        offered.by_ref().find(|protocol| *protocol == MARKER)?;
-        Some(offered.next().ok_or_else(|| malformed("no token follows the protocol `bearer`")))
+        let is_marker =
+            |protocol: &&str| *protocol == MARKER || (has_dpop && *protocol == DPOP_MARKER);
+        let source = match offered.by_ref().find(is_marker)? {
+            MARKER => TokenSource::Subprotocol,
+            _ => TokenSource::DpopSubprotocol,
+        };
+        let missing = "no token follows the protocol `bearer` or `dpop`";
+        Some(offered.next().map(|token| (token, source)).ok_or_else(|| malformed(missing)))
     }))
 }
 

@@ -110,6 +110,11 @@ fn echoed_protocol(headers: &HeaderMap) -> Option<&str> {
         if protocol == MARKER {
             marker = Some(protocol);
             offered.next();
+        } else if protocol == DPOP_MARKER {
+            marker = Some(protocol);
+            // The token and its proof.
+            offered.next();
+            offered.next();
         } else if is_http_token(protocol) && !looks_like_token(protocol) {
             return Some(protocol);
         }
@@ -124,6 +129,16 @@ fn looks_like_token(protocol: &str) -> bool {
 
 /// The subprotocol that a client offers directly before its token.
 pub(crate) const MARKER: &str = "bearer";
+
+/// The subprotocol that a client offers directly before its token and the proof for it.
+pub(crate) const DPOP_MARKER: &str = "dpop";
+
+/// Returns the proof among the offered protocols: the second after [`DPOP_MARKER`].
+pub(crate) fn offered_proof(headers: &HeaderMap) -> Option<&str> {
+    let mut offered = offered_protocols(headers);
+    offered.find(|protocol| *protocol == DPOP_MARKER)?;
+    offered.nth(1)
+}
 
 #[cfg(test)]
 mod tests {
@@ -149,6 +164,10 @@ mod tests {
             ("bearer, opaque-and-short, chat", Some("chat")),
             ("bearer", Some("bearer")),
             ("bearer, x, bearer, y", Some("bearer")),
+            ("dpop, TOKEN, PROOF, chat", Some("chat")),
+            ("chat, dpop, TOKEN, PROOF", Some("chat")),
+            ("dpop, short-token, short-proof", Some("dpop")),
+            ("dpop, TOKEN", Some("dpop")),
             ("TOKEN, chat.v2", Some("chat.v2")),
             ("TOKEN", None),
             ("base64url.bearer.authorization.k8s.io.TOKEN", None),

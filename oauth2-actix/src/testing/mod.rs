@@ -31,6 +31,7 @@
 //
 // - this file: claims without a token, and a policy for documentation.
 // - `access`: assertions on the access rules of an app.
+// - `dpop_proof`: DPoP proofs with any header and claims.
 // - `identity_provider`: a small identity provider, at which users sign in without a password.
 // - `local_server`: an actix server on a loopback port.
 // - `resource_map`: the resources that an app's router knows.
@@ -41,6 +42,7 @@
 #![allow(clippy::missing_panics_doc)]
 
 mod access;
+mod dpop_proof;
 mod identity_provider;
 mod local_server;
 mod resource_map;
@@ -52,6 +54,7 @@ pub use self::{
         assert_access_snapshot, assert_every_route_has_an_access_rule,
         assert_every_route_has_an_access_rule_except,
     },
+    dpop_proof::DpopProof,
     identity_provider::{IdentityProvider, RunningIdentityProvider},
     local_server::LocalServer,
     signing_key::SigningKey,

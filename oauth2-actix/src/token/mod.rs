@@ -7,6 +7,7 @@
 //! - `authorization_details`: the objects in `authorization_details`.
 //! - `cache`: the cache of verified tokens, and its status.
 //! - `claims`: the claims of a verified token, and the extractors.
+//! - `confirmation`: the key or certificate that a token is bound to.
 //! - `expiring_body`: a streaming body that ends when the token of its request expires.
 //! - `lifetime`: the checks on `exp`, `nbf` and `iat`, the range of dates, when a token expires and why it is not valid.
 //! - `principal`: the caller as a type of the application.
@@ -20,6 +21,7 @@ pub(crate) mod actor;
 mod authorization_details;
 pub(crate) mod cache;
 pub(crate) mod claims;
+pub(crate) mod confirmation;
 pub(crate) mod expiring_body;
 pub(crate) mod lifetime;
 pub(crate) mod principal;

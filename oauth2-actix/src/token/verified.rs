@@ -10,7 +10,9 @@ use crate::{
     error::{Error, ErrorKind},
     jose::key_set::KeySetId,
     json::object::{Object, block},
-    token::{lifetime::Lifetime, principal::PrincipalSlot, rules::Rules},
+    token::{
+        confirmation::Confirmation, lifetime::Lifetime, principal::PrincipalSlot, rules::Rules,
+    },
     util::{clock::Clock, telemetry::AcceptedRequests},
 };
 
@@ -23,6 +25,8 @@ pub(crate) struct VerifiedToken {
     pub(crate) claims: Object,
     /// The token itself: the key of the cache, and the value that applications exchange for another token.
     pub(crate) token: Box<[u8]>,
+    /// What the token is bound to, if that is checked with every request.
+    pub(crate) confirmation: Option<Box<Confirmation>>,
     /// What the application loads for the token. Empty unless it loads something.
     pub(crate) principal: OnceLock<Box<PrincipalSlot>>,
     /// The clock that the token's times are checked against.
@@ -75,9 +79,19 @@ impl VerifiedToken {
         }
     }
 
+    /// Returns whether the token is bound to a DPoP key, so that every request with it has a proof.
+    pub(crate) fn is_bound_to_key(&self) -> bool {
+        self.confirmation.as_ref().is_some_and(|confirmation| confirmation.key.is_some())
+    }
+
     /// Returns the memory that the token takes, in bytes.
     pub(crate) fn size(&self) -> usize {
-        block(size_of::<Self>() + COUNTS) + block(self.token.len()) + self.claims.heap_size()
+        let confirmation =
+            self.confirmation.as_ref().map_or(0, |_| block(size_of::<Confirmation>()));
+        block(size_of::<Self>() + COUNTS)
+            + block(self.token.len())
+            + confirmation
+            + self.claims.heap_size()
     }
 }
 
@@ -115,6 +129,7 @@ impl VerifiedToken {
             lifetime: Lifetime::without_end(),
             claims,
             token: Box::default(),
+            confirmation: None,
             principal: OnceLock::new(),
             clock: Clock::default(),
         }

@@ -50,8 +50,8 @@
 //! | 1008 `insufficient scope` | at the upgrade | stop, and ask for more scopes |
 //! | 1013 `try again later` | the provider's keys are not available | connect again after a while |
 
-// Owns the sessions of WebSockets after the handshake. It imports `authorize`, `builder`, `error`, `request`
-// and `token`.
+// Owns the sessions of WebSockets after the handshake. It imports `authorize`, `builder`, `error`, `policy`,
+// `request` and `token`.
 //
 // - this file: completes the handshake and starts a session.
 // - `body`: the response body, which stops the watcher when the connection closes.

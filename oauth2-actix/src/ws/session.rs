@@ -20,6 +20,7 @@ use crate::{
     authorize::requirement::Requirement,
     builder::oauth2::OAuth2,
     error::{Error, ErrorKind},
+    policy::possession,
     request::bearer::Credentials,
     token::claims::Claims,
 };
@@ -52,8 +53,8 @@ impl Session {
     /// Replaces the session's token with a newer one, whose expiry then ends the session. The
     /// application chooses how a client sends it, usually in a message.
     ///
-    /// It must have the same provider, issuer, subject and `act`, be for the same resource if there are several, and
-    /// satisfy the requirement of [`Upgrade::require`](super::Upgrade::require). Requirements of handlers and macros
+    /// It must have the same provider, issuer, subject and `act`, be bound to the same key or certificate of the client
+    /// or to none as the session's is, be for the same resource if there are several, and satisfy the requirement of [`Upgrade::require`](super::Upgrade::require). Requirements of handlers and macros
     /// are not checked again.
     ///
     /// # Errors
@@ -61,7 +62,7 @@ impl Session {
     /// The reason for which the token is rejected, for example [`ErrorKind::SubjectMismatch`]. The session
     /// continues until its current token expires.
     pub async fn renew(&self, oauth2: &OAuth2, token: &str) -> Result<Claims, Error> {
-        let renewed = oauth2.verify(token).await?;
+        let renewed = oauth2.decide_text(token).await?;
         let state = &self.shared.state;
         let current = state.claims();
         let is_same = renewed.provider() == current.provider()
@@ -70,6 +71,8 @@ impl Session {
             && renewed.subject() == current.subject()
             // Another actor may not do what the session's may.
             && renewed.get("act") == current.get("act")
+            // The session has shown what its token is bound to. There is no proof of anything else.
+            && possession::is_bound_alike(&renewed, &current)
             && oauth2.0.is_for_resources_of(&renewed, &current);
         if !is_same {
             return Err(ErrorKind::SubjectMismatch.into());

@@ -9,7 +9,8 @@ extern crate auth as oauth2_actix;
 use actix_web::{HttpResponse, get, routes, web};
 use auth::{
     Claims, authenticated, deny_delegated, guarded, public, require, require_acr, require_actor,
-    require_auth_age, require_authorization_detail, require_claim, require_policy, require_scope,
+    require_auth_age, require_authorization_detail, require_claim, require_dpop, require_policy,
+    require_scope,
 };
 
 /// Public, and documented.
@@ -73,6 +74,7 @@ const OTP: &str = "urn:otp";
 /// Requires an authentication, a subject in person and an authorization detail.
 #[require_acr("urn:key", OTP)]
 #[require_auth_age(300)]
+#[require_dpop]
 #[deny_delegated]
 #[require_authorization_detail("payment", is_small)]
 #[get("/stepped-up")]

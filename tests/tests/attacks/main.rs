@@ -9,6 +9,7 @@
 mod authorization;
 mod bounded;
 mod claims;
+mod dpop;
 mod exhaustion;
 mod hmac;
 mod key_thread;

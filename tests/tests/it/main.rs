@@ -4,6 +4,7 @@
 
 mod authorize;
 mod builder;
+mod dpop;
 mod house;
 mod jose;
 mod keys;

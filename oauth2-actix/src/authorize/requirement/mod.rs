@@ -4,6 +4,7 @@
 //! - `authentication`: how and when the subject authenticated, and what a challenge asks of a new authentication.
 //! - `delegation`: who acts for the subject.
 //! - `details`: authorization details.
+//! - `possession`: what the token is bound to.
 //! - `rejection`: the error for claims that do not satisfy a requirement.
 //! - `scopes`: the scopes that a requirement names.
 //! - `text`: the text of a requirement.
@@ -11,6 +12,7 @@
 mod authentication;
 mod delegation;
 mod details;
+mod possession;
 mod rejection;
 mod scopes;
 mod text;
@@ -24,12 +26,13 @@ pub use self::{
     authentication::{acr, auth_age},
     delegation::{actor, actor_of, not_delegated},
     details::authorization_detail,
+    possession::dpop,
 };
 pub use super::values::{ClaimValue, ClaimValues};
 use crate::{authorize::policies, token::claims::Claims};
 
 /// A requirement on a token's claims, made by [`claim`], [`scopes`], [`any_scope`], [`acr`], [`auth_age`],
-/// [`actor`], [`not_delegated`], [`authorization_detail`], [`predicate`], [`policy`], [`any`] and [`all`].
+/// [`actor`], [`not_delegated`], [`authorization_detail`], [`dpop`], [`predicate`], [`policy`], [`any`] and [`all`].
 ///
 /// It wraps a scope or resource like any middleware, inside [`OAuth2`](crate::OAuth2), and
 /// [`Claims::satisfies`] evaluates it. A claim that is missing or of another type never satisfies a
@@ -70,7 +73,7 @@ impl PartialEq for Requirement {
             (Node::Actor { subjects: a, issuer: b }, Node::Actor { subjects: c, issuer: d }) => {
                 a == c && b == d
             }
-            (Node::NotDelegated, Node::NotDelegated) => true,
+            (Node::NotDelegated, Node::NotDelegated) | (Node::Dpop, Node::Dpop) => true,
             _ => Arc::ptr_eq(&self.0, &other.0),
         }
     }
@@ -95,6 +98,7 @@ enum Node {
         issuer: Option<String>,
     },
     NotDelegated,
+    Dpop,
     Detail {
         detail_type: String,
         accept: Box<dyn Fn(&Value) -> bool + Send + Sync>,
@@ -233,6 +237,7 @@ impl Requirement {
                 delegation::acts(claims, subjects, issuer.as_deref())
             }
             Node::NotDelegated => claims.actor().is_none(),
+            Node::Dpop => claims.verified().is_bound_to_key(),
             Node::Detail { detail_type, accept, .. } => {
                 claims.authorization_details(detail_type).any(accept)
             }

@@ -10,15 +10,20 @@ use crate::{
 };
 
 impl Requirement {
-    /// Checks the claims. The error is the 401 that names the authentication that is required, if the token lacks
-    /// it (RFC 9470 §3), and otherwise the 403 that names what is required.
+    /// Checks the claims. The error is the 401 that asks for a bound token, or names the authentication that is
+    /// required, if the token lacks it (RFC 9449 §7.1, RFC 9470 §3), and otherwise the 403 that names what is required.
     pub(crate) fn check(&self, claims: &Claims) -> Result<(), Error> {
         if self.is_met(claims) {
             return Ok(());
         }
         let rules = &claims.verified().by.rules;
         let unmet = self.unmet(claims);
-        let error = match self.lacking_authentication(claims) {
+        let kind = if self.lacks_dpop(claims) {
+            Some(ErrorKind::NotDpopBound)
+        } else {
+            self.lacking_authentication(claims)
+        };
+        let error = match kind {
             Some(kind) => {
                 let error = Error::from(kind);
                 // The client makes a new authorization request, which names all scopes.

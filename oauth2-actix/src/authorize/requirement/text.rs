@@ -40,6 +40,7 @@ impl Requirement {
                 }
             }
             Node::NotDelegated => "not delegated".to_owned(),
+            Node::Dpop => "dpop".to_owned(),
             Node::Detail { detail_type, name, .. } => {
                 format!("authorization detail {detail_type} that {name} accepts")
             }
@@ -96,6 +97,7 @@ impl fmt::Debug for Node {
                 formatter.debug_tuple("Actor").field(subjects).field(issuer).finish()
             }
             Self::NotDelegated => formatter.write_str("NotDelegated"),
+            Self::Dpop => formatter.write_str("Dpop"),
             Self::Detail { detail_type, name, .. } => {
                 formatter.debug_tuple("Detail").field(detail_type).field(name).finish()
             }

@@ -5,6 +5,7 @@
 //!
 //! - this file: the tables, the error for an unknown name, and the readers of values that are maps or lists of
 //!   settings.
+//! - `certificate`: reads the header with the certificates of clients.
 //! - `input`: the value of one setting, read as the setting's type.
 //! - `nearest`: the known name that is nearest to an unknown one.
 //! - `requirements`: reads requirements.
@@ -12,6 +13,7 @@
 //! - `tests`: compare both forms of the configuration, and the documentation, with the tables.
 //! - `tree`: reads any self-describing format into JSON values, and finds duplicate names.
 
+mod certificate;
 mod input;
 mod nearest;
 mod requirements;
@@ -25,11 +27,12 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::{Map, Value};
 
 pub(crate) use self::nearest::nearest;
-use self::{input::Input, tree::Tree};
+use self::{certificate::Forwarded, input::Input, tree::Tree};
 use crate::{
     authorize::requirement::Requirement,
     builder::OAuth2Builder,
     config::{
+        binding::Binding,
         error::{ConfigError, ConfigErrorKind, Faults},
         keys::{Keys, is_list_of_sources},
         missing_token::MissingToken,
@@ -37,6 +40,7 @@ use crate::{
         provider::Provider,
         token_cache::TokenCacheConfig,
     },
+    dpop::settings::Dpop,
     jose::{algorithm::Algorithm, key_policy::CryptoBackend},
     request::token_source::{CookieToken, TokenRequests},
 };
@@ -104,6 +108,8 @@ impl Settings for OAuth2Builder {
         ACCESS_REPORT: access_report = flag();
         PRINCIPAL_LIFETIME_SECONDS: principal_lifetime = seconds();
         REQUIRE: require = requirement();
+        DPOP: dpop => read_dpop;
+        FORWARDED_CERTIFICATE: forwarded_certificate => certificate::read;
         RESOURCE: resource => resource::read;
     };
 
@@ -133,6 +139,8 @@ impl Settings for Provider {
         STALE_WINDOW_MINUTES: stale_window = minutes();
         UNKNOWN_KEY_COOLDOWN_SECONDS: unknown_key_cooldown = seconds();
         FETCH_TIMEOUT_SECONDS: fetch_timeout = seconds();
+        DPOP: dpop = choice(BINDING);
+        CERTIFICATE_BOUND: certificate_bound = choice(BINDING);
         DANGEROUS_ALLOW_HTTP: dangerous_allow_http = flag();
         DANGEROUS_ACCEPT_BOUND_TOKENS: dangerous_accept_bound_tokens = flag();
     };
@@ -160,6 +168,32 @@ impl Settings for CookieToken {
     };
 }
 
+impl Settings for Dpop {
+    const SETTINGS: &'static [Setting<Self>] = settings! {
+        BASE_URLS: base_urls | base_url = texts();
+        ALGORITHMS: algorithms = algorithms();
+        MAX_AGE_SECONDS: max_age = seconds();
+        CLOCK_SKEW_SECONDS: clock_skew = seconds();
+        NONCE_SECRET: nonce_secret = text();
+        PREVIOUS_NONCE_SECRET: previous_nonce_secret = text();
+        NONCE_LIFETIME_SECONDS: nonce_lifetime = seconds();
+    };
+}
+
+impl Settings for Forwarded {
+    const SETTINGS: &'static [Setting<Self>] = settings! {
+        FORMAT: format => |forwarded, input| input.choice(certificate::FORMATS).map(|format| forwarded.format = Some(format));
+        HEADER: header => |forwarded, input| input.text().map(|header: String| forwarded.header = Some(header));
+        FROM_PEERS: from_peers => |forwarded, input| input.separated().map(|peers| forwarded.peers = peers);
+        SECRET_HEADER: with_secret_header => |forwarded, input| {
+            input.text().map(|name: String| forwarded.secret_header = Some(name))
+        };
+        SECRET: with_secret_header => |forwarded, input| {
+            input.text().map(|secret: String| forwarded.secret = Some(secret))
+        };
+    };
+}
+
 /// The names of the values of an enumeration. The first name of each is the documented one.
 type Choices<T> = &'static [(&'static [&'static str], T)];
 
@@ -169,6 +203,11 @@ const MISSING_TOKEN: Choices<MissingToken> = &[
 ];
 const CRYPTO_BACKEND: Choices<CryptoBackend> =
     &[(&["aws_lc"], CryptoBackend::AwsLc), (&["openssl"], CryptoBackend::OpenSsl)];
+const BINDING: Choices<Binding> = &[
+    (&["off"], Binding::Off),
+    (&["allowed"], Binding::Allowed),
+    (&["required"], Binding::Required),
+];
 const TOKEN_REQUESTS: Choices<TokenRequests> = &[
     (&["websocket", "web_socket"], TokenRequests::WebSocket),
     (&["every_request"], TokenRequests::EveryRequest),
@@ -308,6 +347,13 @@ fn read_token_from_cookie(
     let mut cookie = CookieToken::default();
     read_map(&mut cookie, input)?;
     builder.token_sources.cookie = Some(cookie);
+    Ok(())
+}
+
+fn read_dpop(builder: &mut OAuth2Builder, input: Input<'_>) -> Result<(), ConfigError> {
+    let mut dpop = Dpop::new();
+    read_map(&mut dpop, input)?;
+    builder.dpop = Some(dpop);
     Ok(())
 }
 

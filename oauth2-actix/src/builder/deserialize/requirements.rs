@@ -2,7 +2,7 @@
 //!
 //! A requirement is a map with one of these names: `claim` (beside it `value`, `any_of`, `all_of` or nothing),
 //! `scopes`, `any_scope`, `policy`, `acr`, `auth_age_seconds`, `actor` (beside it `issuer` or nothing),
-//! `not_delegated`, `any` and `all`.
+//! `not_delegated`, `dpop`, `any` and `all`.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -72,11 +72,12 @@ fn read_nested(mut input: Input<'_>, depth: usize) -> Result<Requirement, Config
                 Some(issuer) => requirement::actor_of(nested(issuer).text()?, subjects),
             }
         }
-        "not_delegated" => match nested(value).flag()? {
-            true => requirement::not_delegated(),
-            false => {
+        "not_delegated" | "dpop" => match (nested(value).flag()?, form) {
+            (true, "dpop") => requirement::dpop(),
+            (true, _) => requirement::not_delegated(),
+            (false, form) => {
                 let problem =
-                    "`not_delegated` must be true; there is no requirement for the contrary";
+                    format!("`{form}` must be true; there is no requirement for the contrary");
                 return Err(input.fault(ConfigErrorKind::Invalid, problem));
             }
         },
@@ -151,7 +152,7 @@ fn claim_value(value: Value) -> Result<ClaimValue, String> {
     }
 }
 
-const FORMS: [&str; 10] = [
+const FORMS: [&str; 11] = [
     "claim",
     "scopes",
     "any_scope",
@@ -160,11 +161,12 @@ const FORMS: [&str; 10] = [
     "auth_age_seconds",
     "actor",
     "not_delegated",
+    "dpop",
     "any",
     "all",
 ];
 const EXPECTED: &str = "a map with one of `claim`, `scopes`, `any_scope`, `policy`, `acr`, `auth_age_seconds`, \
-     `actor`, `not_delegated`, `any` and `all`";
+     `actor`, `not_delegated`, `dpop`, `any` and `all`";
 const AUTH_AGE: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 60 * 60);
 const MAX_DEPTH: usize = 16;

@@ -7,7 +7,10 @@ use serde_json::json;
 use super::*;
 use crate::{
     authorize::requirement::{self, ClaimValues},
+    config::binding::Binding,
     config::{error::ConfigFault, resource::Resource},
+    dpop::settings::Dpop,
+    mtls::ForwardedCertificate,
     testing::SigningKey,
 };
 
@@ -73,6 +76,44 @@ fn settings_of_the_policy() -> Vec<(&'static str, Value, OAuth2Builder)> {
             builder().require(requirement::claim("tenant", ClaimValues::present())),
         ),
         (
+            "dpop",
+            json!({
+                "base_urls": ["https://a.example", "https://b.example"],
+                "algorithms": ["ES256"],
+                "max_age_seconds": 30,
+                "clock_skew_seconds": 5,
+                "nonce_secret": "0123456789abcdef0123456789abcdef",
+                "previous_nonce_secret": "fedcba9876543210fedcba9876543210",
+                "nonce_lifetime_seconds": 90,
+            }),
+            builder().dpop(
+                Dpop::new()
+                    .base_url("https://a.example")
+                    .base_url("https://b.example")
+                    .algorithms([Algorithm::ES256])
+                    .max_age(seconds(30))
+                    .clock_skew(seconds(5))
+                    .nonce_secret("0123456789abcdef0123456789abcdef")
+                    .previous_nonce_secret("fedcba9876543210fedcba9876543210")
+                    .nonce_lifetime(seconds(90)),
+            ),
+        ),
+        (
+            "forwarded_certificate",
+            json!({
+                "format": "nginx",
+                "header": "X-SSL-Client-Cert",
+                "from_peers": ["10.0.3.0/24"],
+                "secret_header": "X-Proxy",
+                "secret": "0123456789abcdef0123456789abcdef",
+            }),
+            builder().forwarded_certificate(
+                ForwardedCertificate::nginx("X-SSL-Client-Cert")
+                    .from_peers(["10.0.3.0/24"])
+                    .with_secret_header("X-Proxy", "0123456789abcdef0123456789abcdef"),
+            ),
+        ),
+        (
             "resource",
             json!([
                 "https://a.example",
@@ -128,6 +169,8 @@ fn settings_of_a_provider() -> Vec<(&'static str, Value, Provider)> {
         ("stale_window_minutes", json!(90), provider().stale_window(seconds(90 * 60))),
         ("unknown_key_cooldown_seconds", json!(20), provider().unknown_key_cooldown(seconds(20))),
         ("fetch_timeout_seconds", json!(2), provider().fetch_timeout(seconds(2))),
+        ("dpop", json!("required"), provider().dpop(Binding::Required)),
+        ("certificate_bound", json!("allowed"), provider().certificate_bound(Binding::Allowed)),
         ("dangerous_allow_http", json!(true), provider().dangerous_allow_http(true)),
         (
             "dangerous_accept_bound_tokens",
@@ -197,6 +240,7 @@ fn every_method_of_the_builder_has_a_setting() {
         include_str!("../mod.rs"),
         include_str!("../key_settings.rs"),
         include_str!("../resource_settings.rs"),
+        include_str!("../possession_settings.rs"),
         include_str!("../access_settings.rs"),
     ];
     assert_every_setter_has_a_setting::<OAuth2Builder>(&sources, &in_code_only);

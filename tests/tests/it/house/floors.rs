@@ -11,10 +11,10 @@ use std::{
 const FLOORS: &[(&str, &[&str])] = &[
     ("testing", &["builder", "access", "token", "config", "keys", "jose", "util", "json"]),
     ("mcp", &["token", "request", "config", "authorize", "json", "error"]),
-    ("ws", &["builder", "authorize", "token", "request", "error"]),
+    ("ws", &["builder", "policy", "authorize", "token", "request", "error"]),
     (
         "middleware",
-        &["builder", "response", "policy", "public", "token", "request", "util", "error"],
+        &["builder", "response", "policy", "public", "token", "request", "dpop", "util", "error"],
     ),
     (
         "builder",
@@ -27,6 +27,8 @@ const FLOORS: &[(&str, &[&str])] = &[
             "public",
             "token",
             "request",
+            "dpop",
+            "mtls",
             "config",
             "authorize",
             "keys",
@@ -47,6 +49,8 @@ const FLOORS: &[(&str, &[&str])] = &[
             "public",
             "token",
             "request",
+            "dpop",
+            "mtls",
             "config",
             "keys",
             "jose",
