@@ -308,9 +308,9 @@ macro_rules! well_known {
 }
 
 well_known! {
-    "acr" "alg" "amr" "appid" "at_hash" "aud" "auth_time" "azp" "cid" "client_id" "email"
-    "email_verified" "exp" "family_name" "given_name" "groups" "iat" "idp" "iss" "jti" "kid"
-    "locale" "name" "nbf" "nonce" "oid" "org_id" "permissions" "picture" "preferred_username"
+    "acr" "alg" "amr" "appid" "at_hash" "ath" "aud" "auth_time" "azp" "cid" "client_id" "cnf"
+    "email" "email_verified" "exp" "family_name" "given_name" "groups" "htm" "htu" "iat" "idp"
+    "iss" "jti" "jwk" "kid" "locale" "name" "nbf" "nonce" "oid" "org_id" "permissions" "picture" "preferred_username"
     "realm_access" "resource_access" "role" "roles" "scope" "scp" "session_state" "sid" "sub"
     "tenant" "tid" "typ" "uid" "updated_at" "ver" "wids"
 }
