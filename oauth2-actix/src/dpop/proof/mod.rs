@@ -3,11 +3,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use openssl::sha::{Sha256, sha256};
 use serde_json::Value;
 
 use super::{
-    client_key::{ClientKey, ClientKeys},
+    client_key::{ClientKey, ClientKeys, sha256},
     nonce::{NonceCheck, Nonces},
     replay::UsedProof,
     target::Targets,
@@ -16,6 +15,7 @@ use crate::{
     jose::{
         algorithm::{Algorithm, AlgorithmSet},
         key_policy::CryptoBackend,
+        verifier::Verifier,
     },
     json::object::Object,
 };
@@ -83,6 +83,22 @@ impl From<&'static str> for ProofFault {
 impl ProofChecker {
     /// Checks a proof, and the signature last, which takes longer than all else.
     pub(crate) fn check(&self, presented: &Presented<'_>) -> Result<Checked, ProofFault> {
+        let unverified = self.check_unverified(presented)?;
+        if !unverified.verifier.accepts(unverified.signed, &unverified.signature) {
+            return Err("the signature is not one of the `jwk`".into());
+        }
+        if unverified.is_new_key {
+            let Unverified { algorithm, verifier, .. } = unverified;
+            self.keys.insert(presented.thumbprint, algorithm, verifier);
+        }
+        Ok(unverified.checked)
+    }
+
+    /// Checks all but the signature.
+    pub(super) fn check_unverified<'a>(
+        &self,
+        presented: &Presented<'a>,
+    ) -> Result<Unverified<'a>, ProofFault> {
         let parts = Parts::split(presented.proof)?;
         let mut decoded = Vec::with_capacity(base64::decoded_len_estimate(parts.longest()));
 
@@ -105,29 +121,29 @@ impl ProofChecker {
         let id = self.identify(&payload, presented)?;
         let issued_at = issued_at(&payload)?;
         decode(parts.signature, &mut decoded, "the signature is not canonical base64url")?;
-        let validity = self.validity(&payload, issued_at, presented.now)?;
+        let Validity { since, until, fresh_nonce } =
+            self.validity(&payload, issued_at, presented.now)?;
 
         let cached = self.keys.get(presented.thumbprint, algorithm);
-        let is_new = cached.is_none();
+        let is_new_key = cached.is_none();
         let verifier = match cached {
             Some(verifier) => verifier,
             None => Arc::new(key.verifier(algorithm, self.crypto)?),
         };
-        if !verifier.accepts(parts.signed, &decoded) {
-            return Err("the signature is not one of the `jwk`".into());
-        }
-        if is_new {
-            self.keys.insert(presented.thumbprint, algorithm, verifier);
-        }
-        Ok(Checked {
-            used: UsedProof {
-                id,
-                key: *presented.thumbprint,
-                since: validity.since,
-                now: presented.now,
-                until: validity.until.saturating_add(MARGIN),
-            },
-            fresh_nonce: validity.fresh_nonce,
+        let used = UsedProof {
+            id,
+            key: *presented.thumbprint,
+            since,
+            now: presented.now,
+            until: until.saturating_add(MARGIN),
+        };
+        Ok(Unverified {
+            algorithm,
+            verifier,
+            is_new_key,
+            signed: parts.signed,
+            signature: decoded,
+            checked: Checked { used, fresh_nonce },
         })
     }
 
@@ -172,14 +188,14 @@ impl ProofChecker {
         if encoded != Ok(HASH_TEXT) || text("ath").map(str::as_bytes) != Some(&hash) {
             return Err("`ath` is not the hash of the access token");
         }
-        let mut id = Sha256::new();
+        let mut identity = Vec::with_capacity(IDENTITY);
         for part in
             [presented.thumbprint, presented.method.as_bytes(), target.as_bytes(), jti.as_bytes()]
         {
-            id.update(&(part.len() as u64).to_be_bytes());
-            id.update(part);
+            identity.extend((part.len() as u64).to_be_bytes());
+            identity.extend(part);
         }
-        Ok(id.finish())
+        Ok(sha256(&identity))
     }
 
     /// Returns the times between which the proof is accepted, if now is between them.
@@ -219,6 +235,16 @@ impl ProofChecker {
         let (since, until) = nonces.validity(made);
         Ok(Validity { since, until, fresh_nonce })
     }
+}
+
+/// A proof that passed every check but that of its signature.
+pub(super) struct Unverified<'a> {
+    algorithm: Algorithm,
+    pub(super) verifier: Arc<Verifier>,
+    is_new_key: bool,
+    pub(super) signed: &'a [u8],
+    pub(super) signature: Vec<u8>,
+    checked: Checked,
 }
 
 struct Validity {
@@ -287,6 +313,9 @@ const MAX_JTI: usize = 1_024;
 
 /// The characters of a SHA-256 in base64url.
 const HASH_TEXT: usize = 43;
+
+/// The bytes that are hashed for the identity of most proofs.
+const IDENTITY: usize = 256;
 
 /// The time for which a store remembers a proof after it was valid, for the rounding of times.
 const MARGIN: Duration = Duration::from_secs(1);
