@@ -20,3 +20,6 @@ pub use self::{
     replay::{Insertion, ReplayStore, UsedProof, memory::MemoryReplayStore},
     settings::Dpop,
 };
+
+#[cfg(test)]
+mod tests;
