@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use openssl::{
     asn1::Asn1Time,
     bn::{BigNum, MsbOption},
@@ -61,6 +62,12 @@ impl Authority {
         self.certificate.to_pem().unwrap()
     }
 
+    /// Returns its certificate.
+    #[must_use]
+    pub fn certificate(&self) -> &X509 {
+        &self.certificate
+    }
+
     /// Issues a certificate for a server or client of this name (and 127.0.0.1, if it is `localhost`). It is
     /// valid for this many days, from yesterday on.
     #[must_use]
@@ -87,6 +94,25 @@ impl Identity {
     #[must_use]
     pub fn pem(&self) -> Vec<u8> {
         [self.certificate.to_pem().unwrap(), self.key.private_key_to_pem_pkcs8().unwrap()].concat()
+    }
+
+    /// Returns the certificate.
+    #[must_use]
+    pub fn certificate(&self) -> &X509 {
+        &self.certificate
+    }
+
+    /// Returns the key of the certificate.
+    #[must_use]
+    pub fn key(&self) -> &PKey<Private> {
+        &self.key
+    }
+
+    /// Returns `x5t#S256` of the certificate (RFC 8705 §3.1).
+    #[must_use]
+    pub fn x5t_s256(&self) -> String {
+        let hash = self.certificate.digest(MessageDigest::sha256()).unwrap();
+        BASE64_URL_SAFE_NO_PAD.encode(&*hash)
     }
 }
 

@@ -9,6 +9,7 @@ mod house;
 mod jose;
 mod keys;
 mod mcp;
+mod mtls;
 mod policy;
 mod protected_resource;
 mod provider;
