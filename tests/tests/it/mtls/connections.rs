@@ -1,6 +1,6 @@
 //! The certificate of a connection.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, sync::Arc};
 
 use actix_web::{App, HttpServer};
 use oauth2_actix::{mtls, testing::LocalServer};
@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::http::Request;
 
 use super::{
-    client::{Client, get},
+    client::get,
     server::{LIBRARIES, Library, Server, plain, routes},
 };
 
@@ -23,7 +23,7 @@ fn certificate_of_the_connection_is_found_with_every_library_and_version() {
         for version in [&TLS12, &TLS13] {
             let server = Server::start(library, None);
             let identity = server.authority.issue("client", 30);
-            let client = Client::new(&server.authority, Some(&identity), version);
+            let client = server.client(Some(&identity), version);
             let answer = client.get(server.address(), &[]);
             assert_eq!(answer.body, identity.x5t_s256(), "{library:?} {version:?}");
         }
@@ -35,7 +35,7 @@ fn clients_with_certificates_of_one_authority_are_told_apart() {
     let server = Server::start(Library::Rustls, None);
     let [ann, bob] = ["ann", "bob"].map(|name| server.authority.issue(name, 30));
     let of = |identity| {
-        let client = Client::new(&server.authority, Some(identity), &TLS13);
+        let client = server.client(Some(identity), &TLS13);
         client.get(server.address(), &[]).body
     };
     assert_eq!([of(&ann), of(&bob)], [ann.x5t_s256(), bob.x5t_s256()]);
@@ -46,7 +46,7 @@ fn clients_with_certificates_of_one_authority_are_told_apart() {
 fn connection_without_a_certificate_has_none_and_the_log_says_so() {
     for library in LIBRARIES {
         let server = Server::start(library, None);
-        let client = Client::new(&server.authority, None, &TLS13);
+        let client = server.client(None, &TLS13);
         let answer = client.get(server.address(), &[]);
         assert!(answer.body.starts_with("the client used no certificate"), "{}", answer.body);
     }
@@ -58,7 +58,7 @@ fn resumed_session_has_the_certificate_of_the_handshake_that_began_it() {
         for version in [&TLS12, &TLS13] {
             let server = Server::start(library, None);
             let identity = server.authority.issue("client", 30);
-            let client = Client::new(&server.authority, Some(&identity), version);
+            let client = server.client(Some(&identity), version);
             let answers = [(); 3].map(|()| client.get(server.address(), &[]));
             assert!(!answers[0].is_resumed);
             assert!(answers[1].is_resumed && answers[2].is_resumed, "{library:?} {version:?}");
@@ -73,7 +73,7 @@ fn resumed_session_has_the_certificate_of_the_handshake_that_began_it() {
 fn resumed_session_without_a_certificate_has_none() {
     for library in LIBRARIES {
         let server = Server::start(library, None);
-        let client = Client::new(&server.authority, None, &TLS13);
+        let client = server.client(None, &TLS13);
         client.get(server.address(), &[]);
         let answer = client.get(server.address(), &[]);
         assert!(answer.is_resumed, "{library:?}");
@@ -86,10 +86,12 @@ async fn streams_of_one_http2_connection_have_its_certificate() {
     for library in LIBRARIES {
         let server = Server::start(library, None);
         let identity = server.authority.issue("client", 30);
-        let client = Client::new(&server.authority, Some(&identity), &TLS13);
+        let client = server.client(Some(&identity), &TLS13);
+        let mut config = (*client.0).clone();
+        config.alpn_protocols = vec![b"h2".to_vec()];
         let stream = TcpStream::connect(server.address()).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        let stream = TlsConnector::from(client.h2()).connect(name, stream).await.unwrap();
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
         let (mut requests, connection) = h2::client::handshake(stream).await.unwrap();
         tokio::spawn(connection);
         for _ in 0..3 {
@@ -109,7 +111,7 @@ async fn streams_of_one_http2_connection_have_its_certificate() {
 fn connection_without_tls_has_no_certificate_and_the_log_says_so() {
     let server = plain(TcpListener::bind("127.0.0.1:0").unwrap(), None);
     let mut stream = std::net::TcpStream::connect(server.address()).unwrap();
-    let text = get(&mut stream, &[]);
+    let (_, text) = get(&mut stream, &[]);
     assert!(text.starts_with("the connection has no TLS"), "{text}");
 }
 
@@ -123,7 +125,7 @@ fn server_without_on_connect_has_no_certificate_and_the_log_says_so() {
     })
     .unwrap();
     let mut stream = std::net::TcpStream::connect(server.address()).unwrap();
-    let text = get(&mut stream, &[]);
+    let (_, text) = get(&mut stream, &[]);
     assert!(text.contains("HttpServer::on_connect(oauth2_actix::mtls::on_connect)"), "{text}");
 }
 
@@ -141,6 +143,6 @@ fn closure_of_the_developer_can_call_on_connect() {
     })
     .unwrap();
     let mut stream = std::net::TcpStream::connect(server.address()).unwrap();
-    let text = get(&mut stream, &[]);
+    let (_, text) = get(&mut stream, &[]);
     assert!(text.starts_with("the connection has no TLS"), "{text}");
 }

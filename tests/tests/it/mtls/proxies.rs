@@ -15,7 +15,7 @@ use oauth2_actix_tests::tls::{Authority, Identity};
 use rustls::version::TLS13;
 
 use super::{
-    client::{Client, get},
+    client::get,
     server::{Library, Server, plain, routes},
 };
 
@@ -50,7 +50,7 @@ fn line(identity: &Identity) -> String {
 /// Returns the answer to a request of 127.0.0.1 with these header lines.
 fn answer(forwarded: ForwardedCertificate, lines: &[String]) -> String {
     let server = plain(TcpListener::bind("127.0.0.1:0").unwrap(), Some(forwarded));
-    get(&mut TcpStream::connect(server.address()).unwrap(), lines)
+    get(&mut TcpStream::connect(server.address()).unwrap(), lines).1
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn certificate_of_every_kind_of_proxy_is_read() {
 }
 
 #[test]
-fn attack_header_spoofed_by_an_untrusted_peer_is_refused() {
+fn header_spoofed_by_an_untrusted_peer_is_refused() {
     let text = answer(trusting("127.0.0.2"), &[line(&client_of_the_proxy())]);
     assert_eq!(
         text,
@@ -89,7 +89,7 @@ fn attack_header_spoofed_by_an_untrusted_peer_is_refused() {
 }
 
 #[test]
-fn attack_header_with_an_address_of_the_proxy_in_x_forwarded_for_is_refused() {
+fn header_with_an_address_of_the_proxy_in_x_forwarded_for_is_refused() {
     let spoofed = [
         line(&client_of_the_proxy()),
         "X-Forwarded-For: 127.0.0.2".to_owned(),
@@ -100,7 +100,7 @@ fn attack_header_with_an_address_of_the_proxy_in_x_forwarded_for_is_refused() {
 }
 
 #[test]
-fn attack_two_headers_are_refused() {
+fn header_with_two_lines_is_refused() {
     let authority = Authority::new("authority");
     let lines = ["victim", "attacker"].map(|name| line(&authority.issue(name, 30)));
     let text = answer(trusting("127.0.0.1"), &lines);
@@ -108,7 +108,7 @@ fn attack_two_headers_are_refused() {
 }
 
 #[test]
-fn attack_two_certificates_in_one_pem_are_refused() {
+fn pem_with_two_certificates_is_refused() {
     let authority = Authority::new("authority");
     let [victim, attacker] = ["victim", "attacker"].map(|name| authority.issue(name, 30));
     for pair in [[&victim, &attacker], [&attacker, &victim]] {
@@ -120,7 +120,7 @@ fn attack_two_certificates_in_one_pem_are_refused() {
 }
 
 #[test]
-fn attack_truncated_or_lengthened_der_is_refused() {
+fn truncated_or_lengthened_der_is_refused() {
     let der = client_of_the_proxy().certificate().to_der().unwrap();
     for changed in [&der[..der.len() - 1], &der[..4], &[&der[..], &[0]].concat()] {
         let line = format!("Client-Cert: :{}:", BASE64_STANDARD.encode(changed));
@@ -130,10 +130,10 @@ fn attack_truncated_or_lengthened_der_is_refused() {
 }
 
 #[test]
-fn attack_certificate_of_the_proxy_itself_is_not_that_of_a_client() {
+fn certificate_of_the_proxy_itself_is_not_that_of_a_client() {
     let server = Server::start(Library::Rustls, Some(trusting("127.0.0.1")));
     let proxy = server.authority.issue("proxy", 30);
-    let proxy_client = Client::new(&server.authority, Some(&proxy), &TLS13);
+    let proxy_client = server.client(Some(&proxy), &TLS13);
     let text = proxy_client.get(server.address(), &[]).body;
     assert!(text.starts_with("the proxy sent no certificate in client-cert"), "{text}");
 
@@ -144,10 +144,10 @@ fn attack_certificate_of_the_proxy_itself_is_not_that_of_a_client() {
 }
 
 #[test]
-fn attack_connection_with_a_certificate_of_its_own_cannot_add_the_header() {
+fn connection_with_a_certificate_of_its_own_cannot_add_the_header() {
     let server = Server::start(Library::OpenSsl, Some(trusting("127.0.0.2")));
     let attacker = server.authority.issue("attacker", 30);
-    let client = Client::new(&server.authority, Some(&attacker), &TLS13);
+    let client = server.client(Some(&attacker), &TLS13);
     let text = client.get(server.address(), &[line(&client_of_the_proxy())]).body;
     assert!(text.starts_with("client-cert was sent by 127.0.0.1"), "{text}");
 
@@ -184,7 +184,7 @@ fn proxy_at_a_unix_socket_needs_the_secret() {
             Ok(server.listen_uds(socket)?.run())
         })
         .unwrap();
-        assert_eq!(get(&mut UnixStream::connect(&path).unwrap(), &lines), expected, "{name}");
+        assert_eq!(get(&mut UnixStream::connect(&path).unwrap(), &lines).1, expected, "{name}");
     }
     std::fs::remove_dir_all(&folder).unwrap();
 }
@@ -201,5 +201,5 @@ fn ipv4_peer_of_an_ipv6_listener_is_known_by_its_ipv4_address() {
     let _server = plain(listener, Some(trusting("127.0.0.1")));
     let identity = client_of_the_proxy();
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    assert_eq!(get(&mut stream, &[line(&identity)]), identity.x5t_s256());
+    assert_eq!(get(&mut stream, &[line(&identity)]).1, identity.x5t_s256());
 }

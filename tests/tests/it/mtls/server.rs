@@ -16,9 +16,14 @@ use openssl::{
     ssl::{SslAcceptor, SslAcceptorBuilder, SslMethod, SslVerifyMode},
     x509::store::X509StoreBuilder,
 };
-use rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs, server::WebPkiClientVerifier};
+use rustls::{
+    RootCertStore, ServerConfig, SupportedProtocolVersion,
+    crypto::aws_lc_rs,
+    pki_types::{PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
 
-use super::client;
+use super::client::{Client, Pems};
 
 /// A library for TLS.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +63,20 @@ impl Server {
         })
         .unwrap();
         Self { server, authority }
+    }
+
+    /// Returns a client of this server, with an identity or without one.
+    pub(super) fn client(
+        &self,
+        identity: Option<&Identity>,
+        version: &'static SupportedProtocolVersion,
+    ) -> Client {
+        let identity = identity.map(|identity| Pems {
+            // As clients do, with the certificate of the authority after their own.
+            chain: [identity.certificate().to_pem().unwrap(), self.authority.pem()].concat(),
+            key: identity.key().private_key_to_pem_pkcs8().unwrap(),
+        });
+        Client::new(&self.authority.pem(), identity, version)
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -109,7 +128,7 @@ fn rustls_config(authority: &Authority, identity: &Identity, library: Library) -
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, client::key(identity))
+        .with_single_cert(chain, PrivateKeyDer::from_pem_slice(&identity.pem()).unwrap())
         .unwrap();
     if matches!(library, Library::RustlsWithTickets) {
         config.ticketer = aws_lc_rs::Ticketer::new().unwrap();
