@@ -31,6 +31,10 @@ bounds:
 e2e:
     .ci/e2e
 
+# Client certificates behind nginx and HAProxy, from Debian.
+proxies:
+    .ci/proxies
+
 # Times of requests, in process, on this machine. bench/README.md lists the other measurements.
 bench *arguments:
     cargo bench -p oauth2-actix-bench -- {{arguments}}
