@@ -249,7 +249,7 @@ fn network(text: &str) -> Result<IpNet, ConfigError> {
 }
 
 fn check_secret(secret: &str) -> Result<(), ConfigError> {
-    let fault = |problem: String| ConfigError::of_policy(SECRET_HEADER, problem);
+    let fault = |problem: String| ConfigError::of_policy(SECRET, problem);
     if !SECRET_LENGTHS.contains(&secret.len()) {
         let (least, most) = (SECRET_LENGTHS.start(), SECRET_LENGTHS.end());
         let problem = format!("the secret has {} bytes; expected {least} to {most}", secret.len());
@@ -428,7 +428,8 @@ const MAX_LENGTH: usize = 16 * 1024;
 const SECRET_LENGTHS: std::ops::RangeInclusive<usize> = 32..=1024;
 
 const HEADER: &str = "forwarded_certificate.header";
-const PEERS: &str = "forwarded_certificate.peers";
+const PEERS: &str = "forwarded_certificate.from_peers";
+const SECRET: &str = "forwarded_certificate.secret";
 const SECRET_HEADER: &str = "forwarded_certificate.secret_header";
 
 #[cfg(test)]

@@ -200,7 +200,7 @@ fn peers_that_cannot_be_meant_are_faults() {
     ] {
         let faults = faults(&ForwardedCertificate::rfc9440().from_peers([peer]));
         assert_eq!(faults.len(), 1, "{faults:?}");
-        assert!(faults[0].starts_with("forwarded_certificate.peers: "), "{faults:?}");
+        assert!(faults[0].starts_with("forwarded_certificate.from_peers: "), "{faults:?}");
         assert!(faults[0].contains(expected), "{faults:?}");
     }
 }
@@ -222,6 +222,7 @@ fn header_names_and_secrets_that_cannot_be_used_are_faults() {
         (&"a".repeat(32), "are equal"),
     ] {
         let faults = of_secret(secret);
+        assert!(faults[0].starts_with("forwarded_certificate.secret: "), "{faults:?}");
         assert!(faults[0].contains(expected), "{faults:?}");
         assert!(!faults[0].contains(secret), "{faults:?}");
     }
