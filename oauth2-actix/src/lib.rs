@@ -74,6 +74,7 @@
 //! - `websocket` (default): upgrades are rejected by a close frame that a browser's script can read.
 //! - `metrics`: counters and timings on the facade of the [`metrics`](https://docs.rs/metrics) crate.
 //! - `rustls-0_23`, `openssl`: the client's certificate of listeners with this TLS library: see [`mtls`].
+//! - `redis`: [stores](crate::dpop::RedisReplayStore) that the processes of an API share.
 //! - `testing`: keys, tokens, a small identity provider, for tests and development.
 //! - `utoipa`: the access rules in OpenAPI documents of the crate [`utoipa`](https://docs.rs/utoipa).
 //! - `vendored-openssl`: builds OpenSSL from source.
@@ -109,6 +110,8 @@ pub mod public;
 mod request;
 mod response;
 pub mod status;
+#[cfg(feature = "redis")]
+pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod token;

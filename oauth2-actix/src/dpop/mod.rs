@@ -1,6 +1,6 @@
 //! Access tokens that are bound to a key of the client (DPoP, [RFC 9449](https://www.rfc-editor.org/rfc/rfc9449)).
 
-// Owns everything about the proofs of DPoP. It imports `config`, `error`, `jose`, `json` and `util`.
+// Owns everything about the proofs of DPoP. It imports `config`, `error`, `jose`, `json`, `store` and `util`.
 //
 // - `client_key`: the key in a proof, its thumbprint, and the keys of recent proofs
 // - `nonce`: nonces that no store has to remember
@@ -16,6 +16,8 @@ pub(crate) mod replay;
 pub(crate) mod settings;
 pub(crate) mod target;
 
+#[cfg(feature = "redis")]
+pub use self::replay::redis::RedisReplayStore;
 pub use self::{
     replay::{Insertion, ReplayStore, UsedProof, memory::MemoryReplayStore},
     settings::Dpop,

@@ -4,6 +4,9 @@
 
 pub(crate) mod memory;
 
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
+
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -61,4 +64,28 @@ pub struct UsedProof {
     pub now: Duration,
     /// The time until which the proof would be accepted.
     pub until: Duration,
+}
+
+#[cfg(feature = "testing")]
+impl UsedProof {
+    /// Creates a proof, for the tests of a [`ReplayStore`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use oauth2_actix::dpop::UsedProof;
+    ///
+    /// let [since, now, until] = [970, 1000, 1060].map(Duration::from_secs);
+    /// let proof = UsedProof::new([1; 32], [2; 32], since..until, now);
+    /// assert_eq!(proof.until, until);
+    /// ```
+    #[must_use]
+    pub const fn new(
+        id: [u8; 32],
+        key: [u8; 32],
+        accepted: std::ops::Range<Duration>,
+        now: Duration,
+    ) -> Self {
+        Self { id, key, since: accepted.start, now, until: accepted.end }
+    }
 }

@@ -1,0 +1,145 @@
+//! The handle of a process to its Redis servers.
+
+use std::{
+    fmt, io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use redis::Pipeline;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use crate::{
+    store::{
+        buckets::{Answer, Bucket},
+        server::Resolved,
+        thread,
+    },
+    util::units::Unit,
+};
+
+/// A connection to Redis, which all workers and stores of a process share. Clones are cheap, and are the same connection.
+///
+/// A thread of its own makes it, and makes it again after a failure: at once, and then after 100 ms, which double to 5 s,
+/// with jitter. In the meantime, commands fail at once.
+///
+/// ```
+/// use oauth2_actix::{dpop::RedisReplayStore, store::RedisServer};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let redis = RedisServer::new("redis://127.0.0.1:6379").connect()?;
+/// let replay = RedisReplayStore::new(&redis);
+/// // For a readiness probe.
+/// let is_ready = redis.is_ready();
+/// # drop((replay, is_ready));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RedisConnection {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    messages: mpsc::UnboundedSender<Message>,
+    permits: Arc<Semaphore>,
+    max_waiting: usize,
+    key_prefix: String,
+    is_ready: Arc<AtomicBool>,
+}
+
+impl RedisConnection {
+    /// Starts the thread.
+    pub(super) fn start(settings: Resolved) -> io::Result<Self> {
+        let (messages, inbox) = mpsc::unbounded_channel();
+        let is_ready = Arc::new(AtomicBool::new(false));
+        let shared = Shared {
+            messages,
+            permits: Arc::new(Semaphore::new(settings.max_waiting)),
+            max_waiting: settings.max_waiting,
+            key_prefix: settings.key_prefix.clone(),
+            is_ready: Arc::clone(&is_ready),
+        };
+        thread::start(settings, inbox, is_ready)?;
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Returns whether the server, or every master of the Cluster, is connected now. It makes no connection.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.shared.is_ready.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn key_prefix(&self) -> &str {
+        &self.shared.key_prefix
+    }
+
+    /// Lets each server note since when it remembers the keys of the store with this name.
+    pub(super) fn register(&self, store: Arc<str>) {
+        // Fails only after a panic of the thread, and then each command fails.
+        let _ = self.shared.messages.send(Message::Register(store));
+    }
+
+    /// Sends the commands, which are a transaction. [`Answer`] is read from what the last one answers.
+    pub(super) fn submit(
+        &self,
+        store: Arc<str>,
+        bucket: Bucket,
+        commands: Pipeline,
+    ) -> Result<oneshot::Receiver<Result<Answer, Unavailable>>, Unavailable> {
+        let permit = Arc::clone(&self.shared.permits)
+            .try_acquire_owned()
+            .map_err(|_| Unavailable::Busy(self.shared.max_waiting))?;
+        let (reply, answer) = oneshot::channel();
+        let job = Job { store, bucket, commands, start: Instant::now(), reply, _permit: permit };
+        self.shared.messages.send(Message::Run(job)).map_err(|_| Unavailable::Ended)?;
+        Ok(answer)
+    }
+}
+
+impl fmt::Debug for RedisConnection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("RedisConnection")
+            .field("is_ready", &self.is_ready())
+            .field("key_prefix", &self.shared.key_prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) enum Message {
+    Register(Arc<str>),
+    Run(Job),
+}
+
+/// A transaction, and who waits for its answer.
+pub(super) struct Job {
+    pub(super) store: Arc<str>,
+    pub(super) bucket: Bucket,
+    pub(super) commands: Pipeline,
+    pub(super) start: Instant,
+    pub(super) reply: oneshot::Sender<Result<Answer, Unavailable>>,
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+/// Why there is no answer. A text of Redis in it contains no credentials.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Unavailable {
+    #[error("Redis cannot be reached: {0}")]
+    Down(Arc<str>),
+    #[error("Redis did not answer within {}", Unit(*.0))]
+    Late(Duration),
+    #[error("Redis refused a command: {0}")]
+    Refused(Arc<str>),
+    #[error("{0} commands wait for Redis, and more are not allowed")]
+    Busy(usize),
+    #[error(
+        "Redis was restarted, lost its data or is another server now: what it knew before is unknown"
+    )]
+    Lost,
+    #[error("the thread of the connection to Redis has ended")]
+    Ended,
+}

@@ -1,0 +1,29 @@
+//! The Redis servers that the processes of an API share.
+//!
+//! A store, such as [`RedisReplayStore`](crate::dpop::RedisReplayStore), uses a [`RedisConnection`], which is made of
+//! the settings of a [`RedisServer`]. All stores and workers of a process share one connection.
+
+// Owns the connection to Redis. It imports `util`.
+//
+// - `address.rs`: addresses and credentials in URLs
+// - `buckets.rs`: the keys of one store, and since when a server remembers them
+// - `cluster.rs`: the servers of a Cluster, and the slots that they have
+// - `connection.rs`: the handle of a process to its servers
+// - `link.rs`: one connection to one server
+// - `node.rs`: one server: connects again, and fails at once while the server cannot be reached
+// - `server.rs`: settings
+// - `thread.rs`: the thread that sends all commands
+
+mod address;
+pub(crate) mod buckets;
+mod cluster;
+mod connection;
+mod link;
+mod node;
+mod server;
+mod thread;
+
+pub use self::{
+    connection::RedisConnection,
+    server::{RedisServer, RedisServerError},
+};
