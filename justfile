@@ -27,6 +27,10 @@ examples:
 bounds:
     .ci/bounds
 
+# The stores on Redis, with servers that the tests start. Needs redis-server and redis-sentinel.
+redis:
+    .ci/redis
+
 # A certified identity provider, a real browser and WebSocket clients, from npm and Debian.
 e2e:
     .ci/e2e

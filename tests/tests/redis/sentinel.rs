@@ -1,0 +1,85 @@
+//! A failover by Redis Sentinel.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use oauth2_actix::{dpop::RedisReplayStore, store::RedisServer};
+use oauth2_actix_tests::wait::{self, PATIENCE};
+
+use crate::{
+    Found, connect, insert, patient, proof, proof_since,
+    server::{Server, free_port},
+};
+
+#[tokio::test]
+async fn failover_to_a_replica_replays_nothing() {
+    let mut master = Server::start();
+    master.remember_long();
+    let replica = Server::with(&["--replicaof", &format!("127.0.0.1 {}", master.port)]);
+    replica.wait_for("master_link_status:up", &["INFO", "replication"]);
+    let sentinel = Sentinel::start(master.port);
+    sentinel.server.wait_for("slaves=1", &["INFO", "sentinel"]);
+    let absent = format!("redis://127.0.0.1:{}", free_port());
+    let settings = patient(RedisServer::sentinel([absent, sentinel.server.url()], "mymaster"));
+    let connection = connect(settings).await;
+    let store = RedisReplayStore::new(&connection);
+    let used = proof(1);
+    assert_eq!(insert(&store, used.clone()).await, Found::Fresh);
+
+    // The last proofs before the failover do not reach the replica.
+    replica.run(&["REPLICAOF", "NO", "ONE"]);
+    let unreplicated = proof(2);
+    assert_eq!(insert(&store, unreplicated.clone()).await, Found::Fresh);
+    replica.run(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
+    replica.wait_for("master_link_status:up", &["INFO", "replication"]);
+    replica.wait_for("1", &["EXISTS", "oauth2-actix:dpop:{2}:since"]);
+    master.kill();
+    wait::until("the end of the connection", || !connection.is_ready()).await;
+    wait::until("the failover", || connection.is_ready()).await;
+    assert!(replica.run(&["INFO", "replication"]).contains("role:master"));
+
+    let deadline = Instant::now() + PATIENCE;
+    for number in 10.. {
+        for old in [&used, &unreplicated] {
+            let number = if old.id == used.id { 1 } else { 2 };
+            let answer = insert(&store, proof_since(number, old.since)).await;
+            assert_ne!(answer, Found::Fresh, "{number}");
+        }
+        if insert(&store, proof(number)).await == Found::Fresh {
+            break;
+        }
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn service_that_the_sentinel_does_not_know_is_named_as_the_cause() {
+    let master = Server::start();
+    let sentinel = Sentinel::start(master.port);
+    let settings = patient(RedisServer::sentinel([sentinel.server.url()], "other"));
+    let store = RedisReplayStore::new(&settings.connect().unwrap());
+    let answer = insert(&store, proof(1)).await;
+    assert!(answer.reason().contains("no service has this name"), "{answer:?}");
+}
+
+struct Sentinel {
+    server: Server,
+}
+
+impl Sentinel {
+    /// Starts a sentinel that alone decides on a failover.
+    fn start(master: u16) -> Self {
+        let server = Server::sentinel(|file| {
+            let settings = format!(
+                "sentinel monitor mymaster 127.0.0.1 {master} 1\n\
+                 sentinel down-after-milliseconds mymaster 500\n\
+                 sentinel failover-timeout mymaster 5000\n"
+            );
+            fs::write(file, settings).unwrap();
+        });
+        Self { server }
+    }
+}
