@@ -13,6 +13,7 @@ pub mod keys;
 pub mod log;
 pub mod mcp;
 pub mod policy;
+pub mod redis_server;
 pub mod socket;
 pub mod tls;
 pub mod wait;

@@ -226,26 +226,28 @@ impl Link {
         let mut end = self.end.subscribe();
         let mut check = tokio::time::interval(CHECK_INTERVAL);
         check.reset();
-        loop {
-            tokio::select! {
-                reason = end.wait_for(Option::is_some) => {
-                    // The sender is a part of this link.
-                    let reason = reason.ok().and_then(|reason| reason.clone());
-                    return reason.unwrap_or_else(|| End::Closed("dropped".into()));
+        let check = async {
+            loop {
+                check.tick().await;
+                if self.worked_since_check.replace(false) {
+                    continue;
                 }
-                _ = check.tick() => {
-                    if self.worked_since_check.replace(false) {
-                        continue;
+                match timeout(limit, self.wire.ask::<Value>(&redis::cmd("PING"))).await {
+                    Ok(Err(error)) if error.is_unrecoverable_error() => {
+                        return End::Closed(text(&error));
                     }
-                    match timeout(limit, self.wire.ask::<Value>(&redis::cmd("PING"))).await {
-                        Ok(Err(error)) if error.is_unrecoverable_error() => {
-                            self.end(End::Closed(text(&error)));
-                        }
-                        Ok(_) => self.note_answer(),
-                        Err(_) => self.end(End::Silent("PING was not answered in time".into())),
-                    }
+                    Ok(_) => self.note_answer(),
+                    Err(_) => return End::Silent("PING was not answered in time".into()),
                 }
             }
+        };
+        tokio::select! {
+            // The sender is a part of this link.
+            reason = end.wait_for(Option::is_some) => {
+                let reason = reason.ok().and_then(|reason| reason.clone());
+                reason.unwrap_or_else(|| End::Closed("dropped".into()))
+            }
+            reason = check => reason,
         }
     }
 }

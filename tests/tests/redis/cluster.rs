@@ -3,9 +3,9 @@
 use std::process::Command;
 
 use oauth2_actix::{dpop::RedisReplayStore, store::RedisServer};
-use oauth2_actix_tests::wait;
+use oauth2_actix_tests::{redis_server::Server, wait};
 
-use crate::{Found, connect, insert, patient, proof, server::Server};
+use crate::{Found, connect, insert, patient, proof};
 
 struct Cluster {
     servers: Vec<Server>,

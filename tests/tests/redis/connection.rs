@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use oauth2_actix::{dpop::RedisReplayStore, store::RedisServer};
-use oauth2_actix_tests::{log, tls::Authority, wait};
+use oauth2_actix_tests::{log, redis_server::Server, tls::Authority, wait};
 
-use crate::{Found, connect, insert, patient, proof, server::Server};
+use crate::{Found, connect, insert, patient, proof, settings};
 
 const PASSWORD: &str = "tulip-7141";
 
@@ -15,20 +15,21 @@ async fn password_is_sent_and_shown_nowhere() {
     let server =
         Server::with_cli(&["--requirepass", PASSWORD], &["-a", PASSWORD, "--no-auth-warning"]);
     server.remember_long();
-    let settings = |password: &str| {
+    let with_password = |password: &str| {
         patient(RedisServer::new(format!("redis://:{password}@127.0.0.1:{}", server.port)))
     };
-    let connection = connect(settings(PASSWORD)).await;
+    let connection = connect(with_password(PASSWORD)).await;
     let store = RedisReplayStore::new(&connection);
     assert_eq!(insert(&store, proof(1)).await, Found::Fresh);
-    for text in
-        [format!("{:?}", settings(PASSWORD)), format!("{connection:?} {store:?} {connection:#?}")]
-    {
+    for text in [
+        format!("{:?}", with_password(PASSWORD)),
+        format!("{connection:?} {store:?} {connection:#?}"),
+    ] {
         assert!(!text.contains(PASSWORD), "{text}");
     }
 
     let wrong = "daisy-3390";
-    let refused = RedisReplayStore::new(&settings(wrong).connect().unwrap());
+    let refused = RedisReplayStore::new(&with_password(wrong).connect().unwrap());
     let answer = insert(&refused, proof(2)).await;
     assert!(answer.reason().contains("cannot be reached"), "{answer:?}");
     assert!(!answer.reason().contains(wrong), "{answer:?}");
@@ -80,23 +81,22 @@ async fn tls_needs_a_certificate_of_the_configured_authority() {
     let (authority, other) = (Authority::new("redis test"), Authority::new("other test"));
     let server = Server::with_tls(&[("server.pem", authority.issue("localhost", 30).pem())]);
     server.remember_long();
-    let settings =
-        |host: &str| patient(RedisServer::new(format!("rediss://{host}:{}", server.port)));
+    let at = |host: &str| patient(RedisServer::new(format!("rediss://{host}:{}", server.port)));
     for host in ["localhost", "127.0.0.1"] {
-        let connection = connect(settings(host).root_certificate_pem(authority.pem())).await;
+        let connection = connect(at(host).root_certificate_pem(authority.pem())).await;
         let store = RedisReplayStore::new(&connection);
         let first = insert(&store, proof(1)).await;
         assert_eq!(first, if host == "localhost" { Found::Fresh } else { Found::Seen });
     }
     let both = [other.pem(), authority.pem()].concat();
-    connect(settings("localhost").root_certificate_pem(both)).await;
+    connect(at("localhost").root_certificate_pem(both)).await;
 
     for settings in [
         // The authorities of the system.
-        settings("localhost"),
-        settings("localhost").root_certificate_pem(other.pem()),
+        at("localhost"),
+        at("localhost").root_certificate_pem(other.pem()),
         // A name that the certificate does not have.
-        settings("127.0.0.2").root_certificate_pem(authority.pem()),
+        at("127.0.0.2").root_certificate_pem(authority.pem()),
         // No TLS on the port.
         patient(RedisServer::new(server.url())),
     ] {
@@ -125,7 +125,7 @@ async fn policy_that_forgets_keys_is_logged_as_an_error() {
     log::keep();
     for policy in ["allkeys-lru", "volatile-lru", "volatile-ttl", "allkeys-random"] {
         let server = Server::with(&["--maxmemory", "100mb", "--maxmemory-policy", policy]);
-        connect(server.settings()).await;
+        connect(settings(&server)).await;
         let name = format!("127.0.0.1:{}", server.port);
         let lines =
             log::lines_with(&["ERROR", "set maxmemory-policy to noeviction", &name, policy]);
@@ -136,7 +136,7 @@ async fn policy_that_forgets_keys_is_logged_as_an_error() {
         ["--maxmemory", "0", "--maxmemory-policy", "allkeys-lru"],
     ] {
         let server = Server::with(&arguments);
-        connect(server.settings()).await;
+        connect(settings(&server)).await;
         let name = format!("127.0.0.1:{}", server.port);
         assert!(log::lines_with(&["ERROR", &name]).is_empty(), "{arguments:?}");
     }
@@ -146,7 +146,7 @@ async fn policy_that_forgets_keys_is_logged_as_an_error() {
 async fn new_server_is_mentioned_in_the_log() {
     log::keep();
     let server = Server::start();
-    let connection = connect(server.settings()).await;
+    let connection = connect(settings(&server)).await;
     let _store = RedisReplayStore::new(&connection);
     let name = format!("127.0.0.1:{}", server.port);
     wait::until("the log line", || {

@@ -10,9 +10,12 @@ use std::{
 };
 
 use oauth2_actix::dpop::RedisReplayStore;
-use oauth2_actix_tests::wait::{self, PATIENCE};
+use oauth2_actix_tests::{
+    redis_server::Server,
+    wait::{self, PATIENCE},
+};
 
-use crate::{Found, connect, insert, now, proof, proof_since, server::Server};
+use crate::{Found, connect, insert, now, proof, proof_since, settings};
 
 /// Clients that send each proof again and again, through two processes.
 struct Load {
@@ -82,7 +85,7 @@ impl Load {
 /// Sends proofs while `lose` lets the server lose data, and until new proofs are accepted again.
 async fn lose_under_load(mut server: Server, lose: impl FnOnce(&mut Server)) {
     server.remember_long();
-    let (one, two) = (connect(server.settings()).await, connect(server.settings()).await);
+    let (one, two) = (connect(settings(&server)).await, connect(settings(&server)).await);
     let stores = [RedisReplayStore::new(&one), RedisReplayStore::new(&two)];
     let (load, clients) = Load::start(stores);
     load.until_more_are_accepted().await;
@@ -109,7 +112,7 @@ async fn server_killed_and_restarted_empty_under_load_replays_nothing() {
 async fn server_restarted_with_an_old_file_replays_nothing() {
     let mut server = Server::start();
     server.remember_long();
-    let connection = connect(server.settings()).await;
+    let connection = connect(settings(&server)).await;
     let store = RedisReplayStore::new(&connection);
     assert_eq!(insert(&store, proof(1)).await, Found::Fresh);
     server.run(&["SAVE"]);
@@ -159,7 +162,7 @@ async fn flushed_server_replays_nothing() {
 async fn missing_marker_refuses_what_is_older() {
     let server = Server::start();
     server.remember_long();
-    let store = RedisReplayStore::new(&connect(server.settings()).await);
+    let store = RedisReplayStore::new(&connect(settings(&server)).await);
     assert_eq!(insert(&store, proof(3)).await, Found::Fresh);
     server.run(&["DEL", "oauth2-actix:dpop:{3}:since"]);
     let answer = insert(&store, proof(3 + 64)).await;
@@ -174,11 +177,11 @@ async fn missing_marker_refuses_what_is_older() {
 #[tokio::test]
 async fn new_process_on_a_running_server_needs_no_wait() {
     let server = Server::start();
-    let first = connect(server.settings()).await;
+    let first = connect(settings(&server)).await;
     let store = RedisReplayStore::new(&first);
     wait::until("all markers", || server.run(&["DBSIZE"]) == "64").await;
     let marker = server.run(&["GET", "oauth2-actix:dpop:{5}:since"]);
-    let second = RedisReplayStore::new(&connect(server.settings()).await);
+    let second = RedisReplayStore::new(&connect(settings(&server)).await);
     let answer = insert(&second, proof(5)).await;
     assert!(answer.reason().contains("may have been used before"), "{answer:?}");
     assert_eq!(server.run(&["GET", "oauth2-actix:dpop:{5}:since"]), marker);

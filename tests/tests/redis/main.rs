@@ -6,7 +6,6 @@
 //! - `outage.rs`: servers that are paused, full or not there
 //! - `replay.rs`: the store of used proofs with a server that works
 //! - `sentinel.rs`: a failover
-//! - `server.rs`: starts and ends servers
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -16,7 +15,6 @@ mod loss;
 mod outage;
 mod replay;
 mod sentinel;
-mod server;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,7 +22,7 @@ use oauth2_actix::{
     dpop::{Insertion, RedisReplayStore, ReplayStore, UsedProof},
     store::{RedisConnection, RedisServer},
 };
-use oauth2_actix_tests::wait;
+use oauth2_actix_tests::{redis_server::Server, wait};
 
 /// What a store has answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +57,10 @@ fn found(insertion: Insertion) -> Found {
 /// Settings whose limits a busy machine does not reach.
 fn patient(server: RedisServer) -> RedisServer {
     server.response_timeout(Duration::from_secs(5)).connection_timeout(Duration::from_secs(10))
+}
+
+fn settings(server: &Server) -> RedisServer {
+    patient(RedisServer::new(server.url()))
 }
 
 /// Connects, and waits until the server is connected.

@@ -6,19 +6,20 @@ use oauth2_actix::{
     dpop::{RedisReplayStore, ReplayStore},
     store::RedisServer,
 };
-use oauth2_actix_tests::{log, wait};
-
-use crate::{
-    Found, connect, found, insert, proof,
-    server::{Server, free_port},
+use oauth2_actix_tests::{
+    log,
+    redis_server::{Server, free_port},
+    wait,
 };
+
+use crate::{Found, connect, found, insert, proof, settings};
 
 #[tokio::test]
 async fn paused_server_costs_a_bounded_time_and_then_none() {
     log::keep();
     let server = Server::start();
     server.remember_long();
-    let settings = RedisServer::new(server.url()).response_timeout(Duration::from_secs(1));
+    let settings = settings(&server).response_timeout(Duration::from_secs(1));
     let connection = connect(settings).await;
     let store = RedisReplayStore::new(&connection);
     assert_eq!(insert(&store, proof(1)).await, Found::Fresh);
@@ -66,7 +67,7 @@ async fn full_server_accepts_nothing_and_forgets_nothing() {
     log::keep();
     let server = Server::start();
     server.remember_long();
-    let connection = connect(server.settings()).await;
+    let connection = connect(settings(&server)).await;
     let store = RedisReplayStore::new(&connection);
     server.run(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     let info = server.run(&["INFO", "memory"]);
@@ -101,7 +102,7 @@ async fn full_server_accepts_nothing_and_forgets_nothing() {
 #[tokio::test]
 async fn server_that_was_full_from_its_start_accepts_nothing() {
     let server = Server::with(&["--maxmemory", "1mb", "--maxmemory-policy", "noeviction"]);
-    let connection = server.settings().connect().unwrap();
+    let connection = settings(&server).connect().unwrap();
     let store = RedisReplayStore::new(&connection);
     for number in 0..20 {
         let answer = insert(&store, proof(number)).await;
@@ -128,7 +129,7 @@ async fn absent_server_is_no_error_at_start_and_used_once_it_is_there() {
 async fn commands_over_the_maximum_fail_at_once() {
     let server = Server::start();
     server.remember_long();
-    let connection = connect(server.settings().max_waiting(3)).await;
+    let connection = connect(settings(&server).max_waiting(3)).await;
     let store = RedisReplayStore::new(&connection);
     server.pause();
     let waiting: Vec<_> = (0..3).map(|number| store.insert_once(proof(number))).collect();
@@ -145,7 +146,7 @@ async fn commands_over_the_maximum_fail_at_once() {
 async fn server_that_is_a_replica_accepts_nothing() {
     let master = Server::start();
     let replica = Server::with(&["--replicaof", &format!("127.0.0.1 {}", master.port)]);
-    let connection = replica.settings().connect().unwrap();
+    let connection = settings(&replica).connect().unwrap();
     let store = RedisReplayStore::new(&connection);
     let answer = insert(&store, proof(1)).await;
     assert!(answer.reason().contains("is a replica"), "{answer:?}");
@@ -155,7 +156,7 @@ async fn server_that_is_a_replica_accepts_nothing() {
 async fn master_that_becomes_a_replica_is_left() {
     let (server, other) = (Server::start(), Server::start());
     server.remember_long();
-    let connection = connect(server.settings()).await;
+    let connection = connect(settings(&server)).await;
     let store = RedisReplayStore::new(&connection);
     assert_eq!(insert(&store, proof(1)).await, Found::Fresh);
     server.run(&["REPLICAOF", "127.0.0.1", &other.port.to_string()]);

@@ -4,14 +4,16 @@ use std::time::{Duration, Instant};
 
 use oauth2_actix::dpop::{RedisReplayStore, ReplayStore, UsedProof};
 
-use crate::{Found, connect, found, insert, now, proof, proof_since, server::Server};
+use oauth2_actix_tests::redis_server::Server;
+
+use crate::{Found, connect, found, insert, now, proof, proof_since, settings};
 
 #[tokio::test]
 async fn proof_is_fresh_once_and_then_seen_by_every_process() {
     let server = Server::start();
     server.remember_long();
     // Each connection is what a process has.
-    let (one, two) = (connect(server.settings()).await, connect(server.settings()).await);
+    let (one, two) = (connect(settings(&server)).await, connect(settings(&server)).await);
     let (one, two) = (RedisReplayStore::new(&one), RedisReplayStore::new(&two));
     for number in 0..200 {
         let (first, second) = if number % 2 == 0 { (&one, &two) } else { (&two, &one) };
@@ -25,7 +27,7 @@ async fn proof_is_fresh_once_and_then_seen_by_every_process() {
 async fn proof_sent_to_two_processes_at_once_is_fresh_once() {
     let server = Server::start();
     server.remember_long();
-    let (one, two) = (connect(server.settings()).await, connect(server.settings()).await);
+    let (one, two) = (connect(settings(&server)).await, connect(settings(&server)).await);
     let (one, two) = (RedisReplayStore::new(&one), RedisReplayStore::new(&two));
     for number in 0..50 {
         let attempts = (0..10).map(|attempt| {
@@ -44,7 +46,7 @@ async fn proof_sent_to_two_processes_at_once_is_fresh_once() {
 async fn proofs_that_differ_in_one_bit_are_two_proofs() {
     let server = Server::start();
     server.remember_long();
-    let store = RedisReplayStore::new(&connect(server.settings()).await);
+    let store = RedisReplayStore::new(&connect(settings(&server)).await);
     let first = proof(1);
     assert_eq!(insert(&store, first.clone()).await, Found::Fresh);
     for bit in [0, 1, 5, 8, 127] {
@@ -59,7 +61,7 @@ async fn proofs_that_differ_in_one_bit_are_two_proofs() {
 async fn proof_is_kept_until_no_process_accepts_it_and_then_forgotten() {
     let server = Server::start();
     server.remember_long();
-    let store = RedisReplayStore::new(&connect(server.settings()).await);
+    let store = RedisReplayStore::new(&connect(settings(&server)).await);
     let long = proof(1);
     let rest = (long.until - long.now).as_millis() as i64;
     assert_eq!(insert(&store, long).await, Found::Fresh);
@@ -86,7 +88,7 @@ async fn proof_is_kept_until_no_process_accepts_it_and_then_forgotten() {
 async fn process_with_a_wrong_clock_accepts_nothing() {
     let server = Server::start();
     server.remember_long();
-    let store = RedisReplayStore::new(&connect(server.settings()).await);
+    let store = RedisReplayStore::new(&connect(settings(&server)).await);
     for (number, behind) in [(1, false), (2, true)] {
         let right = proof(number);
         let shift = Duration::from_secs(8);
@@ -101,8 +103,8 @@ async fn process_with_a_wrong_clock_accepts_nothing() {
 async fn apis_with_different_prefixes_share_nothing() {
     let server = Server::start();
     server.remember_long();
-    let one = RedisReplayStore::new(&connect(server.settings()).await);
-    let two = RedisReplayStore::new(&connect(server.settings().key_prefix("orders")).await);
+    let one = RedisReplayStore::new(&connect(settings(&server)).await);
+    let two = RedisReplayStore::new(&connect(settings(&server).key_prefix("orders")).await);
     assert_eq!(insert(&one, proof(1)).await, Found::Fresh);
     // The second API has just begun to use the server.
     let later = proof_since(1, now() + Duration::from_secs(4));
@@ -117,7 +119,7 @@ fn store_outlives_the_runtimes_that_use_it() {
     server.remember_long();
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let store = runtime().block_on(async {
-        let store = RedisReplayStore::new(&connect(server.settings()).await);
+        let store = RedisReplayStore::new(&connect(settings(&server)).await);
         assert_eq!(insert(&store, proof(1)).await, Found::Fresh);
         store
     });
@@ -133,7 +135,7 @@ async fn connection_ends_with_its_last_handle() {
         let list = server.run(&["CLIENT", "LIST", "TYPE", "normal"]);
         list.lines().filter(|line| !line.contains("cmd=client")).count()
     };
-    let connection = connect(server.settings()).await;
+    let connection = connect(settings(&server)).await;
     let store = RedisReplayStore::new(&connection);
     assert_eq!(clients(), 1);
     drop(connection);

@@ -6,12 +6,12 @@ use std::{
 };
 
 use oauth2_actix::{dpop::RedisReplayStore, store::RedisServer};
-use oauth2_actix_tests::wait::{self, PATIENCE};
-
-use crate::{
-    Found, connect, insert, patient, proof, proof_since,
-    server::{Server, free_port},
+use oauth2_actix_tests::{
+    redis_server::{Server, free_port},
+    wait::{self, PATIENCE},
 };
+
+use crate::{Found, connect, insert, patient, proof, proof_since};
 
 #[tokio::test]
 async fn failover_to_a_replica_replays_nothing() {
@@ -28,13 +28,14 @@ async fn failover_to_a_replica_replays_nothing() {
     let used = proof(1);
     assert_eq!(insert(&store, used.clone()).await, Found::Fresh);
 
-    // The last proofs before the failover do not reach the replica.
-    replica.run(&["REPLICAOF", "NO", "ONE"]);
+    // A proof that did not reach the replica before the failover.
     let unreplicated = proof(2);
     assert_eq!(insert(&store, unreplicated.clone()).await, Found::Fresh);
-    replica.run(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
-    replica.wait_for("master_link_status:up", &["INFO", "replication"]);
-    replica.wait_for("1", &["EXISTS", "oauth2-actix:dpop:{2}:since"]);
+    let key = master.run(&["KEYS", "oauth2-actix:dpop:{2}:[^s]*"]);
+    replica.wait_for("1", &["EXISTS", &key]);
+    replica.run(&["CONFIG", "SET", "replica-read-only", "no"]);
+    assert_eq!(replica.run(&["DEL", &key]), "1");
+    assert_eq!(replica.run(&["EXISTS", "oauth2-actix:dpop:{2}:since"]), "1");
     master.kill();
     wait::until("the end of the connection", || !connection.is_ready()).await;
     wait::until("the failover", || connection.is_ready()).await;

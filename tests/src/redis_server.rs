@@ -1,4 +1,4 @@
-//! Starts and ends servers of Redis.
+//! Servers of Redis, which must be installed.
 
 use std::{
     fs,
@@ -10,13 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use oauth2_actix::store::RedisServer;
-use oauth2_actix_tests::wait::PATIENCE;
+use crate::wait::PATIENCE;
 
 /// A server with a directory of its own. It ends, and the directory is removed, when this is dropped.
-pub(crate) struct Server {
+#[derive(Debug)]
+pub struct Server {
     child: Option<Child>,
-    pub(crate) port: u16,
+    /// Its port on 127.0.0.1.
+    pub port: u16,
     directory: PathBuf,
     arguments: Vec<String>,
     /// Arguments of `redis-cli`, for a password or TLS.
@@ -27,29 +28,34 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a server that keeps nothing on disk.
-    pub(crate) fn start() -> Self {
+    #[must_use]
+    pub fn start() -> Self {
         Self::with(&[])
     }
 
     /// Starts a server on this port.
-    pub(crate) fn at(port: u16) -> Self {
+    #[must_use]
+    pub fn at(port: u16) -> Self {
         Self::launch(port, &["--port", &port.to_string()], &[], &[])
     }
 
     /// Starts a server with these further settings.
-    pub(crate) fn with(arguments: &[&str]) -> Self {
+    #[must_use]
+    pub fn with(arguments: &[&str]) -> Self {
         let port = free_port();
         Self::launch(port, &["--port", &port.to_string()], arguments, &[])
     }
 
     /// Starts a server whose `redis-cli` needs these arguments.
-    pub(crate) fn with_cli(arguments: &[&str], cli: &[&str]) -> Self {
+    #[must_use]
+    pub fn with_cli(arguments: &[&str], cli: &[&str]) -> Self {
         let port = free_port();
         Self::launch(port, &["--port", &port.to_string()], arguments, cli)
     }
 
     /// Starts a server with TLS. The directory has the files of the certificate.
-    pub(crate) fn with_tls(files: &[(&str, Vec<u8>)]) -> Self {
+    #[must_use]
+    pub fn with_tls(files: &[(&str, Vec<u8>)]) -> Self {
         let port = free_port();
         let directory = new_directory();
         for (name, content) in files {
@@ -77,7 +83,8 @@ impl Server {
     }
 
     /// Starts a sentinel with the settings that `write` puts into a file.
-    pub(crate) fn sentinel(write: impl FnOnce(&Path)) -> Self {
+    #[must_use]
+    pub fn sentinel(write: impl FnOnce(&Path)) -> Self {
         let (port, directory) = (free_port(), new_directory());
         let file = directory.join("sentinel.conf");
         write(&file);
@@ -114,7 +121,7 @@ impl Server {
     }
 
     /// Starts the server again, after [`Server::kill`].
-    pub(crate) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         assert!(self.child.is_none());
         let program = if self.sentinel.is_some() { "redis-sentinel" } else { "redis-server" };
         let child = Command::new(program)
@@ -130,7 +137,7 @@ impl Server {
     }
 
     /// Ends the server at once, without saving anything.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
@@ -138,11 +145,12 @@ impl Server {
     }
 
     /// Stops the process: the system still accepts connections, and nothing is answered.
-    pub(crate) fn pause(&self) {
+    pub fn pause(&self) {
         self.signal("-STOP");
     }
 
-    pub(crate) fn resume(&self) {
+    /// Continues after [`Server::pause`].
+    pub fn resume(&self) {
         self.signal("-CONT");
     }
 
@@ -151,16 +159,14 @@ impl Server {
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// Returns its URL.
+    #[must_use]
+    pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    pub(crate) fn settings(&self) -> RedisServer {
-        super::patient(RedisServer::new(self.url()))
-    }
-
     /// Runs a command. Returns what Redis answers.
-    pub(crate) fn run(&self, command: &[&str]) -> String {
+    pub fn run(&self, command: &[&str]) -> String {
         let output = self.cli(command);
         assert!(output.status.success(), "{command:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
@@ -176,7 +182,7 @@ impl Server {
     }
 
     /// Runs a command until its answer contains the text.
-    pub(crate) fn wait_for(&self, text: &str, command: &[&str]) {
+    pub fn wait_for(&self, text: &str, command: &[&str]) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let output = self.cli(command);
@@ -190,7 +196,7 @@ impl Server {
     }
 
     /// Writes the markers of a server that has run for a long time, so that proofs of now are accepted.
-    pub(crate) fn remember_long(&self) {
+    pub fn remember_long(&self) {
         let info = self.run(&["INFO", "server"]);
         let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap();
         let script = "for bucket = 0, 63 do \
@@ -198,7 +204,9 @@ impl Server {
         self.run(&["EVAL", script, "0", run_id.trim_end()]);
     }
 
-    pub(crate) fn directory(&self) -> &Path {
+    /// Returns the directory with its files.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
         &self.directory
     }
 }
@@ -211,7 +219,8 @@ impl Drop for Server {
 }
 
 /// Returns a port that no program listens on, and whose port of a Cluster's bus is valid.
-pub(crate) fn free_port() -> u16 {
+#[must_use]
+pub fn free_port() -> u16 {
     loop {
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         if port < 55_000 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
