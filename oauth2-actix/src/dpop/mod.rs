@@ -3,6 +3,7 @@
 // Owns everything about the proofs of DPoP. It imports `config`, `error`, `jose`, `json`, `store` and `util`.
 //
 // - `client_key`: the key in a proof, its thumbprint, and the keys of recent proofs
+// - `members`: reads the JSON of proofs
 // - `nonce`: nonces that no store has to remember
 // - `proof`: the checks of one proof
 // - `replay`: remembers the proofs that were used
@@ -10,6 +11,7 @@
 // - `target`: compares the URI in a proof with that of the request
 
 pub(crate) mod client_key;
+mod members;
 pub(crate) mod nonce;
 pub(crate) mod proof;
 pub(crate) mod replay;

@@ -97,7 +97,12 @@ pub(crate) struct Strict {
 impl Strict {
     /// Returns the seed for a member of the outermost object.
     pub(crate) fn in_an_object() -> Self {
-        Self { depth: 1 }
+        Self::at_depth(1)
+    }
+
+    /// Returns the seed for a value within this number of arrays and objects.
+    pub(crate) fn at_depth(depth: usize) -> Self {
+        Self { depth }
     }
 
     fn deeper<E: Error>(self) -> Result<Self, E> {

@@ -4,12 +4,13 @@
 
 mod cache;
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::members::{Member, read};
 use crate::jose::{
     algorithm::{Algorithm, KeyKind},
     jwk::PublicValues,
@@ -21,18 +22,16 @@ pub(crate) use self::cache::ClientKeys;
 
 /// A public key with the form of a valid one. Whether its values are those of a key is checked by
 /// [`ClientKey::verifier`], since the thumbprint of most wrong keys already differs from that in the token.
-#[derive(Clone, Copy)]
 pub(crate) struct ClientKey<'a> {
     kind: KeyKind,
     values: Values<'a>,
 }
 
 /// The members that the thumbprint covers (RFC 7638 §3.2, RFC 8037 §2). Each value consists of characters of base64url.
-#[derive(Clone, Copy)]
 enum Values<'a> {
-    Rsa { n: &'a str, e: &'a str },
-    Ec { crv: &'static str, x: &'a str, y: &'a str },
-    Okp { crv: &'static str, x: &'a str },
+    Rsa { n: Cow<'a, str>, e: Cow<'a, str> },
+    Ec { crv: &'static str, x: Cow<'a, str>, y: Cow<'a, str> },
+    Okp { crv: &'static str, x: Cow<'a, str> },
 }
 
 impl<'a> ClientKey<'a> {
@@ -44,37 +43,30 @@ impl<'a> ClientKey<'a> {
     /// # Errors
     ///
     /// Returns what is wrong, without text of the proof.
-    pub(crate) fn read(
-        jwk: &'a Map<String, Value>,
-        algorithm: Algorithm,
-    ) -> Result<Self, &'static str> {
-        let [mut kty, mut crv, mut x, mut y, mut n, mut e] = [""; 6];
-        for (name, value) in jwk {
-            let text = || value.as_str().unwrap_or_default();
-            match name.as_str() {
-                "kty" => kty = text(),
-                "crv" => crv = text(),
-                "x" => x = text(),
-                "y" => y = text(),
-                "n" => n = text(),
-                "e" => e = text(),
-                // The members of private and symmetric keys (RFC 7518 §6.2.2, §6.3.2 and §6.4.1, RFC 8037 §2).
-                "d" | "p" | "q" | "dp" | "dq" | "qi" | "oth" | "k" => {
-                    return Err("the `jwk` has a member of a private or symmetric key");
-                }
-                "use" if value != "sig" => return Err("the `use` of the `jwk` is not `sig`"),
-                "key_ops" if !allow_signatures(value) => {
-                    return Err("the `key_ops` of the `jwk` do not include `verify`");
-                }
-                "alg" if value != algorithm.name() => {
-                    return Err("the `alg` of the `jwk` is not that of the proof");
-                }
-                _ => {}
-            }
+    pub(crate) fn read(jwk: &'a str, algorithm: Algorithm) -> Result<Self, &'static str> {
+        let [kty, crv, x, y, n, e, usage, operations, alg, secrets @ ..] =
+            read(jwk.as_bytes(), &MEMBERS, None, 1)
+                .ok_or("the `jwk` is not a strict JSON object")?;
+        if !secrets.iter().all(Member::is_absent) {
+            return Err("the `jwk` has a member of a private or symmetric key");
         }
-        let (kind, values, lengths) = match (kty, crv) {
+        if !usage.is_absent() && usage.text() != Some("sig") {
+            return Err("the `use` of the `jwk` is not `sig`");
+        }
+        if !operations.is_absent() && !allow_signatures(&operations) {
+            return Err("the `key_ops` of the `jwk` do not include `verify`");
+        }
+        if !alg.is_absent() && alg.text() != Some(algorithm.name()) {
+            return Err("the `alg` of the `jwk` is not that of the proof");
+        }
+        let text = |member| match member {
+            Member::Text(text) => text,
+            _ => Cow::Borrowed(""),
+        };
+        let crv = crv.text().unwrap_or_default();
+        let (kind, values, lengths) = match (kty.text().unwrap_or_default(), crv) {
             ("RSA", _) => {
-                let values = Values::Rsa { n, e };
+                let values = Values::Rsa { n: text(n), e: text(e) };
                 (KeyKind::Rsa, values, [MIN_RSA_TEXT..=MAX_RSA_TEXT, 1..=MAX_EXPONENT_TEXT])
             }
             ("EC", crv) => {
@@ -85,7 +77,7 @@ impl<'a> ClientKey<'a> {
                     "secp256k1" => (KeyKind::Secp256k1, "secp256k1", 43),
                     _ => return Err("the `crv` of the `jwk` is not a curve of ECDSA"),
                 };
-                let values = Values::Ec { crv, x, y };
+                let values = Values::Ec { crv, x: text(x), y: text(y) };
                 (kind, values, [length..=length, length..=length])
             }
             ("OKP", crv) => {
@@ -94,7 +86,7 @@ impl<'a> ClientKey<'a> {
                     "Ed448" => (KeyKind::Ed448, "Ed448", 76),
                     _ => return Err("the `crv` of the `jwk` is not a curve of EdDSA"),
                 };
-                (kind, Values::Okp { crv, x }, [length..=length, 0..=0])
+                (kind, Values::Okp { crv, x: text(x) }, [length..=length, 0..=0])
             }
             _ => return Err("the `kty` of the `jwk` is not RSA, EC or OKP"),
         };
@@ -112,7 +104,7 @@ impl<'a> ClientKey<'a> {
     /// Returns the thumbprint (RFC 7638 §3): the SHA-256 of the required members in the order of their names, without
     /// white space. No value has a character that JSON would escape.
     pub(crate) fn thumbprint(&self) -> [u8; 32] {
-        let parts: [&str; 7] = match self.values {
+        let parts: [&str; 7] = match &self.values {
             Values::Rsa { n, e } => [r#"{"e":""#, e, r#"","kty":"RSA","n":""#, n, r#""}"#, "", ""],
             Values::Ec { crv, x, y } => {
                 [r#"{"crv":""#, crv, r#"","kty":"EC","x":""#, x, r#"","y":""#, y, r#""}"#]
@@ -142,7 +134,7 @@ impl<'a> ClientKey<'a> {
             URL_SAFE_NO_PAD.decode(text).map_err(|_| "a value of the `jwk` is not base64url")
         });
         let (first, second) = (first?, second?);
-        let values = match self.values {
+        let values = match &self.values {
             Values::Rsa { .. } => {
                 // Another encoding of the same number would have another thumbprint (RFC 7518 §6.3.1).
                 if [&first, &second].iter().any(|number| number.first() == Some(&0)) {
@@ -159,8 +151,8 @@ impl<'a> ClientKey<'a> {
     }
 }
 
-impl<'a> Values<'a> {
-    fn texts(self) -> [&'a str; 2] {
+impl Values<'_> {
+    fn texts(&self) -> [&str; 2] {
         match self {
             Self::Rsa { n, e } => [n, e],
             Self::Ec { x, y, .. } => [x, y],
@@ -177,9 +169,9 @@ impl fmt::Debug for ClientKey<'_> {
 
 /// Returns whether `key_ops` allow a signature. Clients that remove the private members of an exported key leave `sign`
 /// there.
-fn allow_signatures(operations: &Value) -> bool {
-    let signs = |operation: &Value| operation == "verify" || operation == "sign";
-    operations.as_array().is_some_and(|operations| operations.iter().any(signs))
+fn allow_signatures(operations: &Member<'_>) -> bool {
+    let Member::Other(Value::Array(operations)) = operations else { return false };
+    operations.iter().any(|operation| operation == "verify" || operation == "sign")
 }
 
 /// Returns the SHA-256. AWS-LC takes half the time of OpenSSL.
@@ -195,6 +187,13 @@ fn is_base64url(text: &str) -> bool {
     let is_one = |byte: u8| byte.is_ascii_alphanumeric() | (byte == b'-') | (byte == b'_');
     text.bytes().fold(true, |all, byte| all & is_one(byte))
 }
+
+/// The members that are used. After `alg` come those of private and symmetric keys (RFC 7518 §6.2.2, §6.3.2 and §6.4.1,
+/// RFC 8037 §2).
+const MEMBERS: [&str; 17] = [
+    "kty", "crv", "x", "y", "n", "e", "use", "key_ops", "alg", "d", "p", "q", "dp", "dq", "qi",
+    "oth", "k",
+];
 
 /// The characters of an RSA modulus of 2048 to 4096 bits. With a larger one, each verification would be slow.
 const MIN_RSA_TEXT: usize = 342;
@@ -233,7 +232,8 @@ mod tests {
 
     /// Reads the whole key, in both libraries.
     fn read(jwk: &Value, algorithm: A) -> Result<[u8; 32], &'static str> {
-        let key = ClientKey::read(jwk.as_object().expect("an object"), algorithm)?;
+        let jwk = jwk.to_string();
+        let key = ClientKey::read(&jwk, algorithm)?;
         let [one, other] = [CryptoBackend::AwsLc, CryptoBackend::OpenSsl]
             .map(|crypto| key.verifier(algorithm, crypto).map(|_| key.thumbprint()));
         assert_eq!(one, other);

@@ -3,21 +3,18 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::Value;
 
 use super::{
     client_key::{ClientKey, ClientKeys, sha256},
+    members::{Member, read},
     nonce::{NonceCheck, Nonces},
     replay::UsedProof,
     target::Targets,
 };
-use crate::{
-    jose::{
-        algorithm::{Algorithm, AlgorithmSet},
-        key_policy::CryptoBackend,
-        verifier::Verifier,
-    },
-    json::object::Object,
+use crate::jose::{
+    algorithm::{Algorithm, AlgorithmSet},
+    key_policy::CryptoBackend,
+    verifier::Verifier,
 };
 
 /// Checks proofs. Whether a proof was used before is the question of a store.
@@ -100,27 +97,28 @@ impl ProofChecker {
         presented: &Presented<'a>,
     ) -> Result<Unverified<'a>, ProofFault> {
         let parts = Parts::split(presented.proof)?;
-        let mut decoded = Vec::with_capacity(base64::decoded_len_estimate(parts.longest()));
 
-        decode(parts.header, &mut decoded, "the header is not canonical base64url")?;
-        let header =
-            Object::parse(&decoded).map_err(|_| "the header is not a strict JSON object")?;
-        let algorithm = self.algorithm(&header)?;
-        let Some(Value::Object(jwk)) = header.get("jwk") else {
-            return Err("the header's `jwk` is missing or not an object".into());
-        };
+        let header = decode(parts.header, "the header is not canonical base64url")?;
+        let [typ, alg, jwk, crit, b64] =
+            read(&header, &["typ", "alg", "jwk", "crit", "b64"], Some("jwk"), 0)
+                .ok_or("the header is not a strict JSON object")?;
+        // No extension is supported (RFC 7515 §4.1.11), and a JWT has no unencoded payload (RFC 7797 §7).
+        if !crit.is_absent() || !b64.is_absent() {
+            return Err("the header has `crit` or `b64`, and no extension is supported".into());
+        }
+        let algorithm = self.algorithm(&typ, &alg)?;
+        let Member::Unread(jwk) = jwk else { return Err("the header has no `jwk`".into()) };
         let key = ClientKey::read(jwk, algorithm)?;
         // This comes before any work on keys, so that only the owner of a token can cause it.
         if key.thumbprint() != *presented.thumbprint {
             return Err(ProofFault::OtherKey);
         }
 
-        decode(parts.payload, &mut decoded, "the payload is not canonical base64url")?;
-        let payload =
-            Object::parse(&decoded).map_err(|_| "the payload is not a strict JSON object")?;
+        let payload = decode(parts.payload, "the payload is not canonical base64url")?;
+        let payload = Payload::read(&payload)?;
         let id = self.identify(&payload, presented)?;
-        let issued_at = issued_at(&payload)?;
-        decode(parts.signature, &mut decoded, "the signature is not canonical base64url")?;
+        let issued_at = payload.issued_at()?;
+        let signature = decode(parts.signature, "the signature is not canonical base64url")?;
         let Validity { since, until, fresh_nonce } =
             self.validity(&payload, issued_at, presented.now)?;
 
@@ -137,30 +135,19 @@ impl ProofChecker {
             now: presented.now,
             until: until.saturating_add(MARGIN),
         };
-        Ok(Unverified {
-            algorithm,
-            verifier,
-            is_new_key,
-            signed: parts.signed,
-            signature: decoded,
-            checked: Checked { used, fresh_nonce },
-        })
+        let signed = parts.signed;
+        let checked = Checked { used, fresh_nonce };
+        Ok(Unverified { algorithm, verifier, is_new_key, signed, signature, checked })
     }
 
-    /// Checks the header except for its `jwk`.
-    fn algorithm(&self, header: &Object) -> Result<Algorithm, &'static str> {
+    fn algorithm(&self, typ: &Member<'_>, alg: &Member<'_>) -> Result<Algorithm, &'static str> {
         // RFC 9449 §4.2 gives one value. Other spellings of the same media type (RFC 7515 §4.1.9) are refused, since no
         // client sends them, and a value that is compared exactly cannot be taken for that of another kind of JWT.
-        if header.get("typ").is_none_or(|typ| typ != "dpop+jwt") {
+        if typ.text() != Some("dpop+jwt") {
             return Err("the header's `typ` is not `dpop+jwt`");
         }
-        // No extension is supported (RFC 7515 §4.1.11), and a JWT has no unencoded payload (RFC 7797 §7).
-        if header.contains("crit") || header.contains("b64") {
-            return Err("the header has `crit` or `b64`, and no extension is supported");
-        }
-        let alg = header.get("alg").and_then(Value::as_str);
-        let algorithm = alg.and_then(|alg| alg.parse().ok());
-        algorithm
+        alg.text()
+            .and_then(|alg| alg.parse().ok())
             .filter(|algorithm: &Algorithm| {
                 !algorithm.is_symmetric() && self.algorithms.contains(*algorithm)
             })
@@ -170,22 +157,21 @@ impl ProofChecker {
     /// Checks what binds the proof to the request and the token, and returns the identity of the proof.
     fn identify(
         &self,
-        payload: &Object,
+        payload: &Payload<'_>,
         presented: &Presented<'_>,
     ) -> Result<[u8; 32], &'static str> {
-        let text = |name| payload.get(name).and_then(Value::as_str);
-        let Some(jti) = text("jti").filter(|jti| (1..=MAX_JTI).contains(&jti.len())) else {
+        let Some(jti) = payload.jti.text().filter(|jti| (1..=MAX_JTI).contains(&jti.len())) else {
             return Err("`jti` is not a string of 1 to 1024 bytes");
         };
-        if text("htm") != Some(presented.method) {
+        if payload.htm.text() != Some(presented.method) {
             return Err("`htm` is not the method of the request");
         }
-        let htu = text("htu").ok_or("`htu` is missing or not a string")?;
+        let htu = payload.htu.text().ok_or("`htu` is missing or not a string")?;
         let target = self.targets.matches(htu, presented.path, presented.is_handshake);
         let target = target.ok_or("`htu` is not the URI of the request")?;
         let mut hash = [0; HASH_TEXT];
         let encoded = URL_SAFE_NO_PAD.encode_slice(sha256(presented.token), &mut hash);
-        if encoded != Ok(HASH_TEXT) || text("ath").map(str::as_bytes) != Some(&hash) {
+        if encoded != Ok(HASH_TEXT) || payload.ath.text().map(str::as_bytes) != Some(&hash) {
             return Err("`ath` is not the hash of the access token");
         }
         let mut identity = Vec::with_capacity(IDENTITY);
@@ -204,7 +190,7 @@ impl ProofChecker {
     /// §4.3, check 11).
     fn validity(
         &self,
-        payload: &Object,
+        payload: &Payload<'_>,
         issued_at: f64,
         now: Duration,
     ) -> Result<Validity, ProofFault> {
@@ -223,10 +209,10 @@ impl ProofChecker {
                 fresh_nonce: None,
             });
         };
-        let nonce = match payload.get("nonce") {
-            None => return Err(ProofFault::NonceRequired),
-            Some(nonce) => nonce.as_str().ok_or("`nonce` is not a string")?,
-        };
+        if payload.nonce.is_absent() {
+            return Err(ProofFault::NonceRequired);
+        }
+        let nonce = payload.nonce.text().ok_or("`nonce` is not a string")?;
         let (made, fresh_nonce) = match nonces.check(nonce, now) {
             NonceCheck::Fresh { made } => (made, None),
             NonceCheck::Old { made } => (made, Some(nonces.issue(now))),
@@ -245,6 +231,33 @@ pub(super) struct Unverified<'a> {
     pub(super) signed: &'a [u8],
     pub(super) signature: Vec<u8>,
     checked: Checked,
+}
+
+/// The claims that are used.
+struct Payload<'a> {
+    jti: Member<'a>,
+    htm: Member<'a>,
+    htu: Member<'a>,
+    iat: Member<'a>,
+    ath: Member<'a>,
+    nonce: Member<'a>,
+}
+
+impl<'a> Payload<'a> {
+    fn read(json: &'a [u8]) -> Result<Self, &'static str> {
+        let names = ["jti", "htm", "htu", "iat", "ath", "nonce"];
+        let [jti, htm, htu, iat, ath, nonce] =
+            read(json, &names, None, 0).ok_or("the payload is not a strict JSON object")?;
+        Ok(Self { jti, htm, htu, iat, ath, nonce })
+    }
+
+    /// Returns `iat`, a number of seconds that may have a fraction (RFC 7519 §2).
+    fn issued_at(&self) -> Result<f64, &'static str> {
+        match self.iat {
+            Member::Number(seconds) if seconds.is_finite() => Ok(seconds),
+            _ => Err("`iat` is missing or not a number"),
+        }
+    }
 }
 
 struct Validity {
@@ -279,10 +292,6 @@ impl<'a> Parts<'a> {
         let signed = &proof[..header.len() + 1 + payload.len()];
         Ok(Self { header, payload, signature, signed })
     }
-
-    fn longest(&self) -> usize {
-        self.header.len().max(self.payload.len()).max(self.signature.len())
-    }
 }
 
 impl fmt::Debug for Presented<'_> {
@@ -292,17 +301,9 @@ impl fmt::Debug for Presented<'_> {
     }
 }
 
-/// Replaces `decoded` by the decoded part, which must be base64url without padding, white space or set trailing bits
-/// (RFC 7515 §2).
-fn decode(part: &[u8], decoded: &mut Vec<u8>, problem: &'static str) -> Result<(), &'static str> {
-    decoded.clear();
-    URL_SAFE_NO_PAD.decode_vec(part, decoded).map_err(|_| problem)
-}
-
-/// Returns `iat`, a number of seconds that may have a fraction (RFC 7519 §2).
-fn issued_at(payload: &Object) -> Result<f64, &'static str> {
-    let seconds = payload.get("iat").and_then(Value::as_f64);
-    seconds.filter(|seconds| seconds.is_finite()).ok_or("`iat` is missing or not a number")
+/// Decodes a part, which must be base64url without padding, white space or set trailing bits (RFC 7515 §2).
+fn decode(part: &[u8], problem: &'static str) -> Result<Vec<u8>, &'static str> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| problem)
 }
 
 /// The maximum bytes of a proof. One with an RSA key of 4096 bits has about 2,000.
