@@ -7,6 +7,7 @@ pub mod challenge;
 pub mod claims;
 pub mod compact_jws;
 pub mod discovery_document;
+pub mod dpop_proof;
 pub mod key_document;
 pub mod mcp_message;
 pub mod public_paths;

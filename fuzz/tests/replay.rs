@@ -31,6 +31,7 @@ replays! {
     claims
     compact_jws
     discovery_document
+    dpop_proof
     key_document
     mcp_message
     public_paths
@@ -62,6 +63,24 @@ fn genuine_signatures_are_accepted() {
             let input = std::fs::read(&path).expect("an input");
             assert_eq!(targets::verifiers::is_accepted(&input), Some(is_genuine), "{name}");
             counts[usize::from(is_genuine)] += 1;
+        }
+    }
+    assert!(!counts.contains(&0), "{counts:?}");
+}
+
+/// Checks the names of this target's seeds. Without accepted proofs, the target would only compare refusals.
+#[test]
+fn proofs_are_accepted_by_name() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/dpop_proof");
+    let mut counts = [0, 0];
+    for entry in std::fs::read_dir(&corpus).expect("a corpus") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let is_good = name.starts_with("accepted-");
+        if is_good || name.starts_with("refused-") {
+            let input = std::fs::read(&path).expect("an input");
+            assert_eq!(targets::dpop_proof::is_accepted(&input), Some(is_good), "{name}");
+            counts[usize::from(is_good)] += 1;
         }
     }
     assert!(!counts.contains(&0), "{counts:?}");

@@ -1,9 +1,17 @@
 //! Internal functions for the fuzz targets. Compiled with `--cfg fuzzing` only.
 
+use std::time::Duration;
+
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde_json::{Map, Value};
 
 use crate::{
+    dpop::{
+        client_key::{ClientKey, ClientKeys},
+        nonce::Nonces,
+        proof::{Checked, Presented, ProofChecker},
+        target::Targets,
+    },
     error::challenge::{Challenge, Scheme},
     jose::{
         algorithm::{Algorithm, AlgorithmSet},
@@ -140,4 +148,82 @@ pub struct McpCall {
 pub fn mcp_calls(body: &[u8]) -> Option<Vec<McpCall>> {
     let calls = mcp::calls(body)?;
     Some(calls.into_iter().map(|(method, targets)| McpCall { method, targets }).collect())
+}
+
+/// A proof of DPoP, and the request that it comes with.
+#[derive(Clone, Copy, Debug)]
+pub struct DpopRequest<'a> {
+    /// The value of the header.
+    pub proof: &'a [u8],
+    /// The base URL of the API.
+    pub base_url: &'a str,
+    /// The method of the request.
+    pub method: &'a str,
+    /// The path of the request.
+    pub path: &'a str,
+    /// The access token.
+    pub token: &'a [u8],
+    /// The thumbprint that the token is bound to.
+    pub thumbprint: &'a [u8; 32],
+    /// The time since the epoch. A proof may be 60 s old, and 5 s from the future.
+    pub now: Duration,
+    /// The secret of the nonces that are required, if they are.
+    pub nonce_secret: Option<&'a [u8]>,
+}
+
+/// Returns the id of the proof and the times between which it is accepted, or the reason why it is refused. Checks that
+/// both libraries agree, and that a cached key changes nothing.
+pub fn dpop_proof(request: DpopRequest<'_>) -> Result<([u8; 32], Duration, Duration), String> {
+    let presented = Presented {
+        proof: request.proof,
+        method: request.method,
+        path: request.path,
+        is_handshake: false,
+        token: request.token,
+        thumbprint: request.thumbprint,
+        now: request.now,
+    };
+    let [result, other] = [CryptoBackend::AwsLc, CryptoBackend::OpenSsl].map(|crypto| {
+        let checker = ProofChecker {
+            algorithms: AlgorithmSet::asymmetric(),
+            max_age: Duration::from_secs(60),
+            clock_skew: Duration::from_secs(5),
+            targets: Targets::new(&[request.base_url.to_owned()])?,
+            nonces: request
+                .nonce_secret
+                .map(|secret| Nonces::new(secret, None, Duration::from_secs(300)))
+                .transpose()?,
+            keys: ClientKeys::default(),
+            crypto,
+        };
+        let [first, second] = [(); 2].map(|()| match checker.check(&presented) {
+            Ok(Checked { used, fresh_nonce }) => {
+                assert_eq!(fresh_nonce, None, "the nonce is new");
+                assert_eq!((used.key, used.now), (*request.thumbprint, request.now));
+                Ok((used.id, used.since, used.until))
+            }
+            Err(fault) => Err(format!("{fault:?}")),
+        });
+        assert_eq!(first, second, "a cached key has another result");
+        first
+    });
+    assert_eq!(result, other, "the libraries have other results");
+    result
+}
+
+/// Returns a nonce of this time.
+#[must_use]
+pub fn dpop_nonce(secret: &[u8], now: Duration) -> Option<String> {
+    Some(Nonces::new(secret, None, Duration::from_secs(300)).ok()?.issue(now))
+}
+
+/// Returns the thumbprint of a `jwk` that a proof with this algorithm may have.
+#[must_use]
+pub fn dpop_thumbprint(jwk: &Map<String, Value>, algorithm: Algorithm) -> Option<[u8; 32]> {
+    let jwk = Value::from(jwk.clone()).to_string();
+    let key = ClientKey::read(&jwk, algorithm).ok()?;
+    let [aws_lc, openssl] = [CryptoBackend::AwsLc, CryptoBackend::OpenSsl]
+        .map(|crypto| key.verifier(algorithm, crypto).is_ok());
+    assert_eq!(aws_lc, openssl, "accepted by one library only");
+    aws_lc.then(|| key.thumbprint())
 }
