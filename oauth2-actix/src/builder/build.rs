@@ -62,6 +62,12 @@ impl OAuth2Builder {
                 .push(ConfigError::of_policy(PROVIDERS, problem).of_kind(ConfigErrorKind::Missing));
         }
         faults.push_all(self.faults());
+        let builder = self.with_defaults_of_fapi2();
+        builder.assemble(faults)
+    }
+
+    /// Builds the policy of settings whose faults were looked for.
+    fn assemble(self, mut faults: Faults) -> Result<OAuth2, ConfigError> {
         telemetry::describe();
         let defaults = self.defaults(&mut faults);
         let cache = faults.take(self.token_cache.unwrap_or_default().limits());
@@ -102,6 +108,9 @@ impl OAuth2Builder {
             providers.iter().for_each(|provider| keys.start_fetching(provider));
         }
         startup::log(&self.providers, &self.public_paths, self.tenants.is_some());
+        if self.fapi2 {
+            startup::warn_of_revocation_status();
+        }
         Ok(OAuth2(Arc::new(Policy {
             providers,
             issuers: in_order(&by_issuer),
@@ -111,7 +120,7 @@ impl OAuth2Builder {
             max_token_length: self.max_token_length.unwrap_or(DEFAULT_MAX_TOKEN_LENGTH),
             token_sources: token_sources.if_configured(),
             realm: self.realm.unwrap_or_else(|| DEFAULT_REALM.to_owned()),
-            missing_token: self.missing_token.unwrap_or(if resources.is_empty() {
+            missing_token: self.missing_token.unwrap_or(if resources.is_empty() && !self.fapi2 {
                 MissingToken::BadRequest
             } else {
                 MissingToken::Unauthorized
@@ -186,6 +195,7 @@ impl OAuth2Builder {
         faults.push_all(self.access_faults());
         faults.push_all(self.resource_faults());
         faults.push_all(self.possession_faults());
+        faults.push_all(self.fapi2_faults());
         faults.take(self.token_sources.check());
         if let Some(tenants) = &self.tenants {
             faults.take(tenants.check());

@@ -213,6 +213,7 @@ impl OAuth2Builder {
             resources: self.resources.iter().filter_map(|resource| resource.uri().ok()).collect(),
             rules: Arc::new(self.rules()),
             requirements: self.requirements.clone(),
+            fapi2: self.fapi2,
             tenant_warnings: Arc::new(Warnings::new(&self.clock)),
         }
     }

@@ -7,6 +7,7 @@
 //! - `access_settings`: the settings in code for access rules.
 //! - `build`: the checks of all settings, and the assembly of the policy.
 //! - `deserialize`: the same settings through serde, as tables.
+//! - `fapi2_settings`: the FAPI 2.0 Security Profile: what it requires of the settings.
 //! - `key_settings`: the settings in code for fetching keys.
 //! - `possession_settings`: the settings in code for tokens that are bound to their client.
 //! - `resource_settings`: the settings in code for protected resources.
@@ -16,6 +17,7 @@
 mod access_settings;
 mod build;
 mod deserialize;
+mod fapi2_settings;
 mod key_settings;
 pub(crate) mod oauth2;
 mod possession_settings;
@@ -102,6 +104,8 @@ pub struct OAuth2Builder {
     pub(crate) ready_client: Option<Client>,
     pub(crate) dpop: Option<Dpop>,
     pub(crate) forwarded_certificate: Option<ForwardedCertificate>,
+    pub(crate) fapi2: bool,
+    dangerous_without_revocation_status: bool,
     tenants: Option<Tenants>,
     on_rejection: Option<RejectionHook>,
     pub(crate) clock: Clock,
@@ -425,6 +429,8 @@ impl fmt::Debug for OAuth2Builder {
             .field("principal_lifetime", &self.principal_lifetime)
             .field("dpop", &self.dpop)
             .field("forwarded_certificate", &self.forwarded_certificate)
+            .field("fapi2", &self.fapi2)
+            .field("dangerous_without_revocation_status", &self.dangerous_without_revocation_status)
             .field("tenants", &self.tenants)
             .field("token_sources", &self.token_sources)
             .finish_non_exhaustive()

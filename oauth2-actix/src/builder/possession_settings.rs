@@ -104,7 +104,7 @@ impl OAuth2Builder {
 
     /// Returns whether the tokens of a provider may be bound to a DPoP key. Those of tenants may if proofs are
     /// configured, since the tenants are not known yet.
-    fn has_dpop(&self) -> bool {
+    pub(super) fn has_dpop(&self) -> bool {
         self.providers.iter().any(|(_, provider)| provider.dpop.is_on())
             || (self.tenants.is_some() && self.dpop.is_some())
     }

@@ -28,6 +28,15 @@ pub(crate) fn log(providers: &[(String, Provider)], public_paths: &[String], has
     }
 }
 
+/// Logs that a policy of the FAPI 2.0 profile lacks what the profile requires, and the developer has accepted.
+pub(crate) fn warn_of_revocation_status() {
+    tracing::warn!(
+        target: "oauth2_actix",
+        "the revocation status of tokens is not verified, which FAPI 2.0 §5.3.4 requires: a revoked token is \
+         accepted until it expires, unless code of the application rejects it"
+    );
+}
+
 /// Returns an audience by which an id_token would be accepted: one that looks like a client id, which is the
 /// audience of every id_token (OpenID Connect Core §2).
 ///

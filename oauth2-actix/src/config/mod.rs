@@ -4,6 +4,7 @@
 //!
 //! - `binding.rs`: whether tokens are bound to their client
 //! - `error.rs`: the errors of a configuration
+//! - `fapi2.rs`: what the FAPI 2.0 Security Profile requires of a provider
 //! - `keys.rs`: [`Keys`](keys::Keys), the sources of keys
 //! - `limits.rs`: the ranges of durations and numbers
 //! - `missing_token.rs`: the status for a request without a token
@@ -16,6 +17,7 @@
 
 pub(crate) mod binding;
 pub(crate) mod error;
+pub(crate) mod fapi2;
 pub(crate) mod keys;
 pub(crate) mod limits;
 pub(crate) mod missing_token;

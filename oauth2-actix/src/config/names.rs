@@ -35,6 +35,8 @@ names! {
     RESOURCE = "resource",
     DPOP = "dpop",
     FORWARDED_CERTIFICATE = "forwarded_certificate",
+    FAPI2 = "fapi2",
+    DANGEROUS_WITHOUT_REVOCATION_STATUS = "dangerous_without_revocation_status",
 }
 
 // Settings of a provider alone.

@@ -45,6 +45,8 @@ pub struct Dpop {
     algorithms: Option<Vec<Algorithm>>,
     /// The names given to `algorithms` that no algorithm has.
     unknown_algorithms: Vec<String>,
+    /// Whether `EdDSA` is for Ed25519 keys only.
+    without_ed448: bool,
     max_age: Option<Duration>,
     clock_skew: Option<Duration>,
     nonce_secret: Option<Box<[u8]>>,
@@ -194,10 +196,23 @@ impl Dpop {
 
     pub(crate) fn algorithm_set(&self) -> AlgorithmSet {
         use Algorithm as A;
-        match &self.algorithms {
+        let set: AlgorithmSet = match &self.algorithms {
             Some(algorithms) => algorithms.iter().copied().collect(),
             None => [A::ES256, A::ES384, A::PS256, A::EdDSA, A::Ed25519].into_iter().collect(),
-        }
+        };
+        if self.without_ed448 { set.without_ed448() } else { set }
+    }
+
+    /// Returns the algorithms that were named.
+    pub(crate) fn named_algorithms(&self) -> &[Algorithm] {
+        self.algorithms.as_deref().unwrap_or_default()
+    }
+
+    /// Returns the settings as FAPI 2.0 has them: its algorithms are the default.
+    pub(crate) fn under_fapi2(mut self) -> Self {
+        self.algorithms.get_or_insert_with(|| AlgorithmSet::of_fapi2().iter().collect());
+        self.without_ed448 = true;
+        self
     }
 
     pub(crate) fn requires_nonce(&self) -> bool {
@@ -302,6 +317,7 @@ impl PartialEq for Dpop {
             && self.base_urls == other.base_urls
             && self.algorithms == other.algorithms
             && self.unknown_algorithms == other.unknown_algorithms
+            && self.without_ed448 == other.without_ed448
             && self.max_age == other.max_age
             && self.clock_skew == other.clock_skew
             && self.nonce_secret == other.nonce_secret

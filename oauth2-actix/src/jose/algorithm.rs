@@ -164,8 +164,25 @@ impl AlgorithmSet {
             .collect()
     }
 
+    /// Returns the algorithms of FAPI 2.0 (Security Profile §5.4.1): both names of EdDSA with Ed25519 are one algorithm.
+    pub(crate) fn of_fapi2() -> Self {
+        use Algorithm as A;
+        [A::PS256, A::ES256, A::EdDSA, A::Ed25519].into_iter().collect::<Self>().without_ed448()
+    }
+
+    /// Returns the set with `EdDSA` for Ed25519 keys only.
+    pub(crate) fn without_ed448(self) -> Self {
+        Self((self.0 | WITHOUT_ED448) & !(1 << Algorithm::Ed448 as u32))
+    }
+
     pub(crate) fn contains(self, algorithm: Algorithm) -> bool {
         self.0 & (1 << algorithm as u32) != 0
+    }
+
+    /// Returns whether the set has the algorithm for keys of this kind.
+    pub(crate) fn fits(self, algorithm: Algorithm, kind: KeyKind) -> bool {
+        let is_excluded = self.0 & WITHOUT_ED448 != 0 && kind == KeyKind::Ed448;
+        self.contains(algorithm) && algorithm.fits(kind) && !is_excluded
     }
 
     pub(crate) fn iter(self) -> impl Iterator<Item = Algorithm> {
@@ -184,6 +201,9 @@ impl fmt::Debug for AlgorithmSet {
         formatter.debug_set().entries(self.iter()).finish()
     }
 }
+
+/// The bit of a set in which `EdDSA` is for Ed25519 keys only. The algorithms have the bits below.
+const WITHOUT_ED448: u32 = 1 << 31;
 
 type Row = (Algorithm, &'static str, &'static [KeyKind]);
 
@@ -231,5 +251,19 @@ mod tests {
         assert!(!default.contains(Algorithm::HS256));
         assert!(default.contains(Algorithm::EdDSA));
         assert_eq!(default.iter().count(), TABLE.len() - 3);
+    }
+
+    #[test]
+    fn eddsa_of_fapi_is_for_ed25519_keys_only() {
+        let fapi = AlgorithmSet::of_fapi2();
+        let names: Vec<_> = fapi.iter().map(Algorithm::name).collect();
+        assert_eq!(names, ["ES256", "Ed25519", "EdDSA", "PS256"]);
+        let named = AlgorithmSet::from_iter([Algorithm::EdDSA, Algorithm::Ed448]);
+        assert!(named.fits(Algorithm::EdDSA, KeyKind::Ed448));
+        for set in [fapi, named.without_ed448()] {
+            assert!(set.fits(Algorithm::EdDSA, KeyKind::Ed25519));
+            assert!(!set.fits(Algorithm::EdDSA, KeyKind::Ed448));
+            assert!(!set.contains(Algorithm::Ed448));
+        }
     }
 }

@@ -188,7 +188,8 @@ impl Key {
         let algorithms = policy
             .allowed
             .iter()
-            .filter(|algorithm| algorithm.fits(kind) && only.is_none_or(|only| only == *algorithm));
+            .filter(|algorithm| policy.allowed.fits(*algorithm, kind))
+            .filter(|algorithm| only.is_none_or(|only| only == *algorithm));
         let verifiers = match material {
             Material::Secret(secret) => Verifiers::hmac(algorithms, secret)?,
             Material::Public { spki, .. } => Verifiers::public(algorithms, spki, policy.crypto)?,

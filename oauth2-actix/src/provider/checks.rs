@@ -98,6 +98,13 @@ impl ResolvedProvider {
         if confirmation.certificate.is_none() && self.certificate_bound == Binding::Required {
             return Err(ErrorKind::NotCertificateBound.into());
         }
+        if confirmation.is_empty() && self.must_be_bound {
+            return Err(match self.dpop {
+                Binding::Off => ErrorKind::NotCertificateBound,
+                Binding::Allowed | Binding::Required => ErrorKind::NotDpopBound,
+            }
+            .into());
+        }
         Ok((!confirmation.is_empty()).then(|| Box::new(confirmation)))
     }
 

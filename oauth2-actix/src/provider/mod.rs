@@ -82,6 +82,8 @@ pub(crate) struct ResolvedProvider {
     /// Whether its tokens are bound to a DPoP key or a client certificate.
     pub(crate) dpop: Binding,
     pub(crate) certificate_bound: Binding,
+    /// Whether a token must be bound to one or the other.
+    must_be_bound: bool,
     dangerous_accept_bound_tokens: bool,
     pub(crate) id: ProviderId,
     /// The keys of each source, in the order of the configuration.
@@ -117,6 +119,8 @@ pub(crate) struct Defaults {
     pub(crate) rules: Arc<Rules>,
     /// What is required of every token of every provider.
     pub(crate) requirements: Vec<Requirement>,
+    /// Whether all providers follow the FAPI 2.0 profile.
+    pub(crate) fapi2: bool,
     /// The rate limit of warnings about tenants. All tenants share it, since clients cause lookups of many
     /// tenants.
     pub(crate) tenant_warnings: Arc<Warnings>,
@@ -177,11 +181,19 @@ impl ResolvedProvider {
         provider: &Provider,
         defaults: &Defaults,
     ) -> Result<Self, ConfigError> {
-        provider.faults(Some(name), !defaults.resources.is_empty()).into_result()?;
+        let mut faults = provider.faults(Some(name), !defaults.resources.is_empty());
+        if defaults.fapi2 {
+            faults.push_all(provider.fapi2_faults(Some(name)));
+        }
+        faults.into_result()?;
         check_requirements(name, &provider.requirements, &defaults.rules)?;
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let id = ProviderId::Tenant(NEXT_ID.fetch_add(1, Ordering::Relaxed));
-        Self::build(id, name, provider, defaults, Arc::clone(&defaults.tenant_warnings))
+        let warnings = Arc::clone(&defaults.tenant_warnings);
+        if defaults.fapi2 {
+            return Self::build(id, name, &provider.clone().under_fapi2(), defaults, warnings);
+        }
+        Self::build(id, name, provider, defaults, warnings)
     }
 
     fn build(
@@ -208,7 +220,10 @@ impl ResolvedProvider {
             return Err(fault(&problem).of_kind(ConfigErrorKind::OutOfRange));
         }
         let name: Arc<str> = name.into();
-        let allowed = Allowed::check(&name, provider)?;
+        let mut allowed = Allowed::check(&name, provider)?;
+        if defaults.fapi2 {
+            allowed = allowed.without_ed448();
+        }
         let mut resolved = Self {
             audiences: provider.audiences.clone(),
             resources: match provider.audience_claim_name() {
@@ -224,6 +239,7 @@ impl ResolvedProvider {
             trust_domain: provider.spiffe_trust_domain.clone(),
             dpop: provider.dpop,
             certificate_bound: provider.certificate_bound,
+            must_be_bound: defaults.fapi2,
             dangerous_accept_bound_tokens: provider.dangerous_accept_bound_tokens,
             id,
             keys: Vec::new(),
@@ -487,6 +503,12 @@ impl Allowed {
             ),
             _ => Ok(Self { inline, fetched: fetched.into_iter().collect() }),
         }
+    }
+}
+
+impl Allowed {
+    fn without_ed448(self) -> Self {
+        Self { inline: self.inline.without_ed448(), fetched: self.fetched.without_ed448() }
     }
 }
 

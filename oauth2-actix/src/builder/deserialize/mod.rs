@@ -111,6 +111,8 @@ impl Settings for OAuth2Builder {
         DPOP: dpop => read_dpop;
         FORWARDED_CERTIFICATE: forwarded_certificate => certificate::read;
         RESOURCE: resource => resource::read;
+        FAPI2: fapi2 => |builder, input| input.flag().map(|is_on| builder.fapi2 = is_on);
+        DANGEROUS_WITHOUT_REVOCATION_STATUS: dangerous_without_revocation_status = flag();
     };
 
     fn hint(name: &str) -> Option<String> {

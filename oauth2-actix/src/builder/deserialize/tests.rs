@@ -143,6 +143,12 @@ fn settings_of_the_policy() -> Vec<(&'static str, Value, OAuth2Builder)> {
                     .member("x", 1),
             ),
         ),
+        ("fapi2", json!(true), builder().fapi2()),
+        (
+            "dangerous_without_revocation_status",
+            json!(true),
+            builder().dangerous_without_revocation_status(true),
+        ),
     ]
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::members::{Member, read};
 use crate::jose::{
-    algorithm::{Algorithm, KeyKind},
+    algorithm::{Algorithm, AlgorithmSet, KeyKind},
     jwk::PublicValues,
     key_policy::CryptoBackend,
     verifier::Verifier,
@@ -99,6 +99,11 @@ impl<'a> ClientKey<'a> {
             return Err("the `alg` of the proof does not fit the type of the `jwk`");
         }
         Ok(Self { kind, values })
+    }
+
+    /// Returns whether a key of this kind may be used with one of these algorithms.
+    pub(crate) fn is_allowed(&self, algorithm: Algorithm, allowed: AlgorithmSet) -> bool {
+        allowed.fits(algorithm, self.kind)
     }
 
     /// Returns the thumbprint (RFC 7638 §3): the SHA-256 of the required members in the order of their names, without

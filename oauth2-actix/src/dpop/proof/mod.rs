@@ -109,6 +109,9 @@ impl ProofChecker {
         let algorithm = self.algorithm(&typ, &alg)?;
         let Member::Unread(jwk) = jwk else { return Err("the header has no `jwk`".into()) };
         let key = ClientKey::read(jwk, algorithm)?;
+        if !key.is_allowed(algorithm, self.algorithms) {
+            return Err("the curve of the `jwk` is not allowed".into());
+        }
         // This comes before any work on keys, so that only the owner of a token can cause it.
         if key.thumbprint() != *presented.thumbprint {
             return Err(ProofFault::OtherKey);

@@ -1,12 +1,14 @@
 //! Tokens that are bound to a DPoP key (RFC 9449). What an attacker tries is in `attacks`.
 //!
 //! - `challenges`: challenges, CORS headers and the metadata document
+//! - `fapi2`: tokens and proofs under the FAPI 2.0 Security Profile
 //! - `nested`: several middlewares around one handler
 //! - `requirement`: `#[require_dpop]`, and providers that require bound tokens
 //! - `settings`: the faults of the configuration
 //! - `websocket`: sessions that a bound token opens
 
 mod challenges;
+mod fapi2;
 mod nested;
 mod requirement;
 mod settings;
