@@ -101,6 +101,11 @@ impl Client {
         })
     }
 
+    /// Returns whether the client has no credentials.
+    pub(super) fn is_public(&self) -> bool {
+        self.secret.is_none()
+    }
+
     /// Returns whether these credentials are the client's. A public client has none.
     pub(super) fn is_authenticated_by(&self, secret: Option<&str>) -> bool {
         match (&self.secret, secret) {

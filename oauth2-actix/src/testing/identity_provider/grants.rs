@@ -45,6 +45,8 @@ pub(super) struct Code {
 #[derive(Clone)]
 struct Refresh {
     grant: Grant,
+    /// The thumbprint of the DPoP key that a public client must have.
+    key: Option<String>,
     /// The code.
     family: String,
     is_used: bool,
@@ -86,17 +88,31 @@ impl Grants {
         }
     }
 
-    /// Issues the first refresh token of a code.
-    pub(super) fn issue_refresh(&mut self, grant: Grant, code: &str) -> String {
-        self.refresh_tokens.insert(Refresh { grant, family: code.to_owned(), is_used: false })
+    /// Issues the first refresh token of a code, bound to the DPoP key with this thumbprint if there is one.
+    pub(super) fn issue_refresh(
+        &mut self,
+        grant: Grant,
+        key: Option<String>,
+        code: &str,
+    ) -> String {
+        let family = code.to_owned();
+        self.refresh_tokens.insert(Refresh { grant, key, family, is_used: false })
     }
 
     /// Returns what a refresh token stands for. A token that was used before, or is another client's, revokes
-    /// its family (RFC 9700 §4.14.2).
-    pub(super) fn refresh(&mut self, token: &str, client_id: &str) -> Option<Grant> {
+    /// its family (RFC 9700 §4.14.2). One that is bound to another key is only refused.
+    pub(super) fn refresh(
+        &mut self,
+        token: &str,
+        client_id: &str,
+        key: Option<&str>,
+    ) -> Option<Grant> {
         let found = self.refresh_tokens.find(token)?.clone();
         if found.is_used || found.grant.client_id != client_id {
             self.revoke(&found.family);
+            return None;
+        }
+        if found.key.is_some() && found.key.as_deref() != key {
             return None;
         }
         Some(found.grant)

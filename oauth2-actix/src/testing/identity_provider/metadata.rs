@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::{IdentityProvider, clients::GRANT_TYPES, parameters::for_any_origin};
-use crate::testing::SigningKey;
+use super::{IdentityProvider, clients::GRANT_TYPES, parameters::for_any_origin, proof};
+use crate::{jose::algorithm::Algorithm, testing::SigningKey};
 
 /// `GET /jwks.json`.
 pub(super) async fn jwks(provider: web::Data<IdentityProvider>) -> HttpResponse {
@@ -34,6 +34,7 @@ pub(super) async fn metadata(provider: web::Data<IdentityProvider>) -> HttpRespo
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],
         "token_endpoint_auth_methods_supported": ["none", "client_secret_post", "client_secret_basic"],
+        "dpop_signing_alg_values_supported": proof::ALGORITHMS.map(Algorithm::name),
         "acr_values_supported": settings.acr_values,
     });
     // An empty list is left out (RFC 8414 §3.2).

@@ -9,6 +9,7 @@
 //! - `metadata`: the keys and the metadata that it publishes
 //! - `page`: the HTML pages
 //! - `parameters`: what the endpoints share
+//! - `proof`: DPoP proofs at the token endpoint
 //! - `token`: the token endpoint
 
 use std::{
@@ -47,6 +48,7 @@ mod grants;
 mod metadata;
 mod page;
 mod parameters;
+mod proof;
 mod token;
 
 /// A small identity provider for development: it signs with ES256, and issues a token with any claims to the
@@ -90,6 +92,12 @@ mod token;
 /// valid once and for 60 s, for an access token (RFC 9068) with `auth_time` and `acr`. The audience is the
 /// `resource` of the request (RFC 8707). A client that has registered the grant type also gets a refresh token,
 /// which is valid once. There are no ID tokens. All that is known of clients and users is in memory, and bounded.
+///
+/// # DPoP
+///
+/// A token request with a DPoP proof (RFC 9449 §5) gets a token that is bound to the key of the proof, and the
+/// `token_type` is `DPoP`. A refresh token of a public client is then bound to the same key. An invalid proof gets 400
+/// `invalid_dpop_proof`. The algorithms are ES256, EdDSA, Ed25519, PS256 and RS256; nonces are not required.
 ///
 /// ```
 /// use oauth2_actix::testing::IdentityProvider;

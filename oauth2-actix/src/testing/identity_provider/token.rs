@@ -1,4 +1,5 @@
-//! The token endpoint: authorization code, refresh token and client credentials (RFC 6749 §4.1.3, §6 and §4.4).
+//! The token endpoint: authorization code, refresh token and client credentials (RFC 6749 §4.1.3, §6 and §4.4). With a
+//! DPoP proof, the access token is bound to the key of the proof (RFC 9449 §5).
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use super::{
     documents,
     grants::Grant,
     parameters::{Parameters, Problem, for_any_origin, unguessable},
+    proof,
 };
 use crate::testing::Token;
 
@@ -64,10 +66,12 @@ fn issue(
 ) -> Result<Issued, Problem> {
     let grant_type = parameters.required("grant_type", "grant_type is missing.")?;
     let client = client(provider, request, parameters)?;
+    let key = proof::thumbprint(provider, request)?;
+    let key = key.as_deref();
     let body = match grant_type {
-        AUTHORIZATION_CODE => by_code(provider, parameters, &client)?,
-        REFRESH_TOKEN => by_refresh_token(provider, parameters, &client)?,
-        CLIENT_CREDENTIALS => by_client_credentials(provider, parameters, &client)?,
+        AUTHORIZATION_CODE => by_code(provider, parameters, &client, key)?,
+        REFRESH_TOKEN => by_refresh_token(provider, parameters, &client, key)?,
+        CLIENT_CREDENTIALS => by_client_credentials(provider, parameters, &client, key)?,
         _ => {
             return Err(Problem::new(
                 "unsupported_grant_type",
@@ -109,6 +113,7 @@ fn by_code(
     provider: &IdentityProvider,
     parameters: &Parameters,
     client: &Client,
+    key: Option<&str>,
 ) -> Result<Value, Problem> {
     let code = parameters.required("code", "code is missing.")?;
     let verifier = parameters.required("code_verifier", "code_verifier is missing.")?;
@@ -130,20 +135,24 @@ fn by_code(
     }
     let grant = found.grant;
     let resources = narrowed(provider.resources(parameters)?, &grant)?;
-    let next = grant.is_refreshable.then(|| grants.issue_refresh(grant.clone(), code));
+    // RFC 9449 §5: only that of a public client is bound, since any other authenticates itself.
+    let bound_to = key.filter(|_| client.is_public()).map(str::to_owned);
+    let next = grant.is_refreshable.then(|| grants.issue_refresh(grant.clone(), bound_to, code));
     drop(grants);
-    Ok(response(provider, &grant, &grant.scopes, &resources, next))
+    Ok(response(provider, &grant, key, &grant.scopes, &resources, next))
 }
 
 fn by_refresh_token(
     provider: &IdentityProvider,
     parameters: &Parameters,
     client: &Client,
+    key: Option<&str>,
 ) -> Result<Value, Problem> {
-    let refused = Problem::grant("The refresh token is unknown, used, or another client's.");
+    let refused =
+        Problem::grant("The refresh token is unknown, used, or of another client or DPoP key.");
     let token = parameters.required("refresh_token", "refresh_token is missing.")?;
     let mut grants = provider.grants();
-    let grant = grants.refresh(token, &client.id).ok_or(refused)?;
+    let grant = grants.refresh(token, &client.id, key).ok_or(refused)?;
     let scopes = match parameters.list("scope")? {
         None => grant.scopes.clone(),
         Some(scopes) if scopes.iter().all(|scope| grant.scopes.contains(scope)) => scopes,
@@ -155,7 +164,7 @@ fn by_refresh_token(
     // With all the scopes that were granted (RFC 6749 §6).
     let next = grants.rotate(token).ok_or(refused)?;
     drop(grants);
-    Ok(response(provider, &grant, &scopes, &resources, Some(next)))
+    Ok(response(provider, &grant, key, &scopes, &resources, Some(next)))
 }
 
 /// Returns the resources of a token: those of the grant, or the ones of them that the request names (RFC 8707
@@ -176,6 +185,7 @@ fn narrowed(asked: Vec<String>, grant: &Grant) -> Result<Vec<String>, Problem> {
 fn response(
     provider: &IdentityProvider,
     grant: &Grant,
+    key: Option<&str>,
     scopes: &[String],
     resources: &[String],
     refresh_token: Option<String>,
@@ -192,11 +202,7 @@ fn response(
     if !scope.is_empty() {
         token = token.claim("scope", scope.as_str());
     }
-    let mut body = json!({
-        "access_token": token.sign(&provider.key()),
-        "token_type": "Bearer",
-        "expires_in": lifetime,
-    });
+    let mut body = signed(provider, token, key, lifetime);
     if !scope.is_empty() {
         body["scope"] = json!(scope);
     }
@@ -212,6 +218,7 @@ fn by_client_credentials(
     provider: &IdentityProvider,
     parameters: &Parameters,
     client: &Client,
+    key: Option<&str>,
 ) -> Result<Value, Problem> {
     if !client.may(CLIENT_CREDENTIALS) {
         return Err(Problem::new(
@@ -237,15 +244,24 @@ fn by_client_credentials(
     if let Some(scope) = scope {
         token = token.claim("scope", scope);
     }
-    let mut body = json!({
-        "access_token": token.claims(claims).sign(&provider.key()),
-        "token_type": "Bearer",
-        "expires_in": lifetime,
-    });
+    let mut body = signed(provider, token.claims(claims), key, lifetime);
     if let Some(scope) = scope {
         body["scope"] = json!(scope);
     }
     Ok(body)
+}
+
+/// Returns a response with the signed token, which is bound to a DPoP key if there is one (RFC 9449 §6.1).
+fn signed(provider: &IdentityProvider, token: Token, key: Option<&str>, lifetime: i64) -> Value {
+    let (token, token_type) = match key {
+        None => (token, "Bearer"),
+        Some(thumbprint) => (token.claim("cnf", json!({"jkt": thumbprint})), "DPoP"),
+    };
+    json!({
+        "access_token": token.sign(&provider.key()),
+        "token_type": token_type,
+        "expires_in": lifetime,
+    })
 }
 
 /// Sets the audience, unless there is no resource.

@@ -43,6 +43,10 @@ async fn both_metadata_documents_say_the_same() {
         ),
         ("authorization_response_iss_parameter_supported", json!(true)),
         ("client_id_metadata_document_supported", json!(true)),
+        (
+            "dpop_signing_alg_values_supported",
+            json!(["ES256", "EdDSA", "Ed25519", "PS256", "RS256"]),
+        ),
         ("scopes_supported", json!(["orders:read"])),
         ("acr_values_supported", json!(["1", "mfa"])),
         ("protected_resources", json!(["https://api.test/mcp"])),

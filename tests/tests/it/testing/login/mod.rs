@@ -3,6 +3,7 @@
 //! - this file: the client, the user, and the whole login
 //! - `authorize`: what the authorization endpoint refuses, its page, and the user's answer
 //! - `clients`: registration and client ID metadata documents
+//! - `dpop`: tokens that are bound to a key
 //! - `metadata`: the documents, and CORS
 //! - `token`: codes, refresh tokens, and the claims of the tokens
 
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 
 mod authorize;
 mod clients;
+mod dpop;
 mod metadata;
 mod token;
 
