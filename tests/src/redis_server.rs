@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::wait::PATIENCE;
+use crate::{
+    tls::{Authority, Identity},
+    wait::PATIENCE,
+};
 
 /// A server with a directory of its own. It ends, and the directory is removed, when this is dropped.
 #[derive(Debug)]
@@ -53,16 +56,19 @@ impl Server {
         Self::launch(port, &["--port", &port.to_string()], arguments, cli)
     }
 
-    /// Starts a server with TLS. The directory has the files of the certificate.
+    /// Starts a server with TLS: its certificate and key, and the authority of clients, if they need a certificate.
     #[must_use]
-    pub fn with_tls(files: &[(&str, Vec<u8>)]) -> Self {
+    pub fn with_tls(identity: &Identity, clients: Option<&Authority>) -> Self {
         let port = free_port();
         let directory = new_directory();
-        for (name, content) in files {
-            fs::write(directory.join(name), content).unwrap();
-        }
-        let path = |name: &str| directory.join(name).display().to_string();
-        let pem = path("server.pem");
+        let write = |name: &str, content: &[u8]| {
+            let path = directory.join(name);
+            fs::write(&path, content).unwrap();
+            path.display().to_string()
+        };
+        let pem = write("server.pem", &identity.pem());
+        let authority = clients.map_or_else(|| identity.pem(), Authority::pem);
+        let authority = write("clients.pem", &authority);
         let port_text = port.to_string();
         let arguments = [
             "--port",
@@ -74,11 +80,16 @@ impl Server {
             "--tls-key-file",
             pem.as_str(),
             "--tls-ca-cert-file",
-            pem.as_str(),
+            authority.as_str(),
             "--tls-auth-clients",
-            "no",
+            if clients.is_some() { "yes" } else { "no" },
         ];
-        let cli = ["--tls", "--insecure"];
+        // A client of the authority, if the server asks for one.
+        let own = clients.map(|clients| write("cli.pem", &clients.issue("redis-cli", 30).pem()));
+        let mut cli = vec!["--tls", "--insecure"];
+        if let Some(own) = &own {
+            cli.extend(["--cert", own.as_str(), "--key", own.as_str()]);
+        }
         Self::launch_in(directory, port, &arguments, &[], &cli)
     }
 

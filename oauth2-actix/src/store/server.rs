@@ -4,7 +4,7 @@ use std::{fmt, io, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use rustls::{
     ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
@@ -49,6 +49,7 @@ pub struct RedisServer {
     max_waiting: usize,
     key_prefix: String,
     root_certificate_pem: Option<Vec<u8>>,
+    client_certificate_pem: Option<Vec<u8>>,
 }
 
 #[derive(Clone)]
@@ -124,6 +125,7 @@ impl RedisServer {
             max_waiting: 1024,
             key_prefix: "oauth2-actix".to_owned(),
             root_certificate_pem: None,
+            client_certificate_pem: None,
         }
     }
 
@@ -173,6 +175,14 @@ impl RedisServer {
         self
     }
 
+    /// Sets the certificate that `rediss://` servers ask clients for, which is their default (`tls-auth-clients`): PEM, the chain
+    /// and the private key. `Debug`, errors and logs never show the key.
+    #[must_use]
+    pub fn client_certificate_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.client_certificate_pem = Some(pem.into());
+        self
+    }
+
     /// Starts a thread that connects, and returns without waiting for it. The connection is made again when it fails.
     /// The thread ends when all clones of the returned value, and all stores that use it, are dropped.
     ///
@@ -201,10 +211,12 @@ impl RedisServer {
             ));
         }
         let tls = if is_tls {
-            Some(tls_connector(self.root_certificate_pem.as_deref())?)
-        } else if self.root_certificate_pem.is_some() {
+            let (roots, client) = (&self.root_certificate_pem, &self.client_certificate_pem);
+            Some(tls_connector(roots.as_deref(), client.as_deref())?)
+        } else if self.root_certificate_pem.is_some() || self.client_certificate_pem.is_some() {
             return Err(RedisServerError(
-                "root_certificate_pem: no URL has TLS, expected rediss://".to_owned(),
+                "root_certificate_pem, client_certificate_pem: no URL has TLS, expected rediss://"
+                    .to_owned(),
             ));
         } else {
             None
@@ -326,21 +338,37 @@ fn in_range<T: Copy + PartialOrd, D: fmt::Display>(
 }
 
 /// Makes a TLS client of its own provider of cryptography, since an application may have chosen none or another one.
-fn tls_connector(roots: Option<&[u8]>) -> Result<TlsConnector, RedisServerError> {
+fn tls_connector(
+    roots: Option<&[u8]>,
+    client: Option<&[u8]>,
+) -> Result<TlsConnector, RedisServerError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| RedisServerError(format!("TLS cannot be used: {error}")))?;
-    let config = match roots {
-        Some(pem) => builder.with_root_certificates(read_roots(pem)?).with_no_client_auth(),
+    let builder = match roots {
+        Some(pem) => builder.with_root_certificates(read_roots(pem)?),
         None => {
             let verifier = Verifier::new(provider).map_err(|error| {
                 RedisServerError(format!("the system has no certificate authorities: {error}"))
             })?;
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(verifier))
-                .with_no_client_auth()
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+        }
+    };
+    let config = match client {
+        None => builder.with_no_client_auth(),
+        Some(pem) => {
+            let unusable = || {
+                RedisServerError(
+                    "client_certificate_pem: the certificate or its key cannot be used, expected \
+                     PEM of a certificate chain and of its private key"
+                        .to_owned(),
+                )
+            };
+            let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+            let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| unusable())?;
+            let chain = chain.map_err(|_| unusable())?;
+            builder.with_client_auth_cert(chain, key).map_err(|_| unusable())?
         }
     };
     Ok(TlsConnector::from(Arc::new(config)))
@@ -403,9 +431,14 @@ mod tests {
     #[test]
     fn certificate_that_is_none_is_refused() {
         for pem in ["", "x", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"] {
-            let server = RedisServer::new("rediss://127.0.0.1").root_certificate_pem(pem);
-            let error = server.resolve().err().map(|error| error.to_string());
-            assert!(error.as_ref().is_some_and(|error| error.contains("root_cert")), "{error:?}");
+            let server = || RedisServer::new("rediss://127.0.0.1");
+            for (server, setting) in [
+                (server().root_certificate_pem(pem), "root_certificate_pem"),
+                (server().client_certificate_pem(pem), "client_certificate_pem"),
+            ] {
+                let error = server.resolve().err().map(|error| error.to_string());
+                assert!(error.as_ref().is_some_and(|error| error.contains(setting)), "{error:?}");
+            }
         }
     }
 

@@ -79,7 +79,7 @@ async fn user_with_the_documented_permissions_is_sufficient() {
 #[tokio::test]
 async fn tls_needs_a_certificate_of_the_configured_authority() {
     let (authority, other) = (Authority::new("redis test"), Authority::new("other test"));
-    let server = Server::with_tls(&[("server.pem", authority.issue("localhost", 30).pem())]);
+    let server = Server::with_tls(&authority.issue("localhost", 30), None);
     server.remember_long();
     let at = |host: &str| patient(RedisServer::new(format!("rediss://{host}:{}", server.port)));
     for host in ["localhost", "127.0.0.1"] {
@@ -103,6 +103,24 @@ async fn tls_needs_a_certificate_of_the_configured_authority() {
         let store = RedisReplayStore::new(&settings.connect().unwrap());
         let answer = insert(&store, proof(2)).await;
         assert!(answer.reason().contains("cannot be reached"), "{settings:?}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn server_that_asks_for_a_certificate_gets_the_configured_one() {
+    let (authority, other) = (Authority::new("redis test"), Authority::new("other test"));
+    let server = Server::with_tls(&authority.issue("localhost", 30), Some(&authority));
+    let settings = || {
+        let url = format!("rediss://localhost:{}", server.port);
+        patient(RedisServer::new(url)).root_certificate_pem(authority.pem())
+    };
+    let own = authority.issue("orders", 30).pem();
+    connect(settings().client_certificate_pem(own)).await;
+    let of_another_authority = other.issue("orders", 30).pem();
+    for settings in [settings(), settings().client_certificate_pem(of_another_authority)] {
+        let store = RedisReplayStore::new(&settings.connect().unwrap());
+        let answer = insert(&store, proof(1)).await;
+        assert!(answer.reason().contains("cannot be reached"), "{answer:?}");
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
 
 /// A store of used proofs in Redis, for APIs of several processes: a proof that one process accepted is refused by all.
 ///
-/// Each proof takes one round trip, and about 200 bytes of Redis until it has expired.
+/// Each proof takes one round trip, and about 150 bytes of Redis until it has expired.
 ///
 /// Redis may be restarted, and may lose its data. The store notes in Redis since when the server has forgotten nothing, and
 /// then answers [`Insertion::Unavailable`] for a proof that may have been used before: for 6 s and the accepted clock skew of
