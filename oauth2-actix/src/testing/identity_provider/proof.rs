@@ -61,7 +61,8 @@ fn checked(proof: &[u8], method: &str, endpoint: &str, now: f64) -> Result<Strin
         return Err(invalid("The DPoP proof has no jwk."));
     };
     let unusable = |_| invalid("The jwk of the DPoP proof is not a public key for its alg.");
-    let key = ClientKey::read(jwk, algorithm).map_err(unusable)?;
+    let jwk = serde_json::to_string(jwk).map_err(|_| invalid("The DPoP proof has no jwk."))?;
+    let key = ClientKey::read(&jwk, algorithm).map_err(unusable)?;
     let verifier = key.verifier(algorithm, CryptoBackend::default()).map_err(unusable)?;
     let signed = &proof[..header.len() + 1 + payload.len()];
     if !verifier.accepts(signed, &decoded(signature)?) {
