@@ -244,6 +244,7 @@ fn every_method_of_the_builder_has_a_setting() {
     ];
     let sources = [
         include_str!("../mod.rs"),
+        include_str!("../fapi2_settings.rs"),
         include_str!("../key_settings.rs"),
         include_str!("../resource_settings.rs"),
         include_str!("../possession_settings.rs"),
@@ -401,7 +402,7 @@ fn wrong_value_is_reported_under_its_setting() {
             let read = OAuth2Builder::try_from(json!({name: value}));
             match read.and_then(|builder| check(name, builder)) {
                 Ok(()) => {}
-                Err(error) if matches!(name, PROVIDERS | "key_refresh_minutes") => {
+                Err(error) if matches!(name, PROVIDERS | "key_refresh_minutes" | "fapi2") => {
                     let of_provider = |fault: &ConfigFault| fault.provider().is_some();
                     let of_setting = |fault: &ConfigFault| fault.field() == name;
                     assert!(error.faults().all(|f| of_provider(f) || of_setting(f)), "{error}");
