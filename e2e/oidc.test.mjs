@@ -306,8 +306,11 @@ for (const [source, keysOf] of KEY_SOURCES) {
     const subject = clientOf("RS256");
     const old = await rotating.clientToken(subject);
     // One API for each protocol, since unknown keys cause only one fetch within the cooldown.
-    const overHttp = await startApi(policyFor(rotating, {}, keysOf(rotating)));
-    const overWebSocket = await startApi(policyFor(rotating, {}, keysOf(rotating)));
+    const policy = policyFor(rotating, {}, keysOf(rotating));
+    // The new RSA key has no `alg`, and signs by RS256 and by PS256.
+    policy.providers.oidc.algorithms = ALGORITHMS;
+    const overHttp = await startApi(policy);
+    const overWebSocket = await startApi(policy);
     for (const api of [overHttp, overWebSocket]) {
       assertAccepted(await get(api, "/me", bearer(old)), { issuer, subject });
     }

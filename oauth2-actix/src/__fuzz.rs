@@ -63,8 +63,8 @@ pub fn key_document(document: &[u8], inline: bool, token: &str) -> Option<Vec<Ke
         (AlgorithmSet::asymmetric(), Origin::Fetched)
     };
     let [document, other] = [CryptoBackend::AwsLc, CryptoBackend::OpenSsl].map(|crypto| {
-        let budget = Budget::Provider;
-        let policy = KeyPolicy { allowed, origin, crypto, spiffe: false, budget };
+        let (budget, binds_keys) = (Budget::Provider, inline);
+        let policy = KeyPolicy { allowed, binds_keys, origin, crypto, spiffe: false, budget };
         KeyDocument::parse(document, policy).ok()
     });
     assert_eq!(document.is_some(), other.is_some(), "accepted by one library only");
@@ -97,8 +97,8 @@ impl BothLibraries {
         let allowed = AlgorithmSet::from_iter([algorithm]);
         let origin = Origin::Inline;
         let [aws_lc, openssl] = [CryptoBackend::AwsLc, CryptoBackend::OpenSsl].map(|crypto| {
-            let budget = Budget::Provider;
-            let policy = KeyPolicy { allowed, origin, crypto, spiffe: false, budget };
+            let (budget, binds_keys) = (Budget::Provider, false);
+            let policy = KeyPolicy { allowed, binds_keys, origin, crypto, spiffe: false, budget };
             Key::from_jwk(jwk, policy).ok()
         });
         assert_eq!(aws_lc.is_some(), openssl.is_some(), "accepted by one library only");

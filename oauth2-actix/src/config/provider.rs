@@ -190,6 +190,13 @@ impl Provider {
     /// Sets the algorithms that a token may be signed with, as values or names. Default: all asymmetric
     /// algorithms; with a [`spiffe_trust_domain`](Self::spiffe_trust_domain), those of JWT-SVIDs.
     ///
+    /// A key is used with exactly one algorithm ([RFC 8725 §3.1](https://www.rfc-editor.org/rfc/rfc8725#section-3.1)):
+    /// its `alg`, or without one, as in PEM, that of the first token that it verifies. A later token by another
+    /// algorithm is rejected, and a warning is logged once. The first algorithm holds for this process, until the
+    /// provider withdraws the key. With this list, the choice is yours: a key without `alg` is used with each of
+    /// the algorithms that fits its type. Name several only for a provider that signs with one RSA key in several
+    /// ways.
+    ///
     /// HMAC is used only if it is in this list and the secret is given inline, at least as long as the hash
     /// ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)). If the provider also has keys
     /// that are fetched, list their algorithms too: those keys are never used with HMAC. `build()` fails if a

@@ -67,6 +67,12 @@ impl Algorithm {
         self.row().1
     }
 
+    /// Returns whether two names are those of one algorithm: `EdDSA` is that of the key's curve (RFC 9864 §2.2).
+    pub(crate) fn is_same_as(self, other: Self) -> bool {
+        let is_edwards = |it| matches!(it, Self::EdDSA | Self::Ed25519 | Self::Ed448);
+        self == other || (is_edwards(self) && is_edwards(other))
+    }
+
     /// Returns whether signer and verifier share one secret.
     ///
     /// ```

@@ -1,7 +1,7 @@
 //! One verification key. It is read from a JWK, PEM or a certificate, and checked and normalised before a
 //! verifier gets it (RFC 7517, RFC 7518 §6, RFC 8037).
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
 
 use base64::{
     Engine, alphabet,
@@ -24,6 +24,7 @@ use serde_json::{Map, Value};
 
 use crate::jose::{
     algorithm::{Algorithm, AlgorithmSet, KeyKind},
+    algorithm_binding::{AlgorithmBinding, BoundToAnother},
     edwards,
     key_policy::{KeyPolicy, Origin},
     unusable::Unusable,
@@ -40,7 +41,12 @@ pub(crate) struct Key {
     /// The hash of the key material.
     digest: [u8; 32],
     verifiers: Verifiers,
+    /// The algorithm that the key is used with, if it has no `alg` and its type fits several.
+    binding: Option<Arc<AlgorithmBinding>>,
 }
+
+/// The bindings of keys, by the hash of the key material.
+pub(crate) type KeyBindings = HashMap<[u8; 32], Arc<AlgorithmBinding>>;
 
 impl Key {
     /// Returns the verifier for `algorithm`, if this key may be used with it.
@@ -51,6 +57,24 @@ impl Key {
     /// Returns whether this key may be used with `algorithm`.
     pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
         self.verifiers.algorithms().any(|candidate| candidate == algorithm)
+    }
+
+    /// Returns the key's binding, and the hash that it is known by.
+    pub(crate) fn binding(&self) -> Option<([u8; 32], Arc<AlgorithmBinding>)> {
+        Some((self.digest, Arc::clone(self.binding.as_ref()?)))
+    }
+
+    /// Notes that the key has verified a signature by `algorithm`. Fails if it is bound to another algorithm.
+    pub(crate) fn bind(&self, algorithm: Algorithm) -> Result<(), BoundToAnother> {
+        self.binding.as_ref().map_or(Ok(()), |binding| binding.bind(algorithm))
+    }
+
+    /// Takes the binding of the same key material in `known`, or adds its own.
+    pub(crate) fn share_binding(&mut self, known: &mut KeyBindings) {
+        if let Some(own) = &mut self.binding {
+            let shared = known.entry(self.digest).or_insert_with(|| Arc::clone(own));
+            own.clone_from(shared);
+        }
     }
 
     /// Returns whether its certificate has this thumbprint.
@@ -185,20 +209,22 @@ impl Key {
         if only.is_some_and(|algorithm| !algorithm.fits(kind)) {
             return Err(Unusable::new("its `alg` does not fit its type"));
         }
-        let algorithms = policy
-            .allowed
-            .iter()
-            .filter(|algorithm| policy.allowed.fits(*algorithm, kind))
-            .filter(|algorithm| only.is_none_or(|only| only == *algorithm));
+        let is_usable = |algorithm: &Algorithm| {
+            policy.allowed.fits(*algorithm, kind) && only.is_none_or(|only| only == *algorithm)
+        };
+        let algorithms = || policy.allowed.iter().filter(is_usable);
+        let is_one = |first: Algorithm| algorithms().all(|other| first.is_same_as(other));
+        let binds = policy.binds_keys && !algorithms().next().is_none_or(is_one);
         let verifiers = match material {
-            Material::Secret(secret) => Verifiers::hmac(algorithms, secret)?,
-            Material::Public { spki, .. } => Verifiers::public(algorithms, spki, policy.crypto)?,
+            Material::Secret(secret) => Verifiers::hmac(algorithms(), secret)?,
+            Material::Public { spki, .. } => Verifiers::public(algorithms(), spki, policy.crypto)?,
         };
         Ok(Self {
             kid: kid.map(Arc::from),
             thumbprints: thumbprints.into(),
             digest: material.digest(),
             verifiers,
+            binding: binds.then(Arc::default),
         })
     }
 }
@@ -533,7 +559,9 @@ mod tests {
         let crypto = CryptoBackend::default();
         let read = |origin| {
             let budget = Budget::Provider;
-            Key::from_jwk(jwk, KeyPolicy { allowed, origin, crypto, spiffe: false, budget })
+            let spiffe = false;
+            let binds_keys = false;
+            Key::from_jwk(jwk, KeyPolicy { allowed, binds_keys, origin, crypto, spiffe, budget })
         };
         assert!(read(Origin::Inline).is_ok());
         assert!(read(Origin::Fetched).is_err());
@@ -542,6 +570,7 @@ mod tests {
     fn policy(spiffe: bool) -> KeyPolicy {
         KeyPolicy {
             allowed: AlgorithmSet::asymmetric(),
+            binds_keys: true,
             origin: Origin::Fetched,
             crypto: CryptoBackend::default(),
             spiffe,

@@ -497,7 +497,7 @@ mod tests {
 
     fn policy(origin: Origin, budget: Budget) -> KeyPolicy {
         let (allowed, crypto) = (AlgorithmSet::asymmetric(), CryptoBackend::default());
-        KeyPolicy { allowed, origin, crypto, spiffe: false, budget }
+        KeyPolicy { allowed, binds_keys: true, origin, crypto, spiffe: false, budget }
     }
 
     #[test]

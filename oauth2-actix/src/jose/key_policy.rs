@@ -31,6 +31,9 @@ pub enum CryptoBackend {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyPolicy {
     pub(crate) allowed: AlgorithmSet,
+    /// Whether a key without `alg` is used with the algorithm of the first signature that it verifies, and with no
+    /// other. Not where the developer has named the algorithms.
+    pub(crate) binds_keys: bool,
     pub(crate) origin: Origin,
     pub(crate) crypto: CryptoBackend,
     /// Whether keys with the `use` `jwt-svid` verify tokens (SPIFFE Trust Domain and Bundle §4.2).

@@ -8,7 +8,12 @@ use std::{
     },
 };
 
-use crate::jose::{algorithm::Algorithm, jwk::Key, jws::Header};
+use crate::jose::{
+    algorithm::Algorithm,
+    algorithm_binding::BoundToAnother,
+    jwk::{Key, KeyBindings},
+    jws::Header,
+};
 
 /// The usable keys of one provider at one time.
 #[derive(Debug)]
@@ -20,7 +25,10 @@ pub(crate) struct KeySet {
 }
 
 impl KeySet {
-    pub(crate) fn new(keys: Vec<Key>) -> Self {
+    pub(crate) fn new(mut keys: Vec<Key>) -> Self {
+        // One key may be published under two ids.
+        let mut bindings = KeyBindings::new();
+        keys.iter_mut().for_each(|key| key.share_binding(&mut bindings));
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let key_set_id = KeySetId(NEXT.fetch_add(1, Ordering::Relaxed));
         let (by_kid, without_kid) = (HashMap::new(), Vec::new());
@@ -32,6 +40,12 @@ impl KeySet {
             }
         }
         set
+    }
+
+    /// Keeps the algorithms that the same keys of an earlier set are bound to.
+    pub(crate) fn keep_bindings_of(&mut self, before: &Self) {
+        let mut bindings: KeyBindings = before.keys.iter().filter_map(Key::binding).collect();
+        self.keys.iter_mut().for_each(|key| key.share_binding(&mut bindings));
     }
 
     /// Returns the id of the set, which a cached token keeps to identify the keys that verified it.
@@ -95,14 +109,14 @@ impl KeySet {
             && fitting.clone().any(|key| has_thumbprint(&key));
         let selected = fitting.filter(|key| !by_thumbprint || has_thumbprint(key));
         let mut tried = 0;
-        let verified = selected
-            .clone()
-            .take(MAX_TRIED)
-            .inspect(|_| tried += 1)
-            .filter_map(|key| key.verifier(header.alg))
-            .any(|verifier| verifier.accepts(signed, signature));
-        if verified {
-            return SignatureCheck::Verified(self.key_set_id);
+        let verified = selected.clone().take(MAX_TRIED).inspect(|_| tried += 1).find(|key| {
+            key.verifier(header.alg).is_some_and(|verifier| verifier.accepts(signed, signature))
+        });
+        if let Some(key) = verified {
+            return match key.bind(header.alg) {
+                Ok(()) => SignatureCheck::Verified(self.key_set_id),
+                Err(bound) => SignatureCheck::BoundToAnother(bound),
+            };
         }
         let fitting = if tried < MAX_TRIED { tried } else { selected.count() };
         let tried = Tried { tried, fitting };
@@ -155,6 +169,8 @@ pub(crate) enum SignatureCheck {
     UnknownKey(Tried),
     /// Keys have the token's kid, and none of them may be used with its algorithm.
     AlgorithmNotAllowed,
+    /// A key verifies the signature, but it is used with another algorithm.
+    BoundToAnother(BoundToAnother),
     SignatureInvalid(Tried),
 }
 

@@ -3,6 +3,7 @@
 //! It imports `error`, `json` and `util`.
 //!
 //! - `algorithm.rs`: signature algorithms, and sets of them
+//! - `algorithm_binding.rs`: the algorithm that a key without `alg` is used with
 //! - `edwards.rs`: the check of Ed25519 and Ed448 public keys
 //! - `header.rs`: the header of an accepted token, for applications
 //! - `hmac.rs`: HMAC in constant time, and the least length of its secret
@@ -15,6 +16,7 @@
 //! - `verifier.rs`: the check of a signature by AWS-LC or OpenSSL
 
 pub(crate) mod algorithm;
+pub(crate) mod algorithm_binding;
 mod edwards;
 pub(crate) mod header;
 mod hmac;

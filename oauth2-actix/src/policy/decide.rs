@@ -30,7 +30,7 @@ use crate::{
 
 use super::{
     Policy,
-    rank::{audience_mismatch, most_specific},
+    rank::{audience_mismatch, most_specific, signature_rejection},
     wait::{Pending, PendingKeys},
 };
 
@@ -336,7 +336,7 @@ impl Policy {
                         confirmation,
                     }));
                 }
-                Some(found) => reject(found.into()),
+                Some(found) => reject(signature_rejection(provider, jws.header.alg, found)),
             }
         }
         // Without a rejection, each provider waits for keys. This error is a placeholder: the check with those
@@ -394,6 +394,11 @@ impl Policy {
             };
             match (found, result) {
                 (SignatureCheck::Verified(_), _) => return Some(found),
+                // The same key at another source is not an unbound one.
+                (SignatureCheck::BoundToAnother(_), _) => {
+                    result = Some(found);
+                    break;
+                }
                 // Keeps the more specific result.
                 (SignatureCheck::SignatureInvalid(_), _)
                 | (_, None | Some(SignatureCheck::UnknownKey(Tried { tried: 0, .. }))) => {
@@ -402,7 +407,10 @@ impl Policy {
                 _ => {}
             }
         }
-        if matches!(result, Some(SignatureCheck::SignatureInvalid(_))) {
+        if matches!(
+            result,
+            Some(SignatureCheck::SignatureInvalid(_) | SignatureCheck::BoundToAnother(_))
+        ) {
             // A source has the key that the token names, so the key is not unknown: a bad signature causes no
             // fetch of the other sources.
             let mut index = 0;

@@ -6,7 +6,11 @@ use std::sync::Arc;
 use crate::{
     config::resource_uri::ResourceUri,
     error::{Error, ErrorKind, difference::Difference, listed},
-    jose::key_set::{SignatureCheck, Tried},
+    jose::{
+        algorithm::Algorithm,
+        algorithm_binding::BoundToAnother,
+        key_set::{SignatureCheck, Tried},
+    },
     json::object::Object,
     provider::ResolvedProvider,
     token::validation,
@@ -83,9 +87,37 @@ pub(super) fn most_specific(one: Error, other: Error) -> Error {
     if rank(&other) > rank(&one) { other } else { one }
 }
 
+/// Returns the rejection of a token by a signature check with the keys of a provider.
+pub(super) fn signature_rejection(
+    provider: &ResolvedProvider,
+    algorithm: Algorithm,
+    found: SignatureCheck,
+) -> Error {
+    if let SignatureCheck::BoundToAnother(BoundToAnother { used, is_first: true }) = found {
+        let name = &*provider.name;
+        // Once for each key. The keys of a tenant may be an attacker's, and as many as it likes.
+        if provider.is_tenant() {
+            tracing::debug!(target: "oauth2_actix", provider = name, %used, %algorithm, "{BOUND}");
+        } else {
+            tracing::warn!(target: "oauth2_actix", provider = name, %used, %algorithm, "{BOUND}");
+        }
+    }
+    Error::from(found).with_provider(&provider.name)
+}
+
+const BOUND: &str = "a key without alg is used with two algorithms: tokens by the second are rejected; name both in \
+                     `algorithms` of the provider, or publish a key with its `alg` for each";
+
 impl From<SignatureCheck> for Error {
     fn from(result: SignatureCheck) -> Self {
         match result {
+            SignatureCheck::BoundToAnother(BoundToAnother { used, .. }) => {
+                let error = Self::from(ErrorKind::AlgorithmNotAllowed);
+                return error.with_expected(used.name()).with_hint(
+                    "the key has no `alg`, so that it is used with the algorithm of its first token: name both \
+                     algorithms in `algorithms` of the provider, or publish a key with its `alg` for each",
+                );
+            }
             SignatureCheck::AlgorithmNotAllowed => ErrorKind::AlgorithmNotAllowed,
             SignatureCheck::UnknownKey(Tried { tried: 0, .. }) => ErrorKind::UnknownKey,
             SignatureCheck::UnknownKey(Tried { tried, fitting })

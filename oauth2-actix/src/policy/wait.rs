@@ -21,7 +21,7 @@ use crate::{
 use super::{
     Policy,
     decide::{Acceptance, LocalDecision},
-    rank::most_specific,
+    rank::{most_specific, signature_rejection},
 };
 
 /// A token that passed every cheap check and waits for keys, or for its issuer to be looked up.
@@ -131,7 +131,7 @@ impl Policy {
                     return Ok(self.accept(acceptance, pending.jws.claims, &pending.token));
                 }
                 Ok(found) => {
-                    let error = Error::from(found).with_provider(&provider.name);
+                    let error = signature_rejection(provider, pending.jws.header.alg, found);
                     rejection = most_specific(rejection, error);
                 }
                 Err(error) => {

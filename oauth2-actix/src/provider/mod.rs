@@ -251,6 +251,7 @@ impl ResolvedProvider {
         let budget = if resolved.is_tenant() { Budget::Tenant } else { Budget::Provider };
         let key_policy = |allowed, origin| KeyPolicy {
             allowed,
+            binds_keys: provider.algorithms.is_none(),
             origin,
             crypto: defaults.crypto,
             spiffe: provider.spiffe_trust_domain.is_some(),

@@ -259,7 +259,7 @@ impl Fetcher {
         let not_modified = document.is_none();
         let before = self.remote.snapshot();
         let keys = match document {
-            Some(KeyDocument { keys, skipped }) => {
+            Some(KeyDocument { mut keys, skipped }) => {
                 // A warning that exceeds the rate is logged after the next fetch.
                 if skipped != self.skipped
                     && Skipped::log(&skipped, provider, &self.remote.warnings.skipped)
@@ -269,7 +269,11 @@ impl Fetcher {
                 match &before {
                     // Tokens that these keys have verified stay in the cache.
                     Some(before) if before.keys.is_same_as(&keys) => Arc::clone(&before.keys),
-                    _ => Arc::new(keys),
+                    Some(before) => {
+                        keys.keep_bindings_of(&before.keys);
+                        Arc::new(keys)
+                    }
+                    None => Arc::new(keys),
                 }
             }
             // An entity tag is only sent if there are keys that came with it.
