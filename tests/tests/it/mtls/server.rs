@@ -45,14 +45,21 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts a server that asks clients for a certificate, and accepts clients without one.
+    /// Starts a server that asks clients for a certificate, and answers with what it knows of it.
     pub(super) fn start(library: Library, forwarded: Option<ForwardedCertificate>) -> Self {
+        Self::with_routes(library, routes(forwarded))
+    }
+
+    /// Starts a server that asks clients for a certificate, and accepts clients without one.
+    pub(super) fn with_routes<R>(library: Library, routes: R) -> Self
+    where
+        R: Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+    {
         let authority = Authority::new("authority");
         let identity = authority.issue("localhost", 30);
         let (rustls, openssl) =
             (rustls_config(&authority, &identity, library), acceptor(&authority, &identity));
         let server = LocalServer::start(move |listener| {
-            let routes = routes(forwarded);
             let app = move || App::new().configure(routes.clone());
             let server = HttpServer::new(app).on_connect(mtls::on_connect).workers(1);
             let server = match library {
@@ -103,10 +110,17 @@ async fn certificate(
     }
 }
 
-/// Starts a server without TLS.
+/// Starts a server without TLS, which answers with what it knows of the certificate.
 pub(super) fn plain(listener: TcpListener, forwarded: Option<ForwardedCertificate>) -> LocalServer {
+    plain_with_routes(listener, routes(forwarded))
+}
+
+/// Starts a server without TLS.
+pub(super) fn plain_with_routes<R>(listener: TcpListener, routes: R) -> LocalServer
+where
+    R: Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+{
     LocalServer::listen(listener, |listener| {
-        let routes = routes(forwarded);
         let app = move || App::new().configure(routes.clone());
         let server = HttpServer::new(app).on_connect(mtls::on_connect).workers(1);
         Ok(server.listen(listener)?.run())
