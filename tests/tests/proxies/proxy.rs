@@ -9,11 +9,11 @@ use std::{
 use actix_web::{App, HttpServer, web};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use oauth2_actix::{
-    Algorithm,
+    Algorithm, Binding, Claims, Provider,
     mtls::{ClientCertificate, ForwardedCertificate},
     testing::{LocalServer, Token},
 };
-use oauth2_actix_tests::{keys::key, wait::PATIENCE};
+use oauth2_actix_tests::{keys::key, policy, wait::PATIENCE};
 use rustls::SupportedProtocolVersion;
 use serde_json::json;
 
@@ -41,14 +41,10 @@ pub(crate) struct Setup {
 impl Setup {
     pub(crate) fn start(kind: Kind) -> Self {
         let folder = Folder::with_certificates();
-        let bound_to = ClientCertificate::from_der(&folder.read("client.der")).unwrap();
-        let api = api(
-            match kind {
-                Kind::HaProxy => ForwardedCertificate::haproxy("X-SSL-Client-DER"),
-                Kind::Nginx => ForwardedCertificate::nginx("X-SSL-Client-Cert"),
-            },
-            bound_to,
-        );
+        let api = api(match kind {
+            Kind::HaProxy => ForwardedCertificate::haproxy("X-SSL-Client-DER"),
+            Kind::Nginx => ForwardedCertificate::nginx("X-SSL-Client-Cert"),
+        });
         let bound_to = ClientCertificate::from_der(&folder.read("client.der")).unwrap();
         let token = Token::new(ISSUER, "api")
             .claim("client_id", "client")
@@ -126,29 +122,26 @@ impl Drop for Setup {
     }
 }
 
-fn api(certificate: ForwardedCertificate, bound: ClientCertificate) -> LocalServer {
-    let certificate = certificate.from_peers(["127.0.0.1"]);
+fn api(certificate: ForwardedCertificate) -> LocalServer {
+    let provider = Provider::new()
+        .issuer(ISSUER)
+        .audience("api")
+        .keys(key(Algorithm::ES256).jwk_set())
+        .certificate_bound(Binding::Required);
+    let oauth2 = policy::builder()
+        .provider("p", provider)
+        .forwarded_certificate(certificate.from_peers(["127.0.0.1"]))
+        .build()
+        .unwrap();
     LocalServer::start(move |listener| {
-        let app = move || {
-            let certificate = certificate.clone();
-            App::new().route(
-                "/me",
-                web::to(move |r: actix_web::HttpRequest| {
-                    let ok = oauth2_actix::__private::client_certificate(&r, Some(&certificate))
-                        == Ok(bound);
-                    async move {
-                        if ok {
-                            actix_web::HttpResponse::Ok().body("client")
-                        } else {
-                            actix_web::HttpResponse::Unauthorized().finish()
-                        }
-                    }
-                }),
-            )
-        };
+        let app = move || App::new().wrap(oauth2.clone()).route("/me", web::get().to(me));
         Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
     })
     .unwrap()
+}
+
+async fn me(claims: Claims) -> String {
+    claims.client_id().unwrap().to_owned()
 }
 
 /// Starts the proxy with the configuration of the page. Only the ports differ.
