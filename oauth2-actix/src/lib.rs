@@ -160,6 +160,10 @@ pub mod _docs {
     pub mod mcp {}
 
     #[doc = "[configuration.md]: crate::_docs::configuration\n"]
+    #[doc = include_str!("../docs/mtls.md")]
+    pub mod mtls {}
+
+    #[doc = "[configuration.md]: crate::_docs::configuration\n"]
     #[doc = "[operations.md]: crate::_docs::operations\n"]
     #[doc = include_str!("../docs/providers.md")]
     pub mod providers {}

@@ -41,6 +41,10 @@ mod dpop_page {}
 mod mcp_page {}
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/mtls.md")]
+mod mtls_page {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/providers.md")]
 mod providers_page {}
 
