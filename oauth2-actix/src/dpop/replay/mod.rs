@@ -1,6 +1,6 @@
 //! Remembers the proofs that were used, so that each is accepted once (RFC 9449 §11.1).
 //!
-//! - `memory.rs`: [`MemoryReplayStore`](memory::MemoryReplayStore), in the memory of the process
+//! - `memory`: [`MemoryReplayStore`](memory::MemoryReplayStore), in the memory of the process
 
 pub(crate) mod memory;
 
