@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use actix_cors::Cors;
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer, get,
-    http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE},
     web,
 };
 use oauth2_actix::{Claims, OAuth2Builder, require_scope};
@@ -100,8 +100,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
 fn cors(origin: Option<&str>) -> Cors {
     let cors = Cors::default()
         .allowed_methods(["GET"])
-        .allowed_headers([AUTHORIZATION, CONTENT_TYPE])
-        .expose_headers([WWW_AUTHENTICATE, RETRY_AFTER])
+        .allowed_headers([AUTHORIZATION, CONTENT_TYPE, HeaderName::from_static("dpop")])
+        .expose_headers([WWW_AUTHENTICATE, RETRY_AFTER, HeaderName::from_static("dpop-nonce")])
         .supports_credentials()
         .max_age(600);
     match origin {

@@ -9,8 +9,10 @@ use std::{
 
 use actix_cors::Cors;
 use actix_web::{
-    App, HttpRequest, HttpResponse, HttpServer, get, http::header::AUTHORIZATION,
-    middleware::from_fn, web,
+    App, HttpRequest, HttpResponse, HttpServer, get,
+    http::header::{AUTHORIZATION, HeaderName},
+    middleware::from_fn,
+    web,
 };
 use oauth2_actix::{
     Claims, OAuth2, Provider, require_claim,
@@ -158,7 +160,7 @@ fn cors() -> Cors {
             ["http://127.0.0.1:", "http://localhost:"].iter().any(|start| host.starts_with(start))
         })
         .allowed_methods(["GET", "POST"])
-        .allowed_header(AUTHORIZATION)
+        .allowed_headers([AUTHORIZATION, HeaderName::from_static("dpop")])
         .max_age(60)
 }
 
