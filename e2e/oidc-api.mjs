@@ -25,9 +25,9 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
   process.once(signal, () => process.exit(1));
 }
 
-/** Starts the API with a policy, and returns it once it listens. */
-export async function startApi(oauth2, settings = {}) {
-  const api = launch(oauth2, settings);
+/** Starts the API with a policy, and returns it once it listens. Port 0: the system chooses a port. */
+export async function startApi(oauth2, settings = {}, port = 0) {
+  const api = launch(oauth2, settings, port);
   const url = await new Promise((resolve, reject) => {
     const fail = (why) => reject(new Error(`${why.message ?? why}: ${api.output()}`));
     const timer = setTimeout(fail, WAIT_MS, "the API does not listen");
@@ -60,11 +60,10 @@ export async function stopApis() {
   await Promise.allSettled(apis.map(({ ended }) => ended));
 }
 
-function launch(oauth2, settings = {}) {
+function launch(oauth2, settings = {}, port = 0) {
   const file = path.join(directory, `policy-${apis.length}.json`);
   writeFileSync(file, JSON.stringify({ oauth2, ...settings }));
-  // Port 0: the system chooses a port, and the API prints it.
-  const child = spawn(BINARY, [file, "--port", "0"], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(BINARY, [file, "--port", String(port)], { stdio: ["ignore", "pipe", "pipe"] });
   const api = { child, stdout: "", stderr: "", output: () => api.stdout + api.stderr };
   for (const name of ["stdout", "stderr"]) {
     child[name].setEncoding("utf8");
