@@ -139,6 +139,7 @@ pub mod _docs {
     #[doc = include_str!("../docs/configuration.md")]
     pub mod configuration {}
 
+    #[doc = "[dpop.md]: crate::_docs::dpop\n"]
     #[doc = "[websockets.md]: crate::_docs::websockets\n"]
     #[doc = include_str!("../docs/cors.md")]
     pub mod cors {}
@@ -150,6 +151,7 @@ pub mod _docs {
     pub mod operations {}
 
     #[doc = "[configuration.md]: crate::_docs::configuration\n"]
+    #[doc = "[cors.md]: crate::_docs::cors\n"]
     #[doc = "[websockets.md]: crate::_docs::websockets\n"]
     #[doc = include_str!("../docs/dpop.md")]
     pub mod dpop {}
