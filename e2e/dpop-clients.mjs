@@ -5,13 +5,14 @@ import * as dpop from "dpop";
 import * as oauth from "oauth4webapi";
 import * as openid from "openid-client";
 
-/** A `fetch` that notes each request and the status of its answer. */
+/** A `fetch` that notes each request, and the status and the nonce of its answer. */
 export function noting() {
   const notes = [];
   const noted = async (url, options) => {
     const answer = await fetch(url, options);
     const headers = Object.fromEntries(new Headers(options.headers));
-    notes.push({ url: String(url), method: options.method ?? "GET", headers, status: answer.status });
+    const nonce = answer.headers.get("dpop-nonce");
+    notes.push({ url: String(url), headers, status: answer.status, nonce });
     return answer;
   };
   return [noted, notes];

@@ -13,7 +13,7 @@ import { CLIENTS } from "./dpop-clients.mjs";
 import { API, CLIENT, startIssuer } from "./dpop-identity-provider.mjs";
 import { CONCURRENCY, TEST } from "./limits.mjs";
 import { apis, stopApis } from "./oidc-api.mjs";
-import { rawGet, request } from "./oidc-requests.mjs";
+import { poll, rawGet, request, webSocket } from "./oidc-requests.mjs";
 
 const ALL = ["ES256", "Ed25519", "EdDSA", "RS256", "PS256"];
 
@@ -78,6 +78,42 @@ suite("a client of", { concurrency: CONCURRENCY }, () => {
       }
     });
   }
+});
+
+test("a client gets a fresh nonce before its own is too old", TEST, async () => {
+  const issuer = await oidcProvider();
+  const api = await startBoundApi(issuer, { audience: API, dpop: { ...nonces(), nonce_lifetime_seconds: 10 } });
+  const client = await CLIENTS["openid-client"].create({ ...issuer, algorithm: "ES256" });
+  await client.getToken();
+  const accepted = () => client.notes.filter(({ url, status }) => url.startsWith(api.url) && status === 200);
+  // The answers to accepted calls have none until the nonce is past half of its life.
+  await poll(
+    () => client.call(`${api.url}/me`),
+    (answer) => {
+      assert.equal(answer.status, 200);
+      return accepted().at(-1).nonce !== null;
+    },
+  );
+  assert.equal(accepted()[0].nonce, null);
+  const { nonce } = accepted().at(-1);
+  await client.call(`${api.url}/me`);
+  assert.equal(payloadOf(accepted().at(-1).headers.dpop).nonce, nonce);
+});
+
+test("a WebSocket client that can set headers sends the proof in one", TEST, async () => {
+  const issuer = await oidcProvider();
+  const api = await startBoundApi(issuer, { audience: API });
+  const keys = await dpop.generateKeyPair("ES256");
+  const token = await boundToken(issuer, keys);
+  const open = (proof) =>
+    webSocket(`${api.webSocketUrl}/ws`, `DPoP ${token}`, proof === undefined ? {} : { DPoP: proof });
+  for (const url of [api.webSocketUrl, api.url]) {
+    const proof = await dpop.generateProof(keys, `${url}/ws`, "GET", undefined, token);
+    const opened = { status: 101, messages: [`hello ${CLIENT.client_id}`], code: 1005, reason: "" };
+    assert.deepEqual(await open(proof), opened);
+    assert.deepEqual(await open(proof), { status: 101, messages: [], code: 1008, reason: "invalid proof" });
+  }
+  assert.equal((await open(undefined)).code, 1008);
 });
 
 suite("the API refuses", { concurrency: CONCURRENCY }, () => {

@@ -63,10 +63,10 @@ async function raw(method, url, headers, body = "") {
 
 /**
  * Opens a WebSocket and waits until it is closed. Returns { status, messages, code, reason }.
- * Several values of `authorization` become several header lines.
+ * Several values of `authorization` become several header lines. `more` are other headers.
  */
-export async function webSocket(url, authorization) {
-  const headers = {};
+export async function webSocket(url, authorization, more = {}) {
+  const headers = { ...more };
   if (authorization !== undefined) {
     [authorization].flat().forEach(note);
     headers.Authorization = authorization;
