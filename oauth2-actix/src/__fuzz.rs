@@ -174,12 +174,13 @@ pub struct DpopRequest<'a> {
 /// Returns the id of the proof and the times between which it is accepted, or the reason why it is refused. Checks that
 /// both libraries agree, and that a cached key changes nothing.
 pub fn dpop_proof(request: DpopRequest<'_>) -> Result<([u8; 32], Duration, Duration), String> {
+    let token_hash = openssl::sha::sha256(request.token);
     let presented = Presented {
         proof: request.proof,
         method: request.method,
         path: request.path,
         is_handshake: false,
-        token: request.token,
+        token_hash: &token_hash,
         thumbprint: request.thumbprint,
         now: request.now,
     };

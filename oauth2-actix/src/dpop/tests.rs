@@ -92,12 +92,13 @@ fn check_of_a_proof_adds_at_most_three_microseconds_to_its_signature() {
                 keys: ClientKeys::default(),
                 crypto: CryptoBackend::AwsLc,
             };
+            let token_hash = sha256(&token);
             let presented = Presented {
                 proof: proof.as_bytes(),
                 method: "GET",
                 path: "/v1/orders/4711",
                 is_handshake: false,
-                token: &token,
+                token_hash: &token_hash,
                 thumbprint: &client_key.thumbprint(),
                 now: NOW,
             };

@@ -190,6 +190,7 @@ impl Policy {
     /// Returns the claims of a token that was just verified, and caches it if there is a slot for it.
     pub(super) fn accept(&self, acceptance: Acceptance, claims: Object, token: &[u8]) -> Claims {
         let Acceptance { provider, key_set_id, lifetime, confirmation } = acceptance;
+        let confirmation = confirmation.map(|confirmation| confirmation.of_token(token));
         let now = self.clock.unix_time();
         // With fresh keys for every request, the cached token would never be used.
         let is_cacheable =

@@ -91,7 +91,7 @@ impl Policy {
             (None, Scheme::Dpop) => Err(ErrorKind::NotDpopBound.into()),
             (Some(_), Scheme::Bearer) => Err(ErrorKind::SenderConstrained.into()),
             (Some(key), Scheme::Dpop) => {
-                self.check_proof(request, &verified.token, &key, source).map(Some)
+                self.check_proof(request, &confirmation.token_hash, &key, source).map(Some)
             }
         };
         let missing = |error: Error| Possession::Missing(error.with_provider(&verified.by.name));
@@ -123,7 +123,7 @@ impl Policy {
     fn check_proof(
         &self,
         request: &ServiceRequest,
-        token: &[u8],
+        token_hash: &[u8; 32],
         key: &[u8; 32],
         source: TokenSource,
     ) -> Result<UsedProof, Error> {
@@ -135,7 +135,7 @@ impl Policy {
             method: head.method.as_str(),
             path: head.uri.path(),
             is_handshake: is_handshake(request),
-            token,
+            token_hash,
             thumbprint: key,
             now: self.clock.unix_time(),
         });
@@ -222,10 +222,11 @@ pub(crate) fn check_unbound(claims: &Claims) -> Result<(), Error> {
 /// Returns whether two tokens are bound to the same key and certificate, or both to none.
 #[cfg(feature = "websocket")]
 pub(crate) fn is_bound_alike(one: &Claims, other: &Claims) -> bool {
-    let confirmation = |claims: &Claims| -> Option<Confirmation> {
-        claims.verified().confirmation.as_deref().copied()
+    let bound_to = |claims: &Claims| {
+        let confirmation = claims.verified().confirmation.as_deref();
+        confirmation.map(|Confirmation { key, certificate, .. }| (*key, *certificate))
     };
-    confirmation(one) == confirmation(other)
+    bound_to(one) == bound_to(other)
 }
 
 /// Returns the proof of a request, of which there must be one (RFC 9449 §4.3, item 1).

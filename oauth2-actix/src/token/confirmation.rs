@@ -1,6 +1,7 @@
 //! What a token is bound to: the `cnf` claim (RFC 7800 §3.1).
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use openssl::sha::sha256;
 use serde_json::{Map, Value};
 
 use crate::{json::object::Object, token::claims::Claims};
@@ -13,6 +14,8 @@ pub(crate) struct Confirmation {
     pub(crate) key: Option<[u8; 32]>,
     /// `x5t#S256`: the SHA-256 of a client certificate (RFC 8705 §3.1).
     pub(crate) certificate: Option<[u8; 32]>,
+    /// The SHA-256 of the token, which each proof of a DPoP key has (`ath`, RFC 9449 §4.2).
+    pub(crate) token_hash: [u8; 32],
 }
 
 impl Confirmation {
@@ -23,11 +26,20 @@ impl Confirmation {
         Some(Self {
             key: hash(members, JKT, reads_key)?,
             certificate: hash(members, X5T_S256, reads_certificate)?,
+            token_hash: [0; 32],
         })
     }
 
+    /// Adds the hash of the token, so that it is not computed for each request.
+    pub(crate) fn of_token(mut self: Box<Self>, token: &[u8]) -> Box<Self> {
+        if self.key.is_some() {
+            self.token_hash = sha256(token);
+        }
+        self
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        *self == Self::default()
+        self.key.is_none() && self.certificate.is_none()
     }
 }
 

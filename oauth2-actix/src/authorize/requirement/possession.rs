@@ -46,7 +46,11 @@ mod tests {
 
     fn claims(key: Option<[u8; 32]>) -> Claims {
         let mut verified = VerifiedToken::of("p", Object::of(json!({"scope": "a"})));
-        verified.confirmation = Some(Box::new(Confirmation { key, certificate: Some([1; 32]) }));
+        verified.confirmation = Some(Box::new(Confirmation {
+            key,
+            certificate: Some([1; 32]),
+            ..Confirmation::default()
+        }));
         Claims::new(verified)
     }
 

@@ -41,8 +41,8 @@ pub(crate) struct Presented<'a> {
     pub(crate) path: &'a str,
     /// Whether the request opens a WebSocket, so that `htu` may have the scheme `wss`.
     pub(crate) is_handshake: bool,
-    /// The access token as received.
-    pub(crate) token: &'a [u8],
+    /// The SHA-256 of the access token as received, which is kept with a cached token.
+    pub(crate) token_hash: &'a [u8; 32],
     /// The thumbprint of the key that the token is bound to: its `cnf.jkt`.
     pub(crate) thumbprint: &'a [u8; 32],
     /// The time since the epoch.
@@ -173,7 +173,7 @@ impl ProofChecker {
         let target = self.targets.matches(htu, presented.path, presented.is_handshake);
         let target = target.ok_or("`htu` is not the URI of the request")?;
         let mut hash = [0; HASH_TEXT];
-        let encoded = URL_SAFE_NO_PAD.encode_slice(sha256(presented.token), &mut hash);
+        let encoded = URL_SAFE_NO_PAD.encode_slice(presented.token_hash, &mut hash);
         if encoded != Ok(HASH_TEXT) || payload.ath.text().map(str::as_bytes) != Some(&hash) {
             return Err("`ath` is not the hash of the access token");
         }
