@@ -12,6 +12,7 @@
 //! - `key_document.rs`: the forms of key documents: a JWK set, a list, a PEM bundle, a map of PEM
 //! - `key_policy.rs`: which keys a provider may have, and what reading them may cost
 //! - `key_set.rs`: the keys of a provider, and their selection by `kid`, algorithm and thumbprint
+//! - `material.rs`: the values of a key, checked and normalised
 //! - `unusable.rs`: why a key is not used
 //! - `verifier.rs`: the check of a signature by AWS-LC or OpenSSL
 
@@ -25,5 +26,6 @@ pub(crate) mod jws;
 pub(crate) mod key_document;
 pub(crate) mod key_policy;
 pub(crate) mod key_set;
+pub(crate) mod material;
 pub(crate) mod unusable;
 pub(crate) mod verifier;

@@ -5,11 +5,13 @@
 //! `token` and `util`.
 //!
 //! - this file: a resolved provider, and the settings of a policy for all of them.
+//! - `allowed`: the algorithms that the keys of a provider may be used with.
 //! - `background`: the thread that fetches keys and looks tenants up.
 //! - `checks`: which tokens a provider accepts: audience, `cnf`, allowed algorithms, type and trust domain before
 //!   the signature is checked; clients, subjects and requirements afterwards.
 //! - `tenants`: providers that are looked up by issuer at run time.
 
+mod allowed;
 pub(crate) mod background;
 mod checks;
 pub(crate) mod tenants;
@@ -27,6 +29,7 @@ use std::{
 
 use tokio::sync::watch;
 
+use self::allowed::Allowed;
 use crate::{
     authorize::requirement::Requirement,
     config::{
@@ -469,47 +472,6 @@ impl ResolvedProvider {
             all_attempted &= was_attempted;
         }
         has_keys && all_attempted
-    }
-}
-
-/// The algorithms that keys may be used with, for inline and for fetched keys.
-struct Allowed {
-    inline: AlgorithmSet,
-    /// Without HMAC: any client could read a published secret and sign with it.
-    fetched: AlgorithmSet,
-}
-
-impl Allowed {
-    fn check(name: &str, provider: &Provider) -> Result<Self, ConfigError> {
-        let inline = provider.algorithm_set();
-        let is_spiffe = provider.spiffe_trust_domain.is_some();
-        let (hmac, fetched): (Vec<_>, Vec<_>) =
-            inline.iter().partition(|algorithm| algorithm.is_symmetric());
-        let is_inline = |source: &keys::Source| matches!(source.form, Form::Inline(_));
-        let fault = |problem: &dyn fmt::Display| {
-            let error = ConfigError::of_provider(name, names::ALGORITHMS, problem);
-            Err(error.of_kind(ConfigErrorKind::Conflict))
-        };
-        match hmac.first() {
-            Some(hmac) if is_spiffe => fault(&format_args!(
-                "{hmac} is symmetric, and a trust domain signs with asymmetric keys only: name \
-                 asymmetric algorithms, or omit the list for those of JWT-SVIDs"
-            )),
-            Some(hmac) if !provider.keys.iter().any(is_inline) => {
-                fault(&format_args!("{hmac} needs an inline secret, and all keys are fetched"))
-            }
-            Some(_) if fetched.is_empty() && !provider.keys.iter().all(is_inline) => fault(
-                &"only HMAC is named, and fetched keys are never used with it: name their algorithms \
-                  too",
-            ),
-            _ => Ok(Self { inline, fetched: fetched.into_iter().collect() }),
-        }
-    }
-}
-
-impl Allowed {
-    fn without_ed448(self) -> Self {
-        Self { inline: self.inline.without_ed448(), fetched: self.fetched.without_ed448() }
     }
 }
 

@@ -13,8 +13,8 @@ use serde_json::Value;
 use super::members::{Member, read};
 use crate::jose::{
     algorithm::{Algorithm, AlgorithmSet, KeyKind},
-    jwk::PublicValues,
     key_policy::CryptoBackend,
+    material::PublicValues,
     verifier::Verifier,
 };
 
