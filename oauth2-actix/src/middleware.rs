@@ -149,7 +149,8 @@ async fn resolve(oauth2: OAuth2, pending: Box<Pending>) -> Result<Progress, Erro
 }
 
 async fn settle(proof: PendingProof, claims: Claims) -> Result<Progress, Error> {
-    let (proof, insertion) = proof.settle().await;
+    let limit = claims.verified().by.rules.check_timeout;
+    let (proof, insertion) = proof.settle(limit).await;
     // The store may have taken seconds.
     claims.verified().check_lifetime()?;
     Ok(Progress::Proof(claims, proof, insertion))
@@ -462,6 +463,9 @@ where
                     let response = this.shared.oauth2.0.reject(&request, &error);
                     let mut response = ServiceResponse::new(request, response);
                     set_token_source_headers(&mut response, *this.source);
+                    if this.shared.oauth2.0.has_dpop {
+                        set_fresh_nonce(&mut response);
+                    }
                     return Poll::Ready(Ok(response.map_into_right_body()));
                 }
                 StateProjection::Rewritten { rejection } => {
@@ -533,7 +537,8 @@ fn set_token_source_headers<B>(response: &mut ServiceResponse<B>, source: TokenS
     }
 }
 
-/// Adds the nonce for the client's next proof (RFC 9449 §8.2), and lets scripts of other origins read it.
+/// Adds the nonce for the client's next proof, and lets scripts of other origins read it. The response is then not
+/// cacheable, since the nonce of a cached one would be old (RFC 9449 §8.2).
 fn set_fresh_nonce<B>(response: &mut ServiceResponse<B>) {
     let nonce = response.request().extensions_mut().remove::<FreshNonce>();
     let Some(nonce) = nonce.and_then(|nonce| HeaderValue::try_from(nonce.0).ok()) else { return };
@@ -543,6 +548,7 @@ fn set_fresh_nonce<B>(response: &mut ServiceResponse<B>) {
         return;
     }
     headers.insert(DPOP_NONCE, nonce);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if is_cross_origin {
         headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("DPoP-Nonce"));
     }

@@ -138,8 +138,9 @@ impl OAuth2Builder {
         self
     }
 
-    /// Sets how long an asynchronous function of [`require`](macro@crate::require), or the
-    /// [`principal`](Self::principal), may take; a request whose check takes longer gets 503. Default 5 s, at
+    /// Sets how long an asynchronous function of [`require`](macro@crate::require), the
+    /// [`principal`](Self::principal), or a [`ReplayStore`](crate::dpop::ReplayStore) may take; a request whose check takes
+    /// longer gets 503. Default 5 s, at
     /// least 10 ms, at most 60 s. In serde `check_timeout_seconds`.
     pub fn check_timeout(mut self, timeout: Duration) -> Self {
         self.check_timeout = Some(timeout);

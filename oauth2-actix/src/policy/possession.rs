@@ -1,7 +1,7 @@
 //! Whether a request proves that its client has what its token is bound to. It is checked with every request, also if
 //! the token is cached.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{HttpMessage, HttpRequest, dev::ServiceRequest, http::header::HeaderName};
 use futures_util::{FutureExt, future::BoxFuture};
@@ -18,7 +18,7 @@ use crate::{
     policy::Policy,
     request::bearer::TokenSource,
     token::{claims::Claims, confirmation::Confirmation},
-    util::clock::Clock,
+    util::{clock::Clock, units::Unit},
 };
 
 /// The checks of proofs, for policies with at least one provider whose tokens may be bound to a DPoP key.
@@ -53,8 +53,12 @@ pub(crate) struct PendingProof {
 }
 
 impl PendingProof {
-    pub(crate) async fn settle(self) -> (SettledProof, Insertion) {
-        (SettledProof(self.id), self.insertion.await)
+    /// Waits for the answer of the store, at most for this time.
+    pub(crate) async fn settle(self, limit: Duration) -> (SettledProof, Insertion) {
+        let insertion = tokio::time::timeout(limit, self.insertion).await.unwrap_or_else(|_| {
+            Insertion::Unavailable(format!("no answer of the store within {}", Unit(limit)).into())
+        });
+        (SettledProof(self.id), insertion)
     }
 }
 
@@ -89,7 +93,9 @@ impl Policy {
         let checked = match (confirmation.key, source.scheme()) {
             (None, Scheme::Bearer) => Ok(None),
             (None, Scheme::Dpop) => Err(ErrorKind::NotDpopBound.into()),
-            (Some(_), Scheme::Bearer) => Err(ErrorKind::SenderConstrained.into()),
+            (Some(_), Scheme::Bearer) => {
+                Err(Error::from(ErrorKind::SenderConstrained).with_hint(SENT_AS_BEARER))
+            }
             (Some(key), Scheme::Dpop) => {
                 self.check_proof(request, &confirmation.token_hash, &key, source).map(Some)
             }
@@ -260,6 +266,9 @@ fn is_handshake(request: &ServiceRequest) -> bool {
         false
     }
 }
+
+const SENT_AS_BEARER: &str = "the token is bound to a DPoP key and was sent as a bearer token; expected the scheme \
+     DPoP in `Authorization`, and a proof in the header DPoP";
 
 /// The header with the proof (RFC 9449 §4.1).
 const DPOP: HeaderName = HeaderName::from_static("dpop");

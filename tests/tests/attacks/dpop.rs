@@ -652,6 +652,24 @@ async fn store_that_cannot_answer_is_503_and_never_acceptance() {
     assert_eq!(target.send(&[bearer(&unbound)]).status, 200, "needs no store");
 }
 
+/// A store that never answers.
+struct Hanging;
+
+impl ReplayStore for Hanging {
+    fn insert_once(&self, _: UsedProof) -> futures_util::future::BoxFuture<'static, Insertion> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[actix_web::test]
+async fn store_that_hangs_is_503_after_the_time_limit_of_checks() {
+    let limit = Duration::from_millis(50);
+    let target = Target::behind(builder(dpop().replay_store(Hanging)).check_timeout(limit));
+    let answer = target.send(&target.lines(&target.proof().sign(&target.client)));
+    assert_eq!((answer.status, answer.error().as_str()), (503, "temporarily_unavailable"));
+    assert_eq!(target.api.private_calls(), 0);
+}
+
 #[actix_web::test]
 async fn store_that_answers_later_is_waited_for() {
     let fresh = Target::behind(builder(dpop().replay_store(Stub(|| Insertion::Fresh))));

@@ -114,6 +114,7 @@ async fn scripts_of_other_origins_can_read_challenge_and_nonce() {
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("access-control-expose-headers"), Some("DPoP-Nonce"));
     assert_ne!(answer.header("dpop-nonce"), Some(&*nonce));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
 }
 
 #[actix_web::test]
