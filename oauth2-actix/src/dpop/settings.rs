@@ -108,15 +108,8 @@ impl Dpop {
     where
         A: TryInto<Algorithm> + fmt::Display + Clone,
     {
-        let mut known = Vec::new();
-        self.unknown_algorithms.clear();
-        for algorithm in algorithms {
-            match algorithm.clone().try_into() {
-                Ok(algorithm) => known.push(algorithm),
-                Err(_) => self.unknown_algorithms.push(algorithm.to_string()),
-            }
-        }
-        self.algorithms = Some(known);
+        let (known, unknown) = Algorithm::known_and_unknown(algorithms);
+        (self.algorithms, self.unknown_algorithms) = (Some(known), unknown);
         self
     }
 

@@ -88,6 +88,23 @@ impl Algorithm {
         self.row().2.contains(&kind)
     }
 
+    /// Returns the algorithms of a list of values or names, and the names that no algorithm has.
+    pub(crate) fn known_and_unknown<A>(
+        algorithms: impl IntoIterator<Item = A>,
+    ) -> (Vec<Self>, Vec<String>)
+    where
+        A: TryInto<Self> + fmt::Display + Clone,
+    {
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        for algorithm in algorithms {
+            match algorithm.clone().try_into() {
+                Ok(algorithm) => known.push(algorithm),
+                Err(_) => unknown.push(algorithm.to_string()),
+            }
+        }
+        (known, unknown)
+    }
+
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         TABLE.iter().map(|row| row.0)
     }

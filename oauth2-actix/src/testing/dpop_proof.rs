@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use openssl::sha::sha256;
 use serde_json::{Map, Value, json};
 
-use super::{SigningKey, Token};
+use super::{SigningKey, Token, token::compact};
 
 /// A DPoP proof to be signed ([RFC 9449 §4.2](https://www.rfc-editor.org/rfc/rfc9449#section-4.2)), which is valid
 /// unless a test changes it.
@@ -90,12 +90,7 @@ impl DpopProof {
         let mut header = self.header.clone();
         header.entry("alg").or_insert_with(|| json!(key.algorithm().name()));
         header.entry("jwk").or_insert_with(|| key.bare_jwk());
-        header.retain(|_, value| !value.is_null());
-        let part = |map: &Map<String, Value>| {
-            URL_SAFE_NO_PAD.encode(serde_json::to_string(map).expect("JSON"))
-        };
-        let signed = format!("{}.{}", part(&header), part(&self.claims));
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes())))
+        compact(header, &self.claims, key)
     }
 }
 

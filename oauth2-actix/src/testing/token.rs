@@ -91,12 +91,21 @@ impl Token {
         let mut header = self.header.clone();
         header.entry("alg").or_insert_with(|| json!(key.algorithm().name()));
         header.entry("kid").or_insert_with(|| json!(key.kid()));
-        header.retain(|_, value| !value.is_null());
-        let part = |map: &Map<String, Value>| {
-            URL_SAFE_NO_PAD.encode(serde_json::to_string(map).expect("JSON"))
-        };
-        let signed = format!("{}.{}", part(&header), part(&self.claims));
-        let signature = URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()));
-        format!("{signed}.{signature}")
+        compact(header, &self.claims, key)
     }
+}
+
+/// Signs a header, without its members that are null, and claims (RFC 7515 §3.1).
+pub(super) fn compact(
+    mut header: Map<String, Value>,
+    claims: &Map<String, Value>,
+    key: &SigningKey,
+) -> String {
+    header.retain(|_, value| !value.is_null());
+    let part = |map: &Map<String, Value>| {
+        URL_SAFE_NO_PAD.encode(serde_json::to_string(map).expect("JSON"))
+    };
+    let signed = format!("{}.{}", part(&header), part(claims));
+    let signature = URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()));
+    format!("{signed}.{signature}")
 }
