@@ -3,7 +3,8 @@
 /// Whether tokens of a provider are bound to a key or a certificate of the client, so that a stolen one is useless:
 /// see [`Provider::dpop`](crate::Provider::dpop) and [`Provider::certificate_bound`](crate::Provider::certificate_bound).
 ///
-/// A bound token is accepted only with its proof, whatever the setting.
+/// A token that is bound to a DPoP key is accepted only with its proof, whatever the settings. One that is bound to a
+/// certificate is accepted only with it, or with the proof of a DPoP key that it is bound to as well.
 ///
 /// ```
 /// use oauth2_actix::{Binding, Provider};

@@ -1,7 +1,7 @@
 //! The plain HTTP response to an error: status, challenges and JSON body.
 
 use actix_web::{
-    HttpResponse,
+    HttpResponse, HttpResponseBuilder,
     http::{
         StatusCode,
         header::{self, HeaderName, HeaderValue},
@@ -60,15 +60,13 @@ pub(crate) fn plain(error: &Error, api: Api<'_>, status: StatusCode) -> HttpResp
         }
         ErrorKind::CheckUnavailable | ErrorKind::ReplayStoreUnavailable => {
             response.insert_header((header::RETRY_AFTER, "1"));
+            set_nonce(&mut response, error, api);
         }
         _ => {
             for challenge in challenges(error, api) {
                 response.append_header((header::WWW_AUTHENTICATE, challenge));
             }
-            if let Some(nonce) = nonce_for(error, api) {
-                response.insert_header((DPOP_NONCE, nonce));
-                response.insert_header((header::CACHE_CONTROL, "no-store"));
-            }
+            set_nonce(&mut response, error, api);
         }
     }
     response.json(serde_json::json!({
@@ -120,10 +118,16 @@ fn challenge(error: &Error, api: Api<'_>, scheme: Scheme, has_error: bool) -> He
     challenge.finish()
 }
 
-/// Returns the nonce for the next proof of a client that has sent one, or must send one.
-fn nonce_for<'a>(error: &Error, api: Api<'a>) -> Option<&'a str> {
-    let is_needed = error.status() == StatusCode::UNAUTHORIZED && api.scheme == Scheme::Dpop;
-    api.dpop?.nonce.filter(|_| is_needed || matches!(error.kind(), ErrorKind::NonceRequired))
+/// Adds the nonce for the next proof of a client that has sent one, or must send one. A store that has lost its data
+/// accepts only proofs with a nonce of a later time.
+fn set_nonce(response: &mut HttpResponseBuilder, error: &Error, api: Api<'_>) {
+    let is_rejected = error.status() == StatusCode::UNAUTHORIZED && api.scheme == Scheme::Dpop;
+    let is_needed = is_rejected
+        || matches!(error.kind(), ErrorKind::NonceRequired | ErrorKind::ReplayStoreUnavailable);
+    if let Some(nonce) = api.dpop.and_then(|dpop| dpop.nonce).filter(|_| is_needed) {
+        response.insert_header((DPOP_NONCE, nonce));
+        response.insert_header((header::CACHE_CONTROL, "no-store"));
+    }
 }
 
 /// Returns the scopes for a client that has no accepted token.

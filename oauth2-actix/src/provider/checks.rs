@@ -88,8 +88,10 @@ impl ResolvedProvider {
         } else if self.dangerous_accept_bound_tokens {
             return Ok(None);
         } else {
-            Confirmation::read(claims, self.dpop.is_on(), self.certificate_bound.is_on())
+            Confirmation::read(claims, self.certificate_bound.is_on())
                 .filter(|confirmation| !confirmation.is_empty())
+                // Such a token is no bearer token, also if its certificate is checked (RFC 9449 §7.2).
+                .filter(|confirmation| confirmation.key.is_none() || self.dpop.is_on())
                 .ok_or(ErrorKind::SenderConstrained)?
         };
         if confirmation.key.is_none() && self.dpop == Binding::Required {

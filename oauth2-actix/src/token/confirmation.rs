@@ -19,13 +19,15 @@ pub(crate) struct Confirmation {
 }
 
 impl Confirmation {
-    /// Reads the members of `cnf` that are named. Other members may stand beside them. None if `cnf` is not an
-    /// object, or a named member is there and is not a SHA-256 in base64url.
-    pub(crate) fn read(claims: &Object, reads_key: bool, reads_certificate: bool) -> Option<Self> {
+    /// Reads `cnf`. Other members may stand beside those that are read, and null counts as absent, since serialisers
+    /// write it for members that are not set. The certificate is read only if certificates are checked: a token that
+    /// is bound to a key too has its key checked. None if `cnf` is not an object, or what is read is not a SHA-256 in
+    /// base64url.
+    pub(crate) fn read(claims: &Object, reads_certificate: bool) -> Option<Self> {
         let Some(Value::Object(members)) = claims.get("cnf") else { return None };
         Some(Self {
-            key: hash(members, JKT, reads_key)?,
-            certificate: hash(members, X5T_S256, reads_certificate)?,
+            key: hash(members, JKT)?,
+            certificate: if reads_certificate { hash(members, X5T_S256)? } else { None },
             token_hash: [0; 32],
         })
     }
@@ -79,10 +81,10 @@ impl Claims {
     }
 }
 
-/// Returns the hash in a member, if it is read and there. The outer None: the member is malformed.
-fn hash(members: &Map<String, Value>, name: &str, is_read: bool) -> Option<Option<[u8; 32]>> {
-    match members.get(name).filter(|_| is_read) {
-        None => Some(None),
+/// Returns the hash in a member, if it is there. The outer None: the member is malformed.
+fn hash(members: &Map<String, Value>, name: &str) -> Option<Option<[u8; 32]>> {
+    match members.get(name) {
+        None | Some(Value::Null) => Some(None),
         Some(value) => {
             let mut hash = [0; 32];
             let decoded = URL_SAFE_NO_PAD.decode_slice(value.as_str()?, &mut hash);
@@ -103,7 +105,7 @@ mod tests {
     const TEXT: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
 
     fn read(cnf: Value) -> Option<(bool, bool)> {
-        let confirmation = Confirmation::read(&Object::of(json!({"cnf": cnf})), true, true)?;
+        let confirmation = Confirmation::read(&Object::of(json!({"cnf": cnf})), true)?;
         Some((confirmation.key.is_some(), confirmation.certificate.is_some()))
     }
 
@@ -114,6 +116,9 @@ mod tests {
         assert_eq!(read(json!({"x5t#S256": TEXT})), Some((false, true)));
         assert_eq!(read(json!({"x5t#S256": TEXT, "jkt": TEXT})), Some((true, true)));
         assert_eq!(read(json!({"kid": "k"})), Some((false, false)));
+        assert_eq!(read(json!({"jkt": TEXT, "x5t#S256": null})), Some((true, false)));
+        assert_eq!(read(json!({"jkt": null, "x5t#S256": TEXT})), Some((false, true)));
+        assert_eq!(read(json!({"jkt": null})), Some((false, false)));
     }
 
     #[test]
@@ -126,7 +131,6 @@ mod tests {
         // The last character has bits beyond the 32 bytes.
         let loose = format!("{}J", &TEXT[..42]);
         for value in [
-            json!(null),
             json!(1),
             json!(""),
             json!([TEXT]),
@@ -141,9 +145,9 @@ mod tests {
     }
 
     #[test]
-    fn member_that_is_not_read_may_have_any_form() {
+    fn certificate_that_is_not_read_may_have_any_form() {
         let claims = Object::of(json!({"cnf": {"jkt": TEXT, "x5t#S256": 1}}));
-        let read = Confirmation::read(&claims, true, false).expect("a confirmation");
+        let read = Confirmation::read(&claims, false).expect("a confirmation");
         assert!(read.key.is_some() && read.certificate.is_none());
     }
 }

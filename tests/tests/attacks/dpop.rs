@@ -358,6 +358,31 @@ async fn bound_token_as_a_bearer_token_is_rejected() {
 }
 
 #[actix_web::test]
+async fn token_bound_in_two_ways_is_rejected_where_only_its_certificate_is_checked() {
+    use oauth2_actix::mtls::{ClientCertificate, ForwardedCertificate};
+
+    let der = [0x30, 0x03, 0x02, 0x01, 0x07];
+    let certificate = ClientCertificate::from_der(&der).unwrap();
+    let forwarded = ForwardedCertificate::haproxy("X-Client-Der").from_peers(["127.0.0.1"]);
+    let target = Target::behind(
+        policy::builder()
+            .provider("test", provider().certificate_bound(Binding::Allowed))
+            .forwarded_certificate(forwarded)
+            .public_paths(PUBLIC_PATHS),
+    );
+    let send = |cnf: Value| {
+        let token = good().claim("cnf", cnf).sign(es256());
+        let proof = DpopProof::new("GET", ME, &token).sign(&target.client);
+        let sent = b"X-Client-Der: MAMCAQc=".to_vec();
+        target.send(&[bearer(&token), header(&proof), sent]).status
+    };
+    let x5t = certificate.x5t_s256();
+    assert_eq!(send(json!({"x5t#S256": x5t})), 200);
+    assert_eq!(send(json!({"x5t#S256": x5t, "jkt": null})), 200);
+    assert_eq!(send(json!({"x5t#S256": x5t, "jkt": target.client.thumbprint()})), 401);
+}
+
+#[actix_web::test]
 async fn token_that_is_not_bound_to_the_key_is_rejected_with_the_scheme_dpop() {
     let target = Target::start();
     let unbound = good().sign(es256());
@@ -370,6 +395,7 @@ async fn token_that_is_not_bound_to_the_key_is_rejected_with_the_scheme_dpop() {
         json!(null),
         json!("canary"),
         json!({"jkt": null}),
+        json!({"jkt": null, "x5t#S256": null}),
         json!({"jkt": 1}),
         json!({"jkt": ""}),
         json!({"jkt": [target.client.thumbprint()]}),
@@ -668,6 +694,20 @@ async fn store_that_hangs_is_503_after_the_time_limit_of_checks() {
     let answer = target.send(&target.lines(&target.proof().sign(&target.client)));
     assert_eq!((answer.status, answer.error().as_str()), (503, "temporarily_unavailable"));
     assert_eq!(target.api.private_calls(), 0);
+}
+
+#[actix_web::test]
+async fn store_that_cannot_answer_gives_a_fresh_nonce() {
+    let settings = dpop().nonce_secret([1; 32]);
+    let store = || Stub(|| Insertion::Unavailable("canary".into()));
+    let target = Target::behind(builder(settings.replay_store(store())));
+    let answer = target.send(&target.lines(&target.proof().sign(&target.client)));
+    let nonce = answer.header("dpop-nonce").unwrap().to_owned();
+    let proof = target.proof().claim("nonce", nonce).sign(&target.client);
+    let answer = target.send(&target.lines(&proof));
+    assert_eq!(answer.status, 503);
+    assert!(answer.header("dpop-nonce").is_some(), "{answer:?}");
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
 }
 
 #[actix_web::test]
