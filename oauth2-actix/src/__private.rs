@@ -20,10 +20,11 @@ use actix_web::{FromRequest, dev::Payload};
 use futures_util::future::{Either, LocalBoxFuture};
 use serde_json::Value;
 
+#[cfg(feature = "testing")]
+use crate::mtls::{self, ClientCertificate, ForwardedCertificate};
 use crate::{
     authorize::requirement::{self, ClaimValue, Requirement},
     error::{Error, ErrorKind},
-    mtls::{self, ClientCertificate, ForwardedCertificate},
     token::{claims::Claims, rules::Rules, scope::is_scope_token},
     util::units::Unit,
 };
@@ -317,6 +318,7 @@ pub fn claim_value<V: Into<ClaimValue>>(value: V) -> ClaimValue {
 }
 
 /// Returns the certificate of a client, or the text that a rejection has in the log. For the tests of `mtls`.
+#[cfg(feature = "testing")]
 pub fn client_certificate(
     request: &HttpRequest,
     forwarded: Option<&ForwardedCertificate>,

@@ -136,6 +136,8 @@ pub mod _docs {
     #[doc = "[websockets.md]: crate::_docs::websockets\n"]
     #[doc = "[when-the-provider-fails.md]: crate::_docs::when_the_provider_fails\n"]
     #[doc = "[dpop.md]: crate::_docs::dpop\n"]
+    #[doc = "[mtls.md]: crate::_docs::mtls\n"]
+    #[doc = "[security.md]: crate::_docs::security\n"]
     #[doc = include_str!("../docs/configuration.md")]
     pub mod configuration {}
 

@@ -489,6 +489,7 @@ where
                             match policy.check_insertion(&request, proof, insertion) {
                                 Ok(()) => State::possessed(this.shared, request, claims),
                                 Err(error) => {
+                                    let error = error.with_provider(&claims.verified().by.name);
                                     State::without_claims(this.shared, request, error, None)
                                 }
                             }

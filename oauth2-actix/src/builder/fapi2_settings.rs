@@ -24,7 +24,7 @@ impl OAuth2Builder {
     /// | PS256, ES256 and EdDSA with Ed25519, for tokens and proofs (§5.4.1) | the default of [`Provider::algorithms`](crate::Provider::algorithms) and [`Dpop::algorithms`](crate::dpop::Dpop::algorithms); others are errors |
     /// | RSA keys of 2,048 bits, elliptic curves of 224 (§5.4.1) | always |
     /// | RFC 8725: other JWTs are not taken for access tokens (§5.4.1) | [`require_at_jwt`](crate::Provider::require_at_jwt) is on |
-    /// | TLS (§5.2.1) | keys are fetched by https (http only from a loopback host), and no `dangerous_` setting may be on |
+    /// | TLS (§5.2.1) | keys are fetched by https (http only from a loopback host), and neither `dangerous_allow_http`, `dangerous_accept_bound_tokens` nor `dangerous_http_client` may be set; that a store of used proofs has TLS is not checked |
     ///
     /// The same rules apply to the providers of [`tenants`](Self::tenants), when they are looked up.
     ///

@@ -378,6 +378,9 @@ impl Provider {
     /// # Ok::<(), oauth2_actix::ConfigError>(())
     /// ```
     ///
+    /// For a tenant that is looked up, set [`OAuth2Builder::dpop`](crate::OAuth2Builder::dpop) too: without it, its bound
+    /// tokens are rejected.
+    ///
     /// # Errors
     ///
     /// `build()` fails without a [`resource`](crate::OAuth2Builder::resource) or a
@@ -392,8 +395,8 @@ impl Provider {
     /// ([RFC 8705 §3](https://www.rfc-editor.org/rfc/rfc8705#section-3)). Default [`Binding::Off`]; in serde
     /// `certificate_bound`: `"off"`, `"allowed"` or `"required"`.
     ///
-    /// A token with `cnf.x5t#S256` is then accepted only from the client whose certificate it names. Where the
-    /// certificate comes from is the topic of [`mtls`](crate::mtls).
+    /// A token with `cnf.x5t#S256` is then accepted only from the client whose certificate it names. For where the
+    /// certificate comes from, see [`mtls`](crate::mtls).
     ///
     /// # Errors
     ///

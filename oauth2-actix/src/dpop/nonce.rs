@@ -5,10 +5,12 @@ use std::{fmt, time::Duration};
 use aws_lc_rs::{constant_time, hmac};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
+use crate::util::units::Unit;
+
 /// Makes and checks nonces. All processes of an API share the secrets, so that each accepts the nonces of all.
 ///
-/// A nonce limits the time in which a proof can be made: who had the key for a moment cannot have signed proofs for
-/// later. It does not say who has got it, and is no secret.
+/// A nonce limits the time in which a proof can be made: an attacker who could use the key for a moment cannot have
+/// signed proofs for later. It is the same for all clients at one time, and no secret.
 pub(crate) struct Nonces {
     /// The key that new nonces are made with.
     current: hmac::Key,
@@ -17,14 +19,14 @@ pub(crate) struct Nonces {
     lifetime: Duration,
 }
 
-/// What a nonce is worth. `made` is its time, since the epoch.
+/// The result of checking a nonce. `made` is its time, since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NonceCheck {
     /// It is valid.
     Fresh { made: Duration },
     /// It is valid, and past half of its life: the client should get another.
     Old { made: Duration },
-    /// It is expired, from the future, or not one of ours.
+    /// It is expired, from the future, or was not made under these secrets.
     Invalid,
 }
 
@@ -50,8 +52,9 @@ impl Nonces {
         };
         if lifetime < MIN_LIFETIME {
             return Err(format!(
-                "the lifetime is {lifetime:?}; expected at least {} s",
-                MIN_LIFETIME.as_secs()
+                "the lifetime is {}; expected at least {}",
+                Unit(lifetime),
+                Unit(MIN_LIFETIME)
             ));
         }
         Ok(Self { current: key(current)?, previous: previous.map(key).transpose()?, lifetime })

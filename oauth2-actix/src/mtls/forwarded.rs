@@ -33,10 +33,11 @@ use crate::config::error::{ConfigError, ConfigErrorKind, Faults};
 /// | --- | --- |
 /// | from the proxy, with the header | that of the header |
 /// | from the proxy, without the header or with an empty one | none, also if the proxy itself has one |
-/// | from another peer, with the header | the request is rejected |
+/// | from another peer, with the header | a token that is bound to a certificate is rejected |
 /// | from another peer, without the header | that of the connection: see [`on_connect`](super::on_connect) |
 ///
-/// A request from the proxy is rejected if the header is repeated, malformed or longer than 16 KiB.
+/// So is one in a request from the proxy if the header is repeated, malformed or longer than 16 KiB. With any other
+/// token the header is not read: do not read it in handlers.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ForwardedCertificate {
     pub(crate) format: Format,
@@ -138,8 +139,8 @@ impl ForwardedCertificate {
     /// sockets. The secret has 32 to 1,024 visible ASCII characters, and the time of its comparison does not depend
     /// on its content. Together with [`from_peers`](Self::from_peers), both are required.
     ///
-    /// The connection between proxy and server must be protected, since the secret is in every request. A request
-    /// with another value in this header is rejected.
+    /// The connection between proxy and server must be protected, since the secret is in every request. With another
+    /// value in this header, a token that is bound to a certificate is rejected.
     ///
     /// ```
     /// use oauth2_actix::mtls::ForwardedCertificate;
@@ -294,7 +295,7 @@ pub(crate) enum CertificateFault {
     #[error("{header} was sent by {}; expected it from the configured proxy alone", peer_text(*.peer))]
     UntrustedPeer { header: HeaderName, peer: Option<IpAddr> },
     /// The secret of the proxy is missing or wrong.
-    #[error("{header} has not the secret of the proxy, in a request of {}; expected it once in every request of the proxy", peer_text(*.peer))]
+    #[error("{header} came without the secret of the proxy, in a request of {}; expected it once in every request of the proxy", peer_text(*.peer))]
     WrongSecret { header: HeaderName, peer: Option<IpAddr> },
     /// The header has several lines.
     #[error("{header} was sent more than once; expected it once")]

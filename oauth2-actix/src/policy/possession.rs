@@ -104,7 +104,10 @@ impl Policy {
         match checked {
             Err(error) => missing(error),
             Ok(None) => Possession::Proven,
-            Ok(Some(used)) => self.store_proof(request, used),
+            Ok(Some(used)) => match self.store_proof(request, used) {
+                Possession::Missing(error) => missing(error),
+                other => other,
+            },
         }
     }
 
@@ -115,10 +118,10 @@ impl Policy {
         match mtls::client_certificate(request, proxy) {
             // Both hashes are public, so that the time of the comparison tells nothing.
             Ok(Some(certificate)) if certificate.sha256() == expected => Ok(()),
-            Ok(Some(_)) => Err(mismatch("the client has another one")),
+            Ok(Some(_)) => Err(mismatch("the client used another one")),
             Ok(None) => {
                 let hint = mtls::hint(request, proxy);
-                Err(mismatch("the client has shown none").with_hint(hint))
+                Err(mismatch("the client used none").with_hint(hint))
             }
             Err(fault) => {
                 Err(mismatch("the header with the certificate is not accepted").with_source(fault))

@@ -112,7 +112,7 @@ pub(crate) fn warn_on_worker() {
         tracing::warn!(
             target: "oauth2_actix",
             "a policy was built on a worker of actix-server, as in the closure of HttpServer::new: each \
-             worker then has its own keys and token cache, and fetches for itself; build it once before, \
+             worker then has its own keys, token cache and store of used proofs, and fetches for itself; build it once before, \
              and clone it in the closure (logged once)"
         );
     }

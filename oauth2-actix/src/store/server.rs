@@ -19,7 +19,7 @@ use crate::{
 
 /// The settings of a Redis server, of servers that sentinels watch, or of a Redis Cluster.
 ///
-/// Users and passwords are parts of the URLs. `Debug`, errors and logs never show them.
+/// Users and passwords are parts of the URLs. `Debug`, errors and logs never show a password.
 ///
 /// ```
 /// use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Remembers the proofs that were used, so that each is accepted once (RFC 9449 §11.1).
 //!
 //! - `memory`: [`MemoryReplayStore`](memory::MemoryReplayStore), in the memory of the process
+//! - `redis`: `RedisReplayStore`, which several processes share (a feature)
 
 pub(crate) mod memory;
 
@@ -21,12 +22,12 @@ use futures_util::future::BoxFuture;
 /// use futures_util::{FutureExt, future::BoxFuture};
 /// use oauth2_actix::dpop::{Insertion, ReplayStore, UsedProof};
 ///
-/// /// Accepts no proof, for a drill.
+/// /// Accepts no proof.
 /// struct Down;
 ///
 /// impl ReplayStore for Down {
 ///     fn insert_once(&self, _: UsedProof) -> BoxFuture<'static, Insertion> {
-///         async { Insertion::Unavailable("the store is down for a drill".into()) }.boxed()
+///         async { Insertion::Unavailable("the store is down".into()) }.boxed()
 ///     }
 /// }
 /// ```

@@ -116,7 +116,7 @@ fn secret_that_is_wrong_or_repeated_is_refused() {
     for wrong in ["", &SECRET[1..], &longer, &other] {
         for headers in [&[header, ("x-proxy-secret", wrong)][..], &[("x-proxy-secret", wrong)]] {
             let fault = fault(ask(&by_secret(), Some(CLIENT), headers));
-            assert!(fault.starts_with("x-proxy-secret has not the secret"), "{fault}");
+            assert!(fault.starts_with("x-proxy-secret came without the secret"), "{fault}");
             assert!(wrong.is_empty() || !fault.contains(wrong), "{fault}");
         }
     }
@@ -131,7 +131,7 @@ fn peer_and_secret_are_both_required_if_both_are_set() {
     let (header, secret) = (("client-cert", &*value()), ("x-proxy-secret", SECRET));
     assert_eq!(ask(&both, Some(PROXY), &[header, secret]), Ok(Some(forwarded())));
     let without_secret = fault(ask(&both, Some(PROXY), &[header]));
-    assert!(without_secret.contains("has not the secret"), "{without_secret}");
+    assert!(without_secret.contains("came without the secret"), "{without_secret}");
     // Its own certificate is not that of a client either.
     assert!(ask(&both, Some(PROXY), &[]).is_err());
     let other_peer = fault(ask(&both, Some(CLIENT), &[header, secret]));

@@ -170,7 +170,7 @@ fn proxy_at_a_unix_socket_needs_the_secret() {
             "wrong",
             by_secret,
             vec![line(&identity), format!("{secret}0")],
-            "x-proxy-secret has not the secret of the proxy, in a request of a peer without an address; expected it \
+            "x-proxy-secret came without the secret of the proxy, in a request of a peer without an address; expected it \
              once in every request of the proxy"
                 .to_owned(),
         ),
