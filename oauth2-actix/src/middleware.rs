@@ -1,5 +1,7 @@
 //! The middleware service of `OAuth2`: the only file that implements actix's `Transform` and `Service` for
-//! requests.
+//! requests. `headers.rs` sets the headers of responses.
+
+mod headers;
 
 use std::{
     future::{Future, Ready, ready},
@@ -12,27 +14,21 @@ use actix_web::{
     HttpMessage, HttpRequest,
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform},
-    error::InternalError,
-    http::header::{
-        ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING,
-        CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, HeaderMap,
-        HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE,
-    },
     test::TestRequest,
 };
 use futures_util::future::LocalBoxFuture;
 use pin_project_lite::pin_project;
 
-#[cfg(feature = "websocket")]
-use actix_web::http::{StatusCode, header::SEC_WEBSOCKET_PROTOCOL};
-
+use self::headers::{
+    keep_headers, set_fresh_nonce, set_token_source_headers, set_token_source_headers_on_error,
+};
 use crate::{
     builder::oauth2::OAuth2,
     dpop::replay::Insertion,
-    error::{Error, response::DPOP_NONCE},
+    error::Error,
     policy::{
         Decision, Pending,
-        possession::{FreshNonce, PendingProof, Possession, SettledProof},
+        possession::{PendingProof, Possession, SettledProof},
         principal::PrincipalValue,
     },
     public::{Admission, KnownRoutes, PathAccess, PathWatch, has_public_access, must_be_routed},
@@ -515,74 +511,6 @@ fn copy_of(request: &ServiceRequest) -> HttpRequest {
     copy.into_parts().0
 }
 
-/// Sets the response headers that the token's source requires.
-fn set_token_source_headers<B>(response: &mut ServiceResponse<B>, source: TokenSource) {
-    match source {
-        TokenSource::Header | TokenSource::DpopHeader => {}
-        TokenSource::NamedHeader | TokenSource::Cookie | TokenSource::Query => {
-            restrict_caching(response.headers_mut(), source);
-        }
-        // A browser that offered protocols fails a handshake that selects none.
-        #[cfg(feature = "websocket")]
-        TokenSource::Subprotocol | TokenSource::DpopSubprotocol => {
-            if response.status() == StatusCode::SWITCHING_PROTOCOLS
-                && !response.headers().contains_key(SEC_WEBSOCKET_PROTOCOL)
-            {
-                let marker = HeaderValue::from_static(match source {
-                    TokenSource::DpopSubprotocol => crate::request::upgrade::DPOP_MARKER,
-                    _ => crate::request::upgrade::MARKER,
-                });
-                response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, marker);
-            }
-        }
-    }
-}
-
-/// Adds the nonce for the client's next proof, and lets scripts of other origins read it. The response is then not
-/// cacheable, since the nonce of a cached one would be old (RFC 9449 §8.2).
-fn set_fresh_nonce<B>(response: &mut ServiceResponse<B>) {
-    let nonce = response.request().extensions_mut().remove::<FreshNonce>();
-    let Some(nonce) = nonce.and_then(|nonce| HeaderValue::try_from(nonce.0).ok()) else { return };
-    let is_cross_origin = response.request().headers().contains_key(ORIGIN);
-    let headers = response.headers_mut();
-    if headers.contains_key(DPOP_NONCE) {
-        return;
-    }
-    headers.insert(DPOP_NONCE, nonce);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if is_cross_origin {
-        headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("DPoP-Nonce"));
-    }
-}
-
-/// Sets `Cache-Control`. A shared cache stores no response to a request with `Authorization` (RFC 9111 §3.5),
-/// but does not recognize tokens from other sources.
-fn restrict_caching(headers: &mut HeaderMap, source: TokenSource) {
-    match source {
-        // A URL with a token must not be stored at all (RFC 6750 §2.3).
-        TokenSource::Query => {
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        }
-        TokenSource::NamedHeader | TokenSource::Cookie if !headers.contains_key(CACHE_CONTROL) => {
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
-        }
-        _ => {}
-    }
-}
-
-/// Sets the response headers that the token's source requires, on a response that is an error.
-fn set_token_source_headers_on_error(
-    error: actix_web::Error,
-    source: TokenSource,
-) -> actix_web::Error {
-    if !matches!(source, TokenSource::Query | TokenSource::NamedHeader | TokenSource::Cookie) {
-        return error;
-    }
-    let mut response = error.error_response();
-    restrict_caching(response.headers_mut(), source);
-    InternalError::from_response(error, response).into()
-}
-
 /// Rewrites a response that an extractor or a handler made of this crate's error, which does not have the
 /// realm, the hook and the WebSocket close of the policy. A response with another status was changed by an
 /// inner service, and is kept.
@@ -628,27 +556,6 @@ fn finish_error<S>(
         None => {
             passed.count();
             error
-        }
-    }
-}
-
-/// The headers that describe a body.
-const BODY_HEADERS: [HeaderName; 7] = [
-    CONTENT_DISPOSITION,
-    CONTENT_ENCODING,
-    CONTENT_LANGUAGE,
-    CONTENT_LENGTH,
-    CONTENT_LOCATION,
-    CONTENT_RANGE,
-    CONTENT_TYPE,
-];
-
-/// Copies the headers that inner middleware has added, except for those that describe the body.
-fn keep_headers(from: &HeaderMap, into: &mut HeaderMap) {
-    let own: Vec<HeaderName> = into.keys().cloned().collect();
-    for (name, value) in from {
-        if !own.contains(name) && name != WWW_AUTHENTICATE && !BODY_HEADERS.contains(name) {
-            into.append(name.clone(), value.clone());
         }
     }
 }

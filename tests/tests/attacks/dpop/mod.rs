@@ -1,11 +1,18 @@
 //! Attacks on tokens that are bound to a DPoP key (RFC 9449).
+//!
+//! - this file: attacks on proofs and on bound tokens
+//! - `nonces`: nonces of another time or service
+//! - `stores`: stores of used proofs that are full, slow or down
+
+mod nonces;
+mod stores;
 
 use std::time::Duration;
 
 use oauth2_actix::{
     Algorithm, Binding, OAuth2Builder,
-    dpop::{Dpop, Insertion, ReplayStore, UsedProof},
-    testing::{DpopProof, ManualClock, SigningKey, Token},
+    dpop::Dpop,
+    testing::{DpopProof, ManualClock, SigningKey},
 };
 use oauth2_actix_tests::{
     api::{Api, PUBLIC_PATHS},
@@ -475,71 +482,6 @@ fn now() -> u64 {
 }
 
 #[actix_web::test]
-async fn proof_needs_a_nonce_of_this_service() {
-    let clock = ManualClock::new();
-    let secret = |byte: u8| [byte; 32];
-    let nonces = |dpop: Dpop| dpop.nonce_lifetime(Duration::from_secs(100));
-    let behind = |dpop| Target::behind(builder(nonces(dpop)).clock(clock.clone()));
-    let target = behind(dpop().nonce_secret(secret(1)));
-    let nonce_of = |target: &Target| {
-        let answer = target.send(&target.lines(&target.proof().sign(&target.client)));
-        assert_eq!((answer.status, answer.error().as_str()), (401, "use_dpop_nonce"));
-        assert_eq!(answer.header("cache-control"), Some("no-store"));
-        assert_eq!(challenges(&answer).len(), 2);
-        answer.header("dpop-nonce").unwrap().to_owned()
-    };
-    let send = |target: &Target, nonce: &Value| {
-        let proof = target.proof().claim("nonce", nonce.clone()).sign(&target.client);
-        target.send(&target.lines(&proof))
-    };
-    let nonce = nonce_of(&target);
-    assert!(nonce.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
-    let answer = send(&target, &json!(nonce));
-    assert_eq!((answer.status, answer.header("dpop-nonce")), (200, None), "a fresh nonce");
-    // A client's clock does not matter.
-    let proof = target.proof().claim("nonce", nonce.as_str()).claim("iat", 1);
-    assert_eq!(target.send(&target.lines(&proof.sign(&target.client))).status, 200);
-
-    let other = behind(dpop().nonce_secret(secret(2)));
-    let nonce_of_another = nonce_of(&other);
-    let mut changed = nonce.clone().into_bytes();
-    changed[0] = if changed[0] == b'A' { b'B' } else { b'A' };
-    let changed = String::from_utf8(changed).unwrap();
-    for wrong in [
-        json!(nonce_of_another),
-        json!(changed),
-        json!(format!("{nonce}=")),
-        json!(&nonce[1..]),
-        json!(""),
-        json!("canary"),
-        json!([nonce]),
-        json!(1),
-        json!(null),
-        json!("x".repeat(2_000)),
-    ] {
-        let answer = send(&target, &wrong);
-        assert_eq!(answer.status, 401, "{wrong}");
-        assert!(["use_dpop_nonce", INVALID].contains(&answer.error().as_str()), "{wrong}");
-        assert!(answer.header("dpop-nonce").is_some(), "{wrong}");
-    }
-
-    clock.advance(Duration::from_secs(60));
-    let answer = send(&target, &json!(nonce));
-    assert_eq!(answer.status, 200);
-    let fresh =
-        answer.header("dpop-nonce").expect("a fresh nonce before the old one ends").to_owned();
-    clock.advance(Duration::from_secs(45));
-    assert_eq!(send(&target, &json!(nonce)).error(), "use_dpop_nonce", "an old one");
-    assert_eq!(send(&target, &json!(fresh)).status, 200);
-
-    // While the secret is replaced, both are accepted.
-    let rotated = behind(dpop().nonce_secret(secret(3)).previous_nonce_secret(secret(1)));
-    let proof = rotated.proof().claim("nonce", fresh).sign(&rotated.client);
-    assert_eq!(rotated.send(&rotated.lines(&proof)).status, 200);
-    assert_eq!(send(&rotated, &json!(nonce_of(&rotated))).status, 200);
-}
-
-#[actix_web::test]
 async fn jti_that_is_missing_or_large_is_rejected() {
     let target = Target::start();
     for jti in [json!(null), json!(""), json!(1), json!(["canary"]), json!("canary".repeat(400))] {
@@ -644,100 +586,6 @@ async fn malformed_proof_is_rejected() {
         let proof = target.proof().header(name, value).sign(&target.client);
         target.rejects(name, &proof, INVALID);
     }
-}
-
-/// A store that answers with one outcome.
-struct Stub(fn() -> Insertion);
-
-impl ReplayStore for Stub {
-    fn insert_once(&self, _: UsedProof) -> futures_util::future::BoxFuture<'static, Insertion> {
-        let insertion = self.0;
-        Box::pin(async move {
-            // The answer comes later.
-            tokio::task::yield_now().await;
-            insertion()
-        })
-    }
-}
-
-#[actix_web::test]
-async fn store_that_cannot_answer_is_503_and_never_acceptance() {
-    let target = Target::behind(builder(
-        dpop().replay_store(Stub(|| Insertion::Unavailable("canary".into()))),
-    ));
-    let answer = target.send(&target.lines(&target.proof().sign(&target.client)));
-    assert_eq!((answer.status, answer.error().as_str()), (503, "temporarily_unavailable"));
-    assert_eq!(answer.header("retry-after"), Some("1"));
-    assert!(challenges(&answer).is_empty() && !answer.body.contains("canary"));
-    assert_eq!(target.api.private_calls(), 0);
-    // Public routes are served, without the claims.
-    let proof = DpopProof::new("GET", "https://api.test/optional", &target.token);
-    let lines = target.lines(&proof.sign(&target.client));
-    assert_eq!(target.send_to("GET", "/optional", &lines).body, "anonymous");
-    let unbound = good().sign(es256());
-    assert_eq!(target.send(&[bearer(&unbound)]).status, 200, "needs no store");
-}
-
-/// A store that never answers.
-struct Hanging;
-
-impl ReplayStore for Hanging {
-    fn insert_once(&self, _: UsedProof) -> futures_util::future::BoxFuture<'static, Insertion> {
-        Box::pin(std::future::pending())
-    }
-}
-
-#[actix_web::test]
-async fn store_that_hangs_is_503_after_the_time_limit_of_checks() {
-    let limit = Duration::from_millis(50);
-    let target = Target::behind(builder(dpop().replay_store(Hanging)).check_timeout(limit));
-    let answer = target.send(&target.lines(&target.proof().sign(&target.client)));
-    assert_eq!((answer.status, answer.error().as_str()), (503, "temporarily_unavailable"));
-    assert_eq!(target.api.private_calls(), 0);
-}
-
-#[actix_web::test]
-async fn store_that_cannot_answer_gives_a_fresh_nonce() {
-    let settings = dpop().nonce_secret([1; 32]);
-    let store = || Stub(|| Insertion::Unavailable("canary".into()));
-    let target = Target::behind(builder(settings.replay_store(store())));
-    let answer = target.send(&target.lines(&target.proof().sign(&target.client)));
-    let nonce = answer.header("dpop-nonce").unwrap().to_owned();
-    let proof = target.proof().claim("nonce", nonce).sign(&target.client);
-    let answer = target.send(&target.lines(&proof));
-    assert_eq!(answer.status, 503);
-    assert!(answer.header("dpop-nonce").is_some(), "{answer:?}");
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
-}
-
-#[actix_web::test]
-async fn store_that_answers_later_is_waited_for() {
-    let fresh = Target::behind(builder(dpop().replay_store(Stub(|| Insertion::Fresh))));
-    fresh.still_works("a slow store");
-    let seen = Target::behind(builder(dpop().replay_store(Stub(|| Insertion::Seen))));
-    let answer = seen.send(&seen.lines(&seen.proof().sign(&seen.client)));
-    assert_eq!((answer.status, answer.error().as_str()), (401, INVALID));
-    assert_eq!(seen.api.private_calls(), 0);
-}
-
-#[actix_web::test]
-async fn flood_of_proofs_of_one_client_does_not_block_another() {
-    use oauth2_actix::dpop::MemoryReplayStore;
-
-    let store = MemoryReplayStore::new().max_per_key(50);
-    let target = Target::behind(builder(dpop().replay_store(store)));
-    let mut refused = 0;
-    for _ in 0..80 {
-        let answer = target.send(&target.lines(&target.proof().sign(&target.client)));
-        refused += usize::from(answer.status == 503);
-        assert!([200, 503].contains(&answer.status), "{answer:?}");
-    }
-    assert_eq!(refused, 30, "beyond the limit of one key");
-    let other = SigningKey::generate(Algorithm::ES256, "other");
-    let token =
-        Token::new(super::target::ISSUER, super::target::AUDIENCE).bound_to(&other).sign(es256());
-    let proof = DpopProof::new("GET", ME, &token).sign(&other);
-    assert_eq!(target.send(&[dpop_token(&token), header(&proof)]).status, 200);
 }
 
 #[actix_web::test]
