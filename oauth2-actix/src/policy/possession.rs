@@ -17,7 +17,7 @@ use crate::{
     mtls,
     policy::Policy,
     request::bearer::TokenSource,
-    token::{claims::Claims, confirmation::Confirmation},
+    token::claims::Claims,
     util::{clock::Clock, units::Unit},
 };
 
@@ -233,7 +233,7 @@ pub(crate) fn check_unbound(claims: &Claims) -> Result<(), Error> {
 pub(crate) fn is_bound_alike(one: &Claims, other: &Claims) -> bool {
     let bound_to = |claims: &Claims| {
         let confirmation = claims.verified().confirmation.as_deref();
-        confirmation.map(|Confirmation { key, certificate, .. }| (*key, *certificate))
+        confirmation.map(|confirmation| (confirmation.key, confirmation.certificate))
     };
     bound_to(one) == bound_to(other)
 }
