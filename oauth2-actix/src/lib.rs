@@ -194,6 +194,7 @@ pub mod _docs {
     #[doc = include_str!("../docs/security.md")]
     pub mod security {}
 
+    #[doc = "[dpop.md]: crate::_docs::dpop\n"]
     #[doc = include_str!("../docs/websockets.md")]
     pub mod websockets {}
 
