@@ -97,7 +97,10 @@ where
             Err(error) => (Decision::Rejected(error), TokenSource::Header),
         };
         let state = match decision {
-            Decision::Accepted(claims) if !policy.decides_further => {
+            // A bound token is never enough, whatever the policy.
+            Decision::Accepted(claims)
+                if !policy.decides_further && claims.verified().confirmation.is_none() =>
+            {
                 State::inner(&shared, request, Ok(claims))
             }
             Decision::Accepted(claims) => State::decided_further(&shared, request, claims, source),
@@ -443,7 +446,7 @@ where
                         Ok(response) => {
                             let mut response = finish(this.shared, response, passed);
                             set_token_source_headers(&mut response, *this.source);
-                            if this.shared.oauth2.0.has_dpop {
+                            if this.shared.oauth2.0.has_dpop() {
                                 set_fresh_nonce(&mut response);
                             }
                             Ok(response)
@@ -459,7 +462,7 @@ where
                     let response = this.shared.oauth2.0.reject(&request, &error);
                     let mut response = ServiceResponse::new(request, response);
                     set_token_source_headers(&mut response, *this.source);
-                    if this.shared.oauth2.0.has_dpop {
+                    if this.shared.oauth2.0.has_dpop() {
                         set_fresh_nonce(&mut response);
                     }
                     return Poll::Ready(Ok(response.map_into_right_body()));

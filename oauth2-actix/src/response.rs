@@ -178,7 +178,7 @@ impl Policy {
         // Also set if the request is gone, where it does no harm.
         if request.is_none_or(|request| request.headers().contains_key(header::ORIGIN)) {
             // An outer actix-cors replaces this only if it exposes headers itself.
-            let exposed = if self.has_dpop {
+            let exposed = if self.has_dpop() {
                 "WWW-Authenticate, Retry-After, DPoP-Nonce"
             } else {
                 "WWW-Authenticate, Retry-After"

@@ -85,7 +85,6 @@ impl OAuth2Builder {
         let public = self.public().unwrap_or_default();
         let (resources, comparison) = self.protected_resources(&defaults);
         let rules = Arc::clone(&defaults.rules);
-        let has_certificates = self.has_certificates();
         let token_sources = TokenSources { dpop: dpop.is_some(), ..self.token_sources.clone() };
         let principal = self.principal.clone().map(|callback| PrincipalSource {
             callback,
@@ -126,12 +125,8 @@ impl OAuth2Builder {
                 MissingToken::Unauthorized
             }),
             public,
-            decides_further: principal.is_some()
-                || resources.are_several()
-                || dpop.is_some()
-                || has_certificates,
+            decides_further: principal.is_some() || resources.are_several() || dpop.is_some(),
             certificate_proxy,
-            has_dpop: dpop.is_some(),
             dpop,
             resources,
             comparison,

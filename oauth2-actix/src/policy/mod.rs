@@ -72,8 +72,6 @@ pub(crate) struct Policy {
     pub(crate) dpop: Option<DpopChecks>,
     /// The proxy that sends the certificates of clients. None if they are those of the connection.
     pub(crate) certificate_proxy: Option<TrustedProxy>,
-    /// Whether DPoP is on, beside the settings that each request reads.
-    pub(crate) has_dpop: bool,
     /// Counts the scopes of tokens for the report. None if that is off.
     pub(crate) scope_counts: Option<ScopeCounts>,
     /// The cache of verified tokens. None if it is disabled.
@@ -88,7 +86,8 @@ pub(crate) struct Policy {
     pub(crate) hidden_routes: HiddenRoutes,
     /// Whether each request without a valid token is routed before it is rejected.
     pub(crate) routes_all: bool,
-    /// Whether an accepted token is not enough: its resource, a proof or a certificate is checked, or a principal is loaded.
+    /// Whether an accepted token is not enough: its resource or the scheme of DPoP is checked, or a
+    /// principal is loaded. What a token is bound to is checked in any case.
     pub(crate) decides_further: bool,
 }
 
@@ -96,6 +95,12 @@ pub(crate) type RejectionHook =
     Arc<dyn Fn(&HttpRequest, &Error, HttpResponse) -> HttpResponse + Send + Sync>;
 
 impl Policy {
+    /// Returns whether DPoP is on.
+    #[inline]
+    pub(crate) fn has_dpop(&self) -> bool {
+        self.dpop.is_some()
+    }
+
     /// Returns the token of a request, unverified, and its location.
     #[inline]
     pub(crate) fn credentials<'a>(
@@ -105,7 +110,7 @@ impl Policy {
         if let Some(sources) = &self.token_sources {
             return sources.credentials(head, self.max_token_length);
         }
-        Credentials::from_headers(head.headers(), self.max_token_length, self.has_dpop)
+        Credentials::from_headers(head.headers(), self.max_token_length, self.has_dpop())
     }
 }
 
