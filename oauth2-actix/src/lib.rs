@@ -97,6 +97,7 @@ mod builder;
 mod config;
 pub mod dpop;
 mod error;
+mod http;
 mod jose;
 mod json;
 mod keys;

@@ -10,7 +10,8 @@ use crate::{
         error::{ConfigError, ConfigErrorKind, Faults},
         names,
     },
-    keys::{http::client::Clients, snapshot::SnapshotDirectory},
+    http::client::Clients,
+    keys::snapshot::SnapshotDirectory,
     provider::Defaults,
     util::log_rate::Warnings,
 };

@@ -12,7 +12,8 @@ use crate::{
         provider::Provider,
         resource::{OFFLINE_ACCESS, OFFLINE_ACCESS_PROBLEM, Resource},
     },
-    keys::{discovery::Issuer, http::client::Clients},
+    http::client::Clients,
+    keys::discovery::Issuer,
     protected_resource::{
         ProtectedResource, Resources,
         authorization_server::{AuthorizationServer, Comparison},

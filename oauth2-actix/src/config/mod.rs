@@ -1,6 +1,6 @@
 //! The settings, their ranges and their errors.
 //!
-//! It imports `authorize`, `jose`, `keys`, `token` and `util`.
+//! It imports `authorize`, `http`, `jose`, `keys`, `token` and `util`.
 //!
 //! - `binding.rs`: whether tokens are bound to their client
 //! - `error.rs`: the errors of a configuration

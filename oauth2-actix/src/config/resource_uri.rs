@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use crate::keys::http::url::{KeyUrl, UrlError};
+use crate::http::url::{KeyUrl, UrlError};
 
 /// A parsed identifier.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,15 +6,13 @@ use reqwest::{Client, header::HeaderValue};
 use serde_json::{Map, Value};
 
 use crate::{
-    json,
-    keys::{
-        document_readers::{self, ReaderLost},
-        http::{
-            fetch::{self, GetError},
-            resolver::is_public,
-            url::{KeyUrl, UrlError},
-        },
+    http::{
+        fetch::{self, GetError},
+        resolver::is_public,
+        url::{KeyUrl, UrlError},
     },
+    json,
+    keys::document_readers::{self, ReaderLost},
 };
 
 /// An issuer that publishes a metadata document.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{discovery::DiscoveryError, document_readers::ReaderLost, http::fetch::GetError};
+use super::{discovery::DiscoveryError, document_readers::ReaderLost};
+use crate::http::fetch::GetError;
 use crate::{jose::key_document::DocumentError, util::units::Unit};
 
 #[derive(Debug, thiserror::Error)]

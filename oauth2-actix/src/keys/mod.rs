@@ -1,13 +1,12 @@
 //! The keys of a source: where they come from, how they are fetched, and the set that is used now.
 //!
-//! Owns key sources, discovery, HTTP, the fetchers and snapshots on disk. It imports `error`, `jose`,
+//! Owns key sources, discovery, the fetchers and snapshots on disk. It imports `error`, `http`, `jose`,
 //! `json` and `util`.
 //!
 //! - `remote.rs`: the snapshot of a fetched source and the state of its fetches, as requests read them
 //! - `fetcher/`: one task for each source, which fetches, schedules and answers waiters
 //! - `source.rs`: key sources of the developer, files, and bearer tokens in files
 //! - `discovery.rs`: the metadata document of an issuer
-//! - `http/`: clients, URLs, content codings, and the bounded GET
 //! - `snapshot.rs`: keys on disk, for a start while the provider is unavailable
 //! - `cooldown.rs`: the rate of fetches that unknown keys cause
 //! - `document_readers.rs`: threads that parse documents
@@ -18,7 +17,6 @@ pub(crate) mod discovery;
 mod document_readers;
 pub(crate) mod error;
 pub(crate) mod fetcher;
-pub(crate) mod http;
 pub(crate) mod remote;
 pub(crate) mod snapshot;
 pub(crate) mod source;

@@ -14,11 +14,11 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::{
     error::{Error, ErrorKind},
+    http::url::KeyUrl,
     jose::{key_policy::KeyPolicy, key_set::KeySet},
     keys::{
         cooldown::{Cooldown, MissingKids, Parts},
         discovery::Issuer,
-        http::url::KeyUrl,
         snapshot::{SnapshotFile, Stored},
         source::{AnySource, TokenFile},
     },

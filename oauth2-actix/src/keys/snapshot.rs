@@ -20,9 +20,9 @@ use openssl::sha::Sha256;
 use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
+    http::fetch::MAX_BODY,
     jose::{jwk, key_document::KeyDocument, key_policy::KeyPolicy, key_set::KeySet},
     json,
-    keys::http::fetch::MAX_BODY,
     util::{clock::Clock, log_rate::Throttle},
 };
 

@@ -17,7 +17,7 @@ use std::{
 
 use reqwest::header::HeaderValue;
 
-use crate::{keys::http::fetch::MAX_BODY, util::clock::Clock};
+use crate::{http::fetch::MAX_BODY, util::clock::Clock};
 
 /// A source of keys that is neither a URL nor text: a vault, a database, a message bus.
 ///

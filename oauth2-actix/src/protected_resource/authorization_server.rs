@@ -10,11 +10,9 @@ use futures_util::{StreamExt, stream};
 
 use super::{ProtectedResource, Resources};
 use crate::{
+    http::{client::Clients, fetch::GetError},
     jose::algorithm::{Algorithm, AlgorithmSet},
-    keys::{
-        discovery::{DiscoveryError, Issuer, IssuerMetadata},
-        http::{client::Clients, fetch::GetError},
-    },
+    keys::discovery::{DiscoveryError, Issuer, IssuerMetadata},
     util::clock::Clock,
 };
 

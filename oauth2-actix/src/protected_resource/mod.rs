@@ -1,7 +1,7 @@
 //! The protected resources of a policy at run time (RFC 9728): which one a request is for, what a challenge says
 //! about it, and its metadata document.
 //!
-//! It imports `config`, `jose`, `json`, `keys`, `public`, `token` and `util`.
+//! It imports `config`, `http`, `jose`, `json`, `keys`, `public`, `token` and `util`.
 //!
 //! - this file: the resources, and the one of a request's path
 //! - `authorization_server.rs`: compares the settings with the metadata of the authorization servers, at start

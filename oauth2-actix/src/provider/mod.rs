@@ -1,7 +1,7 @@
 //! The providers at run time: their settings, their keys, the tenants, and the thread that fetches keys.
 //!
 //! Owns the step from a configured provider to one that can check tokens: it resolves key sources and
-//! intervals, parses inline keys and reads snapshots. It imports `config`, `error`, `jose`, `json`, `keys`,
+//! intervals, parses inline keys and reads snapshots. It imports `config`, `error`, `http`, `jose`, `json`, `keys`,
 //! `token` and `util`.
 //!
 //! - this file: a resolved provider, and the settings of a policy for all of them.
@@ -41,6 +41,7 @@ use crate::{
         provider::Provider,
         resource_uri::ResourceUri,
     },
+    http::{client::Clients, fetch::GetError, url::KeyUrl},
     jose::{
         algorithm::AlgorithmSet,
         key_document::{KeyDocument, Skipped},
@@ -49,7 +50,6 @@ use crate::{
     },
     keys::{
         discovery::Issuer,
-        http::{client::Clients, fetch::GetError, url::KeyUrl},
         remote::{Refresh, RemoteKeySet, Settings, Source, Timing},
         snapshot::SnapshotDirectory,
         source::{KeyFile, TokenFile},

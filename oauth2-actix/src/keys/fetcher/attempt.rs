@@ -6,6 +6,11 @@ use reqwest::header::HeaderValue;
 use tokio::sync::Mutex;
 
 use crate::{
+    http::{
+        client::Clients,
+        fetch::{self, Fetched, GetError},
+        url::KeyUrl,
+    },
     jose::{
         key_document::KeyDocument,
         key_policy::{Budget, MAX_DOCUMENT_LENGTH},
@@ -14,11 +19,6 @@ use crate::{
         discovery::Issuer,
         document_readers,
         error::FetchError,
-        http::{
-            client::Clients,
-            fetch::{self, Fetched, GetError},
-            url::KeyUrl,
-        },
         remote::{RemoteKeySet, Source},
     },
     util::clock::Clock,

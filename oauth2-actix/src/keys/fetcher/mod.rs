@@ -31,10 +31,8 @@ use tokio::{
 use self::task::Fetcher;
 pub(crate) use self::wait::TokenParts;
 use crate::{
-    keys::{
-        http::client::Clients,
-        remote::{FetchReason, GateDecision, RemoteKeySet, Snapshot},
-    },
+    http::client::Clients,
+    keys::remote::{FetchReason, GateDecision, RemoteKeySet, Snapshot},
     util::clock::Clock,
 };
 

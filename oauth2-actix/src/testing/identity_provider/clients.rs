@@ -10,7 +10,7 @@ use super::{
     IdentityProvider,
     parameters::{Problem, for_any_origin, unguessable},
 };
-use crate::{json::parse_object, keys::http::url::KeyUrl};
+use crate::{http::url::KeyUrl, json::parse_object};
 
 /// A client with what its metadata says.
 #[derive(Clone, Debug, Default)]

@@ -9,8 +9,8 @@ use tokio::sync::Semaphore;
 
 use super::clients::{CLIENT_CREDENTIALS, Client};
 use crate::{
+    http::{client::Clients, url::KeyUrl},
     json::parse_object,
-    keys::http::{client::Clients, url::KeyUrl},
 };
 
 /// What fetches the documents.

@@ -9,7 +9,10 @@ use std::{
 /// From the top floor down: each folder of `oauth2-actix/src`, and the folders that it imports. A folder imports only
 /// folders that stand below it in this list.
 const FLOORS: &[(&str, &[&str])] = &[
-    ("testing", &["builder", "access", "token", "dpop", "config", "keys", "jose", "util", "json"]),
+    (
+        "testing",
+        &["builder", "access", "token", "dpop", "config", "keys", "http", "jose", "util", "json"],
+    ),
     ("mcp", &["token", "request", "config", "authorize", "json", "error"]),
     ("ws", &["builder", "policy", "authorize", "token", "request", "error"]),
     (
@@ -32,6 +35,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "config",
             "authorize",
             "keys",
+            "http",
             "jose",
             "util",
             "json",
@@ -60,16 +64,20 @@ const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("access", &["public", "token", "authorize"]),
-    ("protected_resource", &["public", "token", "config", "keys", "jose", "util", "json"]),
-    ("provider", &["token", "config", "authorize", "keys", "jose", "util", "json", "error"]),
+    ("protected_resource", &["public", "token", "config", "keys", "http", "jose", "util", "json"]),
+    (
+        "provider",
+        &["token", "config", "authorize", "keys", "http", "jose", "util", "json", "error"],
+    ),
     ("public", &["token", "authorize"]),
     ("mtls", &["config"]),
     ("request", &["config", "error"]),
     ("dpop", &["store", "config", "jose", "json", "util"]),
-    ("config", &["authorize", "token", "keys", "jose", "util"]),
+    ("config", &["authorize", "token", "keys", "http", "jose", "util"]),
     ("authorize", &["token", "error"]),
     ("token", &["jose", "util", "json", "error"]),
-    ("keys", &["jose", "util", "json", "error"]),
+    ("keys", &["http", "jose", "util", "json", "error"]),
+    ("http", &["jose"]),
     ("jose", &["util", "json", "error"]),
     ("store", &["util"]),
     ("util", &["error"]),

@@ -1,4 +1,6 @@
-//! HTTP for key documents: clients, URLs, content codings and the bounded GET.
+//! Calls to other machines over HTTP: clients, URLs, content codings and the bounded GET.
+//!
+//! It imports `jose`.
 //!
 //! - `client.rs`: the clients that fetch, with the settings of the developer
 //! - `content_coding.rs`: the decoding of compressed bodies

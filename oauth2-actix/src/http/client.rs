@@ -7,7 +7,7 @@ use std::{
 
 use reqwest::{Client, ClientBuilder, redirect::Policy};
 
-use crate::keys::http::{resolver::PublicResolver, url::KeyUrl};
+use crate::http::{resolver::PublicResolver, url::KeyUrl};
 
 /// The developer's configuration of a client.
 pub(crate) type AdjustClient = Arc<dyn Fn(ClientBuilder) -> ClientBuilder + Send + Sync>;

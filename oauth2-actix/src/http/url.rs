@@ -4,7 +4,7 @@ use std::fmt;
 
 use url::{Host, Url};
 
-use crate::keys::http::resolver::is_public;
+use crate::http::resolver::is_public;
 
 /// A URL from which keys may be fetched.
 #[derive(Clone, PartialEq, Eq)]

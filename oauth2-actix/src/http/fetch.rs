@@ -19,11 +19,11 @@ use reqwest::{
 };
 
 use crate::{
-    jose::{key_document::without_bom, key_policy::MAX_DOCUMENT_LENGTH},
-    keys::http::{
+    http::{
         content_coding::{self, CodingError},
         url::KeyUrl,
     },
+    jose::{key_document::without_bom, key_policy::MAX_DOCUMENT_LENGTH},
 };
 
 /// The response to a GET.
