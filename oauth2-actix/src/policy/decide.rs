@@ -12,7 +12,7 @@ use crate::{
     error::{Error, ErrorKind},
     jose::{
         jws::UnverifiedJws,
-        key_set::{KeySetId, SignatureCheck, Tried},
+        key_set::{SignatureCheck, Tried},
     },
     json::object::Object,
     keys::remote::{FetchReason, Refresh, RemoteKeySet, unavailable},
@@ -23,7 +23,7 @@ use crate::{
         confirmation::Confirmation,
         lifetime::{self, Lifetime},
         validation,
-        verified::{ProviderId, VerifiedToken},
+        verified::{ProviderId, VerifiedBy, VerifiedToken},
     },
     util::telemetry,
 };
@@ -31,7 +31,7 @@ use crate::{
 use super::{
     Policy,
     rank::{audience_mismatch, most_specific, signature_rejection},
-    wait::{Pending, PendingKeys},
+    wait::{Pending, PendingKeys, PendingSignature},
 };
 
 /// The decision on a token without waiting.
@@ -54,10 +54,10 @@ pub(super) enum LocalDecision {
     UnknownIssuer,
 }
 
-/// The provider and the key set that verified a token, and the token's lifetime.
+/// The provider that accepts a token, what verified it, and its lifetime.
 pub(super) struct Acceptance {
     pub(super) provider: Arc<ResolvedProvider>,
-    pub(super) key_set_id: KeySetId,
+    pub(super) verified_by: VerifiedBy,
     pub(super) lifetime: Lifetime,
     /// What the token is bound to, which every request must prove.
     pub(super) confirmation: Option<Box<Confirmation>>,
@@ -84,16 +84,16 @@ impl Policy {
 
     /// Returns whether an accepted token would still be accepted now.
     pub(crate) fn still_accepts(&self, accepted: &VerifiedToken) -> bool {
-        let VerifiedToken { by, key_set_id, lifetime, claims, .. } = accepted;
+        let VerifiedToken { by, verified_by, lifetime, claims, .. } = accepted;
         lifetime.contains(self.clock.unix_time())
             && match by.provider {
                 ProviderId::Configured(index) => self
                     .providers
                     .get(index)
-                    .is_some_and(|provider| provider.verifies_with(*key_set_id, &self.clock)),
+                    .is_some_and(|provider| provider.still_verifies(*verified_by, &self.clock)),
                 // The issuer may belong to another tenant by now.
                 tenant_id => self.tenant_of(claims).is_some_and(|tenant| {
-                    tenant.id == tenant_id && tenant.verifies_with(*key_set_id, &self.clock)
+                    tenant.id == tenant_id && tenant.still_verifies(*verified_by, &self.clock)
                 }),
             }
     }
@@ -178,27 +178,27 @@ impl Policy {
             LocalDecision::Undecided { pending_keys, rejection } => (Some(pending_keys), rejection),
             LocalDecision::UnknownIssuer => (None, unavailable(Duration::ZERO)),
         };
-        Ok(Decision::Waiting(Box::new(Pending {
+        Ok(Decision::Waiting(Box::new(Pending::Signature(PendingSignature {
             token: token.into(),
             jws,
             pending_keys,
             rejection,
             ticket: self.keys.as_ref().map_or(0, |keys| keys.fetchers.ticket()),
-        })))
+        }))))
     }
 
     /// Returns the claims of a token that was just verified, and caches it if there is a slot for it.
     pub(super) fn accept(&self, acceptance: Acceptance, claims: Object, token: &[u8]) -> Claims {
-        let Acceptance { provider, key_set_id, lifetime, confirmation } = acceptance;
+        let Acceptance { provider, verified_by, lifetime, confirmation } = acceptance;
         let confirmation = confirmation.map(|confirmation| confirmation.of_token(token));
         let now = self.clock.unix_time();
         // With fresh keys for every request, the cached token would never be used.
         let is_cacheable =
-            provider.verifies_with(key_set_id, &self.clock) && self.is_first(&provider, &claims);
+            provider.still_verifies(verified_by, &self.clock) && self.is_first(&provider, &claims);
         let (by, clock, token) = (provider.accepted_by(), self.clock.clone(), token.into());
         let claims = Claims::new(VerifiedToken {
             by,
-            key_set_id,
+            verified_by,
             lifetime,
             claims,
             token,
@@ -317,11 +317,11 @@ impl Policy {
             match self.check_signature(provider, jws, signed, &mut pending_keys) {
                 None => {}
                 Some(SignatureCheck::Verified(key_set_id)) => {
-                    let verified_by = (key_set_id, lifetime);
+                    let verified_by = VerifiedBy::Keys(key_set_id);
                     let checked = provider.check_verified(
                         jws,
                         signed,
-                        verified_by,
+                        (verified_by, lifetime),
                         &confirmation,
                         &self.clock,
                     );
@@ -332,7 +332,7 @@ impl Policy {
                     let provider = Arc::clone(provider);
                     return Ok(LocalDecision::Accepted(Acceptance {
                         provider,
-                        key_set_id,
+                        verified_by,
                         lifetime,
                         confirmation,
                     }));

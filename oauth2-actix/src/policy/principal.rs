@@ -107,12 +107,12 @@ impl Policy {
 /// Returns claims for the function of the application. They do not own the cached principal, so that a principal
 /// that keeps them does not keep itself.
 fn detached(claims: &Claims) -> Result<Claims, PrincipalError> {
-    let VerifiedToken { by, key_set_id, lifetime, token, confirmation, clock, .. } =
+    let VerifiedToken { by, verified_by, lifetime, token, confirmation, clock, .. } =
         claims.verified();
     let claims = jws::claims_of(token).ok_or_else(|| PrincipalError::unavailable("no claims"))?;
     Ok(Claims::new(VerifiedToken {
         by: by.clone(),
-        key_set_id: *key_set_id,
+        verified_by: *verified_by,
         lifetime: *lifetime,
         claims,
         token: token.clone(),

@@ -15,7 +15,7 @@ use crate::{
         remote::{FetchReason, RemoteKeySet, unavailable},
     },
     provider::{ResolvedProvider, background::KeyThread, tenants::IssuerLookup},
-    token::{claims::Claims, lifetime, validation},
+    token::{claims::Claims, lifetime, validation, verified::VerifiedBy},
 };
 
 use super::{
@@ -24,8 +24,14 @@ use super::{
     rank::{most_specific, signature_rejection},
 };
 
+/// A token that is not decided on yet.
+pub(crate) enum Pending {
+    /// Its signature is not checked.
+    Signature(PendingSignature),
+}
+
 /// A token that passed every cheap check and waits for keys, or for its issuer to be looked up.
-pub(crate) struct Pending {
+pub(crate) struct PendingSignature {
     pub(super) token: Box<[u8]>,
     pub(super) jws: UnverifiedJws,
     /// The keys that may decide. None if the issuer was not looked up yet.
@@ -46,6 +52,12 @@ impl Policy {
     /// Returns why a public request with this token has no claims. A public request never waits, but requests
     /// a fetch, with the same limits as requests that wait, so that the next one may have claims.
     pub(crate) fn anonymous_reason(&self, pending: &Pending) -> Error {
+        match pending {
+            Pending::Signature(pending) => self.reason_without_keys(pending),
+        }
+    }
+
+    fn reason_without_keys(&self, pending: &PendingSignature) -> Error {
         let Some(keys) = &self.keys else { return pending.rejection.clone() };
         let mut error = pending.rejection.clone();
         let Some(pending_keys) = &pending.pending_keys else {
@@ -70,8 +82,15 @@ impl Policy {
         unavailable(Duration::ZERO)
     }
 
+    /// Waits for what a token needs, and decides.
+    pub(crate) async fn resolve(&self, pending: Box<Pending>) -> Result<Claims, Error> {
+        match *pending {
+            Pending::Signature(pending) => self.resolve_signature(pending).await,
+        }
+    }
+
     /// Waits for the keys or the tenant that a token needs, and decides.
-    pub(crate) async fn resolve(&self, mut pending: Box<Pending>) -> Result<Claims, Error> {
+    async fn resolve_signature(&self, mut pending: PendingSignature) -> Result<Claims, Error> {
         let Some(keys) = &self.keys else { return Err(pending.rejection) };
         let pending_keys = match pending.pending_keys.take() {
             Some(pending_keys) => pending_keys,
@@ -104,14 +123,14 @@ impl Policy {
                         self.time_limits,
                     )?;
                     let signed = &pending.token[..pending.jws.signed_len];
-                    let verified_by = (key_set_id, lifetime);
+                    let verified_by = VerifiedBy::Keys(key_set_id);
                     let claims = &pending.jws.claims;
                     let checked = provider.check_confirmation(claims).and_then(|confirmation| {
                         let jws = &pending.jws;
                         provider.check_verified(
                             jws,
                             signed,
-                            verified_by,
+                            (verified_by, lifetime),
                             &confirmation,
                             &self.clock,
                         )?;
@@ -127,7 +146,7 @@ impl Policy {
                     };
                     let provider = Arc::clone(provider);
                     drop(waits);
-                    let acceptance = Acceptance { provider, key_set_id, lifetime, confirmation };
+                    let acceptance = Acceptance { provider, verified_by, lifetime, confirmation };
                     return Ok(self.accept(acceptance, pending.jws.claims, &pending.token));
                 }
                 Ok(found) => {
@@ -146,7 +165,7 @@ impl Policy {
     async fn look_up_tenant(
         &self,
         keys: &KeyThread,
-        pending: &Pending,
+        pending: &PendingSignature,
     ) -> Result<LocalDecision, Error> {
         let Some(tenants) = &keys.tenants else { return Err(pending.rejection.clone()) };
         let issuer = validation::issuer(&pending.jws.claims)?;
@@ -161,7 +180,7 @@ impl Policy {
     }
 }
 
-impl Pending {
+impl PendingSignature {
     /// Waits for keys and checks the signature with them.
     async fn wait_for_keys<'a>(
         &self,

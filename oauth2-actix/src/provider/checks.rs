@@ -16,13 +16,16 @@ use crate::{
     jose::{
         algorithm::Algorithm,
         jws::{self, TokenType, UnverifiedJws},
-        key_set::KeySetId,
     },
     json::object::Object,
     provider::ResolvedProvider,
     token::{
-        claims::Claims, confirmation::Confirmation, lifetime::Lifetime, rules::Rules, validation,
-        verified::VerifiedToken,
+        claims::Claims,
+        confirmation::Confirmation,
+        lifetime::Lifetime,
+        rules::Rules,
+        validation,
+        verified::{VerifiedBy, VerifiedToken},
     },
     util::clock::Clock,
 };
@@ -128,7 +131,7 @@ impl ResolvedProvider {
         &self,
         jws: &UnverifiedJws,
         signed: &[u8],
-        verified_by: (KeySetId, Lifetime),
+        verified_by: (VerifiedBy, Lifetime),
         confirmation: &Option<Box<Confirmation>>,
         clock: &Clock,
     ) -> Result<(), Error> {
@@ -147,10 +150,10 @@ impl ResolvedProvider {
         if self.requirements.is_empty() {
             return Ok(());
         }
-        let (key_set_id, lifetime) = verified_by;
+        let (verified_by, lifetime) = verified_by;
         let claims = Claims::new(VerifiedToken {
             by: self.accepted_by(),
-            key_set_id,
+            verified_by,
             lifetime,
             // Parsed again, since the claims of the token move into the accepted one.
             claims: jws::claims_of(signed).ok_or(ErrorKind::SignatureInvalid)?,

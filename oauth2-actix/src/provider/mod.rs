@@ -56,7 +56,7 @@ use crate::{
     },
     token::{
         rules::Rules,
-        verified::{AcceptedBy, ProviderId},
+        verified::{AcceptedBy, ProviderId, VerifiedBy},
     },
     util::{
         clock::Clock,
@@ -443,8 +443,16 @@ impl ResolvedProvider {
         changes.then(|| self.changes.subscribe())
     }
 
+    /// Returns whether what has verified a token may be relied on now.
+    pub(crate) fn still_verifies(&self, verified_by: VerifiedBy, clock: &Clock) -> bool {
+        match verified_by {
+            VerifiedBy::Keys(key_set_id) => self.verifies_with(key_set_id, clock),
+            VerifiedBy::Introspection { until } => clock.unix_time() < until,
+        }
+    }
+
     /// Returns whether one of its sources has these keys, and they may be used now.
-    pub(crate) fn verifies_with(&self, key_set_id: KeySetId, clock: &Clock) -> bool {
+    fn verifies_with(&self, key_set_id: KeySetId, clock: &Clock) -> bool {
         self.keys.iter().any(|keys| match keys {
             ProviderKeys::Inline(keys) => keys.id() == key_set_id,
             ProviderKeys::Remote(remote) => match remote.usable(clock).as_deref() {

@@ -19,8 +19,7 @@ use crate::{
 /// The data that clones of [`Claims`](crate::Claims) share.
 pub(crate) struct VerifiedToken {
     pub(crate) by: AcceptedBy,
-    /// The key set that verified the token.
-    pub(crate) key_set_id: KeySetId,
+    pub(crate) verified_by: VerifiedBy,
     pub(crate) lifetime: Lifetime,
     pub(crate) claims: Object,
     /// The token itself: the key of the cache, and the value that applications exchange for another token.
@@ -42,6 +41,16 @@ pub(crate) struct AcceptedBy {
     pub(crate) requests: AcceptedRequests,
     /// The scope hierarchy and the named policies.
     pub(crate) rules: Arc<Rules>,
+}
+
+/// What found the token to be genuine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum VerifiedBy {
+    /// A key of this set.
+    Keys(KeySetId),
+    /// The issuer, which was asked. Its answer is used until this time since the Unix epoch.
+    #[expect(dead_code, reason = "introspection is added next")]
+    Introspection { until: Duration },
 }
 
 /// The identity of a provider within a policy.
@@ -119,7 +128,7 @@ impl VerifiedToken {
 
         let name: Arc<str> = provider.into();
         Self {
-            key_set_id: KeySet::new(Vec::new()).id(),
+            verified_by: VerifiedBy::Keys(KeySet::new(Vec::new()).id()),
             by: AcceptedBy {
                 provider: ProviderId::Configured(0),
                 requests: AcceptedRequests::of(&name),
