@@ -28,6 +28,15 @@ pub(crate) struct Header {
     pub(crate) typ: TokenType,
 }
 
+/// The `typ` of a message that is no access token.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MessageType {
+    /// The types without `application/`, of which the message has one.
+    pub(crate) names: &'static [&'static str],
+    /// Whether the message may have no `typ`.
+    pub(crate) is_optional: bool,
+}
+
 /// The `typ` of a token's header (RFC 7515 §4.1.9). Other types are rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TokenType {
@@ -43,6 +52,28 @@ impl UnverifiedJws {
     /// Parses a token in time proportional to its length. The caller has checked that the length is within
     /// the limit.
     pub(crate) fn parse(token: &str) -> Result<Self, Error> {
+        Self::parse_as(token, TokenType::of_token)
+    }
+
+    /// Parses a message of an issuer that is no access token, as [`UnverifiedJws::parse`] does. It never has a type
+    /// that an access token may have, unless the message may have that type or none.
+    pub(crate) fn parse_message(message: &str, typ: MessageType) -> Result<Self, Error> {
+        Self::parse_as(message, |found| {
+            let is_expected = match found {
+                None => typ.is_optional,
+                Some(found) => {
+                    let name = without_application(found);
+                    typ.names.iter().any(|expected| expected.eq_ignore_ascii_case(name))
+                }
+            };
+            if is_expected { Ok(TokenType::Jwt) } else { Err(ErrorKind::TypeNotAllowed.into()) }
+        })
+    }
+
+    fn parse_as(
+        token: &str,
+        read_type: impl FnOnce(Option<&str>) -> Result<TokenType, Error>,
+    ) -> Result<Self, Error> {
         let mut parts = token.splitn(4, '.');
         let (Some(header), Some(payload), Some(signature), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
@@ -59,7 +90,7 @@ impl UnverifiedJws {
             malformed("the header is not a strict JSON object").with_source(error)
         })?;
         let signed_len = header.len() + 1 + payload.len();
-        let header = Header::read(header_json)?;
+        let header = Header::read(header_json, read_type)?;
         decode(payload, &mut decoded, "the payload is not canonical base64url")?;
         let claims = Object::parse(&decoded).map_err(|error| {
             malformed("the payload is not a strict JSON object").with_source(error)
@@ -70,7 +101,10 @@ impl UnverifiedJws {
 }
 
 impl Header {
-    fn read(mut members: Object) -> Result<Self, Error> {
+    fn read(
+        mut members: Object,
+        read_type: impl FnOnce(Option<&str>) -> Result<TokenType, Error>,
+    ) -> Result<Self, Error> {
         // Extensions that must be understood (RFC 7515 §4.1.11): this crate supports no extension.
         if members.contains("crit") {
             return Err(malformed("the header has `crit`, and no extension is supported"));
@@ -80,8 +114,8 @@ impl Header {
             return Err(malformed("the header has `b64`, which a JWT must not have"));
         }
         let typ = match members.get("typ") {
-            None => TokenType::Jwt,
-            Some(Value::String(typ)) => TokenType::read(typ)?,
+            None => read_type(None)?,
+            Some(Value::String(typ)) => read_type(Some(typ))?,
             Some(_) => return Err(malformed("the header's `typ` is not a string")),
         };
         let alg = match members.get("alg") {
@@ -118,13 +152,10 @@ impl std::fmt::Debug for UnverifiedJws {
 }
 
 impl TokenType {
-    /// Reads a type in upper or lower case, with or without `application/`.
-    fn read(typ: &str) -> Result<Self, Error> {
-        const PREFIX: &str = "application/";
-        let name = match typ.get(..PREFIX.len()) {
-            Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => &typ[PREFIX.len()..],
-            _ => typ,
-        };
+    /// Reads the type of a token, in upper or lower case, with or without `application/`.
+    fn of_token(typ: Option<&str>) -> Result<Self, Error> {
+        let Some(typ) = typ else { return Ok(Self::Jwt) };
+        let name = without_application(typ);
         if name.eq_ignore_ascii_case("at+jwt") {
             Ok(Self::AccessToken)
         } else if name.eq_ignore_ascii_case("JWT") {
@@ -134,6 +165,15 @@ impl TokenType {
         } else {
             Err(Error::from(ErrorKind::TypeNotAllowed).with_expected(TYPES))
         }
+    }
+}
+
+/// Removes `application/`, which a type may omit (RFC 7515 §4.1.9).
+fn without_application(typ: &str) -> &str {
+    const PREFIX: &str = "application/";
+    match typ.get(..PREFIX.len()) {
+        Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => &typ[PREFIX.len()..],
+        _ => typ,
     }
 }
 

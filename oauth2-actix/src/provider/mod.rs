@@ -9,11 +9,13 @@
 //! - `background`: the thread that fetches keys and looks tenants up.
 //! - `checks`: which tokens a provider accepts: audience, `cnf`, allowed algorithms, type and trust domain before
 //!   the signature is checked; clients, subjects and requirements afterwards.
+//! - `message`: signed messages of an issuer that are no access tokens.
 //! - `tenants`: providers that are looked up by issuer at run time.
 
 mod allowed;
 pub(crate) mod background;
 mod checks;
+mod message;
 pub(crate) mod tenants;
 
 pub(crate) use self::checks::{NO_AUTH_AGE, check_requirements};
