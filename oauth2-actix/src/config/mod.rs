@@ -3,6 +3,7 @@
 //! It imports `authorize`, `http`, `jose`, `keys`, `token` and `util`.
 //!
 //! - `binding.rs`: whether tokens are bound to their client
+//! - `client_authentication.rs`: how this API authenticates as a client
 //! - `error.rs`: the errors of a configuration
 //! - `fapi2.rs`: what the FAPI 2.0 Security Profile requires of a provider
 //! - `keys.rs`: [`Keys`](keys::Keys), the sources of keys
@@ -16,6 +17,7 @@
 //! - `token_cache.rs`: the limits of the cache of verified tokens
 
 pub(crate) mod binding;
+pub(crate) mod client_authentication;
 pub(crate) mod error;
 pub(crate) mod fapi2;
 pub(crate) mod keys;

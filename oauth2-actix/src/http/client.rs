@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use reqwest::{Client, ClientBuilder, redirect::Policy};
+use reqwest::{Client, ClientBuilder, Identity, redirect::Policy};
 
 use crate::http::{resolver::PublicResolver, url::KeyUrl};
 
@@ -17,6 +17,10 @@ pub(crate) type AdjustClient = Arc<dyn Fn(ClientBuilder) -> ClientBuilder + Send
 #[derive(Default)]
 pub(crate) struct Clients {
     adjust: Option<AdjustClient>,
+    /// The certificate of this API.
+    identity: Option<Identity>,
+    /// Whether the clients are the developer's own.
+    is_ready_made: bool,
     network: OnceLock<Client>,
     loopback: OnceLock<Client>,
     /// For hosts of which only public addresses may be connected to.
@@ -32,10 +36,20 @@ impl Clients {
     pub(crate) fn ready_made(client: Client) -> Self {
         Self {
             adjust: None,
+            identity: None,
+            is_ready_made: true,
             network: client.clone().into(),
             loopback: client.clone().into(),
             public_only: client.into(),
         }
+    }
+
+    /// Returns clients that send the certificate of this API. None for the developer's own client, which cannot be
+    /// changed.
+    pub(crate) fn with_identity(&self, identity: Identity) -> Option<Self> {
+        let adjust = self.adjust.clone();
+        let identity = Some(identity);
+        (!self.is_ready_made).then(|| Self { adjust, identity, ..Self::default() })
     }
 
     /// Creates both clients, for URLs that are not known yet.
@@ -67,6 +81,9 @@ impl Clients {
             Client::builder().user_agent(concat!("oauth2-actix/", env!("CARGO_PKG_VERSION")));
         if let Some(adjust) = &self.adjust {
             builder = adjust(builder);
+        }
+        if let Some(identity) = &self.identity {
+            builder = builder.identity(identity.clone());
         }
         // Set last, so that the developer's configuration cannot override them.
         builder = builder.redirect(Policy::none()).referer(false);

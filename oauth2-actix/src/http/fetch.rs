@@ -1,4 +1,4 @@
-//! A bounded, conditional GET: it follows no redirects and limits the bytes of the response.
+//! A bounded, conditional GET, and a bounded POST: they follow no redirects and limit the bytes of the response.
 
 use std::{
     collections::HashMap,
@@ -13,8 +13,8 @@ use actix_web::http::header::HttpDate;
 use reqwest::{
     Client, RequestBuilder, Response, StatusCode, Version,
     header::{
-        ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, DATE, ETAG, HeaderMap,
-        HeaderValue, IF_NONE_MATCH,
+        ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, DATE,
+        ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, RETRY_AFTER,
     },
 };
 
@@ -58,8 +58,27 @@ pub(crate) enum GetError {
     Redirect(StatusCode),
     #[error("the status is {0}, not 200")]
     Status(StatusCode),
-    #[error("the document is larger than {MAX_BODY} bytes")]
-    TooLarge,
+    #[error("the document is larger than {0} bytes")]
+    TooLarge(usize),
+}
+
+/// A request with a form.
+pub(crate) struct Post<'a> {
+    /// The body, form-encoded.
+    pub(crate) form: String,
+    pub(crate) authorization: Option<HeaderValue>,
+    pub(crate) accept: &'a str,
+}
+
+/// The response to a POST, whatever its status.
+#[derive(Debug)]
+pub(crate) struct Posted {
+    pub(crate) status: StatusCode,
+    /// The media type of the body in lower case, without parameters.
+    pub(crate) content_type: Option<String>,
+    /// `Retry-After` in seconds (RFC 9110 §10.2.3), if there is one.
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// Gets a document, unless it still has this entity tag (RFC 9110 §13.1.2). The caller limits the time.
@@ -89,7 +108,7 @@ pub(crate) async fn get(
     let new_etag = headers.get(ETAG).filter(|etag| etag.len() <= MAX_ETAG).cloned();
     match response.status() {
         StatusCode::OK => Ok(Fetched {
-            body: Some(document(response).await?),
+            body: Some(document(response, MAX_BODY).await?),
             max_age,
             etag: new_etag,
             date,
@@ -104,6 +123,56 @@ pub(crate) async fn get(
         }
         status => Err(GetError::Status(status)),
     }
+}
+
+/// Gets a document with one `Accept`, and returns the response whatever its status is, unless it is a redirect. The
+/// caller limits the time.
+pub(crate) async fn get_as(
+    client: &Client,
+    url: &KeyUrl,
+    accept: &str,
+    limit: usize,
+) -> Result<Posted, GetError> {
+    let request = client.get(url.url().clone()).header(ACCEPT, accept);
+    respond(request, url, limit).await
+}
+
+/// Posts a form, and returns the response whatever its status is, unless it is a redirect. The caller limits the time.
+///
+/// The form is sent again if the server has closed the connection that was kept alive, before it responded. The
+/// questions that this crate sends may be asked twice.
+pub(crate) async fn post(
+    client: &Client,
+    url: &KeyUrl,
+    post: Post<'_>,
+    limit: usize,
+) -> Result<Posted, GetError> {
+    let mut request = client
+        .post(url.url().clone())
+        .header(ACCEPT, post.accept)
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(post.form);
+    if let Some(authorization) = post.authorization {
+        request = request.header(AUTHORIZATION, authorization);
+    }
+    respond(request, url, limit).await
+}
+
+async fn respond(request: RequestBuilder, url: &KeyUrl, limit: usize) -> Result<Posted, GetError> {
+    let request = request.header(ACCEPT_ENCODING, content_coding::ACCEPTED);
+    let response =
+        send(request, url).await.map_err(|error| GetError::Transport(error.without_url()))?;
+    let (status, headers) = (response.status(), response.headers());
+    if status.is_redirection() {
+        return Err(GetError::Redirect(status));
+    }
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let content_type = text(CONTENT_TYPE)
+        .map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    let retry_after =
+        text(RETRY_AFTER).and_then(|value| value.trim().parse().ok()).map(Duration::from_secs);
+    let body = document(response, limit).await?;
+    Ok(Posted { status, content_type, retry_after, body })
 }
 
 /// Sends a request. Retries it once if the server closed the kept-alive connection that it was sent on, which
@@ -183,25 +252,25 @@ fn is_closed(error: &reqwest::Error) -> bool {
 }
 
 /// Reads and decodes the document.
-async fn document(response: Response) -> Result<Vec<u8>, GetError> {
+async fn document(response: Response, limit: usize) -> Result<Vec<u8>, GetError> {
     let codings = content_coding::read(response.headers())?;
-    let encoded = bounded_body(response).await?;
-    let mut body = content_coding::decode(&codings, encoded, MAX_BODY)?;
+    let encoded = bounded_body(response, limit).await?;
+    let mut body = content_coding::decode(&codings, encoded, limit)?;
     let bom = body.len() - without_bom(&body).len();
     body.drain(..bom);
     Ok(body)
 }
 
-async fn bounded_body(mut response: Response) -> Result<Vec<u8>, GetError> {
-    if response.content_length().is_some_and(|length| length > MAX_BODY as u64) {
-        return Err(GetError::TooLarge);
+async fn bounded_body(mut response: Response, limit: usize) -> Result<Vec<u8>, GetError> {
+    if response.content_length().is_some_and(|length| length > limit as u64) {
+        return Err(GetError::TooLarge(limit));
     }
     let mut body = Vec::new();
     while let Some(chunk) =
         response.chunk().await.map_err(|error| GetError::Body(error.without_url()))?
     {
-        if body.len() + chunk.len() > MAX_BODY {
-            return Err(GetError::TooLarge);
+        if body.len() + chunk.len() > limit {
+            return Err(GetError::TooLarge(limit));
         }
         body.extend_from_slice(&chunk);
     }

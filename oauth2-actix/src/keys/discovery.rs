@@ -87,6 +87,23 @@ impl Issuer {
         self.fetch_document(client, authorization, Self::read).await.map(|(url, _)| url)
     }
 
+    /// Fetches the document and returns the URL of an endpoint.
+    pub(crate) async fn endpoint(
+        &self,
+        client: &Client,
+        endpoint: IssuerEndpoint,
+    ) -> Result<KeyUrl, DiscoveryError> {
+        let read: Read<KeyUrl> = match endpoint {
+            IssuerEndpoint::Introspection => |issuer, document, from_public| {
+                issuer.read_endpoint(document, IssuerEndpoint::Introspection, from_public)
+            },
+            IssuerEndpoint::Token => |issuer, document, from_public| {
+                issuer.read_endpoint(document, IssuerEndpoint::Token, from_public)
+            },
+        };
+        self.fetch_document(client, None, read).await.map(|(url, _)| url)
+    }
+
     /// Fetches the document, and returns what it says to clients, and the `Date` of the response.
     pub(crate) async fn metadata(
         &self,
@@ -149,6 +166,20 @@ impl Issuer {
         })
     }
 
+    fn read_endpoint(
+        &self,
+        document: &[u8],
+        endpoint: IssuerEndpoint,
+        from_public: bool,
+    ) -> Result<KeyUrl, Problem> {
+        let name = endpoint.member();
+        let document = self.members(document, &["issuer", name])?;
+        let url = document.get(name).and_then(|url| url.as_str());
+        let url = url.ok_or(Problem::NoEndpoint(name))?;
+        let named = self.url().names(url, self.dangerous_allow_http, from_public);
+        named.map_err(|error| Problem::Endpoint(name, error))
+    }
+
     fn read_metadata(&self, document: &[u8], _: bool) -> Result<IssuerMetadata, Problem> {
         self.members(document, &METADATA).map(IssuerMetadata)
     }
@@ -172,6 +203,23 @@ impl Issuer {
 
 /// Reads one document of an issuer. The flag says whether it came from a public address.
 type Read<T> = fn(&Issuer, &[u8], bool) -> Result<T, Problem>;
+
+/// An endpoint that an issuer's document names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IssuerEndpoint {
+    Introspection,
+    Token,
+}
+
+impl IssuerEndpoint {
+    /// Returns the member of the document (RFC 8414 §2).
+    pub(crate) fn member(self) -> &'static str {
+        match self {
+            Self::Introspection => "introspection_endpoint",
+            Self::Token => "token_endpoint",
+        }
+    }
+}
 
 /// What an issuer's document says to clients.
 #[derive(Debug)]
@@ -268,6 +316,10 @@ pub(crate) enum Problem {
          the keys instead of discovery"
     )]
     PrivateJwksUri,
+    #[error("has no `{0}`")]
+    NoEndpoint(&'static str),
+    #[error("has a `{0}` that may not be used: {1}")]
+    Endpoint(&'static str, UrlError),
     #[error("has a `jwks_uri` that may not be used: {0}")]
     JwksUri(UrlError),
 }

@@ -2,6 +2,7 @@
 //!
 //! It imports `error`.
 //!
+//! - `backoff.rs`: the time between attempts that fail
 //! - `clock.rs`: wall time, monotonic time, and waiting for a moment
 //! - `log_rate.rs`: the rate of warnings about keys and tenants
 //! - `manual_clock.rs`: the clock of tests
@@ -9,6 +10,7 @@
 //! - `telemetry.rs`: the metrics of the feature `metrics`
 //! - `units.rs`: durations as text
 
+pub(crate) mod backoff;
 pub(crate) mod clock;
 pub(crate) mod log_rate;
 #[cfg(feature = "testing")]

@@ -97,7 +97,7 @@ impl Attempt {
                 // Code of the developer makes the text, which is why each attempt has a task of its own.
                 let text = text.map_err(|error| FetchError::Source(error.to_string()))?;
                 if text.len() > MAX_DOCUMENT_LENGTH {
-                    return Err(GetError::TooLarge.into());
+                    return Err(GetError::TooLarge(MAX_DOCUMENT_LENGTH).into());
                 }
                 let (document, text) = self.parse(text.into_bytes()).await?;
                 let text = remote.snapshot_file.is_some().then_some(text);

@@ -1,7 +1,6 @@
 //! The fetcher of one source: which requests wait, which fetch is in progress, and when the next one is due.
 
 use std::{
-    hash::{BuildHasher, RandomState},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -23,6 +22,7 @@ use crate::{
             FetchReason, GateDecision, Refresh, RemoteKeySet, Snapshot, SnapshotOrigin, Source,
         },
     },
+    util::backoff::{backoff, random},
 };
 
 pub(super) struct Fetcher {
@@ -345,8 +345,7 @@ impl Fetcher {
         let clock = &self.context.clock;
         let now = clock.monotonic();
         self.failures = self.failures.saturating_add(1);
-        let doubled = FIRST_BACKOFF * 2_u32.saturating_pow((self.failures - 1).min(16));
-        let backoff = doubled.min(MAX_BACKOFF).mul_f64(1.0 - 0.2 * random());
+        let backoff = backoff(self.failures);
         {
             let mut state = self.remote.state();
             state.gate.retry_at = now + backoff;
@@ -408,14 +407,6 @@ impl Fetcher {
         Some(self.remote.snapshot()?.age(&self.context.clock)?.as_secs())
     }
 }
-
-/// Returns a number from 0 to 1. The keys of the standard library's hasher are random, which is enough for jitter.
-fn random() -> f64 {
-    (RandomState::new().hash_one(0) >> 11) as f64 / (1_u64 << 53) as f64
-}
-
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
 /// A provider's `max-age` shortens the refresh interval to no less than this.
 const MIN_MAX_AGE: Duration = Duration::from_secs(60);

@@ -69,6 +69,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("public", &["token", "authorize"]),
     ("mtls", &["config"]),
     ("request", &["config", "error"]),
+    ("outbound", &["config", "keys", "http", "jose", "util"]),
     ("dpop", &["store", "config", "jose", "json", "util"]),
     ("config", &["authorize", "token", "keys", "http", "jose", "util"]),
     ("authorize", &["token", "error"]),
