@@ -100,6 +100,7 @@ mod config;
 pub mod dpop;
 mod error;
 mod http;
+pub mod introspection;
 mod jose;
 mod json;
 mod keys;

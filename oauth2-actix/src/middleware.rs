@@ -114,7 +114,8 @@ where
                     || Admission::is_pending(&request)
                 {
                     let reason = policy.anonymous_reason(&pending);
-                    State::without_claims(&shared, request, reason, Some(policy.undecided_error()))
+                    let undecided = policy.error_of_undecided(&pending);
+                    State::without_claims(&shared, request, reason, Some(undecided))
                 } else {
                     State::Waiting {
                         decision: Box::pin(resolve(shared.oauth2.clone(), pending)),

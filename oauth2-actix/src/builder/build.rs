@@ -20,6 +20,7 @@ use crate::{
         names::{self, PROVIDERS},
     },
     error::{challenge::SEARCHED, response::DEFAULT_REALM},
+    outbound::thread::CallThread,
     policy::{
         Policy, in_order,
         principal::{DEFAULT_PRINCIPAL_LIFETIME, PrincipalSource},
@@ -81,6 +82,7 @@ impl OAuth2Builder {
             .forwarded_certificate
             .as_ref()
             .and_then(|forwarded| faults.take(forwarded.resolve()));
+        let endpoints = self.introspection_endpoints(&defaults, &mut faults);
         faults.into_result()?;
         let public = self.public().unwrap_or_default();
         let (resources, comparison) = self.protected_resources(&defaults);
@@ -92,6 +94,11 @@ impl OAuth2Builder {
         });
 
         background::warn_on_worker();
+        let calls = self.needs_calls().then(CallThread::start).transpose().map_err(|error| {
+            let problem = format_args!("the thread that calls providers cannot start: {error}");
+            ConfigError::of_policy(PROVIDERS, problem).of_kind(ConfigErrorKind::System)
+        })?;
+        let calls = calls.map(Arc::new);
         let has_remote = providers.iter().any(|provider| provider.remotes().next().is_some());
         let keys = if has_remote || self.tenants.is_some() {
             let names = self.providers.iter().map(|(name, _)| name.clone()).collect();
@@ -106,6 +113,14 @@ impl OAuth2Builder {
         if let Some(keys) = &keys {
             providers.iter().for_each(|provider| keys.start_fetching(provider));
         }
+        let time_limits = TimeLimits { leeway: self.leeway, max_age: self.max_token_age };
+        let introspectors = self.introspectors(
+            endpoints,
+            &providers,
+            time_limits,
+            calls.as_ref(),
+            keys.as_ref().map(|keys| &keys.fetchers),
+        );
         startup::log(&self.providers, &self.public_paths, self.tenants.is_some());
         if self.fapi2 {
             startup::warn_of_revocation_status();
@@ -115,7 +130,7 @@ impl OAuth2Builder {
             issuers: in_order(&by_issuer),
             by_issuer,
             by_trust_domain,
-            time_limits: TimeLimits { leeway: self.leeway, max_age: self.max_token_age },
+            time_limits,
             max_token_length: self.max_token_length.unwrap_or(DEFAULT_MAX_TOKEN_LENGTH),
             token_sources: token_sources.if_configured(),
             realm: self.realm.unwrap_or_else(|| DEFAULT_REALM.to_owned()),
@@ -132,6 +147,7 @@ impl OAuth2Builder {
             comparison,
             rules,
             principal,
+            introspectors,
             scope_counts: self.access_report.then(ScopeCounts::default),
             verified: cache.flatten().map(|(entries, bytes)| VerifiedTokens::new(entries, bytes)),
             on_rejection: self.on_rejection,
@@ -190,6 +206,7 @@ impl OAuth2Builder {
         faults.push_all(self.access_faults());
         faults.push_all(self.resource_faults());
         faults.push_all(self.possession_faults());
+        faults.push_all(self.introspection_faults());
         faults.push_all(self.fapi2_faults());
         faults.take(self.token_sources.check());
         if let Some(tenants) = &self.tenants {

@@ -8,6 +8,7 @@
 //! - `build`: the checks of all settings, and the assembly of the policy.
 //! - `deserialize`: the same settings through serde, as tables.
 //! - `fapi2_settings`: the FAPI 2.0 Security Profile: what it requires of the settings.
+//! - `introspection_settings`: the providers that are asked about tokens.
 //! - `key_settings`: the settings in code for fetching keys.
 //! - `possession_settings`: the settings in code for tokens that are bound to their client.
 //! - `resource_settings`: the settings in code for protected resources.
@@ -18,6 +19,7 @@ mod access_settings;
 mod build;
 mod deserialize;
 mod fapi2_settings;
+mod introspection_settings;
 mod key_settings;
 pub(crate) mod oauth2;
 mod possession_settings;

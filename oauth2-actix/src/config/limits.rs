@@ -131,6 +131,12 @@ pub(crate) const DPOP_NONCE_LIFETIME: Limit<Duration> =
 /// The length of a secret for nonces, in bytes: that of the MAC's hash (RFC 2104 §3).
 pub(crate) const DPOP_NONCE_SECRET: Limit<usize> =
     Limit::new(names::DPOP_NONCE_SECRET, 32..=usize::MAX);
+pub(crate) const INTROSPECTION_CACHE: Limit<Duration> =
+    Limit::new(names::INTROSPECTION_CACHE, Duration::ZERO..=Duration::from_secs(60 * 60));
+pub(crate) const INTROSPECTION_NEGATIVE_CACHE: Limit<Duration> =
+    Limit::new(names::INTROSPECTION_NEGATIVE_CACHE, Duration::ZERO..=MINUTE);
+pub(crate) const INTROSPECTION_CALLS: Limit<usize> =
+    Limit::new(names::INTROSPECTION_CALLS, 1..=1024);
 /// How many key sources a provider may have.
 pub(crate) const MAX_SOURCES: usize = 16;
 

@@ -6,6 +6,7 @@
 //! - `client_authentication.rs`: how this API authenticates as a client
 //! - `error.rs`: the errors of a configuration
 //! - `fapi2.rs`: what the FAPI 2.0 Security Profile requires of a provider
+//! - `introspection.rs`: [`Introspection`](introspection::Introspection), which asks about tokens
 //! - `keys.rs`: [`Keys`](keys::Keys), the sources of keys
 //! - `limits.rs`: the ranges of durations and numbers
 //! - `missing_token.rs`: the status for a request without a token
@@ -20,6 +21,7 @@ pub(crate) mod binding;
 pub(crate) mod client_authentication;
 pub(crate) mod error;
 pub(crate) mod fapi2;
+pub(crate) mod introspection;
 pub(crate) mod keys;
 pub(crate) mod limits;
 pub(crate) mod missing_token;

@@ -53,11 +53,13 @@ names! {
     REQUIRE = "require",
     SPIFFE_TRUST_DOMAIN = "spiffe_trust_domain",
     CERTIFICATE_BOUND = "certificate_bound",
+    INTROSPECTION = "introspection",
     DANGEROUS_ALLOW_HTTP = "dangerous_allow_http",
     DANGEROUS_ACCEPT_BOUND_TOKENS = "dangerous_accept_bound_tokens",
 }
 
-// Members of `token_cache`, `token_from_cookie`, `resource`, `dpop` and `forwarded_certificate`.
+// Members of `token_cache`, `token_from_cookie`, `resource`, `dpop`, `forwarded_certificate`, `introspection` and
+// `client_authentication`.
 names! {
     MAX_ENTRIES = "max_entries",
     MAX_BYTES = "max_bytes",
@@ -83,6 +85,23 @@ names! {
     FROM_PEERS = "from_peers",
     SECRET_HEADER = "secret_header",
     SECRET = "secret",
+    ENDPOINT = "endpoint",
+    CLIENT_AUTHENTICATION = "client_authentication",
+    TOKEN_PREFIX = "token_prefix",
+    EVERY_TOKEN = "every_token",
+    SIGNED = "signed",
+    CACHE_SECONDS = "cache_seconds",
+    NEGATIVE_CACHE_SECONDS = "negative_cache_seconds",
+    MAX_CALLS = "max_calls",
+    DANGEROUS_WITHOUT_AUDIENCE = "dangerous_without_audience",
+    METHOD = "method",
+    CLIENT_ID = "client_id",
+    CLIENT_SECRET = "client_secret",
+    PRIVATE_KEY = "private_key",
+    KEY_ID = "key_id",
+    ALGORITHM = "algorithm",
+    ASSERTION_AUDIENCE = "assertion_audience",
+    CERTIFICATE = "certificate",
 }
 
 // Settings as errors name them: a member of a map, and settings in code only.
@@ -94,6 +113,14 @@ names! {
     DPOP_CLOCK_SKEW = "dpop.clock_skew_seconds",
     DPOP_NONCE_SECRET = "dpop.nonce_secret",
     DPOP_NONCE_LIFETIME = "dpop.nonce_lifetime_seconds",
+    INTROSPECTION_ENDPOINT = "introspection.endpoint",
+    INTROSPECTION_AUTHENTICATION = "introspection.client_authentication",
+    INTROSPECTION_PREFIX = "introspection.token_prefix",
+    INTROSPECTION_EVERY_TOKEN = "introspection.every_token",
+    INTROSPECTION_SIGNED = "introspection.signed",
+    INTROSPECTION_CACHE = "introspection.cache_seconds",
+    INTROSPECTION_NEGATIVE_CACHE = "introspection.negative_cache_seconds",
+    INTROSPECTION_CALLS = "introspection.max_calls",
     DANGEROUS_HTTP_CLIENT = "dangerous_http_client",
     TENANTS = "tenants",
     TENANT_CAPACITY = "tenants.capacity",

@@ -7,6 +7,7 @@ use crate::{
     config::{
         binding::Binding,
         error::{ConfigError, ConfigErrorKind, Faults},
+        introspection::Introspection,
         keys::{self, Keys},
         limits::{COOLDOWN, FETCH_TIMEOUT, KEY_REFRESH, STALE_WINDOW},
         names::{self, AUDIENCE, ISSUER, PROVIDERS},
@@ -64,6 +65,7 @@ pub struct Provider {
     pub(crate) fetch_timeout: Option<Duration>,
     pub(crate) dpop: Binding,
     pub(crate) certificate_bound: Binding,
+    pub(crate) introspection: Option<Introspection>,
     pub(crate) dangerous_allow_http: bool,
     pub(crate) dangerous_accept_bound_tokens: bool,
 }
@@ -406,6 +408,54 @@ impl Provider {
         self
     }
 
+    /// Asks this provider about tokens ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)). In serde `introspection`: a
+    /// map. Default: none.
+    ///
+    /// A provider with [`keys`](Self::keys) is asked about tokens that are not JWTs. One without keys is asked about
+    /// every token: JWTs whose `iss` is one of its issuers, and tokens that are no JWT. No token is tried in both ways.
+    /// For the checks and bounds, see [`introspection`](crate::introspection).
+    ///
+    /// ```
+    /// # #[actix_web::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use oauth2_actix::{
+    ///     ClientAuthentication, ErrorKind, OAuth2, Provider, introspection::Introspection,
+    ///     testing::IdentityProvider,
+    /// };
+    ///
+    /// let idp = IdentityProvider::start("orders")?;
+    /// let authentication = ClientAuthentication::basic("orders-api", idp.client_secret("orders-api"));
+    /// let provider = Provider::new()
+    ///     .issuer(idp.issuer())
+    ///     .audience("orders")
+    ///     .introspection(Introspection::discover().authentication(authentication));
+    /// let oauth2 = OAuth2::builder().provider("idp", provider).build()?;
+    ///
+    /// let token = idp.opaque_token(idp.token().claim("scope", "orders:read"));
+    /// assert!(oauth2.verify(&token).await?.has_scope("orders:read"));
+    /// let unknown = oauth2.verify("a-token-of-nobody").await.unwrap_err();
+    /// assert!(matches!(unknown.kind(), ErrorKind::TokenInactive));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `build()` fails without a [client authentication](Introspection::authentication); if it cannot be used; if two
+    /// providers have introspection and no [prefix](Introspection::token_prefix), or the same one; and if a provider
+    /// without keys shares its issuer with another one. A tenant that is looked up cannot have introspection.
+    pub fn introspection(mut self, introspection: Introspection) -> Self {
+        self.introspection = Some(introspection);
+        self
+    }
+
+    /// Returns whether the provider is asked about every token.
+    pub(crate) fn is_always_asked(&self) -> bool {
+        self.introspection
+            .as_ref()
+            .is_some_and(|introspection| introspection.every_token || self.keys.is_empty())
+    }
+
     /// Allows fetching keys over http from a host that is not a loopback host.
     ///
     /// An attacker who can respond instead of the provider can then create tokens that are accepted here. Use
@@ -533,7 +583,7 @@ impl Provider {
                            expected one or the other";
             fault(names::DANGEROUS_ACCEPT_BOUND_TOKENS, Conflict, problem);
         }
-        if self.keys.is_empty() {
+        if self.keys.is_empty() && self.introspection.is_none() {
             fault(names::KEYS, Missing, "missing: a source of the provider's keys is mandatory");
         }
         if self.algorithms.as_ref().is_some_and(Vec::is_empty) && self.unknown_algorithms.is_empty()
@@ -544,6 +594,9 @@ impl Provider {
         }
         for unknown in &self.unknown_algorithms {
             faults.take(Algorithm::named(unknown, name));
+        }
+        if let Some(introspection) = &self.introspection {
+            faults.push_all(introspection.faults(name, !self.keys.is_empty()));
         }
         for (limit, value) in [
             (KEY_REFRESH, self.key_refresh),

@@ -15,6 +15,10 @@ pub(crate) struct Answer {
 }
 
 impl Error {
+    fn is_undisclosed(&self) -> bool {
+        self.details.as_ref().is_some_and(|details| details.is_undisclosed)
+    }
+
     /// Returns what a client gets for this error. No other function decides that.
     pub(crate) fn answer(&self) -> Answer {
         use ErrorKind as Kind;
@@ -24,6 +28,10 @@ impl Error {
             description,
             close,
         };
+        const INACTIVE: &str = "The token is not active, or not meant for this resource.";
+        if self.is_undisclosed() && !matches!(self.kind, Kind::IntrospectionUnavailable { .. }) {
+            return invalid_token(INACTIVE, (POLICY, "invalid token"));
+        }
         match &self.kind {
             Kind::AlgorithmNotAllowed
             | Kind::KeysUntried { .. }
@@ -66,6 +74,7 @@ impl Error {
             },
             Kind::KeysUnavailable { .. }
             | Kind::CheckUnavailable
+            | Kind::IntrospectionUnavailable { .. }
             | Kind::ReplayStoreUnavailable => Answer {
                 status: StatusCode::SERVICE_UNAVAILABLE,
                 code: "temporarily_unavailable",
@@ -78,6 +87,7 @@ impl Error {
                 description: "",
                 close: (POLICY, ""),
             },
+            Kind::TokenInactive => invalid_token(INACTIVE, (POLICY, "invalid token")),
             Kind::CertificateMismatch { .. } => invalid_token(
                 "The token is bound to another client certificate.",
                 (POLICY, "invalid token"),

@@ -67,6 +67,8 @@ struct Details {
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     /// The scopes that a token for the route needs, for the challenge of a missing or rejected token.
     scopes: Option<Arc<str>>,
+    /// Whether the client must not learn why the token is rejected.
+    is_undisclosed: bool,
 }
 
 impl Error {
@@ -129,6 +131,7 @@ impl Error {
             Kind::InsufficientAuthentication { .. } => "insufficient_authentication",
             Kind::InsufficientClaims { .. } => "insufficient_claims",
             Kind::InsufficientScope { .. } => "insufficient_scope",
+            Kind::IntrospectionUnavailable { .. } => "introspection_unavailable",
             Kind::KeysUnavailable { .. } => "keys_unavailable",
             Kind::KeysUntried { .. } => "keys_untried",
             Kind::NonceRequired => "nonce_required",
@@ -149,6 +152,7 @@ impl Error {
             Kind::SignatureInvalid => "signature_invalid",
             Kind::SubjectMismatch => "subject_mismatch",
             Kind::SubjectNotAllowed => "subject_not_allowed",
+            Kind::TokenInactive => "token_inactive",
             Kind::TokenMalformed { .. } => "token_malformed",
             Kind::TokenMissing => "token_missing",
             Kind::TokenTooLong { .. } => "token_too_long",
@@ -157,6 +161,11 @@ impl Error {
             Kind::UnknownIssuer { .. } => "unknown_issuer",
             Kind::UnknownKey => "unknown_key",
         }
+    }
+
+    /// Returns whether a retry may succeed, since something else than the token is the reason.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.status() == StatusCode::SERVICE_UNAVAILABLE
     }
 
     pub(crate) fn with_source(
@@ -179,6 +188,13 @@ impl Error {
 
     pub(crate) fn with_hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
         self.details_mut().hint = Some(hint.into());
+        self
+    }
+
+    /// Gives the client the same answer as for a token that is not active: it must not learn from this API that a
+    /// token is active elsewhere (RFC 7662 §4).
+    pub(crate) fn undisclosed(mut self) -> Self {
+        self.details_mut().is_undisclosed = true;
         self
     }
 
@@ -330,6 +346,15 @@ pub enum ErrorKind {
         /// The required scopes, separated by spaces: the challenge names them.
         required: String,
     },
+    /// The provider was not asked about the token, or has not answered. The cause is the source.
+    #[error(
+        "the provider has not said whether the token is active; it may be asked again in {} s",
+        whole_seconds(*.retry_after)
+    )]
+    IntrospectionUnavailable {
+        /// The time after which a retry may succeed.
+        retry_after: Duration,
+    },
     /// The provider's keys were never fetched, or are stale.
     #[error("the provider's keys are not available; the next fetch may begin in {} s", whole_seconds(*.retry_after))]
     KeysUnavailable {
@@ -441,6 +466,11 @@ pub enum ErrorKind {
     /// session, or has no subject.
     #[error("the token's provider, issuer, subject, actor or resource is not the session's")]
     SubjectMismatch,
+    /// The provider says that the token is not active
+    /// ([RFC 7662 §2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2)): it has expired, was revoked, or was never
+    /// issued.
+    #[error("the provider says that the token is not active")]
+    TokenInactive,
     /// The token is not a JWT in JWS compact form
     /// ([RFC 7515 §7.1](https://www.rfc-editor.org/rfc/rfc7515#section-7.1)).
     #[error("the token is malformed: {problem}")]

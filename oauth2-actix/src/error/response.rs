@@ -54,7 +54,8 @@ pub(crate) fn plain(error: &Error, api: Api<'_>, status: StatusCode) -> HttpResp
         return response.finish();
     }
     match error.kind() {
-        ErrorKind::KeysUnavailable { retry_after } => {
+        ErrorKind::KeysUnavailable { retry_after }
+        | ErrorKind::IntrospectionUnavailable { retry_after } => {
             let seconds = whole_seconds(*retry_after);
             response.insert_header((header::RETRY_AFTER, seconds.to_string()));
         }

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::json;
 
 /// A strict JSON object: without duplicate member names and without deep nesting.
+#[derive(Clone)]
 pub(crate) struct Object {
     /// The members: sorted by name if there are more than [`FEW`], otherwise in the order of the document.
     members: Box<[Member]>,
@@ -199,7 +200,7 @@ impl<'de> IntoDeserializer<'de, serde_json::Error> for Text<'_> {
 }
 
 /// A member's name. Two names are equal exactly if their texts are equal.
-#[derive(PartialEq)]
+#[derive(Clone, PartialEq)]
 enum Name {
     /// A well-known name, by its index in [`WELL_KNOWN`].
     Known(u8),

@@ -36,8 +36,21 @@ enum Method {
     Tls(Identity),
 }
 
-/// The body of a request: an encoded form.
-pub(crate) type Form = form_urlencoded::Serializer<'static, String>;
+/// The form of a request. It may hold secrets, so it has no `Debug`.
+#[derive(Default)]
+pub(crate) struct Form(Vec<(&'static str, String)>);
+
+impl Form {
+    /// Adds a parameter.
+    pub(crate) fn add(&mut self, name: &'static str, value: impl Into<String>) {
+        self.0.push((name, value.into()));
+    }
+
+    /// Returns the body of the request.
+    pub(crate) fn encode(&self) -> String {
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
+    }
+}
 
 impl Authenticator {
     /// Checks the settings. The problem is for the developer, and contains no secret.
@@ -83,21 +96,19 @@ impl Authenticator {
         match &self.method {
             Method::Basic(header) => return Ok(Some(header.clone())),
             Method::Post { secret } => {
-                form.append_pair("client_id", &self.client_id);
-                form.append_pair("client_secret", secret);
+                form.add("client_id", &self.client_id);
+                form.add("client_secret", secret);
             }
-            Method::Tls(_) => {
-                form.append_pair("client_id", &self.client_id);
-            }
+            Method::Tls(_) => form.add("client_id", &self.client_id),
             Method::Assertion { signer, header, audience } => {
                 let audience = audience.as_deref().unwrap_or(&self.issuer);
                 let assertion = self.assertion(&**signer, header, audience, now)?;
-                form.append_pair("client_id", &self.client_id);
-                form.append_pair(
+                form.add("client_id", &self.client_id);
+                form.add(
                     "client_assertion_type",
                     "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
                 );
-                form.append_pair("client_assertion", &assertion);
+                form.add("client_assertion", assertion);
             }
         }
         Ok(None)

@@ -136,7 +136,7 @@ impl Endpoint {
         let url = self.url().await?;
         let authorization = self.authenticator.authenticate(&mut form, self.clock.unix_time())?;
         let client = self.clients.client(&url).map_err(GetError::Client)?;
-        let post = Post { form: form.finish(), authorization, accept };
+        let post = Post { form: form.encode(), authorization, accept };
         Ok(fetch::post(&client, &url, post, limit).await?)
     }
 

@@ -90,10 +90,10 @@ impl Policy {
                 ProviderId::Configured(index) => self
                     .providers
                     .get(index)
-                    .is_some_and(|provider| provider.still_verifies(*verified_by, &self.clock)),
+                    .is_some_and(|provider| provider.still_verifies(verified_by, &self.clock)),
                 // The issuer may belong to another tenant by now.
                 tenant_id => self.tenant_of(claims).is_some_and(|tenant| {
-                    tenant.id == tenant_id && tenant.still_verifies(*verified_by, &self.clock)
+                    tenant.id == tenant_id && tenant.still_verifies(verified_by, &self.clock)
                 }),
             }
     }
@@ -164,6 +164,11 @@ impl Policy {
 
     fn verify(&self, credentials: &Credentials<'_>) -> Result<Decision, Error> {
         let token = credentials.token()?.as_str();
+        let introspectors = self.introspectors.as_ref();
+        if let Some(introspector) = introspectors.and_then(|all| all.of_token(token)) {
+            let question = introspector.question(token)?;
+            return Ok(Decision::Waiting(Box::new(Pending::Introspection(question))));
+        }
         let jws = UnverifiedJws::parse(token)?;
         let token = token.as_bytes();
         let (pending_keys, rejection) = match self
@@ -194,7 +199,7 @@ impl Policy {
         let now = self.clock.unix_time();
         // With fresh keys for every request, the cached token would never be used.
         let is_cacheable =
-            provider.still_verifies(verified_by, &self.clock) && self.is_first(&provider, &claims);
+            provider.still_verifies(&verified_by, &self.clock) && self.is_first(&provider, &claims);
         let (by, clock, token) = (provider.accepted_by(), self.clock.clone(), token.into());
         let claims = Claims::new(VerifiedToken {
             by,
@@ -209,12 +214,29 @@ impl Policy {
         if let Some(counts) = &self.scope_counts {
             counts.count(&claims);
         }
-        if let Some(verified) = self.verified.as_ref().filter(|_| is_cacheable)
-            && let Some(slot) = verified.slot_for(&claims.verified().token, now)
-        {
-            verified.insert(&claims, slot, now);
+        if is_cacheable {
+            self.cache(&claims, now);
         }
         claims
+    }
+
+    /// Counts and caches the claims of a token that its issuer has just answered for.
+    pub(super) fn remember(&self, claims: &Claims) {
+        if let Some(counts) = &self.scope_counts {
+            counts.count(claims);
+        }
+        if self.still_accepts(claims.verified()) {
+            self.cache(claims, self.clock.unix_time());
+        }
+    }
+
+    /// Caches a token, if there is a slot for it.
+    fn cache(&self, claims: &Claims, now: Duration) {
+        if let Some(verified) = &self.verified
+            && let Some(slot) = verified.slot_for(&claims.verified().token, now)
+        {
+            verified.insert(claims, slot, now);
+        }
     }
 
     /// Returns whether no earlier provider of the issuer could accept the token after a fetch. An earlier
@@ -319,9 +341,8 @@ impl Policy {
                 Some(SignatureCheck::Verified(key_set_id)) => {
                     let verified_by = VerifiedBy::Keys(key_set_id);
                     let checked = provider.check_verified(
-                        jws,
-                        signed,
-                        (verified_by, lifetime),
+                        claims,
+                        (verified_by.clone(), lifetime),
                         &confirmation,
                         &self.clock,
                     );

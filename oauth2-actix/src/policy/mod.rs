@@ -1,8 +1,8 @@
 //! The policy: all settings, resolved, and the decision on one token.
 //!
 //! Owns the path of a token from bytes to claims: cheap checks, the signature check with cached keys, the
-//! wait for keys or for a tenant, and the cache of verified tokens. It imports `config`, `dpop`, `error`, `jose`,
-//! `json`, `keys`, `mtls`, `provider`, `public`, `request`, `token` and `util`.
+//! wait for keys or for a tenant, and the cache of verified tokens. It imports `config`, `dpop`, `error`,
+//! `introspection`, `jose`, `json`, `keys`, `mtls`, `provider`, `public`, `request`, `token` and `util`.
 //!
 //! - `decide.rs`: the decision with cached keys, which does not wait, and whether a cached token is still
 //!   accepted; selects providers by issuer, or by trust domain for tokens without `iss`. What one provider
@@ -30,6 +30,7 @@ use actix_web::{HttpRequest, HttpResponse, dev::RequestHead};
 use crate::{
     access::report::ScopeCounts,
     error::Error,
+    introspection::Introspectors,
     mtls::TrustedProxy,
     protected_resource::{Resources, authorization_server::Comparison},
     provider::{ResolvedProvider, background::KeyThread},
@@ -78,6 +79,8 @@ pub(crate) struct Policy {
     pub(crate) verified: Option<VerifiedTokens>,
     pub(crate) on_rejection: Option<RejectionHook>,
     pub(crate) clock: Clock,
+    /// The providers that are asked about tokens. None if there is none.
+    pub(crate) introspectors: Option<Introspectors>,
     /// The thread that fetches keys. None if there is nothing to fetch or look up.
     pub(crate) keys: Option<KeyThread>,
     pub(crate) preflight_warned: AtomicBool,

@@ -12,7 +12,6 @@ use futures_util::future::LocalBoxFuture;
 use super::Policy;
 use crate::{
     error::{Error, ErrorKind},
-    jose::jws,
     token::{
         claims::Claims,
         principal::{CachedPrincipal, PrincipalError},
@@ -64,7 +63,7 @@ impl Policy {
         let load = async {
             let slot = claims.verified().principal.get_or_init(Box::default);
             if source.lifetime.is_zero() {
-                return (source.callback)(detached(claims)?).await;
+                return (source.callback)(detached(claims)).await;
             }
             let calls_before = slot.calls.load(Ordering::Acquire);
             let mut last_error = slot.loading.lock().await;
@@ -77,7 +76,7 @@ impl Policy {
             {
                 return Err(PrincipalError { kind: kind.clone(), reason: reason.clone() });
             }
-            let result = (source.callback)(detached(claims)?).await;
+            let result = (source.callback)(detached(claims)).await;
             *last_error = match &result {
                 Ok(value) => {
                     let until = self.clock.monotonic() + source.lifetime;
@@ -106,20 +105,19 @@ impl Policy {
 
 /// Returns claims for the function of the application. They do not own the cached principal, so that a principal
 /// that keeps them does not keep itself.
-fn detached(claims: &Claims) -> Result<Claims, PrincipalError> {
-    let VerifiedToken { by, verified_by, lifetime, token, confirmation, clock, .. } =
+fn detached(claims: &Claims) -> Claims {
+    let VerifiedToken { by, verified_by, lifetime, claims, token, confirmation, clock, .. } =
         claims.verified();
-    let claims = jws::claims_of(token).ok_or_else(|| PrincipalError::unavailable("no claims"))?;
-    Ok(Claims::new(VerifiedToken {
+    Claims::new(VerifiedToken {
         by: by.clone(),
-        verified_by: *verified_by,
+        verified_by: verified_by.clone(),
         lifetime: *lifetime,
-        claims,
+        claims: claims.clone(),
         token: token.clone(),
         confirmation: confirmation.clone(),
         principal: OnceLock::new(),
         clock: clock.clone(),
-    }))
+    })
 }
 
 pub(crate) const DEFAULT_PRINCIPAL_LIFETIME: Duration = Duration::from_secs(60);

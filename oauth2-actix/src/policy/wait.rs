@@ -6,6 +6,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 
 use crate::{
     error::Error,
+    introspection::Question,
     jose::{
         jws::UnverifiedJws,
         key_set::{KeySet, SignatureCheck},
@@ -28,6 +29,8 @@ use super::{
 pub(crate) enum Pending {
     /// Its signature is not checked.
     Signature(PendingSignature),
+    /// Its provider is not asked.
+    Introspection(Question),
 }
 
 /// A token that passed every cheap check and waits for keys, or for its issuer to be looked up.
@@ -54,6 +57,7 @@ impl Policy {
     pub(crate) fn anonymous_reason(&self, pending: &Pending) -> Error {
         match pending {
             Pending::Signature(pending) => self.reason_without_keys(pending),
+            Pending::Introspection(question) => question.ask_in_background(),
         }
     }
 
@@ -77,7 +81,15 @@ impl Policy {
         error
     }
 
-    /// Returns the error for a request whose token is undecided and that must not wait.
+    /// Returns the error for a request with an undecided token that must not wait.
+    pub(crate) fn error_of_undecided(&self, pending: &Pending) -> Error {
+        match pending {
+            Pending::Signature(_) => self.undecided_error(),
+            Pending::Introspection(question) => question.undecided(),
+        }
+    }
+
+    /// Returns the error for a request that is undecided and must not wait.
     pub(crate) fn undecided_error(&self) -> Error {
         unavailable(Duration::ZERO)
     }
@@ -86,6 +98,13 @@ impl Policy {
     pub(crate) async fn resolve(&self, pending: Box<Pending>) -> Result<Claims, Error> {
         match *pending {
             Pending::Signature(pending) => self.resolve_signature(pending).await,
+            Pending::Introspection(question) => {
+                let claims = question.answer().await?;
+                // The request may have waited for seconds for an answer that was asked for before.
+                claims.verified().check_lifetime()?;
+                self.remember(&claims);
+                Ok(claims)
+            }
         }
     }
 
@@ -122,15 +141,12 @@ impl Policy {
                         self.clock.unix_time(),
                         self.time_limits,
                     )?;
-                    let signed = &pending.token[..pending.jws.signed_len];
                     let verified_by = VerifiedBy::Keys(key_set_id);
                     let claims = &pending.jws.claims;
                     let checked = provider.check_confirmation(claims).and_then(|confirmation| {
-                        let jws = &pending.jws;
                         provider.check_verified(
-                            jws,
-                            signed,
-                            (verified_by, lifetime),
+                            claims,
+                            (verified_by.clone(), lifetime),
                             &confirmation,
                             &self.clock,
                         )?;

@@ -129,8 +129,7 @@ impl ResolvedProvider {
     /// and subjects that are allowed.
     pub(crate) fn check_verified(
         &self,
-        jws: &UnverifiedJws,
-        signed: &[u8],
+        claims: &Object,
         verified_by: (VerifiedBy, Lifetime),
         confirmation: &Option<Box<Confirmation>>,
         clock: &Clock,
@@ -140,10 +139,10 @@ impl ResolvedProvider {
                 value.is_some_and(|value| allowed.iter().any(|allowed| allowed == value))
             })
         };
-        if !is_allowed(&self.clients, validation::client_id(&jws.claims)) {
+        if !is_allowed(&self.clients, validation::client_id(claims)) {
             return Err(ErrorKind::ClientNotAllowed.into());
         }
-        let subject = jws.claims.get("sub").and_then(Value::as_str);
+        let subject = claims.get("sub").and_then(Value::as_str);
         if !is_allowed(&self.subjects, subject) {
             return Err(ErrorKind::SubjectNotAllowed.into());
         }
@@ -155,8 +154,8 @@ impl ResolvedProvider {
             by: self.accepted_by(),
             verified_by,
             lifetime,
-            // Parsed again, since the claims of the token move into the accepted one.
-            claims: jws::claims_of(signed).ok_or(ErrorKind::SignatureInvalid)?,
+            // A copy, since the claims of the token move into the accepted one.
+            claims: claims.clone(),
             token: Box::default(),
             confirmation: confirmation.clone(),
             principal: OnceLock::new(),

@@ -21,7 +21,6 @@ impl ResolvedProvider {
     ///
     /// The message has one of the types that the caller expects. Keys are used with the algorithms of the provider,
     /// except HMAC: a secret that others know signs no messages of the provider.
-    #[expect(dead_code, reason = "the receiver of logout tokens is added next")]
     pub(crate) async fn verify_message(
         &self,
         message: &str,

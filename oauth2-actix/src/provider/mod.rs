@@ -187,6 +187,11 @@ impl ResolvedProvider {
         defaults: &Defaults,
     ) -> Result<Self, ConfigError> {
         let mut faults = provider.faults(Some(name), !defaults.resources.is_empty());
+        if provider.introspection.is_some() {
+            let problem = "is not possible for a tenant that is looked up: configure the provider";
+            let error = ConfigError::of_provider(name, names::INTROSPECTION, problem);
+            faults.push(error.of_kind(ConfigErrorKind::Conflict));
+        }
         if defaults.fapi2 {
             faults.push_all(provider.fapi2_faults(Some(name)));
         }
@@ -211,7 +216,7 @@ impl ResolvedProvider {
         let fault =
             |problem: &dyn fmt::Display| ConfigError::of_provider(name, names::KEYS, problem);
         let sources = &provider.keys;
-        if sources.is_empty() {
+        if sources.is_empty() && provider.introspection.is_none() {
             return Err(fault(&"missing").of_kind(ConfigErrorKind::Missing));
         }
         for source in sources {
@@ -289,7 +294,7 @@ impl ResolvedProvider {
             return Err(ConfigError::of_provider(
                 &resolved.name,
                 names::KEY_REFRESH_MINUTES,
-                "the keys are given inline, so there is nothing to refresh",
+                "no keys are fetched, so there is nothing to refresh",
             )
             .of_kind(ConfigErrorKind::Conflict));
         }
@@ -446,10 +451,10 @@ impl ResolvedProvider {
     }
 
     /// Returns whether what has verified a token may be relied on now.
-    pub(crate) fn still_verifies(&self, verified_by: VerifiedBy, clock: &Clock) -> bool {
+    pub(crate) fn still_verifies(&self, verified_by: &VerifiedBy, clock: &Clock) -> bool {
         match verified_by {
-            VerifiedBy::Keys(key_set_id) => self.verifies_with(key_set_id, clock),
-            VerifiedBy::Introspection { until } => clock.unix_time() < until,
+            VerifiedBy::Keys(key_set_id) => self.verifies_with(*key_set_id, clock),
+            VerifiedBy::Introspection(introspected) => clock.unix_time() < introspected.until,
         }
     }
 
@@ -467,7 +472,8 @@ impl ResolvedProvider {
     /// Returns whether its tokens can be checked now without a fetch: a fetch of every source was attempted,
     /// and at least one has keys.
     pub(crate) fn is_ready(&self, clock: &Clock) -> bool {
-        let mut has_keys = false;
+        // Without keys, the provider is asked about tokens.
+        let mut has_keys = self.keys.is_empty();
         let mut all_attempted = true;
         for keys in &self.keys {
             let (is_usable, was_attempted) = match keys {

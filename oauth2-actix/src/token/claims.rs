@@ -111,11 +111,12 @@ impl Claims {
     }
 
     /// Returns `exp`: when the token expires, without leeway
-    /// ([RFC 7519 §4.1.4](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4)).
+    /// ([RFC 7519 §4.1.4](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4)). For a token without one, which only
+    /// [introspection](crate::introspection) accepts, it is the end of the year 9999.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
-        // `exp` is mandatory, and its range was checked before.
-        self.time("exp").unwrap_or(UNIX_EPOCH)
+        // Its range was checked before.
+        self.time("exp").unwrap_or_else(|| UNIX_EPOCH + self.0.lifetime.end())
     }
 
     /// Returns how much longer the token is accepted: until `exp`, or until the token reaches
@@ -153,7 +154,7 @@ impl Claims {
 
     /// Returns the token's `alg`, `kid` and `typ`
     /// ([RFC 7515 §4.1](https://www.rfc-editor.org/rfc/rfc7515#section-4.1)). Each call parses the header
-    /// again, which takes a microsecond.
+    /// again, which takes a microsecond. A token that is no JWT has none of them.
     ///
     /// ```
     /// # use oauth2_actix::Claims;

@@ -38,7 +38,7 @@ use crate::{error::Error, token::claims::Claims};
 /// ```
 pub fn until_expiry<B>(claims: &Claims, body: B) -> ExpiringBody<B> {
     let claims = claims.clone();
-    let end = Box::pin(async move { claims.verified().expired().await.into() });
+    let end = Box::pin(async move { claims.verified().ended().await });
     ExpiringBody { body, end, is_silent: false, is_over: false }
 }
 

@@ -16,9 +16,22 @@ pub(crate) fn check_times(
     now: Duration,
     limits: TimeLimits,
 ) -> Result<Lifetime, Error> {
+    if !claims.contains("exp") {
+        return Err(ErrorKind::ClaimInvalid { claim: "exp" }.into());
+    }
+    check_times_of_answer(claims, now, limits)
+}
+
+/// Checks the times in an answer of the issuer about a token, as [`check_times`] does. It may have no `exp`
+/// (RFC 7662 §2.2): then the token has no end of its own.
+pub(crate) fn check_times_of_answer(
+    claims: &Object,
+    now: Duration,
+    limits: TimeLimits,
+) -> Result<Lifetime, Error> {
     let now = now.as_secs_f64();
     let leeway = limits.leeway.as_secs_f64();
-    let exp = numeric_date(claims, "exp")?.ok_or(ErrorKind::ClaimInvalid { claim: "exp" })?;
+    let exp = numeric_date(claims, "exp")?.unwrap_or(LAST_SECOND);
     // "on or after which the JWT MUST NOT be accepted" (RFC 7519 §4.1.4). All of these numbers are finite.
     let mut ends = exp + leeway;
     if now >= ends {
@@ -96,6 +109,11 @@ impl Lifetime {
     /// Returns the time until the token expires.
     pub(crate) fn remaining(self, now: Duration) -> Duration {
         Duration::try_from_secs_f64(self.ends - now.as_secs_f64()).unwrap_or_default()
+    }
+
+    /// Returns the end, since the Unix epoch.
+    pub(crate) fn end(self) -> Duration {
+        Duration::try_from_secs_f64(self.ends).unwrap_or_default()
     }
 
     /// Returns the first whole second at which the token has expired.

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
+
 use crate::{
     error::{Error, ErrorKind},
     jose::key_set::KeySetId,
@@ -44,13 +46,26 @@ pub(crate) struct AcceptedBy {
 }
 
 /// What found the token to be genuine.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone)]
 pub(crate) enum VerifiedBy {
     /// A key of this set.
     Keys(KeySetId),
-    /// The issuer, which was asked. Its answer is used until this time since the Unix epoch.
-    #[expect(dead_code, reason = "introspection is added next")]
-    Introspection { until: Duration },
+    /// The issuer, which was asked.
+    Introspection(Arc<Introspected>),
+}
+
+/// An answer of the issuer about a token.
+pub(crate) struct Introspected {
+    /// The answer is used until this time since the Unix epoch.
+    pub(crate) until: Duration,
+    /// Asks again.
+    pub(crate) issuer: Arc<dyn Asked>,
+}
+
+/// An issuer that is asked about tokens.
+pub(crate) trait Asked: Send + Sync {
+    /// Asks whether a token is still active. Returns until when the answer is used.
+    fn ask_again(&self, token: &[u8]) -> BoxFuture<'static, Result<Duration, Error>>;
 }
 
 /// The identity of a provider within a policy.
@@ -71,6 +86,63 @@ impl VerifiedToken {
         }
         let error = Error::from(self.lifetime.reason(&self.claims, now));
         Err(error.with_provider(&self.by.name))
+    }
+
+    /// Waits until the token is no longer accepted, and returns the reason: it has expired, or its issuer says that it
+    /// is not active any more.
+    pub(crate) async fn ended(&self) -> Error {
+        let VerifiedBy::Introspection(introspected) = &self.verified_by else {
+            return self.expired().await.into();
+        };
+        tokio::select! {
+            biased;
+            reason = self.expired() => reason.into(),
+            reason = self.inactive(introspected) => reason,
+        }
+    }
+
+    /// Asks the issuer again whenever its answer may not be used any longer. Returns why the token is not accepted. If
+    /// the issuer does not answer, the token is accepted for [`GRACE`] after its last answer.
+    async fn inactive(&self, introspected: &Introspected) -> Error {
+        let mut until = introspected.until;
+        loop {
+            self.wait_until(until).await;
+            match introspected.issuer.ask_again(&self.token).await {
+                Ok(later) => until = later.max(self.clock.unix_time() + LEAST_INTERVAL),
+                Err(error) if !error.is_unavailable() => return error,
+                Err(error) if self.clock.unix_time() >= until.saturating_add(GRACE) => {
+                    return error;
+                }
+                Err(_) => {
+                    let next = self.clock.monotonic() + LEAST_INTERVAL;
+                    self.clock.sleep_until(next).await;
+                }
+            }
+        }
+    }
+
+    /// Waits until a time since the Unix epoch.
+    async fn wait_until(&self, time: Duration) {
+        loop {
+            let started = self.clock.monotonic();
+            let Some(rest) = time.checked_sub(self.clock.unix_time()).filter(|it| !it.is_zero())
+            else {
+                return;
+            };
+            // The sleep is short, since the wall clock may be set in the meantime.
+            self.clock.sleep_until(started + rest.min(LONGEST_SLEEP)).await;
+        }
+    }
+
+    /// Returns the first whole second since the Unix epoch at which the token is of no use in the cache.
+    pub(crate) fn cached_until(&self) -> u64 {
+        let expires_at = self.lifetime.expires_at();
+        match &self.verified_by {
+            VerifiedBy::Keys(_) => expires_at,
+            VerifiedBy::Introspection(introspected) => {
+                expires_at.min(introspected.until.as_secs().saturating_add(1))
+            }
+        }
     }
 
     /// Waits until the token expires or is too old, and returns the reason.
@@ -113,6 +185,12 @@ impl fmt::Debug for VerifiedToken {
             .finish_non_exhaustive()
     }
 }
+
+/// How long a session or stream goes on after its issuer should have answered again.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// The least time between two questions about one token.
+const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The longest sleep between two reads of the wall clock.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);

@@ -31,6 +31,15 @@ pub(crate) fn describe() {
             "Unix time at which the keys become stale unless a fetch succeeds, infinity if never, 0 without keys"
         );
         metrics::describe_histogram!(DURATION, Unit::Seconds, "How long fetches of keys took");
+        metrics::describe_counter!(
+            INTROSPECTIONS,
+            "Questions whether a token is active, by provider and outcome"
+        );
+        metrics::describe_histogram!(
+            INTROSPECTION_DURATION,
+            Unit::Seconds,
+            "How long answers whether a token is active took"
+        );
     }
 }
 
@@ -109,6 +118,42 @@ pub(crate) fn token_cache_lookup(hit: bool) {
     }
     #[cfg(not(feature = "metrics"))]
     let _ = hit;
+}
+
+/// How a question about a token ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Introspected {
+    Active,
+    Inactive,
+    /// The token is active, and not accepted here.
+    Rejected,
+    Failed,
+}
+
+/// Counts a question whether a token is active.
+pub(crate) fn introspected(provider: &Arc<str>, outcome: Introspected) {
+    #[cfg(feature = "metrics")]
+    {
+        let outcome = match outcome {
+            Introspected::Active => "active",
+            Introspected::Inactive => "inactive",
+            Introspected::Rejected => "rejected",
+            Introspected::Failed => "failed",
+        };
+        metrics::counter!(INTROSPECTIONS, "provider" => Arc::clone(provider), "outcome" => outcome)
+            .increment(1);
+    }
+    #[cfg(not(feature = "metrics"))]
+    let _ = (provider, outcome);
+}
+
+/// Records how long the answer to a question about a token took.
+pub(crate) fn introspection_took(provider: &Arc<str>, duration: Duration) {
+    #[cfg(feature = "metrics")]
+    metrics::histogram!(INTROSPECTION_DURATION, "provider" => Arc::clone(provider))
+        .record(duration.as_secs_f64());
+    #[cfg(not(feature = "metrics"))]
+    let _ = (provider, duration);
 }
 
 /// Counts a lookup of a token's key among the keys in memory.
@@ -233,5 +278,7 @@ mod names {
     pub(super) const FETCHED_AT: &str = "oauth2_keys_fetched_timestamp_seconds";
     pub(super) const USABLE: &str = "oauth2_keys_usable";
     pub(super) const STALE_AT: &str = "oauth2_keys_stale_timestamp_seconds";
+    pub(super) const INTROSPECTIONS: &str = "oauth2_introspections_total";
+    pub(super) const INTROSPECTION_DURATION: &str = "oauth2_introspection_duration_seconds";
     pub(super) const DURATION: &str = "oauth2_key_fetch_duration_seconds";
 }

@@ -273,7 +273,7 @@ impl State {
                 (current.claims.clone(), current.renewal_token.take())
             };
             let accepted = claims.verified();
-            let mut expired = pin!(accepted.expired());
+            let mut ended = pin!(accepted.ended());
             let next_check = accepted.clock.monotonic() + CHECK_INTERVAL;
             if let Some(changes) = &mut changes {
                 changes.borrow_and_update();
@@ -286,7 +286,7 @@ impl State {
                     // The check may wait for keys, but not beyond the token's end, nor after a renewal.
                     tokio::select! {
                         biased;
-                        reason = &mut expired => return (claims.clone(), reason.into()),
+                        reason = &mut ended => return (claims.clone(), reason),
                         () = self.renewed.notified() => continue,
                         decided = revalidation.decide() => match decided {
                             Ok(renewed) => self.replace(&claims, renewed),
@@ -297,7 +297,7 @@ impl State {
             }
             tokio::select! {
                 biased;
-                reason = expired => return (claims.clone(), reason.into()),
+                reason = ended => return (claims.clone(), reason),
                 () = self.renewed.notified() => {}
                 () = changed(&mut changes) => {}
                 () = accepted.clock.sleep_until(next_check), if revalidation.is_some() => {}

@@ -336,7 +336,7 @@ impl EntryMeta {
     /// Returns the metadata of a token, or None if the token is too large to be cached.
     fn of(verified: &VerifiedToken) -> Option<Self> {
         Some(Self {
-            expires_at: verified.lifetime.expires_at().try_into().unwrap_or(u32::MAX),
+            expires_at: verified.cached_until().try_into().unwrap_or(u32::MAX),
             size: u32::try_from(verified.size()).ok().and_then(NonZeroU32::new)?,
         })
     }

@@ -1,0 +1,393 @@
+//! Asks a provider whether a token is active: token introspection
+//! ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662), [RFC 9701](https://www.rfc-editor.org/rfc/rfc9701)).
+//!
+//! See [`Provider::introspection`](crate::Provider::introspection), [`Introspection`], and the page
+//! `docs/introspection.md` of the repository.
+
+// Owns the question, the checks of the answer, and which provider is asked. It imports `config`, `error`, `http`, `jose`,
+// `json`, `keys`, `outbound`, `provider`, `token` and `util`.
+//
+// - this file: one provider that is asked, and the bounds of the questions
+// - `answer.rs`: the response, and the checks of an active token
+// - `rejections.rs`: the tokens that were rejected most recently
+// - `routing.rs`: which provider is asked about a token
+
+mod answer;
+mod rejections;
+mod routing;
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+
+pub(crate) use self::routing::Introspectors;
+use self::{
+    answer::{Answer, Checks, Unanswered},
+    rejections::Rejections,
+};
+pub use crate::config::introspection::Introspection;
+use crate::{
+    error::{Error, ErrorKind},
+    json::object::Object,
+    keys::{fetcher::Fetchers, remote::MAX_WAITERS},
+    outbound::{
+        authentication::Form,
+        breaker::{Breaker, Pass, Severity},
+        endpoint::{CallError, Endpoint},
+        flights::{Flights, NoAnswer, QuestionId},
+        thread::CallThread,
+    },
+    provider::ResolvedProvider,
+    token::{
+        claims::Claims,
+        lifetime::TimeLimits,
+        verified::{Asked, Introspected, VerifiedBy, VerifiedToken},
+    },
+    util::{
+        clock::Clock,
+        log_rate::Throttle,
+        telemetry::{self, Introspected as Outcome},
+    },
+};
+
+/// A provider that is asked about tokens.
+pub(crate) struct Introspector {
+    provider: Arc<ResolvedProvider>,
+    issuers: Vec<String>,
+    endpoint: Endpoint,
+    token_prefix: Option<String>,
+    is_always_asked: bool,
+    signed: bool,
+    dangerous_without_audience: bool,
+    cache: Duration,
+    time_limits: TimeLimits,
+    flights: Flights<Result<Claims, Error>>,
+    breaker: Breaker,
+    rejections: Rejections,
+    /// The tokens about which questions were not answered most recently.
+    unanswered: Rejections,
+    thread: Arc<CallThread>,
+    /// The fetchers of the keys that verify signed answers. None if all keys are inline.
+    fetchers: Option<Fetchers>,
+    warnings: Throttle,
+    clock: Clock,
+}
+
+/// What an introspector is made of, besides its settings.
+pub(crate) struct Parts {
+    pub(crate) provider: Arc<ResolvedProvider>,
+    pub(crate) issuers: Vec<String>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) is_always_asked: bool,
+    pub(crate) time_limits: TimeLimits,
+    pub(crate) thread: Arc<CallThread>,
+    pub(crate) fetchers: Option<Fetchers>,
+    pub(crate) clock: Clock,
+}
+
+/// A token that a provider is asked about.
+pub(crate) struct Question {
+    introspector: Arc<Introspector>,
+    id: QuestionId,
+    token: Box<[u8]>,
+}
+
+impl Introspector {
+    pub(crate) fn new(settings: &Introspection, parts: Parts) -> Self {
+        let negative = settings.negative_cache.unwrap_or(DEFAULT_NEGATIVE_CACHE);
+        Self {
+            token_prefix: settings.token_prefix.clone(),
+            signed: settings.signed,
+            dangerous_without_audience: settings.dangerous_without_audience,
+            cache: settings.cache.unwrap_or(DEFAULT_CACHE),
+            flights: Flights::new(settings.max_calls.unwrap_or(DEFAULT_CALLS), MAX_WAITERS),
+            breaker: Breaker::new(&parts.clock),
+            rejections: Rejections::new(negative),
+            unanswered: Rejections::new(UNANSWERED),
+            warnings: Throttle::new(parts.clock.clone()),
+            provider: parts.provider,
+            issuers: parts.issuers,
+            endpoint: parts.endpoint,
+            is_always_asked: parts.is_always_asked,
+            time_limits: parts.time_limits,
+            thread: parts.thread,
+            fetchers: parts.fetchers,
+            clock: parts.clock,
+        }
+    }
+
+    /// Returns the question about a token, or why it is not asked: its token was just rejected, or the endpoint fails.
+    pub(crate) fn question(self: &Arc<Self>, token: &str) -> Result<Question, Error> {
+        let token: Box<[u8]> = token.as_bytes().into();
+        let id = question_id(&token);
+        let now = self.clock.monotonic();
+        if let Some(rejection) = self.rejections.find(&id, now) {
+            return Err(rejection);
+        }
+        if let Some(wait) = self.breaker.wait() {
+            return Err(self.unavailable(wait));
+        }
+        if let Some(unanswered) = self.unanswered.find(&id, now) {
+            return Err(unanswered);
+        }
+        Ok(Question { introspector: Arc::clone(self), id, token })
+    }
+
+    /// Asks, and checks the answer.
+    async fn ask(self: Arc<Self>, id: QuestionId, token: Box<[u8]>) -> Result<Claims, Error> {
+        let pass = match self.breaker.enter() {
+            Ok(pass) => pass,
+            Err(wait) => return Err(self.unavailable(wait)),
+        };
+        let asked_at = self.clock.unix_time();
+        let started = self.clock.monotonic();
+        let answer = self.answer(&token).await;
+        telemetry::introspection_took(
+            &self.provider.name,
+            self.clock.monotonic().saturating_sub(started),
+        );
+        let result = match answer {
+            Ok(Answer::Active(claims)) => {
+                self.breaker.succeeded(pass);
+                self.accept(claims, token, asked_at)
+            }
+            Ok(Answer::Inactive) => {
+                self.breaker.succeeded(pass);
+                Err(self.rejected(ErrorKind::TokenInactive.into()))
+            }
+            Err(failure) => {
+                let error = self.failed(pass, &failure);
+                if !failure.is_of_endpoint() {
+                    // Otherwise one client could open the breaker by repeating its question.
+                    self.unanswered.add(id, error.clone(), self.clock.monotonic());
+                }
+                Err(error)
+            }
+        };
+        let outcome = match &result {
+            Ok(_) => Outcome::Active,
+            Err(error) if matches!(error.kind(), ErrorKind::TokenInactive) => Outcome::Inactive,
+            Err(error) if error.is_unavailable() => Outcome::Failed,
+            Err(_) => Outcome::Rejected,
+        };
+        telemetry::introspected(&self.provider.name, outcome);
+        if let Err(error) = &result
+            && !error.is_unavailable()
+        {
+            self.rejections.add(id, error.clone(), self.clock.monotonic());
+        }
+        result
+    }
+
+    async fn answer(&self, token: &[u8]) -> Result<Answer, Failure> {
+        let mut form = Form::default();
+        // A token is ASCII.
+        form.add("token", String::from_utf8_lossy(token));
+        form.add("token_type_hint", "access_token");
+        let media_type = if self.signed { answer::JWT } else { answer::JSON };
+        let posted = self.endpoint.post(form, media_type, MAX_ANSWER).await?;
+        let retry_after = posted.retry_after;
+        let of_answer = |unanswered| Failure::Answer { unanswered, retry_after };
+        let body = answer::body_of(posted, media_type).map_err(of_answer)?;
+        let answer = if self.signed { self.read_signed(&body).await } else { answer::read(&body) };
+        answer.map_err(of_answer)
+    }
+
+    async fn read_signed(&self, body: &[u8]) -> Result<Answer, Unanswered> {
+        let text = std::str::from_utf8(body).map_err(|_| Unanswered::Signed("it is not text"))?;
+        let fetchers = self.fetchers.as_ref();
+        let verified =
+            self.provider.verify_message(text.trim(), answer::TYPE, fetchers, &self.clock).await;
+        let claims = verified.map_err(Unanswered::Signature)?;
+        let client_id = self.endpoint.authenticator.client_id();
+        let (now, leeway) = (self.clock.unix_time(), self.time_limits.leeway);
+        answer::read_signed(&claims, &self.issuers, client_id, now, leeway)
+    }
+
+    /// Checks an active token. `asked_at`: the answer is not newer than this time since the Unix epoch.
+    fn accept(
+        self: &Arc<Self>,
+        claims: Object,
+        token: Box<[u8]>,
+        asked_at: Duration,
+    ) -> Result<Claims, Error> {
+        let checks = Checks {
+            provider: &self.provider,
+            issuers: &self.issuers,
+            dangerous_without_audience: self.dangerous_without_audience,
+            time_limits: self.time_limits,
+            now: self.clock.unix_time(),
+        };
+        let claims = self.with_issuer(claims);
+        let (lifetime, confirmation) =
+            checks.check(&claims).map_err(|error| self.rejected(error))?;
+        let until = asked_at.saturating_add(self.cache);
+        let issuer: Arc<dyn Asked> = Arc::new(Issuer(Arc::clone(self)));
+        let verified_by = VerifiedBy::Introspection(Arc::new(Introspected { until, issuer }));
+        self.provider
+            .check_verified(&claims, (verified_by.clone(), lifetime), &confirmation, &self.clock)
+            .map_err(|error| self.rejected(error))?;
+        Ok(Claims::new(VerifiedToken {
+            by: self.provider.accepted_by(),
+            verified_by,
+            lifetime,
+            claims,
+            confirmation: confirmation.map(|confirmation| confirmation.of_token(&token)),
+            token,
+            principal: OnceLock::new(),
+            clock: self.clock.clone(),
+        }))
+    }
+
+    /// Returns the claims with `iss`, which an answer may lack: this provider has answered for the token.
+    fn with_issuer(&self, claims: Object) -> Object {
+        let Some(issuer) = self.issuers.first().filter(|_| !claims.contains("iss")) else {
+            return claims;
+        };
+        let mut members = claims.to_map();
+        members.insert("iss".to_owned(), issuer.clone().into());
+        let text = serde_json::to_vec(&members);
+        text.and_then(|text| Object::parse(&text)).unwrap_or(claims)
+    }
+
+    fn rejected(&self, error: Error) -> Error {
+        error.undisclosed().with_provider(&self.provider.name)
+    }
+
+    fn unavailable(&self, wait: Duration) -> Error {
+        let retry_after = wait.max(Duration::from_secs(1));
+        let error = Error::from(ErrorKind::IntrospectionUnavailable { retry_after });
+        error.with_provider(&self.provider.name)
+    }
+
+    /// Notes and logs that a question was not answered.
+    fn failed(&self, pass: Pass, failure: &Failure) -> Error {
+        let severity =
+            if failure.is_of_endpoint() { Severity::Endpoint } else { Severity::Question };
+        let cause = failure.to_string();
+        let wait = self.breaker.failed(pass, severity, failure.retry_after(), &cause);
+        let (provider, endpoint) = (&self.provider.name, self.endpoint.shown());
+        let next_try_seconds = wait.as_secs_f64();
+        // Clients cause questions, so the warning has a rate.
+        if self.warnings.allows() {
+            tracing::warn!(
+                target: "oauth2_actix", %provider, endpoint, cause, next_try_seconds,
+                "the provider does not say whether a token is active: requests with such tokens get 503"
+            );
+        } else {
+            tracing::debug!(
+                target: "oauth2_actix", %provider, endpoint, cause, next_try_seconds,
+                "the provider does not say whether a token is active: requests with such tokens get 503"
+            );
+        }
+        self.unavailable(wait).with_source(cause)
+    }
+}
+
+/// Asks again about the token of a session.
+struct Issuer(Arc<Introspector>);
+
+impl Asked for Issuer {
+    fn ask_again(&self, token: &[u8]) -> BoxFuture<'static, Result<Duration, Error>> {
+        let introspector = Arc::clone(&self.0);
+        let token = String::from_utf8_lossy(token).into_owned();
+        async move {
+            let claims = introspector.question(&token)?.answer().await?;
+            Ok(match &claims.verified().verified_by {
+                VerifiedBy::Introspection(introspected) => introspected.until,
+                VerifiedBy::Keys(_) => Duration::ZERO,
+            })
+        }
+        .boxed()
+    }
+}
+
+impl Question {
+    /// Waits for the answer, which all requests with the same token share.
+    pub(crate) async fn answer(self) -> Result<Claims, Error> {
+        let Self { introspector, id, token } = self;
+        let call = || Arc::clone(&introspector).ask(id, token);
+        match introspector.flights.answer(&introspector.thread, id, call).await {
+            Ok(answer) => answer,
+            Err(no_answer) => {
+                let cause = match no_answer {
+                    NoAnswer::TooMany => "too many questions to the provider are under way",
+                    NoAnswer::Lost => "the question was lost",
+                };
+                tracing::debug!(target: "oauth2_actix", provider = %introspector.provider.name, "{cause}");
+                Err(introspector.unavailable(Duration::ZERO).with_source(cause))
+            }
+        }
+    }
+
+    /// Asks without waiting for the answer. Returns the error for the request.
+    pub(crate) fn ask_in_background(&self) -> Error {
+        let introspector = &self.introspector;
+        let call = || Arc::clone(introspector).ask(self.id, self.token.clone());
+        // Too many questions: a later request asks.
+        let _ = introspector.flights.start(&introspector.thread, self.id, call);
+        introspector.unavailable(Duration::ZERO)
+    }
+
+    /// Returns the error for a request that must not wait.
+    pub(crate) fn undecided(&self) -> Error {
+        self.introspector.unavailable(Duration::ZERO)
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Call(#[from] CallError),
+    #[error("{unanswered}")]
+    Answer { unanswered: Unanswered, retry_after: Option<Duration> },
+}
+
+impl Failure {
+    fn is_of_endpoint(&self) -> bool {
+        match self {
+            Self::Call(error) => error.is_of_endpoint(),
+            Self::Answer { unanswered, .. } => unanswered.is_of_endpoint(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Call(_) => None,
+            Self::Answer { retry_after, .. } => *retry_after,
+        }
+    }
+}
+
+/// Returns the SHA-256 of a token.
+fn question_id(token: &[u8]) -> QuestionId {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token);
+    let mut id = [0; 32];
+    id.copy_from_slice(digest.as_ref());
+    id
+}
+
+impl fmt::Debug for Introspector {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Introspector")
+            .field("provider", &self.provider.name)
+            .field("endpoint", &self.endpoint.shown())
+            .finish_non_exhaustive()
+    }
+}
+
+const DEFAULT_CACHE: Duration = Duration::from_secs(60);
+const DEFAULT_NEGATIVE_CACHE: Duration = Duration::from_secs(5);
+const DEFAULT_CALLS: usize = 64;
+
+/// How long a question that was not answered is not repeated, while others are asked.
+const UNANSWERED: Duration = Duration::from_secs(5);
+
+/// The longest answer in bytes.
+const MAX_ANSWER: usize = 256 * 1024;
