@@ -1,7 +1,9 @@
-//! What users have approved: forms that wait for an answer, codes and refresh tokens. Each is found by an
+//! What users have approved: forms that wait for an answer, codes, refresh tokens and opaque tokens. Each is found by an
 //! unguessable value, and the oldest is forgotten when there are too many.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use serde_json::{Map, Value};
 
 use super::{clients::Client, parameters::unguessable};
 
@@ -58,6 +60,8 @@ pub(super) struct Grants {
     forms: Table<(Asked, Duration)>,
     codes: Table<(Code, Duration)>,
     refresh_tokens: Table<Refresh>,
+    /// The claims of each opaque token.
+    opaque_tokens: Table<Map<String, Value>>,
 }
 
 impl Grants {
@@ -126,6 +130,19 @@ impl Grants {
         Some(self.refresh_tokens.insert(next))
     }
 
+    pub(super) fn issue_opaque(&mut self, claims: Map<String, Value>) -> String {
+        self.opaque_tokens.insert(claims)
+    }
+
+    pub(super) fn claims_of_opaque(&mut self, token: &str) -> Option<Map<String, Value>> {
+        self.opaque_tokens.find(token).cloned()
+    }
+
+    /// Returns whether the token was known.
+    pub(super) fn revoke_opaque(&mut self, token: &str) -> bool {
+        self.opaque_tokens.take(token).is_some()
+    }
+
     fn revoke(&mut self, family: &str) {
         self.refresh_tokens.0.retain(|(_, refresh)| refresh.family != family);
     }
@@ -161,7 +178,7 @@ impl<T> Default for Table<T> {
     }
 }
 
-/// The largest number of forms, of codes and of refresh tokens, used ones included.
+/// The largest number of forms, of codes, of refresh tokens, used ones included, and of opaque tokens.
 const CAPACITY: usize = 500;
 
 /// How long a user may take to answer.

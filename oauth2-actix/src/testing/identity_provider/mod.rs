@@ -5,7 +5,8 @@
 //! - `authorize`: the authorization endpoint
 //! - `clients`: the clients, and how they register
 //! - `documents`: client ID metadata documents
-//! - `grants`: forms that wait for an answer, codes and refresh tokens
+//! - `grants`: forms that wait for an answer, codes, refresh tokens and opaque tokens
+//! - `introspection`: the introspection endpoint
 //! - `metadata`: the keys and the metadata that it publishes
 //! - `page`: the HTML pages
 //! - `parameters`: what the endpoints share
@@ -45,6 +46,7 @@ mod authorize;
 mod clients;
 mod documents;
 mod grants;
+mod introspection;
 mod metadata;
 mod page;
 mod parameters;
@@ -138,6 +140,7 @@ struct State {
     clock: Mutex<Clock>,
     keys: Mutex<Keys>,
     key_requests: AtomicU64,
+    introspection_requests: AtomicU64,
     settings: Mutex<Settings>,
     clients: Mutex<Registered>,
     grants: Mutex<Grants>,
@@ -170,6 +173,7 @@ impl IdentityProvider {
             clock: Mutex::default(),
             keys: Mutex::new(Keys { published: vec![current.clone()], current, generated: 1 }),
             key_requests: AtomicU64::new(0),
+            introspection_requests: AtomicU64::new(0),
             settings: Mutex::default(),
             clients: Mutex::default(),
             grants: Mutex::default(),
@@ -331,7 +335,8 @@ impl IdentityProvider {
     }
 
     /// Adds its routes to another app: `/jwks.json`, `/.well-known/oauth-authorization-server`,
-    /// `/.well-known/openid-configuration`, `/authorize`, `POST /token`, `POST /register` and `POST /rotate`.
+    /// `/.well-known/openid-configuration`, `/authorize`, `POST /token`, `POST /introspect`, `POST /register` and
+    /// `POST /rotate`.
     pub fn configure(&self, config: &mut web::ServiceConfig) {
         config
             .app_data(web::Data::new(self.clone()))
@@ -343,6 +348,7 @@ impl IdentityProvider {
             .route("/jwks.json", web::get().to(metadata::jwks))
             .route("/authorize", web::get().to(authorize::show))
             .route("/authorize", web::post().to(authorize::answer))
+            .route("/introspect", web::post().to(introspection::introspect))
             .route("/rotate", web::post().to(rotate));
         let readable = |path: &str, route: Route| {
             web::resource(path).route(route).route(method(Method::OPTIONS).to(preflight))

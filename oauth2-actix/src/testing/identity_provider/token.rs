@@ -14,6 +14,7 @@ use base64::{
 };
 use openssl::sha::sha256;
 use serde_json::{Map, Value, json};
+use url::form_urlencoded;
 
 use super::{
     IdentityProvider,
@@ -39,16 +40,19 @@ pub(super) async fn token(
             }
             response.insert_header((CACHE_CONTROL, "no-store")).json(body)
         }
-        Err(problem) => {
-            let mut response = problem.response();
-            // RFC 6749 §5.2, for a client that used the header.
-            if problem.error == "invalid_client" && request.headers().contains_key(AUTHORIZATION) {
-                let challenge = HeaderValue::from_static("Basic realm=\"identity provider\"");
-                response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-            }
-            response
-        }
+        Err(problem) => refused(&request, problem),
     }
+}
+
+/// Returns the response to a request of a client that gets an error.
+pub(super) fn refused(request: &HttpRequest, problem: Problem) -> HttpResponse {
+    let mut response = problem.response();
+    // RFC 6749 §5.2, for a client that used the header.
+    if problem.error == "invalid_client" && request.headers().contains_key(AUTHORIZATION) {
+        let challenge = HeaderValue::from_static("Basic realm=\"identity provider\"");
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
 }
 
 /// A response with a token.
@@ -83,7 +87,7 @@ fn issue(
 }
 
 /// Authenticates the client: by a secret in the header or in the form, or by its id alone if it is public.
-fn client(
+pub(super) fn client(
     provider: &IdentityProvider,
     request: &HttpRequest,
     parameters: &Parameters,
@@ -277,5 +281,12 @@ fn basic_credentials(request: &HttpRequest) -> Option<(String, String)> {
     let header = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
     let decoded = STANDARD.decode(header.strip_prefix("Basic ")?).ok()?;
     let (id, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-    Some((id.to_owned(), secret.to_owned()))
+    Some((form_decoded(id), form_decoded(secret)))
+}
+
+/// Decodes a part of the credentials, which a client form-encodes (RFC 6749 §2.3.1). One that is not encoded is
+/// returned as it is, unless it has `+` or `%`.
+fn form_decoded(text: &str) -> String {
+    let value = format!("={}", text.replace('&', "%26"));
+    form_urlencoded::parse(value.as_bytes()).map(|(_, value)| value.into_owned()).collect()
 }

@@ -4,6 +4,7 @@
 //! - `authorize`: what the authorization endpoint refuses, its page, and the user's answer
 //! - `clients`: registration and client ID metadata documents
 //! - `dpop`: tokens that are bound to a key
+//! - `introspection`: opaque tokens, for which an API asks the identity provider
 //! - `metadata`: the documents, and CORS
 //! - `token`: codes, refresh tokens, and the claims of the tokens
 
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 mod authorize;
 mod clients;
 mod dpop;
+mod introspection;
 mod metadata;
 mod token;
 
