@@ -38,7 +38,7 @@ use crate::{
         authentication::Form,
         breaker::{Breaker, Pass, Severity},
         endpoint::{CallError, Endpoint},
-        flights::{Flights, NoAnswer, QuestionId},
+        shared_calls::{NoAnswer, QuestionId, SharedCalls},
         thread::CallThread,
     },
     provider::ResolvedProvider,
@@ -65,7 +65,7 @@ pub(crate) struct Introspector {
     dangerous_without_audience: bool,
     cache: Duration,
     time_limits: TimeLimits,
-    flights: Flights<Result<Claims, Error>>,
+    calls: SharedCalls<Result<Claims, Error>>,
     breaker: Breaker,
     rejections: Rejections,
     /// The tokens about which questions were not answered most recently.
@@ -104,7 +104,7 @@ impl Introspector {
             signed: settings.signed,
             dangerous_without_audience: settings.dangerous_without_audience,
             cache: settings.cache.unwrap_or(DEFAULT_CACHE),
-            flights: Flights::new(settings.max_calls.unwrap_or(DEFAULT_CALLS), MAX_WAITERS),
+            calls: SharedCalls::new(settings.max_calls.unwrap_or(DEFAULT_CALLS), MAX_WAITERS),
             breaker: Breaker::new(&parts.clock),
             rejections: Rejections::new(negative),
             unanswered: Rejections::new(UNANSWERED),
@@ -311,7 +311,7 @@ impl Question {
     pub(crate) async fn answer(self) -> Result<Claims, Error> {
         let Self { introspector, id, token } = self;
         let call = || Arc::clone(&introspector).ask(id, token);
-        match introspector.flights.answer(&introspector.thread, id, call).await {
+        match introspector.calls.answer(&introspector.thread, id, call).await {
             Ok(answer) => answer,
             Err(no_answer) => {
                 let cause = match no_answer {
@@ -329,7 +329,7 @@ impl Question {
         let introspector = &self.introspector;
         let call = || Arc::clone(introspector).ask(self.id, self.token.clone());
         // Too many questions: a later request asks.
-        let _ = introspector.flights.start(&introspector.thread, self.id, call);
+        let _ = introspector.calls.start(&introspector.thread, self.id, call);
         introspector.unavailable(Duration::ZERO)
     }
 

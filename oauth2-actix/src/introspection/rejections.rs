@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{error::Error, outbound::flights::QuestionId};
+use crate::{error::Error, outbound::shared_calls::QuestionId};
 
 /// A bounded memory of rejections. A rejection is forgotten after its time, or when the memory is full: then its token is
 /// asked about again.

@@ -6,11 +6,11 @@
 //! - `authentication.rs`: how this API authenticates as a client
 //! - `breaker.rs`: no calls for a while after failures
 //! - `endpoint.rs`: an endpoint that this API calls as a client
-//! - `flights.rs`: one call for all requests that ask the same, and how many may ask
+//! - `shared_calls.rs`: one call for all requests that ask the same, and how many may ask
 //! - `thread.rs`: the thread that makes the calls
 
 pub(crate) mod authentication;
 pub(crate) mod breaker;
 pub(crate) mod endpoint;
-pub(crate) mod flights;
+pub(crate) mod shared_calls;
 pub(crate) mod thread;

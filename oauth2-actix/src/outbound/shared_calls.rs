@@ -13,7 +13,7 @@ use crate::outbound::thread::CallThread;
 pub(crate) type QuestionId = [u8; 32];
 
 /// The calls of one kind that are in progress, each with the requests that wait for it.
-pub(crate) struct Flights<T> {
+pub(crate) struct SharedCalls<T> {
     in_progress: Arc<Mutex<HashMap<QuestionId, watch::Receiver<Option<T>>>>>,
     calls: Arc<Semaphore>,
     waiters: Semaphore,
@@ -28,7 +28,7 @@ pub(crate) enum NoAnswer {
     Lost,
 }
 
-impl<T: Clone + Send + Sync + 'static> Flights<T> {
+impl<T: Clone + Send + Sync + 'static> SharedCalls<T> {
     /// Allows this many calls at once, and requests that wait for them.
     pub(crate) fn new(calls: usize, waiters: usize) -> Self {
         Self {
@@ -65,8 +65,8 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         F: Future<Output = T> + Send + 'static,
     {
         let mut in_progress = lock(&self.in_progress);
-        if let Some(flight) = in_progress.get(&id) {
-            return Ok(flight.clone());
+        if let Some(call) = in_progress.get(&id) {
+            return Ok(call.clone());
         }
         let Ok(permit) = Arc::clone(&self.calls).try_acquire_owned() else {
             return Err(NoAnswer::TooMany);
@@ -121,7 +121,7 @@ mod tests {
     #[tokio::test]
     async fn all_requests_with_one_question_share_one_call() {
         let thread = CallThread::start().expect("a thread");
-        let flights: Flights<usize> = Flights::new(4, 100);
+        let calls: SharedCalls<usize> = SharedCalls::new(4, 100);
         let (calls, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
         let call = || {
             let (calls, gate) = (Arc::clone(&calls), Arc::clone(&gate));
@@ -130,26 +130,26 @@ mod tests {
                 calls.fetch_add(1, Ordering::SeqCst) + 1
             }
         };
-        let waiting = join_all((0..50).map(|_| flights.answer(&thread, [1; 32], call)));
+        let waiting = join_all((0..50).map(|_| calls.answer(&thread, [1; 32], call)));
         let opened = async {
             tokio::task::yield_now().await;
             gate.notify_one();
         };
         let (answers, ()) = tokio::join!(waiting, opened);
         assert!(answers.iter().all(|answer| *answer == Ok(1)), "{answers:?}");
-        assert_eq!(flights.in_progress(), 0);
+        assert_eq!(calls.in_progress(), 0);
         gate.notify_one();
-        assert_eq!(flights.answer(&thread, [1; 32], call).await, Ok(2));
+        assert_eq!(calls.answer(&thread, [1; 32], call).await, Ok(2));
     }
 
     #[tokio::test]
     async fn more_calls_or_waiters_than_allowed_get_no_answer() {
         let thread = CallThread::start().expect("a thread");
-        let flights: Flights<()> = Flights::new(1, 1);
-        let _running = flights.start(&thread, [1; 32], std::future::pending).expect("started");
-        assert!(flights.start(&thread, [2; 32], std::future::pending).is_err());
-        let never = flights.answer(&thread, [1; 32], std::future::pending);
-        let too_many = flights.answer(&thread, [1; 32], std::future::pending);
+        let calls: SharedCalls<()> = SharedCalls::new(1, 1);
+        let _running = calls.start(&thread, [1; 32], std::future::pending).expect("started");
+        assert!(calls.start(&thread, [2; 32], std::future::pending).is_err());
+        let never = calls.answer(&thread, [1; 32], std::future::pending);
+        let too_many = calls.answer(&thread, [1; 32], std::future::pending);
         tokio::select! {
             biased;
             _ = never => panic!("the call never ends"),
@@ -160,20 +160,20 @@ mod tests {
     #[tokio::test]
     async fn call_that_panics_is_lost_and_leaves_no_entry() {
         let thread = CallThread::start().expect("a thread");
-        let flights: Flights<()> = Flights::new(1, 10);
+        let calls: SharedCalls<()> = SharedCalls::new(1, 10);
         for _ in 0..3 {
-            let lost = flights.answer(&thread, [1; 32], || async { panic!("a bug") }).await;
+            let lost = calls.answer(&thread, [1; 32], || async { panic!("a bug") }).await;
             assert_eq!(lost, Err(NoAnswer::Lost));
         }
-        assert_eq!(flights.answer(&thread, [1; 32], || async {}).await, Ok(()));
+        assert_eq!(calls.answer(&thread, [1; 32], || async {}).await, Ok(()));
     }
 
     #[tokio::test]
     async fn calls_end_with_the_thread() {
         let thread = CallThread::start().expect("a thread");
-        let flights: Flights<()> = Flights::new(1, 10);
-        let mut flight = flights.start(&thread, [1; 32], std::future::pending).expect("started");
+        let calls: SharedCalls<()> = SharedCalls::new(1, 10);
+        let mut call = calls.start(&thread, [1; 32], std::future::pending).expect("started");
         drop(thread);
-        assert!(flight.wait_for(Option::is_some).await.is_err());
+        assert!(call.wait_for(Option::is_some).await.is_err());
     }
 }
