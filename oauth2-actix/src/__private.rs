@@ -168,7 +168,7 @@ where
     let limit = claims.verified().by.rules.check_timeout;
     let result = match tokio::time::timeout(limit, answer).await {
         // The token may have expired in the meantime.
-        Ok(Ok(true)) => return claims.verified().check_lifetime(),
+        Ok(Ok(true)) => return claims.verified().check_again(),
         Ok(Ok(false)) => predicate_failed(),
         Ok(Err(error)) => Error::from(ErrorKind::CheckUnavailable).with_source(error.to_string()),
         Err(_) => Error::from(ErrorKind::CheckUnavailable)

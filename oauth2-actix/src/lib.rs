@@ -52,7 +52,7 @@
 //! 3. `exp` is in the future and `nbf`, if present, in the past; other registered claims have the right type.
 //! 4. One of that provider's keys verifies it, with an algorithm that this key allows.
 //!
-//! Not checked: whether the token was revoked, and who sends it. What the token permits is checked by
+//! Not checked by default: whether the token was revoked ([`revocation`]), and who sends it. What the token permits is checked by
 //! [`require_claim`](macro@require_claim), [`require_scope`](macro@require_scope) and
 //! [`require`](macro@require) on a handler, by a [`Requirement`](requirement::Requirement) around a scope, or
 //! through [`Claims`].
@@ -114,6 +114,7 @@ mod provider;
 pub mod public;
 mod request;
 mod response;
+pub mod revocation;
 pub mod status;
 #[cfg(feature = "redis")]
 pub mod store;

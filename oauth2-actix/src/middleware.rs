@@ -152,7 +152,7 @@ async fn settle(proof: PendingProof, claims: Claims) -> Result<Progress, Error> 
     let limit = claims.verified().by.rules.check_timeout;
     let (proof, insertion) = proof.settle(limit).await;
     // The store may have taken seconds.
-    claims.verified().check_lifetime()?;
+    claims.verified().check_again()?;
     Ok(Progress::Proof(claims, proof, insertion))
 }
 

@@ -99,6 +99,7 @@ impl OAuth2Builder {
             ConfigError::of_policy(PROVIDERS, problem).of_kind(ConfigErrorKind::System)
         })?;
         let calls = calls.map(Arc::new);
+        let revocations = self.revocations()?;
         let has_remote = providers.iter().any(|provider| provider.remotes().next().is_some());
         let keys = if has_remote || self.tenants.is_some() {
             let names = self.providers.iter().map(|(name, _)| name.clone()).collect();
@@ -118,11 +119,12 @@ impl OAuth2Builder {
             endpoints,
             &providers,
             time_limits,
+            revocations.as_ref(),
             calls.as_ref(),
             keys.as_ref().map(|keys| &keys.fetchers),
         );
         startup::log(&self.providers, &self.public_paths, self.tenants.is_some());
-        if self.fapi2 {
+        if self.fapi2 && !self.verifies_revocation_status() {
             startup::warn_of_revocation_status();
         }
         Ok(OAuth2(Arc::new(Policy {
@@ -150,6 +152,7 @@ impl OAuth2Builder {
             introspectors,
             scope_counts: self.access_report.then(ScopeCounts::default),
             verified: cache.flatten().map(|(entries, bytes)| VerifiedTokens::new(entries, bytes)),
+            revocations,
             on_rejection: self.on_rejection,
             clock: self.clock,
             keys,
@@ -208,6 +211,7 @@ impl OAuth2Builder {
         faults.push_all(self.possession_faults());
         faults.push_all(self.introspection_faults());
         faults.push_all(self.fapi2_faults());
+        faults.push_all(self.revocation_faults());
         faults.take(self.token_sources.check());
         if let Some(tenants) = &self.tenants {
             faults.take(tenants.check());

@@ -22,6 +22,7 @@ use crate::{
         thread::CallThread,
     },
     provider::{Defaults, ResolvedProvider},
+    revocation::Revocations,
     token::lifetime::TimeLimits,
 };
 
@@ -95,6 +96,7 @@ impl OAuth2Builder {
         mut endpoints: HashMap<usize, Endpoint>,
         providers: &[Arc<ResolvedProvider>],
         time_limits: TimeLimits,
+        revocations: Option<&Arc<Revocations>>,
         thread: Option<&Arc<CallThread>>,
         fetchers: Option<&Fetchers>,
     ) -> Option<Introspectors> {
@@ -112,6 +114,7 @@ impl OAuth2Builder {
                 endpoint,
                 is_always_asked: provider.is_always_asked(),
                 time_limits,
+                revocations: revocations.cloned(),
                 thread: Arc::clone(thread),
                 fetchers: fetchers.cloned(),
                 clock: self.clock.clone(),

@@ -12,6 +12,7 @@
 //! - `key_settings`: the settings in code for fetching keys.
 //! - `possession_settings`: the settings in code for tokens that are bound to their client.
 //! - `resource_settings`: the settings in code for protected resources.
+//! - `revocation_settings`: the settings in code for revoked tokens.
 //! - `oauth2`: the handle `OAuth2`: verifies tokens, fetches keys, reports the status.
 //! - `startup`: the log lines of a new policy.
 
@@ -24,6 +25,7 @@ mod key_settings;
 pub(crate) mod oauth2;
 mod possession_settings;
 mod resource_settings;
+mod revocation_settings;
 mod startup;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
@@ -44,6 +46,7 @@ use crate::{
     mtls::ForwardedCertificate,
     policy::{RejectionHook, principal::PrincipalCallback},
     request::token_source::{CookieToken, TokenRequests, TokenSources},
+    revocation::DenyList,
     util::clock::Clock,
 };
 
@@ -108,6 +111,7 @@ pub struct OAuth2Builder {
     pub(crate) forwarded_certificate: Option<ForwardedCertificate>,
     pub(crate) fapi2: bool,
     dangerous_without_revocation_status: bool,
+    pub(crate) deny_list: Option<DenyList>,
     tenants: Option<Tenants>,
     on_rejection: Option<RejectionHook>,
     pub(crate) clock: Clock,
@@ -433,6 +437,7 @@ impl fmt::Debug for OAuth2Builder {
             .field("forwarded_certificate", &self.forwarded_certificate)
             .field("fapi2", &self.fapi2)
             .field("dangerous_without_revocation_status", &self.dangerous_without_revocation_status)
+            .field("deny_list", &self.deny_list)
             .field("tenants", &self.tenants)
             .field("token_sources", &self.token_sources)
             .finish_non_exhaustive()

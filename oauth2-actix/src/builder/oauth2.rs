@@ -15,6 +15,7 @@ use crate::{
     protected_resource::service::ResourceMetadata,
     provider::ResolvedProvider,
     request::bearer::Credentials,
+    revocation::{DenyListStatus, Revocation, RevokeError},
     status::KeyStatus,
     token::{
         cache::{TokenCacheStatus, VerifiedTokens},
@@ -135,6 +136,54 @@ impl OAuth2 {
             Decision::Rejected(error) => Err(error),
             Decision::Waiting(pending) => self.0.resolve(pending).await,
         }
+    }
+
+    /// Refuses tokens from now on: in this process at once and, if the deny list has a store, in every other process
+    /// within a second. Live WebSocket sessions end with 1008 `token revoked`, and streams with an error.
+    ///
+    /// Returns when this process refuses the tokens and the store has confirmed the entry. It waits at most 5 s, and a
+    /// caller that gives up earlier revokes nevertheless.
+    ///
+    /// ```
+    /// use oauth2_actix::{ErrorKind, revocation::{DenyList, Revocation}};
+    /// # use oauth2_actix::{Algorithm, OAuth2, Provider, testing::{SigningKey, Token}};
+    /// # #[actix_web::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let key = SigningKey::generate(Algorithm::ES256, "key-1");
+    /// # let issuer = "https://login.example.com";
+    /// # let provider = Provider::new().issuer(issuer).audience("api").keys(key.jwk_set());
+    /// let oauth2 = OAuth2::builder().provider("login", provider).deny_list(DenyList::new()).build()?;
+    /// # let token = Token::new(issuer, "api").sign(&key);
+    /// let claims = oauth2.verify(&token).await?;
+    ///
+    /// oauth2.revoke(Revocation::token(&claims)).await?;
+    /// let error = oauth2.verify(&token).await.unwrap_err();
+    /// assert_eq!(error.kind(), &ErrorKind::TokenRevoked);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`RevokeError`]: there is no deny list, it is full, or its store has not confirmed the entry.
+    pub async fn revoke(&self, revocation: Revocation) -> Result<(), RevokeError> {
+        match &self.0.revocations {
+            Some(list) => list.add(&revocation).await,
+            None => Err(RevokeError::NoDenyList),
+        }
+    }
+
+    /// Returns the state of the deny list. None if there is no deny list.
+    ///
+    /// ```
+    /// # let oauth2 = oauth2_actix::testing::policy();
+    /// if let Some(status) = oauth2.deny_list_status() {
+    ///     println!("{} entries, {:?} s old", status.entries, status.age_seconds);
+    /// }
+    /// ```
+    #[must_use]
+    pub fn deny_list_status(&self) -> Option<DenyListStatus> {
+        self.0.revocations.as_ref().map(|list| list.status())
     }
 
     /// Fetches the keys of every provider that has none yet, so that the first requests do not wait, and a
@@ -298,7 +347,8 @@ impl OAuth2 {
     ///
     /// If nothing was fetched yet, this starts the first fetch in the background. It is retried until it
     /// succeeds, after 1 s to 60 s, so that a service that receives only probes becomes ready; see also
-    /// [`OAuth2::warm_up`]. False while keys are stale, and always with a refresh of zero.
+    /// [`OAuth2::warm_up`]. False while keys are stale, and always with a refresh of zero. Also false until the
+    /// [deny list](OAuth2Builder::deny_list) has been loaded for the first time.
     ///
     /// ```
     /// # use oauth2_actix::{OAuth2, Provider, testing::IdentityProvider};
@@ -318,7 +368,8 @@ impl OAuth2 {
         if let Some(keys) = &self.0.keys {
             self.0.providers.iter().for_each(|provider| keys.fetch_first(provider));
         }
-        self.0.providers.iter().all(|provider| provider.is_ready(&self.0.clock))
+        self.0.revocations.as_ref().is_none_or(|list| list.was_loaded())
+            && self.0.providers.iter().all(|provider| provider.is_ready(&self.0.clock))
     }
 
     fn providers(&self) -> Vec<Arc<ResolvedProvider>> {

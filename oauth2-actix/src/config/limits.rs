@@ -137,6 +137,12 @@ pub(crate) const INTROSPECTION_NEGATIVE_CACHE: Limit<Duration> =
     Limit::new(names::INTROSPECTION_NEGATIVE_CACHE, Duration::ZERO..=MINUTE);
 pub(crate) const INTROSPECTION_CALLS: Limit<usize> =
     Limit::new(names::INTROSPECTION_CALLS, 1..=1024);
+pub(crate) const DENY_LIST_TOKEN_LIFETIME: Limit<Duration> =
+    Limit::new(names::DENY_LIST_TOKEN_LIFETIME, SECOND..=YEAR);
+pub(crate) const DENY_LIST_ENTRIES: Limit<usize> =
+    Limit::new(names::DENY_LIST_ENTRIES, 1..=10_000_000);
+pub(crate) const DENY_LIST_USE_LAST_LIST: Limit<Duration> =
+    Limit::new(names::DENY_LIST_USE_LAST_LIST, Duration::from_secs(3)..=DAY);
 /// How many key sources a provider may have.
 pub(crate) const MAX_SOURCES: usize = 16;
 

@@ -35,6 +35,7 @@ names! {
     RESOURCE = "resource",
     DPOP = "dpop",
     FORWARDED_CERTIFICATE = "forwarded_certificate",
+    DENY_LIST = "deny_list",
     FAPI2 = "fapi2",
     DANGEROUS_WITHOUT_REVOCATION_STATUS = "dangerous_without_revocation_status",
 }
@@ -121,6 +122,9 @@ names! {
     INTROSPECTION_CACHE = "introspection.cache_seconds",
     INTROSPECTION_NEGATIVE_CACHE = "introspection.negative_cache_seconds",
     INTROSPECTION_CALLS = "introspection.max_calls",
+    DENY_LIST_TOKEN_LIFETIME = "deny_list.token_lifetime_seconds",
+    DENY_LIST_ENTRIES = "deny_list.max_entries",
+    DENY_LIST_USE_LAST_LIST = "deny_list.use_last_list_seconds",
     DANGEROUS_HTTP_CLIENT = "dangerous_http_client",
     TENANTS = "tenants",
     TENANT_CAPACITY = "tenants.capacity",

@@ -75,7 +75,8 @@ impl Error {
             Kind::KeysUnavailable { .. }
             | Kind::CheckUnavailable
             | Kind::IntrospectionUnavailable { .. }
-            | Kind::ReplayStoreUnavailable => Answer {
+            | Kind::ReplayStoreUnavailable
+            | Kind::RevocationsUnavailable => Answer {
                 status: StatusCode::SERVICE_UNAVAILABLE,
                 code: "temporarily_unavailable",
                 description: "Tokens cannot be checked at the moment.",
@@ -144,6 +145,9 @@ impl Error {
                 description: "A bearer token is required.",
                 close: (POLICY, "token missing"),
             },
+            Kind::TokenRevoked => {
+                invalid_token("The token was revoked.", (POLICY, "token revoked"))
+            }
         }
     }
 }

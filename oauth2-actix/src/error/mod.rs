@@ -148,6 +148,7 @@ impl Error {
             Kind::ReplayStoreUnavailable => "replay_store_unavailable",
             Kind::RequestMalformed { .. } => "request_malformed",
             Kind::RequirementNotMet { .. } => "requirement_not_met",
+            Kind::RevocationsUnavailable => "revocations_unavailable",
             Kind::SenderConstrained => "sender_constrained",
             Kind::SignatureInvalid => "signature_invalid",
             Kind::SubjectMismatch => "subject_mismatch",
@@ -155,6 +156,7 @@ impl Error {
             Kind::TokenInactive => "token_inactive",
             Kind::TokenMalformed { .. } => "token_malformed",
             Kind::TokenMissing => "token_missing",
+            Kind::TokenRevoked => "token_revoked",
             Kind::TokenTooLong { .. } => "token_too_long",
             Kind::TokenTooOld { .. } => "token_too_old",
             Kind::TypeNotAllowed => "type_not_allowed",
@@ -447,6 +449,10 @@ pub enum ErrorKind {
         /// The requirement, as the developer wrote it.
         required: String,
     },
+    /// The deny list is not known, or too old: its store cannot be reached. See
+    /// [`DenyList::when_unavailable`](crate::revocation::DenyList::when_unavailable).
+    #[error("the deny list was not loaded yet, or is too old: its store cannot be reached")]
+    RevocationsUnavailable,
     /// The token has a `cnf` claim: it is bound to a DPoP key
     /// ([RFC 9449 §7.2](https://www.rfc-editor.org/rfc/rfc9449#section-7.2)) or to a client certificate
     /// ([RFC 8705 §3](https://www.rfc-editor.org/rfc/rfc8705#section-3)), and no proof of possession
@@ -481,6 +487,10 @@ pub enum ErrorKind {
     /// The request has no bearer token.
     #[error("the request has no bearer token")]
     TokenMissing,
+    /// The token was revoked before it has expired: see [`revocation`](crate::revocation). It is an invalid token
+    /// ([RFC 6750 §3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1)).
+    #[error("the token was revoked")]
+    TokenRevoked,
     /// The token is longer than the policy's limit, and was not parsed.
     #[error("the token has {length} bytes, more than the limit of {limit}")]
     TokenTooLong {

@@ -5,7 +5,7 @@
 //! `docs/introspection.md` of the repository.
 
 // Owns the question, the checks of the answer, and which provider is asked. It imports `config`, `error`, `http`, `jose`,
-// `json`, `keys`, `outbound`, `provider`, `token` and `util`.
+// `json`, `keys`, `outbound`, `provider`, `revocation`, `token` and `util`.
 //
 // - this file: one provider that is asked, and the bounds of the questions
 // - `answer.rs`: the response, and the checks of an active token
@@ -42,9 +42,11 @@ use crate::{
         thread::CallThread,
     },
     provider::ResolvedProvider,
+    revocation::Revocations,
     token::{
         claims::Claims,
         lifetime::TimeLimits,
+        revocable::revocable,
         verified::{Asked, Introspected, VerifiedBy, VerifiedToken},
     },
     util::{
@@ -70,6 +72,7 @@ pub(crate) struct Introspector {
     rejections: Rejections,
     /// The tokens about which questions were not answered most recently.
     unanswered: Rejections,
+    revocations: Option<Arc<Revocations>>,
     thread: Arc<CallThread>,
     /// The fetchers of the keys that verify signed answers. None if all keys are inline.
     fetchers: Option<Fetchers>,
@@ -84,6 +87,7 @@ pub(crate) struct Parts {
     pub(crate) endpoint: Endpoint,
     pub(crate) is_always_asked: bool,
     pub(crate) time_limits: TimeLimits,
+    pub(crate) revocations: Option<Arc<Revocations>>,
     pub(crate) thread: Arc<CallThread>,
     pub(crate) fetchers: Option<Fetchers>,
     pub(crate) clock: Clock,
@@ -114,6 +118,7 @@ impl Introspector {
             endpoint: parts.endpoint,
             is_always_asked: parts.is_always_asked,
             time_limits: parts.time_limits,
+            revocations: parts.revocations,
             thread: parts.thread,
             fetchers: parts.fetchers,
             clock: parts.clock,
@@ -231,6 +236,10 @@ impl Introspector {
         self.provider
             .check_verified(&claims, (verified_by.clone(), lifetime), &confirmation, &self.clock)
             .map_err(|error| self.rejected(error))?;
+        let revocable = self.revocations.as_ref().map(|list| {
+            list.note_lifetime(lifetime.remaining(self.clock.unix_time()));
+            revocable(list, &claims, &token, &verified_by)
+        });
         Ok(Claims::new(VerifiedToken {
             by: self.provider.accepted_by(),
             verified_by,
@@ -239,6 +248,7 @@ impl Introspector {
             confirmation: confirmation.map(|confirmation| confirmation.of_token(&token)),
             token,
             principal: OnceLock::new(),
+            revocable,
             clock: self.clock.clone(),
         }))
     }

@@ -22,6 +22,7 @@ use crate::{
         claims::Claims,
         confirmation::Confirmation,
         lifetime::{self, Lifetime},
+        revocable::revocable,
         validation,
         verified::{ProviderId, VerifiedBy, VerifiedToken},
     },
@@ -69,7 +70,10 @@ impl Policy {
     #[inline]
     pub(crate) fn decide(&self, credentials: &Credentials<'_>) -> Decision {
         match self.find_cached(credentials.as_bytes()) {
-            Some(claims) => Decision::Accepted(claims),
+            Some(claims) => match claims.verified().check_revocation() {
+                Ok(()) => Decision::Accepted(claims),
+                Err(error) => Decision::Rejected(error),
+            },
             None => self.verify(credentials).unwrap_or_else(Decision::Rejected),
         }
     }
@@ -175,7 +179,8 @@ impl Policy {
             .check_with_cached_keys(&jws, &token[..jws.signed_len])?
         {
             LocalDecision::Accepted(acceptance) => {
-                return Ok(Decision::Accepted(self.accept(acceptance, jws.claims, token)));
+                let claims = self.accept(acceptance, jws.claims, token)?;
+                return Ok(Decision::Accepted(claims));
             }
             LocalDecision::Undecided { pending_keys, rejection } if pending_keys.is_empty() => {
                 return Err(rejection);
@@ -192,14 +197,24 @@ impl Policy {
         }))))
     }
 
-    /// Returns the claims of a token that was just verified, and caches it if there is a slot for it.
-    pub(super) fn accept(&self, acceptance: Acceptance, claims: Object, token: &[u8]) -> Claims {
+    /// Returns the claims of a token that was just verified, unless it was revoked, and caches it if there is a slot for
+    /// it.
+    pub(super) fn accept(
+        &self,
+        acceptance: Acceptance,
+        claims: Object,
+        token: &[u8],
+    ) -> Result<Claims, Error> {
         let Acceptance { provider, verified_by, lifetime, confirmation } = acceptance;
         let confirmation = confirmation.map(|confirmation| confirmation.of_token(token));
         let now = self.clock.unix_time();
         // With fresh keys for every request, the cached token would never be used.
         let is_cacheable =
             provider.still_verifies(&verified_by, &self.clock) && self.is_first(&provider, &claims);
+        let revocable = self.revocations.as_ref().map(|list| {
+            list.note_lifetime(lifetime.remaining(now));
+            revocable(list, &claims, token, &verified_by)
+        });
         let (by, clock, token) = (provider.accepted_by(), self.clock.clone(), token.into());
         let claims = Claims::new(VerifiedToken {
             by,
@@ -209,15 +224,17 @@ impl Policy {
             token,
             confirmation,
             principal: OnceLock::new(),
+            revocable,
             clock,
         });
+        claims.verified().check_revocation()?;
         if let Some(counts) = &self.scope_counts {
             counts.count(&claims);
         }
         if is_cacheable {
             self.cache(&claims, now);
         }
-        claims
+        Ok(claims)
     }
 
     /// Counts and caches the claims of a token that its issuer has just answered for.

@@ -2,7 +2,7 @@
 //!
 //! Owns the path of a token from bytes to claims: cheap checks, the signature check with cached keys, the
 //! wait for keys or for a tenant, and the cache of verified tokens. It imports `config`, `dpop`, `error`,
-//! `introspection`, `jose`, `json`, `keys`, `mtls`, `provider`, `public`, `request`, `token` and `util`.
+//! `introspection`, `jose`, `json`, `keys`, `mtls`, `provider`, `public`, `request`, `revocation`, `token` and `util`.
 //!
 //! - `decide.rs`: the decision with cached keys, which does not wait, and whether a cached token is still
 //!   accepted; selects providers by issuer, or by trust domain for tokens without `iss`. What one provider
@@ -39,6 +39,7 @@ use crate::{
         bearer::{Credentials, TokenSource},
         token_source::TokenSources,
     },
+    revocation::Revocations,
     token::{cache::VerifiedTokens, lifetime::TimeLimits, rules::Rules},
     util::clock::Clock,
 };
@@ -77,6 +78,8 @@ pub(crate) struct Policy {
     pub(crate) scope_counts: Option<ScopeCounts>,
     /// The cache of verified tokens. None if it is disabled.
     pub(crate) verified: Option<VerifiedTokens>,
+    /// The deny list. None unless it is configured.
+    pub(crate) revocations: Option<Arc<Revocations>>,
     pub(crate) on_rejection: Option<RejectionHook>,
     pub(crate) clock: Clock,
     /// The providers that are asked about tokens. None if there is none.

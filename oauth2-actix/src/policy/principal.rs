@@ -92,7 +92,7 @@ impl Policy {
         let limit = self.rules.check_timeout;
         let PrincipalError { kind, reason } = match tokio::time::timeout(limit, load).await {
             // The token may have expired in the meantime.
-            Ok(Ok(value)) => return claims.verified().check_lifetime().map(|()| value),
+            Ok(Ok(value)) => return claims.verified().check_again().map(|()| value),
             Ok(Err(error)) => error,
             Err(_) => PrincipalError {
                 kind: ErrorKind::CheckUnavailable,
@@ -106,8 +106,17 @@ impl Policy {
 /// Returns claims for the function of the application. They do not own the cached principal, so that a principal
 /// that keeps them does not keep itself.
 fn detached(claims: &Claims) -> Claims {
-    let VerifiedToken { by, verified_by, lifetime, claims, token, confirmation, clock, .. } =
-        claims.verified();
+    let VerifiedToken {
+        by,
+        verified_by,
+        lifetime,
+        claims,
+        token,
+        confirmation,
+        revocable,
+        clock,
+        ..
+    } = claims.verified();
     Claims::new(VerifiedToken {
         by: by.clone(),
         verified_by: verified_by.clone(),
@@ -116,6 +125,7 @@ fn detached(claims: &Claims) -> Claims {
         token: token.clone(),
         confirmation: confirmation.clone(),
         principal: OnceLock::new(),
+        revocable: revocable.clone(),
         clock: clock.clone(),
     })
 }

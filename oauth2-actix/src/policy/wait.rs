@@ -101,7 +101,7 @@ impl Policy {
             Pending::Introspection(question) => {
                 let claims = question.answer().await?;
                 // The request may have waited for seconds for an answer that was asked for before.
-                claims.verified().check_lifetime()?;
+                claims.verified().check_again()?;
                 self.remember(&claims);
                 Ok(claims)
             }
@@ -116,7 +116,7 @@ impl Policy {
             None => match self.look_up_tenant(keys, &pending).await? {
                 // The wait may have taken seconds, but the times were checked after it.
                 LocalDecision::Accepted(acceptance) => {
-                    return Ok(self.accept(acceptance, pending.jws.claims, &pending.token));
+                    return self.accept(acceptance, pending.jws.claims, &pending.token);
                 }
                 LocalDecision::Undecided { pending_keys, rejection } => {
                     pending.rejection = rejection;
@@ -163,7 +163,7 @@ impl Policy {
                     let provider = Arc::clone(provider);
                     drop(waits);
                     let acceptance = Acceptance { provider, verified_by, lifetime, confirmation };
-                    return Ok(self.accept(acceptance, pending.jws.claims, &pending.token));
+                    return self.accept(acceptance, pending.jws.claims, &pending.token);
                 }
                 Ok(found) => {
                     let error = signature_rejection(provider, pending.jws.header.alg, found);

@@ -159,6 +159,7 @@ impl ResolvedProvider {
             token: Box::default(),
             confirmation: confirmation.clone(),
             principal: OnceLock::new(),
+            revocable: None,
             clock: clock.clone(),
         });
         match self.requirements.iter().find(|requirement| !requirement.is_met(&claims)) {

@@ -116,7 +116,7 @@ impl Claims {
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
         // Its range was checked before.
-        self.time("exp").unwrap_or_else(|| UNIX_EPOCH + self.0.lifetime.end())
+        self.time("exp").unwrap_or_else(|| UNIX_EPOCH + self.0.lifetime.ends())
     }
 
     /// Returns how much longer the token is accepted: until `exp`, or until the token reaches

@@ -106,14 +106,14 @@ impl Lifetime {
         Self { nbf: 0.0, leeway: 0.0, ends: LAST_SECOND }
     }
 
+    /// Returns the first moment at which the token has expired, since the Unix epoch.
+    pub(crate) fn ends(self) -> Duration {
+        Duration::try_from_secs_f64(self.ends).unwrap_or_default()
+    }
+
     /// Returns the time until the token expires.
     pub(crate) fn remaining(self, now: Duration) -> Duration {
         Duration::try_from_secs_f64(self.ends - now.as_secs_f64()).unwrap_or_default()
-    }
-
-    /// Returns the end, since the Unix epoch.
-    pub(crate) fn end(self) -> Duration {
-        Duration::try_from_secs_f64(self.ends).unwrap_or_default()
     }
 
     /// Returns the first whole second at which the token has expired.

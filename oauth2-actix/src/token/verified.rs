@@ -12,6 +12,7 @@ use crate::{
     error::{Error, ErrorKind},
     jose::key_set::KeySetId,
     json::object::{Object, block},
+    revocation::Revocable,
     token::{
         confirmation::Confirmation, lifetime::Lifetime, principal::PrincipalSlot, rules::Rules,
     },
@@ -30,6 +31,8 @@ pub(crate) struct VerifiedToken {
     pub(crate) confirmation: Option<Box<Confirmation>>,
     /// What the application loads for the token. Empty unless it loads something.
     pub(crate) principal: OnceLock<Box<PrincipalSlot>>,
+    /// What the deny list is asked. None if there is no list.
+    pub(crate) revocable: Option<Box<Revocable>>,
     /// The clock that the token's times are checked against.
     pub(crate) clock: Clock,
 }
@@ -78,11 +81,11 @@ pub(crate) enum ProviderId {
 }
 
 impl VerifiedToken {
-    /// Checks that the token has not expired while something else was waited for.
-    pub(crate) fn check_lifetime(&self) -> Result<(), Error> {
+    /// Checks that the token has neither expired nor been revoked while something else was waited for.
+    pub(crate) fn check_again(&self) -> Result<(), Error> {
         let now = self.clock.unix_time();
         if self.lifetime.contains(now) {
-            return Ok(());
+            return self.check_revocation();
         }
         let error = Error::from(self.lifetime.reason(&self.claims, now));
         Err(error.with_provider(&self.by.name))
@@ -145,8 +148,18 @@ impl VerifiedToken {
         }
     }
 
-    /// Waits until the token expires or is too old, and returns the reason.
+    /// Checks that no entry of the deny list revokes the token.
+    #[inline]
+    pub(crate) fn check_revocation(&self) -> Result<(), Error> {
+        let Some(revocable) = &self.revocable else { return Ok(()) };
+        revocable.check().map_err(|kind| Error::from(kind).with_provider(&self.by.name))
+    }
+
+    /// Waits until the token expires, is too old or is revoked, and returns the reason. Also ends when the deny list may
+    /// no longer be used.
     pub(crate) async fn expired(&self) -> ErrorKind {
+        // Begins before the first check, so that no entry is missed.
+        let watch = self.revocable.as_ref().map(|revocable| revocable.watch());
         loop {
             // Read first, so that a clock that moves between both reads ends the sleep early, and not late.
             let started = self.clock.monotonic();
@@ -155,8 +168,22 @@ impl VerifiedToken {
                 return self.lifetime.reason(&self.claims, now);
             }
             // The sleep is short, since the wall clock may be set in the meantime.
-            let sleep = self.lifetime.remaining(now).min(LONGEST_SLEEP);
-            self.clock.sleep_until(started + sleep).await;
+            let mut next_check = started + self.lifetime.remaining(now).min(LONGEST_SLEEP);
+            let Some((revocable, watch)) = self.revocable.as_ref().zip(watch.as_ref()) else {
+                self.clock.sleep_until(next_check).await;
+                continue;
+            };
+            if let Err(reason) = revocable.check() {
+                return reason;
+            }
+            if let Some(usable_until) = revocable.list().usable_until() {
+                next_check = next_check.min(usable_until);
+            }
+            tokio::select! {
+                biased;
+                () = watch.changed() => {}
+                () = self.clock.sleep_until(next_check) => {}
+            }
         }
     }
 
@@ -172,6 +199,7 @@ impl VerifiedToken {
         block(size_of::<Self>() + COUNTS)
             + block(self.token.len())
             + confirmation
+            + self.revocable.as_ref().map_or(0, |_| block(size_of::<Revocable>()))
             + self.claims.heap_size()
     }
 }
@@ -218,6 +246,7 @@ impl VerifiedToken {
             token: Box::default(),
             confirmation: None,
             principal: OnceLock::new(),
+            revocable: None,
             clock: Clock::default(),
         }
     }

@@ -1,0 +1,62 @@
+//! The settings in code for revoked tokens.
+
+use std::{io, sync::Arc};
+
+use crate::{
+    builder::OAuth2Builder,
+    config::{
+        error::{ConfigError, ConfigErrorKind, Faults},
+        limits::{DENY_LIST_ENTRIES, DENY_LIST_TOKEN_LIFETIME, DENY_LIST_USE_LAST_LIST},
+        names,
+    },
+    revocation::{DenyList, Revocations, WhenUnavailable},
+};
+
+impl OAuth2Builder {
+    /// Refuses tokens that were revoked before they have expired: see [`OAuth2::revoke`](crate::OAuth2::revoke) and
+    /// [`DenyList`]. Default: none, and a token is accepted until it expires.
+    ///
+    /// Every request is checked, also if its token is cached: a refused one gets 401 `invalid_token`
+    /// ([RFC 6750 §3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1)), and live WebSocket sessions and streams
+    /// end. In serde `deny_list`: a map of `token_lifetime_seconds`, `max_entries` and `use_last_list_seconds`.
+    ///
+    /// ```
+    /// use oauth2_actix::{OAuth2, revocation::DenyList};
+    ///
+    /// let builder = OAuth2::builder().deny_list(DenyList::new());
+    /// # drop(builder);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `build()` fails if a duration or a number is out of its range, or the thread that loads the list cannot start.
+    pub fn deny_list(mut self, deny_list: DenyList) -> Self {
+        self.deny_list = Some(deny_list);
+        self
+    }
+
+    pub(super) fn revocation_faults(&self) -> Faults {
+        let mut faults = Faults::default();
+        let Some(deny_list) = &self.deny_list else { return faults };
+        faults.take(DENY_LIST_TOKEN_LIFETIME.check(None, deny_list.token_lifetime));
+        faults.take(DENY_LIST_ENTRIES.check(None, deny_list.max_entries));
+        if let WhenUnavailable::UseLastList(age) = deny_list.when_unavailable {
+            faults.take(DENY_LIST_USE_LAST_LIST.check(None, age));
+        }
+        faults
+    }
+
+    /// Starts the deny list.
+    pub(super) fn revocations(&self) -> Result<Option<Arc<Revocations>>, ConfigError> {
+        let started = self.deny_list.as_ref().map(|list| list.start(&self.clock)).transpose();
+        started.map_err(|error: io::Error| {
+            let problem = format_args!("the thread that loads it cannot start: {error}");
+            ConfigError::of_policy(names::DENY_LIST, problem).of_kind(ConfigErrorKind::System)
+        })
+    }
+
+    /// Returns whether the policy learns that a token was revoked before it has expired.
+    pub(super) fn verifies_revocation_status(&self) -> bool {
+        self.deny_list.is_some()
+    }
+}

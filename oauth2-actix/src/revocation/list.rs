@@ -1,0 +1,415 @@
+//! The list at run time: the check of a token, and the addition of an entry.
+
+use std::{
+    collections::HashSet,
+    fmt, io, mem,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::{
+    entry::{Key, Revocation, RevocationEntry, TokenKeys},
+    store::{RevocationStore, StoreError},
+    sync,
+    table::{Now, Table},
+    watchers::{Watch, Watchers},
+};
+use crate::{
+    error::ErrorKind,
+    util::{clock::Clock, log_rate::Throttle},
+};
+
+/// The list of a process, which policies share.
+pub(crate) struct Revocations {
+    table: Table,
+    watchers: Watchers,
+    /// Increases after each new entry. A token that was not revoked in the present generation need not be looked up.
+    generation: AtomicU64,
+    /// The moment, in milliseconds of the monotonic clock, until which the list may be used: see
+    /// [`WhenUnavailable`](super::WhenUnavailable). `ALWAYS` without a store.
+    usable_until: AtomicU64,
+    /// The moment, in milliseconds of the monotonic clock, at which the last successful load began, plus 1. 0 before the
+    /// first.
+    loaded_at: AtomicU64,
+    is_reachable: AtomicBool,
+    /// The second of the monotonic clock at which expired entries were removed for the last time.
+    swept_at: AtomicU64,
+    limits: Limits,
+    store: Option<Store>,
+    clock: Clock,
+    long_lived: Throttle,
+}
+
+/// The settings of the list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) token_lifetime: Duration,
+    pub(crate) max_entries: usize,
+    /// How old the list may be.
+    pub(crate) max_age: Duration,
+}
+
+/// The store, and what it does not have yet.
+struct Store {
+    store: Arc<dyn RevocationStore>,
+    writes: Mutex<Writes>,
+    /// Wakes the thread for them. The thread ends when it is dropped.
+    wake: mpsc::Sender<()>,
+}
+
+/// The entries that the store may not have yet.
+#[derive(Default)]
+struct Writes {
+    /// Those that are being added.
+    adding: Vec<RevocationEntry>,
+    /// Those that could not be added. The thread adds them.
+    unsaved: HashSet<RevocationEntry>,
+}
+
+/// Why [`OAuth2::revoke`](crate::OAuth2::revoke) has failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RevokeError {
+    /// There is no deny list: see [`OAuth2Builder::deny_list`](crate::OAuth2Builder::deny_list). Nothing was revoked.
+    #[error("no deny list is configured; expected `deny_list` of the builder")]
+    NoDenyList,
+    /// The list is full: see [`DenyList::max_entries`](super::DenyList::max_entries). Nothing was revoked.
+    #[error("the deny list is full; expected at most max_entries = {max_entries}")]
+    Full {
+        /// The setting.
+        max_entries: usize,
+    },
+    /// The store has not confirmed the entry. This process refuses the tokens, and adds the entry again as soon as
+    /// the store can be reached. Other processes may accept them until then.
+    #[error("the store of the deny list has not confirmed the entry")]
+    NotStored(#[source] StoreError),
+}
+
+/// The state of a deny list, for readiness probes and dashboards: see
+/// [`OAuth2::deny_list_status`](crate::OAuth2::deny_list_status).
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct DenyListStatus {
+    /// The number of entries. Those that have ended count until they are removed, within a minute of the next addition.
+    pub entries: usize,
+    /// The maximum number of entries.
+    pub max_entries: usize,
+    /// The number of entries that the store has not confirmed yet.
+    pub unsaved: usize,
+    /// Seconds since the last successful load began. None without a store, and before the first load.
+    pub age_seconds: Option<f64>,
+    /// Whether the last load has succeeded. True without a store.
+    pub is_reachable: bool,
+    /// Whether tokens can be checked now. If not, requests with a token get 503.
+    pub is_usable: bool,
+}
+
+impl Revocations {
+    /// Creates the list and, with a store, starts the thread that loads it.
+    pub(super) fn start(
+        limits: Limits,
+        store: Option<Arc<dyn RevocationStore>>,
+        clock: Clock,
+    ) -> io::Result<Arc<Self>> {
+        let (wake, woken) = mpsc::channel(1);
+        let list = Arc::new(Self {
+            table: Table::new(),
+            watchers: Watchers::new(),
+            generation: AtomicU64::new(1),
+            usable_until: AtomicU64::new(if store.is_some() { 0 } else { ALWAYS }),
+            loaded_at: AtomicU64::new(0),
+            is_reachable: AtomicBool::new(store.is_none()),
+            swept_at: AtomicU64::new(0),
+            limits,
+            store: store.clone().map(|store| Store { store, writes: Mutex::default(), wake }),
+            long_lived: Throttle::new(clock.clone()),
+            clock: clock.clone(),
+        });
+        if let Some(store) = store {
+            sync::start(Arc::downgrade(&list), store, clock, woken)?;
+        }
+        Ok(list)
+    }
+
+    /// Returns whether a token is refused. `checked` is the generation in which it was found not to be revoked.
+    #[inline]
+    pub(crate) fn check(&self, token: &TokenKeys, checked: &AtomicU64) -> Result<(), ErrorKind> {
+        let usable_until = self.usable_until.load(Ordering::Relaxed);
+        // Read before the table: an entry that is added in the meantime has a later generation.
+        let generation = self.generation.load(Ordering::Acquire);
+        if usable_until == ALWAYS && checked.load(Ordering::Relaxed) == generation {
+            return Ok(());
+        }
+        self.look_up(token, checked, generation, usable_until)
+    }
+
+    fn look_up(
+        &self,
+        token: &TokenKeys,
+        checked: &AtomicU64,
+        generation: u64,
+        usable_until: u64,
+    ) -> Result<(), ErrorKind> {
+        if checked.load(Ordering::Relaxed) != generation {
+            if self.table.revokes(token, millis(self.clock.unix_time())) {
+                return Err(ErrorKind::TokenRevoked);
+            }
+            checked.store(generation, Ordering::Relaxed);
+        }
+        if usable_until == ALWAYS || millis(self.clock.monotonic()) < usable_until {
+            return Ok(());
+        }
+        Err(ErrorKind::RevocationsUnavailable)
+    }
+
+    /// Begins to watch for entries that revoke a token.
+    pub(crate) fn watch<'a>(&'a self, token: &'a TokenKeys) -> Watch<'a> {
+        self.watchers.watch(token)
+    }
+
+    /// Returns the moment of the monotonic clock until which the list may be used, unless it is loaded again. None if
+    /// there is no end.
+    pub(crate) fn usable_until(&self) -> Option<Duration> {
+        let until = self.usable_until.load(Ordering::Relaxed);
+        (until != ALWAYS).then(|| Duration::from_millis(until))
+    }
+
+    /// Adds an entry: to this list, and then to the store.
+    pub(crate) async fn add(&self, revocation: &Revocation) -> Result<(), RevokeError> {
+        let now = self.now();
+        self.sweep(now);
+        let max_entries = self.limits.max_entries;
+        if self.table.len() >= max_entries {
+            self.table.remove_expired(now);
+            if self.table.len() >= max_entries {
+                return Err(RevokeError::Full { max_entries });
+            }
+        }
+        let unix = self.clock.unix_time();
+        let entry = revocation.resolve(unix, self.limits.token_lifetime);
+        if entry.until <= now.unix {
+            return Ok(());
+        }
+        self.insert(&entry, now);
+        let Some(store) = &self.store else { return Ok(()) };
+        // If the caller gives up, the thread adds the entry.
+        let mut addition = Addition::new(self, store, entry);
+        let added = tokio::time::timeout(ADD_TIMEOUT, store.store.add(entry)).await;
+        match added.unwrap_or_else(|_| Err("no answer of the store within 5 s".into())) {
+            Ok(()) => {
+                addition.is_confirmed = true;
+                Ok(())
+            }
+            Err(error) => Err(RevokeError::NotStored(error)),
+        }
+    }
+
+    /// Adds an entry to this list alone. Returns whether it is new.
+    pub(super) fn insert(&self, entry: &RevocationEntry, now: Now) -> bool {
+        let is_new = self.table.insert(entry, now);
+        if is_new {
+            self.generation.fetch_add(1, Ordering::Release);
+            self.watchers.wake(&entry.key);
+        }
+        is_new
+    }
+
+    /// Adds what was loaded. Returns whether the list can still be used: false if it has become too large.
+    pub(super) fn insert_loaded(&self, entries: &[RevocationEntry]) -> bool {
+        let now = self.now();
+        self.sweep(now);
+        let mut woken: Vec<Key> = Vec::new();
+        for entry in entries {
+            if self.table.len() >= self.limits.max_entries.saturating_mul(2) {
+                return false;
+            }
+            if self.table.insert(entry, now) {
+                woken.push(entry.key);
+            }
+        }
+        if !woken.is_empty() {
+            self.generation.fetch_add(1, Ordering::Release);
+            woken.iter().for_each(|key| self.watchers.wake(key));
+        }
+        true
+    }
+
+    /// Returns the entries in force that others do not cover.
+    pub(super) fn missing_from(&self, entries: &[RevocationEntry]) -> Vec<RevocationEntry> {
+        let now = self.now();
+        let others = Table::new();
+        for entry in entries {
+            others.insert(entry, now);
+        }
+        let mut known = self.table.in_force(now.unix);
+        known.retain(|entry| others.insert(entry, now));
+        known
+    }
+
+    /// Notes that a load has succeeded that began at this moment.
+    pub(super) fn note_load(&self, began: Duration) {
+        let until = millis(began.saturating_add(self.limits.max_age));
+        self.usable_until.fetch_max(until.min(ALWAYS - 1), Ordering::Relaxed);
+        self.loaded_at.fetch_max(millis(began).saturating_add(1), Ordering::Relaxed);
+        self.is_reachable.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_failure(&self) {
+        self.is_reachable.store(false, Ordering::Relaxed);
+    }
+
+    /// Takes the entries that could not be added to the store.
+    pub(super) fn take_unsaved(&self) -> Vec<RevocationEntry> {
+        self.store
+            .as_ref()
+            .map(|store| mem::take(&mut store.lock().unsaved).into_iter().collect())
+            .unwrap_or_default()
+    }
+
+    /// Keeps entries that the store does not have.
+    pub(super) fn keep_unsaved(&self, entries: impl IntoIterator<Item = RevocationEntry>) {
+        let Some(store) = &self.store else { return };
+        let mut writes = store.lock();
+        writes.unsaved.extend(entries);
+        if writes.unsaved.len() > self.limits.max_entries {
+            // Entries that others cover are among them. The table has none of these.
+            writes.unsaved = self.table.in_force(self.now().unix).into_iter().collect();
+        }
+    }
+
+    /// Returns how many of these entries the store had confirmed.
+    pub(super) fn count_confirmed(&self, entries: &[RevocationEntry]) -> usize {
+        let Some(store) = &self.store else { return 0 };
+        let writes = store.lock();
+        let is_confirmed = |entry: &&RevocationEntry| {
+            !writes.unsaved.contains(*entry) && !writes.adding.contains(entry)
+        };
+        entries.iter().filter(is_confirmed).count()
+    }
+
+    /// Notes the remaining life of a token that was just accepted: entries must not end before it.
+    pub(crate) fn note_lifetime(&self, remaining: Duration) {
+        if remaining > self.limits.token_lifetime && self.long_lived.allows() {
+            tracing::warn!(
+                target: "oauth2_actix",
+                token_lifetime_seconds = self.limits.token_lifetime.as_secs(),
+                remaining_seconds = remaining.as_secs(),
+                "tokens live longer than token_lifetime of the deny list: one that is revoked by another claim than its \
+                 own may be accepted again before it expires"
+            );
+        }
+    }
+
+    /// Returns whether the list was loaded, or needs no store.
+    pub(crate) fn was_loaded(&self) -> bool {
+        self.store.is_none() || self.loaded_at.load(Ordering::Relaxed) > 0
+    }
+
+    pub(crate) fn status(&self) -> DenyListStatus {
+        let now = millis(self.clock.monotonic());
+        let age = self.loaded_at.load(Ordering::Relaxed).checked_sub(1);
+        let age = age.map(|loaded_at| now.saturating_sub(loaded_at) as f64 / 1000.0);
+        let unsaved = |store: &Store| {
+            let writes = store.lock();
+            writes.unsaved.len() + writes.adding.len()
+        };
+        DenyListStatus {
+            entries: self.table.len(),
+            max_entries: self.limits.max_entries,
+            unsaved: self.store.as_ref().map_or(0, unsaved),
+            age_seconds: age,
+            is_reachable: self.is_reachable.load(Ordering::Relaxed),
+            is_usable: now < self.usable_until.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn max_entries(&self) -> usize {
+        self.limits.max_entries
+    }
+
+    fn now(&self) -> Now {
+        Now { unix: millis(self.clock.unix_time()), monotonic: self.clock.monotonic() }
+    }
+
+    /// Removes expired entries, once in a minute.
+    fn sweep(&self, now: Now) {
+        let (now_seconds, before) =
+            (now.monotonic.as_secs(), self.swept_at.load(Ordering::Relaxed));
+        if now_seconds.saturating_sub(before) < SWEEP_INTERVAL {
+            return;
+        }
+        let swapped = self.swept_at.compare_exchange(
+            before,
+            now_seconds,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        if swapped.is_ok() {
+            self.table.remove_expired(now);
+        }
+    }
+}
+
+impl fmt::Debug for Revocations {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Revocations")
+            .field("entries", &self.table.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    fn lock(&self) -> MutexGuard<'_, Writes> {
+        self.writes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An entry that is being added to the store.
+struct Addition<'a> {
+    list: &'a Revocations,
+    store: &'a Store,
+    entry: RevocationEntry,
+    is_confirmed: bool,
+}
+
+impl<'a> Addition<'a> {
+    fn new(list: &'a Revocations, store: &'a Store, entry: RevocationEntry) -> Self {
+        store.lock().adding.push(entry);
+        Self { list, store, entry, is_confirmed: false }
+    }
+}
+
+impl Drop for Addition<'_> {
+    fn drop(&mut self) {
+        let mut writes = self.store.lock();
+        if let Some(index) = writes.adding.iter().position(|entry| *entry == self.entry) {
+            writes.adding.swap_remove(index);
+        }
+        drop(writes);
+        if !self.is_confirmed {
+            self.list.keep_unsaved([self.entry]);
+            // Fails if the thread was woken already.
+            let _ = self.store.wake.try_send(());
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The list may be used for ever.
+const ALWAYS: u64 = u64::MAX;
+
+/// The time for the store to confirm an entry.
+pub(super) const ADD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Seconds between two removals of expired entries.
+const SWEEP_INTERVAL: u64 = 60;

@@ -1,0 +1,126 @@
+//! The interface of a list that several processes share.
+
+use std::error::Error;
+
+use futures_util::future::BoxFuture;
+
+use super::entry::RevocationEntry;
+
+/// A list of revocations that several processes share. Each process keeps a copy in memory, so that no request waits for
+/// the store.
+///
+/// A store never forgets an entry before [`RevocationEntry::until`], and never loses one that it has confirmed. If it
+/// does, because its server has lost data, the processes that know the entry add it again.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use futures_util::{FutureExt, future::BoxFuture};
+/// use oauth2_actix::revocation::{
+///     DenyList, LoadedEntries, RevocationEntry, RevocationStore, StoreError,
+/// };
+///
+/// /// A table of a database, of which this one is a model.
+/// #[derive(Clone, Default)]
+/// struct Rows(Arc<Mutex<Vec<RevocationEntry>>>);
+///
+/// impl RevocationStore for Rows {
+///     fn add(&self, entry: RevocationEntry) -> BoxFuture<'static, Result<(), StoreError>> {
+///         let rows = self.clone();
+///         async move {
+///             rows.0.lock().unwrap().push(entry);
+///             Ok(())
+///         }
+///         .boxed()
+///     }
+///
+///     fn load(
+///         &self,
+///         after: Option<&[u8]>,
+///     ) -> BoxFuture<'static, Result<LoadedEntries, StoreError>> {
+///         let rows = self.clone();
+///         let first = after.and_then(|position| position.try_into().ok().map(u64::from_be_bytes));
+///         async move {
+///             let rows = rows.0.lock().unwrap();
+///             let position = (rows.len() as u64).to_be_bytes();
+///             Ok(match first.and_then(|first| rows.get(first as usize..)) {
+///                 Some(later) => LoadedEntries::later(later.to_vec(), position),
+///                 None => LoadedEntries::all(rows.clone(), position),
+///             })
+///         }
+///         .boxed()
+///     }
+/// }
+///
+/// let deny_list = DenyList::with_store(Rows::default());
+/// # drop(deny_list);
+/// ```
+pub trait RevocationStore: Send + Sync + 'static {
+    /// Adds an entry. Completes once every later [`load`](Self::load) of every process has it. An entry that is there
+    /// may be added again.
+    ///
+    /// After 5 s without an answer, it counts as failed.
+    ///
+    /// # Errors
+    ///
+    /// Any error. [`OAuth2::revoke`](crate::OAuth2::revoke) returns it, and the entry is added again later.
+    fn add(&self, entry: RevocationEntry) -> BoxFuture<'static, Result<(), StoreError>>;
+
+    /// Loads the entries that were added after a position, which an earlier load has returned. Without a position, or
+    /// if the store cannot tell what was added after it, loads all entries that have not ended.
+    ///
+    /// It is called every 500 ms, and after [`changed`](Self::changed). After 2 s without an answer, it counts as failed.
+    ///
+    /// # Errors
+    ///
+    /// Any error: it is logged, and
+    /// [`DenyList::when_unavailable`](super::DenyList::when_unavailable) says what happens to requests.
+    fn load(&self, after: Option<&[u8]>) -> BoxFuture<'static, Result<LoadedEntries, StoreError>>;
+
+    /// Completes when another process has probably added an entry, which is then loaded at once instead of within
+    /// 500 ms. Default: never.
+    fn changed(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// The error of a [`RevocationStore`].
+pub type StoreError = Box<dyn Error + Send + Sync>;
+
+/// What [`RevocationStore::load`] has loaded.
+#[derive(Clone, Debug)]
+pub struct LoadedEntries {
+    pub(super) entries: Vec<RevocationEntry>,
+    pub(super) position: Vec<u8>,
+    pub(super) is_complete: bool,
+}
+
+impl LoadedEntries {
+    /// All entries of the store that have not ended. An entry that the process knows and that is not among them counts
+    /// as lost, and is added again.
+    ///
+    /// The position is the one after them, in a form of the store's own.
+    ///
+    /// ```
+    /// use oauth2_actix::revocation::LoadedEntries;
+    ///
+    /// let nothing = LoadedEntries::all(Vec::new(), *b"0");
+    /// # drop(nothing);
+    /// ```
+    #[must_use]
+    pub fn all(entries: Vec<RevocationEntry>, position: impl Into<Vec<u8>>) -> Self {
+        Self { entries, position: position.into(), is_complete: true }
+    }
+
+    /// The entries after the position that was given. An entry may be among them that was loaded before.
+    ///
+    /// ```
+    /// use oauth2_actix::revocation::LoadedEntries;
+    ///
+    /// let nothing = LoadedEntries::later(Vec::new(), *b"17");
+    /// # drop(nothing);
+    /// ```
+    #[must_use]
+    pub fn later(entries: Vec<RevocationEntry>, position: impl Into<Vec<u8>>) -> Self {
+        Self { entries, position: position.into(), is_complete: false }
+    }
+}

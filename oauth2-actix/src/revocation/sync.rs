@@ -1,0 +1,167 @@
+//! The thread that loads the list from the store. It ends with the list.
+
+use std::{
+    io, panic,
+    sync::{Arc, Weak},
+    thread,
+    time::Duration,
+};
+
+use tokio::{sync::mpsc, time::timeout};
+
+use super::{
+    entry::RevocationEntry,
+    list::{ADD_TIMEOUT, Revocations},
+    store::{RevocationStore, StoreError},
+};
+use crate::util::{clock::Clock, log_rate::Throttle};
+
+/// Starts the thread. It ends when the sender of `woken` is dropped.
+pub(super) fn start(
+    list: Weak<Revocations>,
+    store: Arc<dyn RevocationStore>,
+    clock: Clock,
+    woken: mpsc::Receiver<()>,
+) -> io::Result<()> {
+    let (started, start) = std::sync::mpsc::channel();
+    thread::Builder::new().name("oauth2-revoked".into()).spawn(move || {
+        match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => {
+                let _ = started.send(Ok(()));
+                let warnings = Throttle::new(clock.clone());
+                let mut task =
+                    Task { list, store, clock, warnings, position: None, is_failing: false };
+                let run = panic::AssertUnwindSafe(|| runtime.block_on(task.run(woken)));
+                if panic::catch_unwind(run).is_err() {
+                    tracing::error!(
+                        target: "oauth2_actix",
+                        "the thread that loads the deny list has panicked: requests with a token get 503 until a \
+                         restart, once the list is too old"
+                    );
+                }
+                runtime.shutdown_background();
+            }
+            Err(error) => {
+                let _ = started.send(Err(error));
+            }
+        }
+    })?;
+    start.recv().map_err(io::Error::other)?
+}
+
+struct Task {
+    list: Weak<Revocations>,
+    store: Arc<dyn RevocationStore>,
+    clock: Clock,
+    warnings: Throttle,
+    position: Option<Vec<u8>>,
+    /// Whether an outage was logged, whose end is logged too.
+    is_failing: bool,
+}
+
+impl Task {
+    async fn run(&mut self, mut woken: mpsc::Receiver<()>) {
+        loop {
+            let began = self.clock.monotonic();
+            // Made before the load, so that a change during the load is noticed.
+            let changed = self.store.changed();
+            let loaded = self.load(began).await;
+            let Some(list) = self.list.upgrade() else { return };
+            match loaded {
+                Ok(()) => {
+                    if std::mem::take(&mut self.is_failing) {
+                        tracing::info!(target: "oauth2_actix", "the deny list can be loaded again");
+                    }
+                    self.save(&list).await;
+                }
+                Err(cause) => {
+                    list.note_failure();
+                    if self.warnings.allows() {
+                        self.is_failing = true;
+                        tracing::warn!(
+                            target: "oauth2_actix",
+                            %cause,
+                            "the deny list cannot be loaded: the last known one is used for as long as \
+                             `when_unavailable` says, and then requests with a token get 503"
+                        );
+                    }
+                }
+            }
+            drop(list);
+            let next = began + POLL_INTERVAL;
+            tokio::select! {
+                biased;
+                woken = woken.recv() => if woken.is_none() { return },
+                // Several changes at once cause one load.
+                () = changed => tokio::time::sleep(SHORTEST_INTERVAL).await,
+                () = self.clock.sleep_until(next) => {}
+            }
+        }
+    }
+
+    /// Loads what was added since the last time.
+    async fn load(&mut self, began: Duration) -> Result<(), StoreError> {
+        let load = self.store.load(self.position.as_deref());
+        let loaded = timeout(LOAD_TIMEOUT, load)
+            .await
+            .unwrap_or_else(|_| Err("no answer of the store within 2 s".into()))?;
+        let Some(list) = self.list.upgrade() else { return Ok(()) };
+        if !list.insert_loaded(&loaded.entries) {
+            // The next load begins again, when entries have ended.
+            self.position = None;
+            let most = list.max_entries().saturating_mul(2);
+            return Err(format!(
+                "the store has too many entries; expected at most {most}, twice max_entries"
+            )
+            .into());
+        }
+        if loaded.is_complete {
+            let missing = list.missing_from(&loaded.entries);
+            let lost = list.count_confirmed(&missing);
+            if lost > 0 {
+                tracing::error!(
+                    target: "oauth2_actix",
+                    entries = lost,
+                    "the store of the deny list has lost entries: this process adds those that it knows again"
+                );
+            }
+            list.keep_unsaved(missing);
+        }
+        self.position = Some(loaded.position);
+        list.note_load(began);
+        Ok(())
+    }
+
+    /// Adds the entries that the store does not have.
+    async fn save(&mut self, list: &Revocations) {
+        let mut entries = list.take_unsaved().into_iter();
+        while let Some(entry) = entries.next() {
+            if let Err(cause) = self.add(entry).await {
+                list.keep_unsaved(std::iter::once(entry).chain(entries));
+                if self.warnings.allows() {
+                    tracing::warn!(
+                        target: "oauth2_actix",
+                        %cause,
+                        "an entry of the deny list cannot be stored: other processes may accept what it revokes"
+                    );
+                }
+                return;
+            }
+        }
+    }
+
+    async fn add(&self, entry: RevocationEntry) -> Result<(), StoreError> {
+        timeout(ADD_TIMEOUT, self.store.add(entry))
+            .await
+            .unwrap_or_else(|_| Err("no answer of the store within 5 s".into()))
+    }
+}
+
+/// The time between two loads. An entry reaches each process within this time and that of a load.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The time between a notice of a change and the load.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+
+/// The time for one load. With the one after it, it is within the age that a list may have.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(2);
