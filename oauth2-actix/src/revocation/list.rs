@@ -17,7 +17,7 @@ use super::{
     entry::{Key, Revocation, RevocationEntry, TokenKeys},
     store::{RevocationStore, StoreError},
     sync,
-    table::{Now, Table},
+    table::{Insertion, Now, Table},
     watchers::{Watch, Watchers},
 };
 use crate::{
@@ -184,19 +184,21 @@ impl Revocations {
     pub(crate) async fn add(&self, revocation: &Revocation) -> Result<(), RevokeError> {
         let now = self.now();
         self.sweep(now);
-        let max_entries = self.limits.max_entries;
-        if self.table.len() >= max_entries {
-            self.table.remove_expired(now);
-            if self.table.len() >= max_entries {
-                return Err(RevokeError::Full { max_entries });
-            }
-        }
-        let unix = self.clock.unix_time();
-        let entry = revocation.resolve(unix, self.limits.token_lifetime);
+        let entry = revocation.resolve(self.clock.unix_time(), self.limits.token_lifetime);
         if entry.until <= now.unix {
             return Ok(());
         }
-        self.insert(&entry, now);
+        let max_entries = self.limits.max_entries;
+        let mut inserted = self.table.insert(&entry, now, max_entries);
+        if inserted == Insertion::Full {
+            self.table.remove_expired(now);
+            inserted = self.table.insert(&entry, now, max_entries);
+        }
+        match inserted {
+            Insertion::Full => return Err(RevokeError::Full { max_entries }),
+            Insertion::Known => {}
+            Insertion::New => self.publish(&[entry.key]),
+        }
         let Some(store) = &self.store else { return Ok(()) };
         // If the caller gives up, the thread adds the entry.
         let mut addition = Addition::new(self, store, entry);
@@ -210,45 +212,43 @@ impl Revocations {
         }
     }
 
-    /// Adds an entry to this list alone. Returns whether it is new.
-    pub(super) fn insert(&self, entry: &RevocationEntry, now: Now) -> bool {
-        let is_new = self.table.insert(entry, now);
-        if is_new {
-            self.generation.fetch_add(1, Ordering::Release);
-            self.watchers.wake(&entry.key);
-        }
-        is_new
+    /// Lets requests and sessions see new entries with these keys.
+    fn publish(&self, keys: &[Key]) {
+        self.generation.fetch_add(1, Ordering::Release);
+        keys.iter().for_each(|key| self.watchers.wake(key));
     }
 
-    /// Adds what was loaded. Returns whether the list can still be used: false if it has become too large.
+    /// Adds what was loaded. Returns false if there is no room for all of it: the list must not be used then. More is
+    /// accepted than `max_entries`, since several processes may have added the last entries at once.
     pub(super) fn insert_loaded(&self, entries: &[RevocationEntry]) -> bool {
         let now = self.now();
         self.sweep(now);
-        let mut woken: Vec<Key> = Vec::new();
+        let max = self.limits.max_entries.saturating_mul(2);
+        let (mut new, mut is_full) = (Vec::new(), false);
         for entry in entries {
-            if self.table.len() >= self.limits.max_entries.saturating_mul(2) {
-                return false;
-            }
-            if self.table.insert(entry, now) {
-                woken.push(entry.key);
+            match self.table.insert(entry, now, max) {
+                Insertion::New => new.push(entry.key),
+                Insertion::Known => {}
+                Insertion::Full => is_full = true,
             }
         }
-        if !woken.is_empty() {
-            self.generation.fetch_add(1, Ordering::Release);
-            woken.iter().for_each(|key| self.watchers.wake(key));
+        if !new.is_empty() {
+            self.publish(&new);
         }
-        true
+        !is_full
     }
 
     /// Returns the entries in force that others do not cover.
     pub(super) fn missing_from(&self, entries: &[RevocationEntry]) -> Vec<RevocationEntry> {
         let now = self.now();
         let others = Table::new();
-        for entry in entries {
-            others.insert(entry, now);
-        }
+        let is_new =
+            |entry: &RevocationEntry| others.insert(entry, now, usize::MAX) == Insertion::New;
+        entries.iter().for_each(|entry| {
+            is_new(entry);
+        });
         let mut known = self.table.in_force(now.unix);
-        known.retain(|entry| others.insert(entry, now));
+        known.retain(is_new);
         known
     }
 

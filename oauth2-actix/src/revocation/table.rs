@@ -37,6 +37,17 @@ struct Span {
     removed_at: Duration,
 }
 
+/// What became of an entry that was to be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Insertion {
+    /// It is in the table now.
+    New,
+    /// Another one covers it, or it is over.
+    Known,
+    /// The table has no room for it.
+    Full,
+}
+
 /// The time, on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Now {
@@ -67,20 +78,24 @@ impl Spans {
         std::iter::once(&self.first).chain(&self.others)
     }
 
-    /// Adds an entry, and removes those that it covers. Returns by how much the number of entries has changed, or None if
-    /// an entry covers it already.
-    fn add(&mut self, span: Span) -> Option<isize> {
-        if self.iter().any(|known| known.covers(&span)) {
-            return None;
-        }
-        let before = 1 + self.others.len();
+    /// Adds an entry that none covers in the position of those that it covers. If it covers none, `has_room` decides
+    /// whether it is added. Returns whether it was.
+    fn add(&mut self, span: Span, has_room: impl FnOnce() -> bool) -> bool {
+        let before = self.len();
         self.others.retain(|known| !span.covers(known));
         if span.covers(&self.first) {
             self.first = span;
-        } else {
+            return true;
+        }
+        let is_added = self.len() < before || has_room();
+        if is_added {
             self.others.push(span);
         }
-        Some((1 + self.others.len()) as isize - before as isize)
+        is_added
+    }
+
+    fn len(&self) -> usize {
+        1 + self.others.len()
     }
 
     /// Removes the entries that are over. Returns how many remain.
@@ -92,7 +107,7 @@ impl Spans {
                 None => return 0,
             }
         }
-        1 + self.others.len()
+        self.len()
     }
 }
 
@@ -108,11 +123,11 @@ impl Table {
         self.entries.load(Ordering::Relaxed)
     }
 
-    /// Adds an entry. Returns false if another one covers it already, or it is over.
-    pub(super) fn insert(&self, entry: &RevocationEntry, now: Now) -> bool {
+    /// Adds an entry, if the table has then at most this many.
+    pub(super) fn insert(&self, entry: &RevocationEntry, now: Now, max: usize) -> Insertion {
         let remaining = Duration::from_millis(entry.until.saturating_sub(now.unix));
         if remaining.is_zero() {
-            return false;
+            return Insertion::Known;
         }
         let span = Span {
             issued_before: entry.issued_before,
@@ -120,19 +135,37 @@ impl Table {
             removed_at: now.monotonic.saturating_add(remaining),
         };
         let mut shard = self.shard(&entry.key).write().unwrap_or_else(PoisonError::into_inner);
-        let change = match shard.entry(entry.key) {
+        match shard.entry(entry.key) {
             hash_map::Entry::Vacant(slot) => {
+                if !self.reserve(max) {
+                    return Insertion::Full;
+                }
                 slot.insert(Spans { first: span, others: Vec::new() });
-                Some(1)
             }
-            hash_map::Entry::Occupied(mut slot) => slot.get_mut().add(span),
-        };
-        drop(shard);
-        if let Some(change) = change {
-            // Wraps for a negative number.
-            self.entries.fetch_add(change as usize, Ordering::Relaxed);
+            hash_map::Entry::Occupied(mut slot) => {
+                let spans = slot.get_mut();
+                if spans.iter().any(|known| known.covers(&span)) {
+                    return Insertion::Known;
+                }
+                let before = spans.len();
+                if !spans.add(span, || self.reserve(max)) {
+                    return Insertion::Full;
+                }
+                // One that takes the position of others was not counted.
+                let removed = before.saturating_sub(spans.len());
+                self.entries.fetch_sub(removed, Ordering::Relaxed);
+            }
         }
-        change.is_some()
+        Insertion::New
+    }
+
+    /// Counts one more entry, unless there are as many as there may be.
+    fn reserve(&self, max: usize) -> bool {
+        let has_room = self.entries.fetch_add(1, Ordering::Relaxed) < max;
+        if !has_room {
+            self.entries.fetch_sub(1, Ordering::Relaxed);
+        }
+        has_room
     }
 
     /// Returns whether an entry revokes the token.
@@ -169,7 +202,7 @@ impl Table {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
             let mut removed = 0;
             shard.retain(|_, spans| {
-                let before = 1 + spans.others.len();
+                let before = spans.len();
                 let after = spans.remove_expired(now);
                 removed += before - after;
                 after > 0
@@ -201,6 +234,10 @@ mod tests {
         Now { unix: NOW + after, monotonic: Duration::from_millis(1000 + after) }
     }
 
+    fn insert(table: &Table, entry: &RevocationEntry, now: Now) -> bool {
+        table.insert(entry, now, usize::MAX) == Insertion::New
+    }
+
     fn subject(sub: &str, issued_before: u64, until: u64) -> RevocationEntry {
         let key = Key::of(Kind::Subject, "i", sub.as_bytes());
         RevocationEntry { key, issued_before, until: NOW + until }
@@ -221,7 +258,7 @@ mod tests {
     #[test]
     fn entry_revokes_tokens_up_to_its_time_and_until_its_end() {
         let table = Table::new();
-        assert!(table.insert(&subject("s", 1000, 50), at(0)));
+        assert!(insert(&table, &subject("s", 1000, 50), at(0)));
         for (issued_at, now, is_revoked) in
             [(0, 0, true), (1000, 0, true), (1002, 0, false), (1000, 49, true), (1000, 50, false)]
         {
@@ -234,15 +271,15 @@ mod tests {
     #[test]
     fn entries_of_one_key_are_kept_unless_another_covers_them() {
         let table = Table::new();
-        assert!(table.insert(&subject("s", ANY, 10), at(0)));
-        assert!(table.insert(&subject("s", 1000, 90), at(0)), "the first ends earlier");
-        assert!(!table.insert(&subject("s", 1000, 90), at(0)), "it is known");
-        assert!(!table.insert(&subject("s", 999, 80), at(0)), "the second covers it");
+        assert!(insert(&table, &subject("s", ANY, 10), at(0)));
+        assert!(insert(&table, &subject("s", 1000, 90), at(0)), "the first ends earlier");
+        assert!(!insert(&table, &subject("s", 1000, 90), at(0)), "it is known");
+        assert!(!insert(&table, &subject("s", 999, 80), at(0)), "the second covers it");
         assert_eq!(table.len(), 2);
         assert!(table.revokes(&token("s", 5000), NOW + 9));
         assert!(!table.revokes(&token("s", 5000), NOW + 10), "the first has ended");
         assert!(table.revokes(&token("s", 1000), NOW + 89));
-        assert!(table.insert(&subject("s", ANY, 90), at(0)), "it covers both");
+        assert!(insert(&table, &subject("s", ANY, 90), at(0)), "it covers both");
         assert_eq!(table.len(), 1);
         assert!(table.revokes(&token("s", 5000), NOW + 89));
     }
@@ -251,10 +288,10 @@ mod tests {
     fn expired_entries_are_removed_and_the_others_stay() {
         let table = Table::new();
         for (sub, until) in [("a", 10), ("b", 20)] {
-            assert!(table.insert(&subject(sub, ANY, until), at(0)));
+            assert!(insert(&table, &subject(sub, ANY, until), at(0)));
         }
-        assert!(table.insert(&subject("c", ANY, 10), at(0)));
-        assert!(table.insert(&subject("c", 500, 20), at(0)));
+        assert!(insert(&table, &subject("c", ANY, 10), at(0)));
+        assert!(insert(&table, &subject("c", 500, 20), at(0)));
         table.remove_expired(at(9));
         assert_eq!(table.len(), 4);
         table.remove_expired(at(10));
@@ -262,14 +299,31 @@ mod tests {
         assert!(table.revokes(&token("c", 500), NOW + 10));
         table.remove_expired(at(20));
         assert_eq!((table.len(), table.in_force(NOW).len()), (0, 0));
-        assert!(!table.insert(&subject("a", ANY, 10), at(10)), "it is over");
+        assert!(!insert(&table, &subject("a", ANY, 10), at(10)), "it is over");
     }
 
     #[test]
     fn wall_clock_that_was_set_forward_removes_no_entry() {
         let table = Table::new();
-        assert!(table.insert(&subject("s", ANY, 1000), at(0)));
+        assert!(insert(&table, &subject("s", ANY, 1000), at(0)));
         table.remove_expired(Now { unix: NOW + 5000, ..at(0) });
         assert!(table.revokes(&token("s", 0), NOW), "the clock was set back again");
+    }
+
+    #[test]
+    fn full_table_takes_entries_that_replace_others_and_none_besides() {
+        let table = Table::new();
+        let insert = |entry: RevocationEntry| table.insert(&entry, at(0), 2);
+        assert_eq!(insert(subject("a", 1000, 50)), Insertion::New);
+        assert_eq!(insert(subject("a", 2000, 40)), Insertion::New);
+        assert_eq!(insert(subject("b", ANY, 50)), Insertion::Full);
+        assert_eq!(insert(subject("a", 3000, 30)), Insertion::Full);
+        assert_eq!(insert(subject("a", 1000, 49)), Insertion::Known);
+        assert_eq!(insert(subject("a", 1500, 60)), Insertion::New, "it covers the first");
+        assert_eq!(table.len(), 2);
+        assert_eq!(insert(subject("a", ANY, 60)), Insertion::New, "it covers both");
+        assert_eq!(table.len(), 1);
+        assert_eq!(insert(subject("b", ANY, 50)), Insertion::New);
+        assert_eq!(table.in_force(NOW).len(), 2);
     }
 }

@@ -16,6 +16,7 @@ mod provider;
 mod public;
 mod request;
 mod response;
+mod revocation;
 mod status;
 mod testing;
 mod token;
