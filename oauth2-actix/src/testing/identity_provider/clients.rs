@@ -34,6 +34,11 @@ impl Client {
         }
     }
 
+    /// A client of the developer, which acts for itself.
+    fn of_developer(id: String) -> Self {
+        Self { id, secret: Some(unguessable()), ..Self::quickstart() }
+    }
+
     /// A client with a metadata document, at the token endpoint. The document was read when the client asked for
     /// a user, and the grant names the client.
     pub(super) fn of_document(id: String) -> Self {
@@ -135,6 +140,33 @@ impl Registered {
             self.0.pop_front();
         }
         self.0.push_back(Arc::new(client));
+    }
+}
+
+impl IdentityProvider {
+    /// Returns the secret of a client with this id, and registers the client if it is not known: for an API that
+    /// authenticates itself ([`ClientAuthentication`](crate::ClientAuthentication)). It may use the grant type
+    /// `client_credentials` and introspect tokens. The last 100 clients are known.
+    ///
+    /// ```
+    /// use oauth2_actix::{ClientAuthentication, testing::IdentityProvider};
+    ///
+    /// let idp = IdentityProvider::new("http://127.0.0.1:8081", "orders");
+    /// let secret = idp.client_secret("orders-api");
+    /// assert_eq!(idp.client_secret("orders-api"), secret);
+    /// let authentication = ClientAuthentication::basic("orders-api", secret);
+    /// # drop(authentication);
+    /// ```
+    #[must_use]
+    pub fn client_secret(&self, client_id: &str) -> String {
+        let mut clients = self.clients();
+        if let Some(secret) = clients.find(client_id).and_then(|client| client.secret.clone()) {
+            return secret;
+        }
+        let client = Client::of_developer(client_id.to_owned());
+        let secret = client.secret.clone().unwrap_or_default();
+        clients.insert(client);
+        secret
     }
 }
 

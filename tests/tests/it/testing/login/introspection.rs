@@ -84,7 +84,10 @@ async fn only_a_client_with_a_secret_may_introspect() {
     )
     .await;
     assert_eq!(json_of(&answer)["active"], true);
-    assert_eq!(idp.introspection_requests(), 5);
+    let secret = idp.client_secret("orders-api");
+    let own = form(&[("client_id", "orders-api"), ("client_secret", &secret)]);
+    assert_eq!(json_of(&post(&idp, "/introspect", &own).await)["active"], true);
+    assert_eq!(idp.introspection_requests(), 6);
 }
 
 #[tokio::test]
