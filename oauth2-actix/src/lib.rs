@@ -84,8 +84,6 @@
 //! [`_docs`] has the pages of the repository's `docs` folder: recipes, operations, WebSockets, CORS, …
 
 #![forbid(unsafe_code)]
-// Introspection and token exchange, which use `outbound`, are added next.
-#![allow(dead_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(fuzzing)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
+    introspection::Introspector,
     jose::{jwk::Key, key_set::KeySet},
     keys::{
         fetcher::Fetchers,
@@ -205,7 +206,45 @@ impl KeyInfo {
     }
 }
 
-/// A fetch that failed.
+/// The status of the questions to one provider whether tokens are active: see
+/// [`OAuth2::introspection_status`](crate::OAuth2::introspection_status).
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct IntrospectionStatus {
+    /// The provider's name.
+    pub provider: String,
+    /// The endpoint: its URL without the query, or the issuer whose document names it.
+    pub endpoint: String,
+    /// Seconds until the provider is asked again, after failures. None if it is asked now.
+    pub retry_in_seconds: Option<f64>,
+    /// The number of questions that are under way.
+    pub in_progress: usize,
+    /// The last question that was not answered. It may be older than the last answer.
+    pub last_error: Option<FetchFailure>,
+}
+
+impl IntrospectionStatus {
+    pub(crate) fn of(introspector: &Introspector) -> Self {
+        let breaker = introspector.breaker();
+        Self {
+            provider: introspector.provider().to_owned(),
+            endpoint: introspector.shown(),
+            retry_in_seconds: breaker.wait().map(|wait| wait.as_secs_f64()),
+            in_progress: introspector.in_progress(),
+            last_error: breaker
+                .last_failure()
+                .map(|(at, cause)| FetchFailure { at: at.as_secs(), cause }),
+        }
+    }
+
+    /// Returns whether the provider is asked now. False after failures, until the next attempt.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        self.retry_in_seconds.is_none()
+    }
+}
+
+/// A fetch or a question that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct FetchFailure {

@@ -16,7 +16,7 @@ use crate::{
     provider::ResolvedProvider,
     request::bearer::Credentials,
     revocation::{DenyListStatus, Revocation, RevokeError},
-    status::KeyStatus,
+    status::{IntrospectionStatus, KeyStatus},
     token::{
         cache::{TokenCacheStatus, VerifiedTokens},
         claims::Claims,
@@ -320,6 +320,29 @@ impl OAuth2 {
         self.providers()
             .iter()
             .flat_map(|provider| KeyStatus::of(provider, fetchers, &self.0.clock))
+            .collect()
+    }
+
+    /// Returns the status of each provider that is asked about tokens
+    /// ([`Provider::introspection`](crate::Provider::introspection)), in the order of the configuration. The result can
+    /// be serialized. It never waits.
+    ///
+    /// ```
+    /// # use oauth2_actix::testing;
+    /// # #[actix_web::main]
+    /// # async fn main() {
+    /// # let oauth2 = testing::policy();
+    /// for provider in oauth2.introspection_status() {
+    ///     println!("{}: available {}", provider.provider, provider.is_available());
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn introspection_status(&self) -> Vec<IntrospectionStatus> {
+        let introspectors = self.0.introspectors.as_ref();
+        introspectors
+            .into_iter()
+            .flat_map(|all| all.iter().map(|one| IntrospectionStatus::of(one)))
             .collect()
     }
 

@@ -142,6 +142,24 @@ impl Introspector {
         Ok(Question { introspector: Arc::clone(self), id, token })
     }
 
+    pub(crate) fn provider(&self) -> &str {
+        &self.provider.name
+    }
+
+    /// Returns the endpoint for logs and the status.
+    pub(crate) fn shown(&self) -> String {
+        self.endpoint.shown()
+    }
+
+    /// Returns the number of questions under way.
+    pub(crate) fn in_progress(&self) -> usize {
+        self.calls.in_progress()
+    }
+
+    pub(crate) fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
     /// Asks, and checks the answer.
     async fn ask(self: Arc<Self>, id: QuestionId, token: Box<[u8]>) -> Result<Claims, Error> {
         let pass = match self.breaker.enter() {

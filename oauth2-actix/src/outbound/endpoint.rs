@@ -101,10 +101,6 @@ impl Endpoint {
         }
     }
 
-    pub(crate) fn timeout(&self) -> Duration {
-        self.timeout
-    }
-
     /// Posts a form, authenticated.
     pub(crate) async fn post(
         &self,

@@ -122,12 +122,12 @@ mod tests {
     async fn all_requests_with_one_question_share_one_call() {
         let thread = CallThread::start().expect("a thread");
         let calls: SharedCalls<usize> = SharedCalls::new(4, 100);
-        let (calls, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let (count, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
         let call = || {
-            let (calls, gate) = (Arc::clone(&calls), Arc::clone(&gate));
+            let (count, gate) = (Arc::clone(&count), Arc::clone(&gate));
             async move {
                 gate.notified().await;
-                calls.fetch_add(1, Ordering::SeqCst) + 1
+                count.fetch_add(1, Ordering::SeqCst) + 1
             }
         };
         let waiting = join_all((0..50).map(|_| calls.answer(&thread, [1; 32], call)));
