@@ -111,7 +111,7 @@ impl KeyServer {
         self.state.script().requested.get(path).copied().unwrap_or_default()
     }
 
-    /// Returns the request line and headers of the last request, or an empty text before the first.
+    /// Returns the request line, headers and body of the last request, or an empty text before the first.
     #[must_use]
     pub fn last_request(&self) -> String {
         self.state.script().last.clone()
@@ -172,6 +172,13 @@ impl State {
                 Ok(count) => head.extend_from_slice(&buffer[..count]),
             }
         }
+        // A request with a body has it in the log too, after the headers.
+        while !answer.resets && missing_body(&head) > 0 {
+            match stream.read(&mut buffer) {
+                Ok(0) | Err(_) => return,
+                Ok(count) => head.extend_from_slice(&buffer[..count]),
+            }
+        }
         {
             let mut script = self.script();
             *script.requested.entry(path).or_default() += 1;
@@ -197,6 +204,15 @@ impl State {
             }),
         };
     }
+}
+
+/// Returns how many bytes of the request's body were not read, by its `Content-Length`.
+pub(crate) fn missing_body(read: &[u8]) -> usize {
+    let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") else { return 0 };
+    let head = String::from_utf8_lossy(&read[..end]).to_ascii_lowercase();
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+    length.unwrap_or(0_usize).saturating_sub(read.len() - end - 4)
 }
 
 /// Returns the path of the unread request, whose first line arrives in one piece.

@@ -1,6 +1,6 @@
 //! TLS in front of a test server, and a private certificate authority.
 
-use crate::key_server::KeyServer;
+use crate::key_server::{KeyServer, missing_body};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -208,7 +208,7 @@ impl Drop for TlsFront {
     }
 }
 
-/// Forwards one request without a body, and its response.
+/// Forwards one request and its response.
 fn pass(acceptor: &SslAcceptor, stream: TcpStream, behind: &str) -> Option<()> {
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
     // The handshake fails if the client does not trust the certificate.
@@ -216,6 +216,10 @@ fn pass(acceptor: &SslAcceptor, stream: TcpStream, behind: &str) -> Option<()> {
     let mut head = Vec::new();
     let mut buffer = [0; 4096];
     while !head.windows(4).any(|window| window == b"\r\n\r\n") {
+        let count = stream.read(&mut buffer).ok().filter(|count| *count > 0)?;
+        head.extend_from_slice(&buffer[..count]);
+    }
+    while missing_body(&head) > 0 {
         let count = stream.read(&mut buffer).ok().filter(|count| *count > 0)?;
         head.extend_from_slice(&buffer[..count]);
     }

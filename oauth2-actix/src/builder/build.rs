@@ -127,7 +127,7 @@ impl OAuth2Builder {
         if self.fapi2 && !self.verifies_revocation_status() {
             startup::warn_of_revocation_status();
         }
-        Ok(OAuth2(Arc::new(Policy {
+        let policy = Arc::new(Policy {
             providers,
             issuers: in_order(&by_issuer),
             by_issuer,
@@ -160,7 +160,17 @@ impl OAuth2Builder {
             documents_checked: AtomicBool::new(false),
             hidden_routes: HiddenRoutes::default(),
             routes_all: self.route_before_rejection,
-        })))
+        });
+        if let Some(introspectors) = &policy.introspectors {
+            // The policy owns them.
+            let policy = Arc::downgrade(&policy);
+            introspectors.on_active(move |claims| {
+                if let Some(policy) = policy.upgrade() {
+                    policy.remember(claims);
+                }
+            });
+        }
+        Ok(OAuth2(policy))
     }
 
     /// Returns every fault of the settings that can be found without the keys and the system: first those of

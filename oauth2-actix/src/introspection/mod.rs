@@ -76,9 +76,14 @@ pub(crate) struct Introspector {
     thread: Arc<CallThread>,
     /// The fetchers of the keys that verify signed answers. None if all keys are inline.
     fetchers: Option<Fetchers>,
+    /// Called with the claims of each active token.
+    on_active: OnceLock<OnActive>,
     warnings: Throttle,
     clock: Clock,
 }
+
+/// A function that keeps the claims of an active token.
+type OnActive = Arc<dyn Fn(&Claims) + Send + Sync>;
 
 /// What an introspector is made of, besides its settings.
 pub(crate) struct Parts {
@@ -112,6 +117,7 @@ impl Introspector {
             breaker: Breaker::new(&parts.clock),
             rejections: Rejections::new(negative),
             unanswered: Rejections::new(UNANSWERED),
+            on_active: OnceLock::new(),
             warnings: Throttle::new(parts.clock.clone()),
             provider: parts.provider,
             issuers: parts.issuers,
@@ -198,10 +204,11 @@ impl Introspector {
             Err(_) => Outcome::Rejected,
         };
         telemetry::introspected(&self.provider.name, outcome);
-        if let Err(error) = &result
-            && !error.is_unavailable()
-        {
-            self.rejections.add(id, error.clone(), self.clock.monotonic());
+        match (&result, self.on_active.get()) {
+            (Ok(claims), Some(on_active)) => on_active(claims),
+            (Ok(_), None) => {}
+            (Err(error), _) if error.is_unavailable() => {}
+            (Err(error), _) => self.rejections.add(id, error.clone(), self.clock.monotonic()),
         }
         result
     }

@@ -5,8 +5,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::Introspector;
-use crate::{jose::jws, token::validation};
+use super::{Introspector, OnActive};
+use crate::{
+    jose::jws,
+    token::{claims::Claims, validation},
+};
 
 /// The providers that are asked about tokens.
 #[derive(Debug)]
@@ -40,6 +43,15 @@ impl Introspectors {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Introspector>> {
         self.all.iter()
+    }
+
+    /// Sets the function that keeps the claims of each active token, also if no request waits for them.
+    pub(crate) fn on_active(&self, keep: impl Fn(&Claims) + Send + Sync + 'static) {
+        let keep: OnActive = Arc::new(keep);
+        for one in &self.all {
+            // It is set once, when the policy is built.
+            let _ = one.on_active.set(Arc::clone(&keep));
+        }
     }
 
     /// Returns the provider to ask about a token. None: the token is checked by its signature, or rejected.

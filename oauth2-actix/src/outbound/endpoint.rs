@@ -111,7 +111,8 @@ impl Endpoint {
         let deadline = self.clock.monotonic() + self.timeout;
         tokio::select! {
             posted = self.post_now(form, accept, limit) => {
-                if posted.is_err() {
+                let is_gone = |posted: &Posted| matches!(posted.status.as_u16(), 404 | 405 | 410);
+                if posted.as_ref().map_or(true, is_gone) {
                     self.forget();
                 }
                 posted

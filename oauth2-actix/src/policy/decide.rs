@@ -238,7 +238,7 @@ impl Policy {
     }
 
     /// Counts and caches the claims of a token that its issuer has just answered for.
-    pub(super) fn remember(&self, claims: &Claims) {
+    pub(crate) fn remember(&self, claims: &Claims) {
         if let Some(counts) = &self.scope_counts {
             counts.count(claims);
         }

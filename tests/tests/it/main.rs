@@ -6,6 +6,7 @@ mod authorize;
 mod builder;
 mod dpop;
 mod house;
+mod introspection;
 mod jose;
 mod keys;
 mod mcp;

@@ -1,0 +1,104 @@
+//! Live WebSocket sessions and streams: the provider is asked again, and they end when the token is not active any more.
+
+use actix_web::{
+    App, HttpRequest, HttpResponse, HttpServer,
+    body::{BodyStream, MessageBody},
+    rt, web,
+};
+use futures_util::{future::poll_fn, stream};
+use oauth2_actix::{Claims, testing::LocalServer, until_expiry, ws};
+use oauth2_actix_tests::{socket::Socket, wait::advance_until};
+
+use super::*;
+
+async fn session(request: HttpRequest, body: web::Payload) -> actix_web::Result<HttpResponse> {
+    let (response, mut session, mut messages) = ws::upgrade(&request, body).start()?;
+    rt::spawn(async move {
+        while let Some(Ok(ws::Message::Text(text))) = messages.recv().await {
+            if session.text(text).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(response)
+}
+
+fn serve(oauth2: &OAuth2) -> LocalServer {
+    let oauth2 = oauth2.clone();
+    LocalServer::start(move |listener| {
+        let app = move || App::new().wrap(oauth2.clone()).route("/ws", web::get().to(session));
+        Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+    })
+    .unwrap()
+}
+
+async fn open(server: &LocalServer) -> Socket {
+    let url = server.url("/ws").replace("http:", "ws:");
+    Socket::open(&url, &[("authorization", "Bearer opaque")]).await
+}
+
+async fn echo(socket: &mut Socket, text: &str) -> String {
+    socket.send(text).await;
+    socket.receive().await
+}
+
+/// Advances the clock until the session is closed.
+async fn closed(setup: &Setup, socket: &mut Socket) -> String {
+    let mut closing = std::pin::pin!(socket.receive());
+    loop {
+        setup.clock.advance(seconds(2));
+        if let Ok(closed) = tokio::time::timeout(Duration::from_millis(5), closing.as_mut()).await {
+            return closed;
+        }
+    }
+}
+
+#[tokio::test]
+async fn session_ends_when_the_provider_says_that_its_token_is_not_active() {
+    let setup = Setup::start(Answer::status(500));
+    setup.server.answer(setup.active(json!({})));
+    let server = serve(&setup.oauth2);
+    let mut socket = open(&server).await;
+    assert_eq!(echo(&mut socket, "hello").await, "hello");
+    // The provider is asked again, and the session goes on.
+    advance_until(&setup.clock, seconds(20), "a second question", || setup.server.requests() >= 2)
+        .await;
+    assert_eq!(echo(&mut socket, "again").await, "again");
+    setup.server.answer(Answer::json(&json!({"active": false})));
+    assert_eq!(closed(&setup, &mut socket).await, "1008 invalid token");
+}
+
+#[tokio::test]
+async fn session_survives_a_short_outage_and_ends_after_a_minute() {
+    let setup = Setup::start(Answer::status(500));
+    setup.server.answer(setup.active(json!({})));
+    let server = serve(&setup.oauth2);
+    let mut socket = open(&server).await;
+    setup.server.answer(Answer::status(500));
+    let before = setup.server.requests();
+    advance_until(&setup.clock, seconds(10), "a question", || setup.server.requests() > before)
+        .await;
+    assert_eq!(echo(&mut socket, "hello").await, "hello");
+    assert_eq!(closed(&setup, &mut socket).await, "1013 try again later");
+}
+
+#[tokio::test]
+async fn stream_ends_when_its_token_is_not_active_any_more() {
+    let setup = Setup::start(Answer::status(500));
+    setup.server.answer(setup.active(json!({"exp": null})));
+    let claims: Claims = setup.oauth2.verify("opaque").await.unwrap();
+    let pending = stream::pending::<Result<web::Bytes, actix_web::Error>>();
+    let body = until_expiry(&claims, BodyStream::new(pending));
+    let mut body = Box::pin(body);
+    setup.server.answer(Answer::json(&json!({"active": false})));
+    let next = poll_fn(|context| body.as_mut().poll_next(context));
+    let mut next = std::pin::pin!(next);
+    let ended = loop {
+        if let Ok(ended) = tokio::time::timeout(Duration::from_millis(5), next.as_mut()).await {
+            break ended;
+        }
+        setup.clock.advance(seconds(5));
+    };
+    let error = ended.unwrap().unwrap_err();
+    assert!(error.to_string().contains("not active"), "{error}");
+}
