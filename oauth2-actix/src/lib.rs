@@ -142,6 +142,7 @@ pub mod _docs {
     #[doc = "[dpop.md]: crate::_docs::dpop\n"]
     #[doc = "[mtls.md]: crate::_docs::mtls\n"]
     #[doc = "[security.md]: crate::_docs::security\n"]
+    #[doc = "[revocation.md]: crate::_docs::revocation\n"]
     #[doc = include_str!("../docs/configuration.md")]
     pub mod configuration {}
 
@@ -153,6 +154,7 @@ pub mod _docs {
     #[doc = "[public-routes.md]: crate::_docs::public_routes\n"]
     #[doc = "[recipes.md]: crate::_docs::recipes\n"]
     #[doc = "[when-the-provider-fails.md]: crate::_docs::when_the_provider_fails\n"]
+    #[doc = "[revocation.md]: crate::_docs::revocation\n"]
     #[doc = include_str!("../docs/operations.md")]
     pub mod operations {}
 
@@ -192,13 +194,19 @@ pub mod _docs {
     #[doc = "[recipes.md]: crate::_docs::recipes\n"]
     #[doc = "[websockets.md]: crate::_docs::websockets\n"]
     #[doc = "[dpop.md]: crate::_docs::dpop\n"]
+    #[doc = "[revocation.md]: crate::_docs::revocation\n"]
     #[doc = include_str!("../docs/responses.md")]
     pub mod responses {}
+
+    #[doc = "[operations.md]: crate::_docs::operations\n"]
+    #[doc = include_str!("../docs/revocation.md")]
+    pub mod revocation {}
 
     #[doc = include_str!("../docs/security.md")]
     pub mod security {}
 
     #[doc = "[dpop.md]: crate::_docs::dpop\n"]
+    #[doc = "[revocation.md]: crate::_docs::revocation\n"]
     #[doc = include_str!("../docs/websockets.md")]
     pub mod websockets {}
 

@@ -49,5 +49,9 @@ mod mtls_page {}
 mod providers_page {}
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/revocation.md")]
+mod revocation_page {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/public-routes.md")]
 mod public_routes_page {}

@@ -12,6 +12,7 @@ use actix_web::{
 };
 use oauth2_actix::{
     Algorithm, OAuth2, Provider, TokenCacheConfig, guarded, public, require_claim, requirement,
+    revocation::{DenyList, MemoryRevocationStore},
     testing::{SigningKey, Token},
 };
 
@@ -104,6 +105,12 @@ async fn main() {
     if app == "resource" {
         builder = builder.resource("https://api.example.com/mcp");
     }
+    if app == "deny-list" {
+        builder = builder.deny_list(DenyList::new());
+    }
+    if app == "shared-deny-list" {
+        builder = builder.revocation_store(MemoryRevocationStore::new());
+    }
     let oauth2 = builder
         .provider("test", provider)
         .token_cache(cache)
@@ -111,6 +118,9 @@ async fn main() {
         .policy("staff", requirement::claim("role", "admin"))
         .build()
         .expect("a policy");
+    while !oauth2.is_ready() {
+        actix_web::rt::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
     let token = sample().sign(&key);
     let app = App::new()
         .configure(configure)

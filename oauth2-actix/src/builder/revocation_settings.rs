@@ -9,7 +9,7 @@ use crate::{
         limits::{DENY_LIST_ENTRIES, DENY_LIST_TOKEN_LIFETIME, DENY_LIST_USE_LAST_LIST},
         names,
     },
-    revocation::{DenyList, Revocations, WhenUnavailable},
+    revocation::{DenyList, RevocationStore, Revocations, WhenUnavailable},
 };
 
 impl OAuth2Builder {
@@ -18,7 +18,8 @@ impl OAuth2Builder {
     ///
     /// Every request is checked, also if its token is cached: a refused one gets 401 `invalid_token`
     /// ([RFC 6750 §3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1)), and live WebSocket sessions and streams
-    /// end. In serde `deny_list`: a map of `token_lifetime_seconds`, `max_entries` and `use_last_list_seconds`.
+    /// end. In serde `deny_list`: a map of `token_lifetime_seconds`, `max_entries` and `use_last_list_seconds`, which may
+    /// be empty.
     ///
     /// ```
     /// use oauth2_actix::{OAuth2, revocation::DenyList};
@@ -29,9 +30,26 @@ impl OAuth2Builder {
     ///
     /// # Errors
     ///
-    /// `build()` fails if a duration or a number is out of its range, or the thread that loads the list cannot start.
+    /// `build()` fails if a duration or a number is out of its range, if `when_unavailable` is set and there is no store,
+    /// and if the thread that loads the list cannot start.
     pub fn deny_list(mut self, deny_list: DenyList) -> Self {
         self.deny_list = Some(deny_list);
+        self
+    }
+
+    /// Sets the store of the deny list, which several processes share, and keeps the other settings of
+    /// [`deny_list`](Self::deny_list), which may be from serde. Default: none; the list is in the memory of the process.
+    ///
+    /// ```
+    /// use oauth2_actix::{OAuth2Builder, revocation::MemoryRevocationStore};
+    ///
+    /// let builder: OAuth2Builder = toml::from_str("deny_list = { use_last_list_seconds = 300 }")?;
+    /// let builder = builder.revocation_store(MemoryRevocationStore::new());
+    /// # drop(builder);
+    /// # Ok::<(), toml::de::Error>(())
+    /// ```
+    pub fn revocation_store(mut self, store: impl RevocationStore) -> Self {
+        self.deny_list = Some(self.deny_list.take().unwrap_or_default().with(store));
         self
     }
 
@@ -42,6 +60,11 @@ impl OAuth2Builder {
         faults.take(DENY_LIST_ENTRIES.check(None, deny_list.max_entries));
         if let WhenUnavailable::UseLastList(age) = deny_list.when_unavailable {
             faults.take(DENY_LIST_USE_LAST_LIST.check(None, age));
+            if !deny_list.has_store() {
+                let problem = "has an effect with a store only; expected `revocation_store`, or no such setting";
+                let error = ConfigError::of_policy(names::DENY_LIST_USE_LAST_LIST, problem);
+                faults.push(error.of_kind(ConfigErrorKind::Conflict));
+            }
         }
         faults
     }

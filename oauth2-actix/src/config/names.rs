@@ -59,8 +59,8 @@ names! {
     DANGEROUS_ACCEPT_BOUND_TOKENS = "dangerous_accept_bound_tokens",
 }
 
-// Members of `token_cache`, `token_from_cookie`, `resource`, `dpop`, `forwarded_certificate`, `introspection` and
-// `client_authentication`.
+// Members of `token_cache`, `token_from_cookie`, `resource`, `dpop`, `forwarded_certificate`, `introspection`,
+// `client_authentication` and `deny_list`.
 names! {
     MAX_ENTRIES = "max_entries",
     MAX_BYTES = "max_bytes",
@@ -103,6 +103,8 @@ names! {
     ALGORITHM = "algorithm",
     ASSERTION_AUDIENCE = "assertion_audience",
     CERTIFICATE = "certificate",
+    TOKEN_LIFETIME_SECONDS = "token_lifetime_seconds",
+    USE_LAST_LIST_SECONDS = "use_last_list_seconds",
 }
 
 // Settings as errors name them: a member of a map, and settings in code only.

@@ -51,8 +51,8 @@ enum IssuedBefore {
 impl Revocation {
     /// Revokes the token with this `jti` ([RFC 7519 §4.1.7](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.7)).
     ///
-    /// Without [`until`](Self::until), it ends after the [`token_lifetime`](super::DenyList::token_lifetime). With
-    /// the token itself at hand, [`Revocation::token`] knows its end.
+    /// Without [`until`](Self::until), it ends after the [`token_lifetime`](super::DenyList::token_lifetime).
+    /// [`Revocation::token`] ends with the token.
     ///
     /// ```
     /// use oauth2_actix::revocation::Revocation;

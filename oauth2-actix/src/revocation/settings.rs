@@ -15,7 +15,8 @@ use crate::util::clock::Clock;
 /// The deny list: tokens that are refused although they have not expired. See
 /// [`OAuth2Builder::deny_list`](crate::OAuth2Builder::deny_list) and [`OAuth2::revoke`](crate::OAuth2::revoke).
 ///
-/// A clone is the same list: give clones to the policies of a process that share one.
+/// A clone is the same list: give clones to the policies of a process that share one. The settings are then those of the
+/// policy that is built first.
 ///
 /// ```
 /// use std::time::Duration;
@@ -27,7 +28,7 @@ use crate::util::clock::Clock;
 /// ```
 ///
 /// In serde `deny_list`: a map of `token_lifetime_seconds`, `max_entries` and `use_last_list_seconds`, which may be
-/// empty. The store is code.
+/// empty. The store is code: [`OAuth2Builder::revocation_store`](crate::OAuth2Builder::revocation_store).
 #[derive(Clone)]
 #[must_use = "it does nothing until it is given to a builder"]
 pub struct DenyList {
@@ -86,11 +87,20 @@ impl DenyList {
     /// # drop(deny_list);
     /// ```
     pub fn with_store(store: impl RevocationStore) -> Self {
-        Self { store: Some(Arc::new(store)), ..Self::new() }
+        Self::new().with(store)
     }
 
-    /// Sets what happens while the store cannot be reached. Default [`WhenUnavailable::Refuse`]. It has no effect without
-    /// a store. In serde `use_last_list_seconds`, from 3 s to 24 hours.
+    /// Replaces the store, for a list of its own.
+    pub(crate) fn with(self, store: impl RevocationStore) -> Self {
+        Self { store: Some(Arc::new(store)), list: Arc::default(), ..self }
+    }
+
+    pub(crate) fn has_store(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// Sets what happens while the store cannot be reached. Default [`WhenUnavailable::Refuse`]. In serde
+    /// `use_last_list_seconds`, from 3 s to 24 hours.
     ///
     /// ```
     /// use std::time::Duration;

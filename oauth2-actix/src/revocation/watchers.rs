@@ -84,3 +84,51 @@ impl Drop for Watch<'_> {
 }
 
 const SHARDS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::revocation::entry::{Kind, TokenFacts};
+
+    fn token(jti: &'static str) -> TokenKeys {
+        TokenKeys::of(&TokenFacts {
+            issuer: "i",
+            token_id: Some(jti),
+            text: b"",
+            subject: Some("s"),
+            session: None,
+            client: None,
+            issued_at: None,
+        })
+    }
+
+    #[test]
+    fn key_wakes_those_that_watch_it_and_no_others() {
+        let watchers = Watchers::new();
+        let (one, other) = (token("1"), token("2"));
+        let watches = [watchers.watch(&one), watchers.watch(&other)];
+        let woken = || watches.each_ref().map(|watch| watch.changed().now_or_never().is_some());
+        assert_eq!(woken(), [false, false]);
+        watchers.wake(&Key::of(Kind::TokenId, "i", b"2"));
+        assert_eq!(woken(), [false, true]);
+        assert_eq!(woken(), [false, false]);
+        for (kind, value) in [(Kind::Subject, "s"), (Kind::Issuer, "")] {
+            watchers.wake(&Key::of(kind, "i", value.as_bytes()));
+            assert_eq!(woken(), [true, true], "{kind:?}");
+        }
+        watchers.wake(&Key::of(Kind::Session, "i", b"s"));
+        assert_eq!(woken(), [false, false]);
+    }
+
+    #[test]
+    fn watch_that_ends_leaves_nothing_behind() {
+        let watchers = Watchers::new();
+        let token = token("1");
+        let watches: Vec<_> = (0..100).map(|_| watchers.watch(&token)).collect();
+        assert_eq!(watchers.len(), 300);
+        drop(watches);
+        assert_eq!(watchers.len(), 0);
+    }
+}

@@ -15,10 +15,11 @@ use pin_project_lite::pin_project;
 
 use crate::{error::Error, token::claims::Claims};
 
-/// Ends a body when the token of its request expires: for server-sent events and long downloads.
+/// Ends a body when the token of its request expires or is [revoked](crate::revocation): for server-sent events and long
+/// downloads.
 ///
 /// Without it, a response that has begun continues after its token has expired. The body ends with an error
-/// at `exp` plus the leeway, so that no client mistakes a partial download for a complete one; an
+/// at `exp` plus the leeway, or when the token is revoked, so that no client mistakes a partial download for a complete one; an
 /// `EventSource` connects again, and is rejected without a fresh token. [`ExpiringBody::truncate_silently`]
 /// ends the body without an error.
 ///

@@ -45,10 +45,11 @@
 //! | Close | When | What to do |
 //! | --- | --- | --- |
 //! | 1008 `token expired` | at the upgrade, or at `exp` during the session | connect again with a fresh token |
+//! | 1008 `token revoked` | at the upgrade, or when the [deny list](crate::revocation) names the token | sign in again |
 //! | 1008 `token missing`, `invalid request`, `origin not allowed` | at the upgrade | a mistake of the client: stop |
 //! | 1008 `invalid token` | at the upgrade, or when the key is withdrawn ([`Upgrade::revalidate_on_key_change`]) | a fresh token once, then stop |
 //! | 1008 `insufficient scope` | at the upgrade | stop, and ask for more scopes |
-//! | 1013 `try again later` | the provider's keys are not available | connect again after a while |
+//! | 1013 `try again later` | the provider's keys are not available, or the deny list is too old | connect again after a while |
 
 // Owns the sessions of WebSockets after the handshake. It imports `authorize`, `builder`, `error`, `policy`,
 // `request` and `token`.

@@ -46,6 +46,7 @@ use crate::{
     dpop::settings::Dpop,
     jose::{algorithm::Algorithm, key_policy::CryptoBackend},
     request::token_source::{CookieToken, TokenRequests},
+    revocation::{DenyList, WhenUnavailable},
 };
 
 /// Turns the lines of a table into a list of [`Setting`].
@@ -114,6 +115,7 @@ impl Settings for OAuth2Builder {
         DPOP: dpop => read_dpop;
         FORWARDED_CERTIFICATE: forwarded_certificate => certificate::read;
         RESOURCE: resource => resource::read;
+        DENY_LIST: deny_list => read_deny_list;
         FAPI2: fapi2 => |builder, input| input.flag().map(|is_on| builder.fapi2 = is_on);
         DANGEROUS_WITHOUT_REVOCATION_STATUS: dangerous_without_revocation_status = flag();
     };
@@ -226,6 +228,16 @@ impl Settings for client_authentication::Members {
             input.text().map(|audience| members.assertion_audience = Some(audience))
         };
         CERTIFICATE: tls => |members, input| input.text().map(|pem| members.certificate = Some(pem));
+    };
+}
+
+impl Settings for DenyList {
+    const SETTINGS: &'static [Setting<Self>] = settings! {
+        TOKEN_LIFETIME_SECONDS: token_lifetime = seconds();
+        MAX_ENTRIES: max_entries = number();
+        USE_LAST_LIST_SECONDS: when_unavailable => |list, input| {
+            input.seconds().map(|age| list.when_unavailable = WhenUnavailable::UseLastList(age))
+        };
     };
 }
 
@@ -396,6 +408,13 @@ fn read_token_from_cookie(
     let mut cookie = CookieToken::default();
     read_map(&mut cookie, input)?;
     builder.token_sources.cookie = Some(cookie);
+    Ok(())
+}
+
+fn read_deny_list(builder: &mut OAuth2Builder, input: Input<'_>) -> Result<(), ConfigError> {
+    let mut deny_list = DenyList::new();
+    read_map(&mut deny_list, input)?;
+    builder.deny_list = Some(deny_list);
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use crate::{
     config::{error::ConfigFault, resource::Resource},
     dpop::settings::Dpop,
     mtls::ForwardedCertificate,
+    revocation::{DenyList, WhenUnavailable},
     testing::SigningKey,
 };
 
@@ -141,6 +142,20 @@ fn settings_of_the_policy() -> Vec<(&'static str, Value, OAuth2Builder)> {
                     .challenge_scopes(["a"])
                     .authorization_servers(["https://as.example"])
                     .member("x", 1),
+            ),
+        ),
+        (
+            "deny_list",
+            json!({
+                "token_lifetime_seconds": 3600,
+                "max_entries": 500,
+                "use_last_list_seconds": 60,
+            }),
+            builder().deny_list(
+                DenyList::new()
+                    .token_lifetime(seconds(3600))
+                    .max_entries(500)
+                    .when_unavailable(WhenUnavailable::UseLastList(seconds(60))),
             ),
         ),
         ("fapi2", json!(true), builder().fapi2()),
@@ -277,6 +292,7 @@ fn every_method_of_the_builder_has_a_setting() {
         "dangerous_http_client",
         "on_rejection",
         "principal",
+        "revocation_store",
         "tenants",
     ];
     let sources = [
@@ -285,6 +301,7 @@ fn every_method_of_the_builder_has_a_setting() {
         include_str!("../key_settings.rs"),
         include_str!("../resource_settings.rs"),
         include_str!("../possession_settings.rs"),
+        include_str!("../revocation_settings.rs"),
         include_str!("../access_settings.rs"),
     ];
     assert_every_setter_has_a_setting::<OAuth2Builder>(&sources, &in_code_only);

@@ -2,6 +2,7 @@
 
 use oauth2_actix::{
     Algorithm, Binding, ConfigErrorKind, OAuth2Builder, Provider, TokenRequests, dpop::Dpop,
+    revocation::DenyList,
 };
 use oauth2_actix_tests::{keys::key, policy};
 use serde_json::json;
@@ -95,6 +96,8 @@ fn fapi_does_not_build_until_the_missing_revocation_status_is_accepted() {
     // A short life is no status.
     let short = without().max_token_age(std::time::Duration::from_secs(60));
     assert_fault(short, "fapi2", "§5.3.4 (3)");
+    // A deny list has the status.
+    without().deny_list(DenyList::new()).build().unwrap();
     let error = policy::builder()
         .provider("bank", provider())
         .dpop(Dpop::new().base_url("https://api.test"))

@@ -27,10 +27,12 @@ use tokio::sync::Semaphore;
 
 use super::{ISSUER, OTHER, builder, is_revoked, kind, sign, time, token};
 
+type OfIssuer = fn(&str) -> Revocation;
+
 /// Each kind of entry, and a token that differs in the one claim that it names.
 #[tokio::test]
 async fn entry_revokes_the_tokens_that_it_names_and_no_others() {
-    let cases: [(&str, fn(&str) -> Revocation, &str, &str); 4] = [
+    let cases: [(&str, OfIssuer, &str, &str); 4] = [
         ("jti", |issuer| Revocation::token_id(issuer, "token-1"), "token-1", "token-2"),
         ("sub", |issuer| Revocation::subject(issuer, "ann"), "ann", "bob"),
         ("sid", |issuer| Revocation::session(issuer, "session-1"), "session-1", "session-2"),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use oauth2_actix::{
     ErrorKind, OAuth2,
-    revocation::{DenyList, Revocation, RevokeError, WhenUnavailable},
+    revocation::{DenyList, MemoryRevocationStore, Revocation, RevokeError, WhenUnavailable},
     testing::ManualClock,
 };
 
@@ -112,12 +112,15 @@ async fn later_entry_replaces_those_that_it_covers() {
 
 #[test]
 fn settings_out_of_range_are_errors() {
-    let last_list = |age| DenyList::new().when_unavailable(WhenUnavailable::UseLastList(age));
+    let shared = || DenyList::with_store(MemoryRevocationStore::new());
+    let last_list = |age| shared().when_unavailable(WhenUnavailable::UseLastList(age));
+    let without_store = WhenUnavailable::UseLastList(HOUR);
     for (deny_list, field) in [
         (DenyList::new().token_lifetime(Duration::ZERO), "deny_list.token_lifetime_seconds"),
         (DenyList::new().max_entries(0), "deny_list.max_entries"),
         (last_list(Duration::from_secs(2)), "deny_list.use_last_list_seconds"),
         (last_list(25 * HOUR), "deny_list.use_last_list_seconds"),
+        (DenyList::new().when_unavailable(without_store), "deny_list.use_last_list_seconds"),
     ] {
         let error = builder().deny_list(deny_list).build().map(drop).unwrap_err();
         assert_eq!(error.field(), field);
@@ -125,4 +128,7 @@ fn settings_out_of_range_are_errors() {
     for deny_list in [last_list(Duration::from_secs(3)), last_list(24 * HOUR)] {
         builder().deny_list(deny_list).build().unwrap();
     }
+    // A store that is set afterwards keeps the other settings.
+    let list = DenyList::new().when_unavailable(without_store);
+    builder().deny_list(list).revocation_store(MemoryRevocationStore::new()).build().unwrap();
 }
