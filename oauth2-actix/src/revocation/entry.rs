@@ -369,14 +369,17 @@ fn since_epoch(time: SystemTime) -> Duration {
     time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Rounds up, so that an entry never revokes less than was asked for. [`ANY`] has a meaning of its own.
+/// Rounds up, so that an entry never revokes less than was asked for. No token is valid after the year 9999.
 fn millis_rounded_up(time: Duration) -> u64 {
     let millis = time.as_nanos().div_ceil(1_000_000);
-    u64::try_from(millis).unwrap_or(u64::MAX).min(ANY - 1)
+    u64::try_from(millis).unwrap_or(u64::MAX).min(LAST_MILLIS)
 }
 
 /// Tokens are revoked whenever they were issued.
 pub(super) const ANY: u64 = u64::MAX;
+
+/// 9999-12-31T23:59:59Z.
+const LAST_MILLIS: u64 = 253_402_300_799_000;
 
 /// Tells these hashes from all others. A change of the form of keys needs another text.
 const DOMAIN: &[u8] = b"oauth2-actix revocation 1";
@@ -466,7 +469,7 @@ mod tests {
         let revocation = Revocation::subject("i", "s").issued_before(time).until(time);
         let entry = revocation.resolve(Duration::ZERO, Duration::ZERO);
         assert_eq!((entry.issued_before, entry.until), (2, 2));
-        assert_eq!(millis_rounded_up(Duration::MAX), ANY - 1);
+        assert_eq!(millis_rounded_up(Duration::MAX), LAST_MILLIS);
     }
 
     #[test]

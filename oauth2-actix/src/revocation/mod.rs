@@ -23,11 +23,12 @@
 //! # fn main() {}
 //! ```
 
-// Owns the deny list. It imports `error` and `util`. What a token contributes to it is in `token/revocable.rs`.
+// Owns the deny list. It imports `error`, `store` and `util`. What a token contributes to it is in `token/revocable.rs`.
 //
 // - `entry.rs`: what is revoked, and the hashes by which entries and tokens are compared
 // - `list.rs`: the list at run time: the check of a token, and the addition of an entry
 // - `memory.rs`: a store that the policies of one process share
+// - `redis.rs`: a store that several processes share (a feature)
 // - `settings.rs`: the settings
 // - `store.rs`: the interface of stores
 // - `sync.rs`: the thread that loads the list from a store
@@ -38,6 +39,8 @@
 mod entry;
 mod list;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod settings;
 mod store;
 mod sync;
@@ -45,6 +48,8 @@ mod table;
 mod token;
 mod watchers;
 
+#[cfg(feature = "redis")]
+pub use self::redis::RedisRevocationStore;
 pub(crate) use self::{entry::TokenFacts, list::Revocations, token::Revocable};
 pub use self::{
     entry::{Revocation, RevocationEntry},

@@ -8,6 +8,7 @@ use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use redis::{Cmd, Pipeline, Value};
+use tokio::sync::watch;
 
 use crate::store::connection::{RedisConnection, Unavailable};
 
@@ -44,6 +45,11 @@ impl Buckets {
     /// Returns the key with this name in a bucket.
     pub(crate) fn key(&self, bucket: Bucket, name: &str) -> String {
         key(self.connection.key_prefix(), &self.store, bucket, name)
+    }
+
+    /// Returns the receiver of notices on a channel with the name of a key.
+    pub(crate) fn subscribe(&self, bucket: Bucket, name: &str) -> watch::Receiver<()> {
+        self.connection.subscribe(bucket, self.key(bucket, name))
     }
 
     /// Runs commands on keys of one bucket, as a transaction. They are sent before this returns.

@@ -10,11 +10,12 @@ use std::{
 };
 
 use redis::Pipeline;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::{
     store::{
         buckets::{Answer, Bucket},
+        notices::Subscription,
         server::Resolved,
         thread,
     },
@@ -83,6 +84,15 @@ impl RedisConnection {
         let _ = self.shared.messages.send(Message::Register(store));
     }
 
+    /// Listens to a channel, as long as there is a receiver. A notice may be lost.
+    pub(super) fn subscribe(&self, bucket: Bucket, channel: String) -> watch::Receiver<()> {
+        let (changed, receiver) = watch::channel(());
+        let subscription = Subscription { bucket, channel, changed };
+        // Fails only after a panic of the thread, and then each command fails.
+        let _ = self.shared.messages.send(Message::Subscribe(subscription));
+        receiver
+    }
+
     /// Sends the commands, which are a transaction. [`Answer`] is read from what the last one answers.
     pub(super) fn submit(
         &self,
@@ -112,6 +122,7 @@ impl fmt::Debug for RedisConnection {
 
 pub(super) enum Message {
     Register(Arc<str>),
+    Subscribe(Subscription),
     Run(Job),
 }
 

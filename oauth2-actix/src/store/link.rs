@@ -12,7 +12,13 @@ use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, RedisError, Value, aio::MultiplexedConnection,
 };
 use rustls::pki_types::ServerName;
-use tokio::{net::TcpStream, sync::watch, task::JoinHandle, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::watch,
+    task::JoinHandle,
+    time::timeout,
+};
 
 use crate::store::{
     address::{Access, Address, Endpoint},
@@ -33,31 +39,14 @@ impl Wire {
         access: &Access,
         settings: &Resolved,
     ) -> Result<Self, Arc<str>> {
-        let stream = TcpStream::connect((address.host.as_str(), address.port)).await;
-        let stream = stream.map_err(|error| error.to_string())?;
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        let stream = connect(address, access, settings).await?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None)
             .set_pipeline_buffer_size(settings.max_waiting);
-        let (connection, driver) = match settings.tls.as_ref().filter(|_| access.is_tls) {
-            Some(tls) => {
-                let name = ServerName::try_from(address.host.clone());
-                let name = name.map_err(|_| "TLS: the host is not the name of a server")?;
-                let stream = tls.connect(name, stream).await;
-                let stream = stream.map_err(|error| format!("TLS: {error}"))?;
-                let opened =
-                    MultiplexedConnection::new_with_config(&access.login, stream, config).await;
-                let (connection, driver) = opened.map_err(|error| text(&error))?;
-                (connection, tokio::task::spawn_local(driver))
-            }
-            None => {
-                let opened =
-                    MultiplexedConnection::new_with_config(&access.login, stream, config).await;
-                let (connection, driver) = opened.map_err(|error| text(&error))?;
-                (connection, tokio::task::spawn_local(driver))
-            }
-        };
+        let opened = MultiplexedConnection::new_with_config(&access.login, stream, config).await;
+        let (connection, driver) = opened.map_err(|error| text(&error))?;
+        let driver = tokio::task::spawn_local(driver);
         Ok(Self { connection, driver })
     }
 
@@ -83,10 +72,33 @@ impl Drop for Wire {
     }
 }
 
+/// A stream to a server, with TLS or without.
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Io for S {}
+
+/// Opens a stream to a server. The caller limits the time.
+pub(super) async fn connect(
+    address: &Address,
+    access: &Access,
+    settings: &Resolved,
+) -> Result<Box<dyn Io>, Arc<str>> {
+    let stream = TcpStream::connect((address.host.as_str(), address.port)).await;
+    let stream = stream.map_err(|error| error.to_string())?;
+    stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    let Some(tls) = settings.tls.as_ref().filter(|_| access.is_tls) else {
+        return Ok(Box::new(stream));
+    };
+    let name = ServerName::try_from(address.host.clone());
+    let name = name.map_err(|_| "TLS: the host is not the name of a server")?;
+    let stream = tls.connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
+    Ok(Box::new(stream))
+}
+
 /// A connection to a master. One run of the server ends all its connections, so that the run id holds for all answers.
 pub(super) struct Link {
     wire: Wire,
-    pub(super) address: Address,
+    pub(super) endpoint: Endpoint,
     pub(super) run_id: String,
     /// The policy of a memory limit, if it lets Redis forget keys.
     pub(super) evicts_by: Option<String>,
@@ -133,7 +145,7 @@ impl Link {
         Ok(Self {
             evicts_by: policy.filter(|_| is_limited).map(str::to_owned),
             wire,
-            address: endpoint.address.clone(),
+            endpoint: endpoint.clone(),
             run_id,
             end: watch::Sender::new(None),
             timeouts: Cell::new(0),

@@ -11,15 +11,17 @@
 // - `connection.rs`: the handle of a process to its servers
 // - `link.rs`: one connection to one server
 // - `node.rs`: one server: connects again, and fails at once while the server cannot be reached
+// - `notices.rs`: subscriptions to notices of changes
 // - `server.rs`: settings
 // - `thread.rs`: the thread that sends all commands
 
 mod address;
 pub(crate) mod buckets;
 mod cluster;
-mod connection;
+pub(crate) mod connection;
 mod link;
 mod node;
+mod notices;
 mod server;
 mod thread;
 

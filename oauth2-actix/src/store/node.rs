@@ -92,6 +92,15 @@ impl Node {
         }
     }
 
+    /// Waits until this is no longer the connection.
+    pub(super) async fn replaced(&self, link: &Rc<Link>) {
+        let mut state = self.state.subscribe();
+        let is_replaced =
+            |state: &State| !matches!(state, State::Up(current) if Rc::ptr_eq(current, link));
+        // Fails if the node was dropped, which its caller has.
+        let _ = state.wait_for(is_replaced).await;
+    }
+
     /// Lets those fail that wait for a server which the Cluster no longer has.
     pub(super) fn remove(&self) {
         self.state.send_replace(State::Down("the Cluster no longer has the server".into()));
@@ -178,7 +187,7 @@ impl Node {
         if let Some(policy) = &link.evicts_by {
             tracing::error!(
                 target: "oauth2_actix",
-                server = %link.address,
+                server = %link.endpoint.address,
                 maxmemory_policy = policy,
                 "Redis may forget keys before their end, which lets clients replay requests: set \
                  maxmemory-policy to noeviction"
@@ -202,7 +211,7 @@ impl Node {
         if written > 0 {
             tracing::info!(
                 target: "oauth2_actix",
-                server = %link.address,
+                server = %link.endpoint.address,
                 buckets = written,
                 "Redis is new, was restarted, lost data or took over: what it knew before is unknown, and \
                  requests from before may get 503"

@@ -23,6 +23,7 @@ use crate::store::{
     connection::{Job, Message, Unavailable},
     link::Link,
     node::{Location, Node},
+    notices,
     server::{Resolved, ResolvedTarget},
 };
 
@@ -101,7 +102,7 @@ impl Shared {
         });
     }
 
-    async fn node(&self, bucket: Bucket) -> Result<Rc<Node>, Unavailable> {
+    pub(super) async fn node(&self, bucket: Bucket) -> Result<Rc<Node>, Unavailable> {
         match &self.servers {
             Servers::One(node) => Ok(Rc::clone(node)),
             Servers::Cluster(cluster) => cluster.node(bucket).await,
@@ -147,6 +148,9 @@ async fn run(
                 tokio::task::spawn_local(execute(Rc::clone(&shared), job));
             }
             Message::Register(store) => register(&shared, store),
+            Message::Subscribe(subscription) => {
+                tokio::task::spawn_local(notices::listen(Rc::clone(&shared), subscription));
+            }
         }
     }
 }

@@ -7,12 +7,12 @@ use oauth2_actix_tests::{redis_server::Server, wait};
 
 use crate::{Found, connect, insert, patient, proof};
 
-struct Cluster {
-    servers: Vec<Server>,
+pub(crate) struct Cluster {
+    pub(crate) servers: Vec<Server>,
 }
 
 impl Cluster {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let settings = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
         let servers: Vec<_> = (0..3).map(|_| Server::with(&settings)).collect();
         let addresses = servers.iter().map(|server| format!("127.0.0.1:{}", server.port));
@@ -47,7 +47,7 @@ impl Cluster {
         }
     }
 
-    fn settings(&self) -> RedisServer {
+    pub(crate) fn settings(&self) -> RedisServer {
         patient(RedisServer::cluster(self.servers.iter().map(Server::url)))
     }
 }

@@ -5,6 +5,7 @@
 //! - `loss.rs`: servers that lose data, by a restart, a command or an old file
 //! - `outage.rs`: servers that are paused, full or not there
 //! - `replay.rs`: the store of used proofs with a server that works
+//! - `revocation.rs`: the deny list that processes share
 //! - `sentinel.rs`: a failover
 
 #![allow(missing_docs, clippy::unwrap_used)]
@@ -14,6 +15,7 @@ mod connection;
 mod loss;
 mod outage;
 mod replay;
+mod revocation;
 mod sentinel;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

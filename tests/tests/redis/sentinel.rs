@@ -66,13 +66,13 @@ async fn service_that_the_sentinel_does_not_know_is_named_as_the_cause() {
     assert!(answer.reason().contains("no service has this name"), "{answer:?}");
 }
 
-struct Sentinel {
-    server: Server,
+pub(crate) struct Sentinel {
+    pub(crate) server: Server,
 }
 
 impl Sentinel {
     /// Starts a sentinel that alone decides on a failover.
-    fn start(master: u16) -> Self {
+    pub(crate) fn start(master: u16) -> Self {
         let server = Server::sentinel(|file| {
             let settings = format!(
                 "sentinel monitor mymaster 127.0.0.1 {master} 1\n\

@@ -98,7 +98,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("keys", &["http", "jose", "util", "json", "error"]),
     ("http", &["jose"]),
     ("jose", &["util", "json", "error"]),
-    ("revocation", &["util", "error"]),
+    ("revocation", &["store", "util", "error"]),
     ("store", &["util"]),
     ("util", &["error"]),
     ("json", &[]),

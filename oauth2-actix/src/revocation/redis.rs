@@ -1,0 +1,291 @@
+//! The deny list that the processes of an API share through Redis.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use redis::Value;
+use tokio::{sync::watch, time::sleep};
+
+use super::{
+    entry::RevocationEntry,
+    store::{LoadedEntries, RevocationStore, StoreError},
+};
+use crate::store::{
+    RedisConnection,
+    buckets::{Answer, Bucket, Buckets},
+    connection::Unavailable,
+};
+
+/// A [`RevocationStore`] in Redis. An entry that one process adds reaches every other within a second: by a notice, or by the
+/// load that each process makes every 500 ms.
+///
+/// A load without new entries is one round trip. An entry takes about 300 bytes of Redis until 5 minutes after its end. Redis
+/// holds hashes, and no claims.
+///
+/// Redis may be restarted, and may lose its data. Each process notices that the server, or what it remembers, is another
+/// one, loads all entries again, and adds those that are missing. Only an entry that no running process knows is lost. While
+/// Redis cannot be reached, [`DenyList::when_unavailable`](super::DenyList::when_unavailable) says what happens.
+///
+/// ```
+/// use oauth2_actix::{revocation::{DenyList, RedisRevocationStore}, store::RedisServer};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let redis = RedisServer::new("redis://127.0.0.1:6379").connect()?;
+/// let deny_list = DenyList::with_store(RedisRevocationStore::new(&redis));
+/// # drop(deny_list);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What Redis needs
+///
+/// - Redis 5 or later, or Valkey. Its user needs the commands `INFO`, `EVAL`, `MULTI`, `EXEC`, `GET`, `SET`, `INCR`, `ZADD`, `ZREM`, `ZSCORE`,
+///   `ZRANGE`, `ZRANGEBYSCORE`, `PEXPIREAT`, `TIME`, `PING` and, in a Cluster, `CLUSTER SLOTS`, and the keys that begin with the
+///   [prefix](crate::store::RedisServer::key_prefix). For notices also `PUBLISH` and `SUBSCRIBE`, and the channels that begin
+///   with it; without them, entries arrive by the next load.
+/// - `maxmemory-policy noeviction`, if `maxmemory` is set.
+/// - Persistence, if Redis and all processes may end at the same time. With replicas, `min-replicas-to-write 1`.
+/// - A clock that differs by less than 5 minutes from those of the processes.
+#[derive(Clone, Debug)]
+pub struct RedisRevocationStore {
+    buckets: Buckets,
+    changed: watch::Receiver<()>,
+}
+
+impl RedisRevocationStore {
+    /// Creates a store that uses this connection, and a second connection for notices. It does not wait for either.
+    #[must_use]
+    pub fn new(connection: &RedisConnection) -> Self {
+        let buckets = Buckets::new(connection, "revoked");
+        let changed = buckets.subscribe(bucket(), CHANNEL);
+        Self { buckets, changed }
+    }
+
+    fn key(&self, name: &str) -> String {
+        self.buckets.key(bucket(), name)
+    }
+
+    async fn append(self, entry: RevocationEntry) -> Result<(), StoreError> {
+        let mut command = redis::cmd("EVAL");
+        command.arg(ADD).arg(3).arg(self.key(LOG)).arg(self.key(ENDS)).arg(self.key(NUMBER));
+        let until = u64::try_from(entry.until().as_millis()).unwrap_or(u64::MAX);
+        command.arg(&entry.to_bytes()).arg(until).arg(MILLIS_TO_KEEP).arg(self.key(CHANNEL));
+        let answer = self.run(command).await?;
+        match answer.values.as_slice() {
+            [Value::Int(_)] => Ok(()),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Loads the entries after a position. `None` loads all.
+    async fn read(self, after: Option<Position>) -> Result<LoadedEntries, StoreError> {
+        let mut position = after;
+        let mut entries = Vec::new();
+        let mut is_complete = after.is_none();
+        loop {
+            let page = self.read_page(position.map_or(0, |position| position.number)).await?;
+            if let Some(before) = position
+                && (before.remembers_since != page.position.remembers_since
+                    || page.last < before.number)
+            {
+                // Another server, or one that has forgotten keys: numbers may have been used again.
+                (position, is_complete) = (None, true);
+                entries.clear();
+                continue;
+            }
+            let is_last = page.entries.len() < PAGE;
+            entries.extend(page.entries);
+            if is_last {
+                let end = Position { number: page.last, ..page.position }.to_bytes();
+                return Ok(if is_complete {
+                    LoadedEntries::all(entries, end)
+                } else {
+                    LoadedEntries::later(entries, end)
+                });
+            }
+            position = Some(page.position);
+        }
+    }
+
+    async fn read_page(&self, after: u64) -> Result<Page, StoreError> {
+        let mut command = redis::cmd("EVAL");
+        command.arg(READ).arg(2).arg(self.key(LOG)).arg(self.key(NUMBER)).arg(after).arg(PAGE);
+        Page::read(&self.run(command).await?).ok_or_else(unexpected)
+    }
+
+    /// Runs a script. It is run again if the server is a new one, whose marker is being written.
+    async fn run(&self, command: redis::Cmd) -> Result<Answer, StoreError> {
+        let mut attempts = 0;
+        loop {
+            match self.buckets.run(bucket(), vec![command.clone()]).await {
+                Err(Unavailable::Lost) if attempts < MAX_RETRIES => {
+                    attempts += 1;
+                    sleep(RETRY_AFTER).await;
+                }
+                answer => return answer.map_err(Into::into),
+            }
+        }
+    }
+}
+
+impl RevocationStore for RedisRevocationStore {
+    fn add(&self, entry: RevocationEntry) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.clone().append(entry).boxed()
+    }
+
+    fn load(&self, after: Option<&[u8]>) -> BoxFuture<'static, Result<LoadedEntries, StoreError>> {
+        self.clone().read(after.and_then(Position::from_bytes)).boxed()
+    }
+
+    fn changed(&self) -> BoxFuture<'static, ()> {
+        let mut changed = self.changed.clone();
+        // Only what comes from now on.
+        changed.mark_unchanged();
+        async move {
+            if changed.changed().await.is_err() {
+                // The thread of the connection has ended.
+                std::future::pending::<()>().await;
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Up to where the entries were loaded, and from which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Position {
+    /// Since when the server has forgotten nothing, in milliseconds of its clock.
+    remembers_since: u64,
+    /// The number of the last entry.
+    number: u64,
+}
+
+impl Position {
+    fn to_bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.remembers_since.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.number.to_be_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (remembers_since, number) = bytes.split_first_chunk()?;
+        Some(Self {
+            remembers_since: u64::from_be_bytes(*remembers_since),
+            number: u64::from_be_bytes(number.try_into().ok()?),
+        })
+    }
+}
+
+/// Some entries, in the order of their numbers.
+#[derive(Debug)]
+struct Page {
+    entries: Vec<RevocationEntry>,
+    /// The position after them.
+    position: Position,
+    /// The number of the last entry of the server.
+    last: u64,
+}
+
+impl Page {
+    fn read(answer: &Answer) -> Option<Self> {
+        let [Value::Array(parts)] = answer.values.as_slice() else { return None };
+        let [last, pairs] = parts.as_slice() else { return None };
+        let (last, pairs): (u64, Vec<(Vec<u8>, u64)>) =
+            (redis::from_redis_value_ref(last).ok()?, redis::from_redis_value_ref(pairs).ok()?);
+        let number = pairs.last().map_or(last, |(_, number)| *number);
+        let entries = pairs.iter().map(|(entry, _)| RevocationEntry::from_bytes(entry));
+        let remembers_since = u64::try_from(answer.remembers_since.as_millis()).ok()?;
+        Some(Self {
+            entries: entries.collect::<Option<_>>()?,
+            position: Position { remembers_since, number },
+            last,
+        })
+    }
+}
+
+/// All keys are in one bucket, so that a script can use them together.
+fn bucket() -> Bucket {
+    Bucket::of(0)
+}
+
+fn unexpected() -> StoreError {
+    Arc::<str>::from("Redis gave an unexpected answer").to_string().into()
+}
+
+/// The entries by number.
+const LOG: &str = "entries";
+/// The entries by end.
+const ENDS: &str = "ends";
+/// The number of the last entry. It never expires, so that no number is used twice.
+const NUMBER: &str = "number";
+/// The channel of notices.
+const CHANNEL: &str = "added";
+
+/// Adds an entry, removes some that are over, and tells the other processes. A script is one step.
+const ADD: &str = "local time = redis.call('TIME') \
+                   local over = time[1] * 1000 - tonumber(ARGV[3]) \
+                   local old = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', over, 'LIMIT', 0, 1000) \
+                   for _, entry in ipairs(old) do \
+                   redis.call('ZREM', KEYS[1], entry) redis.call('ZREM', KEYS[2], entry) end \
+                   if redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end \
+                   redis.call('ZADD', KEYS[1], redis.call('INCR', KEYS[3]), ARGV[1]) \
+                   redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1]) \
+                   local last = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')[2] \
+                   local gone = string.format('%.0f', tonumber(last) + tonumber(ARGV[3])) \
+                   redis.call('PEXPIREAT', KEYS[1], gone) redis.call('PEXPIREAT', KEYS[2], gone) \
+                   redis.pcall('PUBLISH', ARGV[4], '') \
+                   return 1";
+
+/// Returns the number of the last entry, and some of the entries after another number.
+const READ: &str = "local after = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[1], '+inf', \
+                    'WITHSCORES', 'LIMIT', 0, ARGV[2]) \
+                    return {redis.call('GET', KEYS[2]) or '0', after}";
+
+/// How many entries are loaded at once. An answer has 300 KB then.
+const PAGE: usize = 5_000;
+
+/// How long an entry is kept after its end: more than the clocks differ.
+const MILLIS_TO_KEEP: u64 = 5 * 60 * 1000;
+
+const MAX_RETRIES: u32 = 5;
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(last: &str, pairs: Vec<Value>) -> Answer {
+        let bulk = |text: &str| Value::BulkString(text.into());
+        Answer {
+            values: vec![Value::Array(vec![bulk(last), Value::Array(pairs)])],
+            time: Duration::from_secs(9),
+            remembers_since: Duration::from_millis(7),
+        }
+    }
+
+    #[test]
+    fn position_is_the_same_after_it_was_bytes() {
+        let position = Position { remembers_since: 1_800_000_000_123, number: 17 };
+        assert_eq!(Position::from_bytes(&position.to_bytes()), Some(position));
+        assert_eq!(Position::from_bytes(b"17"), None);
+        assert_eq!(Position::from_bytes(&[0; 17]), None);
+    }
+
+    #[test]
+    fn page_is_read_whole_or_not_at_all() {
+        let entry = || Value::BulkString(vec![1; RevocationEntry::LENGTH]);
+        let number = |text: &str| Value::BulkString(text.into());
+        let page = Page::read(&answer("9", vec![entry(), number("5")])).unwrap();
+        assert_eq!((page.entries.len(), page.last), (1, 9));
+        assert_eq!(page.position, Position { remembers_since: 7, number: 5 });
+        let empty = Page::read(&answer("9", vec![])).unwrap();
+        assert_eq!(empty.position.number, 9);
+        let short = Value::BulkString(vec![1; RevocationEntry::LENGTH - 1]);
+        for pairs in [vec![short, number("5")], vec![entry()], vec![entry(), number("x")]] {
+            assert!(Page::read(&answer("9", pairs)).is_none());
+        }
+        assert!(Page::read(&answer("x", vec![])).is_none());
+        assert!(Page::read(&Answer { values: vec![Value::Nil], ..answer("9", vec![]) }).is_none());
+    }
+}
