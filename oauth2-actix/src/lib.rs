@@ -102,6 +102,7 @@ pub mod introspection;
 mod jose;
 mod json;
 mod keys;
+pub mod logout;
 pub mod mcp;
 mod middleware;
 pub mod mtls;

@@ -109,7 +109,7 @@ where
             Decision::Waiting(pending) => {
                 let path = request.match_info().as_str();
                 if policy.public.access(path) != PathAccess::Private
-                    || policy.resources.has_document_at(path)
+                    || policy.may_be_for_own_service(path)
                     || shared.known_routes.has_route_of(&request)
                     || Admission::is_pending(&request)
                 {
@@ -346,7 +346,7 @@ impl<F> State<F> {
             PathAccess::Private
                 if shared.routes_all
                     || must_be_routed(&request)
-                    || policy.resources.has_document_at(request.match_info().as_str()) =>
+                    || policy.may_be_for_own_service(request.match_info().as_str()) =>
             {
                 Self::routed(shared, request, reason, rejection)
             }

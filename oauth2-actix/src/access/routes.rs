@@ -60,6 +60,19 @@ impl Routes {
         Self(routes)
     }
 
+    /// Adds a route of a service of this crate that needs no token.
+    pub(crate) fn add_public(&mut self, method: &str, pattern: &str, handler: &str) {
+        self.0.push(Route {
+            pattern: Some(pattern.to_owned()),
+            methods: vec![method.to_owned()],
+            handler: handler.to_owned(),
+            access: vec!["public".to_owned()],
+            name: String::new(),
+            location: None,
+        });
+        self.0.sort();
+    }
+
     /// Returns the routes in their order.
     pub fn iter(&self) -> slice::Iter<'_, Route> {
         self.0.iter()

@@ -111,6 +111,7 @@ impl OAuth2Builder {
         } else {
             None
         };
+        let receivers = self.receivers(&providers, revocations.as_ref(), keys.as_ref());
         if let Some(keys) = &keys {
             providers.iter().for_each(|provider| keys.start_fetching(provider));
         }
@@ -153,6 +154,7 @@ impl OAuth2Builder {
             scope_counts: self.access_report.then(ScopeCounts::default),
             verified: cache.flatten().map(|(entries, bytes)| VerifiedTokens::new(entries, bytes)),
             revocations,
+            receivers,
             on_rejection: self.on_rejection,
             clock: self.clock,
             keys,
@@ -222,6 +224,7 @@ impl OAuth2Builder {
         faults.push_all(self.introspection_faults());
         faults.push_all(self.fapi2_faults());
         faults.push_all(self.revocation_faults());
+        faults.push_all(self.logout_faults());
         faults.take(self.token_sources.check());
         if let Some(tenants) = &self.tenants {
             faults.take(tenants.check());

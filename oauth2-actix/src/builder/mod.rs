@@ -13,6 +13,7 @@
 //! - `possession_settings`: the settings in code for tokens that are bound to their client.
 //! - `resource_settings`: the settings in code for protected resources.
 //! - `revocation_settings`: the settings in code for revoked tokens.
+//! - `logout_settings`: the settings in code for the receivers of logouts.
 //! - `oauth2`: the handle `OAuth2`: verifies tokens, fetches keys, reports the status.
 //! - `startup`: the log lines of a new policy.
 
@@ -22,6 +23,7 @@ mod deserialize;
 mod fapi2_settings;
 mod introspection_settings;
 mod key_settings;
+mod logout_settings;
 pub(crate) mod oauth2;
 mod possession_settings;
 mod resource_settings;
@@ -43,6 +45,7 @@ use crate::{
     error::Error,
     http::client::AdjustClient,
     jose::key_policy::CryptoBackend,
+    logout::{BackchannelLogout, SecurityEvents},
     mtls::ForwardedCertificate,
     policy::{RejectionHook, principal::PrincipalCallback},
     request::token_source::{CookieToken, TokenRequests, TokenSources},
@@ -112,6 +115,8 @@ pub struct OAuth2Builder {
     pub(crate) fapi2: bool,
     dangerous_without_revocation_status: bool,
     pub(crate) deny_list: Option<DenyList>,
+    pub(crate) backchannel_logout: Option<BackchannelLogout>,
+    pub(crate) security_events: Option<SecurityEvents>,
     tenants: Option<Tenants>,
     on_rejection: Option<RejectionHook>,
     pub(crate) clock: Clock,

@@ -11,6 +11,7 @@ use crate::{
     builder::OAuth2Builder,
     error::Error,
     keys::remote::{FetchReason, RemoteKeySet},
+    logout::LogoutReceivers,
     policy::{Decision, Policy, possession},
     protected_resource::service::ResourceMetadata,
     provider::ResolvedProvider,
@@ -64,7 +65,8 @@ impl OAuth2 {
     }
 
     /// Returns the routes of the program with their access rules, as [`access::routes`](crate::access::routes)
-    /// does. A policy is shown by its name and the requirement that this `OAuth2` defines for it.
+    /// does. A policy is shown by its name and the requirement that this `OAuth2` defines for it. The paths of
+    /// [`logout_receivers`](Self::logout_receivers) are among them, which need no token.
     ///
     /// ```
     /// # let oauth2 = oauth2_actix::testing::policy();
@@ -72,7 +74,11 @@ impl OAuth2 {
     /// ```
     #[must_use]
     pub fn access_routes(&self) -> Routes {
-        Routes::of_program(Some(&self.0.rules))
+        let mut routes = Routes::of_program(Some(&self.0.rules));
+        for (path, handler) in self.0.receivers.routes() {
+            routes.add_public("POST", path, handler);
+        }
+        routes
     }
 
     /// Adds the access rules of the program to an OpenAPI document, as
@@ -290,6 +296,23 @@ impl OAuth2 {
     /// request.
     pub fn resource_metadata(&self) -> ResourceMetadata {
         ResourceMetadata::new(&self.0.resources)
+    }
+
+    /// Returns the services that receive the messages of providers that end sessions: see
+    /// [`backchannel_logout`](OAuth2Builder::backchannel_logout) and
+    /// [`security_events`](OAuth2Builder::security_events). They receive nothing if neither is configured.
+    ///
+    /// ```
+    /// use actix_web::App;
+    /// # let oauth2 = oauth2_actix::testing::policy();
+    /// let app = App::new().service(oauth2.logout_receivers()).wrap(oauth2);
+    /// # drop(app);
+    /// ```
+    ///
+    /// Add them inside the middleware of the same `OAuth2`, which lets requests without a token through to them and to
+    /// nothing else.
+    pub fn logout_receivers(&self) -> LogoutReceivers {
+        LogoutReceivers::new(&self.0.receivers)
     }
 
     /// Returns the status of each key source: those of the providers in the order of the configuration, then

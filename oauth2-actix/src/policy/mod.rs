@@ -2,7 +2,7 @@
 //!
 //! Owns the path of a token from bytes to claims: cheap checks, the signature check with cached keys, the
 //! wait for keys or for a tenant, and the cache of verified tokens. It imports `config`, `dpop`, `error`,
-//! `introspection`, `jose`, `json`, `keys`, `mtls`, `provider`, `public`, `request`, `revocation`, `token` and `util`.
+//! `introspection`, `jose`, `json`, `keys`, `logout`, `mtls`, `provider`, `public`, `request`, `revocation`, `token` and `util`.
 //!
 //! - `decide.rs`: the decision with cached keys, which does not wait, and whether a cached token is still
 //!   accepted; selects providers by issuer, or by trust domain for tokens without `iss`. What one provider
@@ -31,6 +31,7 @@ use crate::{
     access::report::ScopeCounts,
     error::Error,
     introspection::Introspectors,
+    logout::Receivers,
     mtls::TrustedProxy,
     protected_resource::{Resources, authorization_server::Comparison},
     provider::{ResolvedProvider, background::KeyThread},
@@ -80,6 +81,8 @@ pub(crate) struct Policy {
     pub(crate) verified: Option<VerifiedTokens>,
     /// The deny list. None unless it is configured.
     pub(crate) revocations: Option<Arc<Revocations>>,
+    /// The receivers of logouts. Empty unless one is configured.
+    pub(crate) receivers: Receivers,
     pub(crate) on_rejection: Option<RejectionHook>,
     pub(crate) clock: Clock,
     /// The providers that are asked about tokens. None if there is none.
@@ -105,6 +108,12 @@ impl Policy {
     #[inline]
     pub(crate) fn has_dpop(&self) -> bool {
         self.dpop.is_some()
+    }
+
+    /// Returns whether a request may be for a service of this crate that needs no token: a metadata document, or a
+    /// receiver of logouts.
+    pub(crate) fn may_be_for_own_service(&self, path: &str) -> bool {
+        self.resources.has_document_at(path) || self.receivers.may_be_at(path)
     }
 
     /// Returns the token of a request, unverified, and its location.

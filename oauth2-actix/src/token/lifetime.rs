@@ -132,7 +132,7 @@ pub(crate) struct TimeLimits {
 }
 
 /// Parses a NumericDate (RFC 7519 §2): a JSON number of seconds since the epoch, with or without decimals.
-fn numeric_date(claims: &Object, name: &'static str) -> Result<Option<f64>, Error> {
+pub(crate) fn numeric_date(claims: &Object, name: &'static str) -> Result<Option<f64>, Error> {
     match claims.get(name) {
         None => Ok(None),
         Some(Value::Number(number)) => match number.as_f64() {

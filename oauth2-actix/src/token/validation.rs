@@ -55,8 +55,24 @@ pub(crate) fn check_types(claims: &Object) -> Result<(), Error> {
     if !claims.get("aud").is_none_or(is_string_or_strings) {
         return Err(ErrorKind::ClaimInvalid { claim: "aud" }.into());
     }
+    // The `typ` of a logout token is optional, so that it may look like an access token.
+    if reports_an_event(claims) {
+        return Err(ErrorKind::TypeNotAllowed.into());
+    }
     Ok(())
 }
+
+/// Returns whether these are the claims of a message about an event, such as a logout token, and not of an access token.
+fn reports_an_event(claims: &Object) -> bool {
+    let Some(Value::Object(events)) = claims.get("events") else { return false };
+    events.keys().any(|event| event == LOGOUT_EVENT || event.starts_with(EVENT_TYPES))
+}
+
+/// The event of a logout token (OpenID Connect Back-Channel Logout 1.0 §2.4).
+pub(crate) const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+
+/// What the names of all events of CAEP, RISC and the Shared Signals Framework begin with.
+pub(crate) const EVENT_TYPES: &str = "https://schemas.openid.net/secevent/";
 
 /// Returns whether the token is bound to a key or a certificate (RFC 7800 §3.1). Any `cnf` counts, whatever
 /// its type: the issuer meant to bind the token.

@@ -8,6 +8,7 @@
 //! - `certificate`: reads the header with the certificates of clients.
 //! - `client_authentication`: reads how this API authenticates as a client.
 //! - `input`: the value of one setting, read as the setting's type.
+//! - `logout`: reads the receivers of logouts.
 //! - `nearest`: the known name that is nearest to an unknown one.
 //! - `requirements`: reads requirements.
 //! - `resource`: reads protected resources.
@@ -71,6 +72,9 @@ macro_rules! settings {
     (@read $method:ident => $read:expr) => { $read };
 }
 
+// It has tables of its own, so it follows the macro.
+mod logout;
+
 /// A type that is configured by a table of settings. Each line has the name of the setting, the methods that
 /// set it in code, and the type of its value: a method of [`Input`], whose result is passed to the first of
 /// the methods. A function after `=>` reads any other value.
@@ -116,6 +120,8 @@ impl Settings for OAuth2Builder {
         FORWARDED_CERTIFICATE: forwarded_certificate => certificate::read;
         RESOURCE: resource => resource::read;
         DENY_LIST: deny_list => read_deny_list;
+        BACKCHANNEL_LOGOUT: backchannel_logout => logout::read_backchannel_logout;
+        SECURITY_EVENTS: security_events => logout::read_security_events;
         FAPI2: fapi2 => |builder, input| input.flag().map(|is_on| builder.fapi2 = is_on);
         DANGEROUS_WITHOUT_REVOCATION_STATUS: dangerous_without_revocation_status = flag();
     };

@@ -10,6 +10,7 @@ use crate::{
     config::{binding::Binding, client_authentication::ClientAuthentication},
     config::{error::ConfigFault, resource::Resource},
     dpop::settings::Dpop,
+    logout::{BackchannelLogout, SecurityEvents},
     mtls::ForwardedCertificate,
     revocation::{DenyList, WhenUnavailable},
     testing::SigningKey,
@@ -156,6 +157,36 @@ fn settings_of_the_policy() -> Vec<(&'static str, Value, OAuth2Builder)> {
                     .token_lifetime(seconds(3600))
                     .max_entries(500)
                     .when_unavailable(WhenUnavailable::UseLastList(seconds(60))),
+            ),
+        ),
+        (
+            "backchannel_logout",
+            json!({
+                "clients": {"p": ["a", "b"], "q": "c"},
+                "path": "/hooks/logout",
+                "end_all_sessions": true,
+            }),
+            builder().backchannel_logout(
+                BackchannelLogout::new()
+                    .client("p", "a")
+                    .client("p", "b")
+                    .client("q", "c")
+                    .path("/hooks/logout")
+                    .end_all_sessions(true),
+            ),
+        ),
+        (
+            "security_events",
+            json!({
+                "audiences": {"p": "https://api.example"},
+                "path": "/hooks/events",
+                "authorization": "Bearer 0123456789abcdef",
+            }),
+            builder().security_events(
+                SecurityEvents::new()
+                    .audience("p", "https://api.example")
+                    .path("/hooks/events")
+                    .authorization("Bearer 0123456789abcdef"),
             ),
         ),
         ("fapi2", json!(true), builder().fapi2()),
