@@ -29,7 +29,7 @@ impl Client {
         Self {
             id: "quickstart".into(),
             secret: Some("quickstart".into()),
-            grant_types: vec![CLIENT_CREDENTIALS],
+            grant_types: vec![CLIENT_CREDENTIALS, TOKEN_EXCHANGE],
             ..Self::default()
         }
     }
@@ -145,8 +145,8 @@ impl Registered {
 
 impl IdentityProvider {
     /// Returns the secret of a client with this id, and registers the client if it is not known: for an API that
-    /// authenticates itself ([`ClientAuthentication`](crate::ClientAuthentication)). It may use the grant type
-    /// `client_credentials` and introspect tokens. The last 100 clients are known.
+    /// authenticates itself ([`ClientAuthentication`](crate::ClientAuthentication)). It may introspect and exchange
+    /// tokens, and use the grant type `client_credentials`. The last 100 clients are known.
     ///
     /// ```
     /// use oauth2_actix::{ClientAuthentication, testing::IdentityProvider};
@@ -264,7 +264,9 @@ fn without_loopback_port(text: &str) -> Option<Url> {
 pub(super) const AUTHORIZATION_CODE: &str = "authorization_code";
 pub(super) const REFRESH_TOKEN: &str = "refresh_token";
 pub(super) const CLIENT_CREDENTIALS: &str = "client_credentials";
-pub(super) const GRANT_TYPES: [&str; 3] = [AUTHORIZATION_CODE, REFRESH_TOKEN, CLIENT_CREDENTIALS];
+pub(super) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+pub(super) const GRANT_TYPES: [&str; 4] =
+    [AUTHORIZATION_CODE, REFRESH_TOKEN, CLIENT_CREDENTIALS, TOKEN_EXCHANGE];
 
 /// The largest number of registered clients.
 const MAX_CLIENTS: usize = 100;

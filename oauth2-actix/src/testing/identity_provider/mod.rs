@@ -5,6 +5,7 @@
 //! - `authorize`: the authorization endpoint
 //! - `clients`: the clients, and how they register
 //! - `documents`: client ID metadata documents
+//! - `exchange`: token exchange at the token endpoint
 //! - `grants`: forms that wait for an answer, codes, refresh tokens and opaque tokens
 //! - `introspection`: the introspection endpoint
 //! - `metadata`: the keys and the metadata that it publishes
@@ -45,6 +46,7 @@ use crate::{jose::algorithm::Algorithm, util::clock::Clock};
 mod authorize;
 mod clients;
 mod documents;
+mod exchange;
 mod grants;
 mod introspection;
 mod metadata;
@@ -95,6 +97,12 @@ mod token;
 /// `resource` of the request (RFC 8707). A client that has registered the grant type also gets a refresh token,
 /// which is valid once. There are no ID tokens. All that is known of clients and users is in memory, and bounded.
 ///
+/// # Opaque tokens, and tokens for other services
+///
+/// [`opaque_token`](Self::opaque_token) issues a token that only `POST /introspect` knows (RFC 7662). A client with a
+/// secret, such as that of [`client_secret`](Self::client_secret), exchanges a token at `POST /token` (RFC 8693): the new
+/// one is for each `audience` and `resource` of the request, has scopes of the first one, and does not outlive it.
+///
 /// # DPoP
 ///
 /// A token request with a DPoP proof (RFC 9449 §5) gets a token that is bound to the key of the proof, and the
@@ -141,6 +149,7 @@ struct State {
     keys: Mutex<Keys>,
     key_requests: AtomicU64,
     introspection_requests: AtomicU64,
+    exchange_requests: AtomicU64,
     settings: Mutex<Settings>,
     clients: Mutex<Registered>,
     grants: Mutex<Grants>,
@@ -174,6 +183,7 @@ impl IdentityProvider {
             keys: Mutex::new(Keys { published: vec![current.clone()], current, generated: 1 }),
             key_requests: AtomicU64::new(0),
             introspection_requests: AtomicU64::new(0),
+            exchange_requests: AtomicU64::new(0),
             settings: Mutex::default(),
             clients: Mutex::default(),
             grants: Mutex::default(),

@@ -1,5 +1,5 @@
-//! The token endpoint: authorization code, refresh token and client credentials (RFC 6749 §4.1.3, §6 and §4.4). With a
-//! DPoP proof, the access token is bound to the key of the proof (RFC 9449 §5).
+//! The token endpoint: authorization code, refresh token and client credentials (RFC 6749 §4.1.3, §6 and §4.4), and token
+//! exchange (RFC 8693). With a DPoP proof, the access token is bound to the key of the proof (RFC 9449 §5).
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use url::form_urlencoded;
 
 use super::{
     IdentityProvider,
-    clients::{AUTHORIZATION_CODE, CLIENT_CREDENTIALS, Client, REFRESH_TOKEN},
-    documents,
+    clients::{AUTHORIZATION_CODE, CLIENT_CREDENTIALS, Client, REFRESH_TOKEN, TOKEN_EXCHANGE},
+    documents, exchange,
     grants::Grant,
     parameters::{Parameters, Problem, for_any_origin, unguessable},
     proof,
@@ -58,8 +58,8 @@ pub(super) fn refused(request: &HttpRequest, problem: Problem) -> HttpResponse {
 /// A response with a token.
 struct Issued {
     body: Value,
-    /// Whether pages of every origin may read it. Not for the client credentials: the secret of `quickstart`
-    /// is known, and any page would get a token.
+    /// Whether pages of every origin may read it. Not for the client credentials and token exchange: the
+    /// secret of `quickstart` is known, and any page would get a token.
     is_readable: bool,
 }
 
@@ -76,14 +76,15 @@ fn issue(
         AUTHORIZATION_CODE => by_code(provider, parameters, &client, key)?,
         REFRESH_TOKEN => by_refresh_token(provider, parameters, &client, key)?,
         CLIENT_CREDENTIALS => by_client_credentials(provider, parameters, &client, key)?,
+        TOKEN_EXCHANGE => exchange::by_exchange(provider, parameters, &client)?,
         _ => {
             return Err(Problem::new(
                 "unsupported_grant_type",
-                "The grant types are authorization_code, refresh_token and client_credentials.",
+                "The grant types are authorization_code, refresh_token, client_credentials and token-exchange.",
             ));
         }
     };
-    Ok(Issued { body, is_readable: grant_type != CLIENT_CREDENTIALS })
+    Ok(Issued { body, is_readable: ![CLIENT_CREDENTIALS, TOKEN_EXCHANGE].contains(&grant_type) })
 }
 
 /// Authenticates the client: by a secret in the header or in the form, or by its id alone if it is public.
@@ -269,7 +270,7 @@ fn signed(provider: &IdentityProvider, token: Token, key: Option<&str>, lifetime
 }
 
 /// Sets the audience, unless there is no resource.
-fn with_audience(token: Token, resources: &[String]) -> Token {
+pub(super) fn with_audience(token: Token, resources: &[String]) -> Token {
     match resources {
         [] => token,
         [resource] => token.claim("aud", resource.as_str()),

@@ -34,7 +34,12 @@ async fn both_metadata_documents_say_the_same() {
         ("response_types_supported", json!(["code"])),
         (
             "grant_types_supported",
-            json!(["authorization_code", "refresh_token", "client_credentials"]),
+            json!([
+                "authorization_code",
+                "refresh_token",
+                "client_credentials",
+                "urn:ietf:params:oauth:grant-type:token-exchange",
+            ]),
         ),
         ("code_challenge_methods_supported", json!(["S256"])),
         (
