@@ -97,6 +97,7 @@ mod builder;
 mod config;
 pub mod dpop;
 mod error;
+pub mod exchange;
 mod http;
 pub mod introspection;
 mod jose;

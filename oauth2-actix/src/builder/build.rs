@@ -83,6 +83,7 @@ impl OAuth2Builder {
             .as_ref()
             .and_then(|forwarded| faults.take(forwarded.resolve()));
         let endpoints = self.introspection_endpoints(&defaults, &mut faults);
+        let exchange_endpoints = self.exchange_endpoints(&defaults, &mut faults);
         faults.into_result()?;
         let public = self.public().unwrap_or_default();
         let (resources, comparison) = self.protected_resources(&defaults);
@@ -124,6 +125,7 @@ impl OAuth2Builder {
             calls.as_ref(),
             keys.as_ref().map(|keys| &keys.fetchers),
         );
+        let exchangers = self.exchangers(exchange_endpoints, calls.as_ref());
         startup::log(&self.providers, &self.public_paths, self.tenants.is_some());
         if self.fapi2 && !self.verifies_revocation_status() {
             startup::warn_of_revocation_status();
@@ -151,6 +153,7 @@ impl OAuth2Builder {
             rules,
             principal,
             introspectors,
+            exchangers,
             scope_counts: self.access_report.then(ScopeCounts::default),
             verified: cache.flatten().map(|(entries, bytes)| VerifiedTokens::new(entries, bytes)),
             revocations,

@@ -7,6 +7,8 @@
 //! - `access_settings`: the settings in code for access rules.
 //! - `build`: the checks of all settings, and the assembly of the policy.
 //! - `deserialize`: the same settings through serde, as tables.
+//! - `exchange_settings`: the providers at which tokens are exchanged, and the methods of
+//!   `OAuth2` that exchange one.
 //! - `fapi2_settings`: the FAPI 2.0 Security Profile: what it requires of the settings.
 //! - `introspection_settings`: the providers that are asked about tokens.
 //! - `key_settings`: the settings in code for fetching keys.
@@ -20,6 +22,8 @@
 mod access_settings;
 mod build;
 mod deserialize;
+
+mod exchange_settings;
 mod fapi2_settings;
 mod introspection_settings;
 mod key_settings;

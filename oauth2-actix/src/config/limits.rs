@@ -143,6 +143,9 @@ pub(crate) const DENY_LIST_ENTRIES: Limit<usize> =
     Limit::new(names::DENY_LIST_ENTRIES, 1..=10_000_000);
 pub(crate) const DENY_LIST_USE_LAST_LIST: Limit<Duration> =
     Limit::new(names::DENY_LIST_USE_LAST_LIST, Duration::from_secs(3)..=DAY);
+pub(crate) const EXCHANGE_CALLS: Limit<usize> = Limit::new(names::EXCHANGE_CALLS, 1..=1024);
+pub(crate) const EXCHANGE_ENTRIES: Limit<usize> =
+    Limit::new(names::EXCHANGE_ENTRIES, 0..=1_000_000);
 /// How many key sources a provider may have.
 pub(crate) const MAX_SOURCES: usize = 16;
 

@@ -16,6 +16,7 @@
 //! - `resource_uri.rs`: the identifier of a protected resource
 //! - `tenants.rs`: [`Tenants`](tenants::Tenants), the providers that are looked up by issuer
 //! - `token_cache.rs`: the limits of the cache of verified tokens
+//! - `token_exchange.rs`: [`TokenExchange`](token_exchange::TokenExchange), which gets tokens for other services
 
 pub(crate) mod binding;
 pub(crate) mod client_authentication;
@@ -31,3 +32,4 @@ pub(crate) mod resource;
 pub(crate) mod resource_uri;
 pub mod tenants;
 pub(crate) mod token_cache;
+pub(crate) mod token_exchange;

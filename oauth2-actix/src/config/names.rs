@@ -57,12 +57,13 @@ names! {
     SPIFFE_TRUST_DOMAIN = "spiffe_trust_domain",
     CERTIFICATE_BOUND = "certificate_bound",
     INTROSPECTION = "introspection",
+    TOKEN_EXCHANGE = "token_exchange",
     DANGEROUS_ALLOW_HTTP = "dangerous_allow_http",
     DANGEROUS_ACCEPT_BOUND_TOKENS = "dangerous_accept_bound_tokens",
 }
 
 // Members of `token_cache`, `token_from_cookie`, `resource`, `dpop`, `forwarded_certificate`, `introspection`,
-// `client_authentication` and `deny_list`.
+// `client_authentication`, `token_exchange` and `deny_list`.
 names! {
     MAX_ENTRIES = "max_entries",
     MAX_BYTES = "max_bytes",
@@ -100,6 +101,8 @@ names! {
     CACHE_SECONDS = "cache_seconds",
     NEGATIVE_CACHE_SECONDS = "negative_cache_seconds",
     MAX_CALLS = "max_calls",
+    GRANT = "grant",
+    REQUESTED_TOKEN_TYPE = "requested_token_type",
     DANGEROUS_WITHOUT_AUDIENCE = "dangerous_without_audience",
     METHOD = "method",
     CLIENT_ID = "client_id",
@@ -138,6 +141,10 @@ names! {
     SECURITY_EVENTS_AUDIENCES = "security_events.audiences",
     SECURITY_EVENTS_PATH = "security_events.path",
     SECURITY_EVENTS_AUTHORIZATION = "security_events.authorization",
+    EXCHANGE_ENDPOINT = "token_exchange.endpoint",
+    EXCHANGE_AUTHENTICATION = "token_exchange.client_authentication",
+    EXCHANGE_CALLS = "token_exchange.max_calls",
+    EXCHANGE_ENTRIES = "token_exchange.max_entries",
     DANGEROUS_HTTP_CLIENT = "dangerous_http_client",
     TENANTS = "tenants",
     TENANT_CAPACITY = "tenants.capacity",

@@ -11,6 +11,7 @@ use crate::{
         keys::{self, Keys},
         limits::{COOLDOWN, FETCH_TIMEOUT, KEY_REFRESH, STALE_WINDOW},
         names::{self, AUDIENCE, ISSUER, PROVIDERS},
+        token_exchange::TokenExchange,
     },
     jose::algorithm::{Algorithm, AlgorithmSet},
     util::spiffe,
@@ -66,6 +67,7 @@ pub struct Provider {
     pub(crate) dpop: Binding,
     pub(crate) certificate_bound: Binding,
     pub(crate) introspection: Option<Introspection>,
+    pub(crate) token_exchange: Option<TokenExchange>,
     pub(crate) dangerous_allow_http: bool,
     pub(crate) dangerous_accept_bound_tokens: bool,
 }
@@ -449,6 +451,49 @@ impl Provider {
         self
     }
 
+    /// Lets this API exchange tokens of this provider for tokens that it may send to other services
+    /// ([RFC 8693](https://www.rfc-editor.org/rfc/rfc8693)), by [`OAuth2::exchange`](crate::OAuth2::exchange). In serde
+    /// `token_exchange`: a map. Default: none.
+    ///
+    /// ```
+    /// # #[actix_web::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use oauth2_actix::{
+    ///     ClientAuthentication, OAuth2, Provider, exchange::TokenExchange, testing::IdentityProvider,
+    /// };
+    ///
+    /// let idp = IdentityProvider::start("orders")?;
+    /// let authentication = ClientAuthentication::basic("orders-api", idp.client_secret("orders-api"));
+    /// let provider = Provider::new()
+    ///     .issuer(idp.issuer())
+    ///     .audience("orders")
+    ///     .keys(idp.jwks_url())
+    ///     .token_exchange(TokenExchange::discover().authentication(authentication));
+    /// let oauth2 = OAuth2::builder().provider("idp", provider).key_refresh_minutes(30).build()?;
+    ///
+    /// let token = idp.token().claim("scope", "stock:read orders:read").sign(&idp.key());
+    /// let claims = oauth2.verify(&token).await?;
+    /// let exchanged = oauth2.exchange(&claims, "stock", ["stock:read"]).await?;
+    /// assert!(exchanged.scopes().eq(["stock:read"]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `build()` fails without an [issuer](Self::issuer) or a
+    /// [client authentication](TokenExchange::authentication), and if the authentication or the URL cannot be used. A
+    /// tenant that is looked up cannot have it.
+    pub fn token_exchange(mut self, exchange: TokenExchange) -> Self {
+        self.token_exchange = Some(exchange);
+        self
+    }
+
+    /// Returns whether the provider has no issuer and needs none.
+    fn lacks_issuer(&self) -> bool {
+        self.issuers.is_empty() && self.spiffe_trust_domain.is_some()
+    }
+
     /// Returns whether the provider is asked about every token.
     pub(crate) fn is_always_asked(&self) -> bool {
         self.introspection
@@ -597,6 +642,9 @@ impl Provider {
         }
         if let Some(introspection) = &self.introspection {
             faults.push_all(introspection.faults(name, !self.keys.is_empty()));
+        }
+        if let Some(exchange) = &self.token_exchange {
+            faults.push_all(exchange.faults(name, self.lacks_issuer()));
         }
         for (limit, value) in [
             (KEY_REFRESH, self.key_refresh),

@@ -208,7 +208,6 @@ type Read<T> = fn(&Issuer, &[u8], bool) -> Result<T, Problem>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IssuerEndpoint {
     Introspection,
-    #[expect(dead_code, reason = "token exchange is added next")]
     Token,
 }
 

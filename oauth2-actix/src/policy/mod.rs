@@ -2,7 +2,8 @@
 //!
 //! Owns the path of a token from bytes to claims: cheap checks, the signature check with cached keys, the
 //! wait for keys or for a tenant, and the cache of verified tokens. It imports `config`, `dpop`, `error`,
-//! `introspection`, `jose`, `json`, `keys`, `logout`, `mtls`, `provider`, `public`, `request`, `revocation`, `token` and `util`.
+//! `exchange`, `introspection`, `jose`, `json`, `keys`, `logout`, `mtls`, `provider`, `public`, `request`, `revocation`,
+//! `token` and `util`.
 //!
 //! - `decide.rs`: the decision with cached keys, which does not wait, and whether a cached token is still
 //!   accepted; selects providers by issuer, or by trust domain for tokens without `iss`. What one provider
@@ -30,6 +31,7 @@ use actix_web::{HttpRequest, HttpResponse, dev::RequestHead};
 use crate::{
     access::report::ScopeCounts,
     error::Error,
+    exchange::Exchangers,
     introspection::Introspectors,
     logout::Receivers,
     mtls::TrustedProxy,
@@ -87,6 +89,8 @@ pub(crate) struct Policy {
     pub(crate) clock: Clock,
     /// The providers that are asked about tokens. None if there is none.
     pub(crate) introspectors: Option<Introspectors>,
+    /// The providers at which tokens are exchanged.
+    pub(crate) exchangers: Exchangers,
     /// The thread that fetches keys. None if there is nothing to fetch or look up.
     pub(crate) keys: Option<KeyThread>,
     pub(crate) preflight_warned: AtomicBool,

@@ -187,10 +187,16 @@ impl ResolvedProvider {
         defaults: &Defaults,
     ) -> Result<Self, ConfigError> {
         let mut faults = provider.faults(Some(name), !defaults.resources.is_empty());
-        if provider.introspection.is_some() {
-            let problem = "is not possible for a tenant that is looked up: configure the provider";
-            let error = ConfigError::of_provider(name, names::INTROSPECTION, problem);
-            faults.push(error.of_kind(ConfigErrorKind::Conflict));
+        for (field, is_set) in [
+            (names::INTROSPECTION, provider.introspection.is_some()),
+            (names::TOKEN_EXCHANGE, provider.token_exchange.is_some()),
+        ] {
+            if is_set {
+                let problem =
+                    "is not possible for a tenant that is looked up: configure the provider";
+                let error = ConfigError::of_provider(name, field, problem);
+                faults.push(error.of_kind(ConfigErrorKind::Conflict));
+            }
         }
         if defaults.fapi2 {
             faults.push_all(provider.fapi2_faults(Some(name)));

@@ -35,6 +35,12 @@ pub(crate) fn describe() {
             INTROSPECTIONS,
             "Questions whether a token is active, by provider and outcome"
         );
+        metrics::describe_counter!(EXCHANGES, "Exchanges of tokens, by provider and outcome");
+        metrics::describe_histogram!(
+            EXCHANGE_DURATION,
+            Unit::Seconds,
+            "How long the provider took to exchange a token"
+        );
         metrics::describe_histogram!(
             INTROSPECTION_DURATION,
             Unit::Seconds,
@@ -151,6 +157,41 @@ pub(crate) fn introspected(provider: &Arc<str>, outcome: Introspected) {
 pub(crate) fn introspection_took(provider: &Arc<str>, duration: Duration) {
     #[cfg(feature = "metrics")]
     metrics::histogram!(INTROSPECTION_DURATION, "provider" => Arc::clone(provider))
+        .record(duration.as_secs_f64());
+    #[cfg(not(feature = "metrics"))]
+    let _ = (provider, duration);
+}
+
+/// How an exchange of a token ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Exchanged {
+    Cached,
+    Exchanged,
+    Rejected,
+    Failed,
+}
+
+/// Counts an exchange of a token.
+pub(crate) fn exchanged(provider: &Arc<str>, outcome: Exchanged) {
+    #[cfg(feature = "metrics")]
+    {
+        let outcome = match outcome {
+            Exchanged::Cached => "cached",
+            Exchanged::Exchanged => "exchanged",
+            Exchanged::Rejected => "rejected",
+            Exchanged::Failed => "failed",
+        };
+        metrics::counter!(EXCHANGES, "provider" => Arc::clone(provider), "outcome" => outcome)
+            .increment(1);
+    }
+    #[cfg(not(feature = "metrics"))]
+    let _ = (provider, outcome);
+}
+
+/// Records how long the provider took to exchange a token.
+pub(crate) fn exchange_took(provider: &Arc<str>, duration: Duration) {
+    #[cfg(feature = "metrics")]
+    metrics::histogram!(EXCHANGE_DURATION, "provider" => Arc::clone(provider))
         .record(duration.as_secs_f64());
     #[cfg(not(feature = "metrics"))]
     let _ = (provider, duration);
@@ -278,6 +319,8 @@ mod names {
     pub(super) const FETCHED_AT: &str = "oauth2_keys_fetched_timestamp_seconds";
     pub(super) const USABLE: &str = "oauth2_keys_usable";
     pub(super) const STALE_AT: &str = "oauth2_keys_stale_timestamp_seconds";
+    pub(super) const EXCHANGES: &str = "oauth2_token_exchanges_total";
+    pub(super) const EXCHANGE_DURATION: &str = "oauth2_token_exchange_duration_seconds";
     pub(super) const INTROSPECTIONS: &str = "oauth2_introspections_total";
     pub(super) const INTROSPECTION_DURATION: &str = "oauth2_introspection_duration_seconds";
     pub(super) const DURATION: &str = "oauth2_key_fetch_duration_seconds";

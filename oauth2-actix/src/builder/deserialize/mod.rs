@@ -13,6 +13,7 @@
 //! - `requirements`: reads requirements.
 //! - `resource`: reads protected resources.
 //! - `tests`: compare both forms of the configuration, and the documentation, with the tables.
+//! - `token_exchange`: reads the settings for token exchange.
 //! - `tree`: reads any self-describing format into JSON values, and finds duplicate names.
 
 mod certificate;
@@ -21,6 +22,7 @@ mod input;
 mod nearest;
 mod requirements;
 mod resource;
+mod token_exchange;
 mod tree;
 
 #[cfg(test)]
@@ -43,6 +45,7 @@ use crate::{
         names::{self, PROVIDERS},
         provider::Provider,
         token_cache::TokenCacheConfig,
+        token_exchange::TokenExchange,
     },
     dpop::settings::Dpop,
     jose::{algorithm::Algorithm, key_policy::CryptoBackend},
@@ -155,6 +158,7 @@ impl Settings for Provider {
         DPOP: dpop = choice(BINDING);
         CERTIFICATE_BOUND: certificate_bound = choice(BINDING);
         INTROSPECTION: introspection => read_introspection;
+        TOKEN_EXCHANGE: token_exchange => token_exchange::read;
         DANGEROUS_ALLOW_HTTP: dangerous_allow_http = flag();
         DANGEROUS_ACCEPT_BOUND_TOKENS: dangerous_accept_bound_tokens = flag();
     };
@@ -207,6 +211,19 @@ impl Settings for Introspection {
         NEGATIVE_CACHE_SECONDS: negative_cache = seconds();
         MAX_CALLS: max_calls = number();
         DANGEROUS_WITHOUT_AUDIENCE: dangerous_without_audience = flag();
+    };
+}
+
+impl Settings for TokenExchange {
+    const SETTINGS: &'static [Setting<Self>] = settings! {
+        ENDPOINT: at | discover => |exchange, input| {
+            input.text().map(|url| exchange.endpoint = Some(url))
+        };
+        CLIENT_AUTHENTICATION: authentication = client_authentication();
+        GRANT: grant = choice(token_exchange::GRANTS);
+        REQUESTED_TOKEN_TYPE: requested_token_type = choice(token_exchange::TOKEN_TYPES);
+        MAX_CALLS: max_calls = number();
+        MAX_ENTRIES: max_entries = number();
     };
 }
 

@@ -20,6 +20,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         "builder",
         &[
             "access",
+            "exchange",
             "status",
             "policy",
             "protected_resource",
@@ -48,6 +49,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         "policy",
         &[
             "access",
+            "exchange",
             "protected_resource",
             "introspection",
             "provider",
@@ -65,6 +67,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "error",
         ],
     ),
+    ("exchange", &["token", "config", "outbound", "keys", "http", "json", "util", "error"]),
     ("access", &["public", "token", "authorize"]),
     ("protected_resource", &["public", "token", "config", "keys", "http", "jose", "util", "json"]),
     (

@@ -1,0 +1,333 @@
+//! Exchanges the tokens of clients for tokens that this API may send to other services
+//! ([RFC 8693](https://www.rfc-editor.org/rfc/rfc8693)).
+//!
+//! A token of a client is for this API alone: another service must refuse it, and this API must not send it on
+//! ([MCP](https://modelcontextprotocol.io/specification/2026-07-28/basic/authorization/security-considerations)). The
+//! provider issues another token, for the same subject and the other service.
+//!
+//! See [`OAuth2::exchange`](crate::OAuth2::exchange), [`Provider::token_exchange`](crate::Provider::token_exchange), and
+//! the page `docs/token-exchange.md` of the repository.
+
+// Owns the question, the checks of the answer, and the cache of the tokens. It imports `config`, `error`, `http`, `json`,
+// `keys`, `outbound`, `token` and `util`.
+//
+// - this file: one provider at which tokens are exchanged, and the bounds of the calls
+// - `answer.rs`: the response of the token endpoint
+// - `cache.rs`: the tokens that were exchanged
+// - `error.rs`: why a token was not exchanged
+// - `target.rs`: what a token is exchanged for
+// - `token.rs`: the token that was issued
+
+mod answer;
+mod cache;
+mod error;
+mod target;
+mod token;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use self::{
+    answer::{Answer, Unanswered},
+    cache::Results,
+    token::Issued,
+};
+pub use self::{
+    error::{ExchangeError, ExchangeErrorKind},
+    target::ExchangeTarget,
+    token::ExchangedToken,
+};
+pub use crate::config::token_exchange::{ExchangeGrant, RequestedTokenType, TokenExchange};
+use crate::{
+    keys::remote::MAX_WAITERS,
+    outbound::{
+        breaker::{Breaker, Pass, Severity},
+        endpoint::{CallError, Endpoint},
+        shared_calls::{NoAnswer, QuestionId, SharedCalls},
+        thread::CallThread,
+    },
+    token::{claims::Claims, verified::ProviderId},
+    util::{
+        clock::Clock,
+        log_rate::Throttle,
+        telemetry::{self, Exchanged as Outcome},
+    },
+};
+
+/// The providers at which tokens are exchanged, by their indexes.
+#[derive(Debug, Default)]
+pub(crate) struct Exchangers(Vec<Option<Arc<Exchanger>>>);
+
+/// A provider at which tokens are exchanged.
+pub(crate) struct Exchanger {
+    provider: Arc<str>,
+    issuers: Vec<String>,
+    endpoint: Endpoint,
+    grant: ExchangeGrant,
+    requested: RequestedTokenType,
+    calls: SharedCalls<Result<ExchangedToken, ExchangeError>>,
+    breaker: Breaker,
+    results: Results,
+    thread: Arc<CallThread>,
+    warnings: Throttle,
+    clock: Clock,
+}
+
+/// What an exchanger is made of, besides its settings.
+pub(crate) struct Parts {
+    pub(crate) provider: Arc<str>,
+    pub(crate) issuers: Vec<String>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) thread: Arc<CallThread>,
+    pub(crate) clock: Clock,
+}
+
+impl Exchangers {
+    pub(crate) fn new(by_index: Vec<Option<Arc<Exchanger>>>) -> Self {
+        Self(by_index)
+    }
+
+    /// Exchanges the token of these claims.
+    pub(crate) async fn exchange(
+        &self,
+        claims: &Claims,
+        target: &ExchangeTarget,
+    ) -> Result<ExchangedToken, ExchangeError> {
+        match self.find(claims) {
+            Some(exchanger) => exchanger.exchange(claims, target).await,
+            None => {
+                let provider = &claims.verified().by.name;
+                Err(ExchangeError::new(ExchangeErrorKind::NotConfigured, provider))
+            }
+        }
+    }
+
+    /// Finds the provider that has issued the token, which must not be sent to another one: the claims may be of another
+    /// policy.
+    fn find(&self, claims: &Claims) -> Option<&Arc<Exchanger>> {
+        let by = &claims.verified().by;
+        let ProviderId::Configured(index) = by.provider else { return None };
+        let exchanger = self.0.get(index)?.as_ref()?;
+        let issuer = claims.issuer();
+        let is_issuer = issuer.is_empty() || exchanger.issuers.iter().any(|known| known == issuer);
+        (exchanger.provider == by.name && is_issuer).then_some(exchanger)
+    }
+}
+
+impl Exchanger {
+    pub(crate) fn new(settings: &TokenExchange, parts: Parts) -> Self {
+        Self {
+            grant: settings.grant,
+            requested: settings.requested_token_type,
+            calls: SharedCalls::new(settings.max_calls.unwrap_or(DEFAULT_CALLS), MAX_WAITERS),
+            breaker: Breaker::new(&parts.clock),
+            results: Results::new(settings.max_entries.unwrap_or(DEFAULT_ENTRIES)),
+            warnings: Throttle::new(parts.clock.clone()),
+            provider: parts.provider,
+            issuers: parts.issuers,
+            endpoint: parts.endpoint,
+            thread: parts.thread,
+            clock: parts.clock,
+        }
+    }
+
+    async fn exchange(
+        self: &Arc<Self>,
+        claims: &Claims,
+        target: &ExchangeTarget,
+    ) -> Result<ExchangedToken, ExchangeError> {
+        let error = |kind| ExchangeError::new(kind, &self.provider);
+        let check_subject = || {
+            let checked = claims.verified().check_again();
+            checked.map_err(|rejection| error(ExchangeErrorKind::Subject(rejection)))
+        };
+        check_subject()?;
+        target
+            .check(self.grant)
+            .map_err(|problem| error(ExchangeErrorKind::InvalidTarget { problem }))?;
+        let token = std::str::from_utf8(&claims.verified().token).unwrap_or_default();
+        if token.is_empty() {
+            return Err(error(ExchangeErrorKind::NoToken));
+        }
+        let id = target.question_id(token);
+        if let Some(result) = self.results.find(&id, self.clock.monotonic()) {
+            if result.is_ok() {
+                telemetry::exchanged(&self.provider, Outcome::Cached);
+            }
+            return result;
+        }
+        if let Some(wait) = self.breaker.wait() {
+            return Err(self.unavailable(wait));
+        }
+        let subject_ends = self.clock.monotonic().saturating_add(claims.time_left());
+        let call = || {
+            let (exchanger, target, token) = (Arc::clone(self), target.clone(), token.to_owned());
+            async move { exchanger.call(id, &token, &target, subject_ends).await }
+        };
+        let result = match self.calls.answer(&self.thread, id, call).await {
+            Ok(result) => result,
+            Err(NoAnswer::TooMany) => {
+                Err(self.unavailable(Duration::ZERO).with_cause("too many exchanges are under way"))
+            }
+            Err(NoAnswer::Lost) => {
+                Err(self.unavailable(Duration::ZERO).with_cause("the exchange was lost"))
+            }
+        };
+        check_subject()?;
+        result
+    }
+
+    /// Asks the provider, and keeps what it answers.
+    async fn call(
+        &self,
+        id: QuestionId,
+        token: &str,
+        target: &ExchangeTarget,
+        subject_ends: Duration,
+    ) -> Result<ExchangedToken, ExchangeError> {
+        // A call for the same may have ended since the cache was read.
+        if let Some(result) = self.results.find(&id, self.clock.monotonic()) {
+            return result;
+        }
+        let pass = match self.breaker.enter() {
+            Ok(pass) => pass,
+            Err(wait) => return Err(self.unavailable(wait)),
+        };
+        // The token is not older than this.
+        let asked_at = self.clock.monotonic();
+        let asked_at_unix = self.clock.unix_time();
+        let answer = self.answer(token, target).await;
+        let now = self.clock.monotonic();
+        telemetry::exchange_took(&self.provider, now.saturating_sub(asked_at));
+        match answer {
+            Ok(answer) => {
+                self.breaker.succeeded(pass);
+                telemetry::exchanged(&self.provider, Outcome::Exchanged);
+                let until = answer.expires_in.map(|life| asked_at.saturating_add(usable(life)));
+                let issued = ExchangedToken::new(Issued {
+                    token: answer.token,
+                    scopes: answer.scopes.unwrap_or_else(|| target.asked_scopes().to_vec()),
+                    issued_token_type: answer.issued_token_type,
+                    expires_at: answer.expires_in.map(|life| asked_at_unix.saturating_add(life)),
+                    clock: self.clock.clone(),
+                });
+                if let Some(until) = until {
+                    self.results.keep(id, Ok(issued.clone()), until.min(subject_ends), now);
+                }
+                Ok(issued)
+            }
+            Err(Failure::Answer {
+                unanswered: Unanswered::Rejected { code, description }, ..
+            }) => {
+                self.breaker.succeeded(pass);
+                telemetry::exchanged(&self.provider, Outcome::Rejected);
+                let kind = ExchangeErrorKind::Rejected { code, description };
+                let error = ExchangeError::new(kind, &self.provider);
+                self.log(&error, Duration::ZERO);
+                self.results.keep(id, Err(error.clone()), now.saturating_add(REMEMBERED), now);
+                Err(error)
+            }
+            Err(failure) => {
+                telemetry::exchanged(&self.provider, Outcome::Failed);
+                let error = self.failed(pass, &failure);
+                if !failure.is_of_endpoint() {
+                    // Otherwise one client could open the breaker by repeating its question.
+                    self.results.keep(id, Err(error.clone()), now.saturating_add(REMEMBERED), now);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn answer(&self, token: &str, target: &ExchangeTarget) -> Result<Answer, Failure> {
+        let form = target.form(token, self.grant, self.requested);
+        let posted = self.endpoint.post(form, answer::JSON, MAX_ANSWER).await?;
+        let retry_after = posted.retry_after;
+        answer::read(&posted, self.grant)
+            .map_err(|unanswered| Failure::Answer { unanswered, retry_after })
+    }
+
+    fn unavailable(&self, wait: Duration) -> ExchangeError {
+        let retry_after = wait.max(Duration::from_secs(1));
+        ExchangeError::new(ExchangeErrorKind::Unavailable { retry_after }, &self.provider)
+    }
+
+    /// Notes and logs that the provider could not be asked.
+    fn failed(&self, pass: Pass, failure: &Failure) -> ExchangeError {
+        let severity =
+            if failure.is_of_endpoint() { Severity::Endpoint } else { Severity::Question };
+        let cause = failure.to_string();
+        let wait = self.breaker.failed(pass, severity, failure.retry_after(), &cause);
+        let error = self.unavailable(wait).with_cause(cause);
+        self.log(&error, wait);
+        error
+    }
+
+    /// Logs at warn, at most once in 10 s, since clients cause exchanges.
+    fn log(&self, error: &ExchangeError, wait: Duration) {
+        let (provider, endpoint) = (&self.provider, self.endpoint.shown());
+        let (cause, next_try_seconds) = (error.to_string(), wait.as_secs_f64());
+        if self.warnings.allows() {
+            tracing::warn!(
+                target: "oauth2_actix", %provider, endpoint, cause, next_try_seconds,
+                "a token was not exchanged"
+            );
+        } else {
+            tracing::debug!(
+                target: "oauth2_actix", %provider, endpoint, cause, next_try_seconds,
+                "a token was not exchanged"
+            );
+        }
+    }
+}
+
+impl fmt::Debug for Exchanger {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Exchanger")
+            .field("provider", &self.provider)
+            .field("endpoint", &self.endpoint.shown())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Call(#[from] CallError),
+    #[error("{unanswered}")]
+    Answer { unanswered: Unanswered, retry_after: Option<Duration> },
+}
+
+impl Failure {
+    fn is_of_endpoint(&self) -> bool {
+        match self {
+            Self::Call(error) => error.is_of_endpoint(),
+            Self::Answer { unanswered, .. } => unanswered.is_of_endpoint(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Call(_) => None,
+            Self::Answer { retry_after, .. } => *retry_after,
+        }
+    }
+}
+
+/// Returns how long a token with this lifetime is given out, so that it is still valid when the other service gets it.
+fn usable(life: Duration) -> Duration {
+    life - (life / 10).min(LONGEST_MARGIN)
+}
+
+const DEFAULT_CALLS: usize = 64;
+const DEFAULT_ENTRIES: usize = 10_000;
+
+/// The life that a cached token has left at least, unless a tenth of its life is less.
+const LONGEST_MARGIN: Duration = Duration::from_secs(30);
+
+/// How long the provider is not asked again what it has refused, or not answered.
+const REMEMBERED: Duration = Duration::from_secs(5);
+
+/// The longest answer in bytes.
+const MAX_ANSWER: usize = 64 * 1024;
