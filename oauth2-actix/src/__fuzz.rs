@@ -58,9 +58,9 @@ pub fn strict_object(document: &[u8]) -> Option<Map<String, Value>> {
 pub fn key_document(document: &[u8], inline: bool, token: &str) -> Option<Vec<KeyInfo>> {
     let (allowed, origin) = if inline {
         let hmac = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
-        (AlgorithmSet::asymmetric().iter().chain(hmac).collect(), Origin::Inline)
+        (AlgorithmSet::by_default().iter().chain(hmac).collect(), Origin::Inline)
     } else {
-        (AlgorithmSet::asymmetric(), Origin::Fetched)
+        (AlgorithmSet::by_default(), Origin::Fetched)
     };
     let [document, other] = [CryptoBackend::AwsLc, CryptoBackend::OpenSsl].map(|crypto| {
         let (budget, binds_keys) = (Budget::Provider, inline);
@@ -186,7 +186,7 @@ pub fn dpop_proof(request: DpopRequest<'_>) -> Result<([u8; 32], Duration, Durat
     };
     let [result, other] = [CryptoBackend::AwsLc, CryptoBackend::OpenSsl].map(|crypto| {
         let checker = ProofChecker {
-            algorithms: AlgorithmSet::asymmetric(),
+            algorithms: AlgorithmSet::by_default(),
             max_age: Duration::from_secs(60),
             clock_skew: Duration::from_secs(5),
             targets: Targets::new(&[request.base_url.to_owned()])?,

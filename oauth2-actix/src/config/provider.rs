@@ -539,7 +539,7 @@ impl Provider {
         match &self.algorithms {
             Some(algorithms) => algorithms.iter().copied().collect(),
             None if self.spiffe_trust_domain.is_some() => AlgorithmSet::of_spiffe(),
-            None => AlgorithmSet::asymmetric(),
+            None => AlgorithmSet::by_default(),
         }
     }
 

@@ -84,7 +84,7 @@ fn check_of_a_proof_adds_at_most_three_microseconds_to_its_signature() {
             let text = jwk.to_string();
             let client_key = ClientKey::read(&text, algorithm).expect("a key");
             let checker = ProofChecker {
-                algorithms: AlgorithmSet::asymmetric(),
+                algorithms: AlgorithmSet::by_default(),
                 max_age: Duration::from_secs(60),
                 clock_skew: Duration::from_secs(5),
                 targets: Targets::new(&["https://api.example.com".to_owned()]).expect("a URL"),

@@ -175,7 +175,8 @@ pub(crate) enum KeyKind {
 pub(crate) struct AlgorithmSet(u32);
 
 impl AlgorithmSet {
-    pub(crate) fn asymmetric() -> Self {
+    /// Returns the algorithms that a provider accepts unless it names others.
+    pub(crate) fn by_default() -> Self {
         Algorithm::all().filter(|algorithm| !algorithm.is_symmetric()).collect()
     }
 
@@ -270,7 +271,7 @@ mod tests {
 
     #[test]
     fn hmac_is_not_in_the_default() {
-        let default = AlgorithmSet::asymmetric();
+        let default = AlgorithmSet::by_default();
         assert!(!default.contains(Algorithm::HS256));
         assert!(default.contains(Algorithm::EdDSA));
         assert_eq!(default.iter().count(), TABLE.len() - 3);

@@ -398,7 +398,7 @@ mod tests {
 
     fn policy(spiffe: bool) -> KeyPolicy {
         KeyPolicy {
-            allowed: AlgorithmSet::asymmetric(),
+            allowed: AlgorithmSet::by_default(),
             binds_keys: true,
             origin: Origin::Fetched,
             crypto: CryptoBackend::default(),

@@ -496,7 +496,7 @@ mod tests {
     };
 
     fn policy(origin: Origin, budget: Budget) -> KeyPolicy {
-        let (allowed, crypto) = (AlgorithmSet::asymmetric(), CryptoBackend::default());
+        let (allowed, crypto) = (AlgorithmSet::by_default(), CryptoBackend::default());
         KeyPolicy { allowed, binds_keys: true, origin, crypto, spiffe: false, budget }
     }
 

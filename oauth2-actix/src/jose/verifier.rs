@@ -242,7 +242,7 @@ mod tests {
         };
         for backend in [CryptoBackend::AwsLc, CryptoBackend::OpenSsl] {
             let all = || {
-                let all = AlgorithmSet::asymmetric();
+                let all = AlgorithmSet::by_default();
                 Algorithm::all().filter(move |one| all.contains(*one) && one.fits(KeyKind::Rsa))
             };
             let verifiers = Verifiers::public(all(), &spki, backend).expect("verifiers");

@@ -118,7 +118,7 @@ fn members(value: &mut Value) -> &mut Map<String, Value> {
 
 fn checker() -> ProofChecker {
     ProofChecker {
-        algorithms: AlgorithmSet::asymmetric(),
+        algorithms: AlgorithmSet::by_default(),
         max_age: Duration::from_secs(60),
         clock_skew: Duration::from_secs(5),
         targets: Targets::new(&[BASE.to_owned()]).expect("a base URL"),
@@ -145,7 +145,7 @@ fn fault(result: Result<Checked, ProofFault>) -> ProofFault {
 
 #[test]
 fn proof_of_each_algorithm_is_accepted_by_both_libraries() {
-    for algorithm in AlgorithmSet::asymmetric().iter() {
+    for algorithm in AlgorithmSet::by_default().iter() {
         for crypto in [CryptoBackend::AwsLc, CryptoBackend::OpenSsl] {
             let client = Client::new(algorithm);
             let checker = ProofChecker { crypto, ..checker() };
