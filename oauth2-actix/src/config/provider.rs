@@ -192,7 +192,7 @@ impl Provider {
     }
 
     /// Sets the algorithms that a token may be signed with, as values or names. Default: all asymmetric
-    /// algorithms; with a [`spiffe_trust_domain`](Self::spiffe_trust_domain), those of JWT-SVIDs.
+    /// algorithms except ML-DSA; with a [`spiffe_trust_domain`](Self::spiffe_trust_domain), those of JWT-SVIDs.
     ///
     /// A key is used with exactly one algorithm ([RFC 8725 §3.1](https://www.rfc-editor.org/rfc/rfc8725#section-3.1)):
     /// its `alg`, or without one, as in PEM, that of the first token that it verifies. A later token by another
@@ -203,8 +203,12 @@ impl Provider {
     ///
     /// HMAC is used only if it is in this list and the secret is given inline, at least as long as the hash
     /// ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)). If the provider also has keys
-    /// that are fetched, list their algorithms too: those keys are never used with HMAC. `build()` fails if a
-    /// name is not that of an [`Algorithm`].
+    /// that are fetched, list their algorithms too: those keys are never used with HMAC.
+    ///
+    /// ML-DSA ([RFC 9964](https://www.rfc-editor.org/rfc/rfc9964)) is used only if `ML-DSA-44`, `ML-DSA-65` or
+    /// `ML-DSA-87` is in this list. Name the algorithms of the provider's other keys too, as in
+    /// `["ES256", "ML-DSA-65"]`. A token is then 4,000 to 7,000 characters long, so that proxies in front of the API
+    /// must accept headers of that length.
     ///
     /// ```
     /// use oauth2_actix::{Algorithm, Provider};
@@ -212,6 +216,11 @@ impl Provider {
     /// let provider = Provider::new().algorithms([Algorithm::RS256, Algorithm::ES256]);
     /// assert_eq!(provider, Provider::new().algorithms(["RS256", "ES256"]));
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// `build()` fails if a name is not that of an [`Algorithm`], if HMAC has no inline secret, and if ML-DSA is named
+    /// beside [`CryptoBackend::OpenSsl`](crate::CryptoBackend::OpenSsl).
     pub fn algorithms<A>(mut self, algorithms: impl IntoIterator<Item = A>) -> Self
     where
         A: TryInto<Algorithm> + fmt::Display + Clone,

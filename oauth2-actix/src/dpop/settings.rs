@@ -235,6 +235,13 @@ impl Dpop {
             let problem = format_args!("{algorithm} is symmetric; a proof is signed by a key pair");
             of_algorithms(ConfigErrorKind::Invalid, &problem);
         }
+        for algorithm in self.algorithms.iter().flatten().filter(|one| one.is_ml_dsa()) {
+            let problem = format_args!(
+                "{algorithm} is for access tokens only: a proof with its key and signature would be too long for a \
+                 header; expected an algorithm of RFC 7518 or EdDSA"
+            );
+            of_algorithms(ConfigErrorKind::Invalid, &problem);
+        }
         for (limit, value) in [
             (DPOP_MAX_AGE, self.max_age),
             (DPOP_CLOCK_SKEW, self.clock_skew),

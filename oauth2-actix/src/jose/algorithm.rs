@@ -1,4 +1,4 @@
-//! Signature algorithms, with one table row for each `alg` (RFC 7518 §3.1, RFC 8037, RFC 8812, RFC 9864).
+//! Signature algorithms, with one table row for each `alg` (RFC 7518 §3.1, RFC 8037, RFC 8812, RFC 9864, RFC 9964).
 
 use std::{fmt, str::FromStr};
 
@@ -6,9 +6,9 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// A JWS signature algorithm that this crate can verify.
 ///
-/// A provider accepts all asymmetric algorithms unless [`Provider::algorithms`] has a shorter list. HMAC is
-/// accepted only if it is in that list. A key restricts them further: its type, curve and `alg` must fit the
-/// token's `alg`.
+/// A provider accepts all asymmetric algorithms except ML-DSA, unless [`Provider::algorithms`] has a list. HMAC and
+/// ML-DSA are accepted only if they are in that list. A key restricts them further: its type, curve and `alg` must fit
+/// the token's `alg`.
 ///
 /// ```
 /// use oauth2_actix::Algorithm;
@@ -42,6 +42,12 @@ pub enum Algorithm {
     HS384,
     /// HMAC with SHA-512. It requires an inline secret.
     HS512,
+    /// ML-DSA-44, with signatures of 2,420 bytes ([RFC 9964](https://www.rfc-editor.org/rfc/rfc9964), FIPS 204).
+    MlDsa44,
+    /// ML-DSA-65, with signatures of 3,309 bytes ([RFC 9964](https://www.rfc-editor.org/rfc/rfc9964), FIPS 204).
+    MlDsa65,
+    /// ML-DSA-87, with signatures of 4,627 bytes ([RFC 9964](https://www.rfc-editor.org/rfc/rfc9964), FIPS 204).
+    MlDsa87,
     /// RSASSA-PSS with SHA-256.
     PS256,
     /// RSASSA-PSS with SHA-384.
@@ -81,6 +87,11 @@ impl Algorithm {
     #[must_use]
     pub fn is_symmetric(self) -> bool {
         self.row().2 == [KeyKind::Secret]
+    }
+
+    /// Returns whether this is a parameter set of ML-DSA (RFC 9964).
+    pub(crate) fn is_ml_dsa(self) -> bool {
+        matches!(self, Self::MlDsa44 | Self::MlDsa65 | Self::MlDsa87)
     }
 
     /// Returns whether a key of this kind can make such a signature.
@@ -154,7 +165,7 @@ impl<'de> Deserialize<'de> for Algorithm {
 
 /// The text is not the name of an [`Algorithm`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a supported signature algorithm of RFC 7518, RFC 8037 or RFC 8812")]
+#[error("not a supported signature algorithm of RFC 7518, RFC 8037, RFC 8812 or RFC 9964")]
 pub struct UnknownAlgorithm(());
 
 /// The kind of a key, which decides the algorithms that it can be used with.
@@ -162,6 +173,9 @@ pub struct UnknownAlgorithm(());
 pub(crate) enum KeyKind {
     Ed25519,
     Ed448,
+    MlDsa44,
+    MlDsa65,
+    MlDsa87,
     P256,
     P384,
     P521,
@@ -177,7 +191,7 @@ pub(crate) struct AlgorithmSet(u32);
 impl AlgorithmSet {
     /// Returns the algorithms that a provider accepts unless it names others.
     pub(crate) fn by_default() -> Self {
-        Algorithm::all().filter(|algorithm| !algorithm.is_symmetric()).collect()
+        Algorithm::all().filter(|one| !one.is_symmetric() && !one.is_ml_dsa()).collect()
     }
 
     /// Returns the algorithms of a JWT-SVID (JWT-SVID §2.1).
@@ -242,6 +256,9 @@ const TABLE: &[Row] = &[
     (Algorithm::HS256, "HS256", &[KeyKind::Secret]),
     (Algorithm::HS384, "HS384", &[KeyKind::Secret]),
     (Algorithm::HS512, "HS512", &[KeyKind::Secret]),
+    (Algorithm::MlDsa44, "ML-DSA-44", &[KeyKind::MlDsa44]),
+    (Algorithm::MlDsa65, "ML-DSA-65", &[KeyKind::MlDsa65]),
+    (Algorithm::MlDsa87, "ML-DSA-87", &[KeyKind::MlDsa87]),
     (Algorithm::PS256, "PS256", &[KeyKind::Rsa]),
     (Algorithm::PS384, "PS384", &[KeyKind::Rsa]),
     (Algorithm::PS512, "PS512", &[KeyKind::Rsa]),
@@ -264,17 +281,35 @@ mod tests {
 
     #[test]
     fn names_that_differ_from_the_registry_are_rejected() {
-        for name in ["none", "None", "nOnE", "", "rs256", "RS256 ", "RSA-OAEP", "HS1"] {
+        for name in [
+            "none",
+            "None",
+            "nOnE",
+            "",
+            "rs256",
+            "RS256 ",
+            "RSA-OAEP",
+            "HS1",
+            "ml-dsa-44",
+            "ML-DSA",
+            "ML-DSA-45",
+            "MLDSA44",
+            "MlDsa44",
+        ] {
             assert!(name.parse::<Algorithm>().is_err(), "{name}");
         }
     }
 
     #[test]
-    fn hmac_is_not_in_the_default() {
+    fn hmac_and_ml_dsa_are_not_in_the_default() {
         let default = AlgorithmSet::by_default();
-        assert!(!default.contains(Algorithm::HS256));
+        for excluded in
+            [Algorithm::HS256, Algorithm::MlDsa44, Algorithm::MlDsa65, Algorithm::MlDsa87]
+        {
+            assert!(!default.contains(excluded), "{excluded}");
+        }
         assert!(default.contains(Algorithm::EdDSA));
-        assert_eq!(default.iter().count(), TABLE.len() - 3);
+        assert_eq!(default.iter().count(), TABLE.len() - 6);
     }
 
     #[test]

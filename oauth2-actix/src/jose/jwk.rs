@@ -1,5 +1,5 @@
 //! One verification key. It is read from a JWK, PEM or a certificate, and checked and normalised before a
-//! verifier gets it (RFC 7517, RFC 7518 §6, RFC 8037).
+//! verifier gets it (RFC 7517, RFC 7518 §6, RFC 8037, RFC 9964).
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
@@ -141,13 +141,18 @@ impl Key {
             }
             ("OKP", Some(curve)) => Material::edwards(curve, &jwk.public("x")?)?,
             ("EC" | "OKP", None) => return Err(Unusable::new("it has no `crv`")),
+            ("AKP", _) => {
+                let only =
+                    only.ok_or_else(|| Unusable::new("it has no `alg`, which names its type"))?;
+                Material::ml_dsa(only, &jwk.public("pub")?)?
+            }
             ("oct", _) if policy.origin == Origin::Inline => Material::Secret(jwk.secret("k")?),
             ("oct", _) => {
                 return Err(Unusable::new(
                     "it is a symmetric key, and symmetric keys are used only if they are given inline",
                 ));
             }
-            _ => return Err(Unusable::new("its `kty` is not RSA, EC, OKP or oct")),
+            _ => return Err(Unusable::new("its `kty` is not RSA, EC, OKP, AKP or oct")),
         };
         Self::build(kid, jwk.thumbprints(), &material, only, policy)
     }
@@ -210,6 +215,11 @@ impl Key {
             policy.allowed.fits(*algorithm, kind) && only.is_none_or(|only| only == *algorithm)
         };
         let algorithms = || policy.allowed.iter().filter(is_usable);
+        if only.is_some_and(Algorithm::is_ml_dsa) && algorithms().next().is_none() {
+            return Err(Unusable::expected(
+                "it is a key of ML-DSA, which is used only if the provider's `algorithms` name it",
+            ));
+        }
         let is_one = |first: Algorithm| algorithms().all(|other| first.is_same_as(other));
         let binds = policy.binds_keys && !algorithms().next().is_none_or(is_one);
         let verifiers = match material {
@@ -227,9 +237,9 @@ impl Key {
 }
 
 /// The members of a JWK that are read.
-pub(crate) const MEMBERS: [&str; 21] = [
+pub(crate) const MEMBERS: [&str; 23] = [
     "kty", "use", "key_ops", "alg", "kid", "x5c", "x5t", "x5t#S256", "n", "e", "crv", "x", "y",
-    "k", "d", "p", "q", "dp", "dq", "qi", "oth",
+    "pub", "k", "d", "p", "q", "dp", "dq", "qi", "oth", "priv",
 ];
 
 /// Returns a member of a JWK. `null`, and an empty `oth`, `key_ops` or `x5c`, count as absent, because
@@ -242,7 +252,8 @@ pub(crate) fn member<'a>(jwk: &'a Map<String, Value>, name: &str) -> Option<&'a 
     })
 }
 
-/// Returns the name of a private member of a JWK, if it has one (RFC 7518 §6.2.2 and §6.3.2, RFC 8037 §2).
+/// Returns the name of a private member of a JWK, if it has one (RFC 7518 §6.2.2 and §6.3.2, RFC 8037 §2,
+/// RFC 9964 §3).
 pub(crate) fn private_member(jwk: &Map<String, Value>) -> Option<&'static str> {
     PRIVATE_MEMBERS.into_iter().find(|name| member(jwk, name).is_some())
 }
@@ -364,8 +375,8 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The private members of RSA, EC and OKP keys (RFC 7518 §6.2.2 and §6.3.2, RFC 8037 §2).
-const PRIVATE_MEMBERS: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
+/// The private members of RSA, EC, OKP and AKP keys (RFC 7518 §6.2.2 and §6.3.2, RFC 8037 §2, RFC 9964 §3).
+const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "priv"];
 
 /// The maximum bytes of a key id. No token can name a much longer one.
 const MAX_KID: usize = 1024;

@@ -18,11 +18,12 @@ use super::algorithm::AlgorithmSet;
 #[non_exhaustive]
 #[serde(rename_all = "snake_case")]
 pub enum CryptoBackend {
-    /// AWS-LC for RS, PS and ES algorithms and Ed25519, where it is faster; OpenSSL for HMAC, ES256K and
-    /// Ed448.
+    /// AWS-LC for RS, PS and ES algorithms and Ed25519, where it is faster, and for ML-DSA; OpenSSL for HMAC, ES256K
+    /// and Ed448.
     #[default]
     AwsLc,
-    /// OpenSSL for all algorithms, for environments that require the system's library.
+    /// OpenSSL for all algorithms, for environments that require the system's library. `build()` fails if a provider
+    /// names an algorithm of ML-DSA, which this crate verifies by AWS-LC only.
     #[serde(rename = "openssl")]
     OpenSsl,
 }

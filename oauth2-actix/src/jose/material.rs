@@ -1,4 +1,4 @@
-//! Key material: the values of a key, checked and normalised (RFC 7518 §6, RFC 8037).
+//! Key material: the values of a key, checked and normalised (RFC 7518 §6, RFC 8037, RFC 9964).
 
 use std::fmt;
 
@@ -12,7 +12,11 @@ use openssl::{
     sha::sha256,
 };
 
-use crate::jose::{algorithm::KeyKind, edwards, unusable::Unusable};
+use crate::jose::{
+    algorithm::{Algorithm, KeyKind},
+    edwards, ml_dsa,
+    unusable::Unusable,
+};
 
 /// The decoded values of a public JWK.
 #[derive(Clone, Copy)]
@@ -121,6 +125,21 @@ impl Material {
             return Err(Unusable::new("its point is not on its curve, or has a small order"));
         }
         Ok(Self::Public { kind, spki: [prefix, x].concat() })
+    }
+
+    /// Checks a key of ML-DSA (RFC 9964 §3), whose parameter set is its `alg`.
+    pub(crate) fn ml_dsa(algorithm: Algorithm, public: &[u8]) -> Result<Self, Unusable> {
+        let set = ml_dsa::ParameterSet::of(algorithm).ok_or_else(|| {
+            Unusable::new("its `alg` is not one of ML-DSA-44, ML-DSA-65 and ML-DSA-87")
+        })?;
+        if public.len() != set.public_length {
+            return Err(Unusable::new(format!(
+                "its `pub` has {} bytes, not the {} of {algorithm}",
+                public.len(),
+                set.public_length
+            )));
+        }
+        Ok(Self::Public { kind: set.kind, spki: set.spki(public) })
     }
 
     /// Checks a key that OpenSSL has read, in the same way as a key from a JWK.

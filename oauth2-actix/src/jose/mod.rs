@@ -13,6 +13,7 @@
 //! - `key_policy.rs`: which keys a provider may have, and what reading them may cost
 //! - `key_set.rs`: the keys of a provider, and their selection by `kid`, algorithm and thumbprint
 //! - `material.rs`: the values of a key, checked and normalised
+//! - `ml_dsa.rs`: the parameter sets of ML-DSA
 //! - `unusable.rs`: why a key is not used
 //! - `verifier.rs`: the check of a signature by AWS-LC or OpenSSL
 
@@ -27,5 +28,6 @@ pub(crate) mod key_document;
 pub(crate) mod key_policy;
 pub(crate) mod key_set;
 pub(crate) mod material;
+mod ml_dsa;
 pub(crate) mod unusable;
 pub(crate) mod verifier;

@@ -1,4 +1,5 @@
-//! The check of a signature: by AWS-LC if it has the algorithm, otherwise by OpenSSL through josekit.
+//! The check of a signature: by AWS-LC if it has the algorithm, otherwise by OpenSSL through josekit. ML-DSA is only in
+//! AWS-LC.
 
 use std::sync::OnceLock;
 
@@ -13,6 +14,7 @@ use crate::jose::{
     algorithm::{Algorithm, KeyKind},
     hmac::HmacVerifier,
     key_policy::CryptoBackend,
+    ml_dsa::ParameterSet,
     unusable::Unusable,
 };
 
@@ -41,6 +43,9 @@ impl Verifiers {
         let [(algorithm, verifier), others @ ..] = &*by_algorithm else {
             return Err(Unusable::new(NO_ALGORITHM));
         };
+        if backend == CryptoBackend::OpenSsl && algorithm.is_ml_dsa() {
+            return Err(Unusable::new(ML_DSA_BY_OPENSSL));
+        }
         let mut kept: Box<[u8]> = spki.into();
         // This checks that AWS-LC accepts the key. OpenSSL has checked it already.
         if backend == CryptoBackend::AwsLc && of_aws_lc(*algorithm, spki).is_some() {
@@ -90,6 +95,8 @@ impl Verifiers {
 }
 
 const NO_ALGORITHM: &str = "it fits none of the provider's algorithms";
+
+const ML_DSA_BY_OPENSSL: &str = "ML-DSA is verified by AWS-LC only, and OpenSSL is configured";
 
 /// A parsed key with one algorithm.
 #[derive(Debug)]
@@ -150,7 +157,7 @@ fn of_aws_lc(algorithm: Algorithm, spki: &[u8]) -> Option<&'static dyn Verificat
         Algorithm::RS256 => &aws_lc::RSA_PKCS1_2048_8192_SHA256,
         Algorithm::RS384 => &aws_lc::RSA_PKCS1_2048_8192_SHA384,
         Algorithm::RS512 => &aws_lc::RSA_PKCS1_2048_8192_SHA512,
-        _ => return None,
+        _ => return ParameterSet::of(algorithm).map(|set| set.verification as _),
     })
 }
 
@@ -179,6 +186,9 @@ fn of_openssl(
         Algorithm::RS512 => boxed(jws::RS512.verifier_from_der(spki)),
         Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
             return Err(Unusable::new("a public key cannot be used with HMAC"));
+        }
+        Algorithm::MlDsa44 | Algorithm::MlDsa65 | Algorithm::MlDsa87 => {
+            return Err(Unusable::new(ML_DSA_BY_OPENSSL));
         }
     })
 }

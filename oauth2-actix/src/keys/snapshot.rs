@@ -378,14 +378,16 @@ fn public_items(list: &str) -> Vec<Value> {
     items.iter().filter_map(public).collect()
 }
 
-/// Returns the public members of a public key (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2), or `None` for any
-/// other key, and for a key that other members make unusable.
+/// Returns the public members of a public key (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2, RFC 9964 §3), or
+/// `None` for any other key, and for a key that other members make unusable.
 fn public_jwk(text: &str) -> Option<Map<String, Value>> {
-    const PUBLIC: [&str; 12] =
-        ["kty", "use", "key_ops", "alg", "kid", "x5t", "x5t#S256", "n", "e", "crv", "x", "y"];
+    const PUBLIC: [&str; 13] = [
+        "kty", "use", "key_ops", "alg", "kid", "x5t", "x5t#S256", "n", "e", "crv", "x", "y", "pub",
+    ];
     let jwk = json::parse_members(text, &jwk::MEMBERS).ok()?;
-    let is_public = matches!(jwk.get("kty").and_then(Value::as_str), Some("RSA" | "EC" | "OKP"))
-        && jwk::private_member(&jwk).is_none();
+    let kty = jwk.get("kty").and_then(Value::as_str);
+    let is_public =
+        matches!(kty, Some("RSA" | "EC" | "OKP" | "AKP")) && jwk::private_member(&jwk).is_none();
     if !is_public {
         return None;
     }

@@ -9,7 +9,7 @@ use crate::{
         names,
         provider::Provider,
     },
-    jose::algorithm::AlgorithmSet,
+    jose::{algorithm::AlgorithmSet, key_policy::CryptoBackend},
 };
 
 /// The algorithms that keys may be used with, for inline and for fetched keys.
@@ -20,7 +20,11 @@ pub(super) struct Allowed {
 }
 
 impl Allowed {
-    pub(super) fn check(name: &str, provider: &Provider) -> Result<Self, ConfigError> {
+    pub(super) fn check(
+        name: &str,
+        provider: &Provider,
+        crypto: CryptoBackend,
+    ) -> Result<Self, ConfigError> {
         let inline = provider.algorithm_set();
         let is_spiffe = provider.spiffe_trust_domain.is_some();
         let (hmac, fetched): (Vec<_>, Vec<_>) =
@@ -30,6 +34,14 @@ impl Allowed {
             let error = ConfigError::of_provider(name, names::ALGORITHMS, problem);
             Err(error.of_kind(ConfigErrorKind::Conflict))
         };
+        if let (CryptoBackend::OpenSsl, Some(ml_dsa)) =
+            (crypto, fetched.iter().find(|algorithm| algorithm.is_ml_dsa()))
+        {
+            return fault(&format_args!(
+                "{ml_dsa} is verified by AWS-LC only, and `crypto_backend` is OpenSSL: expected `aws_lc`, or \
+                 algorithms without ML-DSA"
+            ));
+        }
         match hmac.first() {
             Some(hmac) if is_spiffe => fault(&format_args!(
                 "{hmac} is symmetric, and a trust domain signs with asymmetric keys only: name \

@@ -236,7 +236,7 @@ impl ResolvedProvider {
             return Err(fault(&problem).of_kind(ConfigErrorKind::OutOfRange));
         }
         let name: Arc<str> = name.into();
-        let mut allowed = Allowed::check(&name, provider)?;
+        let mut allowed = Allowed::check(&name, provider, defaults.crypto)?;
         if defaults.fapi2 {
             allowed = allowed.without_ed448();
         }

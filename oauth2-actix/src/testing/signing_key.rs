@@ -1,5 +1,8 @@
 //! Keys that sign tokens, and their public halves in every form.
 
+use aws_lc_rs::signature::{
+    KeyPair, ML_DSA_44_SIGNING, ML_DSA_65_SIGNING, ML_DSA_87_SIGNING, PqdsaKeyPair,
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use josekit::jws::{self, JwsSigner};
 use openssl::{
@@ -29,18 +32,26 @@ pub struct SigningKey {
     algorithm: Algorithm,
     kid: String,
     material: Material,
-    signer: Box<dyn JwsSigner>,
 }
 
 #[derive(Clone, Debug)]
 enum Material {
-    Pair(PKey<Private>),
-    Secret(Vec<u8>),
+    Pair { pair: PKey<Private>, signer: Box<dyn JwsSigner> },
+    Secret { secret: Vec<u8>, signer: Box<dyn JwsSigner> },
+    MlDsa(PqdsaKeyPair),
 }
 
 impl SigningKey {
     /// Generates a key for `algorithm`: RSA with 2048 bits, Ed25519 for `EdDSA`, a random secret of 64 bytes
-    /// for HMAC.
+    /// for HMAC. A key of ML-DSA has the form of [RFC 9964 §3](https://www.rfc-editor.org/rfc/rfc9964#section-3):
+    ///
+    /// ```
+    /// use oauth2_actix::{Algorithm, testing::SigningKey};
+    ///
+    /// let key = SigningKey::generate(Algorithm::MlDsa44, "key-1");
+    /// assert_eq!(key.public_jwk()["kty"], "AKP");
+    /// assert_eq!(key.sign(b"message").len(), 2420);
+    /// ```
     #[must_use]
     pub fn generate(algorithm: Algorithm, kid: &str) -> Self {
         let curve = |nid| {
@@ -60,6 +71,15 @@ impl SigningKey {
                 openssl::rand::rand_bytes(&mut secret).expect("random bytes");
                 return Self::from_secret(algorithm, kid, &secret);
             }
+            Algorithm::MlDsa44 | Algorithm::MlDsa65 | Algorithm::MlDsa87 => {
+                let set = match algorithm {
+                    Algorithm::MlDsa44 => &ML_DSA_44_SIGNING,
+                    Algorithm::MlDsa65 => &ML_DSA_65_SIGNING,
+                    _ => &ML_DSA_87_SIGNING,
+                };
+                let pair = PqdsaKeyPair::generate(set).expect("a key pair");
+                return Self { algorithm, kid: kid.into(), material: Material::MlDsa(pair) };
+            }
             _ => Rsa::generate(2048).and_then(PKey::from_rsa),
         };
         Self::from_pair(algorithm, kid, pair.expect("a key pair"))
@@ -74,8 +94,8 @@ impl SigningKey {
             _ => jws::HS256,
         };
         let signer = Box::new(hmac.signer_from_bytes(secret).expect("a secret"));
-        let material = Material::Secret(secret.to_vec());
-        Self { algorithm, kid: kid.into(), material, signer }
+        let material = Material::Secret { secret: secret.to_vec(), signer };
+        Self { algorithm, kid: kid.into(), material }
     }
 
     fn from_pair(algorithm: Algorithm, kid: &str, pair: PKey<Private>) -> Self {
@@ -100,7 +120,7 @@ impl SigningKey {
             }
             _ => boxed(jws::RS256.signer_from_der(der)),
         };
-        Self { algorithm, kid: kid.into(), material: Material::Pair(pair), signer }
+        Self { algorithm, kid: kid.into(), material: Material::Pair { pair, signer } }
     }
 
     /// Returns the algorithm that it signs with.
@@ -125,7 +145,16 @@ impl SigningKey {
     /// Signs exactly these bytes.
     #[must_use]
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
-        self.signer.sign(message).expect("signs")
+        match &self.material {
+            Material::Pair { signer, .. } | Material::Secret { signer, .. } => {
+                signer.sign(message).expect("signs")
+            }
+            Material::MlDsa(pair) => {
+                let mut signature = vec![0; pair.algorithm().signature_len()];
+                pair.sign(message, &mut signature).expect("signs");
+                signature
+            }
+        }
     }
 
     /// Returns the JWK with `kid`, `alg` and `use` (RFC 7517): the public half, or the secret of an HMAC key.
@@ -138,13 +167,17 @@ impl SigningKey {
         jwk
     }
 
-    /// Returns the JWK with only its key parameters.
+    /// Returns the JWK with only its key parameters. One of them is the `alg` of an ML-DSA key.
     #[must_use]
     pub fn bare_jwk(&self) -> Value {
         let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let pair = match &self.material {
-            Material::Secret(secret) => return json!({"kty": "oct", "k": text(secret)}),
-            Material::Pair(pair) => pair,
+            Material::Secret { secret, .. } => return json!({"kty": "oct", "k": text(secret)}),
+            Material::MlDsa(pair) => {
+                let public = text(pair.public_key().as_ref());
+                return json!({"kty": "AKP", "alg": self.algorithm.name(), "pub": public});
+            }
+            Material::Pair { pair, .. } => pair,
         };
         match pair.id() {
             Id::RSA => {
@@ -180,21 +213,21 @@ impl SigningKey {
         json!({"keys": [self.public_jwk()]})
     }
 
-    /// Returns the public half as PEM. Not for HMAC keys.
+    /// Returns the public half as PEM. Not for HMAC and ML-DSA keys.
     #[must_use]
     pub fn public_pem(&self) -> String {
         let pem = self.pair().public_key_to_pem().expect("PEM");
         String::from_utf8(pem).expect("text")
     }
 
-    /// Returns the private half as PEM, to test that it is rejected. Not for HMAC keys.
+    /// Returns the private half as PEM, to test that it is rejected. Not for HMAC and ML-DSA keys.
     #[must_use]
     pub fn private_pem(&self) -> String {
         let pem = self.pair().private_key_to_pem_pkcs8().expect("PEM");
         String::from_utf8(pem).expect("text")
     }
 
-    /// Returns a self-signed certificate of the public half, as PEM. Not for HMAC keys.
+    /// Returns a self-signed certificate of the public half, as PEM. Not for HMAC and ML-DSA keys.
     #[must_use]
     pub fn certificate_pem(&self) -> String {
         let pair = self.pair();
@@ -222,8 +255,9 @@ impl SigningKey {
 
     fn pair(&self) -> &PKey<Private> {
         match &self.material {
-            Material::Pair(pair) => pair,
-            Material::Secret(_) => panic!("an HMAC key has no public half"),
+            Material::Pair { pair, .. } => pair,
+            Material::Secret { .. } => panic!("an HMAC key has no public half"),
+            Material::MlDsa(_) => panic!("an ML-DSA key has no PEM form here: use its JWK"),
         }
     }
 }

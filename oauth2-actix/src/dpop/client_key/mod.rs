@@ -194,10 +194,10 @@ fn is_base64url(text: &str) -> bool {
 }
 
 /// The members that are used. After `alg` come those of private and symmetric keys (RFC 7518 §6.2.2, §6.3.2 and §6.4.1,
-/// RFC 8037 §2).
-const MEMBERS: [&str; 17] = [
+/// RFC 8037 §2, RFC 9964 §3).
+const MEMBERS: [&str; 18] = [
     "kty", "crv", "x", "y", "n", "e", "use", "key_ops", "alg", "d", "p", "q", "dp", "dq", "qi",
-    "oth", "k",
+    "oth", "k", "priv",
 ];
 
 /// The characters of an RSA modulus of 2048 to 4096 bits. With a larger one, each verification would be slow.
