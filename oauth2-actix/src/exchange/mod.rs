@@ -201,7 +201,7 @@ impl Exchanger {
         match answer {
             Ok(answer) => {
                 self.breaker.succeeded(pass);
-                telemetry::exchanged(&self.provider, Outcome::Exchanged);
+                telemetry::exchanged(&self.provider, Outcome::Issued);
                 let until = answer.expires_in.map(|life| asked_at.saturating_add(usable(life)));
                 let issued = ExchangedToken::new(Issued {
                     token: answer.token,

@@ -280,7 +280,7 @@ mod tests {
             audience("a").scopes(["a b"]),
             audience("a").scopes(["a\"b"]),
             audience("a").scopes(["\u{e4}"]),
-            audience(&"a".repeat(MAX_TARGET + 1)),
+            ExchangeTarget::audience("a".repeat(MAX_TARGET + 1)),
             audience("a").actor_token("a b"),
             audience("a").actor_token("=="),
             resource("stock"),
