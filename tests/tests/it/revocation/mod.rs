@@ -1,10 +1,12 @@
 //! The deny list.
 //!
+//! - `day`: a day of tokens, entries and outages, in simulated time
 //! - `decisions`: which tokens an entry revokes, wherever a token is checked
 //! - `limits`: the size of the list, and the ends of entries
 //! - `live`: WebSocket sessions and streams that end with an entry
 //! - `stores`: lists that several processes share, and stores that cannot be reached
 
+mod day;
 mod decisions;
 mod limits;
 mod live;
