@@ -1,10 +1,12 @@
-//! The program of the page is the one that compiles.
-
-const PAGE: &str = include_str!("../../docs/dpop.md");
-const PROGRAM: &str = include_str!("../examples/dpop.rs");
+//! The programs of the pages are the ones that compile.
 
 #[test]
-fn program_of_the_page_is_the_example() {
-    let (_, program) = PROGRAM.split_once("\n\n").expect("a header comment");
-    assert!(PAGE.contains(&format!("```rust,ignore\n{program}```")), "{program}");
+fn programs_of_the_pages_are_the_examples() {
+    for (page, program) in [
+        (include_str!("../../docs/dpop.md"), include_str!("../examples/dpop.rs")),
+        (include_str!("../../docs/introspection.md"), include_str!("../examples/introspection.rs")),
+    ] {
+        let (_, program) = program.split_once("\n\n").expect("a header comment");
+        assert!(page.contains(&format!("```rust,ignore\n{program}```")), "{program}");
+    }
 }

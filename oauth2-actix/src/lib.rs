@@ -145,6 +145,7 @@ pub mod _docs {
     #[doc = "[mtls.md]: crate::_docs::mtls\n"]
     #[doc = "[security.md]: crate::_docs::security\n"]
     #[doc = "[revocation.md]: crate::_docs::revocation\n"]
+    #[doc = "[introspection.md]: crate::_docs::introspection\n"]
     #[doc = include_str!("../docs/configuration.md")]
     pub mod configuration {}
 
@@ -157,6 +158,7 @@ pub mod _docs {
     #[doc = "[recipes.md]: crate::_docs::recipes\n"]
     #[doc = "[when-the-provider-fails.md]: crate::_docs::when_the_provider_fails\n"]
     #[doc = "[revocation.md]: crate::_docs::revocation\n"]
+    #[doc = "[introspection.md]: crate::_docs::introspection\n"]
     #[doc = include_str!("../docs/operations.md")]
     pub mod operations {}
 
@@ -165,6 +167,14 @@ pub mod _docs {
     #[doc = "[websockets.md]: crate::_docs::websockets\n"]
     #[doc = include_str!("../docs/dpop.md")]
     pub mod dpop {}
+
+    #[doc = "[configuration.md]: crate::_docs::configuration\n"]
+    #[doc = "[dpop.md]: crate::_docs::dpop\n"]
+    #[doc = "[mtls.md]: crate::_docs::mtls\n"]
+    #[doc = "[operations.md]: crate::_docs::operations\n"]
+    #[doc = "[revocation.md]: crate::_docs::revocation\n"]
+    #[doc = include_str!("../docs/introspection.md")]
+    pub mod introspection {}
 
     #[doc = "[authorization.md]: crate::_docs::authorization\n"]
     #[doc = "[cors.md]: crate::_docs::cors\n"]

@@ -49,6 +49,10 @@ mod mtls_page {}
 mod providers_page {}
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/introspection.md")]
+mod introspection_page {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/revocation.md")]
 mod revocation_page {}
 

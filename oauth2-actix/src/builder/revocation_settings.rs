@@ -80,6 +80,8 @@ impl OAuth2Builder {
 
     /// Returns whether the policy learns that a token was revoked before it has expired.
     pub(super) fn verifies_revocation_status(&self) -> bool {
+        let are_asked = || self.providers.iter().all(|(_, provider)| provider.is_always_asked());
         self.deny_list.is_some()
+            || (self.tenants.is_none() && !self.providers.is_empty() && are_asked())
     }
 }

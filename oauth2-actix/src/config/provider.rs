@@ -444,7 +444,7 @@ impl Provider {
     ///
     /// let token = idp.opaque_token(idp.token().claim("scope", "orders:read"));
     /// assert!(oauth2.verify(&token).await?.has_scope("orders:read"));
-    /// let unknown = oauth2.verify("a-token-of-nobody").await.unwrap_err();
+    /// let unknown = oauth2.verify("an-unknown-token").await.unwrap_err();
     /// assert!(matches!(unknown.kind(), ErrorKind::TokenInactive));
     /// # Ok(())
     /// # }

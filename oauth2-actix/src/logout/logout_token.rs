@@ -146,14 +146,12 @@ mod tests {
 
     #[test]
     fn times_have_the_leeway() {
-        for (name, at_zero, at_thirty) in [("exp", 1_800_000_001, 1_799_999_971)] {
-            let mut claims = claims();
-            claims[name] = at_zero.into();
-            assert!(check(claims.clone(), 0).is_ok());
-            claims[name] = at_thirty.into();
-            assert!(check(claims.clone(), 0).is_err());
-            assert!(check(claims, 30).is_ok());
-        }
+        let mut ended = claims();
+        ended["exp"] = 1_800_000_001.into();
+        assert!(check(ended.clone(), 0).is_ok());
+        ended["exp"] = 1_799_999_971.into();
+        assert!(check(ended.clone(), 0).is_err());
+        assert!(check(ended, 30).is_ok());
         let mut ahead = claims();
         ahead["iat"] = 1_800_000_060.into();
         assert!(check(ahead.clone(), 0).is_ok());

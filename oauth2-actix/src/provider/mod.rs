@@ -300,7 +300,11 @@ impl ResolvedProvider {
             return Err(ConfigError::of_provider(
                 &resolved.name,
                 names::KEY_REFRESH_MINUTES,
-                "no keys are fetched, so there is nothing to refresh",
+                if sources.is_empty() {
+                    "the provider has no keys, so there is nothing to refresh"
+                } else {
+                    "the keys are given inline, so there is nothing to refresh"
+                },
             )
             .of_kind(ConfigErrorKind::Conflict));
         }

@@ -166,7 +166,7 @@ pub(crate) fn introspection_took(provider: &Arc<str>, duration: Duration) {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Exchanged {
     Cached,
-    Exchanged,
+    Issued,
     Rejected,
     Failed,
 }
@@ -177,7 +177,7 @@ pub(crate) fn exchanged(provider: &Arc<str>, outcome: Exchanged) {
     {
         let outcome = match outcome {
             Exchanged::Cached => "cached",
-            Exchanged::Exchanged => "exchanged",
+            Exchanged::Issued => "exchanged",
             Exchanged::Rejected => "rejected",
             Exchanged::Failed => "failed",
         };

@@ -12,6 +12,7 @@ mod claims;
 mod dpop;
 mod exhaustion;
 mod hmac;
+mod introspection;
 mod key_thread;
 mod keys;
 mod leaks;

@@ -87,6 +87,8 @@ pub(crate) enum Rejection {
     NotYetValid,
     NotPermitted,
     Unavailable,
+    /// The provider was asked about the token.
+    Inactive,
 }
 
 impl Rejection {
@@ -107,6 +109,7 @@ impl Rejection {
             Self::Malformed => invalid("The token is not an acceptable JWT."),
             Self::Signature => invalid("The token's signature is not accepted."),
             Self::WrongResource => invalid("The token is not meant for this resource."),
+            Self::Inactive => invalid("The token is not active, or not meant for this resource."),
             Self::NotYetValid => invalid("The token is not valid yet."),
             Self::Expired => {
                 (401, "invalid_token", "The token has expired.", 1008, "token expired")

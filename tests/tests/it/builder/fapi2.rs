@@ -1,8 +1,8 @@
 //! What the FAPI 2.0 Security Profile does not allow is an error of `build()`, with the section.
 
 use oauth2_actix::{
-    Algorithm, Binding, ConfigErrorKind, OAuth2Builder, Provider, TokenRequests, dpop::Dpop,
-    revocation::DenyList,
+    Algorithm, Binding, ClientAuthentication, ConfigErrorKind, OAuth2Builder, Provider,
+    TokenRequests, dpop::Dpop, introspection::Introspection, revocation::DenyList,
 };
 use oauth2_actix_tests::{keys::key, policy};
 use serde_json::json;
@@ -119,6 +119,26 @@ fn base_url_of_fapi_is_http_on_a_loopback_host_only() {
     ] {
         let built = builder(provider()).dpop(Dpop::new().base_url(url)).build();
         assert_eq!(built.is_ok(), is_accepted, "{url}");
+    }
+}
+
+#[test]
+fn introspection_of_every_token_is_the_revocation_status_of_fapi() {
+    let introspection = || {
+        Introspection::at("https://idp.test/introspect")
+            .authentication(ClientAuthentication::basic("api", "secret"))
+    };
+    let build = |provider: Provider| {
+        let dpop = Dpop::new().base_url("https://api.test");
+        let provider = provider.issuer("https://idp.test").audience("api").dpop(Binding::Required);
+        policy::builder().provider("p", provider).dpop(dpop).fapi2().build()
+    };
+    let keys = || Provider::new().keys(key(Algorithm::ES256).jwk_set());
+    assert!(build(Provider::new().introspection(introspection())).is_ok());
+    assert!(build(keys().introspection(introspection().every_token(true))).is_ok());
+    for without in [keys(), keys().introspection(introspection())] {
+        let error = build(without).unwrap_err();
+        assert!(error.to_string().contains("revocation status"), "{error}");
     }
 }
 

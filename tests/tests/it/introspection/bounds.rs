@@ -131,7 +131,7 @@ async fn public_request_asks_in_the_background() {
     let oauth2 =
         builder(&clock).provider("p", asked(at(&server))).public_paths(["/open"]).build().unwrap();
     let handler = async |claims: OptionalClaims| {
-        claims.0.map_or("nobody".to_owned(), |claims| claims.subject().unwrap_or("?").to_owned())
+        claims.0.map_or("anonymous".to_owned(), |claims| claims.subject().unwrap_or("?").to_owned())
     };
     let app = App::new().wrap(oauth2.clone()).route("/open", web::get().to(handler));
     let app = test::init_service(app).await;
@@ -139,7 +139,7 @@ async fn public_request_asks_in_the_background() {
         let request = test::TestRequest::get().uri("/open");
         request.insert_header(("authorization", "Bearer token")).to_request()
     };
-    assert_eq!(test::call_and_read_body(&app, get()).await, "nobody");
+    assert_eq!(test::call_and_read_body(&app, get()).await, "anonymous");
     server.wait_for_requests(1);
     until("the answer", || oauth2.introspection_status()[0].in_progress == 0).await;
     assert_eq!(test::call_and_read_body(&app, get()).await, "ann");

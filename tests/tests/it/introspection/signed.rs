@@ -57,7 +57,7 @@ async fn signed_answer_is_accepted_and_a_plain_one_is_not() {
 
 #[tokio::test]
 async fn signed_answer_that_is_not_for_this_api_is_no_answer() {
-    let stranger = SigningKey::generate(Algorithm::ES256, signing().kid());
+    let other = SigningKey::generate(Algorithm::ES256, signing().kid());
     let base = claims(&setup());
     let now = base["iat"].as_u64().unwrap();
     let with = |name: &str, value: Value| {
@@ -93,7 +93,7 @@ async fn signed_answer_that_is_not_for_this_api_is_no_answer() {
         ("active is text", with("token_introspection", json!({"active": "true"}))),
         ("type of a token", signed_as("at+jwt", &base, signing())),
         ("type JWT", signed_as("JWT", &base, signing())),
-        ("another key", signed_as(TYPE, &base, &stranger)),
+        ("another key", signed_as(TYPE, &base, &other)),
         ("HMAC with the public key", by_hmac),
         ("unsigned", unsigned),
         ("JSON", json!({"active": true, "aud": "api"}).to_string()),
