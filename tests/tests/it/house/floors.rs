@@ -24,6 +24,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "status",
             "policy",
             "protected_resource",
+            "logout",
             "introspection",
             "provider",
             "public",
@@ -51,6 +52,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "access",
             "exchange",
             "protected_resource",
+            "logout",
             "introspection",
             "provider",
             "public",
@@ -70,6 +72,21 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("exchange", &["token", "config", "outbound", "keys", "http", "json", "util", "error"]),
     ("access", &["public", "token", "authorize"]),
     ("protected_resource", &["public", "token", "config", "keys", "http", "jose", "util", "json"]),
+    (
+        "logout",
+        &[
+            "provider",
+            "public",
+            "token",
+            "config",
+            "keys",
+            "jose",
+            "revocation",
+            "util",
+            "json",
+            "error",
+        ],
+    ),
     (
         "introspection",
         &[
