@@ -21,6 +21,7 @@ mod own_stack;
 mod paths;
 mod peers;
 mod properties;
+mod revocation;
 mod signatures;
 mod spiffe;
 mod target;

@@ -86,6 +86,7 @@ pub(crate) enum Rejection {
     Expired,
     NotYetValid,
     NotPermitted,
+    Revoked,
     Unavailable,
     /// The provider was asked about the token.
     Inactive,
@@ -113,6 +114,9 @@ impl Rejection {
             Self::NotYetValid => invalid("The token is not valid yet."),
             Self::Expired => {
                 (401, "invalid_token", "The token has expired.", 1008, "token expired")
+            }
+            Self::Revoked => {
+                (401, "invalid_token", "The token was revoked.", 1008, "token revoked")
             }
             Self::NotPermitted => (
                 403,
@@ -211,7 +215,13 @@ impl Target {
 
     /// Returns code and reason of the close frame in response to a WebSocket handshake with these lines.
     #[track_caller]
-    fn close_of(&self, attack: &str, path: &str, lines: &[Vec<u8>], plain: &str) -> (u16, String) {
+    pub(crate) fn close_of(
+        &self,
+        attack: &str,
+        path: &str,
+        lines: &[Vec<u8>],
+        plain: &str,
+    ) -> (u16, String) {
         let handshake: [&[u8]; 4] = [
             b"Connection: Upgrade",
             b"Upgrade: websocket",
