@@ -225,6 +225,7 @@ pub mod _docs {
     #[doc = "[configuration.md]: crate::_docs::configuration\n"]
     #[doc = "[operations.md]: crate::_docs::operations\n"]
     #[doc = "[recipes.md]: crate::_docs::recipes\n"]
+    #[doc = "[revocation.md]: crate::_docs::revocation\n"]
     #[doc = include_str!("../docs/when-the-provider-fails.md")]
     pub mod when_the_provider_fails {}
 }

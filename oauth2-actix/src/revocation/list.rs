@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     error::ErrorKind,
-    util::{clock::Clock, log_rate::Throttle},
+    util::{clock::Clock, log_rate::Throttle, telemetry},
 };
 
 /// The list of a process, which policies share.
@@ -131,7 +131,9 @@ impl Revocations {
             long_lived: Throttle::new(clock.clone()),
             clock: clock.clone(),
         });
+        telemetry::deny_list_entries(0);
         if let Some(store) = store {
+            telemetry::deny_list_loaded(Duration::ZERO);
             sync::start(Arc::downgrade(&list), store, clock, woken)?;
         }
         Ok(list)
@@ -195,25 +197,36 @@ impl Revocations {
             inserted = self.table.insert(&entry, now, max_entries);
         }
         match inserted {
-            Insertion::Full => return Err(RevokeError::Full { max_entries }),
+            Insertion::Full => {
+                telemetry::revocation("full");
+                return Err(RevokeError::Full { max_entries });
+            }
             Insertion::Known => {}
             Insertion::New => self.publish(&[entry.key]),
         }
-        let Some(store) = &self.store else { return Ok(()) };
+        let Some(store) = &self.store else {
+            telemetry::revocation("added");
+            return Ok(());
+        };
         // If the caller gives up, the thread adds the entry.
         let mut addition = Addition::new(self, store, entry);
         let added = tokio::time::timeout(ADD_TIMEOUT, store.store.add(entry)).await;
         match added.unwrap_or_else(|_| Err("no answer of the store within 5 s".into())) {
             Ok(()) => {
                 addition.is_confirmed = true;
+                telemetry::revocation("added");
                 Ok(())
             }
-            Err(error) => Err(RevokeError::NotStored(error)),
+            Err(error) => {
+                telemetry::revocation("not_stored");
+                Err(RevokeError::NotStored(error))
+            }
         }
     }
 
     /// Lets requests and sessions see new entries with these keys.
     fn publish(&self, keys: &[Key]) {
+        telemetry::deny_list_entries(self.table.len());
         self.generation.fetch_add(1, Ordering::Release);
         keys.iter().for_each(|key| self.watchers.wake(key));
     }
@@ -258,6 +271,7 @@ impl Revocations {
         self.usable_until.fetch_max(until.min(ALWAYS - 1), Ordering::Relaxed);
         self.loaded_at.fetch_max(millis(began).saturating_add(1), Ordering::Relaxed);
         self.is_reachable.store(true, Ordering::Relaxed);
+        telemetry::deny_list_loaded(self.clock.unix_time());
     }
 
     pub(super) fn note_failure(&self) {

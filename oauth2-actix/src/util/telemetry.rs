@@ -32,6 +32,16 @@ pub(crate) fn describe() {
         );
         metrics::describe_histogram!(DURATION, Unit::Seconds, "How long fetches of keys took");
         metrics::describe_counter!(
+            REVOCATIONS,
+            "Entries that were to be added to the deny list, by outcome"
+        );
+        metrics::describe_gauge!(DENY_LIST_ENTRIES, "Entries of the deny list");
+        metrics::describe_gauge!(
+            DENY_LIST_LOADED_AT,
+            Unit::Seconds,
+            "Unix time of the last successful load of a shared deny list, 0 before the first"
+        );
+        metrics::describe_counter!(
             INTROSPECTIONS,
             "Questions whether a token is active, by provider and outcome"
         );
@@ -197,6 +207,30 @@ pub(crate) fn exchange_took(provider: &Arc<str>, duration: Duration) {
     let _ = (provider, duration);
 }
 
+/// Counts an entry that was to be added to the deny list: `added`, `full` or `not_stored`.
+pub(crate) fn revocation(outcome: &'static str) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!(REVOCATIONS, "outcome" => outcome).increment(1);
+    #[cfg(not(feature = "metrics"))]
+    let _ = outcome;
+}
+
+/// Records the size of the deny list.
+pub(crate) fn deny_list_entries(entries: usize) {
+    #[cfg(feature = "metrics")]
+    metrics::gauge!(DENY_LIST_ENTRIES).set(entries as f64);
+    #[cfg(not(feature = "metrics"))]
+    let _ = entries;
+}
+
+/// Records the time of the last successful load of the deny list, since the Unix epoch.
+pub(crate) fn deny_list_loaded(at: Duration) {
+    #[cfg(feature = "metrics")]
+    metrics::gauge!(DENY_LIST_LOADED_AT).set(at.as_secs_f64());
+    #[cfg(not(feature = "metrics"))]
+    let _ = at;
+}
+
 /// Counts a lookup of a token's key among the keys in memory.
 pub(crate) fn keys_looked_up(result: &'static str) {
     #[cfg(feature = "metrics")]
@@ -315,6 +349,9 @@ mod names {
     pub(super) const REQUESTS: &str = "oauth2_requests_total";
     pub(super) const CACHE_LOOKUPS: &str = "oauth2_token_cache_lookups_total";
     pub(super) const KEY_LOOKUPS: &str = "oauth2_key_lookups_total";
+    pub(super) const REVOCATIONS: &str = "oauth2_revocations_total";
+    pub(super) const DENY_LIST_ENTRIES: &str = "oauth2_deny_list_entries";
+    pub(super) const DENY_LIST_LOADED_AT: &str = "oauth2_deny_list_loaded_timestamp_seconds";
     pub(super) const FETCHES: &str = "oauth2_key_fetches_total";
     pub(super) const FETCHED_AT: &str = "oauth2_keys_fetched_timestamp_seconds";
     pub(super) const USABLE: &str = "oauth2_keys_usable";
