@@ -3,6 +3,7 @@
 //! - `answers`: which answers accept a token
 //! - `bounds`: caches, shared questions, limits and the breaker
 //! - `clients`: how this API authenticates at the endpoint
+//! - `day`: a day with outages
 //! - `faults`: endpoints that do not answer
 //! - `routing`: which provider is asked about a token
 //! - `sessions`: live sessions and streams
@@ -12,6 +13,7 @@
 mod answers;
 mod bounds;
 mod clients;
+mod day;
 mod faults;
 mod routing;
 mod sessions;
