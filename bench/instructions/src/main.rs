@@ -11,7 +11,9 @@ use actix_web::{
     web,
 };
 use oauth2_actix::{
-    Algorithm, OAuth2, Provider, TokenCacheConfig, guarded, public, require_claim, requirement,
+    Algorithm, ClientAuthentication, OAuth2, Provider, TokenCacheConfig, guarded,
+    introspection::Introspection,
+    public, require_claim, requirement,
     revocation::{DenyList, MemoryRevocationStore},
     testing::{SigningKey, Token},
 };
@@ -95,11 +97,17 @@ async fn main() {
     };
     // HMAC, so that the check of a signature does not hide the cost of everything else.
     let key = SigningKey::from_secret(Algorithm::HS256, "k", &[7; 32]);
-    let provider = Provider::new()
+    let mut provider = Provider::new()
         .issuer("https://idp.test")
         .audience("api")
         .algorithms([Algorithm::HS256])
         .keys(key.jwk_set());
+    if app == "asked" {
+        let client = ClientAuthentication::basic("api", "a-secret");
+        let introspection =
+            Introspection::at("http://127.0.0.1:9/introspect").authentication(client);
+        provider = provider.introspection(introspection);
+    }
     let cache = if kind == "miss" { TokenCacheConfig::disabled() } else { TokenCacheConfig::new() };
     let mut builder = OAuth2::builder();
     if app == "resource" {
