@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use oauth2_actix::{Algorithm, testing::SigningKey};
 
-/// One key for each algorithm, with the algorithm's name as its kid.
+/// One key for each algorithm but ML-DSA, with the algorithm's name as its kid.
 pub static EVERY: LazyLock<Vec<SigningKey>> = LazyLock::new(|| {
     use Algorithm as A;
     [
@@ -30,8 +30,16 @@ pub static EVERY: LazyLock<Vec<SigningKey>> = LazyLock::new(|| {
     .collect()
 });
 
+/// One key for each algorithm of ML-DSA, which a provider accepts only where it names it, and OpenSSL does not have.
+pub static ML_DSA: LazyLock<Vec<SigningKey>> = LazyLock::new(|| {
+    [Algorithm::MlDsa44, Algorithm::MlDsa65, Algorithm::MlDsa87]
+        .into_iter()
+        .map(|algorithm| SigningKey::generate(algorithm, algorithm.name()))
+        .collect()
+});
+
 /// Returns the key for an algorithm.
 #[must_use]
 pub fn key(algorithm: Algorithm) -> &'static SigningKey {
-    EVERY.iter().find(|key| key.algorithm() == algorithm).unwrap()
+    EVERY.iter().chain(ML_DSA.iter()).find(|key| key.algorithm() == algorithm).unwrap()
 }

@@ -17,6 +17,7 @@ mod key_thread;
 mod keys;
 mod leaks;
 mod mcp;
+mod ml_dsa;
 mod own_stack;
 mod paths;
 mod peers;

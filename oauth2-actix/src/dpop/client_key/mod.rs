@@ -300,6 +300,23 @@ mod tests {
         }
     }
 
+    /// A proof has its key and its signature in one header, which would have 5,000 to 10,000 characters.
+    #[test]
+    fn ml_dsa_key_is_refused_with_any_algorithm() {
+        for algorithm in [A::MlDsa44, A::MlDsa65, A::MlDsa87] {
+            let jwk = jwk(algorithm);
+            for named in A::all() {
+                assert!(read(&jwk, named).is_err(), "{algorithm} and {named}");
+            }
+            // A key of another type is not used with the algorithm either.
+            for other in CASES {
+                assert!(read(&self::jwk(other), algorithm).is_err(), "{other} and {algorithm}");
+            }
+        }
+        let with_seed = with(&jwk(A::ES256), "priv", json!("AAAA"));
+        assert!(read(&with_seed, A::ES256).is_err_and(|problem| problem.contains("private")));
+    }
+
     #[test]
     fn algorithm_of_another_type_of_key_is_refused() {
         for algorithm in CASES {
