@@ -33,6 +33,7 @@
 // - `store.rs`: the interface of stores
 // - `sync.rs`: the thread that loads the list from a store
 // - `table.rs`: the entries in memory
+// - `tests.rs`: tests of the list as a whole
 // - `token.rs`: what a verified token keeps for the list
 // - `watchers.rs`: the tokens of live sessions and streams
 
@@ -45,6 +46,8 @@ mod settings;
 mod store;
 mod sync;
 mod table;
+#[cfg(test)]
+mod tests;
 mod token;
 mod watchers;
 

@@ -1,0 +1,137 @@
+//! Tests of the list as a whole.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt;
+
+use super::{
+    entry::{Revocation, TokenFacts, TokenKeys},
+    list::{Limits, Revocations},
+};
+use crate::util::clock::Clock;
+
+fn list() -> Arc<Revocations> {
+    let limits = Limits {
+        token_lifetime: Duration::from_secs(3600),
+        max_entries: 1_000_000,
+        max_age: Duration::from_secs(3),
+    };
+    Revocations::start(limits, None, Clock::System).expect("a list")
+}
+
+fn add(list: &Revocations, jti: &str) {
+    list.add(&Revocation::token_id("i", jti)).now_or_never().expect("no wait").expect("added");
+}
+
+fn token(jti: &str) -> TokenKeys {
+    TokenKeys::of(&TokenFacts {
+        issuer: "i",
+        token_id: Some(jti),
+        text: b"",
+        subject: Some("s"),
+        session: Some("x"),
+        client: Some("c"),
+        issued_at: Some(1.0),
+    })
+}
+
+/// Threads check tokens while others are revoked: a check that begins after the revocation is never passed, whatever
+/// generation the token was last checked in.
+#[test]
+fn check_that_begins_after_the_revocation_is_refused_with_many_threads() {
+    const TOKENS: usize = 2_000;
+    let list = list();
+    let tokens: Vec<_> = (0..TOKENS)
+        .map(|index| {
+            let keys = token(&index.to_string());
+            (keys, AtomicU64::new(0), AtomicBool::new(false))
+        })
+        .collect();
+    let (is_over, passed, refused) =
+        (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for start in 0..3 {
+            let (list, tokens, is_over) = (&list, &tokens, &is_over);
+            let (passed, refused) = (&passed, &refused);
+            scope.spawn(move || {
+                for index in (start * 700..).map(|turn| turn % TOKENS) {
+                    let (keys, checked, is_revoked) = &tokens[index];
+                    let was_revoked = is_revoked.load(Ordering::SeqCst);
+                    match list.check(keys, checked) {
+                        Ok(()) => {
+                            assert!(!was_revoked, "{index}");
+                            passed.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Err(_) => {
+                            refused.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                    if is_over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                }
+            });
+        }
+        for (index, (_, _, is_revoked)) in tokens.iter().enumerate() {
+            add(&list, &index.to_string());
+            is_revoked.store(true, Ordering::SeqCst);
+        }
+        while refused.load(Ordering::Relaxed) < TOKENS {
+            thread::yield_now();
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
+    assert!(passed.into_inner() > 0);
+    for (keys, checked, _) in &tokens {
+        assert!(list.check(keys, checked).is_err());
+    }
+}
+
+#[test]
+#[ignore = "it measures time and memory: it needs a release build on an idle machine"]
+fn entry_takes_microseconds_and_200_bytes_in_a_list_of_100_000() {
+    let resident = || {
+        let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+        4_096 * statm.split(' ').nth(1).expect("pages").parse::<usize>().expect("a number")
+    };
+    let list = list();
+    let before = resident();
+    let start = Instant::now();
+    (0..100_000).for_each(|index| add(&list, &format!("full-{index}")));
+    let mean = start.elapsed() / 100_000;
+    let bytes = (resident() - before) / 100_000;
+    let mut longest = Duration::ZERO;
+    for index in 0..100_000 {
+        let start = Instant::now();
+        add(&list, &format!("more-{index}"));
+        longest = longest.max(start.elapsed());
+    }
+    let (keys, checked) = (token("other"), AtomicU64::new(0));
+    let time_of = |check: &dyn Fn()| {
+        let start = Instant::now();
+        (0..100_000).for_each(|_| check());
+        start.elapsed() / 100_000
+    };
+    let first = time_of(&|| {
+        checked.store(0, Ordering::Relaxed);
+        list.check(&keys, &checked).expect("not revoked");
+    });
+    let next = time_of(&|| list.check(&keys, &checked).expect("not revoked"));
+    let made = time_of(&|| {
+        std::hint::black_box(token("other"));
+    });
+    println!(
+        "100,000 entries: {bytes} bytes each, {mean:?} for an addition, {longest:?} for the longest; a check {first:?} \
+         after an addition, {next:?} otherwise; the keys of a token {made:?}"
+    );
+    assert!(mean < Duration::from_micros(5), "{mean:?}");
+    assert!(first < Duration::from_micros(1), "{first:?}");
+    assert!(bytes < 200, "{bytes}");
+}
