@@ -222,14 +222,22 @@ impl OAuth2 {
     /// fail: an identifier that is missing in `protected_resources`, algorithms, scopes, PKCE, and a clock that
     /// differs by 5 s or more. It does not fail for that, nor for a document that cannot be fetched.
     ///
+    /// It also waits for the first load of a [deny list](OAuth2Builder::deny_list) that has a store, at most for 5 s.
+    /// [`OAuth2::is_ready`] tells whether that has succeeded.
+    ///
     /// # Errors
     ///
     /// The providers whose keys could not be fetched, each with the cause. The others have their keys. Failed
     /// fetches are retried in the background until they succeed, even without a refresh.
     pub async fn warm_up(&self) -> Result<(), KeyFetchError> {
-        let fetched = self
-            .fetch_all(FetchReason::Start, |remote, clock| remote.usable(clock).is_none())
-            .await;
+        let fetch =
+            self.fetch_all(FetchReason::Start, |remote, clock| remote.usable(clock).is_none());
+        let first_load = async {
+            if let Some(list) = &self.0.revocations {
+                list.first_load().await;
+            }
+        };
+        let (fetched, ()) = futures_util::future::join(fetch, first_load).await;
         if let Some(comparison) = &self.0.comparison {
             comparison.log(&self.0.resources).await;
         }

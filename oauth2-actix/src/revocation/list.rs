@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{
     entry::{Key, Revocation, RevocationEntry, TokenKeys},
@@ -38,6 +38,8 @@ pub(crate) struct Revocations {
     /// first.
     loaded_at: AtomicU64,
     is_reachable: AtomicBool,
+    /// Receives true after the first load.
+    was_loaded: watch::Sender<bool>,
     /// The second of the monotonic clock at which expired entries were removed for the last time.
     swept_at: AtomicU64,
     limits: Limits,
@@ -125,6 +127,7 @@ impl Revocations {
             usable_until: AtomicU64::new(if store.is_some() { 0 } else { ALWAYS }),
             loaded_at: AtomicU64::new(0),
             is_reachable: AtomicBool::new(store.is_none()),
+            was_loaded: watch::Sender::new(store.is_none()),
             swept_at: AtomicU64::new(0),
             limits,
             store: store.clone().map(|store| Store { store, writes: Mutex::default(), wake }),
@@ -271,6 +274,7 @@ impl Revocations {
         self.usable_until.fetch_max(until.min(ALWAYS - 1), Ordering::Relaxed);
         self.loaded_at.fetch_max(millis(began).saturating_add(1), Ordering::Relaxed);
         self.is_reachable.store(true, Ordering::Relaxed);
+        self.was_loaded.send_if_modified(|was_loaded| !mem::replace(was_loaded, true));
         telemetry::deny_list_loaded(self.clock.unix_time());
     }
 
@@ -322,7 +326,14 @@ impl Revocations {
 
     /// Returns whether the list was loaded, or needs no store.
     pub(crate) fn was_loaded(&self) -> bool {
-        self.store.is_none() || self.loaded_at.load(Ordering::Relaxed) > 0
+        *self.was_loaded.borrow()
+    }
+
+    /// Waits for the first load, at most for 5 s.
+    pub(crate) async fn first_load(&self) {
+        let mut was_loaded = self.was_loaded.subscribe();
+        let _ =
+            tokio::time::timeout(FIRST_LOAD_TIMEOUT, was_loaded.wait_for(|loaded| *loaded)).await;
     }
 
     pub(crate) fn status(&self) -> DenyListStatus {
@@ -423,7 +434,10 @@ fn millis(time: Duration) -> u64 {
 const ALWAYS: u64 = u64::MAX;
 
 /// The time for the store to confirm an entry.
-pub(super) const ADD_TIMEOUT: Duration = Duration::from_secs(5);
+const ADD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The time that the start of a program waits for the list.
+const FIRST_LOAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Seconds between two removals of expired entries.
 const SWEEP_INTERVAL: u64 = 60;

@@ -7,11 +7,15 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::mpsc, time::timeout};
+use futures_util::{StreamExt, stream};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::{
     entry::RevocationEntry,
-    list::{ADD_TIMEOUT, Revocations},
+    list::Revocations,
     store::{RevocationStore, StoreError},
 };
 use crate::util::{clock::Clock, log_rate::Throttle};
@@ -67,12 +71,13 @@ impl Task {
             let changed = self.store.changed();
             let loaded = self.load(began).await;
             let Some(list) = self.list.upgrade() else { return };
+            let mut is_unfinished = false;
             match loaded {
                 Ok(()) => {
                     if std::mem::take(&mut self.is_failing) {
                         tracing::info!(target: "oauth2_actix", "the deny list can be loaded again");
                     }
-                    self.save(&list).await;
+                    is_unfinished = self.save(&list).await;
                 }
                 Err(cause) => {
                     list.note_failure();
@@ -88,6 +93,9 @@ impl Task {
                 }
             }
             drop(list);
+            if is_unfinished {
+                continue;
+            }
             let next = began + POLL_INTERVAL;
             tokio::select! {
                 biased;
@@ -132,28 +140,42 @@ impl Task {
         Ok(())
     }
 
-    /// Adds the entries that the store does not have.
-    async fn save(&mut self, list: &Revocations) {
-        let mut entries = list.take_unsaved().into_iter();
-        while let Some(entry) = entries.next() {
-            if let Err(cause) = self.add(entry).await {
-                list.keep_unsaved(std::iter::once(entry).chain(entries));
-                if self.warnings.allows() {
-                    tracing::warn!(
-                        target: "oauth2_actix",
-                        %cause,
-                        "an entry of the deny list cannot be stored: other processes may accept what it revokes"
-                    );
-                }
-                return;
+    /// Adds entries that the store does not have: as many as it accepts in a short time, since the next load must not be
+    /// late. Returns whether more are to be added.
+    async fn save(&mut self, list: &Revocations) -> bool {
+        let mut entries = list.take_unsaved();
+        if entries.is_empty() {
+            return false;
+        }
+        let deadline = Instant::now() + SAVE_TIME;
+        let later = entries.split_off(entries.len().min(SAVED_AT_ONCE));
+        let store = &self.store;
+        let added = stream::iter(entries)
+            .map(|entry| async move {
+                let added = timeout_at(deadline, store.add(entry)).await;
+                (entry, added.unwrap_or_else(|_| Err("no answer of the store within 1 s".into())))
+            })
+            .buffer_unordered(CONCURRENT_ADDITIONS);
+        let results: Vec<(RevocationEntry, Result<(), StoreError>)> = added.collect().await;
+        let (mut failed, mut cause) = (Vec::new(), None);
+        for (entry, result) in results {
+            if let Err(error) = result {
+                failed.push(entry);
+                cause = Some(error);
             }
         }
-    }
-
-    async fn add(&self, entry: RevocationEntry) -> Result<(), StoreError> {
-        timeout(ADD_TIMEOUT, self.store.add(entry))
-            .await
-            .unwrap_or_else(|_| Err("no answer of the store within 5 s".into()))
+        let is_unfinished = !later.is_empty() && cause.is_none();
+        list.keep_unsaved(failed.into_iter().chain(later));
+        if let Some(cause) = cause
+            && self.warnings.allows()
+        {
+            tracing::warn!(
+                target: "oauth2_actix",
+                %cause,
+                "an entry of the deny list cannot be stored: other processes may accept what it revokes"
+            );
+        }
+        is_unfinished
     }
 }
 
@@ -165,3 +187,10 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The time for one load. With the one after it, it is within the age that a list may have.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How many entries are added between two loads, and how many of them at the same time.
+const SAVED_AT_ONCE: usize = 2_000;
+const CONCURRENT_ADDITIONS: usize = 32;
+
+/// The time for that.
+const SAVE_TIME: Duration = Duration::from_secs(1);

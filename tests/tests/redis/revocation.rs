@@ -334,6 +334,32 @@ async fn long_list_is_loaded_whole_and_then_in_parts() {
     .await;
 }
 
+/// The server loses a long list, and a process adds it again. Requests are answered in the meantime.
+#[tokio::test]
+async fn long_list_that_was_lost_is_added_again_while_requests_are_answered() {
+    const LENGTH: usize = 12_000;
+    let server = Server::start();
+    let store = RedisRevocationStore::new(&connect(settings(&server)).await);
+    let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(600);
+    for first in (0..LENGTH as u64).step_by(100) {
+        let added = (first..first + 100).map(|number| store.add(entry(number, until)));
+        futures_util::future::try_join_all(added).await.unwrap();
+    }
+    let oauth2 = process(settings(&server), REFUSE).await;
+    let valid = token("valid");
+    server.run(&["FLUSHALL"]);
+    let (start, deadline) = (Instant::now(), Instant::now() + PATIENCE);
+    let count = || server.run(&["ZCARD", ENTRIES]).parse::<usize>().unwrap();
+    while count() < LENGTH {
+        assert_eq!(kind(&oauth2, &valid).await, None, "after {:?}", start.elapsed());
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    println!("{LENGTH} entries: added again in {:?}", start.elapsed());
+    wait::until("nothing is unsaved", || oauth2.deny_list_status().unwrap().unsaved == 0).await;
+    assert_eq!(count(), LENGTH);
+}
+
 /// Entries leave Redis five minutes after their end: with the next entry, and the last ones by themselves.
 #[tokio::test]
 async fn entries_leave_redis_after_their_end() {
