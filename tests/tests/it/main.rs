@@ -9,6 +9,7 @@ mod house;
 mod introspection;
 mod jose;
 mod keys;
+mod logout;
 mod mcp;
 mod mtls;
 mod policy;

@@ -1,0 +1,123 @@
+//! Settings that cannot work.
+
+use oauth2_actix::{
+    Algorithm, ConfigErrorKind as Kind, OAuth2Builder, Provider,
+    logout::{BackchannelLogout, SecurityEvents},
+    revocation::DenyList,
+};
+use oauth2_actix_tests::{keys::key, policy};
+
+use super::ISSUER;
+
+fn without_list() -> OAuth2Builder {
+    let keys = || key(Algorithm::ES256).jwk_set();
+    policy::builder()
+        .provider("idp", Provider::new().issuer(ISSUER).audience("api").keys(keys()))
+        .provider(
+            "spiffe",
+            Provider::new().spiffe_trust_domain("example.org").audience("api").keys(keys()),
+        )
+}
+
+fn builder() -> OAuth2Builder {
+    without_list().deny_list(DenyList::new())
+}
+
+#[test]
+fn receiver_that_cannot_work_fails_to_build() {
+    let logout = || BackchannelLogout::new().client("idp", "app");
+    let events = || SecurityEvents::new().audience("idp", "https://api.test");
+    let with = |logout| builder().backchannel_logout(logout);
+    let with_events = |events| builder().security_events(events);
+    for (builder, kind, provider, field, message) in [
+        (
+            without_list().backchannel_logout(logout()),
+            Kind::Missing,
+            None,
+            "backchannel_logout",
+            "expected `deny_list`",
+        ),
+        (
+            without_list().security_events(events()),
+            Kind::Missing,
+            None,
+            "security_events",
+            "expected `deny_list`",
+        ),
+        (
+            with(BackchannelLogout::new()),
+            Kind::Missing,
+            None,
+            "backchannel_logout.clients",
+            "at least one client id is required",
+        ),
+        (
+            with(logout().client("spife", "app")),
+            Kind::Unknown,
+            Some("spife"),
+            "backchannel_logout.clients",
+            "no provider has this name, did you mean \"spiffe\"?",
+        ),
+        (
+            with(logout().client("spiffe", "app")),
+            Kind::Conflict,
+            Some("spiffe"),
+            "backchannel_logout.clients",
+            "has no `issuer`",
+        ),
+        (
+            with(logout().client("idp", "app")),
+            Kind::Duplicate,
+            Some("idp"),
+            "backchannel_logout.clients",
+            "\"app\" is listed twice",
+        ),
+        (
+            with(logout().client("idp", "")),
+            Kind::Empty,
+            Some("idp"),
+            "backchannel_logout.clients",
+            "the client id is empty",
+        ),
+        (
+            with_events(SecurityEvents::new()),
+            Kind::Missing,
+            None,
+            "security_events.audiences",
+            "at least one audience is required",
+        ),
+        (
+            with_events(events().authorization("")),
+            Kind::Empty,
+            None,
+            "security_events.authorization",
+            "must not be empty",
+        ),
+        (
+            with(logout().path("/hook")).security_events(events().path("/hook")),
+            Kind::Conflict,
+            None,
+            "security_events.path",
+            "is the path of `backchannel_logout` too",
+        ),
+    ] {
+        let error = builder.build().map(drop).unwrap_err();
+        assert_eq!((error.kind(), error.provider(), error.field()), (kind, provider, field));
+        assert!(error.to_string().contains(message), "{error}");
+        assert_eq!(error.faults().len(), 1, "{error}");
+    }
+    for path in
+        ["", "/", "hook", "/hook/", "//hook", "/a//b", "/{id}", "/a/../b", "/a b", "/ä", "/a?b"]
+    {
+        let error = with(logout().path(path)).build().map(drop).unwrap_err();
+        assert_eq!(error.field(), "backchannel_logout.path", "{path}");
+    }
+    with(logout().path("/hooks/v1.0/log-out_~")).security_events(events()).build().unwrap();
+}
+
+#[test]
+fn secret_of_the_transmitter_is_not_shown() {
+    let events = SecurityEvents::new().audience("idp", "a").authorization("Bearer canary");
+    let builder = builder().security_events(events);
+    assert!(!format!("{builder:?}").contains("canary"));
+}
