@@ -1,6 +1,8 @@
 //! Prints figures, and counts the bounds that are missed.
 
-use std::{fmt::Display, process::ExitCode};
+use std::{fmt::Display, process::ExitCode, time::Duration};
+
+use crate::statistics;
 
 /// The output of one experiment.
 #[derive(Debug, Default)]
@@ -30,6 +32,15 @@ impl Report {
         let result = if holds { "ok" } else { "MISSED" };
         println!("    {:<60} {value}  [{bound}: {result}]", what.to_string());
         self.missed += usize::from(!holds);
+    }
+
+    /// Shows percentiles of times, in microseconds.
+    pub fn times(&self, times: &mut [Duration]) {
+        times.sort_unstable();
+        for (name, share) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("maximum", 1.0)] {
+            let time = statistics::percentile(share, times);
+            self.figure(name, format_args!("{:.0} us", time.as_secs_f64() * 1e6));
+        }
     }
 
     /// Returns the exit status of the process: success if all bounds hold.

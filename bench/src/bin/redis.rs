@@ -20,7 +20,7 @@ use oauth2_actix::{
     dpop::{Insertion, RedisReplayStore, ReplayStore, UsedProof},
     store::RedisServer,
 };
-use oauth2_actix_bench::{report::Report, statistics};
+use oauth2_actix_bench::report::Report;
 use oauth2_actix_tests::{redis_server::Server, wait};
 use tokio::time::interval;
 
@@ -41,7 +41,7 @@ async fn run(report: &mut Report, duration: Duration) {
     report.heading("one proof after the other");
     let store = connect(&server.url()).await;
     let mut times = one_by_one(&store, &mut proofs, 20_000).await;
-    show(report, &mut times);
+    report.times(&mut times);
 
     report.heading(format_args!("{RATE} proofs/s for {} s", duration.as_secs()));
     let before = Usage::of(&server);
@@ -54,7 +54,7 @@ async fn run(report: &mut Report, duration: Duration) {
         format_args!("at least {}/s", RATE * 99 / 100),
         reached >= (RATE * 99 / 100) as f64,
     );
-    show(report, &mut times);
+    report.times(&mut times);
 
     report.heading("256 proofs in progress at any time");
     let before = Usage::of(&server);
@@ -63,16 +63,16 @@ async fn run(report: &mut Report, duration: Duration) {
     let rate = count as f64 / start.elapsed().as_secs_f64();
     report.figure("fresh proofs", format_args!("{rate:.0}/s"));
     Usage::of(&server).show_since(report, &before, count);
-    show(report, &mut times);
+    report.times(&mut times);
 
     report.heading("a network of 0.5 ms in each direction");
     let slow = connect(&format!("redis://127.0.0.1:{}", proxy(server.port))).await;
     let mut times = one_by_one(&slow, &mut proofs, 2_000).await;
-    show(report, &mut times);
+    report.times(&mut times);
     let ten = duration.min(Duration::from_secs(10));
     let (mut times, count) = at_rate(&slow, &mut proofs, ten).await;
     report.figure(format_args!("proofs in {} s, at {RATE}/s", ten.as_secs()), count);
-    show(report, &mut times);
+    report.times(&mut times);
 
     report.heading("memory of Redis");
     let keys: u64 = server.run(&["DBSIZE"]).parse().unwrap();
@@ -206,14 +206,6 @@ fn info(server: &Server, section: &str, field: &str) -> f64 {
     let text = server.run(&["INFO", section]);
     let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     value.unwrap().trim().parse().unwrap()
-}
-
-fn show(report: &Report, times: &mut [Duration]) {
-    times.sort_unstable();
-    for (name, share) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("maximum", 1.0)] {
-        let time = statistics::percentile(share, times);
-        report.figure(name, format_args!("{:.0} us", time.as_secs_f64() * 1e6));
-    }
 }
 
 /// Starts a proxy that delays both directions. Returns its port. Its threads sleep more exactly than tokio's timers.

@@ -62,7 +62,10 @@ pub(super) fn body_of(posted: Posted, expected: &'static str) -> Result<Vec<u8>,
         return Err(Unanswered::Status { status: posted.status });
     }
     match posted.content_type {
-        Some(found) if found != expected => Err(Unanswered::MediaType { found, expected }),
+        Some(found) if found != expected => {
+            let found = found.chars().take(MAX_SHOWN).collect();
+            Err(Unanswered::MediaType { found, expected })
+        }
         None if expected != JSON => {
             Err(Unanswered::MediaType { found: "none".to_owned(), expected })
         }
@@ -192,6 +195,9 @@ pub(super) const JWT: &str = "application/token-introspection+jwt";
 /// The `typ` of a signed answer, which no access token may have (RFC 9701 §8.1).
 pub(super) const TYPE: MessageType =
     MessageType { names: &["token-introspection+jwt"], is_optional: false };
+
+/// The most characters of a media type that are logged.
+const MAX_SHOWN: usize = 64;
 
 /// The oldest signed answer that is accepted.
 const LONGEST_AGE: Duration = Duration::from_secs(5 * 60);

@@ -199,6 +199,10 @@ impl VerifiedToken {
         block(size_of::<Self>() + COUNTS)
             + block(self.token.len())
             + confirmation
+            + match &self.verified_by {
+                VerifiedBy::Introspection(_) => block(size_of::<Introspected>() + COUNTS),
+                _ => 0,
+            }
             + self.revocable.as_ref().map_or(0, |_| block(size_of::<Revocable>()))
             + self.claims.heap_size()
     }

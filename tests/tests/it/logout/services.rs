@@ -45,7 +45,7 @@ async fn receiver_in_a_scope_is_at_the_prefix_of_the_scope() {
     let oauth2 = builder().backchannel_logout(logout().path("/logout")).build().unwrap();
     let hooks = web::scope("/hooks")
         .service(oauth2.logout_receivers())
-        .route("/private", web::post().to(|_: Claims| async { HttpResponse::Ok() }));
+        .route("/private", web::post().to(|_: Claims| async { HttpResponse::Ok().finish() }));
     let app = test::init_service(App::new().service(hooks).wrap(oauth2)).await;
     let status = async |path: &str| {
         let request = test::TestRequest::post().uri(path).to_request();
