@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     error::ErrorKind,
-    util::{clock::Clock, log_rate::Throttle, telemetry},
+    util::{clock::Clock, telemetry},
 };
 
 /// The list of a process, which policies share.
@@ -45,7 +45,8 @@ pub(crate) struct Revocations {
     limits: Limits,
     store: Option<Store>,
     clock: Clock,
-    long_lived: Throttle,
+    /// Whether a token that outlives entries was logged.
+    long_lived: AtomicBool,
 }
 
 /// The settings of the list.
@@ -131,7 +132,7 @@ impl Revocations {
             swept_at: AtomicU64::new(0),
             limits,
             store: store.clone().map(|store| Store { store, writes: Mutex::default(), wake }),
-            long_lived: Throttle::new(clock.clone()),
+            long_lived: AtomicBool::new(false),
             clock: clock.clone(),
         });
         telemetry::deny_list_entries(0);
@@ -313,13 +314,14 @@ impl Revocations {
 
     /// Notes the remaining life of a token that was just accepted: entries must not end before it.
     pub(crate) fn note_lifetime(&self, remaining: Duration) {
-        if remaining > self.limits.token_lifetime && self.long_lived.allows() {
+        if remaining > self.limits.token_lifetime && !self.long_lived.swap(true, Ordering::Relaxed)
+        {
             tracing::warn!(
                 target: "oauth2_actix",
                 token_lifetime_seconds = self.limits.token_lifetime.as_secs(),
                 remaining_seconds = remaining.as_secs(),
                 "tokens live longer than token_lifetime of the deny list: one that is revoked by another claim than its \
-                 own may be accepted again before it expires"
+                 own may be accepted again before it expires (logged once)"
             );
         }
     }

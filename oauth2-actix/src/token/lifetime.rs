@@ -111,6 +111,13 @@ impl Lifetime {
         Duration::try_from_secs_f64(self.ends).unwrap_or_default()
     }
 
+    /// Returns the first moment at which no policy with this leeway accepts the token, whatever its maximum age, since the
+    /// Unix epoch.
+    pub(crate) fn end_of_exp(self, claims: &Object) -> Duration {
+        let exp = numeric_date(claims, "exp").ok().flatten().unwrap_or(LAST_SECOND);
+        Duration::try_from_secs_f64((exp + self.leeway).max(self.ends)).unwrap_or(Duration::MAX)
+    }
+
     /// Returns the time until the token expires.
     pub(crate) fn remaining(self, now: Duration) -> Duration {
         Duration::try_from_secs_f64(self.ends - now.as_secs_f64()).unwrap_or_default()

@@ -18,6 +18,10 @@ impl Revocation {
     /// ([RFC 7519 §4.1.7](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.7)) or, if it has none, by its text. The
     /// signature of a JWT is not a part of that text, since anyone can change an ECDSA signature into another valid one.
     ///
+    /// The entry ends at `exp` plus the leeway, also with a shorter [`max_token_age`](crate::OAuth2Builder::max_token_age). The
+    /// entry of a token without `exp`, which only an issuer that is asked can have, has no end: revoke such a token at its
+    /// issuer too.
+    ///
     /// ```
     /// use actix_web::{HttpResponse, post, web};
     /// use oauth2_actix::{Claims, OAuth2, revocation::Revocation};
@@ -34,7 +38,7 @@ impl Revocation {
     /// ```
     pub fn token(claims: &Claims) -> Self {
         let VerifiedToken { claims, token, lifetime, verified_by, .. } = claims.verified();
-        Self::of_token(facts(claims, token, verified_by).own_key(), lifetime.ends())
+        Self::of_token(facts(claims, token, verified_by).own_key(), lifetime.end_of_exp(claims))
     }
 }
 

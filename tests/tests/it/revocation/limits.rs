@@ -62,6 +62,21 @@ async fn entry_of_a_token_ends_with_the_token() {
     assert_eq!(entries(&oauth2), 1);
 }
 
+/// Another policy with the same list may have no maximum age.
+#[tokio::test]
+async fn entry_of_a_token_lasts_until_exp_whatever_the_maximum_age() {
+    let (clock, deny_list) = (ManualClock::new(), DenyList::new());
+    let policy = || builder().clock(clock.clone()).deny_list(deny_list.clone());
+    let strict = policy().max_token_age(Duration::from_secs(60)).build().unwrap();
+    let other = policy().build().unwrap();
+    let token = sign(&token_at(&clock, HOUR));
+    let claims = strict.verify(&token).await.unwrap();
+    strict.revoke(Revocation::token(&claims)).await.unwrap();
+    clock.advance(HOUR - Duration::from_secs(1));
+    assert!(matches!(kind(&strict, &token).await, Some(ErrorKind::TokenTooOld { .. })));
+    assert!(is_revoked(&other, &token).await);
+}
+
 #[tokio::test]
 async fn entry_without_an_end_lasts_for_the_lifetime_of_tokens() {
     let (oauth2, clock) = start(DenyList::new().token_lifetime(HOUR));
