@@ -128,7 +128,7 @@ impl DenyList {
 
     /// Sets how many entries the list may have. Default 100,000; from 1 to 10,000,000. In serde `max_entries`.
     ///
-    /// An entry takes about 150 bytes in each process. If the list is full, [`OAuth2::revoke`](crate::OAuth2::revoke)
+    /// An entry takes about 130 bytes in each process. If the list is full, [`OAuth2::revoke`](crate::OAuth2::revoke)
     /// fails: no entry is forgotten before it ends.
     pub fn max_entries(mut self, entries: usize) -> Self {
         self.max_entries = entries;

@@ -122,6 +122,31 @@ async fn entry_reaches_the_other_process_within_a_second_without_notices() {
     assert!(server.run(&["PUBSUB", "CHANNELS"]).is_empty());
 }
 
+/// The rights that the documentation names, and no others.
+#[tokio::test]
+async fn user_with_the_documented_rights_needs_no_others() {
+    let server = Server::start();
+    let commands = "+info +eval +multi +exec +get +set +incr +zadd +zrem +zscore +zrange +zrangebyscore +pexpireat \
+                    +time +ping +publish +subscribe";
+    let rights =
+        ["ACL", "SETUSER", "app", "on", ">secret", "~oauth2-actix:*", "&oauth2-actix:*", "-@all"];
+    server.run(
+        &rights
+            .into_iter()
+            .chain(commands.split(' ').filter(|word| !word.is_empty()))
+            .collect::<Vec<_>>(),
+    );
+    let url = server.url().replace("redis://", "redis://app:secret@");
+    let settings = || patient(RedisServer::new(url.clone()));
+    let one = process(settings(), REFUSE).await;
+    let other = process(settings(), REFUSE).await;
+    server.wait_for("2", &["PUBSUB", "NUMSUB", "oauth2-actix:revoked:{0}:added"]);
+    one.revoke(subject("ann")).await.unwrap();
+    reaches(&other, "ann").await;
+    let refused = server.run(&["ACL", "LOG"]);
+    assert!(refused.lines().all(|line| !line.contains("reason")), "{refused}");
+}
+
 /// No answer of a paused server: both settings hold to the second.
 #[tokio::test]
 async fn paused_server_refuses_tokens_after_the_time_that_is_set_and_not_before() {
