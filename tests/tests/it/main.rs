@@ -5,6 +5,7 @@
 mod authorize;
 mod builder;
 mod dpop;
+mod exchange;
 mod house;
 mod introspection;
 mod jose;
