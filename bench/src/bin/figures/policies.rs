@@ -1,4 +1,4 @@
-//! Policies with inline keys, and tokens of 800 bytes with 12 claims.
+//! Policies with inline keys, and tokens with 12 claims: of 800 bytes, or of another length.
 
 use futures_util::FutureExt;
 use oauth2_actix::{
@@ -9,7 +9,8 @@ use oauth2_actix_bench as kit;
 
 /// Returns a builder with one provider, which has this key.
 pub(crate) fn builder(key: &SigningKey) -> OAuth2Builder {
-    OAuth2::builder().provider("idp", kit::provider(key.jwk_set()))
+    let provider = kit::provider(key.jwk_set()).algorithms([key.algorithm()]);
+    OAuth2::builder().provider("idp", provider)
 }
 
 pub(crate) fn policy(key: &SigningKey, cache: TokenCacheConfig) -> OAuth2 {
@@ -23,7 +24,12 @@ pub(crate) fn verify(oauth2: &OAuth2, token: &str) -> Result<Claims, Error> {
 
 /// Returns different tokens.
 pub(crate) fn distinct(key: &SigningKey, count: usize) -> Vec<String> {
-    numbered(&kit::padded(kit::token(), key, LENGTH), key, count)
+    distinct_of(key, count, LENGTH)
+}
+
+/// Returns different tokens of a length in bytes.
+pub(crate) fn distinct_of(key: &SigningKey, count: usize, length: usize) -> Vec<String> {
+    numbered(&kit::padded(kit::token(), key, length), key, count)
 }
 
 /// Returns copies of a token with different ids.
