@@ -9,11 +9,9 @@
 //
 // - this file: one provider that is asked, and the bounds of the questions
 // - `answer.rs`: the response, and the checks of an active token
-// - `rejections.rs`: the tokens that were rejected most recently
 // - `routing.rs`: which provider is asked about a token
 
 mod answer;
-mod rejections;
 mod routing;
 
 use std::{
@@ -24,11 +22,8 @@ use std::{
 
 use futures_util::{FutureExt, future::BoxFuture};
 
+use self::answer::{Answer, Checks, Unanswered};
 pub(crate) use self::routing::Introspectors;
-use self::{
-    answer::{Answer, Checks, Unanswered},
-    rejections::Rejections,
-};
 pub use crate::config::introspection::Introspection;
 use crate::{
     error::{Error, ErrorKind},
@@ -38,6 +33,7 @@ use crate::{
         authentication::Form,
         breaker::{Breaker, Pass, Severity},
         endpoint::{CallError, Endpoint},
+        rejections::Rejections,
         shared_calls::{NoAnswer, QuestionId, SharedCalls},
         thread::CallThread,
     },

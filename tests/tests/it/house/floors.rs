@@ -110,7 +110,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("public", &["token", "authorize"]),
     ("mtls", &["config"]),
     ("request", &["config", "error"]),
-    ("outbound", &["config", "keys", "http", "jose", "util"]),
+    ("outbound", &["config", "keys", "http", "jose", "util", "error"]),
     ("dpop", &["store", "config", "jose", "json", "util"]),
     ("config", &["authorize", "token", "keys", "http", "jose", "util"]),
     ("authorize", &["token", "error"]),

@@ -6,12 +6,13 @@ use std::{
     time::Duration,
 };
 
-use crate::{error::Error, outbound::shared_calls::QuestionId};
+use super::shared_calls::QuestionId;
+use crate::error::Error;
 
 /// A bounded memory of rejections. A rejection is forgotten after its time, or when the memory is full: then its token is
 /// asked about again.
 #[derive(Debug)]
-pub(super) struct Rejections {
+pub(crate) struct Rejections {
     lifetime: Duration,
     state: Mutex<State>,
 }
@@ -31,17 +32,17 @@ struct Rejection {
 }
 
 impl Rejections {
-    pub(super) fn new(lifetime: Duration) -> Self {
+    pub(crate) fn new(lifetime: Duration) -> Self {
         Self { lifetime, state: Mutex::default() }
     }
 
-    pub(super) fn find(&self, token: &QuestionId, now: Duration) -> Option<Error> {
+    pub(crate) fn find(&self, token: &QuestionId, now: Duration) -> Option<Error> {
         let state = self.state();
         let rejection = state.by_token.get(token)?;
         (now < rejection.until).then(|| rejection.error.clone())
     }
 
-    pub(super) fn add(&self, token: QuestionId, error: Error, now: Duration) {
+    pub(crate) fn add(&self, token: QuestionId, error: Error, now: Duration) {
         if self.lifetime.is_zero() {
             return;
         }
