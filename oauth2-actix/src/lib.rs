@@ -92,6 +92,7 @@ pub mod __fuzz;
 #[doc(hidden)]
 pub mod __private;
 pub mod access;
+pub mod api_keys;
 mod authorize;
 mod builder;
 mod config;

@@ -9,6 +9,7 @@ use std::{
 
 use crate::{
     access::report::ScopeCounts,
+    api_keys::{ApiKeySets, Parts},
     builder::{OAuth2Builder, deserialize::nearest, oauth2::OAuth2, startup},
     config::{
         error::{ConfigError, ConfigErrorKind, Faults},
@@ -57,8 +58,8 @@ impl OAuth2Builder {
     /// is usable; a public path that can never match; no system resources for the thread or the HTTP client.
     pub fn build(self) -> Result<OAuth2, ConfigError> {
         let mut faults = Faults::default();
-        if self.providers.is_empty() && self.tenants.is_none() {
-            let problem = "at least one provider is required";
+        if self.providers.is_empty() && self.tenants.is_none() && self.api_keys.is_empty() {
+            let problem = "at least one provider is required, or `api_keys`";
             faults
                 .push(ConfigError::of_policy(PROVIDERS, problem).of_kind(ConfigErrorKind::Missing));
         }
@@ -103,7 +104,9 @@ impl OAuth2Builder {
         let revocations = self.revocations()?;
         let has_remote = providers.iter().any(|provider| provider.remotes().next().is_some());
         let keys = if has_remote || self.tenants.is_some() {
-            let names = self.providers.iter().map(|(name, _)| name.clone()).collect();
+            let of_keys = self.api_keys.iter().map(|(name, _)| name.clone());
+            let names =
+                self.providers.iter().map(|(name, _)| name.clone()).chain(of_keys).collect();
             let tenants = self.tenants.clone().map(|tenants| (tenants, names));
             Some(KeyThread::start(defaults, tenants, self.clock.clone()).map_err(|error| {
                 let problem = format_args!("the thread that fetches keys cannot start: {error}");
@@ -125,6 +128,17 @@ impl OAuth2Builder {
             calls.as_ref(),
             keys.as_ref().map(|keys| &keys.fetchers),
         );
+        let api_keys = (!self.api_keys.is_empty()).then(|| {
+            let parts = Parts {
+                rules: Arc::clone(&rules),
+                requirements: self.requirements.clone(),
+                time_limits,
+                revocations: revocations.clone(),
+                thread: calls.clone(),
+                clock: self.clock.clone(),
+            };
+            ApiKeySets::new(&self.api_keys, &parts)
+        });
         let exchangers = self.exchangers(exchange_endpoints, calls.as_ref());
         startup::log(&self.providers, &self.public_paths, self.tenants.is_some());
         if self.fapi2 && !self.verifies_revocation_status() {
@@ -152,6 +166,7 @@ impl OAuth2Builder {
             comparison,
             rules,
             principal,
+            api_keys,
             introspectors,
             exchangers,
             scope_counts: self.access_report.then(ScopeCounts::default),
@@ -170,6 +185,14 @@ impl OAuth2Builder {
             // The policy owns them.
             let policy = Arc::downgrade(&policy);
             introspectors.on_active(move |claims| {
+                if let Some(policy) = policy.upgrade() {
+                    policy.remember(claims);
+                }
+            });
+        }
+        if let Some(api_keys) = &policy.api_keys {
+            let policy = Arc::downgrade(&policy);
+            api_keys.on_found(move |claims| {
                 if let Some(policy) = policy.upgrade() {
                     policy.remember(claims);
                 }
@@ -228,6 +251,7 @@ impl OAuth2Builder {
         faults.push_all(self.fapi2_faults());
         faults.push_all(self.revocation_faults());
         faults.push_all(self.logout_faults());
+        faults.push_all(self.api_key_faults());
         faults.take(self.token_sources.check());
         if let Some(tenants) = &self.tenants {
             faults.take(tenants.check());

@@ -67,9 +67,10 @@ impl OAuth2Builder {
 
     /// Returns whether requests can cause calls other than fetches of keys.
     pub(super) fn needs_calls(&self) -> bool {
-        self.providers.iter().any(|(_, provider)| {
-            provider.introspection.is_some() || provider.token_exchange.is_some()
-        })
+        self.has_api_key_source()
+            || self.providers.iter().any(|(_, provider)| {
+                provider.introspection.is_some() || provider.token_exchange.is_some()
+            })
     }
 
     /// Returns the endpoints of the providers that are asked about tokens, by the index of the provider.

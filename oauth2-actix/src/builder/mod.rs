@@ -5,6 +5,7 @@
 //!
 //! - this file: the settings of a policy in code.
 //! - `access_settings`: the settings in code for access rules.
+//! - `api_key_settings`: the settings in code for API keys.
 //! - `build`: the checks of all settings, and the assembly of the policy.
 //! - `deserialize`: the same settings through serde, as tables.
 //! - `exchange_settings`: the providers at which tokens are exchanged, and the methods of
@@ -20,6 +21,7 @@
 //! - `startup`: the log lines of a new policy.
 
 mod access_settings;
+mod api_key_settings;
 mod build;
 mod deserialize;
 
@@ -40,6 +42,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use reqwest::Client;
 
 use crate::{
+    api_keys::ApiKeys,
     authorize::requirement::Requirement,
     config::{
         missing_token::MissingToken, provider::Provider, resource::Resource, tenants::Tenants,
@@ -121,6 +124,7 @@ pub struct OAuth2Builder {
     pub(crate) deny_list: Option<DenyList>,
     pub(crate) backchannel_logout: Option<BackchannelLogout>,
     pub(crate) security_events: Option<SecurityEvents>,
+    pub(crate) api_keys: Vec<(String, ApiKeys)>,
     tenants: Option<Tenants>,
     on_rejection: Option<RejectionHook>,
     pub(crate) clock: Clock,
@@ -447,6 +451,7 @@ impl fmt::Debug for OAuth2Builder {
             .field("fapi2", &self.fapi2)
             .field("dangerous_without_revocation_status", &self.dangerous_without_revocation_status)
             .field("deny_list", &self.deny_list)
+            .field("api_keys", &self.api_keys)
             .field("tenants", &self.tenants)
             .field("token_sources", &self.token_sources)
             .finish_non_exhaustive()

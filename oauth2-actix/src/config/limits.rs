@@ -143,6 +143,11 @@ pub(crate) const DENY_LIST_ENTRIES: Limit<usize> =
     Limit::new(names::DENY_LIST_ENTRIES, 1..=10_000_000);
 pub(crate) const DENY_LIST_USE_LAST_LIST: Limit<Duration> =
     Limit::new(names::DENY_LIST_USE_LAST_LIST, Duration::from_secs(3)..=DAY);
+pub(crate) const API_KEYS_CACHE: Limit<Duration> =
+    Limit::new(names::API_KEYS_CACHE, Duration::ZERO..=Duration::from_secs(60 * 60));
+pub(crate) const API_KEYS_NEGATIVE_CACHE: Limit<Duration> =
+    Limit::new(names::API_KEYS_NEGATIVE_CACHE, Duration::ZERO..=MINUTE);
+pub(crate) const API_KEYS_CALLS: Limit<usize> = Limit::new(names::API_KEYS_CALLS, 1..=1024);
 pub(crate) const EXCHANGE_CALLS: Limit<usize> = Limit::new(names::EXCHANGE_CALLS, 1..=1024);
 pub(crate) const EXCHANGE_ENTRIES: Limit<usize> =
     Limit::new(names::EXCHANGE_ENTRIES, 0..=1_000_000);

@@ -38,6 +38,7 @@ names! {
     DENY_LIST = "deny_list",
     BACKCHANNEL_LOGOUT = "backchannel_logout",
     SECURITY_EVENTS = "security_events",
+    API_KEYS = "api_keys",
     FAPI2 = "fapi2",
     DANGEROUS_WITHOUT_REVOCATION_STATUS = "dangerous_without_revocation_status",
 }
@@ -63,7 +64,7 @@ names! {
 }
 
 // Members of `token_cache`, `token_from_cookie`, `resource`, `dpop`, `forwarded_certificate`, `introspection`,
-// `client_authentication`, `token_exchange` and `deny_list`.
+// `client_authentication`, `token_exchange`, `deny_list` and `api_keys`.
 names! {
     MAX_ENTRIES = "max_entries",
     MAX_BYTES = "max_bytes",
@@ -114,6 +115,12 @@ names! {
     CERTIFICATE = "certificate",
     TOKEN_LIFETIME_SECONDS = "token_lifetime_seconds",
     USE_LAST_LIST_SECONDS = "use_last_list_seconds",
+    PREFIX = "prefix",
+    HASHES = "hashes",
+    CLAIMS = "claims",
+    EXPIRES_AT_UNIX_SECONDS = "expires_at_unix_seconds",
+    REQUIRE_CHECKSUM = "require_checksum",
+    DANGEROUS_WITHOUT_BINDING = "dangerous_without_binding",
 }
 
 // Settings as errors name them: a member of a map, and settings in code only.
@@ -141,6 +148,9 @@ names! {
     SECURITY_EVENTS_AUDIENCES = "security_events.audiences",
     SECURITY_EVENTS_PATH = "security_events.path",
     SECURITY_EVENTS_AUTHORIZATION = "security_events.authorization",
+    API_KEYS_CACHE = "api_keys.cache_seconds",
+    API_KEYS_NEGATIVE_CACHE = "api_keys.negative_cache_seconds",
+    API_KEYS_CALLS = "api_keys.max_calls",
     EXCHANGE_ENDPOINT = "token_exchange.endpoint",
     EXCHANGE_AUTHENTICATION = "token_exchange.client_authentication",
     EXCHANGE_CALLS = "token_exchange.max_calls",

@@ -73,6 +73,7 @@ impl Error {
                 close: (POLICY, "insufficient scope"),
             },
             Kind::KeysUnavailable { .. }
+            | Kind::ApiKeysUnavailable
             | Kind::CheckUnavailable
             | Kind::IntrospectionUnavailable { .. }
             | Kind::ReplayStoreUnavailable
@@ -88,7 +89,9 @@ impl Error {
                 description: "",
                 close: (POLICY, ""),
             },
-            Kind::TokenInactive => invalid_token(INACTIVE, (POLICY, "invalid token")),
+            Kind::ApiKeyUnknown | Kind::TokenInactive => {
+                invalid_token(INACTIVE, (POLICY, "invalid token"))
+            }
             Kind::CertificateMismatch { .. } => invalid_token(
                 "The token is bound to another client certificate.",
                 (POLICY, "invalid token"),

@@ -122,6 +122,8 @@ impl Error {
         use ErrorKind as Kind;
         match &self.kind {
             Kind::AlgorithmNotAllowed => "algorithm_not_allowed",
+            Kind::ApiKeyUnknown => "api_key_unknown",
+            Kind::ApiKeysUnavailable => "api_keys_unavailable",
             Kind::AudienceMismatch { .. } => "audience_mismatch",
             Kind::CertificateMismatch { .. } => "certificate_mismatch",
             Kind::CheckUnavailable => "check_unavailable",
@@ -284,6 +286,13 @@ pub enum ErrorKind {
     /// ([RFC 8725 §3.1](https://www.rfc-editor.org/rfc/rfc8725#section-3.1)).
     #[error("the token's algorithm is not allowed for this provider or key")]
     AlgorithmNotAllowed,
+    /// The token has the prefix of API keys and is none of them: see [`api_keys`](crate::OAuth2Builder::api_keys).
+    #[error("the token has the prefix of API keys, and no key is known by its hash")]
+    ApiKeyUnknown,
+    /// The source of the API keys was not asked, has failed, or has not answered in time. The cause is the source. See
+    /// [`ApiKeys::source`](crate::api_keys::ApiKeys::source).
+    #[error("the source of the API keys was not asked, or has not answered")]
+    ApiKeysUnavailable,
     /// No provider of the token's issuer has an audience that the token names
     /// ([RFC 7519 §4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3)).
     #[error("the token is for another audience{}", difference::hint(*.difference))]

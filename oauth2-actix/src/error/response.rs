@@ -59,7 +59,8 @@ pub(crate) fn plain(error: &Error, api: Api<'_>, status: StatusCode) -> HttpResp
             let seconds = whole_seconds(*retry_after);
             response.insert_header((header::RETRY_AFTER, seconds.to_string()));
         }
-        ErrorKind::CheckUnavailable
+        ErrorKind::ApiKeysUnavailable
+        | ErrorKind::CheckUnavailable
         | ErrorKind::ReplayStoreUnavailable
         | ErrorKind::RevocationsUnavailable => {
             response.insert_header((header::RETRY_AFTER, "1"));

@@ -9,6 +9,7 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
+    api_keys::Found,
     error::{Error, ErrorKind},
     jose::{
         jws::UnverifiedJws,
@@ -95,8 +96,12 @@ impl Policy {
                     .providers
                     .get(index)
                     .is_some_and(|provider| provider.still_verifies(verified_by, &self.clock)),
+                ProviderId::ApiKeys(index) => self
+                    .api_keys
+                    .as_ref()
+                    .is_some_and(|keys| keys.still_verifies(index, verified_by, &self.clock)),
                 // The issuer may belong to another tenant by now.
-                tenant_id => self.tenant_of(claims).is_some_and(|tenant| {
+                tenant_id @ ProviderId::Tenant(_) => self.tenant_of(claims).is_some_and(|tenant| {
                     tenant.id == tenant_id && tenant.still_verifies(verified_by, &self.clock)
                 }),
             }
@@ -108,7 +113,8 @@ impl Policy {
     pub(crate) fn key_changes(&self, accepted: &VerifiedToken) -> Option<watch::Receiver<()>> {
         match accepted.by.provider {
             ProviderId::Configured(index) => self.providers.get(index)?.changes(),
-            tenant_id => {
+            ProviderId::ApiKeys(_) => None,
+            tenant_id @ ProviderId::Tenant(_) => {
                 self.tenant_of(&accepted.claims).filter(|tenant| tenant.id == tenant_id)?.changes()
             }
         }
@@ -146,7 +152,8 @@ impl Policy {
         let claims = &accepted.claims;
         let provider = match accepted.by.provider {
             ProviderId::Configured(index) => self.providers.get(index).cloned(),
-            _ => self.tenant_of(claims),
+            ProviderId::ApiKeys(_) => None,
+            ProviderId::Tenant(_) => self.tenant_of(claims),
         };
         provider.is_some_and(|provider| {
             validation::names_audience(claims, &provider.audience_claim, &provider.audiences)
@@ -168,6 +175,18 @@ impl Policy {
 
     fn verify(&self, credentials: &Credentials<'_>) -> Result<Decision, Error> {
         let token = credentials.token()?.as_str();
+        if let Some(all) = &self.api_keys
+            && let Some(keys) = all.of_token(token)?
+        {
+            return match keys.find(token)? {
+                Found::Claims(claims) => {
+                    claims.verified().check_revocation()?;
+                    self.remember(&claims);
+                    Ok(Decision::Accepted(claims))
+                }
+                Found::NotYet(lookup) => Ok(Decision::Waiting(Box::new(Pending::ApiKey(lookup)))),
+            };
+        }
         let introspectors = self.introspectors.as_ref();
         if let Some(introspector) = introspectors.and_then(|all| all.of_token(token)) {
             let question = introspector.question(token)?;

@@ -1,7 +1,7 @@
 //! The policy: all settings, resolved, and the decision on one token.
 //!
 //! Owns the path of a token from bytes to claims: cheap checks, the signature check with cached keys, the
-//! wait for keys or for a tenant, and the cache of verified tokens. It imports `config`, `dpop`, `error`,
+//! wait for keys or for a tenant, and the cache of verified tokens. It imports `access`, `api_keys`, `config`, `dpop`, `error`,
 //! `exchange`, `introspection`, `jose`, `json`, `keys`, `logout`, `mtls`, `provider`, `public`, `request`, `revocation`,
 //! `token` and `util`.
 //!
@@ -30,6 +30,7 @@ use actix_web::{HttpRequest, HttpResponse, dev::RequestHead};
 
 use crate::{
     access::report::ScopeCounts,
+    api_keys::ApiKeySets,
     error::Error,
     exchange::Exchangers,
     introspection::Introspectors,
@@ -87,6 +88,8 @@ pub(crate) struct Policy {
     pub(crate) receivers: Receivers,
     pub(crate) on_rejection: Option<RejectionHook>,
     pub(crate) clock: Clock,
+    /// The API keys, by prefix. None if there are none.
+    pub(crate) api_keys: Option<ApiKeySets>,
     /// The providers that are asked about tokens. None if there is none.
     pub(crate) introspectors: Option<Introspectors>,
     /// The providers at which tokens are exchanged.

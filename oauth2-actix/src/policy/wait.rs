@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 
 use crate::{
+    api_keys::Lookup,
     error::Error,
     introspection::Question,
     jose::{
@@ -31,6 +32,8 @@ pub(crate) enum Pending {
     Signature(PendingSignature),
     /// Its provider is not asked.
     Introspection(Question),
+    /// The source of API keys is not asked.
+    ApiKey(Lookup),
 }
 
 /// A token that passed every cheap check and waits for keys, or for its issuer to be looked up.
@@ -58,6 +61,7 @@ impl Policy {
         match pending {
             Pending::Signature(pending) => self.reason_without_keys(pending),
             Pending::Introspection(question) => question.ask_in_background(),
+            Pending::ApiKey(lookup) => lookup.ask_in_background(),
         }
     }
 
@@ -86,6 +90,7 @@ impl Policy {
         match pending {
             Pending::Signature(_) => self.undecided_error(),
             Pending::Introspection(question) => question.undecided(),
+            Pending::ApiKey(lookup) => lookup.undecided(),
         }
     }
 
@@ -101,6 +106,11 @@ impl Policy {
             Pending::Introspection(question) => {
                 let claims = question.answer().await?;
                 // The request may have waited for seconds for an answer that was asked for before.
+                claims.verified().check_again()?;
+                Ok(claims)
+            }
+            Pending::ApiKey(lookup) => {
+                let claims = lookup.answer().await?;
                 claims.verified().check_again()?;
                 Ok(claims)
             }

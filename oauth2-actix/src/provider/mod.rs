@@ -465,6 +465,7 @@ impl ResolvedProvider {
         match verified_by {
             VerifiedBy::Keys(key_set_id) => self.verifies_with(*key_set_id, clock),
             VerifiedBy::Introspection(introspected) => clock.unix_time() < introspected.until,
+            VerifiedBy::ApiKey(_) => false,
         }
     }
 

@@ -52,12 +52,14 @@ pub(crate) fn revocable(
     Box::new(Revocable::new(list, &facts(claims, token, verified_by)))
 }
 
-fn facts<'a>(claims: &'a Object, token: &'a [u8], verified_by: &VerifiedBy) -> TokenFacts<'a> {
+fn facts<'a>(claims: &'a Object, token: &'a [u8], verified_by: &'a VerifiedBy) -> TokenFacts<'a> {
     let text = |name| claims.get(name).and_then(Value::as_str);
     TokenFacts {
         issuer: text("iss").unwrap_or_default(),
         token_id: text("jti"),
         text: match verified_by {
+            // Operators have the hash of a key, and not the key.
+            VerifiedBy::ApiKey(key) => &key.hash,
             VerifiedBy::Introspection { .. } if !looks_like_a_jwt(token) => token,
             _ => signed_part(token),
         },

@@ -55,9 +55,30 @@ pub(crate) enum VerifiedBy {
     Keys(KeySetId),
     /// The issuer, which was asked.
     Introspection(Arc<Introspected>),
+    /// The hash of an API key.
+    ApiKey(Arc<VerifiedApiKey>),
 }
 
-/// An answer of the issuer about a token.
+/// An API key that was found.
+pub(crate) struct VerifiedApiKey {
+    /// The SHA-256 of its text.
+    pub(crate) hash: [u8; 32],
+    /// The answer of its source. None if the key is configured.
+    pub(crate) found: Option<Introspected>,
+}
+
+impl VerifiedBy {
+    /// Returns the answer by which the token is accepted, which is used for a time only.
+    pub(crate) fn answer(&self) -> Option<&Introspected> {
+        match self {
+            Self::Keys(_) => None,
+            Self::Introspection(introspected) => Some(introspected),
+            Self::ApiKey(key) => key.found.as_ref(),
+        }
+    }
+}
+
+/// An answer of the issuer about a token, or of the source of API keys about one of them.
 pub(crate) struct Introspected {
     /// The answer is used until this time since the Unix epoch.
     pub(crate) until: Duration,
@@ -78,6 +99,8 @@ pub(crate) enum ProviderId {
     Configured(usize),
     /// The number of a tenant. A tenant that is removed and found again gets another number.
     Tenant(u64),
+    /// The index among the sets of API keys.
+    ApiKeys(usize),
 }
 
 impl VerifiedToken {
@@ -94,7 +117,7 @@ impl VerifiedToken {
     /// Waits until the token is no longer accepted, and returns the reason: it has expired, or its issuer says that it
     /// is not active any more.
     pub(crate) async fn ended(&self) -> Error {
-        let VerifiedBy::Introspection(introspected) = &self.verified_by else {
+        let Some(introspected) = self.verified_by.answer() else {
             return self.expired().await.into();
         };
         tokio::select! {
@@ -140,12 +163,9 @@ impl VerifiedToken {
     /// Returns the first whole second since the Unix epoch at which the token is of no use in the cache.
     pub(crate) fn cached_until(&self) -> u64 {
         let expires_at = self.lifetime.expires_at();
-        match &self.verified_by {
-            VerifiedBy::Keys(_) => expires_at,
-            VerifiedBy::Introspection(introspected) => {
-                expires_at.min(introspected.until.as_secs().saturating_add(1))
-            }
-        }
+        self.verified_by
+            .answer()
+            .map_or(expires_at, |answer| expires_at.min(answer.until.as_secs().saturating_add(1)))
     }
 
     /// Checks that no entry of the deny list revokes the token.

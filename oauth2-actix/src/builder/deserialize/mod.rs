@@ -5,6 +5,7 @@
 //!
 //! - this file: the tables, the error for an unknown name, and the readers of values that are maps or lists of
 //!   settings.
+//! - `api_keys`: reads API keys.
 //! - `certificate`: reads the header with the certificates of clients.
 //! - `client_authentication`: reads how this API authenticates as a client.
 //! - `input`: the value of one setting, read as the setting's type.
@@ -75,7 +76,8 @@ macro_rules! settings {
     (@read $method:ident => $read:expr) => { $read };
 }
 
-// It has tables of its own, so it follows the macro.
+// They have tables of their own, so they follow the macro.
+mod api_keys;
 mod logout;
 
 /// A type that is configured by a table of settings. Each line has the name of the setting, the methods that
@@ -125,6 +127,7 @@ impl Settings for OAuth2Builder {
         DENY_LIST: deny_list => read_deny_list;
         BACKCHANNEL_LOGOUT: backchannel_logout => logout::read_backchannel_logout;
         SECURITY_EVENTS: security_events => logout::read_security_events;
+        API_KEYS: api_keys => api_keys::read;
         FAPI2: fapi2 => |builder, input| input.flag().map(|is_on| builder.fapi2 = is_on);
         DANGEROUS_WITHOUT_REVOCATION_STATUS: dangerous_without_revocation_status = flag();
     };

@@ -20,6 +20,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         "builder",
         &[
             "access",
+            "api_keys",
             "exchange",
             "status",
             "policy",
@@ -50,6 +51,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         "policy",
         &[
             "access",
+            "api_keys",
             "exchange",
             "protected_resource",
             "logout",
@@ -71,6 +73,20 @@ const FLOORS: &[(&str, &[&str])] = &[
     ),
     ("exchange", &["token", "config", "outbound", "keys", "http", "json", "util", "error"]),
     ("access", &["public", "token", "authorize"]),
+    (
+        "api_keys",
+        &[
+            "token",
+            "outbound",
+            "config",
+            "authorize",
+            "keys",
+            "revocation",
+            "util",
+            "json",
+            "error",
+        ],
+    ),
     ("protected_resource", &["public", "token", "config", "keys", "http", "jose", "util", "json"]),
     (
         "logout",
