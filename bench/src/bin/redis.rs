@@ -20,7 +20,7 @@ use oauth2_actix::{
     dpop::{Insertion, RedisReplayStore, ReplayStore, UsedProof},
     store::RedisServer,
 };
-use oauth2_actix_bench::report::Report;
+use oauth2_actix_bench::{report::Report, statistics};
 use oauth2_actix_tests::{redis_server::Server, wait};
 use tokio::time::interval;
 
