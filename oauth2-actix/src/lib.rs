@@ -212,6 +212,7 @@ pub mod _docs {
     pub mod responses {}
 
     #[doc = "[operations.md]: crate::_docs::operations\n"]
+    #[doc = "[when-the-provider-fails.md]: crate::_docs::when_the_provider_fails\n"]
     #[doc = include_str!("../docs/revocation.md")]
     pub mod revocation {}
 

@@ -13,6 +13,7 @@ use actix_web::{
 use dhat::{Alloc, HeapStats, Profiler};
 use oauth2_actix::{
     Algorithm, CryptoBackend, OAuth2, Provider, TokenCacheConfig,
+    revocation::{DenyList, Revocation},
     testing::{SigningKey, Token},
 };
 use serde_json::json;
@@ -31,8 +32,6 @@ async fn cache_hit_allocates_the_extension_entry_only() {
             .provider("test", provider)
             .token_cache(cache)
             .crypto_backend(CryptoBackend::AwsLc)
-            .build()
-            .unwrap()
     };
     let token = Token::new("https://idp.test", "api")
         .claim("scope", "orders:read orders:write")
@@ -40,13 +39,18 @@ async fn cache_hit_allocates_the_extension_entry_only() {
         .sign(&key);
     let app = || App::new().route("/", web::get().to(HttpResponse::Ok));
     let bare = blocks(&init_service(app()).await, &token).await;
-    let hit = policy(TokenCacheConfig::new());
+    let hit = policy(TokenCacheConfig::new()).build().unwrap();
     let hit = blocks(&init_service(app().wrap(hit)).await, &token).await;
-    let miss = policy(TokenCacheConfig::disabled());
+    let listed = policy(TokenCacheConfig::new()).deny_list(DenyList::new()).build().unwrap();
+    // The cached token was not looked up since.
+    listed.revoke(Revocation::subject("https://idp.test", "another")).await.unwrap();
+    let listed = blocks(&init_service(app().wrap(listed)).await, &token).await;
+    let miss = policy(TokenCacheConfig::disabled()).build().unwrap();
     let miss = blocks(&init_service(app().wrap(miss)).await, &token).await;
     println!("blocks per request: {bare} bare, {hit} for a hit, {miss} for a miss");
     // The box in the request's extensions.
     assert_eq!(hit - bare, 1);
+    assert_eq!(listed, hit, "with a deny list");
     // Two claims are lists or objects. The bound shows added allocations.
     assert!(miss - bare <= 24, "{}", miss - bare);
 }

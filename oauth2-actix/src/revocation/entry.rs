@@ -109,8 +109,11 @@ impl Revocation {
     }
 
     /// Revokes every token that an issuer has issued until now, or until
-    /// [`issued_before`](Self::issued_before): after the issuer's key was stolen, for example. Tokens that it issues
+    /// [`issued_before`](Self::issued_before), so that all users and clients must get new ones. Tokens that it issues
     /// later are accepted.
+    ///
+    /// It is no answer to a stolen key: with the key, anyone can write a later `iat`. Withdraw the key at the issuer, and
+    /// then call [`OAuth2::refresh_keys`](crate::OAuth2::refresh_keys).
     ///
     /// ```
     /// use oauth2_actix::revocation::Revocation;
