@@ -7,6 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     authorize::requirement::{self, ClaimValues},
+    config::token_exchange::{ExchangeGrant, RequestedTokenType},
     config::{binding::Binding, client_authentication::ClientAuthentication},
     config::{error::ConfigFault, resource::Resource},
     dpop::settings::Dpop,
@@ -258,6 +259,27 @@ fn settings_of_a_provider() -> Vec<(&'static str, Value, Provider)> {
                     .negative_cache(seconds(2))
                     .max_calls(7)
                     .dangerous_without_audience(true),
+            ),
+        ),
+        (
+            "token_exchange",
+            json!({
+                "endpoint": "https://a.example/token",
+                "client_authentication": {
+                    "method": "client_secret_basic", "client_id": "api", "client_secret": "s",
+                },
+                "grant": "on_behalf_of",
+                "requested_token_type": "jwt",
+                "max_calls": 7,
+                "max_entries": 9,
+            }),
+            provider().token_exchange(
+                TokenExchange::at("https://a.example/token")
+                    .authentication(ClientAuthentication::basic("api", "s"))
+                    .grant(ExchangeGrant::OnBehalfOf)
+                    .requested_token_type(RequestedTokenType::Jwt)
+                    .max_calls(7)
+                    .max_entries(9),
             ),
         ),
         ("dangerous_allow_http", json!(true), provider().dangerous_allow_http(true)),
