@@ -147,6 +147,7 @@ pub mod _docs {
     #[doc = "[security.md]: crate::_docs::security\n"]
     #[doc = "[revocation.md]: crate::_docs::revocation\n"]
     #[doc = "[introspection.md]: crate::_docs::introspection\n"]
+    #[doc = "[token-exchange.md]: crate::_docs::token_exchange\n"]
     #[doc = include_str!("../docs/configuration.md")]
     pub mod configuration {}
 
@@ -198,6 +199,7 @@ pub mod _docs {
     #[doc = "[providers.md]: crate::_docs::providers\n"]
     #[doc = "[public-routes.md]: crate::_docs::public_routes\n"]
     #[doc = "[when-the-provider-fails.md]: crate::_docs::when_the_provider_fails\n"]
+    #[doc = "[token-exchange.md]: crate::_docs::token_exchange\n"]
     #[doc = include_str!("../docs/recipes.md")]
     pub mod recipes {}
 
@@ -218,6 +220,12 @@ pub mod _docs {
 
     #[doc = include_str!("../docs/security.md")]
     pub mod security {}
+
+    #[doc = "[configuration.md]: crate::_docs::configuration\n"]
+    #[doc = "[introspection.md]: crate::_docs::introspection\n"]
+    #[doc = "[revocation.md]: crate::_docs::revocation\n"]
+    #[doc = include_str!("../docs/token-exchange.md")]
+    pub mod token_exchange {}
 
     #[doc = "[dpop.md]: crate::_docs::dpop\n"]
     #[doc = "[revocation.md]: crate::_docs::revocation\n"]

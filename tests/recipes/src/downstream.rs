@@ -1,37 +1,39 @@
-use oauth2_actix::Claims;
+use oauth2_actix::{
+    Claims, OAuth2,
+    exchange::{ExchangeError, ExchangedToken},
+};
 
-/// Returns the form of a token exchange (RFC 8693 §2.1): a token for `audience`, on behalf of the caller.
-fn exchange<'a>(claims: &'a Claims, audience: &'a str) -> [(&'static str, &'a str); 4] {
-    [
-        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-        ("subject_token", claims.expose_token()),
-        ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
-        ("audience", audience),
-    ]
+/// Returns a token for the API `stock`, on behalf of the caller.
+async fn for_stock(claims: &Claims, oauth2: &OAuth2) -> Result<ExchangedToken, ExchangeError> {
+    oauth2.exchange(claims, "stock", ["stock:read"]).await
 }
 
 mod tests {
-    use actix_web::{App, get, http::header::AUTHORIZATION, test};
-    use serde_json::json;
+    use oauth2_actix::{
+        ClientAuthentication, Provider, exchange::TokenExchange, testing::IdentityProvider,
+    };
 
     use super::*;
-    use crate::kit;
-
-    #[get("/form")]
-    async fn form(claims: Claims) -> String {
-        exchange(&claims, "billing").map(|(name, value)| format!("{name}={value}")).join("&")
-    }
 
     #[actix_web::test]
-    async fn exchange_sends_the_callers_token() {
-        let app = test::init_service(App::new().wrap(kit::oauth2()).service(form)).await;
-        let request = kit::get_as("/form", &json!({})).to_request();
-        let header = request.head().headers().get(AUTHORIZATION).expect("a token").to_str();
-        let token =
-            header.expect("text").strip_prefix("Bearer ").expect("a bearer token").to_owned();
-        let body = test::call_and_read_body(&app, request).await;
-        let body = std::str::from_utf8(&body).expect("text");
-        assert!(body.contains(&format!("subject_token={token}&")));
-        assert!(body.ends_with("audience=billing"));
+    async fn token_for_the_other_api_has_its_audience() {
+        let idp = IdentityProvider::start("orders").expect("a port");
+        let provider =
+            |audience| Provider::new().issuer(idp.issuer()).audience(audience).keys(idp.jwks_url());
+        let build = |provider| {
+            let builder = OAuth2::builder().provider("idp", provider).key_refresh_minutes(30);
+            builder.build().expect("a policy")
+        };
+        let authentication = ClientAuthentication::basic("orders", idp.client_secret("orders"));
+        let exchange = TokenExchange::discover().authentication(authentication);
+        let orders = build(provider("orders").token_exchange(exchange));
+        let stock = build(provider("stock"));
+
+        let token = idp.token().claim("scope", "stock:read").sign(&idp.key());
+        let claims = orders.verify(&token).await.expect("claims");
+        let exchanged = for_stock(&claims, &orders).await.expect("a token");
+        let at_stock = stock.verify(exchanged.expose_token()).await.expect("an accepted token");
+        assert_eq!(at_stock.subject(), claims.subject());
+        assert!(stock.verify(&token).await.is_err());
     }
 }
