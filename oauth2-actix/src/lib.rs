@@ -117,6 +117,7 @@ mod request;
 mod response;
 pub mod revocation;
 pub mod status;
+pub mod status_list;
 #[cfg(feature = "redis")]
 pub mod store;
 #[cfg(feature = "testing")]

@@ -261,6 +261,7 @@ impl ApiKeySet {
             confirmation: None,
             principal: OnceLock::new(),
             revocable,
+            status: None,
             clock: self.clock.clone(),
         });
         match self.requirements.iter().find(|requirement| !requirement.is_met(&claims)) {

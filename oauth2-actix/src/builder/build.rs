@@ -95,6 +95,7 @@ impl OAuth2Builder {
             lifetime: self.principal_lifetime.unwrap_or(DEFAULT_PRINCIPAL_LIFETIME),
         });
 
+        let (clients, timeout) = (Arc::clone(&defaults.clients), defaults.timeout);
         background::warn_on_worker();
         let calls = self.needs_calls().then(CallThread::start).transpose().map_err(|error| {
             let problem = format_args!("the thread that calls providers cannot start: {error}");
@@ -139,6 +140,9 @@ impl OAuth2Builder {
             };
             ApiKeySets::new(&self.api_keys, &parts)
         });
+        let fetchers = keys.as_ref().map(|keys| &keys.fetchers);
+        let status_lists =
+            self.status_lists(&providers, &clients, timeout, calls.as_ref(), fetchers);
         let exchangers = self.exchangers(exchange_endpoints, calls.as_ref());
         startup::log(&self.providers, &self.public_paths, self.tenants.is_some());
         if self.fapi2 && !self.verifies_revocation_status() {
@@ -173,6 +177,7 @@ impl OAuth2Builder {
             verified: cache.flatten().map(|(entries, bytes)| VerifiedTokens::new(entries, bytes)),
             revocations,
             receivers,
+            status_lists,
             on_rejection: self.on_rejection,
             clock: self.clock,
             keys,

@@ -69,7 +69,9 @@ impl OAuth2Builder {
     pub(super) fn needs_calls(&self) -> bool {
         self.has_api_key_source()
             || self.providers.iter().any(|(_, provider)| {
-                provider.introspection.is_some() || provider.token_exchange.is_some()
+                provider.introspection.is_some()
+                    || provider.token_exchange.is_some()
+                    || provider.status_list.is_some()
             })
     }
 

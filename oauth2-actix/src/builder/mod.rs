@@ -18,6 +18,7 @@
 //! - `revocation_settings`: the settings in code for revoked tokens.
 //! - `logout_settings`: the settings in code for the receivers of logouts.
 //! - `oauth2`: the handle `OAuth2`: verifies tokens, fetches keys, reports the status.
+//! - `status_list_settings`: the status lists of providers.
 //! - `startup`: the log lines of a new policy.
 
 mod access_settings;
@@ -35,6 +36,7 @@ mod possession_settings;
 mod resource_settings;
 mod revocation_settings;
 mod startup;
+mod status_list_settings;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 

@@ -151,6 +151,10 @@ pub(crate) const API_KEYS_CALLS: Limit<usize> = Limit::new(names::API_KEYS_CALLS
 pub(crate) const EXCHANGE_CALLS: Limit<usize> = Limit::new(names::EXCHANGE_CALLS, 1..=1024);
 pub(crate) const EXCHANGE_ENTRIES: Limit<usize> =
     Limit::new(names::EXCHANGE_ENTRIES, 0..=1_000_000);
+pub(crate) const STATUS_LIST_MAX_AGE: Limit<Duration> =
+    Limit::new(names::STATUS_LIST_MAX_AGE, SECOND..=DAY);
+pub(crate) const STATUS_LIST_BYTES: Limit<usize> =
+    Limit::new(names::STATUS_LIST_BYTES, 1024..=64 * 1024 * 1024);
 /// How many key sources a provider may have.
 pub(crate) const MAX_SOURCES: usize = 16;
 

@@ -14,6 +14,7 @@
 //! - `provider.rs`: [`Provider`](provider::Provider), an identity provider
 //! - `resource.rs`: [`Resource`](resource::Resource), the protected resource and its metadata
 //! - `resource_uri.rs`: the identifier of a protected resource
+//! - `status_list.rs`: [`StatusList`](status_list::StatusList), which looks tokens up
 //! - `tenants.rs`: [`Tenants`](tenants::Tenants), the providers that are looked up by issuer
 //! - `token_cache.rs`: the limits of the cache of verified tokens
 //! - `token_exchange.rs`: [`TokenExchange`](token_exchange::TokenExchange), which gets tokens for other services
@@ -30,6 +31,7 @@ pub(crate) mod names;
 pub(crate) mod provider;
 pub(crate) mod resource;
 pub(crate) mod resource_uri;
+pub(crate) mod status_list;
 pub mod tenants;
 pub(crate) mod token_cache;
 pub(crate) mod token_exchange;

@@ -8,6 +8,7 @@ use crate::{
         binding::Binding,
         error::{ConfigError, ConfigErrorKind, Faults},
         introspection::Introspection,
+        status_list::StatusList,
         keys::{self, Keys},
         limits::{COOLDOWN, FETCH_TIMEOUT, KEY_REFRESH, STALE_WINDOW},
         names::{self, AUDIENCE, ISSUER, PROVIDERS},
@@ -67,6 +68,7 @@ pub struct Provider {
     pub(crate) dpop: Binding,
     pub(crate) certificate_bound: Binding,
     pub(crate) introspection: Option<Introspection>,
+    pub(crate) status_list: Option<StatusList>,
     pub(crate) token_exchange: Option<TokenExchange>,
     pub(crate) dangerous_allow_http: bool,
     pub(crate) dangerous_accept_bound_tokens: bool,
@@ -652,6 +654,7 @@ impl Provider {
         if let Some(introspection) = &self.introspection {
             faults.push_all(introspection.faults(name, !self.keys.is_empty()));
         }
+        faults.push_all(self.status_list_faults(name));
         if let Some(exchange) = &self.token_exchange {
             faults.push_all(exchange.faults(name, self.lacks_issuer()));
         }

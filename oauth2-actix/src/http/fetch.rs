@@ -125,7 +125,6 @@ pub(crate) async fn get(
     }
 }
 
-#[expect(dead_code, reason = "status lists are added next")]
 /// Gets a document with one `Accept`, and returns the response whatever its status is, unless it is a redirect. The
 /// caller limits the time.
 pub(crate) async fn get_as(

@@ -270,6 +270,7 @@ impl Introspector {
             token,
             principal: OnceLock::new(),
             revocable,
+            status: None,
             clock: self.clock.clone(),
         }))
     }

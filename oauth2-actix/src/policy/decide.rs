@@ -19,6 +19,7 @@ use crate::{
     keys::remote::{FetchReason, Refresh, RemoteKeySet, unavailable},
     provider::{ProviderKeys, ResolvedProvider, tenants::IssuerLookup},
     request::bearer::Credentials,
+    status_list::StatusLists,
     token::{
         claims::Claims,
         confirmation::Confirmation,
@@ -72,10 +73,23 @@ impl Policy {
     pub(crate) fn decide(&self, credentials: &Credentials<'_>) -> Decision {
         match self.find_cached(credentials.as_bytes()) {
             Some(claims) => match claims.verified().check_revocation() {
-                Ok(()) => Decision::Accepted(claims),
+                Ok(()) => Self::decide_status(claims),
                 Err(error) => Decision::Rejected(error),
             },
             None => self.verify(credentials).unwrap_or_else(Decision::Rejected),
+        }
+    }
+
+    /// Decides on a token that is accepted except for the status that its issuer publishes.
+    #[inline]
+    fn decide_status(claims: Claims) -> Decision {
+        match claims.verified().check_status() {
+            Ok(()) => Decision::Accepted(claims),
+            // Its list must be fetched.
+            Err(error) if error.is_unavailable() => {
+                Decision::Waiting(Box::new(Pending::Status(claims)))
+            }
+            Err(error) => Decision::Rejected(error),
         }
     }
 
@@ -199,7 +213,7 @@ impl Policy {
         {
             LocalDecision::Accepted(acceptance) => {
                 let claims = self.accept(acceptance, jws.claims, token)?;
-                return Ok(Decision::Accepted(claims));
+                return Ok(Self::decide_status(claims));
             }
             LocalDecision::Undecided { pending_keys, rejection } if pending_keys.is_empty() => {
                 return Err(rejection);
@@ -216,7 +230,7 @@ impl Policy {
         }))))
     }
 
-    /// Returns the claims of a token that was just verified, unless it was revoked, and caches it if there is a slot for
+    /// Returns the claims of a token that was just verified, unless the deny list has it, and caches it if there is a slot for
     /// it.
     pub(super) fn accept(
         &self,
@@ -234,6 +248,10 @@ impl Policy {
             list.note_lifetime(lifetime.remaining(now));
             revocable(list, &claims, token, &verified_by)
         });
+        let status = match self.status_lists_of(&provider) {
+            Some(lists) => lists.status_of(&claims)?,
+            None => None,
+        };
         let (by, clock, token) = (provider.accepted_by(), self.clock.clone(), token.into());
         let claims = Claims::new(VerifiedToken {
             by,
@@ -244,6 +262,7 @@ impl Policy {
             confirmation,
             principal: OnceLock::new(),
             revocable,
+            status,
             clock,
         });
         claims.verified().check_revocation()?;
@@ -263,6 +282,14 @@ impl Policy {
         }
         if self.still_accepts(claims.verified()) {
             self.cache(claims, self.clock.unix_time());
+        }
+    }
+
+    /// Returns the status lists of a provider.
+    fn status_lists_of(&self, provider: &ResolvedProvider) -> Option<&Arc<StatusLists>> {
+        match provider.id {
+            ProviderId::Configured(index) => self.status_lists.get(index)?.as_ref(),
+            ProviderId::Tenant(_) | ProviderId::ApiKeys(_) => None,
         }
     }
 

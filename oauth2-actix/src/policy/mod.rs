@@ -44,6 +44,7 @@ use crate::{
         token_source::TokenSources,
     },
     revocation::Revocations,
+    status_list::StatusLists,
     token::{cache::VerifiedTokens, lifetime::TimeLimits, rules::Rules},
     util::clock::Clock,
 };
@@ -86,6 +87,8 @@ pub(crate) struct Policy {
     pub(crate) revocations: Option<Arc<Revocations>>,
     /// The receivers of logouts. Empty unless one is configured.
     pub(crate) receivers: Receivers,
+    /// The status lists of the providers, by the index of the provider. Empty if none has any.
+    pub(crate) status_lists: Vec<Option<Arc<StatusLists>>>,
     pub(crate) on_rejection: Option<RejectionHook>,
     pub(crate) clock: Clock,
     /// The API keys, by prefix. None if there are none.

@@ -114,6 +114,7 @@ fn detached(claims: &Claims) -> Claims {
         token,
         confirmation,
         revocable,
+        status,
         clock,
         ..
     } = claims.verified();
@@ -126,6 +127,7 @@ fn detached(claims: &Claims) -> Claims {
         confirmation: confirmation.clone(),
         principal: OnceLock::new(),
         revocable: revocable.clone(),
+        status: status.clone(),
         clock: clock.clone(),
     })
 }

@@ -34,6 +34,8 @@ pub(crate) enum Pending {
     Introspection(Question),
     /// The source of API keys is not asked.
     ApiKey(Lookup),
+    /// It is accepted, except that its status list is not there.
+    Status(Claims),
 }
 
 /// A token that passed every cheap check and waits for keys, or for its issuer to be looked up.
@@ -62,6 +64,10 @@ impl Policy {
             Pending::Signature(pending) => self.reason_without_keys(pending),
             Pending::Introspection(question) => question.ask_in_background(),
             Pending::ApiKey(lookup) => lookup.ask_in_background(),
+            Pending::Status(claims) => match &claims.verified().status {
+                Some(status) => status.request(),
+                None => self.undecided_error(),
+            },
         }
     }
 
@@ -91,6 +97,7 @@ impl Policy {
             Pending::Signature(_) => self.undecided_error(),
             Pending::Introspection(question) => question.undecided(),
             Pending::ApiKey(lookup) => lookup.undecided(),
+            Pending::Status(_) => self.undecided_error(),
         }
     }
 
@@ -102,7 +109,10 @@ impl Policy {
     /// Waits for what a token needs, and decides.
     pub(crate) async fn resolve(&self, pending: Box<Pending>) -> Result<Claims, Error> {
         match *pending {
-            Pending::Signature(pending) => self.resolve_signature(pending).await,
+            Pending::Signature(pending) => {
+                Self::resolve_status(self.resolve_signature(pending).await?).await
+            }
+            Pending::Status(claims) => Self::resolve_status(claims).await,
             Pending::Introspection(question) => {
                 let claims = question.answer().await?;
                 // The request may have waited for seconds for an answer that was asked for before.
@@ -115,6 +125,17 @@ impl Policy {
                 Ok(claims)
             }
         }
+    }
+
+    /// Waits for the status list of a token, and decides.
+    async fn resolve_status(claims: Claims) -> Result<Claims, Error> {
+        let token = claims.verified();
+        if let Some(status) = &token.status {
+            status.wait().await?;
+            // The request may have waited for seconds.
+            token.check_again()?;
+        }
+        Ok(claims)
     }
 
     /// Waits for the keys or the tenant that a token needs, and decides.

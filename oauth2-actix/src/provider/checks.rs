@@ -160,6 +160,7 @@ impl ResolvedProvider {
             confirmation: confirmation.clone(),
             principal: OnceLock::new(),
             revocable: None,
+            status: None,
             clock: clock.clone(),
         });
         match self.requirements.iter().find(|requirement| !requirement.is_met(&claims)) {

@@ -189,6 +189,7 @@ impl ResolvedProvider {
         let mut faults = provider.faults(Some(name), !defaults.resources.is_empty());
         for (field, is_set) in [
             (names::INTROSPECTION, provider.introspection.is_some()),
+            (names::STATUS_LIST, provider.status_list.is_some()),
             (names::TOKEN_EXCHANGE, provider.token_exchange.is_some()),
         ] {
             if is_set {

@@ -15,6 +15,7 @@
 //! - `revocable`: what entries of the deny list are compared with.
 //! - `rules`: the scope hierarchy and the named policies, as claims refer to them.
 //! - `scope`: the scopes in `scope` and `scp`.
+//! - `status`: the status of a token in a list of its issuer.
 //! - `validation`: the checks on `aud` and the types of registered claims.
 //! - `verified`: a verified token, the keys that verified it and its lifetime.
 
@@ -30,5 +31,6 @@ pub(crate) mod principal_key;
 pub(crate) mod revocable;
 pub(crate) mod rules;
 pub(crate) mod scope;
+pub(crate) mod status;
 pub(crate) mod validation;
 pub(crate) mod verified;

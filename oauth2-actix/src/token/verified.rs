@@ -15,6 +15,7 @@ use crate::{
     revocation::Revocable,
     token::{
         confirmation::Confirmation, lifetime::Lifetime, principal::PrincipalSlot, rules::Rules,
+        status::TokenStatus,
     },
     util::{clock::Clock, telemetry::AcceptedRequests},
 };
@@ -33,6 +34,8 @@ pub(crate) struct VerifiedToken {
     pub(crate) principal: OnceLock<Box<PrincipalSlot>>,
     /// What the deny list is asked. None if there is no list.
     pub(crate) revocable: Option<Box<Revocable>>,
+    /// The status that the issuer publishes. None if it is not looked up.
+    pub(crate) status: Option<Arc<dyn TokenStatus>>,
     /// The clock that the token's times are checked against.
     pub(crate) clock: Clock,
 }
@@ -108,15 +111,23 @@ impl VerifiedToken {
     pub(crate) fn check_again(&self) -> Result<(), Error> {
         let now = self.clock.unix_time();
         if self.lifetime.contains(now) {
-            return self.check_revocation();
+            self.check_revocation()?;
+            return self.check_status();
         }
         let error = Error::from(self.lifetime.reason(&self.claims, now));
         Err(error.with_provider(&self.by.name))
     }
 
     /// Waits until the token is no longer accepted, and returns the reason: it has expired, or its issuer says that it
-    /// is not active any more.
+    /// is not active or not valid any more. A token with a status in a list was not asked about.
     pub(crate) async fn ended(&self) -> Error {
+        if let Some(status) = &self.status {
+            return tokio::select! {
+                biased;
+                reason = self.expired() => reason.into(),
+                reason = self.status_ended(&**status) => reason,
+            };
+        }
         let Some(introspected) = self.verified_by.answer() else {
             return self.expired().await.into();
         };
@@ -175,6 +186,42 @@ impl VerifiedToken {
         revocable.check().map_err(|kind| Error::from(kind).with_provider(&self.by.name))
     }
 
+    /// Checks the status that the issuer publishes, if it is looked up. The error is an unavailability if it is not
+    /// known now.
+    #[inline]
+    pub(crate) fn check_status(&self) -> Result<(), Error> {
+        self.status.as_ref().map_or(Ok(()), |status| status.check())
+    }
+
+    /// Returns why the issuer no longer says that the token is valid. If its list cannot be fetched, the token is accepted
+    /// for [`GRACE`] after the last one.
+    async fn status_ended(&self, status: &dyn TokenStatus) -> Error {
+        let mut changes = status.changes();
+        let mut last_known = self.clock.monotonic();
+        loop {
+            let checked = match status.wait().await {
+                Ok(()) => status.check(),
+                Err(error) => Err(error),
+            };
+            let now = self.clock.monotonic();
+            let next_check = match checked {
+                Ok(()) => {
+                    last_known = now;
+                    status.next_check().max(now.saturating_add(LEAST_INTERVAL))
+                }
+                Err(error) if !error.is_unavailable() => return error,
+                Err(error) if now >= last_known.saturating_add(GRACE) => return error,
+                Err(_) => now.saturating_add(LEAST_INTERVAL),
+            };
+            tokio::select! {
+                biased;
+                // Fails if the list is gone, which the token itself keeps.
+                _ = changes.changed() => {}
+                () = self.clock.sleep_until(next_check) => {}
+            }
+        }
+    }
+
     /// Waits until the token expires, is too old or is revoked, and returns the reason. Also ends when the deny list may
     /// no longer be used.
     pub(crate) async fn expired(&self) -> ErrorKind {
@@ -224,6 +271,7 @@ impl VerifiedToken {
                 _ => 0,
             }
             + self.revocable.as_ref().map_or(0, |_| block(size_of::<Revocable>()))
+            + self.status.as_ref().map_or(0, |_| block(STATUS))
             + self.claims.heap_size()
     }
 }
@@ -246,6 +294,9 @@ const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The longest sleep between two reads of the wall clock.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// The size of the entry of a token in a status list, which is behind an `Arc`.
+const STATUS: usize = 5 * size_of::<usize>();
 
 /// The size of the reference counts of an `Arc`.
 const COUNTS: usize = 2 * size_of::<usize>();
@@ -271,6 +322,7 @@ impl VerifiedToken {
             confirmation: None,
             principal: OnceLock::new(),
             revocable: None,
+            status: None,
             clock: Clock::default(),
         }
     }
