@@ -8,6 +8,7 @@ use crate::{
         error::{ConfigError, ConfigErrorKind, Faults},
         limits::{DENY_LIST_ENTRIES, DENY_LIST_TOKEN_LIFETIME, DENY_LIST_USE_LAST_LIST},
         names,
+        provider::Provider,
     },
     revocation::{DenyList, RevocationStore, Revocations, WhenUnavailable},
 };
@@ -80,8 +81,12 @@ impl OAuth2Builder {
 
     /// Returns whether the policy learns that a token was revoked before it has expired.
     pub(super) fn verifies_revocation_status(&self) -> bool {
-        let are_asked = || self.providers.iter().all(|(_, provider)| provider.is_always_asked());
+        let is_checked = |provider: &Provider| {
+            let lists = provider.status_list.as_ref();
+            provider.is_always_asked() || lists.is_some_and(|lists| lists.required)
+        };
+        let are_checked = || self.providers.iter().all(|(_, provider)| is_checked(provider));
         self.deny_list.is_some()
-            || (self.tenants.is_none() && !self.providers.is_empty() && are_asked())
+            || (self.tenants.is_none() && !self.providers.is_empty() && are_checked())
     }
 }

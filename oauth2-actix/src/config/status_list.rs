@@ -185,7 +185,8 @@ mod tests {
 
     #[test]
     fn host_is_one_as_urls_have_it() {
-        for host in ["status.example.com", "status.example.com:8443", "127.0.0.1:8080", "[::1]:80"] {
+        for host in ["status.example.com", "status.example.com:8443", "127.0.0.1:8080", "[::1]:80"]
+        {
             assert!(is_host(host), "{host}");
         }
         for text in [

@@ -458,9 +458,12 @@ pub enum ErrorKind {
         /// The requirement, as the developer wrote it.
         required: String,
     },
-    /// The deny list is not known, or too old: its store cannot be reached. See
-    /// [`DenyList::when_unavailable`](crate::revocation::DenyList::when_unavailable).
-    #[error("the deny list was not loaded yet, or is too old: its store cannot be reached")]
+    /// The deny list is not known, or too old, because its store cannot be reached: see
+    /// [`DenyList::when_unavailable`](crate::revocation::DenyList::when_unavailable). Or the status list of the token
+    /// cannot be fetched or used: see [`Provider::status_list`](crate::Provider::status_list); the source says why.
+    #[error(
+        "it is not known whether the token was revoked: the deny list or its status list was not loaded yet, or is too old"
+    )]
     RevocationsUnavailable,
     /// The token has a `cnf` claim: it is bound to a DPoP key
     /// ([RFC 9449 §7.2](https://www.rfc-editor.org/rfc/rfc9449#section-7.2)) or to a client certificate

@@ -13,6 +13,7 @@
 //! - `nearest`: the known name that is nearest to an unknown one.
 //! - `requirements`: reads requirements.
 //! - `resource`: reads protected resources.
+//! - `status_list`: reads the settings of status lists.
 //! - `tests`: compare both forms of the configuration, and the documentation, with the tables.
 //! - `token_exchange`: reads the settings for token exchange.
 //! - `tree`: reads any self-describing format into JSON values, and finds duplicate names.
@@ -79,6 +80,7 @@ macro_rules! settings {
 // They have tables of their own, so they follow the macro.
 mod api_keys;
 mod logout;
+mod status_list;
 
 /// A type that is configured by a table of settings. Each line has the name of the setting, the methods that
 /// set it in code, and the type of its value: a method of [`Input`], whose result is passed to the first of
@@ -161,6 +163,7 @@ impl Settings for Provider {
         DPOP: dpop = choice(BINDING);
         CERTIFICATE_BOUND: certificate_bound = choice(BINDING);
         INTROSPECTION: introspection => read_introspection;
+        STATUS_LIST: status_list => status_list::read;
         TOKEN_EXCHANGE: token_exchange => token_exchange::read;
         DANGEROUS_ALLOW_HTTP: dangerous_allow_http = flag();
         DANGEROUS_ACCEPT_BOUND_TOKENS: dangerous_accept_bound_tokens = flag();

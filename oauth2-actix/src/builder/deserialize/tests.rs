@@ -9,7 +9,7 @@ use crate::{
     authorize::requirement::{self, ClaimValues},
     config::token_exchange::{ExchangeGrant, RequestedTokenType},
     config::{binding::Binding, client_authentication::ClientAuthentication},
-    config::{error::ConfigFault, resource::Resource},
+    config::{error::ConfigFault, resource::Resource, status_list::StatusList},
     dpop::settings::Dpop,
     logout::{BackchannelLogout, SecurityEvents},
     mtls::ForwardedCertificate,
@@ -280,6 +280,21 @@ fn settings_of_a_provider() -> Vec<(&'static str, Value, Provider)> {
                     .requested_token_type(RequestedTokenType::Jwt)
                     .max_calls(7)
                     .max_entries(9),
+            ),
+        ),
+        (
+            "status_list",
+            json!({
+                "hosts": ["status.example.com", "status.example.org:8443"],
+                "required": true,
+                "max_age_seconds": 60,
+                "max_bytes": 4096,
+            }),
+            provider().status_list(
+                StatusList::hosts(["status.example.com", "status.example.org:8443"])
+                    .required(true)
+                    .max_age(seconds(60))
+                    .max_bytes(4096),
             ),
         ),
         ("dangerous_allow_http", json!(true), provider().dangerous_allow_http(true)),
