@@ -165,6 +165,25 @@ impl Revocation {
         self
     }
 
+    /// Revokes an API key by the SHA-256 of its text, for good: see
+    /// [`ApiKeyHash::as_bytes`](crate::api_keys::ApiKeyHash::as_bytes).
+    ///
+    /// API keys have no issuer. So `Revocation::subject("", sub)` revokes those of a subject, of all
+    /// [`api_keys`](crate::OAuth2Builder::api_keys) of the policy; without [`until`](Self::until) it ends after the
+    /// [`token_lifetime`](super::DenyList::token_lifetime), and a key that has no end is accepted again.
+    ///
+    /// ```
+    /// use oauth2_actix::{api_keys::ApiKeyHash, revocation::Revocation};
+    ///
+    /// let leaked = ApiKeyHash::of("shop_live_4kHfY9yDTwq1bFQn0XqzNw3cE7sVJmR8aPdLgU2tKo5BiWxZ");
+    /// let revocation = Revocation::api_key(leaked.as_bytes());
+    /// # drop(revocation);
+    /// ```
+    pub fn api_key(hash: &[u8; 32]) -> Self {
+        let until = Duration::from_millis(LAST_MILLIS);
+        Self::of_token(Key::of(Kind::TokenText, "", hash), until)
+    }
+
     fn of(kind: Kind, issuer: &str, value: &str) -> Self {
         let key = Key::of(kind, issuer, value.as_bytes());
         Self { kind, key, issued_before: IssuedBefore::Any, until: None }
