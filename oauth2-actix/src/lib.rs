@@ -132,6 +132,10 @@ pub mod ws;
 #[allow(rustdoc::invalid_rust_codeblocks)] // Some code is shortened.
 pub mod _docs {
     // The first definition of a link is the one that is used: here the module of the page.
+    #[doc = "[revocation.md]: crate::_docs::revocation\n"]
+    #[doc = include_str!("../docs/api-keys.md")]
+    pub mod api_keys {}
+
     #[doc = "[public-routes.md]: crate::_docs::public_routes\n"]
     #[doc = include_str!("../docs/authorization.md")]
     pub mod authorization {}
@@ -149,6 +153,7 @@ pub mod _docs {
     #[doc = "[revocation.md]: crate::_docs::revocation\n"]
     #[doc = "[introspection.md]: crate::_docs::introspection\n"]
     #[doc = "[token-exchange.md]: crate::_docs::token_exchange\n"]
+    #[doc = "[api-keys.md]: crate::_docs::api_keys\n"]
     #[doc = include_str!("../docs/configuration.md")]
     pub mod configuration {}
 

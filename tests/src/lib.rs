@@ -21,6 +21,10 @@ pub mod wait;
 // The code of the pages compiles, and that of `configuration.md` and `providers.md` also runs.
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/api-keys.md")]
+mod api_keys_page {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/authorization.md")]
 mod authorization_page {}
 

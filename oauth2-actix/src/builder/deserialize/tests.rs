@@ -1,11 +1,16 @@
 //! Checks that both forms of the configuration have the same settings.
 
-use std::{collections::BTreeSet, fmt::Debug, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt::Debug,
+    time::{Duration, SystemTime},
+};
 
 use serde_json::json;
 
 use super::*;
 use crate::{
+    api_keys::{ApiKey, ApiKeyHash, ApiKeys},
     authorize::requirement::{self, ClaimValues},
     config::token_exchange::{ExchangeGrant, RequestedTokenType},
     config::{binding::Binding, client_authentication::ClientAuthentication},
@@ -190,6 +195,40 @@ fn settings_of_the_policy() -> Vec<(&'static str, Value, OAuth2Builder)> {
                     .authorization("Bearer 0123456789abcdef"),
             ),
         ),
+        (
+            "api_keys",
+            json!({
+                "shop": {
+                    "prefix": "shop_",
+                    "keys": {
+                        "job": {
+                            "hashes": [ApiKeyHash::of("a").to_string(), ApiKeyHash::of("b").to_string()],
+                            "claims": {"scope": "a"},
+                            "expires_at_unix_seconds": 2_000_000_000,
+                        },
+                    },
+                    "require_checksum": true,
+                    "cache_seconds": 30,
+                    "negative_cache_seconds": 2,
+                    "max_calls": 7,
+                    "dangerous_without_binding": true,
+                },
+            }),
+            builder().api_keys(
+                "shop",
+                ApiKeys::new("shop_")
+                    .key(
+                        ApiKey::new("job", [ApiKeyHash::of("a"), ApiKeyHash::of("b")])
+                            .claims(json!({"scope": "a"}))
+                            .expires(SystemTime::UNIX_EPOCH + seconds(2_000_000_000)),
+                    )
+                    .require_checksum(true)
+                    .cache(seconds(30))
+                    .negative_cache(seconds(2))
+                    .max_calls(7)
+                    .dangerous_without_binding(true),
+            ),
+        ),
         ("fapi2", json!(true), builder().fapi2()),
         (
             "dangerous_without_revocation_status",
@@ -355,6 +394,7 @@ fn assert_every_setter_has_a_setting<T: Settings>(sources: &[&str], in_code_only
 fn every_method_of_the_builder_has_a_setting() {
     // The arguments of these methods are code.
     let in_code_only = [
+        "api_key_source",
         "clock",
         "configure_http_client",
         "dangerous_http_client",
@@ -365,6 +405,7 @@ fn every_method_of_the_builder_has_a_setting() {
     ];
     let sources = [
         include_str!("../mod.rs"),
+        include_str!("../api_key_settings.rs"),
         include_str!("../fapi2_settings.rs"),
         include_str!("../key_settings.rs"),
         include_str!("../resource_settings.rs"),
