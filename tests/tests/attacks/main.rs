@@ -6,6 +6,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod api_keys;
 mod authorization;
 mod bounded;
 mod claims;

@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod api_keys;
 mod authorize;
 mod builder;
 mod dpop;
