@@ -1,4 +1,4 @@
-//! The command `oauth2-actix`, which compares two tables of access rules.
+//! The command `oauth2-actix`, which compares two tables of access rules and makes API keys.
 
 use std::{
     env,
@@ -8,17 +8,26 @@ use std::{
     process::ExitCode,
 };
 
-use oauth2_actix::access::{Change, Effect, Routes};
+use oauth2_actix::{
+    access::{Change, Effect, Routes},
+    api_keys::ApiKey,
+};
+
+mod api_key;
 
 const USAGE: &str = "\
-Compares two tables of access rules, and prints each change in words.
+Compares two tables of access rules, and prints each change in words. Or makes an API key, and prints it with its hash.
 
 Usage: oauth2-actix access-diff [--fail-on weaker|any|none] OLD.json NEW.json
+       oauth2-actix api-key new --prefix PREFIX
 
 A table is JSON as `oauth2_actix::access::routes().to_json()` writes it. One of the paths may be `-`, which is
 standard input.
 
+The hash of an API key is for the configuration of a service or its database. The key is shown once, and kept nowhere.
+
 Options:
+  --prefix PREFIX   what the API key begins with, such as `shop_live_`
   --fail-on any     each change counts (the default)
   --fail-on weaker  changes count that are `weaker` or `different`; a route that is gone is `different`
   --fail-on none    no change counts
@@ -35,7 +44,13 @@ Exit codes:
 enum Action {
     Help,
     Version,
-    AccessDiff { old: OsString, new: OsString, fail_on: FailOn },
+    AccessDiff {
+        old: OsString,
+        new: OsString,
+        fail_on: FailOn,
+    },
+    /// Makes an API key with this prefix.
+    NewApiKey(String),
 }
 
 /// The changes that count for the exit code.
@@ -68,11 +83,19 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<ExitCode, String> {
                 return Ok(ExitCode::from(1));
             }
         }
+        Action::NewApiKey(prefix) => {
+            let key = ApiKey::generate(&prefix).map_err(|error| error.to_string())?;
+            print(&format!("key: {}\nhash: {}\n", key.expose_text(), key.hash()))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Action, String> {
+fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Action, String> {
+    let mut arguments = arguments.peekable();
+    if arguments.next_if(|first| first == "api-key").is_some() {
+        return api_key::parse(arguments);
+    }
     let mut words = Vec::new();
     let mut fail_on = None;
     while let Some(argument) = arguments.next() {
@@ -107,11 +130,15 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Action, String
         Some(command) if command == "access-diff" => {}
         Some(command) => {
             return Err(format!(
-                "unknown command `{}`; expected `access-diff`",
+                "unknown command `{}`; expected `access-diff` or `api-key`",
                 command.to_string_lossy()
             ));
         }
-        None => return Err("there is no command; expected `access-diff` or `--help`".to_owned()),
+        None => {
+            return Err(
+                "there is no command; expected `access-diff`, `api-key` or `--help`".to_owned()
+            );
+        }
     }
     let paths: Vec<OsString> = words.collect();
     let [old, new] = <[OsString; 2]>::try_from(paths).map_err(|paths| {

@@ -316,7 +316,7 @@ fn version_prints_the_version_and_exits_with_0() {
 #[test]
 fn missing_command_is_an_error() {
     let directory = Directory::new("no-command");
-    let message = "there is no command; expected `access-diff` or `--help`";
+    let message = "there is no command; expected `access-diff`, `api-key` or `--help`";
     directory.run(&[]).is_error(message);
     directory.run(&["--fail-on", "any"]).is_error(message);
 }
@@ -327,7 +327,7 @@ fn unknown_command_is_an_error() {
     for command in ["diff", "", "Access-Diff", "old.json"] {
         directory
             .run(&[command, "old.json", "new.json"])
-            .is_error(&format!("unknown command `{command}`; expected `access-diff`"));
+            .is_error(&format!("unknown command `{command}`; expected `access-diff` or `api-key`"));
     }
 }
 
@@ -359,7 +359,7 @@ fn control_characters_of_an_argument_are_printed_as_escapes() {
     let directory = Directory::new("argument");
     directory
         .run(&["a\nb\u{1b}"])
-        .is_error("unknown command `a\\nb\\u{1b}`; expected `access-diff`");
+        .is_error("unknown command `a\\nb\\u{1b}`; expected `access-diff` or `api-key`");
 }
 
 // Standard input.
