@@ -216,6 +216,7 @@ pub mod _docs {
     #[doc = "[websockets.md]: crate::_docs::websockets\n"]
     #[doc = "[dpop.md]: crate::_docs::dpop\n"]
     #[doc = "[revocation.md]: crate::_docs::revocation\n"]
+    #[doc = "[api-keys.md]: crate::_docs::api_keys\n"]
     #[doc = include_str!("../docs/responses.md")]
     pub mod responses {}
 

@@ -73,7 +73,7 @@ impl Claims {
     /// Returns `iss`: the issuer, which is the provider's
     /// ([RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1)). Empty for a JWT-SVID
     /// without one ([`spiffe_trust_domain`](crate::Provider::spiffe_trust_domain)), whose subject names its
-    /// trust domain.
+    /// trust domain, and for an [API key](crate::api_keys).
     #[must_use]
     pub fn issuer(&self) -> &str {
         // `iss` was checked before, unless tokens of this provider need none.
@@ -112,7 +112,8 @@ impl Claims {
 
     /// Returns `exp`: when the token expires, without leeway
     /// ([RFC 7519 §4.1.4](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4)). For a token without one, which only
-    /// [introspection](crate::introspection) accepts, it is the end of the year 9999.
+    /// [introspection](crate::introspection) accepts, and an [API key](crate::api_keys) without an end, it is the end of the
+    /// year 9999.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
         // Its range was checked before.

@@ -24,8 +24,8 @@ fn keys(prefix: &str, text: &str) -> ApiKeys {
 /// A policy with two sets of keys, beside a provider of JWTs.
 fn target() -> Target {
     let oauth2 = builder()
-        .api_keys("live", keys("shop_live_", KEY))
-        .api_keys("test", keys("shop_test_", TEST_KEY))
+        .api_keys("live-keys", keys("shop_live_", KEY))
+        .api_keys("test-keys", keys("shop_test_", TEST_KEY))
         .build()
         .unwrap();
     let target = Target::with_good(oauth2, KEY.to_owned());
@@ -96,7 +96,7 @@ fn alone_flood_of_invented_api_keys_does_not_grow_memory() {
         async move { Ok::<_, Infallible>(found) }
     };
     let keys = ApiKeys::new("shop_live_").source(find);
-    let oauth2 = builder().api_keys("live", keys).build().unwrap();
+    let oauth2 = builder().api_keys("live-keys", keys).build().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let filler = "x".repeat(200);
     let flood = |numbers: std::ops::Range<usize>| {
