@@ -29,6 +29,8 @@ pub(super) enum Answer {
 pub(super) enum Unanswered {
     #[error("the status is {status}, not 200{}", hint(*.status))]
     Status { status: reqwest::StatusCode },
+    #[error("the status is 400, not 200: the endpoint does not answer for this token")]
+    NotThisToken,
     #[error("the response has the media type {found:?}, expected {expected}")]
     MediaType { found: String, expected: &'static str },
     #[error("the response cannot be read: {0}")]
@@ -44,7 +46,13 @@ pub(super) enum Unanswered {
 impl Unanswered {
     /// Returns whether other questions will fail too, whatever they ask.
     pub(super) fn is_of_endpoint(&self) -> bool {
-        matches!(self, Self::Status { status } if matches!(status.as_u16(), 401 | 403 | 404 | 405))
+        matches!(self, Self::Status { status } if matches!(status.as_u16(), 400 | 401 | 403 | 404 | 405))
+    }
+
+    /// Returns whether the endpoint works, and refuses this question alone. Clients choose the token, so that such a
+    /// refusal must not count against the endpoint.
+    pub(super) fn is_of_token(&self) -> bool {
+        matches!(self, Self::NotThisToken)
     }
 }
 
@@ -58,6 +66,9 @@ fn hint(status: reqwest::StatusCode) -> &'static str {
 
 /// Checks the status and the media type of a response, and returns its body.
 pub(super) fn body_of(posted: Posted, expected: &'static str) -> Result<Vec<u8>, Unanswered> {
+    if posted.status == reqwest::StatusCode::BAD_REQUEST && !is_about_the_client(&posted.body) {
+        return Err(Unanswered::NotThisToken);
+    }
     if posted.status != reqwest::StatusCode::OK {
         return Err(Unanswered::Status { status: posted.status });
     }
@@ -71,6 +82,13 @@ pub(super) fn body_of(posted: Posted, expected: &'static str) -> Result<Vec<u8>,
         }
         _ => Ok(posted.body),
     }
+}
+
+/// Returns whether an error response is about this API and not about the token (RFC 6749 §5.2).
+fn is_about_the_client(body: &[u8]) -> bool {
+    let error = Object::parse(body).ok();
+    let code = error.as_ref().and_then(|error| error.get("error")).and_then(Value::as_str);
+    matches!(code, Some("invalid_client" | "unauthorized_client"))
 }
 
 /// Reads a response in JSON.

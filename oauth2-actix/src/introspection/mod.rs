@@ -301,7 +301,12 @@ impl Introspector {
         let severity =
             if failure.is_of_endpoint() { Severity::Endpoint } else { Severity::Question };
         let cause = failure.to_string();
-        let wait = self.breaker.failed(pass, severity, failure.retry_after(), &cause);
+        let wait = if failure.is_of_token() {
+            self.breaker.answered(pass, &cause);
+            UNANSWERED
+        } else {
+            self.breaker.failed(pass, severity, failure.retry_after(), &cause)
+        };
         let (provider, endpoint) = (&self.provider.name, self.endpoint.shown());
         let next_try_seconds = wait.as_secs_f64();
         // Clients cause questions, so the warning has a rate.
@@ -384,6 +389,10 @@ impl Failure {
             Self::Call(error) => error.is_of_endpoint(),
             Self::Answer { unanswered, .. } => unanswered.is_of_endpoint(),
         }
+    }
+
+    fn is_of_token(&self) -> bool {
+        matches!(self, Self::Answer { unanswered, .. } if unanswered.is_of_token())
     }
 
     fn retry_after(&self) -> Option<Duration> {

@@ -94,6 +94,12 @@ impl Breaker {
         }
     }
 
+    /// Notes the end of a call whose question alone was refused: the endpoint works.
+    pub(crate) fn answered(&self, pass: Pass, cause: &str) {
+        self.succeeded(pass);
+        self.state().last_failure = Some((self.clock.unix_time(), cause.to_owned()));
+    }
+
     /// Notes the end of a call that has failed. Returns after which time a request may be tried again. `after` is what the
     /// endpoint asks for in `Retry-After`.
     pub(crate) fn failed(

@@ -10,7 +10,12 @@ async fn answer_that_is_none_is_unavailable() {
     let json_type = &[("content-type", "application/json")];
     let with = |body: &str| Answer::body(200, json_type, body.as_bytes());
     for (name, answer, cause) in [
-        ("400", Answer::body(400, json_type, good.as_bytes()), "the status is 400"),
+        ("400", Answer::body(400, json_type, good.as_bytes()), "does not answer for this token"),
+        (
+            "400 about the client",
+            Answer::body(400, json_type, br#"{"error":"invalid_client"}"#),
+            "how this API authenticates",
+        ),
         ("401", Answer::body(401, json_type, good.as_bytes()), "how this API authenticates"),
         ("403", Answer::body(403, json_type, good.as_bytes()), "how this API authenticates"),
         ("404", Answer::body(404, json_type, good.as_bytes()), "another URL"),
@@ -101,6 +106,22 @@ async fn one_question_that_fails_does_not_stop_the_others() {
     assert!(is_unavailable(&setup.verify("poison").await));
     setup.clock.advance(seconds(5));
     assert_eq!(setup.verify("poison").await, Ok(()));
+}
+
+/// Some providers answer 400 for tokens that they do not introspect, such as JWTs. Clients choose the token.
+#[tokio::test]
+async fn tokens_that_the_endpoint_does_not_answer_for_do_not_stop_the_others() {
+    let setup = Setup::start(Answer::body(400, &[], br#"{"error":"unsupported_token_type"}"#));
+    for index in 0..50 {
+        assert!(is_unavailable(&setup.verify(&format!("token-{index}")).await));
+    }
+    assert_eq!(setup.server.requests(), 50);
+    setup.server.answer(setup.active(json!({})));
+    assert_eq!(setup.verify("good").await, Ok(()));
+    // It is the misconfiguration of this API if the response says so.
+    setup.server.answer(Answer::body(400, &[], br#"{"error":"invalid_client"}"#));
+    assert!(is_unavailable(&setup.verify("another").await));
+    assert!(!setup.oauth2.introspection_status()[0].is_available());
 }
 
 #[tokio::test]

@@ -272,7 +272,8 @@ fn main_that_returns_an_io_result_prints_the_faults() {
     }
     let error = start().unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-    let text = "providers: at least one provider is required; realm: must not be empty";
+    let text =
+        "providers: at least one provider is required, or `api_keys`; realm: must not be empty";
     assert_eq!(error.to_string(), text);
     let error = policy::builder().realm("").build().unwrap_err();
     assert_eq!((error.to_string(), format!("{error:?}")), (text.to_owned(), text.to_owned()));

@@ -47,7 +47,7 @@ fn unusable() -> Vec<(Value, &'static str)> {
         (changed(rsa, "alg", json!("none")), "`alg`"),
         (changed(rsa, "alg", json!("ES256")), "does not fit"),
         (changed(rsa, "alg", json!("HS256")), "does not fit"),
-        (changed(rsa, "kty", json!("AKP")), "kty"),
+        (changed(rsa, "kty", json!("LWE")), "kty"),
         (changed(rsa, "d", json!("AQAB")), "`d` makes it a private key"),
         (changed(rsa, "qi", json!("")), "`qi` makes it a private key"),
         (changed(rsa, "oth", json!([{"r": "AQAB"}])), "`oth` makes it a private key"),
