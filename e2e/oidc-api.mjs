@@ -26,8 +26,8 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
 }
 
 /** Starts the API with a policy, and returns it once it listens. Port 0: the system chooses a port. */
-export async function startApi(oauth2, settings = {}, port = 0) {
-  const api = launch(oauth2, settings, port);
+export async function startApi(oauth2, settings = {}, port = 0, binary = BINARY) {
+  const api = launch(oauth2, settings, port, binary);
   const url = await new Promise((resolve, reject) => {
     const fail = (why) => reject(new Error(`${why.message ?? why}: ${api.output()}`));
     const timer = setTimeout(fail, WAIT_MS, "the API does not listen");
@@ -60,10 +60,10 @@ export async function stopApis() {
   await Promise.allSettled(apis.map(({ ended }) => ended));
 }
 
-function launch(oauth2, settings = {}, port = 0) {
+function launch(oauth2, settings = {}, port = 0, binary = BINARY) {
   const file = path.join(directory, `policy-${apis.length}.json`);
   writeFileSync(file, JSON.stringify({ oauth2, ...settings }));
-  const child = spawn(BINARY, [file, "--port", String(port)], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(binary, [file, "--port", String(port)], { stdio: ["ignore", "pipe", "pipe"] });
   const api = { child, stdout: "", stderr: "", output: () => api.stdout + api.stderr };
   for (const name of ["stdout", "stderr"]) {
     child[name].setEncoding("utf8");
