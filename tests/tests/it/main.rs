@@ -22,6 +22,7 @@ mod request;
 mod response;
 mod revocation;
 mod status;
+mod status_list;
 mod testing;
 mod token;
 mod ws;
