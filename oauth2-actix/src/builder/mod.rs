@@ -453,6 +453,8 @@ impl fmt::Debug for OAuth2Builder {
             .field("fapi2", &self.fapi2)
             .field("dangerous_without_revocation_status", &self.dangerous_without_revocation_status)
             .field("deny_list", &self.deny_list)
+            .field("backchannel_logout", &self.backchannel_logout)
+            .field("security_events", &self.security_events)
             .field("api_keys", &self.api_keys)
             .field("tenants", &self.tenants)
             .field("token_sources", &self.token_sources)

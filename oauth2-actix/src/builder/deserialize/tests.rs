@@ -411,6 +411,7 @@ fn every_method_of_the_builder_has_a_setting() {
         include_str!("../resource_settings.rs"),
         include_str!("../possession_settings.rs"),
         include_str!("../revocation_settings.rs"),
+        include_str!("../logout_settings.rs"),
         include_str!("../access_settings.rs"),
     ];
     assert_every_setter_has_a_setting::<OAuth2Builder>(&sources, &in_code_only);
