@@ -19,7 +19,7 @@ impl OAuth2Builder {
     /// | sender-constrained tokens, by DPoP or mutual TLS (§5.3.4, 5) | each provider has [`dpop`](crate::Provider::dpop) or [`certificate_bound`](crate::Provider::certificate_bound), and a token that is bound in neither way is rejected |
     /// | tokens in the `Authorization` header only (§5.3.4, 1 and 2) | no other location may be set: query, cookie, another header, subprotocol |
     /// | validity, integrity and expiry (§5.3.4, 3) | always |
-    /// | the revocation status (§5.3.4, 3) | by the [`deny_list`](Self::deny_list), or [introspection](crate::Provider::introspection) of every token: see below |
+    /// | the revocation status (§5.3.4, 3) | by the [`deny_list`](Self::deny_list), [introspection](crate::Provider::introspection) of every token, or required [status lists](crate::Provider::status_list): see below |
     /// | sufficient authorization, errors of RFC 6750 (§5.3.4, 4) | requirements of your routes; a missing token is 401 unless [`missing_token_status`](Self::missing_token_status) is set |
     /// | PS256, ES256 and EdDSA with Ed25519, for tokens and proofs (§5.4.1) | the default of [`Provider::algorithms`](crate::Provider::algorithms) and [`Dpop::algorithms`](crate::dpop::Dpop::algorithms); others are errors |
     /// | RSA keys of 2,048 bits, elliptic curves of 224 (§5.4.1) | always |
@@ -103,7 +103,7 @@ impl OAuth2Builder {
             fault(
                 names::FAPI2,
                 "the revocation status of tokens is not verified, which FAPI 2.0 §5.3.4 (3) requires: expected \
-                 `deny_list`, `introspection` of every token, or `dangerous_without_revocation_status`, which says that the API does without it or \
+                 `deny_list`, `introspection` of every token, required status lists, or `dangerous_without_revocation_status`, which says that the API does without it or \
                  verifies it in its own code",
             );
         }
