@@ -163,8 +163,8 @@ impl Settings for Provider {
         DPOP: dpop = choice(BINDING);
         CERTIFICATE_BOUND: certificate_bound = choice(BINDING);
         INTROSPECTION: introspection => read_introspection;
-        STATUS_LIST: status_list => status_list::read;
         TOKEN_EXCHANGE: token_exchange => token_exchange::read;
+        STATUS_LIST: status_list => status_list::read;
         DANGEROUS_ALLOW_HTTP: dangerous_allow_http = flag();
         DANGEROUS_ACCEPT_BOUND_TOKENS: dangerous_accept_bound_tokens = flag();
     };
