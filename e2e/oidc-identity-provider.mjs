@@ -19,7 +19,7 @@ export const ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"];
 export const SHORT_LIVED = "short-lived";
 
 /** A client that users log in to. */
-const WEB_APP = "web-app";
+export const WEB_APP = "web-app";
 const CALLBACK = "https://app.example.test/callback";
 const USER = "alice";
 
@@ -61,6 +61,12 @@ export class IdentityProvider {
   #server;
   #port;
 
+  /** Where the provider sends the logout tokens of the client of users. None if it sends none. */
+  logoutUri;
+
+  /** Why the last logout token was not delivered. */
+  logoutFailure;
+
   constructor() {
     for (const id of [...ALGORITHMS.map(clientOf), SHORT_LIVED, WEB_APP]) {
       this.#secrets.set(id, randomBytes(32).toString("base64url"));
@@ -84,6 +90,7 @@ export class IdentityProvider {
     }
     const provider = new Provider(this.issuer, this.#configuration(keys));
     provider.on("server_error", (_ctx, error) => console.error(error));
+    provider.on("backchannel.error", (_ctx, error) => (this.logoutFailure = `${error}: ${error.cause}`));
     const serve = provider.callback();
     this.#server.on("request", (incoming, outgoing) => {
       // Instead of a login page: all users are the same.
@@ -120,6 +127,11 @@ export class IdentityProvider {
 
   /** Returns tokens of the authorization code grant (RFC 6749 §4.1): { access_token, id_token }. */
   async userTokens() {
+    return (await this.login()).tokens;
+  }
+
+  /** Logs a user in with a new browser. Returns the tokens, and the cookies of the session. */
+  async login() {
     const verifier = randomBytes(32).toString("base64url");
     const query = new URLSearchParams({
       client_id: WEB_APP,
@@ -143,13 +155,33 @@ export class IdentityProvider {
       }
       url = new URL(location, url).href;
     }
-    return this.#requestTokens(WEB_APP, {
+    const tokens = await this.#requestTokens(WEB_APP, {
       grant_type: "authorization_code",
       code: new URL(url).searchParams.get("code"),
       redirect_uri: CALLBACK,
       code_verifier: verifier,
       resource: API,
     });
+    return { tokens, cookies };
+  }
+
+  /** Logs the user of a login out, as the user does on the page of the provider. */
+  async logout({ tokens, cookies }) {
+    const cookie = () => [...cookies].map(([name, value]) => `${name}=${value}`).join("; ");
+    const query = new URLSearchParams({ id_token_hint: tokens.id_token });
+    const page = await request(`${this.issuer}/session/end?${query}`, { headers: { cookie: cookie() } });
+    for (const set of page.headers["set-cookie"] ?? []) {
+      const [name, value] = set.split(";")[0].split("=");
+      cookies.set(name, value);
+    }
+    const xsrf = /name="xsrf" value="([^"]+)"/.exec(page.text)?.[1];
+    if (!xsrf) throw new Error(`no page of the logout: ${page.status} ${page.text}`);
+    const answer = await request(`${this.issuer}/session/end/confirm`, {
+      method: "POST",
+      headers: { cookie: cookie(), "content-type": "application/x-www-form-urlencoded" },
+      body: new URLSearchParams({ xsrf, logout: "yes" }).toString(),
+    });
+    if (answer.status !== 303) throw new Error(`no logout: ${answer.status} ${answer.text}`);
   }
 
   async #requestTokens(client, form) {
@@ -179,7 +211,14 @@ export class IdentityProvider {
       clients: [
         ...ALGORITHMS.map((algorithm) => machine(clientOf(algorithm))),
         machine(SHORT_LIVED),
-        { ...client(WEB_APP), redirect_uris: [CALLBACK] },
+        {
+          ...client(WEB_APP),
+          redirect_uris: [CALLBACK],
+          ...(this.logoutUri && {
+            backchannel_logout_uri: this.logoutUri,
+            backchannel_logout_session_required: true,
+          }),
+        },
       ],
       cookies: { keys: [randomBytes(32).toString("hex")] },
       interactions: { url: (_ctx, interaction) => `/login/${interaction.uid}` },
@@ -204,7 +243,15 @@ export class IdentityProvider {
         Interaction: 600,
         Session: 600,
       },
+      // Without the dispatcher that refuses loopback addresses, where the API is.
+      fetch: (url, { dispatcher: _, ...options }) => globalThis.fetch(url, options),
+      // The logout tokens of the client have the same.
+      extraTokenClaims: (ctx) => {
+        const sid = ctx.oidc.entities.AuthorizationCode?.sid;
+        return sid && { sid };
+      },
       features: {
+        backchannelLogout: { enabled: true },
         devInteractions: { enabled: false },
         clientCredentials: { enabled: true },
         // For the encryption key, which decrypts request objects of clients.
@@ -225,6 +272,15 @@ export class IdentityProvider {
       },
     };
   }
+}
+
+/** Returns a port that a program may listen on. */
+export async function freePort() {
+  const server = http.createServer();
+  const port = await listenSomewhere(server);
+  server.close();
+  await once(server, "close");
+  return port;
 }
 
 /** Listens on a port below those of outgoing connections, so that no other process takes it while the server is down. */
