@@ -1,5 +1,7 @@
 //! One identity provider of the configuration: its issuers, audiences and keys.
 
+mod calls;
+
 use std::{fmt, time::Duration};
 
 use crate::{
@@ -421,95 +423,9 @@ impl Provider {
         self
     }
 
-    /// Asks this provider about tokens ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)). In serde `introspection`: a
-    /// map. Default: none.
-    ///
-    /// A provider with [`keys`](Self::keys) is asked about tokens that are not JWTs. One without keys is asked about
-    /// every token: JWTs whose `iss` is one of its issuers, and tokens that are no JWT. No token is tried in both ways.
-    /// For the checks and bounds, see [`introspection`](crate::introspection).
-    ///
-    /// ```
-    /// # #[actix_web::main]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use oauth2_actix::{
-    ///     ClientAuthentication, ErrorKind, OAuth2, Provider, introspection::Introspection,
-    ///     testing::IdentityProvider,
-    /// };
-    ///
-    /// let idp = IdentityProvider::start("orders")?;
-    /// let authentication = ClientAuthentication::basic("orders-api", idp.client_secret("orders-api"));
-    /// let provider = Provider::new()
-    ///     .issuer(idp.issuer())
-    ///     .audience("orders")
-    ///     .introspection(Introspection::discover().authentication(authentication));
-    /// let oauth2 = OAuth2::builder().provider("idp", provider).build()?;
-    ///
-    /// let token = idp.opaque_token(idp.token().claim("scope", "orders:read"));
-    /// assert!(oauth2.verify(&token).await?.has_scope("orders:read"));
-    /// let unknown = oauth2.verify("an-unknown-token").await.unwrap_err();
-    /// assert!(matches!(unknown.kind(), ErrorKind::TokenInactive));
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// `build()` fails without a [client authentication](Introspection::authentication); if it cannot be used; if two
-    /// providers have introspection and no [prefix](Introspection::token_prefix), or the same one; and if a provider
-    /// without keys shares its issuer with another one. A tenant that is looked up cannot have introspection.
-    pub fn introspection(mut self, introspection: Introspection) -> Self {
-        self.introspection = Some(introspection);
-        self
-    }
-
-    /// Lets this API exchange tokens of this provider for tokens that it may send to other services
-    /// ([RFC 8693](https://www.rfc-editor.org/rfc/rfc8693)), by [`OAuth2::exchange`](crate::OAuth2::exchange). In serde
-    /// `token_exchange`: a map. Default: none.
-    ///
-    /// ```
-    /// # #[actix_web::main]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use oauth2_actix::{
-    ///     ClientAuthentication, OAuth2, Provider, exchange::TokenExchange, testing::IdentityProvider,
-    /// };
-    ///
-    /// let idp = IdentityProvider::start("orders")?;
-    /// let authentication = ClientAuthentication::basic("orders-api", idp.client_secret("orders-api"));
-    /// let provider = Provider::new()
-    ///     .issuer(idp.issuer())
-    ///     .audience("orders")
-    ///     .keys(idp.jwks_url())
-    ///     .token_exchange(TokenExchange::discover().authentication(authentication));
-    /// let oauth2 = OAuth2::builder().provider("idp", provider).key_refresh_minutes(30).build()?;
-    ///
-    /// let token = idp.token().claim("scope", "stock:read orders:read").sign(&idp.key());
-    /// let claims = oauth2.verify(&token).await?;
-    /// let exchanged = oauth2.exchange(&claims, "stock", ["stock:read"]).await?;
-    /// assert!(exchanged.scopes().eq(["stock:read"]));
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// `build()` fails without an [issuer](Self::issuer) or a
-    /// [client authentication](TokenExchange::authentication), and if the authentication or the URL cannot be used. A
-    /// tenant that is looked up cannot have it.
-    pub fn token_exchange(mut self, exchange: TokenExchange) -> Self {
-        self.token_exchange = Some(exchange);
-        self
-    }
-
     /// Returns whether the provider has no issuer and needs none.
     fn lacks_issuer(&self) -> bool {
         self.issuers.is_empty() && self.spiffe_trust_domain.is_some()
-    }
-
-    /// Returns whether the provider is asked about every token.
-    pub(crate) fn is_always_asked(&self) -> bool {
-        self.introspection
-            .as_ref()
-            .is_some_and(|introspection| introspection.every_token || self.keys.is_empty())
     }
 
     /// Allows fetching keys over http from a host that is not a loopback host.

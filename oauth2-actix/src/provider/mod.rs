@@ -11,12 +11,14 @@
 //!   the signature is checked; clients, subjects and requirements afterwards.
 //! - `message`: signed messages of an issuer that are no access tokens.
 //! - `tenants`: providers that are looked up by issuer at run time.
+//! - `timing`: when the keys of a provider are fetched.
 
 mod allowed;
 pub(crate) mod background;
 mod checks;
 mod message;
 pub(crate) mod tenants;
+mod timing;
 
 pub(crate) use self::checks::{NO_AUTH_AGE, check_requirements};
 
@@ -31,7 +33,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use self::allowed::Allowed;
+use self::{allowed::Allowed, timing::timing};
 use crate::{
     authorize::requirement::Requirement,
     config::{
@@ -52,7 +54,7 @@ use crate::{
     },
     keys::{
         discovery::Issuer,
-        remote::{Refresh, RemoteKeySet, Settings, Source, Timing},
+        remote::{Refresh, RemoteKeySet, Settings, Source},
         snapshot::SnapshotDirectory,
         source::{KeyFile, TokenFile},
     },
@@ -562,41 +564,8 @@ fn resolve(
     })
 }
 
-/// Returns how keys are fetched. The builder has rejected values outside their ranges.
-fn timing(name: &str, provider: &Provider, defaults: &Defaults) -> Result<Timing, ConfigError> {
-    let refresh = match provider.key_refresh.or(defaults.key_refresh) {
-        None => Refresh::Never,
-        Some(Duration::ZERO) => Refresh::Always,
-        Some(interval) => Refresh::Every(interval),
-    };
-    let interval = match refresh {
-        Refresh::Every(interval) => interval,
-        Refresh::Never | Refresh::Always => Duration::ZERO,
-    };
-    let stale_window = match provider.stale_window.or(defaults.stale_window) {
-        None => DEFAULT_STALE_WINDOW.max(interval.saturating_mul(2)),
-        Some(window) if window >= interval => window,
-        Some(_) => {
-            return Err(ConfigError::of_provider(
-                name,
-                names::STALE_WINDOW_MINUTES,
-                "must not be shorter than the refresh interval, or keys go stale before they are \
-                 fetched again",
-            )
-            .of_kind(ConfigErrorKind::Conflict));
-        }
-    };
-    Ok(Timing {
-        refresh,
-        stale_window,
-        cooldown: provider.unknown_key_cooldown.unwrap_or(defaults.cooldown),
-        timeout: provider.fetch_timeout.unwrap_or(defaults.timeout),
-    })
-}
-
 const NO_REFRESH: &str = "no key refresh is set: the first keys that are fetched are used for good, and \
                           the provider's next rotation ends all access until a restart";
-const DEFAULT_STALE_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
 const NO_TOKEN_FILE: &str =
     "a bearer token file belongs to keys that are fetched by URL or discovery";

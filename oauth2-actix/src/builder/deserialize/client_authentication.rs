@@ -1,6 +1,6 @@
 //! Reads how this API authenticates as a client.
 
-use super::{Choices, input::Input, read_map};
+use super::{Choices, Setting, Settings, input::Input, read_map};
 use crate::{
     config::{
         client_authentication::ClientAuthentication,
@@ -12,32 +12,59 @@ use crate::{
 
 /// The members of the setting.
 #[derive(Default)]
-pub(super) struct Members {
-    pub(super) method: Option<Method>,
-    pub(super) client_id: Option<String>,
-    pub(super) client_secret: Option<String>,
-    pub(super) private_key: Option<String>,
-    pub(super) key_id: Option<String>,
-    pub(super) algorithm: Option<Algorithm>,
-    pub(super) assertion_audience: Option<String>,
-    pub(super) certificate: Option<String>,
+struct Members {
+    method: Option<Method>,
+    client_id: Option<String>,
+    client_secret: Option<String>,
+    private_key: Option<String>,
+    key_id: Option<String>,
+    algorithm: Option<Algorithm>,
+    assertion_audience: Option<String>,
+    certificate: Option<String>,
 }
 
 /// The registered methods.
 #[derive(Clone, Copy)]
-pub(super) enum Method {
+enum Method {
     Basic,
     Post,
     PrivateKeyJwt,
     Tls,
 }
 
-pub(super) const METHODS: Choices<Method> = &[
+const METHODS: Choices<Method> = &[
     (&["client_secret_basic"], Method::Basic),
     (&["client_secret_post"], Method::Post),
     (&["private_key_jwt"], Method::PrivateKeyJwt),
     (&["tls_client_auth", "self_signed_tls_client_auth"], Method::Tls),
 ];
+
+impl Settings for Members {
+    const SETTINGS: &'static [Setting<Self>] = settings! {
+        METHOD: basic | post | private_key_jwt | tls => |members, input| {
+            input.choice(METHODS).map(|method| members.method = Some(method))
+        };
+        CLIENT_ID: basic | post | private_key_jwt | tls => |members, input| {
+            input.text().map(|id| members.client_id = Some(id))
+        };
+        CLIENT_SECRET: basic | post => |members, input| {
+            input.text().map(|secret| members.client_secret = Some(secret))
+        };
+        PRIVATE_KEY: private_key_jwt => |members, input| {
+            input.text().map(|key| members.private_key = Some(key))
+        };
+        KEY_ID: key_id => |members, input| input.text().map(|id| members.key_id = Some(id));
+        ALGORITHM: algorithm => |members, input| {
+            let provider = input.provider;
+            let name = input.text()?;
+            Algorithm::named(&name, provider).map(|algorithm| members.algorithm = Some(algorithm))
+        };
+        ASSERTION_AUDIENCE: assertion_audience => |members, input| {
+            input.text().map(|audience| members.assertion_audience = Some(audience))
+        };
+        CERTIFICATE: tls => |members, input| input.text().map(|pem| members.certificate = Some(pem));
+    };
+}
 
 impl Input<'_> {
     /// Reads a map of `method`, `client_id`, and what the method needs.

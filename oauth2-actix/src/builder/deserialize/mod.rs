@@ -8,6 +8,7 @@
 //! - `api_keys`: reads API keys.
 //! - `certificate`: reads the header with the certificates of clients.
 //! - `client_authentication`: reads how this API authenticates as a client.
+//! - `introspection`: reads how a provider is asked about tokens.
 //! - `input`: the value of one setting, read as the setting's type.
 //! - `logout`: reads the receivers of logouts.
 //! - `nearest`: the known name that is nearest to an unknown one.
@@ -19,7 +20,6 @@
 //! - `tree`: reads any self-describing format into JSON values, and finds duplicate names.
 
 mod certificate;
-mod client_authentication;
 mod input;
 mod nearest;
 mod requirements;
@@ -41,7 +41,6 @@ use crate::{
     config::{
         binding::Binding,
         error::{ConfigError, ConfigErrorKind, Faults},
-        introspection::Introspection,
         keys::{Keys, is_list_of_sources},
         missing_token::MissingToken,
         names::{self, PROVIDERS},
@@ -79,6 +78,8 @@ macro_rules! settings {
 
 // They have tables of their own, so they follow the macro.
 mod api_keys;
+mod client_authentication;
+mod introspection;
 mod logout;
 mod status_list;
 
@@ -162,7 +163,7 @@ impl Settings for Provider {
         FETCH_TIMEOUT_SECONDS: fetch_timeout = seconds();
         DPOP: dpop = choice(BINDING);
         CERTIFICATE_BOUND: certificate_bound = choice(BINDING);
-        INTROSPECTION: introspection => read_introspection;
+        INTROSPECTION: introspection => introspection::read;
         TOKEN_EXCHANGE: token_exchange => token_exchange::read;
         STATUS_LIST: status_list => status_list::read;
         DANGEROUS_ALLOW_HTTP: dangerous_allow_http = flag();
@@ -204,22 +205,6 @@ impl Settings for Dpop {
     };
 }
 
-impl Settings for Introspection {
-    const SETTINGS: &'static [Setting<Self>] = settings! {
-        ENDPOINT: at | discover => |introspection, input| {
-            input.text().map(|url| introspection.endpoint = Some(url))
-        };
-        CLIENT_AUTHENTICATION: authentication = client_authentication();
-        TOKEN_PREFIX: token_prefix = text();
-        EVERY_TOKEN: every_token = flag();
-        SIGNED: signed = flag();
-        CACHE_SECONDS: cache = seconds();
-        NEGATIVE_CACHE_SECONDS: negative_cache = seconds();
-        MAX_CALLS: max_calls = number();
-        DANGEROUS_WITHOUT_AUDIENCE: dangerous_without_audience = flag();
-    };
-}
-
 impl Settings for TokenExchange {
     const SETTINGS: &'static [Setting<Self>] = settings! {
         ENDPOINT: at | discover => |exchange, input| {
@@ -230,33 +215,6 @@ impl Settings for TokenExchange {
         REQUESTED_TOKEN_TYPE: requested_token_type = choice(token_exchange::TOKEN_TYPES);
         MAX_CALLS: max_calls = number();
         MAX_ENTRIES: max_entries = number();
-    };
-}
-
-impl Settings for client_authentication::Members {
-    const SETTINGS: &'static [Setting<Self>] = settings! {
-        METHOD: basic | post | private_key_jwt | tls => |members, input| {
-            input.choice(client_authentication::METHODS).map(|method| members.method = Some(method))
-        };
-        CLIENT_ID: basic | post | private_key_jwt | tls => |members, input| {
-            input.text().map(|id| members.client_id = Some(id))
-        };
-        CLIENT_SECRET: basic | post => |members, input| {
-            input.text().map(|secret| members.client_secret = Some(secret))
-        };
-        PRIVATE_KEY: private_key_jwt => |members, input| {
-            input.text().map(|key| members.private_key = Some(key))
-        };
-        KEY_ID: key_id => |members, input| input.text().map(|id| members.key_id = Some(id));
-        ALGORITHM: algorithm => |members, input| {
-            let provider = input.provider;
-            let name = input.text()?;
-            Algorithm::named(&name, provider).map(|algorithm| members.algorithm = Some(algorithm))
-        };
-        ASSERTION_AUDIENCE: assertion_audience => |members, input| {
-            input.text().map(|audience| members.assertion_audience = Some(audience))
-        };
-        CERTIFICATE: tls => |members, input| input.text().map(|pem| members.certificate = Some(pem));
     };
 }
 
@@ -451,13 +409,6 @@ fn read_dpop(builder: &mut OAuth2Builder, input: Input<'_>) -> Result<(), Config
     let mut dpop = Dpop::new();
     read_map(&mut dpop, input)?;
     builder.dpop = Some(dpop);
-    Ok(())
-}
-
-fn read_introspection(provider: &mut Provider, input: Input<'_>) -> Result<(), ConfigError> {
-    let mut introspection = Introspection::default();
-    read_map(&mut introspection, input)?;
-    provider.introspection = Some(introspection);
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! Checks that both forms of the configuration have the same settings.
 
+mod odd_values;
+
 use std::{
     collections::BTreeSet,
     fmt::Debug,
@@ -8,13 +10,20 @@ use std::{
 
 use serde_json::json;
 
+use self::odd_values::odd_values;
 use super::*;
 use crate::{
     api_keys::{ApiKey, ApiKeyHash, ApiKeys},
     authorize::requirement::{self, ClaimValues},
-    config::token_exchange::{ExchangeGrant, RequestedTokenType},
-    config::{binding::Binding, client_authentication::ClientAuthentication},
-    config::{error::ConfigFault, resource::Resource, status_list::StatusList},
+    config::{
+        binding::Binding,
+        client_authentication::ClientAuthentication,
+        error::ConfigFault,
+        introspection::Introspection,
+        resource::Resource,
+        status_list::StatusList,
+        token_exchange::{ExchangeGrant, RequestedTokenType},
+    },
     dpop::settings::Dpop,
     logout::{BackchannelLogout, SecurityEvents},
     mtls::ForwardedCertificate,
@@ -419,8 +428,11 @@ fn every_method_of_the_builder_has_a_setting() {
 
 #[test]
 fn every_method_of_a_provider_has_a_setting() {
-    let sources =
-        [include_str!("../../config/provider.rs"), include_str!("../../config/status_list.rs")];
+    let sources = [
+        include_str!("../../config/provider.rs"),
+        include_str!("../../config/provider/calls.rs"),
+        include_str!("../../config/status_list.rs"),
+    ];
     // The second file has those of the lists too.
     let of_lists = ["max_age", "max_bytes", "required"];
     assert_every_setter_has_a_setting::<Provider>(&sources, &of_lists);
@@ -518,37 +530,6 @@ fn text_of_a_variable_is_parsed_as_a_key_source() {
         let error = Provider::try_from(json!({"keys": value})).expect_err("no keys");
         assert_eq!((error.provider(), error.field()), (None, "keys"));
     }
-}
-
-/// Returns values that few or no settings accept.
-fn odd_values() -> Vec<Value> {
-    vec![
-        json!(0),
-        json!(-1),
-        json!(u64::MAX),
-        json!(i64::MIN),
-        json!(1e308),
-        json!(1e-308),
-        json!(0.5),
-        json!(true),
-        json!(""),
-        json!(" "),
-        json!("text"),
-        json!("{"),
-        json!("{}"),
-        json!("["),
-        json!("[[]]"),
-        json!("18446744073709551616"),
-        json!("0.00000000000000000001"),
-        json!([]),
-        json!([null]),
-        json!([[]]),
-        json!([1.5, {}]),
-        json!({}),
-        json!({"a": null}),
-        json!({"a": {"a": {"a": [0]}}}),
-        json!({"discover": {}, "file": 7}),
-    ]
 }
 
 #[test]
