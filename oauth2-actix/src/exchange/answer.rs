@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A token, as the endpoint has issued it.
-#[derive(Debug, PartialEq)]
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub(super) struct Answer {
     pub(super) token: String,
     pub(super) issued_token_type: Option<String>,
@@ -147,6 +147,17 @@ fn refusal(posted: &Posted) -> Option<Unanswered> {
     } else {
         Unanswered::Rejected { code, description }
     })
+}
+
+impl Unanswered {
+    /// Removes a description that repeats one of these tokens.
+    pub(super) fn without_tokens(mut self, tokens: &[Option<&str>]) -> Self {
+        if let Self::Rejected { description, .. } | Self::Client { description, .. } = &mut self {
+            let repeats = |text: &String| tokens.iter().flatten().any(|token| text.contains(token));
+            *description = description.take().filter(|text| !repeats(text));
+        }
+        self
+    }
 }
 
 /// Returns a description for logs: short, on one line, and without anything that may be a token.

@@ -138,7 +138,13 @@ impl Exchanger {
         let error = |kind| ExchangeError::new(kind, &self.provider);
         let check_subject = || {
             let checked = claims.verified().check_again();
-            checked.map_err(|rejection| error(ExchangeErrorKind::Subject(rejection)))
+            checked.map_err(|rejection| {
+                // The deny list or a status list is not known now, which says nothing of the token.
+                if rejection.is_unavailable() {
+                    return self.unavailable(Duration::ZERO).with_cause(rejection.to_string());
+                }
+                error(ExchangeErrorKind::Subject(rejection))
+            })
         };
         check_subject()?;
         target
@@ -243,6 +249,7 @@ impl Exchanger {
         let posted = self.endpoint.post(form, answer::JSON, MAX_ANSWER).await?;
         let retry_after = posted.retry_after;
         answer::read(&posted, self.grant)
+            .map_err(|unanswered| unanswered.without_tokens(&[Some(token), target.actor()]))
             .map_err(|unanswered| Failure::Answer { unanswered, retry_after })
     }
 

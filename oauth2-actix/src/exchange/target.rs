@@ -88,6 +88,10 @@ impl ExchangeTarget {
         self
     }
 
+    pub(super) fn actor(&self) -> Option<&str> {
+        self.actor_token.as_deref()
+    }
+
     fn empty() -> Self {
         let (audiences, resources, scopes) = (Vec::new(), Vec::new(), Vec::new());
         Self { audiences, resources, scopes, actor_token: None }
