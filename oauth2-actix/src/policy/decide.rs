@@ -105,6 +105,7 @@ impl Policy {
     pub(crate) fn still_accepts(&self, accepted: &VerifiedToken) -> bool {
         let VerifiedToken { by, verified_by, lifetime, claims, .. } = accepted;
         lifetime.contains(self.clock.unix_time())
+            && accepted.status.as_ref().is_none_or(|status| status.is_kept())
             && match by.provider {
                 ProviderId::Configured(index) => self
                     .providers

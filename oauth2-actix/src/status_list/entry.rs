@@ -39,6 +39,10 @@ impl TokenStatus for Entry {
         }
     }
 
+    fn is_kept(&self) -> bool {
+        !self.list.is_removed.load(Ordering::Relaxed)
+    }
+
     fn wait(&self) -> BoxFuture<'static, Result<(), Error>> {
         let (lists, list) = (Arc::clone(&self.lists), Arc::clone(&self.list));
         async move { lists.wait_for(&list).await }.boxed()

@@ -19,7 +19,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -89,6 +89,8 @@ struct List {
     refresh_at: AtomicU64,
     changes: watch::Sender<()>,
     breaker: Breaker,
+    /// Whether another list has taken its place.
+    is_removed: AtomicBool,
 }
 
 /// The content of a list, and how long it may be used.
@@ -152,13 +154,19 @@ impl StatusLists {
             return Err(self.of_provider(error.with_expected(expected)));
         };
         if lists.len() >= MAX_LISTS {
-            // No token in use names it.
-            let unused = lists.iter().find(|(_, list)| Arc::strong_count(list) == 1);
+            // No token in use names it, or no request has kept it up to date.
+            let now = self.parts.clock.monotonic();
+            let is_unused = |list: &Arc<List>| Arc::strong_count(list) == 1 || list.is_over(now);
+            let unused = lists.iter().find(|(_, list)| is_unused(list));
             let unused = unused.map(|(uri, _)| uri.clone());
-            match unused {
-                Some(unused) => lists.remove(&unused),
+            match unused.and_then(|unused| lists.remove(&unused)) {
+                // Tokens in the cache may name it: they are verified again.
+                Some(unused) => {
+                    unused.is_removed.store(true, Ordering::Relaxed);
+                    unused.current.store(None);
+                }
                 None => return Err(self.unavailable("the provider has too many status lists")),
-            };
+            }
         }
         let list = Arc::new(List {
             uri: uri.into(),
@@ -168,6 +176,7 @@ impl StatusLists {
             refresh_at: AtomicU64::new(0),
             changes: watch::Sender::new(()),
             breaker: Breaker::new(&self.parts.clock),
+            is_removed: AtomicBool::new(false),
         });
         lists.insert(uri.into(), Arc::clone(&list));
         Ok(list)
@@ -301,6 +310,11 @@ impl StatusLists {
 impl List {
     fn is_usable(&self, now: Duration) -> bool {
         self.current.load().as_ref().is_some_and(|current| now < current.usable_until)
+    }
+
+    /// Returns whether it was fetched, and may not be used any longer.
+    fn is_over(&self, now: Duration) -> bool {
+        self.current.load().as_ref().is_some_and(|current| now >= current.usable_until)
     }
 }
 

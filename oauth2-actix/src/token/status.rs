@@ -11,6 +11,9 @@ pub(crate) trait TokenStatus: Send + Sync {
     /// Checks the status in the list that is in memory. The error is an unavailability if the list may not be used.
     fn check(&self) -> Result<(), Error>;
 
+    /// Returns whether the list is kept. A token whose list was removed is verified again.
+    fn is_kept(&self) -> bool;
+
     /// Waits until the list may be used, which is fetched if it must be.
     fn wait(&self) -> BoxFuture<'static, Result<(), Error>>;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use oauth2_actix::Algorithm;
-use oauth2_actix_tests::{key_server::Answer, keys::key, wait::until};
+use oauth2_actix_tests::{key_server::Answer, keys::key, policy, wait::until};
 use serde_json::{Value, json};
 
 use super::{Api, answer, deflate, sign};
@@ -184,6 +184,10 @@ async fn list_that_cannot_be_refreshed_is_used_until_its_end() {
 
 #[tokio::test]
 async fn number_of_lists_is_bounded() {
+    // Without the cache, no token keeps a list.
+    if std::env::var_os(policy::TOKEN_CACHE).is_some() {
+        return;
+    }
     let api = Api::start();
     api.server.answer(Answer::status(404));
     for index in 0..200 {
@@ -193,4 +197,31 @@ async fn number_of_lists_is_bounded() {
     }
     let after_many = api.server.requests();
     assert!(after_many <= 64, "lists that tokens in the cache name are kept: {after_many}");
+}
+
+/// Tokens in the cache name lists that are over, such as those of the days before.
+#[tokio::test]
+async fn new_list_takes_the_place_of_one_that_is_over() {
+    // Without the cache, no token keeps a list.
+    if std::env::var_os(policy::TOKEN_CACHE).is_some() {
+        return;
+    }
+    let api = Api::start();
+    let token = |index: usize| {
+        let path = format!("/day/{index}");
+        let uri = api.server.url_of(&path);
+        let list = api.list(&[0]).claim("sub", uri.clone());
+        api.server.answer_at(&path, answer(&sign(&list)));
+        sign(&api.token_with(json!({"status_list": {"idx": 0, "uri": uri}})))
+    };
+    let first = token(0);
+    assert_eq!(api.decide(&first).await, "accepted");
+    for index in 1..64 {
+        assert_eq!(api.decide(&token(index)).await, "accepted");
+    }
+    assert_eq!(api.decide(&token(64)).await, UNAVAILABLE);
+    api.clock.advance(Duration::from_secs(120));
+    assert_eq!(api.decide(&token(65)).await, "accepted");
+    // The token of a list that was removed is verified again.
+    assert_eq!(api.decide(&first).await, "accepted");
 }
