@@ -1,6 +1,7 @@
 //! What is revoked, and how a store sees it.
 
 use std::{
+    borrow::Cow,
     fmt,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -326,12 +327,12 @@ pub(crate) enum Kind {
 }
 
 /// The parts of a token that entries are compared with.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct TokenFacts<'a> {
     pub(crate) issuer: &'a str,
     pub(crate) token_id: Option<&'a str>,
     /// The part of the token's text that the client cannot change.
-    pub(crate) text: &'a [u8],
+    pub(crate) text: Cow<'a, [u8]>,
     pub(crate) subject: Option<&'a str>,
     pub(crate) session: Option<&'a str>,
     pub(crate) client: Option<&'a str>,
@@ -344,7 +345,7 @@ impl TokenFacts<'_> {
     pub(crate) fn own_key(&self) -> Key {
         match self.token_id {
             Some(jti) => Key::of(Kind::TokenId, self.issuer, jti.as_bytes()),
-            None => Key::of(Kind::TokenText, self.issuer, self.text),
+            None => Key::of(Kind::TokenText, self.issuer, &self.text),
         }
     }
 }
@@ -414,7 +415,7 @@ mod tests {
         TokenFacts {
             issuer: "i",
             token_id: Some("t"),
-            text: b"a.b",
+            text: b"a.b".as_slice().into(),
             subject: Some("s"),
             session: Some("x"),
             client: Some("c"),

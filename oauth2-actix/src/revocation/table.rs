@@ -247,7 +247,7 @@ mod tests {
         TokenKeys::of(&TokenFacts {
             issuer: "i",
             token_id: Some("t"),
-            text: b"",
+            text: b"".as_slice().into(),
             subject: Some(sub),
             session: None,
             client: None,

@@ -34,7 +34,7 @@ fn token(jti: &str) -> TokenKeys {
     TokenKeys::of(&TokenFacts {
         issuer: "i",
         token_id: Some(jti),
-        text: b"",
+        text: b"".as_slice().into(),
         subject: Some("s"),
         session: Some("x"),
         client: Some("c"),

@@ -96,7 +96,7 @@ mod tests {
         TokenKeys::of(&TokenFacts {
             issuer: "i",
             token_id: Some(jti),
-            text: b"",
+            text: b"".as_slice().into(),
             subject: Some("s"),
             session: None,
             client: None,

@@ -117,6 +117,31 @@ async fn questions_and_waiting_requests_are_limited() {
     }
 }
 
+/// An issuer may accept several texts for one token, such as with and without a prefix.
+#[tokio::test]
+async fn revoked_token_is_refused_in_every_text_that_the_issuer_takes_for_it() {
+    use oauth2_actix::revocation::{DenyList, Revocation};
+    let server = KeyServer::start(Answer::status(500)).unwrap();
+    let clock = ManualClock::new();
+    let now = clock.unix_seconds();
+    server.answer(active(&clock, json!({"iat": now, "client_id": "shop"})));
+    let oauth2 = builder(&clock)
+        .provider("p", asked(at(&server)))
+        .deny_list(DenyList::new())
+        .build()
+        .unwrap();
+    let claims = oauth2.verify("at_KEY.SIG").await.unwrap();
+    assert!(oauth2.verify("KEY.SIG").await.is_ok());
+    oauth2.revoke(Revocation::token(&claims)).await.unwrap();
+    for text in ["at_KEY.SIG", "KEY.SIG", "at_KEY.SIH"] {
+        let error = oauth2.verify(text).await.unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::TokenRevoked, "{text}");
+    }
+    // A token of which the issuer says something else is another one.
+    server.answer(active(&clock, json!({"iat": now + 1, "client_id": "shop"})));
+    assert!(oauth2.verify("another").await.is_ok());
+}
+
 /// A public request never waits: the next one has claims.
 #[tokio::test]
 async fn public_request_asks_in_the_background() {
