@@ -165,8 +165,7 @@ impl ApiKeySets {
         clock: &Clock,
     ) -> bool {
         let VerifiedBy::ApiKey(key) = verified_by else { return false };
-        index < self.0.len()
-            && key.found.as_ref().is_none_or(|found| clock.unix_time() < found.until)
+        index < self.0.len() && key.found.as_ref().is_none_or(|found| found.is_usable(clock))
     }
 
     /// Sets the function that keeps the claims of each key that is found, also if no request waits for them.
@@ -278,7 +277,7 @@ impl ApiKeySet {
     /// Asks the source, and checks the answer.
     async fn ask(self: Arc<Self>, hash: ApiKeyHash, token: Box<[u8]>) -> Result<Claims, Error> {
         let Some(source) = &self.source else { return Err(self.unknown()) };
-        let asked_at = self.clock.unix_time();
+        let asked_at = (self.clock.unix_time(), self.clock.monotonic());
         let limit = self.by.rules.check_timeout;
         let found = match tokio::time::timeout(limit, (source.source)(hash)).await {
             Ok(Ok(found)) => found,
@@ -290,8 +289,7 @@ impl ApiKeySet {
             Some(claims) => {
                 let claims = claims.resolve().map_err(|problem| self.failed(problem))?;
                 let issuer: Arc<dyn Asked> = Arc::new(SourceOfSession(Arc::clone(&self)));
-                let until = asked_at.saturating_add(source.cache);
-                let found = Some(Introspected { until, issuer });
+                let found = Some(Introspected::new(asked_at, source.cache, issuer));
                 self.accept(claims, token, VerifiedApiKey { hash: *hash.as_bytes(), found })
             }
         };
@@ -377,7 +375,7 @@ impl Asked for SourceOfSession {
                 Found::NotYet(lookup) => lookup.answer().await?,
             };
             let found = claims.verified().verified_by.answer();
-            Ok(found.map_or(Duration::ZERO, |found| found.until))
+            Ok(found.map_or(Duration::ZERO, |found| found.until_moment))
         }
         .boxed()
     }

@@ -44,9 +44,10 @@ pub(super) enum Unanswered {
 }
 
 impl Unanswered {
-    /// Returns whether other questions will fail too, whatever they ask.
+    /// Returns whether other questions will fail too, whatever they ask: the endpoint refuses this API. A 403, 404 or 405
+    /// may be the answer of a firewall to what the client chose as its token.
     pub(super) fn is_of_endpoint(&self) -> bool {
-        matches!(self, Self::Status { status } if matches!(status.as_u16(), 400 | 401 | 403 | 404 | 405))
+        matches!(self, Self::Status { status } if matches!(status.as_u16(), 400 | 401))
     }
 
     /// Returns whether the endpoint works, and refuses this question alone. Clients choose the token, so that such a

@@ -168,8 +168,8 @@ impl Introspector {
             Ok(pass) => pass,
             Err(wait) => return Err(self.unavailable(wait)),
         };
-        let asked_at = self.clock.unix_time();
         let started = self.clock.monotonic();
+        let asked_at = (self.clock.unix_time(), started);
         let answer = self.answer(&token).await;
         telemetry::introspection_took(
             &self.provider.name,
@@ -234,12 +234,13 @@ impl Introspector {
         answer::read_signed(&claims, &self.issuers, client_id, now, leeway)
     }
 
-    /// Checks an active token. `asked_at`: the answer is not newer than this time since the Unix epoch.
+    /// Checks an active token. `asked_at`: the answer is not newer than this time since the Unix epoch, and this moment of
+    /// the monotonic clock.
     fn accept(
         self: &Arc<Self>,
         claims: Object,
         token: Box<[u8]>,
-        asked_at: Duration,
+        asked_at: (Duration, Duration),
     ) -> Result<Claims, Error> {
         let checks = Checks {
             provider: &self.provider,
@@ -251,9 +252,9 @@ impl Introspector {
         let claims = self.with_issuer(claims);
         let (lifetime, confirmation) =
             checks.check(&claims).map_err(|error| self.rejected(error))?;
-        let until = asked_at.saturating_add(self.cache);
         let issuer: Arc<dyn Asked> = Arc::new(Issuer(Arc::clone(self)));
-        let verified_by = VerifiedBy::Introspection(Arc::new(Introspected { until, issuer }));
+        let answer = Introspected::new(asked_at, self.cache, issuer);
+        let verified_by = VerifiedBy::Introspection(Arc::new(answer));
         self.provider
             .check_verified(&claims, (verified_by.clone(), lifetime), &confirmation, &self.clock)
             .map_err(|error| self.rejected(error))?;
@@ -335,7 +336,7 @@ impl Asked for Issuer {
         async move {
             let claims = introspector.question(&token)?.answer().await?;
             let answer = claims.verified().verified_by.answer();
-            Ok(answer.map_or(Duration::ZERO, |answer| answer.until))
+            Ok(answer.map_or(Duration::ZERO, |answer| answer.until_moment))
         }
         .boxed()
     }

@@ -75,7 +75,7 @@ fn credential_is_gone(event: &Map<String, Value>) -> Result<bool, Problem> {
 }
 
 impl<'a> Subject<'a> {
-    /// Reads whose session has ended (RFC 9493 §3.2): `iss_sub` is a subject with all sessions, `opaque` a session, and
+    /// Reads whose session has ended (RFC 9493 §3.2, and `complex` of the Shared Signals Framework): `iss_sub` is a subject with all sessions, `opaque` a session, and
     /// `complex` has a `session`, a `user` or both. Other members of `complex` would narrow the subject, so that without
     /// them more tokens end.
     fn session_of(subject: &'a Map<String, Value>, issuer: &str) -> Result<Self, Problem> {

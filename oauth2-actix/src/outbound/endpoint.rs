@@ -80,7 +80,8 @@ impl Endpoint {
         let clients = match authenticator.identity() {
             None => Arc::clone(clients),
             Some(identity) => Arc::new(clients.with_identity(identity).ok_or(
-                "a client certificate cannot be added to the HTTP client of dangerous_http_client; expected                  configure_http_client",
+                "a client certificate cannot be added to the HTTP client of dangerous_http_client; expected \
+                 configure_http_client",
             )?),
         };
         // Built now and not at the first request, so that errors are reported at once.

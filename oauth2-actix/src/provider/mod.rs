@@ -467,7 +467,7 @@ impl ResolvedProvider {
     pub(crate) fn still_verifies(&self, verified_by: &VerifiedBy, clock: &Clock) -> bool {
         match verified_by {
             VerifiedBy::Keys(key_set_id) => self.verifies_with(*key_set_id, clock),
-            VerifiedBy::Introspection(introspected) => clock.unix_time() < introspected.until,
+            VerifiedBy::Introspection(introspected) => introspected.is_usable(clock),
             VerifiedBy::ApiKey(_) => false,
         }
     }

@@ -83,15 +83,36 @@ impl VerifiedBy {
 
 /// An answer of the issuer about a token, or of the source of API keys about one of them.
 pub(crate) struct Introspected {
-    /// The answer is used until this time since the Unix epoch.
+    /// The answer is used until this time since the Unix epoch, and until this moment of the monotonic clock: a wall
+    /// clock that is set back does not prolong it.
     pub(crate) until: Duration,
+    pub(crate) until_moment: Duration,
     /// Asks again.
     pub(crate) issuer: Arc<dyn Asked>,
 }
 
+impl Introspected {
+    /// Returns an answer that was asked for at this time since the Unix epoch and this moment of the monotonic clock.
+    pub(crate) fn new(
+        asked_at: (Duration, Duration),
+        lifetime: Duration,
+        issuer: Arc<dyn Asked>,
+    ) -> Self {
+        let (time, moment) = asked_at;
+        let (until, until_moment) =
+            (time.saturating_add(lifetime), moment.saturating_add(lifetime));
+        Self { until, until_moment, issuer }
+    }
+
+    /// Returns whether the answer may be used now.
+    pub(crate) fn is_usable(&self, clock: &Clock) -> bool {
+        clock.unix_time() < self.until && clock.monotonic() < self.until_moment
+    }
+}
+
 /// An issuer that is asked about tokens.
 pub(crate) trait Asked: Send + Sync {
-    /// Asks whether a token is still active. Returns until when the answer is used.
+    /// Asks whether a token is still active. Returns the moment of the monotonic clock until which the answer is used.
     fn ask_again(&self, token: &[u8]) -> BoxFuture<'static, Result<Duration, Error>>;
 }
 
@@ -141,13 +162,13 @@ impl VerifiedToken {
     /// Asks the issuer again whenever its answer may not be used any longer. Returns why the token is not accepted. If
     /// the issuer does not answer, the token is accepted for [`GRACE`] after its last answer.
     async fn inactive(&self, introspected: &Introspected) -> Error {
-        let mut until = introspected.until;
+        let mut until = introspected.until_moment;
         loop {
-            self.wait_until(until).await;
+            self.clock.sleep_until(until).await;
             match introspected.issuer.ask_again(&self.token).await {
-                Ok(later) => until = later.max(self.clock.unix_time() + LEAST_INTERVAL),
+                Ok(later) => until = later.max(self.clock.monotonic() + LEAST_INTERVAL),
                 Err(error) if !error.is_unavailable() => return error,
-                Err(error) if self.clock.unix_time() >= until.saturating_add(GRACE) => {
+                Err(error) if self.clock.monotonic() >= until.saturating_add(GRACE) => {
                     return error;
                 }
                 Err(_) => {
@@ -155,19 +176,6 @@ impl VerifiedToken {
                     self.clock.sleep_until(next).await;
                 }
             }
-        }
-    }
-
-    /// Waits until a time since the Unix epoch.
-    async fn wait_until(&self, time: Duration) {
-        loop {
-            let started = self.clock.monotonic();
-            let Some(rest) = time.checked_sub(self.clock.unix_time()).filter(|it| !it.is_zero())
-            else {
-                return;
-            };
-            // The sleep is short, since the wall clock may be set in the meantime.
-            self.clock.sleep_until(started + rest.min(LONGEST_SLEEP)).await;
         }
     }
 

@@ -266,51 +266,73 @@ impl State {
         let mut changes = revalidation
             .as_ref()
             .and_then(|revalidation| revalidation.oauth2.0.key_changes(self.claims().verified()));
+        // Another decision on the same token waits for the next check, also if its answer may not be used again.
+        let mut is_just_decided = false;
         loop {
             let (claims, renewal_token) = {
                 let mut current = self.lock();
                 // Taken even without revalidation, so that the token is not kept.
                 (current.claims.clone(), current.renewal_token.take())
             };
-            let accepted = claims.verified();
-            let mut ended = pin!(accepted.ended());
-            let next_check = accepted.clock.monotonic() + CHECK_INTERVAL;
-            if let Some(changes) = &mut changes {
-                changes.borrow_and_update();
+            if let (Some(revalidation), Some(token)) = (revalidation.as_mut(), renewal_token) {
+                revalidation.token = token.into_boxed_bytes();
             }
-            if let Some(revalidation) = revalidation {
-                if let Some(token) = renewal_token {
-                    revalidation.token = token.into_boxed_bytes();
+            let accepted = claims.verified();
+            // It lasts as long as the token, since it counts for how long nothing is known of it.
+            let mut ended = pin!(accepted.ended());
+            loop {
+                let next_check = accepted.clock.monotonic() + CHECK_INTERVAL;
+                if let Some(changes) = &mut changes {
+                    changes.borrow_and_update();
                 }
-                if !revalidation.oauth2.0.still_accepts(accepted) {
+                let is_decided = std::mem::take(&mut is_just_decided);
+                if let Some(revalidation) = revalidation
+                    && !is_decided
+                    && !revalidation.oauth2.0.still_accepts(accepted)
+                {
                     // The check may wait for keys, but not beyond the token's end, nor after a renewal.
                     tokio::select! {
                         biased;
                         reason = &mut ended => return (claims.clone(), reason),
-                        () = self.renewed.notified() => continue,
+                        () = self.renewed.notified() => break,
                         decided = revalidation.decide() => match decided {
-                            Ok(renewed) => self.replace(&claims, renewed),
+                            Ok(renewed) => match self.replace(&claims, renewed) {
+                                Ok(()) => {
+                                    is_just_decided = true;
+                                    break;
+                                }
+                                Err(reason) => return (claims.clone(), reason),
+                            },
+                            // `ended` asks again, and ends the session if there is no answer for too long.
+                            Err(reason)
+                                if reason.is_unavailable()
+                                    && accepted.verified_by.answer().is_some() => {}
                             Err(reason) => return (claims.clone(), reason),
                         },
                     }
                 }
-            }
-            tokio::select! {
-                biased;
-                reason = ended => return (claims.clone(), reason),
-                () = self.renewed.notified() => {}
-                () = changed(&mut changes) => {}
-                () = accepted.clock.sleep_until(next_check), if revalidation.is_some() => {}
+                tokio::select! {
+                    biased;
+                    reason = &mut ended => return (claims.clone(), reason),
+                    () = self.renewed.notified() => break,
+                    () = changed(&mut changes) => {}
+                    () = accepted.clock.sleep_until(next_check), if revalidation.is_some() => {}
+                }
             }
         }
     }
 
-    /// Replaces the claims by those of another check of the same token, unless the token was renewed.
-    fn replace(&self, before: &Claims, renewed: Claims) {
+    /// Replaces the claims by those of another check of the same token, unless the token was renewed. An issuer that was
+    /// asked may have given other claims, which must satisfy the requirement too.
+    fn replace(&self, before: &Claims, renewed: Claims) -> Result<(), Error> {
+        if let Some(requirement) = &self.requirement {
+            renewed.require(requirement)?;
+        }
         let mut current = self.lock();
         if Arc::ptr_eq(current.claims.shared(), before.shared()) {
             current.claims = renewed;
         }
+        Ok(())
     }
 }
 

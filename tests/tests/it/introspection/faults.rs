@@ -108,6 +108,20 @@ async fn one_question_that_fails_does_not_stop_the_others() {
     assert_eq!(setup.verify("poison").await, Ok(()));
 }
 
+/// A firewall before the endpoint may answer so for what the client has chosen as its token.
+#[tokio::test]
+async fn one_refusal_of_a_firewall_does_not_stop_the_others() {
+    for status in [403, 404, 405, 413, 500] {
+        let setup = Setup::start(Answer::status(status));
+        for _ in 0..20 {
+            assert!(is_unavailable(&setup.verify("../../../../etc/passwd").await));
+        }
+        assert_eq!(setup.server.requests(), 1, "{status}");
+        setup.server.answer(setup.active(json!({})));
+        assert_eq!(setup.verify("good").await, Ok(()), "{status}");
+    }
+}
+
 /// Some providers answer 400 for tokens that they do not introspect, such as JWTs. Clients choose the token.
 #[tokio::test]
 async fn tokens_that_the_endpoint_does_not_answer_for_do_not_stop_the_others() {

@@ -6,7 +6,7 @@ use actix_web::{
     rt, web,
 };
 use futures_util::{future::poll_fn, stream};
-use oauth2_actix::{Claims, testing::LocalServer, until_expiry, ws};
+use oauth2_actix::{Claims, requirement, testing::LocalServer, until_expiry, ws};
 use oauth2_actix_tests::{socket::Socket, wait::advance_until};
 
 use super::*;
@@ -23,17 +23,46 @@ async fn session(request: HttpRequest, body: web::Payload) -> actix_web::Result<
     Ok(response)
 }
 
+/// A session that is checked again, and needs a scope.
+async fn checked(
+    request: HttpRequest,
+    body: web::Payload,
+    oauth2: web::Data<OAuth2>,
+) -> actix_web::Result<HttpResponse> {
+    let upgrade = ws::upgrade(&request, body).require(requirement::scopes(["chat"]));
+    let (response, mut session, mut messages) =
+        upgrade.revalidate_on_key_change(&oauth2).start()?;
+    rt::spawn(async move {
+        while let Some(Ok(ws::Message::Text(text))) = messages.recv().await {
+            if session.text(text).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(response)
+}
+
 fn serve(oauth2: &OAuth2) -> LocalServer {
     let oauth2 = oauth2.clone();
     LocalServer::start(move |listener| {
-        let app = move || App::new().wrap(oauth2.clone()).route("/ws", web::get().to(session));
+        let app = move || {
+            App::new()
+                .app_data(web::Data::new(oauth2.clone()))
+                .wrap(oauth2.clone())
+                .route("/ws", web::get().to(session))
+                .route("/checked", web::get().to(checked))
+        };
         Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
     })
     .unwrap()
 }
 
 async fn open(server: &LocalServer) -> Socket {
-    let url = server.url("/ws").replace("http:", "ws:");
+    open_at(server, "/ws").await
+}
+
+async fn open_at(server: &LocalServer, path: &str) -> Socket {
+    let url = server.url(path).replace("http:", "ws:");
     Socket::open(&url, &[("authorization", "Bearer opaque")]).await
 }
 
@@ -80,6 +109,55 @@ async fn session_survives_a_short_outage_and_ends_after_a_minute() {
         .await;
     assert_eq!(echo(&mut socket, "hello").await, "hello");
     assert_eq!(closed(&setup, &mut socket).await, "1013 try again later");
+}
+
+/// Such a session goes on for as long as others during an outage, and no longer.
+#[tokio::test]
+async fn session_that_is_checked_again_survives_a_short_outage_too() {
+    let setup = Setup::start(Answer::status(500));
+    setup.server.answer(setup.active(json!({"scope": "chat"})));
+    let server = serve(&setup.oauth2);
+    let mut socket = open_at(&server, "/checked").await;
+    setup.server.answer(Answer::status(500));
+    let before = setup.server.requests();
+    advance_until(&setup.clock, seconds(10), "a question", || setup.server.requests() > before)
+        .await;
+    assert_eq!(echo(&mut socket, "hello").await, "hello");
+    setup.server.answer(setup.active(json!({"scope": "chat"})));
+    let before = setup.server.requests();
+    advance_until(&setup.clock, seconds(5), "an answer", || setup.server.requests() > before).await;
+    assert_eq!(echo(&mut socket, "again").await, "again");
+    setup.server.answer(Answer::status(500));
+    assert_eq!(closed(&setup, &mut socket).await, "1013 try again later");
+}
+
+#[tokio::test]
+async fn session_that_is_checked_again_ends_when_the_answer_has_not_what_it_requires() {
+    let setup = Setup::start(Answer::status(500));
+    setup.server.answer(setup.active(json!({"scope": "chat"})));
+    let server = serve(&setup.oauth2);
+    let mut socket = open_at(&server, "/checked").await;
+    assert_eq!(echo(&mut socket, "hello").await, "hello");
+    setup.server.answer(setup.active(json!({"scope": "other"})));
+    assert_eq!(closed(&setup, &mut socket).await, "1008 insufficient scope");
+}
+
+/// With a cache time of zero, each check asks, and the session is not checked without end.
+#[tokio::test]
+async fn session_without_a_cache_time_is_checked_at_its_interval() {
+    let setup = Setup::with(
+        Answer::status(500),
+        |introspection| introspection.cache(Duration::ZERO),
+        |provider| provider,
+    );
+    setup.server.answer(setup.active(json!({"scope": "chat"})));
+    let server = serve(&setup.oauth2);
+    let mut socket = open_at(&server, "/checked").await;
+    for round in 0..20 {
+        assert_eq!(echo(&mut socket, "hello").await, "hello", "{round}");
+        setup.clock.advance(Duration::from_millis(100));
+    }
+    assert!(setup.server.requests() < 20, "{}", setup.server.requests());
 }
 
 #[tokio::test]
