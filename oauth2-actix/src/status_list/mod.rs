@@ -89,7 +89,7 @@ struct List {
     refresh_at: AtomicU64,
     changes: watch::Sender<()>,
     breaker: Breaker,
-    /// Whether another list has taken its place.
+    /// Whether the list was removed from memory for another one.
     is_removed: AtomicBool,
 }
 

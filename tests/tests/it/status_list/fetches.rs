@@ -201,7 +201,7 @@ async fn number_of_lists_is_bounded() {
 
 /// Tokens in the cache name lists that are over, such as those of the days before.
 #[tokio::test]
-async fn new_list_takes_the_place_of_one_that_is_over() {
+async fn new_list_is_used_where_an_earlier_one_is_over() {
     // Without the cache, no token keeps a list.
     if std::env::var_os(policy::TOKEN_CACHE).is_some() {
         return;
