@@ -87,19 +87,24 @@ impl Issuer {
         self.fetch_document(client, authorization, Self::read).await.map(|(url, _)| url)
     }
 
-    /// Fetches the document and returns the URL of an endpoint.
+    /// Fetches the document and returns the URL of an endpoint. With a certificate it is the alias for clients with one, if
+    /// there is one (RFC 8705 §5).
     pub(crate) async fn endpoint(
         &self,
         client: &Client,
         endpoint: IssuerEndpoint,
+        has_certificate: bool,
     ) -> Result<KeyUrl, DiscoveryError> {
-        let read: Read<KeyUrl> = match endpoint {
-            IssuerEndpoint::Introspection => |issuer, document, from_public| {
-                issuer.read_endpoint(document, IssuerEndpoint::Introspection, from_public)
-            },
-            IssuerEndpoint::Token => |issuer, document, from_public| {
-                issuer.read_endpoint(document, IssuerEndpoint::Token, from_public)
-            },
+        use IssuerEndpoint::{Introspection, Token};
+        let read: Read<KeyUrl> = match (endpoint, has_certificate) {
+            (Introspection, false) => {
+                |it, text, public| it.read_endpoint(text, Introspection, false, public)
+            }
+            (Introspection, true) => {
+                |it, text, public| it.read_endpoint(text, Introspection, true, public)
+            }
+            (Token, false) => |it, text, public| it.read_endpoint(text, Token, false, public),
+            (Token, true) => |it, text, public| it.read_endpoint(text, Token, true, public),
         };
         self.fetch_document(client, None, read).await.map(|(url, _)| url)
     }
@@ -170,11 +175,15 @@ impl Issuer {
         &self,
         document: &[u8],
         endpoint: IssuerEndpoint,
+        has_certificate: bool,
         from_public: bool,
     ) -> Result<KeyUrl, Problem> {
+        const ALIASES: &str = "mtls_endpoint_aliases";
         let name = endpoint.member();
-        let document = self.members(document, &["issuer", name])?;
-        let url = document.get(name).and_then(|url| url.as_str());
+        let document = self.members(document, &["issuer", name, ALIASES])?;
+        let alias = document.get(ALIASES).and_then(|aliases| aliases.get(name));
+        let url = alias.filter(|_| has_certificate).or_else(|| document.get(name));
+        let url = url.and_then(|url| url.as_str());
         let url = url.ok_or(Problem::NoEndpoint(name))?;
         let named = self.url().names(url, self.dangerous_allow_http, from_public);
         named.map_err(|error| Problem::Endpoint(name, error))
@@ -466,6 +475,28 @@ mod tests {
             );
             assert!(read(&document).is_ok(), "{unread}");
         }
+    }
+
+    #[test]
+    fn endpoint_of_a_client_with_a_certificate_is_its_alias() {
+        let issuer = issuer("https://idp.example");
+        let read = |document: &str, has_certificate| {
+            let endpoint = IssuerEndpoint::Introspection;
+            let read = issuer.read_endpoint(document.as_bytes(), endpoint, has_certificate, false);
+            read.map(|url| url.url().to_string())
+        };
+        let both = r#"{"issuer": "https://idp.example", "introspection_endpoint": "https://idp.example/i",
+            "mtls_endpoint_aliases": {"introspection_endpoint": "https://mtls.idp.example/i"}}"#;
+        assert_eq!(read(both, false), Ok("https://idp.example/i".to_owned()));
+        assert_eq!(read(both, true), Ok("https://mtls.idp.example/i".to_owned()));
+        let one = r#"{"issuer": "https://idp.example", "introspection_endpoint": "https://idp.example/i",
+            "mtls_endpoint_aliases": {"token_endpoint": "https://mtls.idp.example/t"}}"#;
+        assert_eq!(read(one, true), Ok("https://idp.example/i".to_owned()));
+        let none = r#"{"issuer": "https://idp.example"}"#;
+        assert_eq!(read(none, true), Err(Problem::NoEndpoint("introspection_endpoint")));
+        let plain = r#"{"issuer": "https://idp.example", "introspection_endpoint": "http://idp.example/i"}"#;
+        let problem = Problem::Endpoint("introspection_endpoint", UrlError::Plaintext);
+        assert_eq!(read(plain, false), Err(problem));
     }
 
     /// Keycloak behind a TLS proxy, or reached by its name in Docker.

@@ -151,7 +151,8 @@ impl Endpoint {
             return Ok(url.clone());
         }
         let client = self.discovery.client(issuer.url()).map_err(GetError::Client)?;
-        let url = issuer.endpoint(&client, *endpoint).await?;
+        let url =
+            issuer.endpoint(&client, *endpoint, self.authenticator.identity().is_some()).await?;
         *lock() = Some((url.clone(), now));
         Ok(url)
     }
