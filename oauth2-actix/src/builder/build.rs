@@ -10,7 +10,10 @@ use std::{
 use crate::{
     access::report::ScopeCounts,
     api_keys::{ApiKeySets, Parts},
-    builder::{OAuth2Builder, deserialize::nearest, oauth2::OAuth2, startup},
+    builder::{
+        OAuth2Builder, deserialize::nearest, exchange_settings, introspection_settings,
+        oauth2::OAuth2, startup,
+    },
     config::{
         error::{ConfigError, ConfigErrorKind, Faults},
         limits::{
@@ -83,8 +86,10 @@ impl OAuth2Builder {
             .forwarded_certificate
             .as_ref()
             .and_then(|forwarded| faults.take(forwarded.resolve()));
-        let endpoints = self.introspection_endpoints(&defaults, &mut faults);
-        let exchange_endpoints = self.exchange_endpoints(&defaults, &mut faults);
+        let endpoints =
+            self.endpoints(introspection_settings::endpoint_settings, &defaults, &mut faults);
+        let exchange_endpoints =
+            self.endpoints(exchange_settings::endpoint_settings, &defaults, &mut faults);
         faults.into_result()?;
         let public = self.public().unwrap_or_default();
         let (resources, comparison) = self.protected_resources(&defaults);

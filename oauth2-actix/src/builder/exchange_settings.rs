@@ -2,48 +2,16 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::introspection_settings::{discovered, url_of};
 use crate::{
-    builder::{OAuth2Builder, oauth2::OAuth2},
-    config::{
-        error::{ConfigError, Faults},
-        names,
-        provider::Provider,
-    },
-    exchange::{
-        ExchangeError, ExchangeTarget, ExchangedToken, Exchanger, Exchangers, Parts, TokenExchange,
-    },
+    builder::{OAuth2Builder, endpoints::EndpointSettings, oauth2::OAuth2},
+    config::{names, provider::Provider},
+    exchange::{ExchangeError, ExchangeTarget, ExchangedToken, Exchanger, Exchangers, Parts},
     keys::discovery::IssuerEndpoint,
-    outbound::{
-        authentication::Authenticator,
-        endpoint::{Endpoint, Location},
-        thread::CallThread,
-    },
-    provider::Defaults,
+    outbound::{endpoint::Endpoint, thread::CallThread},
     token::claims::Claims,
 };
 
 impl OAuth2Builder {
-    /// Returns the token endpoints of the providers at which tokens are exchanged, by the index of the provider.
-    pub(super) fn exchange_endpoints(
-        &self,
-        defaults: &Defaults,
-        faults: &mut Faults,
-    ) -> HashMap<usize, Endpoint> {
-        let mut endpoints = HashMap::new();
-        for (index, (name, provider)) in self.providers.iter().enumerate() {
-            let Some(exchange) = &provider.token_exchange else { continue };
-            if faults.concern(name, names::ISSUER) {
-                continue;
-            }
-            let endpoint = endpoint_of(name, provider, exchange, defaults);
-            if let Some(Some(endpoint)) = faults.take(endpoint) {
-                endpoints.insert(index, endpoint);
-            }
-        }
-        endpoints
-    }
-
     /// Returns the providers at which tokens are exchanged.
     pub(super) fn exchangers(
         &self,
@@ -148,28 +116,14 @@ impl OAuth2 {
     }
 }
 
-/// Returns the token endpoint of a provider. None without an authentication or issuer, which was reported.
-fn endpoint_of(
-    name: &str,
-    provider: &Provider,
-    exchange: &TokenExchange,
-    defaults: &Defaults,
-) -> Result<Option<Endpoint>, ConfigError> {
-    let (Some(authentication), Some(issuer)) = (&exchange.authentication, provider.issuers.first())
-    else {
-        return Ok(None);
-    };
-    let of =
-        |field: &'static str| move |problem: String| ConfigError::of_provider(name, field, problem);
-    let location = match &exchange.endpoint {
-        Some(url) => url_of(provider, url).map(Location::Url),
-        None => discovered(provider, issuer, IssuerEndpoint::Token),
-    };
-    let location = location.map_err(of(names::EXCHANGE_ENDPOINT))?;
-    let authenticator =
-        Authenticator::new(authentication, issuer).map_err(of(names::EXCHANGE_AUTHENTICATION))?;
-    let timeout = provider.fetch_timeout.unwrap_or(defaults.timeout);
-    Endpoint::new(location, &defaults.clients, authenticator, timeout, &defaults.clock)
-        .map(Some)
-        .map_err(of(names::EXCHANGE_AUTHENTICATION))
+/// Returns what a provider says of its token endpoint.
+pub(super) fn endpoint_settings(provider: &Provider) -> Option<EndpointSettings<'_>> {
+    let exchange = provider.token_exchange.as_ref()?;
+    Some(EndpointSettings {
+        url: exchange.endpoint.as_deref(),
+        authentication: exchange.authentication.as_ref(),
+        endpoint: IssuerEndpoint::Token,
+        url_field: names::EXCHANGE_ENDPOINT,
+        authentication_field: names::EXCHANGE_AUTHENTICATION,
+    })
 }

@@ -3,25 +3,16 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    builder::OAuth2Builder,
+    builder::{OAuth2Builder, endpoints::EndpointSettings},
     config::{
         error::{ConfigError, ConfigErrorKind, Faults},
-        keys::Form,
         names,
         provider::Provider,
     },
-    http::{client::Clients, url::KeyUrl},
-    introspection::{Introspection, Introspector, Introspectors, Parts},
-    keys::{
-        discovery::{Issuer, IssuerEndpoint},
-        fetcher::Fetchers,
-    },
-    outbound::{
-        authentication::Authenticator,
-        endpoint::{Endpoint, Location},
-        thread::CallThread,
-    },
-    provider::{Defaults, ResolvedProvider},
+    introspection::{Introspector, Introspectors, Parts},
+    keys::{discovery::IssuerEndpoint, fetcher::Fetchers},
+    outbound::{endpoint::Endpoint, thread::CallThread},
+    provider::ResolvedProvider,
     revocation::Revocations,
     token::lifetime::TimeLimits,
 };
@@ -75,26 +66,6 @@ impl OAuth2Builder {
             })
     }
 
-    /// Returns the endpoints of the providers that are asked about tokens, by the index of the provider.
-    pub(super) fn introspection_endpoints(
-        &self,
-        defaults: &Defaults,
-        faults: &mut Faults,
-    ) -> HashMap<usize, Endpoint> {
-        let mut endpoints = HashMap::new();
-        for (index, (name, provider)) in self.providers.iter().enumerate() {
-            let Some(introspection) = &provider.introspection else { continue };
-            if faults.concern(name, names::ISSUER) {
-                continue;
-            }
-            let endpoint = endpoint_of(name, provider, introspection, defaults);
-            if let Some(Some(endpoint)) = faults.take(endpoint) {
-                endpoints.insert(index, endpoint);
-            }
-        }
-        endpoints
-    }
-
     /// Returns the providers that are asked about tokens.
     pub(super) fn introspectors(
         &self,
@@ -132,63 +103,14 @@ impl OAuth2Builder {
     }
 }
 
-/// Returns the endpoint of a provider. None without an authentication, which was reported.
-fn endpoint_of(
-    name: &str,
-    provider: &Provider,
-    introspection: &Introspection,
-    defaults: &Defaults,
-) -> Result<Option<Endpoint>, ConfigError> {
-    let (Some(authentication), Some(issuer)) =
-        (&introspection.authentication, provider.issuers.first())
-    else {
-        return Ok(None);
-    };
-    let of =
-        |field: &'static str| move |problem: String| ConfigError::of_provider(name, field, problem);
-    let location = match &introspection.endpoint {
-        Some(url) => {
-            Location::Url(url_of(provider, url).map_err(of(names::INTROSPECTION_ENDPOINT))?)
-        }
-        None => discovered(provider, issuer, IssuerEndpoint::Introspection)
-            .map_err(of(names::INTROSPECTION_ENDPOINT))?,
-    };
-    let authenticator = Authenticator::new(authentication, issuer)
-        .map_err(of(names::INTROSPECTION_AUTHENTICATION))?;
-    let timeout = provider.fetch_timeout.unwrap_or(defaults.timeout);
-    let clients: &Arc<Clients> = &defaults.clients;
-    Endpoint::new(location, clients, authenticator, timeout, &defaults.clock)
-        .map(Some)
-        .map_err(of(names::INTROSPECTION_AUTHENTICATION))
-}
-
-/// Returns the URL of an endpoint that secrets are sent to.
-pub(super) fn url_of(provider: &Provider, url: &str) -> Result<KeyUrl, String> {
-    let url =
-        KeyUrl::parse(url, provider.dangerous_allow_http).map_err(|error| error.to_string())?;
-    if url.url().fragment().is_some() {
-        return Err("the URL has a fragment".to_owned());
-    }
-    Ok(url)
-}
-
-/// Returns where the document of an issuer is that names an endpoint: where that of its keys is, or else below the
-/// issuer.
-pub(super) fn discovered(
-    provider: &Provider,
-    issuer: &str,
-    endpoint: IssuerEndpoint,
-) -> Result<Location, String> {
-    let at = provider.keys.iter().find_map(|source| match &source.form {
-        Form::Discover(Some(at)) => Some(at),
-        _ => None,
-    });
-    let allow_http = provider.dangerous_allow_http;
-    let issuer = match at {
-        None => Issuer::parse(issuer, allow_http),
-        Some(at) => Issuer::at(issuer, at, allow_http),
-    };
-    let issuer =
-        issuer.map_err(|error| format!("discovery is not possible at the issuer: {error}"))?;
-    Ok(Location::Discovered { issuer, endpoint, known: Default::default() })
+/// Returns what a provider says of its introspection endpoint.
+pub(super) fn endpoint_settings(provider: &Provider) -> Option<EndpointSettings<'_>> {
+    let introspection = provider.introspection.as_ref()?;
+    Some(EndpointSettings {
+        url: introspection.endpoint.as_deref(),
+        authentication: introspection.authentication.as_ref(),
+        endpoint: IssuerEndpoint::Introspection,
+        url_field: names::INTROSPECTION_ENDPOINT,
+        authentication_field: names::INTROSPECTION_AUTHENTICATION,
+    })
 }

@@ -8,6 +8,7 @@
 //! - `api_key_settings`: the settings in code for API keys.
 //! - `build`: the checks of all settings, and the assembly of the policy.
 //! - `deserialize`: the same settings through serde, as tables.
+//! - `endpoints`: the endpoints of providers that this API calls as a client.
 //! - `exchange_settings`: the providers at which tokens are exchanged, and the methods of
 //!   `OAuth2` that exchange one.
 //! - `fapi2_settings`: the FAPI 2.0 Security Profile: what it requires of the settings.
@@ -26,6 +27,7 @@ mod api_key_settings;
 mod build;
 mod deserialize;
 
+mod endpoints;
 mod exchange_settings;
 mod fapi2_settings;
 mod introspection_settings;
