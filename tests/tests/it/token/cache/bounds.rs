@@ -167,6 +167,15 @@ fn numbered_expired(number: usize) -> String {
 
 #[test]
 fn used_tokens_evict_unused_tokens() {
+    // The hash of each policy differs. In one of twenty, so many of these tokens share a bucket that its
+    // doorkeeper remembers none of them until it is sent again: the figure is that of ten policies.
+    let known: usize = (0..10).map(|_| admitted_newcomers()).sum();
+    assert!(known >= 450, "{known} of 500");
+}
+
+/// Fills a cache with 100 tokens that are used once, then sends 50 others in turn, and returns how many of these
+/// are cached.
+fn admitted_newcomers() -> usize {
     let oauth2 = hmac(TokenCacheConfig::new().max_entries(100)).build().unwrap();
     for number in 0..100 {
         accepts(&oauth2, &numbered(number)).unwrap();
@@ -184,8 +193,8 @@ fn used_tokens_evict_unused_tokens() {
             are_one(&accepts(&oauth2, token).unwrap(), &accepts(&oauth2, token).unwrap())
         })
         .count();
-    assert!(known >= 40, "{known}");
     assert!(oauth2.token_cache_status().entries <= 100);
+    known
 }
 
 #[test]
