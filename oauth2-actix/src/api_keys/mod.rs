@@ -57,7 +57,7 @@ use crate::{
     keys::remote::MAX_WAITERS,
     outbound::{
         rejections::Rejections,
-        shared_calls::{NoAnswer, SharedCalls},
+        shared_calls::{SharedCallError, SharedCalls},
         thread::CallThread,
     },
     revocation::Revocations,
@@ -67,7 +67,8 @@ use crate::{
         revocable::revocable,
         rules::Rules,
         verified::{
-            AcceptedBy, Asked, Introspected, ProviderId, VerifiedApiKey, VerifiedBy, VerifiedToken,
+            AcceptedBy, Introspected, ProviderId, Revalidate, VerifiedApiKey, VerifiedBy,
+            VerifiedToken,
         },
     },
     util::{clock::Clock, log_rate::Throttle, telemetry::AcceptedRequests, units::Unit},
@@ -277,7 +278,7 @@ impl ApiKeySet {
     /// Asks the source, and checks the answer.
     async fn ask(self: Arc<Self>, hash: ApiKeyHash, token: Box<[u8]>) -> Result<Claims, Error> {
         let Some(source) = &self.source else { return Err(self.unknown()) };
-        let asked_at = (self.clock.unix_time(), self.clock.monotonic());
+        let requested_at = (self.clock.unix_time(), self.clock.monotonic());
         let limit = self.by.rules.check_timeout;
         let found = match tokio::time::timeout(limit, (source.source)(hash)).await {
             Ok(Ok(found)) => found,
@@ -288,8 +289,8 @@ impl ApiKeySet {
             None => Err(self.unknown()),
             Some(claims) => {
                 let claims = claims.resolve().map_err(|problem| self.failed(problem))?;
-                let issuer: Arc<dyn Asked> = Arc::new(SourceOfSession(Arc::clone(&self)));
-                let found = Some(Introspected::new(asked_at, source.cache, issuer));
+                let issuer: Arc<dyn Revalidate> = Arc::new(SourceOfSession(Arc::clone(&self)));
+                let found = Some(Introspected::new(requested_at, source.cache, issuer));
                 self.accept(claims, token, VerifiedApiKey { hash: *hash.as_bytes(), found })
             }
         };
@@ -339,15 +340,17 @@ impl Lookup {
         let call = || Arc::clone(&keys).ask(hash, token);
         match source.calls.answer(&source.thread, *hash.as_bytes(), call).await {
             Ok(answer) => answer,
-            Err(NoAnswer::TooMany) => {
+            Err(SharedCallError::TooMany) => {
                 Err(keys.unavailable().with_source("too many calls of the source are under way"))
             }
-            Err(NoAnswer::Lost) => Err(keys.failed("the call of the source was lost".to_owned())),
+            Err(SharedCallError::Cancelled) => {
+                Err(keys.failed("the call of the source was lost".to_owned()))
+            }
         }
     }
 
     /// Asks without waiting for the answer. Returns the error for the request.
-    pub(crate) fn ask_in_background(&self) -> Error {
+    pub(crate) fn start_in_background(&self) -> Error {
         if let Some(source) = &self.keys.source {
             let call = || Arc::clone(&self.keys).ask(self.hash, self.token.clone());
             // Too many calls: a later request asks.
@@ -365,8 +368,8 @@ impl Lookup {
 /// Asks again about the key of a session.
 struct SourceOfSession(Arc<ApiKeySet>);
 
-impl Asked for SourceOfSession {
-    fn ask_again(&self, token: &[u8]) -> BoxFuture<'static, Result<Duration, Error>> {
+impl Revalidate for SourceOfSession {
+    fn revalidate(&self, token: &[u8]) -> BoxFuture<'static, Result<Duration, Error>> {
         let keys = Arc::clone(&self.0);
         let token = String::from_utf8_lossy(token).into_owned();
         async move {

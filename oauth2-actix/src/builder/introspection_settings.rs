@@ -39,7 +39,8 @@ impl OAuth2Builder {
                 faults.push(error.of_kind(ConfigErrorKind::Conflict));
             }
         }
-        for (name, provider) in self.providers.iter().filter(|(_, it)| it.is_always_asked()) {
+        for (name, provider) in self.providers.iter().filter(|(_, it)| it.introspects_every_token())
+        {
             let shares = |other: &Provider| {
                 provider.issuers.iter().any(|issuer| other.issuers.contains(issuer))
             };
@@ -88,7 +89,7 @@ impl OAuth2Builder {
                 provider: Arc::clone(resolved),
                 issuers: provider.issuers.clone(),
                 endpoint,
-                is_always_asked: provider.is_always_asked(),
+                introspects_every_token: provider.introspects_every_token(),
                 time_limits,
                 revocations: revocations.cloned(),
                 thread: Arc::clone(thread),
@@ -97,8 +98,8 @@ impl OAuth2Builder {
             };
             all.push(Arc::new(Introspector::new(settings, parts)));
         }
-        let are_alone =
-            self.tenants.is_none() && self.providers.iter().all(|(_, it)| it.is_always_asked());
+        let are_alone = self.tenants.is_none()
+            && self.providers.iter().all(|(_, it)| it.introspects_every_token());
         (!all.is_empty()).then(|| Introspectors::new(all, are_alone))
     }
 }

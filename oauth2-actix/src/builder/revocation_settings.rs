@@ -83,7 +83,7 @@ impl OAuth2Builder {
     pub(super) fn verifies_revocation_status(&self) -> bool {
         let is_checked = |provider: &Provider| {
             let lists = provider.status_list.as_ref();
-            provider.is_always_asked() || lists.is_some_and(|lists| lists.required)
+            provider.introspects_every_token() || lists.is_some_and(|lists| lists.required)
         };
         let are_checked = || self.providers.iter().all(|(_, provider)| is_checked(provider));
         self.deny_list.is_some()

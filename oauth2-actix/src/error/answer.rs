@@ -77,7 +77,7 @@ impl Error {
             | Kind::CheckUnavailable
             | Kind::IntrospectionUnavailable { .. }
             | Kind::ReplayStoreUnavailable
-            | Kind::RevocationsUnavailable => Answer {
+            | Kind::RevocationStatusUnavailable => Answer {
                 status: StatusCode::SERVICE_UNAVAILABLE,
                 code: "temporarily_unavailable",
                 description: "Tokens cannot be checked at the moment.",

@@ -150,7 +150,7 @@ impl Error {
             Kind::ReplayStoreUnavailable => "replay_store_unavailable",
             Kind::RequestMalformed { .. } => "request_malformed",
             Kind::RequirementNotMet { .. } => "requirement_not_met",
-            Kind::RevocationsUnavailable => "revocations_unavailable",
+            Kind::RevocationStatusUnavailable => "revocations_unavailable",
             Kind::SenderConstrained => "sender_constrained",
             Kind::SignatureInvalid => "signature_invalid",
             Kind::SubjectMismatch => "subject_mismatch",
@@ -464,7 +464,7 @@ pub enum ErrorKind {
     #[error(
         "it is not known whether the token was revoked: the deny list or its status list was not loaded yet, or is too old"
     )]
-    RevocationsUnavailable,
+    RevocationStatusUnavailable,
     /// The token has a `cnf` claim: it is bound to a DPoP key
     /// ([RFC 9449 §7.2](https://www.rfc-editor.org/rfc/rfc9449#section-7.2)) or to a client certificate
     /// ([RFC 8705 §3](https://www.rfc-editor.org/rfc/rfc8705#section-3)), and no proof of possession

@@ -62,7 +62,7 @@ pub(crate) fn plain(error: &Error, api: Api<'_>, status: StatusCode) -> HttpResp
         ErrorKind::ApiKeysUnavailable
         | ErrorKind::CheckUnavailable
         | ErrorKind::ReplayStoreUnavailable
-        | ErrorKind::RevocationsUnavailable => {
+        | ErrorKind::RevocationStatusUnavailable => {
             response.insert_header((header::RETRY_AFTER, "1"));
             set_nonce(&mut response, error, api);
         }

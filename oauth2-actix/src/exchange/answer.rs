@@ -25,7 +25,7 @@ pub(super) struct Answer {
 
 /// Why a response has no token.
 #[derive(Debug, PartialEq, thiserror::Error)]
-pub(super) enum Unanswered {
+pub(super) enum ResponseError {
     /// The endpoint refuses this token or target.
     #[error("it refuses: {code}")]
     Rejected { code: String, description: Option<String> },
@@ -42,7 +42,7 @@ pub(super) enum Unanswered {
     Token(&'static str),
 }
 
-impl Unanswered {
+impl ResponseError {
     /// Returns whether other exchanges will fail too, whatever they ask for.
     pub(super) fn is_of_endpoint(&self) -> bool {
         match self {
@@ -66,53 +66,53 @@ fn in_brackets(text: Option<&str>) -> String {
 }
 
 /// Reads a response.
-pub(super) fn read(posted: &Posted, grant: ExchangeGrant) -> Result<Answer, Unanswered> {
+pub(super) fn read(posted: &Posted, grant: ExchangeGrant) -> Result<Answer, ResponseError> {
     let is_json = posted.content_type.as_deref().is_none_or(|found| found == JSON);
     if posted.status != StatusCode::OK {
         let status = posted.status;
         let refusal = is_json.then(|| refusal(posted)).flatten();
-        return Err(refusal.unwrap_or(Unanswered::Status { status }));
+        return Err(refusal.unwrap_or(ResponseError::Status { status }));
     }
     if !is_json {
-        return Err(Unanswered::MediaType(posted.content_type.clone().unwrap_or_default()));
+        return Err(ResponseError::MediaType(posted.content_type.clone().unwrap_or_default()));
     }
-    let members = Object::parse(&posted.body).map_err(|_| Unanswered::Unreadable)?;
+    let members = Object::parse(&posted.body).map_err(|_| ResponseError::Unreadable)?;
     let text = |name| members.get(name).and_then(Value::as_str);
     let token = text("access_token").filter(|token| is_token68(token));
-    let token = token.ok_or(Unanswered::Token("`access_token` is missing or is no token"))?;
+    let token = token.ok_or(ResponseError::Token("`access_token` is missing or is no token"))?;
     if token.len() > MAX_TOKEN {
-        return Err(Unanswered::Token("`access_token` has more than 16 KiB"));
+        return Err(ResponseError::Token("`access_token` has more than 16 KiB"));
     }
     match text("token_type") {
         Some(kind) if kind.eq_ignore_ascii_case("Bearer") => {}
         // This API has no key that such a token could be bound to.
         Some(kind) if kind.eq_ignore_ascii_case("DPoP") => {
-            return Err(Unanswered::Token("`token_type` is DPoP, expected Bearer"));
+            return Err(ResponseError::Token("`token_type` is DPoP, expected Bearer"));
         }
-        _ => return Err(Unanswered::Token("`token_type` is missing or not Bearer")),
+        _ => return Err(ResponseError::Token("`token_type` is missing or not Bearer")),
     }
     let issued_token_type = match (text("issued_token_type"), grant) {
         (Some(found @ (ACCESS_TOKEN | JWT)), _) => Some(found.to_owned()),
         (None, ExchangeGrant::OnBehalfOf) if !members.contains("issued_token_type") => None,
         _ => {
-            return Err(Unanswered::Token(
+            return Err(ResponseError::Token(
                 "`issued_token_type` is missing or not that of an access token or JWT",
             ));
         }
     };
-    let expires_in = match members.get("expires_in") {
-        None => None,
-        Some(value) => Some(
-            lifetime(value)
-                .ok_or(Unanswered::Token("`expires_in` is not a number of seconds above zero"))?,
-        ),
-    };
+    let expires_in =
+        match members.get("expires_in") {
+            None => None,
+            Some(value) => Some(lifetime(value).ok_or(ResponseError::Token(
+                "`expires_in` is not a number of seconds above zero",
+            ))?),
+        };
     let scopes = match members.get("scope") {
         None => None,
         Some(Value::String(scopes)) => {
             Some(scopes.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect())
         }
-        Some(_) => return Err(Unanswered::Token("`scope` is not a text")),
+        Some(_) => return Err(ResponseError::Token("`scope` is not a text")),
     };
     Ok(Answer { token: token.to_owned(), issued_token_type, expires_in, scopes })
 }
@@ -129,7 +129,7 @@ fn lifetime(value: &Value) -> Option<Duration> {
 }
 
 /// Reads an error response.
-fn refusal(posted: &Posted) -> Option<Unanswered> {
+fn refusal(posted: &Posted) -> Option<ResponseError> {
     let is_refusal = [400, 401, 403].contains(&posted.status.as_u16());
     let members = Object::parse(&posted.body).ok().filter(|_| is_refusal)?;
     let is_code = |code: &&str| {
@@ -143,13 +143,13 @@ fn refusal(posted: &Posted) -> Option<Unanswered> {
     let is_of_client =
         matches!(&*code, "invalid_client" | "unauthorized_client" | "unsupported_grant_type");
     Some(if is_of_client || posted.status == StatusCode::UNAUTHORIZED {
-        Unanswered::Client { code, description }
+        ResponseError::Client { code, description }
     } else {
-        Unanswered::Rejected { code, description }
+        ResponseError::Rejected { code, description }
     })
 }
 
-impl Unanswered {
+impl ResponseError {
     /// Removes a description that repeats one of these tokens.
     pub(super) fn without_tokens(mut self, tokens: &[Option<&str>]) -> Self {
         if let Self::Rejected { description, .. } | Self::Client { description, .. } = &mut self {
@@ -207,7 +207,7 @@ mod tests {
     }
 
     /// Reads a valid answer in which one member is another. Null removes it.
-    fn with(name: &str, value: Value) -> Result<Answer, Unanswered> {
+    fn with(name: &str, value: Value) -> Result<Answer, ResponseError> {
         let mut body = json!({
             "access_token": "a.b-c_d~e+f/g==",
             "issued_token_type": ACCESS_TOKEN,
@@ -271,7 +271,7 @@ mod tests {
             ("scope", json!(["x"])),
         ] {
             assert!(
-                matches!(with(name, value.clone()), Err(Unanswered::Token(_))),
+                matches!(with(name, value.clone()), Err(ResponseError::Token(_))),
                 "{name} {value}"
             );
         }
@@ -282,11 +282,15 @@ mod tests {
         for body in
             ["", "null", "[]", "{", "{\"access_token\":\"a\",\"access_token\":\"b\"}", "<html>"]
         {
-            assert_eq!(read(&posted(200, body), RFC_8693), Err(Unanswered::Unreadable), "{body}");
+            assert_eq!(
+                read(&posted(200, body), RFC_8693),
+                Err(ResponseError::Unreadable),
+                "{body}"
+            );
         }
         let mut html = posted(200, "{}");
         html.content_type = Some("text/html".into());
-        assert_eq!(read(&html, RFC_8693), Err(Unanswered::MediaType("text/html".into())));
+        assert_eq!(read(&html, RFC_8693), Err(ResponseError::MediaType("text/html".into())));
     }
 
     #[test]
@@ -316,8 +320,8 @@ mod tests {
             assert_eq!(error.is_of_endpoint(), is_of_endpoint, "{status} {code}");
             let (code, description) = (code.to_owned(), Some("Why.".to_owned()));
             let expected = match is_of_endpoint {
-                true => Unanswered::Client { code, description },
-                false => Unanswered::Rejected { code, description },
+                true => ResponseError::Client { code, description },
+                false => ResponseError::Rejected { code, description },
             };
             assert_eq!(error, expected);
         }
@@ -331,7 +335,7 @@ mod tests {
             (503, ""),
         ] {
             let error = read(&posted(status, body), RFC_8693).expect_err("an error");
-            assert!(matches!(error, Unanswered::Status { .. }), "{status} {body}: {error:?}");
+            assert!(matches!(error, ResponseError::Status { .. }), "{status} {body}: {error:?}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     exchange::{error::ExchangeError, token::ExchangedToken},
-    outbound::shared_calls::QuestionId,
+    outbound::shared_calls::CallKey,
 };
 
 /// A bounded memory of results. If it is full, the oldest entry is evicted.
@@ -19,9 +19,9 @@ pub(super) struct Results {
 
 #[derive(Default)]
 struct State {
-    by_question: HashMap<QuestionId, Entry>,
+    by_key: HashMap<CallKey, Entry>,
     /// The questions of all entries, each once, the oldest first.
-    order: VecDeque<QuestionId>,
+    order: VecDeque<CallKey>,
 }
 
 struct Entry {
@@ -37,18 +37,18 @@ impl Results {
 
     pub(super) fn find(
         &self,
-        question: &QuestionId,
+        question: &CallKey,
         now: Duration,
     ) -> Option<Result<ExchangedToken, ExchangeError>> {
         let state = self.state();
-        let entry = state.by_question.get(question)?;
+        let entry = state.by_key.get(question)?;
         (now < entry.until).then(|| entry.result.clone())
     }
 
     /// Keeps a result until a monotonic time.
     pub(super) fn keep(
         &self,
-        question: QuestionId,
+        question: CallKey,
         result: Result<ExchangedToken, ExchangeError>,
         until: Duration,
         now: Duration,
@@ -57,20 +57,20 @@ impl Results {
             return;
         }
         let mut state = self.state();
-        if let Some(entry) = state.by_question.get_mut(&question) {
+        if let Some(entry) = state.by_key.get_mut(&question) {
             *entry = Entry { result, until };
             return;
         }
         while let Some(oldest) = state.order.front().copied() {
-            let is_over = state.by_question.get(&oldest).is_none_or(|entry| entry.until <= now);
+            let is_over = state.by_key.get(&oldest).is_none_or(|entry| entry.until <= now);
             if !is_over && state.order.len() < self.max_entries {
                 break;
             }
             state.order.pop_front();
-            state.by_question.remove(&oldest);
+            state.by_key.remove(&oldest);
         }
         state.order.push_back(question);
-        state.by_question.insert(question, Entry { result, until });
+        state.by_key.insert(question, Entry { result, until });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
     use crate::exchange::error::ExchangeErrorKind;
 
-    fn question(number: u64) -> QuestionId {
+    fn question(number: u64) -> CallKey {
         let mut id = [0; 32];
         id[..8].copy_from_slice(&number.to_le_bytes());
         id
@@ -115,8 +115,8 @@ mod tests {
         for number in 0..100 {
             results.keep(question(number), result(), seconds(10), seconds(0));
             let state = results.state();
-            assert!(state.by_question.len() <= 10);
-            assert_eq!(state.by_question.len(), state.order.len());
+            assert!(state.by_key.len() <= 10);
+            assert_eq!(state.by_key.len(), state.order.len());
         }
         assert!(results.find(&question(89), seconds(0)).is_none());
         assert!(results.find(&question(90), seconds(0)).is_some());

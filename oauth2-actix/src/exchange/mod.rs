@@ -27,7 +27,7 @@ mod token;
 use std::{fmt, sync::Arc, time::Duration};
 
 use self::{
-    answer::{Answer, Unanswered},
+    answer::{Answer, ResponseError},
     cache::Results,
     token::Issued,
 };
@@ -42,7 +42,7 @@ use crate::{
     outbound::{
         breaker::{Breaker, Pass, Severity},
         endpoint::{CallError, Endpoint},
-        shared_calls::{NoAnswer, QuestionId, SharedCalls},
+        shared_calls::{CallKey, SharedCallError, SharedCalls},
         thread::CallThread,
     },
     token::{claims::Claims, verified::ProviderId},
@@ -154,7 +154,7 @@ impl Exchanger {
         if token.is_empty() {
             return Err(error(ExchangeErrorKind::NoToken));
         }
-        let id = target.question_id(token);
+        let id = target.call_key(token);
         if let Some(result) = self.results.find(&id, self.clock.monotonic()) {
             if result.is_ok() {
                 telemetry::exchanged(&self.provider, Outcome::Cached);
@@ -171,10 +171,10 @@ impl Exchanger {
         };
         let result = match self.calls.answer(&self.thread, id, call).await {
             Ok(result) => result,
-            Err(NoAnswer::TooMany) => {
+            Err(SharedCallError::TooMany) => {
                 Err(self.unavailable(Duration::ZERO).with_cause("too many exchanges are under way"))
             }
-            Err(NoAnswer::Lost) => {
+            Err(SharedCallError::Cancelled) => {
                 Err(self.unavailable(Duration::ZERO).with_cause("the exchange was lost"))
             }
         };
@@ -185,7 +185,7 @@ impl Exchanger {
     /// Asks the provider, and keeps what it answers.
     async fn call(
         &self,
-        id: QuestionId,
+        id: CallKey,
         token: &str,
         target: &ExchangeTarget,
         subject_ends: Duration,
@@ -199,21 +199,23 @@ impl Exchanger {
             Err(wait) => return Err(self.unavailable(wait)),
         };
         // The token is not older than this.
-        let asked_at = self.clock.monotonic();
-        let asked_at_unix = self.clock.unix_time();
+        let requested_at = self.clock.monotonic();
+        let requested_at_unix = self.clock.unix_time();
         let answer = self.answer(token, target).await;
         let now = self.clock.monotonic();
-        telemetry::exchange_took(&self.provider, now.saturating_sub(asked_at));
+        telemetry::exchange_took(&self.provider, now.saturating_sub(requested_at));
         match answer {
             Ok(answer) => {
                 self.breaker.succeeded(pass);
                 telemetry::exchanged(&self.provider, Outcome::Issued);
-                let until = answer.expires_in.map(|life| asked_at.saturating_add(usable(life)));
+                let until = answer.expires_in.map(|life| requested_at.saturating_add(usable(life)));
                 let issued = ExchangedToken::new(Issued {
                     token: answer.token,
-                    scopes: answer.scopes.unwrap_or_else(|| target.asked_scopes().to_vec()),
+                    scopes: answer.scopes.unwrap_or_else(|| target.requested_scopes().to_vec()),
                     issued_token_type: answer.issued_token_type,
-                    expires_at: answer.expires_in.map(|life| asked_at_unix.saturating_add(life)),
+                    expires_at: answer
+                        .expires_in
+                        .map(|life| requested_at_unix.saturating_add(life)),
                     clock: self.clock.clone(),
                 });
                 if let Some(until) = until {
@@ -221,8 +223,8 @@ impl Exchanger {
                 }
                 Ok(issued)
             }
-            Err(Failure::Answer {
-                unanswered: Unanswered::Rejected { code, description }, ..
+            Err(Failure::Response {
+                error: ResponseError::Rejected { code, description }, ..
             }) => {
                 self.breaker.succeeded(pass);
                 telemetry::exchanged(&self.provider, Outcome::Rejected);
@@ -249,8 +251,8 @@ impl Exchanger {
         let posted = self.endpoint.post(form, answer::JSON, MAX_ANSWER).await?;
         let retry_after = posted.retry_after;
         answer::read(&posted, self.grant)
-            .map_err(|unanswered| unanswered.without_tokens(&[Some(token), target.actor()]))
-            .map_err(|unanswered| Failure::Answer { unanswered, retry_after })
+            .map_err(|error| error.without_tokens(&[Some(token), target.actor()]))
+            .map_err(|error| Failure::Response { error, retry_after })
     }
 
     fn unavailable(&self, wait: Duration) -> ExchangeError {
@@ -260,8 +262,7 @@ impl Exchanger {
 
     /// Notes and logs that the provider could not be asked.
     fn failed(&self, pass: Pass, failure: &Failure) -> ExchangeError {
-        let severity =
-            if failure.is_of_endpoint() { Severity::Endpoint } else { Severity::Question };
+        let severity = if failure.is_of_endpoint() { Severity::Endpoint } else { Severity::Call };
         let cause = failure.to_string();
         let wait = self.breaker.failed(pass, severity, failure.retry_after(), &cause);
         let error = self.unavailable(wait).with_cause(cause);
@@ -302,22 +303,22 @@ impl fmt::Debug for Exchanger {
 enum Failure {
     #[error("{0}")]
     Call(#[from] CallError),
-    #[error("{unanswered}")]
-    Answer { unanswered: Unanswered, retry_after: Option<Duration> },
+    #[error("{error}")]
+    Response { error: ResponseError, retry_after: Option<Duration> },
 }
 
 impl Failure {
     fn is_of_endpoint(&self) -> bool {
         match self {
             Self::Call(error) => error.is_of_endpoint(),
-            Self::Answer { unanswered, .. } => unanswered.is_of_endpoint(),
+            Self::Response { error, .. } => error.is_of_endpoint(),
         }
     }
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Call(_) => None,
-            Self::Answer { retry_after, .. } => *retry_after,
+            Self::Response { retry_after, .. } => *retry_after,
         }
     }
 }

@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::{
     config::token_exchange::{ExchangeGrant, RequestedTokenType},
-    outbound::{authentication::Form, shared_calls::QuestionId},
+    outbound::{authentication::Form, shared_calls::CallKey},
 };
 
 /// What a token is exchanged for: the service that it is sent to, and the scopes that it needs there
@@ -139,7 +139,7 @@ impl ExchangeTarget {
     }
 
     /// Returns the identity of a question: no other token or target has the same.
-    pub(super) fn question_id(&self, token: &str) -> QuestionId {
+    pub(super) fn call_key(&self, token: &str) -> CallKey {
         let mut context = Context::new(&SHA256);
         // Lengths, so that no text can be moved from one parameter to another.
         let mut add = |text: &str| {
@@ -205,7 +205,7 @@ impl ExchangeTarget {
     }
 
     /// Returns the scopes that are asked for.
-    pub(super) fn asked_scopes(&self) -> &[String] {
+    pub(super) fn requested_scopes(&self) -> &[String] {
         &self.scopes
     }
 }
@@ -323,11 +323,11 @@ mod tests {
         ];
         let ids = targets
             .iter()
-            .flat_map(|target| ["x.y.z", "x.y.zz", "", "a"].map(|token| target.question_id(token)));
-        let distinct: std::collections::HashSet<QuestionId> = ids.collect();
+            .flat_map(|target| ["x.y.z", "x.y.zz", "", "a"].map(|token| target.call_key(token)));
+        let distinct: std::collections::HashSet<CallKey> = ids.collect();
         assert_eq!(distinct.len(), 4 * targets.len());
         let same = audience("a").scopes(["c", "b", "c"]);
-        assert_eq!(same.question_id("x"), audience("a").scopes(["b", "c"]).question_id("x"));
+        assert_eq!(same.call_key("x"), audience("a").scopes(["b", "c"]).call_key("x"));
     }
 
     #[test]

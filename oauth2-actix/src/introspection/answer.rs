@@ -26,7 +26,7 @@ pub(super) enum Answer {
 
 /// Why the body of a response is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unanswered {
+pub(super) enum ResponseError {
     #[error("the status is {status}, not 200{}", hint(*.status))]
     Status { status: reqwest::StatusCode },
     #[error("the status is 400, not 200: the endpoint does not answer for this token")]
@@ -43,7 +43,7 @@ pub(super) enum Unanswered {
     Signature(Error),
 }
 
-impl Unanswered {
+impl ResponseError {
     /// Returns whether other questions will fail too, whatever they ask: the endpoint refuses this API. A 403, 404 or 405
     /// may be the answer of a firewall to what the client chose as its token.
     pub(super) fn is_of_endpoint(&self) -> bool {
@@ -66,20 +66,20 @@ fn hint(status: reqwest::StatusCode) -> &'static str {
 }
 
 /// Checks the status and the media type of a response, and returns its body.
-pub(super) fn body_of(posted: Posted, expected: &'static str) -> Result<Vec<u8>, Unanswered> {
+pub(super) fn body_of(posted: Posted, expected: &'static str) -> Result<Vec<u8>, ResponseError> {
     if posted.status == reqwest::StatusCode::BAD_REQUEST && !is_about_the_client(&posted.body) {
-        return Err(Unanswered::NotThisToken);
+        return Err(ResponseError::NotThisToken);
     }
     if posted.status != reqwest::StatusCode::OK {
-        return Err(Unanswered::Status { status: posted.status });
+        return Err(ResponseError::Status { status: posted.status });
     }
     match posted.content_type {
         Some(found) if found != expected => {
             let found = found.chars().take(MAX_SHOWN).collect();
-            Err(Unanswered::MediaType { found, expected })
+            Err(ResponseError::MediaType { found, expected })
         }
         None if expected != JSON => {
-            Err(Unanswered::MediaType { found: "none".to_owned(), expected })
+            Err(ResponseError::MediaType { found: "none".to_owned(), expected })
         }
         _ => Ok(posted.body),
     }
@@ -93,16 +93,16 @@ fn is_about_the_client(body: &[u8]) -> bool {
 }
 
 /// Reads a response in JSON.
-pub(super) fn read(body: &[u8]) -> Result<Answer, Unanswered> {
-    of_object(Object::parse(body).map_err(Unanswered::Unreadable)?)
+pub(super) fn read(body: &[u8]) -> Result<Answer, ResponseError> {
+    of_object(Object::parse(body).map_err(ResponseError::Unreadable)?)
 }
 
 /// Anything but true and false is the endpoint's fault. No other member is looked at unless the token is active.
-fn of_object(members: Object) -> Result<Answer, Unanswered> {
+fn of_object(members: Object) -> Result<Answer, ResponseError> {
     match members.get("active") {
         Some(Value::Bool(true)) => Ok(Answer::Active(members)),
         Some(Value::Bool(false)) => Ok(Answer::Inactive),
-        _ => Err(Unanswered::NotBoolean),
+        _ => Err(ResponseError::NotBoolean),
     }
 }
 
@@ -113,28 +113,30 @@ pub(super) fn read_signed(
     client_id: &str,
     now: Duration,
     leeway: Duration,
-) -> Result<Answer, Unanswered> {
+) -> Result<Answer, ResponseError> {
     let issuer = claims.get("iss").and_then(Value::as_str);
     if !issuer.is_some_and(|issuer| issuers.iter().any(|one| one == issuer)) {
-        return Err(Unanswered::Signed("its `iss` is not the issuer of the provider"));
+        return Err(ResponseError::Signed("its `iss` is not the issuer of the provider"));
     }
     if !validation::has_only_text(claims, "aud")
         || !validation::audiences(claims, "aud").any(|audience| audience == client_id)
     {
-        return Err(Unanswered::Signed("its `aud` is not the client id of this API"));
+        return Err(ResponseError::Signed("its `aud` is not the client id of this API"));
     }
     if !lifetime::is_recent(claims, "iat", LONGEST_AGE, leeway.max(LEAST_LEEWAY), now) {
-        return Err(Unanswered::Signed("its `iat` is missing, in the future or too old"));
+        return Err(ResponseError::Signed("its `iat` is missing, in the future or too old"));
     }
     // They would make the response look like a token (RFC 9701 §5).
     if claims.contains("sub") || claims.contains("exp") {
-        return Err(Unanswered::Signed("it has `sub` or `exp` outside of `token_introspection`"));
+        return Err(ResponseError::Signed(
+            "it has `sub` or `exp` outside of `token_introspection`",
+        ));
     }
     let Some(answer @ Value::Object(_)) = claims.get("token_introspection") else {
-        return Err(Unanswered::Signed("`token_introspection` is missing or not an object"));
+        return Err(ResponseError::Signed("`token_introspection` is missing or not an object"));
     };
     let members = serde_json::to_vec(answer).and_then(|text| Object::parse(&text));
-    of_object(members.map_err(Unanswered::Unreadable)?)
+    of_object(members.map_err(ResponseError::Unreadable)?)
 }
 
 /// The checks of an active token.

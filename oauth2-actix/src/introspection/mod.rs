@@ -22,7 +22,7 @@ use std::{
 
 use futures_util::{FutureExt, future::BoxFuture};
 
-use self::answer::{Answer, Checks, Unanswered};
+use self::answer::{Answer, Checks, ResponseError};
 pub(crate) use self::routing::Introspectors;
 pub use crate::config::introspection::Introspection;
 use crate::{
@@ -34,7 +34,7 @@ use crate::{
         breaker::{Breaker, Pass, Severity},
         endpoint::{CallError, Endpoint},
         rejections::Rejections,
-        shared_calls::{NoAnswer, QuestionId, SharedCalls},
+        shared_calls::{CallKey, SharedCallError, SharedCalls},
         thread::CallThread,
     },
     provider::ResolvedProvider,
@@ -43,7 +43,7 @@ use crate::{
         claims::Claims,
         lifetime::TimeLimits,
         revocable::revocable,
-        verified::{Asked, Introspected, VerifiedBy, VerifiedToken},
+        verified::{Introspected, Revalidate, VerifiedBy, VerifiedToken},
     },
     util::{
         clock::Clock,
@@ -58,7 +58,7 @@ pub(crate) struct Introspector {
     issuers: Vec<String>,
     endpoint: Endpoint,
     token_prefix: Option<String>,
-    is_always_asked: bool,
+    introspects_every_token: bool,
     signed: bool,
     dangerous_without_audience: bool,
     cache: Duration,
@@ -67,7 +67,7 @@ pub(crate) struct Introspector {
     breaker: Breaker,
     rejections: Rejections,
     /// The tokens about which questions were not answered most recently.
-    unanswered: Rejections,
+    failed_calls: Rejections,
     revocations: Option<Arc<Revocations>>,
     thread: Arc<CallThread>,
     /// The fetchers of the keys that verify signed answers. None if all keys are inline.
@@ -86,7 +86,7 @@ pub(crate) struct Parts {
     pub(crate) provider: Arc<ResolvedProvider>,
     pub(crate) issuers: Vec<String>,
     pub(crate) endpoint: Endpoint,
-    pub(crate) is_always_asked: bool,
+    pub(crate) introspects_every_token: bool,
     pub(crate) time_limits: TimeLimits,
     pub(crate) revocations: Option<Arc<Revocations>>,
     pub(crate) thread: Arc<CallThread>,
@@ -95,9 +95,9 @@ pub(crate) struct Parts {
 }
 
 /// A token that a provider is asked about.
-pub(crate) struct Question {
+pub(crate) struct IntrospectionCall {
     introspector: Arc<Introspector>,
-    id: QuestionId,
+    id: CallKey,
     token: Box<[u8]>,
 }
 
@@ -112,13 +112,13 @@ impl Introspector {
             calls: SharedCalls::new(settings.max_calls.unwrap_or(DEFAULT_CALLS), MAX_WAITERS),
             breaker: Breaker::new(&parts.clock),
             rejections: Rejections::new(negative),
-            unanswered: Rejections::new(UNANSWERED),
+            failed_calls: Rejections::new(FAILED_CALL_LIFETIME),
             on_active: OnceLock::new(),
             warnings: Throttle::new(parts.clock.clone()),
             provider: parts.provider,
             issuers: parts.issuers,
             endpoint: parts.endpoint,
-            is_always_asked: parts.is_always_asked,
+            introspects_every_token: parts.introspects_every_token,
             time_limits: parts.time_limits,
             revocations: parts.revocations,
             thread: parts.thread,
@@ -128,9 +128,9 @@ impl Introspector {
     }
 
     /// Returns the question about a token, or why it is not asked: its token was just rejected, or the endpoint fails.
-    pub(crate) fn question(self: &Arc<Self>, token: &str) -> Result<Question, Error> {
+    pub(crate) fn introspect(self: &Arc<Self>, token: &str) -> Result<IntrospectionCall, Error> {
         let token: Box<[u8]> = token.as_bytes().into();
-        let id = question_id(&token);
+        let id = call_key(&token);
         let now = self.clock.monotonic();
         if let Some(rejection) = self.rejections.find(&id, now) {
             return Err(rejection);
@@ -138,10 +138,10 @@ impl Introspector {
         if let Some(wait) = self.breaker.wait() {
             return Err(self.unavailable(wait));
         }
-        if let Some(unanswered) = self.unanswered.find(&id, now) {
-            return Err(unanswered);
+        if let Some(failed) = self.failed_calls.find(&id, now) {
+            return Err(failed);
         }
-        Ok(Question { introspector: Arc::clone(self), id, token })
+        Ok(IntrospectionCall { introspector: Arc::clone(self), id, token })
     }
 
     pub(crate) fn provider(&self) -> &str {
@@ -163,13 +163,13 @@ impl Introspector {
     }
 
     /// Asks, and checks the answer.
-    async fn ask(self: Arc<Self>, id: QuestionId, token: Box<[u8]>) -> Result<Claims, Error> {
+    async fn call(self: Arc<Self>, id: CallKey, token: Box<[u8]>) -> Result<Claims, Error> {
         let pass = match self.breaker.enter() {
             Ok(pass) => pass,
             Err(wait) => return Err(self.unavailable(wait)),
         };
         let started = self.clock.monotonic();
-        let asked_at = (self.clock.unix_time(), started);
+        let requested_at = (self.clock.unix_time(), started);
         let answer = self.answer(&token).await;
         telemetry::introspection_took(
             &self.provider.name,
@@ -178,7 +178,7 @@ impl Introspector {
         let result = match answer {
             Ok(Answer::Active(claims)) => {
                 self.breaker.succeeded(pass);
-                self.accept(claims, token, asked_at)
+                self.accept(claims, token, requested_at)
             }
             Ok(Answer::Inactive) => {
                 self.breaker.succeeded(pass);
@@ -188,7 +188,7 @@ impl Introspector {
                 let error = self.failed(pass, &failure);
                 if !failure.is_of_endpoint() {
                     // Otherwise one client could open the breaker by repeating its question.
-                    self.unanswered.add(id, error.clone(), self.clock.monotonic());
+                    self.failed_calls.add(id, error.clone(), self.clock.monotonic());
                 }
                 Err(error)
             }
@@ -217,30 +217,31 @@ impl Introspector {
         let media_type = if self.signed { answer::JWT } else { answer::JSON };
         let posted = self.endpoint.post(form, media_type, MAX_ANSWER).await?;
         let retry_after = posted.retry_after;
-        let of_answer = |unanswered| Failure::Answer { unanswered, retry_after };
-        let body = answer::body_of(posted, media_type).map_err(of_answer)?;
+        let of_response = |error| Failure::Response { error, retry_after };
+        let body = answer::body_of(posted, media_type).map_err(of_response)?;
         let answer = if self.signed { self.read_signed(&body).await } else { answer::read(&body) };
-        answer.map_err(of_answer)
+        answer.map_err(of_response)
     }
 
-    async fn read_signed(&self, body: &[u8]) -> Result<Answer, Unanswered> {
-        let text = std::str::from_utf8(body).map_err(|_| Unanswered::Signed("it is not text"))?;
+    async fn read_signed(&self, body: &[u8]) -> Result<Answer, ResponseError> {
+        let text =
+            std::str::from_utf8(body).map_err(|_| ResponseError::Signed("it is not text"))?;
         let fetchers = self.fetchers.as_ref();
         let verified =
             self.provider.verify_message(text.trim(), answer::TYPE, fetchers, &self.clock).await;
-        let claims = verified.map_err(Unanswered::Signature)?;
+        let claims = verified.map_err(ResponseError::Signature)?;
         let client_id = self.endpoint.authenticator.client_id();
         let (now, leeway) = (self.clock.unix_time(), self.time_limits.leeway);
         answer::read_signed(&claims, &self.issuers, client_id, now, leeway)
     }
 
-    /// Checks an active token. `asked_at`: the answer is not newer than this time since the Unix epoch, and this moment of
+    /// Checks an active token. `requested_at`: the answer is not newer than this time since the Unix epoch, and this moment of
     /// the monotonic clock.
     fn accept(
         self: &Arc<Self>,
         claims: Object,
         token: Box<[u8]>,
-        asked_at: (Duration, Duration),
+        requested_at: (Duration, Duration),
     ) -> Result<Claims, Error> {
         let checks = Checks {
             provider: &self.provider,
@@ -252,8 +253,8 @@ impl Introspector {
         let claims = self.with_issuer(claims);
         let (lifetime, confirmation) =
             checks.check(&claims).map_err(|error| self.rejected(error))?;
-        let issuer: Arc<dyn Asked> = Arc::new(Issuer(Arc::clone(self)));
-        let answer = Introspected::new(asked_at, self.cache, issuer);
+        let issuer: Arc<dyn Revalidate> = Arc::new(Issuer(Arc::clone(self)));
+        let answer = Introspected::new(requested_at, self.cache, issuer);
         let verified_by = VerifiedBy::Introspection(Arc::new(answer));
         self.provider
             .check_verified(&claims, (verified_by.clone(), lifetime), &confirmation, &self.clock)
@@ -299,12 +300,11 @@ impl Introspector {
 
     /// Notes and logs that a question was not answered.
     fn failed(&self, pass: Pass, failure: &Failure) -> Error {
-        let severity =
-            if failure.is_of_endpoint() { Severity::Endpoint } else { Severity::Question };
+        let severity = if failure.is_of_endpoint() { Severity::Endpoint } else { Severity::Call };
         let cause = failure.to_string();
         let wait = if failure.is_of_token() {
             self.breaker.answered(pass, &cause);
-            UNANSWERED
+            FAILED_CALL_LIFETIME
         } else {
             self.breaker.failed(pass, severity, failure.retry_after(), &cause)
         };
@@ -329,12 +329,12 @@ impl Introspector {
 /// Asks again about the token of a session.
 struct Issuer(Arc<Introspector>);
 
-impl Asked for Issuer {
-    fn ask_again(&self, token: &[u8]) -> BoxFuture<'static, Result<Duration, Error>> {
+impl Revalidate for Issuer {
+    fn revalidate(&self, token: &[u8]) -> BoxFuture<'static, Result<Duration, Error>> {
         let introspector = Arc::clone(&self.0);
         let token = String::from_utf8_lossy(token).into_owned();
         async move {
-            let claims = introspector.question(&token)?.answer().await?;
+            let claims = introspector.introspect(&token)?.answer().await?;
             let answer = claims.verified().verified_by.answer();
             Ok(answer.map_or(Duration::ZERO, |answer| answer.until_moment))
         }
@@ -342,17 +342,17 @@ impl Asked for Issuer {
     }
 }
 
-impl Question {
+impl IntrospectionCall {
     /// Waits for the answer, which all requests with the same token share.
     pub(crate) async fn answer(self) -> Result<Claims, Error> {
         let Self { introspector, id, token } = self;
-        let call = || Arc::clone(&introspector).ask(id, token);
+        let call = || Arc::clone(&introspector).call(id, token);
         match introspector.calls.answer(&introspector.thread, id, call).await {
             Ok(answer) => answer,
             Err(no_answer) => {
                 let cause = match no_answer {
-                    NoAnswer::TooMany => "too many questions to the provider are under way",
-                    NoAnswer::Lost => "the question was lost",
+                    SharedCallError::TooMany => "too many questions to the provider are under way",
+                    SharedCallError::Cancelled => "the question was lost",
                 };
                 tracing::debug!(target: "oauth2_actix", provider = %introspector.provider.name, "{cause}");
                 Err(introspector.unavailable(Duration::ZERO).with_source(cause))
@@ -361,9 +361,9 @@ impl Question {
     }
 
     /// Asks without waiting for the answer. Returns the error for the request.
-    pub(crate) fn ask_in_background(&self) -> Error {
+    pub(crate) fn start_in_background(&self) -> Error {
         let introspector = &self.introspector;
-        let call = || Arc::clone(introspector).ask(self.id, self.token.clone());
+        let call = || Arc::clone(introspector).call(self.id, self.token.clone());
         // Too many questions: a later request asks.
         let _ = introspector.calls.start(&introspector.thread, self.id, call);
         introspector.unavailable(Duration::ZERO)
@@ -380,32 +380,32 @@ impl Question {
 enum Failure {
     #[error("{0}")]
     Call(#[from] CallError),
-    #[error("{unanswered}")]
-    Answer { unanswered: Unanswered, retry_after: Option<Duration> },
+    #[error("{error}")]
+    Response { error: ResponseError, retry_after: Option<Duration> },
 }
 
 impl Failure {
     fn is_of_endpoint(&self) -> bool {
         match self {
             Self::Call(error) => error.is_of_endpoint(),
-            Self::Answer { unanswered, .. } => unanswered.is_of_endpoint(),
+            Self::Response { error, .. } => error.is_of_endpoint(),
         }
     }
 
     fn is_of_token(&self) -> bool {
-        matches!(self, Self::Answer { unanswered, .. } if unanswered.is_of_token())
+        matches!(self, Self::Response { error, .. } if error.is_of_token())
     }
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Call(_) => None,
-            Self::Answer { retry_after, .. } => *retry_after,
+            Self::Response { retry_after, .. } => *retry_after,
         }
     }
 }
 
 /// Returns the SHA-256 of a token.
-fn question_id(token: &[u8]) -> QuestionId {
+fn call_key(token: &[u8]) -> CallKey {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token);
     let mut id = [0; 32];
     id.copy_from_slice(digest.as_ref());
@@ -427,7 +427,7 @@ const DEFAULT_NEGATIVE_CACHE: Duration = Duration::from_secs(5);
 const DEFAULT_CALLS: usize = 64;
 
 /// How long a question that was not answered is not repeated, while others are asked.
-const UNANSWERED: Duration = Duration::from_secs(5);
+const FAILED_CALL_LIFETIME: Duration = Duration::from_secs(5);
 
 /// The longest answer in bytes.
 const MAX_ANSWER: usize = 256 * 1024;

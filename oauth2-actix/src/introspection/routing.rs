@@ -34,7 +34,7 @@ impl Introspectors {
             .collect();
         by_prefix.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
         let without_prefix = all.iter().find(|one| one.token_prefix.is_none()).cloned();
-        let asked_always = all.iter().filter(|one| one.is_always_asked);
+        let asked_always = all.iter().filter(|one| one.introspects_every_token);
         let by_issuer = asked_always
             .flat_map(|one| one.issuers.iter().map(|issuer| (issuer.clone(), Arc::clone(one))))
             .collect();

@@ -47,8 +47,8 @@ pub(crate) struct Pass {
 pub(crate) enum Severity {
     /// The endpoint cannot be reached, or rejects this API: other calls will fail too.
     Endpoint,
-    /// The endpoint has not answered this question.
-    Question,
+    /// This call has failed: others may succeed.
+    Call,
 }
 
 impl Breaker {
@@ -167,18 +167,18 @@ mod tests {
     }
 
     #[test]
-    fn failure_to_connect_opens_it_and_one_unanswered_question_does_not() {
+    fn failure_to_connect_opens_it_and_one_failed_call_does_not() {
         let (breaker, _) = breaker();
         for _ in 1..TOLERATED {
-            fail(&breaker, Severity::Question);
+            fail(&breaker, Severity::Call);
             assert!(breaker.enter().is_ok() && breaker.wait().is_none());
         }
         breaker.succeeded(breaker.enter().expect("a call"));
         for _ in 1..TOLERATED {
-            fail(&breaker, Severity::Question);
+            fail(&breaker, Severity::Call);
         }
         assert!(breaker.enter().is_ok(), "a success starts the count again");
-        fail(&breaker, Severity::Question);
+        fail(&breaker, Severity::Call);
         assert!(breaker.enter().is_err() && breaker.wait().is_some());
         let (breaker, _) = self::breaker();
         fail(&breaker, Severity::Endpoint);
@@ -194,7 +194,7 @@ mod tests {
             assert!(wait <= Duration::from_secs(1), "{wait:?}");
         }
         clock.advance(Duration::from_secs(1));
-        let wait = fail(&breaker, Severity::Question);
+        let wait = fail(&breaker, Severity::Call);
         assert!(wait > Duration::from_secs(1) && wait <= Duration::from_secs(2), "{wait:?}");
         clock.advance(Duration::from_secs(2));
         let trials: Vec<Pass> = (0..TRIALS).map(|_| breaker.enter().expect("a trial")).collect();
@@ -221,7 +221,7 @@ mod tests {
             let (breaker, clock) = breaker();
             let pass = breaker.enter().expect("a call");
             let after = Some(Duration::from_secs(asked));
-            let wait = breaker.failed(pass, Severity::Question, after, "busy");
+            let wait = breaker.failed(pass, Severity::Call, after, "busy");
             assert_eq!(wait, Duration::from_secs(kept));
             clock.advance(Duration::from_secs(kept) - Duration::from_millis(1));
             assert!(breaker.enter().is_err());

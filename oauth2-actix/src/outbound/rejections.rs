@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::shared_calls::QuestionId;
+use super::shared_calls::CallKey;
 use crate::error::Error;
 
 /// A bounded memory of rejections. A rejection is forgotten after its time, or when the memory is full: then its token is
@@ -19,9 +19,9 @@ pub(crate) struct Rejections {
 
 #[derive(Debug, Default)]
 struct State {
-    by_token: HashMap<QuestionId, Rejection>,
+    by_token: HashMap<CallKey, Rejection>,
     /// In the order of their ends, since all live equally long.
-    order: VecDeque<(QuestionId, Duration)>,
+    order: VecDeque<(CallKey, Duration)>,
 }
 
 #[derive(Debug)]
@@ -36,13 +36,13 @@ impl Rejections {
         Self { lifetime, state: Mutex::default() }
     }
 
-    pub(crate) fn find(&self, token: &QuestionId, now: Duration) -> Option<Error> {
+    pub(crate) fn find(&self, token: &CallKey, now: Duration) -> Option<Error> {
         let state = self.state();
         let rejection = state.by_token.get(token)?;
         (now < rejection.until).then(|| rejection.error.clone())
     }
 
-    pub(crate) fn add(&self, token: QuestionId, error: Error, now: Duration) {
+    pub(crate) fn add(&self, token: CallKey, error: Error, now: Duration) {
         if self.lifetime.is_zero() {
             return;
         }
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
     use crate::error::ErrorKind;
 
-    fn token(number: u64) -> QuestionId {
+    fn token(number: u64) -> CallKey {
         let mut id = [0; 32];
         id[..8].copy_from_slice(&number.to_le_bytes());
         id

@@ -10,22 +10,22 @@ use tokio::sync::{Semaphore, watch};
 use crate::outbound::thread::CallThread;
 
 /// The identity of a question: a SHA-256 of all that the answer depends on.
-pub(crate) type QuestionId = [u8; 32];
+pub(crate) type CallKey = [u8; 32];
 
 /// The calls of one kind that are in progress, each with the requests that wait for it.
 pub(crate) struct SharedCalls<T> {
-    in_progress: Arc<Mutex<HashMap<QuestionId, watch::Receiver<Option<T>>>>>,
+    in_progress: Arc<Mutex<HashMap<CallKey, watch::Receiver<Option<T>>>>>,
     calls: Arc<Semaphore>,
     waiters: Semaphore,
 }
 
 /// Why a request gets no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoAnswer {
+pub(crate) enum SharedCallError {
     /// Too many calls are in progress, or too many requests wait for them.
     TooMany,
     /// The call has panicked, or the policy was dropped.
-    Lost,
+    Cancelled,
 }
 
 impl<T: Clone + Send + Sync + 'static> SharedCalls<T> {
@@ -42,25 +42,25 @@ impl<T: Clone + Send + Sync + 'static> SharedCalls<T> {
     pub(crate) async fn answer<F>(
         &self,
         thread: &CallThread,
-        id: QuestionId,
+        id: CallKey,
         call: impl FnOnce() -> F,
-    ) -> Result<T, NoAnswer>
+    ) -> Result<T, SharedCallError>
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let Ok(_waiter) = self.waiters.try_acquire() else { return Err(NoAnswer::TooMany) };
+        let Ok(_waiter) = self.waiters.try_acquire() else { return Err(SharedCallError::TooMany) };
         let mut answer = self.start(thread, id, call)?;
         let answer = answer.wait_for(Option::is_some).await;
-        answer.ok().and_then(|answer| answer.clone()).ok_or(NoAnswer::Lost)
+        answer.ok().and_then(|answer| answer.clone()).ok_or(SharedCallError::Cancelled)
     }
 
     /// Starts a call unless one for the same question is in progress. Nothing needs to wait for it.
     pub(crate) fn start<F>(
         &self,
         thread: &CallThread,
-        id: QuestionId,
+        id: CallKey,
         call: impl FnOnce() -> F,
-    ) -> Result<watch::Receiver<Option<T>>, NoAnswer>
+    ) -> Result<watch::Receiver<Option<T>>, SharedCallError>
     where
         F: Future<Output = T> + Send + 'static,
     {
@@ -69,7 +69,7 @@ impl<T: Clone + Send + Sync + 'static> SharedCalls<T> {
             return Ok(call.clone());
         }
         let Ok(permit) = Arc::clone(&self.calls).try_acquire_owned() else {
-            return Err(NoAnswer::TooMany);
+            return Err(SharedCallError::TooMany);
         };
         let (sender, receiver) = watch::channel(None);
         in_progress.insert(id, receiver.clone());
@@ -94,8 +94,8 @@ impl<T: Clone + Send + Sync + 'static> SharedCalls<T> {
 
 /// The entry of a call in progress, which ends with the call, also if that panics.
 struct Entry<T> {
-    in_progress: Arc<Mutex<HashMap<QuestionId, watch::Receiver<Option<T>>>>>,
-    id: QuestionId,
+    in_progress: Arc<Mutex<HashMap<CallKey, watch::Receiver<Option<T>>>>>,
+    id: CallKey,
 }
 
 impl<T> Drop for Entry<T> {
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn all_requests_with_one_question_share_one_call() {
+    async fn requests_with_one_key_share_one_call() {
         let thread = CallThread::start().expect("a thread");
         let calls: SharedCalls<usize> = SharedCalls::new(4, 100);
         let (count, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
@@ -153,7 +153,7 @@ mod tests {
         tokio::select! {
             biased;
             _ = never => panic!("the call never ends"),
-            answer = too_many => assert_eq!(answer, Err(NoAnswer::TooMany)),
+            answer = too_many => assert_eq!(answer, Err(SharedCallError::TooMany)),
         }
     }
 
@@ -163,7 +163,7 @@ mod tests {
         let calls: SharedCalls<()> = SharedCalls::new(1, 10);
         for _ in 0..3 {
             let lost = calls.answer(&thread, [1; 32], || async { panic!("a bug") }).await;
-            assert_eq!(lost, Err(NoAnswer::Lost));
+            assert_eq!(lost, Err(SharedCallError::Cancelled));
         }
         assert_eq!(calls.answer(&thread, [1; 32], || async {}).await, Ok(()));
     }

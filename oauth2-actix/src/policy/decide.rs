@@ -204,8 +204,8 @@ impl Policy {
         }
         let introspectors = self.introspectors.as_ref();
         if let Some(introspector) = introspectors.and_then(|all| all.of_token(token)) {
-            let question = introspector.question(token)?;
-            return Ok(Decision::Waiting(Box::new(Pending::Introspection(question))));
+            let call = introspector.introspect(token)?;
+            return Ok(Decision::Waiting(Box::new(Pending::Introspection(call))));
         }
         let jws = UnverifiedJws::parse(token)?;
         let token = token.as_bytes();

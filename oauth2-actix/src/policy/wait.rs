@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use crate::{
     api_keys::Lookup,
     error::Error,
-    introspection::Question,
+    introspection::IntrospectionCall,
     jose::{
         jws::UnverifiedJws,
         key_set::{KeySet, SignatureCheck},
@@ -31,7 +31,7 @@ pub(crate) enum Pending {
     /// Its signature is not checked.
     Signature(PendingSignature),
     /// Its provider is not asked.
-    Introspection(Question),
+    Introspection(IntrospectionCall),
     /// The source of API keys is not asked.
     ApiKey(Lookup),
     /// It is accepted, except that its status list is not there.
@@ -62,8 +62,8 @@ impl Policy {
     pub(crate) fn anonymous_reason(&self, pending: &Pending) -> Error {
         match pending {
             Pending::Signature(pending) => self.reason_without_keys(pending),
-            Pending::Introspection(question) => question.ask_in_background(),
-            Pending::ApiKey(lookup) => lookup.ask_in_background(),
+            Pending::Introspection(call) => call.start_in_background(),
+            Pending::ApiKey(lookup) => lookup.start_in_background(),
             Pending::Status(claims) => match &claims.verified().status {
                 Some(status) => status.request(),
                 None => self.undecided_error(),
@@ -95,7 +95,7 @@ impl Policy {
     pub(crate) fn error_of_undecided(&self, pending: &Pending) -> Error {
         match pending {
             Pending::Signature(_) => self.undecided_error(),
-            Pending::Introspection(question) => question.undecided(),
+            Pending::Introspection(call) => call.undecided(),
             Pending::ApiKey(lookup) => lookup.undecided(),
             Pending::Status(_) => self.undecided_error(),
         }
@@ -113,8 +113,8 @@ impl Policy {
                 Self::resolve_status(self.resolve_signature(pending).await?).await
             }
             Pending::Status(claims) => Self::resolve_status(claims).await,
-            Pending::Introspection(question) => {
-                let claims = question.answer().await?;
+            Pending::Introspection(call) => {
+                let claims = call.answer().await?;
                 // The request may have waited for seconds for an answer that was asked for before.
                 claims.verified().check_again()?;
                 Ok(claims)

@@ -174,7 +174,7 @@ impl Revocations {
         if usable_until == ALWAYS || millis(self.clock.monotonic()) < usable_until {
             return Ok(());
         }
-        Err(ErrorKind::RevocationsUnavailable)
+        Err(ErrorKind::RevocationStatusUnavailable)
     }
 
     /// Begins to watch for entries that revoke a token.

@@ -46,7 +46,7 @@ use crate::{
     keys::{fetcher::Fetchers, remote::MAX_WAITERS},
     outbound::{
         breaker::{Breaker, Severity},
-        shared_calls::{NoAnswer, QuestionId, SharedCalls},
+        shared_calls::{CallKey, SharedCallError, SharedCalls},
         thread::CallThread,
     },
     provider::ResolvedProvider,
@@ -83,7 +83,7 @@ pub(crate) struct Parts {
 struct List {
     uri: Box<str>,
     url: KeyUrl,
-    id: QuestionId,
+    id: CallKey,
     current: ArcSwapOption<Current>,
     /// The moment, in milliseconds of the monotonic clock, at which a list that may be used is fetched again.
     refresh_at: AtomicU64,
@@ -193,10 +193,12 @@ impl StatusLists {
         let call = || Arc::clone(self).fetch(Arc::clone(list));
         match self.calls.answer(&self.parts.thread, list.id, call).await {
             Ok(answer) => answer,
-            Err(NoAnswer::TooMany) => {
+            Err(SharedCallError::TooMany) => {
                 Err(self.unavailable("too many status lists are fetched at once"))
             }
-            Err(NoAnswer::Lost) => Err(self.unavailable("the fetch of the status list was lost")),
+            Err(SharedCallError::Cancelled) => {
+                Err(self.unavailable("the fetch of the status list was lost"))
+            }
         }
     }
 
@@ -288,7 +290,7 @@ impl StatusLists {
     }
 
     fn unavailable(&self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-        self.of_provider(Error::from(ErrorKind::RevocationsUnavailable).with_source(cause))
+        self.of_provider(Error::from(ErrorKind::RevocationStatusUnavailable).with_source(cause))
     }
 
     fn of_provider(&self, error: Error) -> Error {
@@ -352,7 +354,7 @@ impl fmt::Debug for StatusLists {
     }
 }
 
-fn id_of(uri: &str) -> QuestionId {
+fn id_of(uri: &str) -> CallKey {
     let mut id = [0; 32];
     id.copy_from_slice(digest(&SHA256, uri.as_bytes()).as_ref());
     id

@@ -88,17 +88,17 @@ pub(crate) struct Introspected {
     pub(crate) until: Duration,
     pub(crate) until_moment: Duration,
     /// Asks again.
-    pub(crate) issuer: Arc<dyn Asked>,
+    pub(crate) issuer: Arc<dyn Revalidate>,
 }
 
 impl Introspected {
     /// Returns an answer that was asked for at this time since the Unix epoch and this moment of the monotonic clock.
     pub(crate) fn new(
-        asked_at: (Duration, Duration),
+        requested_at: (Duration, Duration),
         lifetime: Duration,
-        issuer: Arc<dyn Asked>,
+        issuer: Arc<dyn Revalidate>,
     ) -> Self {
-        let (time, moment) = asked_at;
+        let (time, moment) = requested_at;
         let (until, until_moment) =
             (time.saturating_add(lifetime), moment.saturating_add(lifetime));
         Self { until, until_moment, issuer }
@@ -111,9 +111,9 @@ impl Introspected {
 }
 
 /// An issuer that is asked about tokens.
-pub(crate) trait Asked: Send + Sync {
+pub(crate) trait Revalidate: Send + Sync {
     /// Asks whether a token is still active. Returns the moment of the monotonic clock until which the answer is used.
-    fn ask_again(&self, token: &[u8]) -> BoxFuture<'static, Result<Duration, Error>>;
+    fn revalidate(&self, token: &[u8]) -> BoxFuture<'static, Result<Duration, Error>>;
 }
 
 /// The identity of a provider within a policy.
@@ -165,7 +165,7 @@ impl VerifiedToken {
         let mut until = introspected.until_moment;
         loop {
             self.clock.sleep_until(until).await;
-            match introspected.issuer.ask_again(&self.token).await {
+            match introspected.issuer.revalidate(&self.token).await {
                 Ok(later) => until = later.max(self.clock.monotonic() + LEAST_INTERVAL),
                 Err(error) if !error.is_unavailable() => return error,
                 Err(error) if self.clock.monotonic() >= until.saturating_add(GRACE) => {

@@ -20,7 +20,7 @@ fn at(server: &KeyServer) -> Introspection {
         .authentication(ClientAuthentication::basic("api", "canary-secret"))
 }
 
-fn asked(issuer: &str, introspection: Introspection) -> Provider {
+fn introspected(issuer: &str, introspection: Introspection) -> Provider {
     Provider::new().issuer(issuer).audience(AUDIENCE).introspection(introspection)
 }
 
@@ -113,8 +113,8 @@ fn answer_of_one_provider_is_never_used_for_a_token_of_another() {
     let evil = KeyServer::start(active(json!({"iss": ISSUER}))).unwrap();
     let honest = KeyServer::start(inactive()).unwrap();
     let oauth2 = policy::builder()
-        .provider("evil", asked(OTHER, at(&evil).token_prefix("evil_")))
-        .provider("honest", asked("https://honest.test", at(&honest)))
+        .provider("evil", introspected(OTHER, at(&evil).token_prefix("evil_")))
+        .provider("honest", introspected("https://honest.test", at(&honest)))
         .provider("test", provider())
         .build()
         .unwrap();
@@ -182,7 +182,7 @@ fn discovered_endpoint_over_http_elsewhere_is_not_asked() {
     server.answer_at("/.well-known/openid-configuration", Answer::json(&document));
     let introspection = Introspection::discover()
         .authentication(ClientAuthentication::post("api", "canary-secret"));
-    let provider = asked(&server.url_of(""), introspection);
+    let provider = introspected(&server.url_of(""), introspection);
     let oauth2 = policy::builder().provider("idp", provider).provider("test", self::provider());
     let target = Target::behind(oauth2.build().unwrap());
     target.rejects("http to another host", "canary-opaque-token", Rejection::Unavailable);

@@ -164,7 +164,7 @@ async fn paused_server_refuses_tokens_after_the_time_that_is_set_and_not_before(
             let checked = paused.elapsed();
             match found {
                 None => assert!(checked < bound + Duration::from_secs(1), "{when:?}: {checked:?}"),
-                Some(ErrorKind::RevocationsUnavailable) => break checked,
+                Some(ErrorKind::RevocationStatusUnavailable) => break checked,
                 Some(other) => panic!("{other}"),
             }
             assert!(is_revoked(&oauth2, &token("revoked")).await);
@@ -308,7 +308,7 @@ async fn process_without_a_server_gets_ready_when_there_is_one() {
     let mut server = Server::start();
     server.kill();
     let oauth2 = starting(RedisServer::new(server.url()), A_DAY).await;
-    assert_eq!(kind(&oauth2, &token("ann")).await, Some(ErrorKind::RevocationsUnavailable));
+    assert_eq!(kind(&oauth2, &token("ann")).await, Some(ErrorKind::RevocationStatusUnavailable));
     assert!(!oauth2.is_ready());
     server.restart();
     wait::until("the list is loaded", || oauth2.is_ready()).await;

@@ -85,7 +85,7 @@ impl Provider {
     }
 
     /// Returns whether the provider is asked about every token.
-    pub(crate) fn is_always_asked(&self) -> bool {
+    pub(crate) fn introspects_every_token(&self) -> bool {
         self.introspection
             .as_ref()
             .is_some_and(|introspection| introspection.every_token || self.keys.is_empty())

@@ -191,7 +191,7 @@ async fn bound_token_needs_its_proof_also_if_it_is_opaque() {
     let key = SigningKey::generate(Algorithm::ES256, "client");
     let server = KeyServer::start(Answer::status(500)).unwrap();
     let clock = ManualClock::new();
-    let provider = asked(at(&server)).dpop(Binding::Allowed);
+    let provider = introspected(at(&server)).dpop(Binding::Allowed);
     let oauth2 = builder(&clock)
         .provider("p", provider)
         .dpop(Dpop::new().base_url("https://api.example"))

@@ -126,7 +126,7 @@ async fn revoked_token_is_refused_in_every_text_that_the_issuer_takes_for_it() {
     let now = clock.unix_seconds();
     server.answer(active(&clock, json!({"iat": now, "client_id": "shop"})));
     let oauth2 = builder(&clock)
-        .provider("p", asked(at(&server)))
+        .provider("p", introspected(at(&server)))
         .deny_list(DenyList::new())
         .build()
         .unwrap();
@@ -153,8 +153,11 @@ async fn public_request_asks_in_the_background() {
     let server = KeyServer::start(Answer::status(500)).unwrap();
     let clock = ManualClock::new();
     server.answer(active(&clock, json!({})));
-    let oauth2 =
-        builder(&clock).provider("p", asked(at(&server))).public_paths(["/open"]).build().unwrap();
+    let oauth2 = builder(&clock)
+        .provider("p", introspected(at(&server)))
+        .public_paths(["/open"])
+        .build()
+        .unwrap();
     let handler = async |claims: OptionalClaims| {
         claims.0.map_or("anonymous".to_owned(), |claims| claims.subject().unwrap_or("?").to_owned())
     };

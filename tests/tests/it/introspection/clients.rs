@@ -13,7 +13,8 @@ use super::*;
 async fn request(authentication: ClientAuthentication) -> (String, Vec<(String, String)>) {
     let server = KeyServer::start(Answer::json(&json!({"active": false}))).unwrap();
     let introspection = Introspection::at(server.url_of(PATH)).authentication(authentication);
-    let oauth2 = builder(&ManualClock::new()).provider("p", asked(introspection)).build().unwrap();
+    let oauth2 =
+        builder(&ManualClock::new()).provider("p", introspected(introspection)).build().unwrap();
     assert!(oauth2.verify("a+token/~with=").await.is_err());
     let request = server.last_request();
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
@@ -125,7 +126,7 @@ async fn certificate_is_sent_to_the_endpoint_only() {
     };
     let clock = ManualClock::new();
     let oauth2 = builder(&clock)
-        .provider("p", asked(introspection))
+        .provider("p", introspected(introspection))
         .configure_http_client(with_ca.clone())
         .build()
         .unwrap();
@@ -136,7 +137,7 @@ async fn certificate_is_sent_to_the_endpoint_only() {
     let introspection = Introspection::at(tls.url_of(PATH))
         .authentication(ClientAuthentication::post("orders-api", "x"));
     let oauth2 = builder(&clock)
-        .provider("p", asked(introspection))
+        .provider("p", introspected(introspection))
         .configure_http_client(with_ca)
         .build()
         .unwrap();

@@ -55,7 +55,7 @@ impl Setup {
         let server = KeyServer::start(answer).unwrap();
         let clock = ManualClock::new();
         let introspection = introspection(at(&server));
-        let provider = provider(asked(introspection));
+        let provider = provider(introspected(introspection));
         let oauth2 = builder(&clock).provider("p", provider).build().unwrap();
         Self { server, clock, oauth2 }
     }
@@ -82,7 +82,7 @@ fn client() -> ClientAuthentication {
     ClientAuthentication::basic("orders-api", "a-secret")
 }
 
-fn asked(introspection: Introspection) -> Provider {
+fn introspected(introspection: Introspection) -> Provider {
     Provider::new().issuer(ISSUER).audience("api").introspection(introspection)
 }
 

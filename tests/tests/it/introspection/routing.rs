@@ -114,7 +114,7 @@ async fn jwt_goes_to_the_provider_of_its_issuer_and_an_opaque_token_to_that_of_i
     let [one, two] =
         [0, 1].map(|_| KeyServer::start(Answer::json(&json!({"active": false}))).unwrap());
     let oauth2 = builder(&clock)
-        .provider("one", asked(at(&one).token_prefix("one_")))
+        .provider("one", introspected(at(&one).token_prefix("one_")))
         .provider(
             "two",
             Provider::new()

@@ -16,7 +16,7 @@ fn fault(provider: Provider) -> (ConfigErrorKind, String, String) {
 }
 
 fn with(authentication: ClientAuthentication) -> Provider {
-    asked(Introspection::at("https://idp.test/introspect").authentication(authentication))
+    introspected(Introspection::at("https://idp.test/introspect").authentication(authentication))
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn each_fault_names_its_setting_and_shows_no_secret() {
         ),
         (Introspection::at("no URL").authentication(client()), Invalid, "introspection.endpoint"),
     ] {
-        let (found, at, text) = fault(asked(introspection.clone()));
+        let (found, at, text) = fault(introspected(introspection.clone()));
         assert_eq!((found, at.as_str()), (kind, field), "{introspection:?}: {text}");
     }
 }
@@ -173,15 +173,15 @@ fn settings_of_a_file_are_read_and_their_faults_named() {
 }
 
 /// Finds a tenant that is asked about tokens.
-struct Asked;
+struct Introspected;
 
-impl TenantLookup for Asked {
+impl TenantLookup for Introspected {
     async fn find_by_issuer(
         &self,
         _: &str,
     ) -> Result<Option<Tenant>, Box<dyn std::error::Error + Send + Sync>> {
         let introspection = Introspection::discover().authentication(client());
-        Ok(Some(Tenant::new("t", asked(introspection))))
+        Ok(Some(Tenant::new("t", introspected(introspection))))
     }
 }
 
@@ -189,7 +189,7 @@ impl TenantLookup for Asked {
 #[tokio::test]
 async fn tenant_cannot_have_introspection() {
     log::keep();
-    let oauth2 = policy::builder().tenants(Tenants::new(Asked)).build().unwrap();
+    let oauth2 = policy::builder().tenants(Tenants::new(Introspected)).build().unwrap();
     let token = Token::new(ISSUER, "api").sign(key(Algorithm::ES256));
     let error = oauth2.verify(&token).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::UnknownIssuer { .. }), "{error:?}");

@@ -132,7 +132,8 @@ async fn keys_of_answers_are_fetched_and_rotate() {
     let old = SigningKey::generate(Algorithm::ES256, "old");
     let new = SigningKey::generate(Algorithm::ES256, "new");
     server.answer_at("/jwks.json", Answer::json(&old.jwk_set()));
-    let provider = asked(at(&server).signed(true)).keys(server.url()).key_refresh_minutes(60);
+    let provider =
+        introspected(at(&server).signed(true)).keys(server.url()).key_refresh_minutes(60);
     let oauth2 = builder(&clock).provider("p", provider).build().unwrap();
     let claims = |iat: u64| {
         json!({

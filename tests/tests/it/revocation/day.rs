@@ -365,7 +365,7 @@ impl Day {
                 assert!(!of_token.is_empty(), "no entry revokes {}", token.jti);
                 self.counts.revoked += 1;
             }
-            Some(ErrorKind::RevocationsUnavailable) => {
+            Some(ErrorKind::RevocationStatusUnavailable) => {
                 assert!(!is_usable, "the list is {age} s old");
                 assert!(!is_known, "it is known to be revoked");
                 self.counts.unavailable += 1;

@@ -150,7 +150,11 @@ async fn old_list_is_used_for_the_time_that_is_set_and_then_refuses() {
         assert_eq!(kind(other, &token).await, None, "{when:?}");
         assert!(is_revoked(other, &bobs).await, "{when:?}");
         fleet.clock.advance(Duration::from_millis(1));
-        assert_eq!(kind(other, &token).await, Some(ErrorKind::RevocationsUnavailable), "{when:?}");
+        assert_eq!(
+            kind(other, &token).await,
+            Some(ErrorKind::RevocationStatusUnavailable),
+            "{when:?}"
+        );
         // What is known to be revoked is no doubt.
         assert!(is_revoked(other, &bobs).await, "{when:?}");
         fleet.store.set_down(false);
@@ -244,7 +248,7 @@ async fn store_with_more_than_twice_the_entries_makes_the_list_unusable() {
             .await;
             assert_eq!(
                 kind(&small, &sign(&token())).await,
-                Some(ErrorKind::RevocationsUnavailable)
+                Some(ErrorKind::RevocationStatusUnavailable)
             );
         }
     }
