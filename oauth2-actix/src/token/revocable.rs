@@ -15,12 +15,13 @@ use serde_json::Value;
 
 impl Revocation {
     /// Revokes one token until it expires: by its `jti`
-    /// ([RFC 7519 §4.1.7](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.7)) or, if it has none, by its text. The
-    /// signature of a JWT is not a part of that text, since anyone can change an ECDSA signature into another valid one.
+    /// ([RFC 7519 §4.1.7](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.7)). Without `jti`, a JWT is identified by its
+    /// header and payload, since anyone can change an ECDSA signature into another valid one. An introspected token is
+    /// identified by `sub`, `client_id` and `iat` (or `exp` without `iat`) of the response: two tokens that one client got for
+    /// one subject in the same second are revoked together.
     ///
     /// The entry ends at `exp` plus the leeway, also with a shorter [`max_token_age`](crate::OAuth2Builder::max_token_age). The
-    /// entry of a token without `exp`, which only an issuer that is asked can have, has no end: revoke such a token at its
-    /// issuer too.
+    /// entry of an introspected token without `exp` does not expire: revoke such a token at its issuer too.
     ///
     /// ```
     /// use actix_web::{HttpResponse, post, web};
@@ -60,7 +61,9 @@ fn facts<'a>(claims: &'a Object, token: &'a [u8], verified_by: &'a VerifiedBy) -
         text: match verified_by {
             // Operators have the hash of a key, and not the key.
             VerifiedBy::ApiKey(key) => key.hash.as_slice().into(),
-            VerifiedBy::Introspection(_) => text_of_answer(claims).unwrap_or_else(|| token.into()),
+            VerifiedBy::Introspection(_) => {
+                identity_of_introspected(claims).unwrap_or_else(|| token.into())
+            }
             VerifiedBy::Keys(_) => signed_part(token).into(),
         },
         subject: text("sub"),
@@ -70,16 +73,14 @@ fn facts<'a>(claims: &'a Object, token: &'a [u8], verified_by: &'a VerifiedBy) -
     }
 }
 
-/// Returns what the issuer says of a token, as a text. An issuer that is asked may accept several texts for one token, such
-/// as with another last character or without its prefix, so that the client chooses the text. Tokens of which the issuer
-/// says the same count as one. None if it does not say when the token was issued or ends.
-fn text_of_answer(claims: &Object) -> Option<Cow<'static, [u8]>> {
-    if !claims.contains("iat") && !claims.contains("exp") {
-        return None;
-    }
-    let said = ["sub", "client_id", "iat", "exp", "nbf", "scope", "aud", "username"]
-        .map(|name| claims.get(name));
-    serde_json::to_vec(&said).ok().map(Cow::Owned)
+/// Returns the members of an introspection response that identify its token. An issuer may accept several texts for one
+/// token, for example with another last character or without its prefix, and the client chooses the text. Members that an
+/// issuer may change between two responses are not used, such as the order of scopes, or an `exp` that it prolongs. None if
+/// the response does not say when the token was issued or expires.
+fn identity_of_introspected(claims: &Object) -> Option<Cow<'static, [u8]>> {
+    let time = claims.get("iat").or_else(|| claims.get("exp"))?;
+    let members = [claims.get("sub"), claims.get("client_id"), Some(time)];
+    serde_json::to_vec(&members).ok().map(Cow::Owned)
 }
 
 /// Returns what the signature of a JWT is for: the header and the payload.

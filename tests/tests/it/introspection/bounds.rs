@@ -1,4 +1,4 @@
-//! Caches, shared questions, limits.
+//! Caches, shared requests and limits.
 
 use futures_util::future::join_all;
 use oauth2_actix_tests::wait::until;
@@ -10,7 +10,7 @@ fn has_cache() -> bool {
 }
 
 #[tokio::test]
-async fn answer_is_used_for_its_time_and_no_longer() {
+async fn response_is_cached_for_its_time_and_no_longer() {
     if !has_cache() {
         return;
     }
@@ -29,7 +29,7 @@ async fn answer_is_used_for_its_time_and_no_longer() {
 }
 
 #[tokio::test]
-async fn answer_is_never_used_beyond_the_end_of_the_token() {
+async fn response_is_never_used_beyond_exp() {
     let setup = Setup::with(
         Answer::status(500),
         |introspection| introspection.cache(seconds(3600)),
@@ -62,7 +62,7 @@ async fn without_a_cache_time_each_request_asks() {
 }
 
 #[tokio::test]
-async fn rejected_token_is_not_asked_about_again_for_seconds() {
+async fn rejection_is_cached_for_5_seconds() {
     let setup = Setup::start(Answer::json(&json!({"active": false})));
     for _ in 0..100 {
         assert_eq!(setup.verify("token").await, Err(ErrorKind::TokenInactive));
@@ -74,7 +74,7 @@ async fn rejected_token_is_not_asked_about_again_for_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_requests_with_one_token_share_one_question() {
+async fn concurrent_requests_share_one_introspection_request() {
     let clock = ManualClock::new();
     let (held, release) = active(&clock, json!({})).held();
     let setup = Setup::start(held);
@@ -93,7 +93,7 @@ async fn all_requests_with_one_token_share_one_question() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn questions_and_waiting_requests_are_limited() {
+async fn introspection_requests_and_waiting_requests_are_limited() {
     let setup = Setup::with(
         Answer::hang(),
         |introspection| introspection.max_calls(8),
@@ -117,14 +117,17 @@ async fn questions_and_waiting_requests_are_limited() {
     }
 }
 
-/// An issuer may accept several texts for one token, such as with and without a prefix.
+/// An issuer may accept several texts for one token, for example with and without a prefix. It may also change its response.
 #[tokio::test]
-async fn revoked_token_is_refused_in_every_text_that_the_issuer_takes_for_it() {
+async fn revoked_token_stays_revoked_in_every_text_and_after_every_response() {
     use oauth2_actix::revocation::{DenyList, Revocation};
     let server = KeyServer::start(Answer::status(500)).unwrap();
     let clock = ManualClock::new();
     let now = clock.unix_seconds();
-    server.answer(active(&clock, json!({"iat": now, "client_id": "shop"})));
+    let answer = |members: Value| server.answer(active(&clock, members));
+    answer(json!({
+        "iat": now, "client_id": "shop", "username": "ann", "scope": "a b", "aud": ["api", "x"],
+    }));
     let oauth2 = builder(&clock)
         .provider("p", introspected(at(&server)))
         .deny_list(DenyList::new())
@@ -137,14 +140,33 @@ async fn revoked_token_is_refused_in_every_text_that_the_issuer_takes_for_it() {
         let error = oauth2.verify(text).await.unwrap_err();
         assert_eq!(error.kind(), &ErrorKind::TokenRevoked, "{text}");
     }
-    // A token of which the issuer says something else is another one.
-    server.answer(active(&clock, json!({"iat": now + 1, "client_id": "shop"})));
-    assert!(oauth2.verify("another").await.is_ok());
+    for (name, value) in [
+        ("scope", json!("b a")),
+        ("aud", json!(["x", "api"])),
+        ("username", json!("ann-2")),
+        ("exp", json!(now + 7200)),
+        ("nbf", json!(now)),
+    ] {
+        let mut members = json!({"iat": now, "client_id": "shop"});
+        members[name] = value;
+        answer(members);
+        clock.advance(seconds(60));
+        let error = oauth2.verify("at_KEY.SIG").await.unwrap_err();
+        assert_eq!(error.kind(), &ErrorKind::TokenRevoked, "{name}");
+    }
+    for (name, value) in
+        [("iat", json!(now + 1)), ("sub", json!("bob")), ("client_id", json!("app"))]
+    {
+        let mut members = json!({"iat": now, "client_id": "shop"});
+        members[name] = value;
+        answer(members);
+        assert!(oauth2.verify(&format!("another-{name}")).await.is_ok(), "{name}");
+    }
 }
 
 /// A public request never waits: the next one has claims.
 #[tokio::test]
-async fn public_request_asks_in_the_background() {
+async fn public_request_is_introspected_in_the_background() {
     use actix_web::{App, test, web};
     use oauth2_actix::OptionalClaims;
     if !has_cache() {
