@@ -7,7 +7,6 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use futures_util::{FutureExt, future::BoxFuture};
 use serde_json::{Map, Value};
 
@@ -18,6 +17,7 @@ use crate::{
         limits::{API_KEYS_CACHE, API_KEYS_CALLS, API_KEYS_NEGATIVE_CACHE},
         names,
     },
+    jose::compact::may_begin_a_jwt,
     json::object::Object,
     token::{lifetime, validation},
 };
@@ -340,27 +340,13 @@ pub(super) fn problem_of_prefix(prefix: &str) -> Option<&'static str> {
         .then_some("begins as a JWT can; expected another prefix, such as `shop_live_`")
 }
 
-/// Returns whether a JSON object in base64url can begin with this text: after any white space, with a brace.
-fn may_begin_a_jwt(prefix: &str) -> bool {
-    // The bits of the last character may be a part of the next byte.
-    let whole = prefix.len() / 4 * 4;
-    let padded = match prefix.len() % 4 {
-        0 => prefix.to_owned(),
-        rest => format!("{}{}", prefix, &"AAAA"[rest..]),
-    };
-    let Ok(decoded) = BASE64_URL_SAFE_NO_PAD.decode(padded) else { return false };
-    let complete = whole / 4 * 3 + (prefix.len() % 4) * 6 / 8;
-    let text = decoded.get(..complete).unwrap_or_default().trim_ascii_start();
-    text.is_empty() || text.starts_with(b"{")
-}
-
-/// Shows neither a hash nor a key.
+/// Shows the number of keys, and neither a key nor a hash.
 impl fmt::Debug for ApiKeys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("ApiKeys")
             .field("prefix", &self.prefix)
-            .field("keys", &self.keys)
+            .field("keys", &self.keys.len())
             .field("has_source", &self.source.is_some())
             .field("require_checksum", &self.require_checksum)
             .field("cache", &self.cache)

@@ -8,9 +8,10 @@ use crate::config::{
     limits::{INTROSPECTION_CACHE, INTROSPECTION_CALLS, INTROSPECTION_NEGATIVE_CACHE},
     names,
 };
+use crate::jose::compact::may_begin_a_jwt;
 
-/// Asks the provider whether a token is active
-/// ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)): for opaque tokens, and where a revoked token must be rejected
+/// Token introspection: requests to the provider that ask whether a token is active
+/// ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)). For opaque tokens, and for APIs that must reject a revoked token
 /// before it expires. See [`Provider::introspection`](crate::Provider::introspection).
 ///
 /// ```
@@ -46,14 +47,27 @@ pub struct Introspection {
 }
 
 impl Introspection {
-    /// Asks at this URL. It must be https, or http to a loopback host.
+    /// Sets the URL of the introspection endpoint. It must be https, or http to a loopback host.
+    ///
+    /// ```
+    /// use oauth2_actix::{ClientAuthentication, introspection::Introspection};
+    ///
+    /// let introspection = Introspection::at("https://login.example.com/introspect")
+    ///     .authentication(ClientAuthentication::basic("orders-api", "a-secret-of-the-deployment"));
+    /// # drop(introspection);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `build()` fails if it is not such a URL, or has a user name, a password or a fragment.
     pub fn at(url: impl Into<String>) -> Self {
         Self { endpoint: Some(url.into()), ..Self::default() }
     }
 
-    /// Asks at the `introspection_endpoint` of the issuer's metadata document
-    /// ([RFC 8414 §2](https://www.rfc-editor.org/rfc/rfc8414#section-2)), which is read before the first question, once a
-    /// day, and after a failure. In serde, no `endpoint`.
+    /// Discovers the endpoint: `introspection_endpoint` of the issuer's metadata document
+    /// ([RFC 8414 §2](https://www.rfc-editor.org/rfc/rfc8414#section-2)). The document is read before the first request and
+    /// then once a day. It is read again if the endpoint cannot be reached or responds with 404, 405 or 410, at most once a
+    /// minute. If it cannot be read, the last URL stays in use. In serde, no `endpoint`.
     ///
     /// ```
     /// use oauth2_actix::{ClientAuthentication, introspection::Introspection};
@@ -66,16 +80,16 @@ impl Introspection {
         Self::default()
     }
 
-    /// Sets how this API authenticates at the endpoint. Mandatory: an endpoint that answers anyone lets attackers
-    /// try tokens ([RFC 7662 §2.1](https://www.rfc-editor.org/rfc/rfc7662#section-2.1)).
+    /// Sets how this API authenticates at the endpoint. Mandatory: an unauthenticated endpoint would let attackers
+    /// scan for valid tokens ([RFC 7662 §2.1](https://www.rfc-editor.org/rfc/rfc7662#section-2.1)).
     pub fn authentication(mut self, authentication: ClientAuthentication) -> Self {
         self.authentication = Some(authentication);
         self
     }
 
-    /// Sets the text that the opaque tokens of this provider begin with. Default: none. If several providers have
-    /// introspection, all but one need a prefix, since no token is sent to a provider that has not issued it. The
-    /// longest prefix that fits decides.
+    /// Sets the prefix of the opaque tokens of this provider. Default: none. If several providers have introspection, all
+    /// but one need a prefix, since no token is sent to a provider that has not issued it. If several prefixes match, the
+    /// longest is used. A JWT never counts as an opaque token.
     ///
     /// ```
     /// use oauth2_actix::introspection::Introspection;
@@ -83,54 +97,73 @@ impl Introspection {
     /// let introspection = Introspection::discover().token_prefix("acme_at_");
     /// # drop(introspection);
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// `build()` fails if it is empty, has a character that no bearer token has, or may be the beginning of a JWT.
     pub fn token_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.token_prefix = Some(prefix.into());
         self
     }
 
-    /// Asks about JWTs of this issuer too, although the provider has keys. Default false: their signature is checked,
-    /// and a revoked one is accepted until it expires. A provider without keys is asked about every token in any case.
+    /// Introspects JWTs of this issuer too, although the provider has keys. Default false: their signature is verified,
+    /// and a revoked JWT is accepted until it expires. A provider without keys introspects every token in any case.
+    ///
+    /// ```
+    /// use oauth2_actix::introspection::Introspection;
+    ///
+    /// let introspection = Introspection::discover().every_token(true);
+    /// # drop(introspection);
+    /// ```
     pub fn every_token(mut self, every_token: bool) -> Self {
         self.every_token = every_token;
         self
     }
 
-    /// Requires signed answers ([RFC 9701](https://www.rfc-editor.org/rfc/rfc9701)). Default false. They are verified
-    /// with the keys of the provider; `aud` must be the client id of this API, and `iat` at most 5 minutes old. For
-    /// providers that sign what they answer for, such as under contract. Encrypted answers are not supported.
+    /// Requires signed introspection responses ([RFC 9701](https://www.rfc-editor.org/rfc/rfc9701)). Default false. For
+    /// providers that sign responses, for example for non-repudiation. Encrypted responses are not supported.
+    ///
+    /// The signature is verified with the keys of the provider. `aud` must be the client id of this API. `iat` may differ
+    /// from the time of this process by the [leeway](crate::OAuth2Builder::leeway), or by 60 s if that is longer.
+    ///
+    /// # Errors
+    ///
+    /// `build()` fails if the provider has no [`keys`](crate::Provider::keys).
     pub fn signed(mut self, signed: bool) -> Self {
         self.signed = signed;
         self
     }
 
-    /// Sets how long an answer for an active token is used. In serde `cache_seconds`. Default 60 s; at most 1 hour, and
-    /// never beyond the token's `exp` ([RFC 7662 §4](https://www.rfc-editor.org/rfc/rfc7662#section-4)).
+    /// Sets how long the response for an active token is cached. In serde `cache_seconds`. Default 60 s; at most 1 hour,
+    /// and never beyond the token's `exp` ([RFC 7662 §4](https://www.rfc-editor.org/rfc/rfc7662#section-4)).
     ///
-    /// A revoked token is accepted for this long, plus the time of the question. With zero, each request asks.
+    /// A revoked token is accepted for this long, plus the duration of the introspection request. With zero, responses are
+    /// not cached: concurrent requests with the same token still share one introspection request, and a live session or
+    /// stream is introspected every 10 s.
     pub fn cache(mut self, lifetime: Duration) -> Self {
         self.cache = Some(lifetime);
         self
     }
 
-    /// Sets how long the rejection of a token is remembered. In serde `negative_cache_seconds`. Default 5 s; at most
-    /// 60 s. At most 10,000 rejections are remembered. Long: a token that becomes active is rejected for this long.
+    /// Sets how long the rejection of a token is cached. In serde `negative_cache_seconds`. Default 5 s; at most 60 s. At
+    /// most 10,000 rejections are cached. A token that becomes active is still rejected for up to this time.
     pub fn negative_cache(mut self, lifetime: Duration) -> Self {
         self.negative_cache = Some(lifetime);
         self
     }
 
-    /// Sets how many questions may be under way at once. Default 64; from 1 to 1,024. Requests with other tokens get
-    /// 503 meanwhile, and so do those beyond 1,024 that wait. It bounds what clients with invented tokens can cause at
+    /// Sets the maximum number of concurrent introspection requests. Default 64; from 1 to 1,024. Above this limit, and
+    /// above 1,024 waiting requests, a request gets 503. It bounds the load that clients with invented tokens can cause at
     /// the provider.
     pub fn max_calls(mut self, calls: usize) -> Self {
         self.max_calls = Some(calls);
         self
     }
 
-    /// Accepts tokens for which the answer names no audience.
+    /// Accepts tokens whose introspection response has no audience.
     ///
     /// Dangerous: a token that the provider issued for another API is accepted here. Use it only where the provider has
-    /// no other API. An answer that names audiences must still name one of the provider's. Default false.
+    /// no other API. A response with audiences must still contain one of the provider's. Default false.
     pub fn dangerous_without_audience(mut self, accept: bool) -> Self {
         self.dangerous_without_audience = accept;
         self
@@ -147,12 +180,16 @@ impl Introspection {
             fault(
                 names::INTROSPECTION_AUTHENTICATION,
                 Missing,
-                "missing: how this API authenticates at the endpoint is mandatory",
+                "missing; expected how this API authenticates at the endpoint",
             );
         }
         match self.token_prefix.as_deref() {
             Some("") => {
-                fault(names::INTROSPECTION_PREFIX, Empty, "must not be empty; expected no prefix");
+                fault(
+                    names::INTROSPECTION_PREFIX,
+                    Empty,
+                    "is empty; expected a prefix, or no such setting",
+                );
             }
             Some(prefix)
                 if !prefix
@@ -165,10 +202,10 @@ impl Introspection {
                     "has a character that no token has; expected letters, digits and `-._~+/`",
                 );
             }
-            Some(prefix) if prefix.starts_with("ey") => fault(
+            Some(prefix) if may_begin_a_jwt(prefix) => fault(
                 names::INTROSPECTION_PREFIX,
                 Invalid,
-                "begins as a JWT does; expected the prefix of opaque tokens, or `every_token` for JWTs",
+                "may be the beginning of a JWT; expected the prefix of opaque tokens, or `every_token` for JWTs",
             ),
             _ => {}
         }
@@ -176,15 +213,15 @@ impl Introspection {
             fault(
                 names::INTROSPECTION_EVERY_TOKEN,
                 Conflict,
-                "has no effect on a provider without keys, which is asked about every token: expected it to be left out",
+                "has no effect on a provider without keys, which introspects every token; expected no such setting",
             );
         }
         if self.signed && !has_keys {
             fault(
                 names::INTROSPECTION_SIGNED,
                 Conflict,
-                "needs `keys` of the provider, which verify the answers: expected keys, and `every_token` if JWTs are \
-                 to be asked about too",
+                "the provider has no `keys`, which verify signed responses; expected keys, and `every_token` to introspect \
+                 JWTs too",
             );
         }
         for (limit, value) in

@@ -4,6 +4,7 @@
 //!
 //! - `algorithm.rs`: signature algorithms, and sets of them
 //! - `algorithm_binding.rs`: the algorithm that a key without `alg` is used with
+//! - `compact.rs`: which texts have the form of a JWT
 //! - `edwards.rs`: the check of Ed25519 and Ed448 public keys
 //! - `header.rs`: the header of an accepted token, for applications
 //! - `hmac.rs`: HMAC in constant time, and the least length of its secret
@@ -19,6 +20,7 @@
 
 pub(crate) mod algorithm;
 pub(crate) mod algorithm_binding;
+pub(crate) mod compact;
 mod edwards;
 pub(crate) mod header;
 mod hmac;

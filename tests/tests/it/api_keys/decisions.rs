@@ -203,6 +203,7 @@ async fn error_and_debug_output_hold_no_part_of_a_key() {
     let keys = keys(&[OLD]).key(ApiKey::new("wrong", [NEW]));
     let shown = format!("{keys:?} {:?}", ApiKey::generate(PREFIX).unwrap());
     assert!(!shown.contains("new-key") && !shown.contains("old-key"), "{shown}");
+    assert!(!format!("{keys:?}").contains(&ApiKeyHash::of(OLD).to_string()), "{keys:?}");
     let oauth2 = builder(&ManualClock::new()).api_keys("shop-keys", keys).build();
     let error = oauth2.unwrap_err().to_string();
     assert!(
