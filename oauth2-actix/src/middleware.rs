@@ -26,6 +26,7 @@ use crate::{
     builder::oauth2::OAuth2,
     dpop::replay::Insertion,
     error::Error,
+    exchange::ExchangeError,
     policy::{
         Decision, Pending,
         possession::{PendingProof, Possession, SettledProof},
@@ -526,7 +527,7 @@ fn finish<S, B>(
     let error = response
         .response()
         .error()
-        .and_then(|error| error.as_error::<Error>())
+        .and_then(own_error)
         .filter(|error| error.status() == response.status())
         .cloned();
     match error {
@@ -536,6 +537,12 @@ fn finish<S, B>(
         }
         Some(error) => rewrite_rejection(shared, response, &error).map_into_right_body(),
     }
+}
+
+/// Returns this crate's error about the token of the request: also if the token could not be exchanged, because it is no
+/// longer accepted.
+fn own_error(error: &actix_web::Error) -> Option<&Error> {
+    error.as_error::<Error>().or_else(|| error.as_error::<ExchangeError>()?.rejection())
 }
 
 fn rewrite_rejection<S, B>(
@@ -555,7 +562,7 @@ fn finish_error<S>(
     error: actix_web::Error,
     passed: &Passed,
 ) -> actix_web::Error {
-    match error.as_error::<Error>() {
+    match own_error(&error) {
         Some(own) => shared.oauth2.0.reject_late(response_context, own),
         None => {
             passed.count();

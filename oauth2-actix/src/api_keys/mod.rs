@@ -1,4 +1,4 @@
-//! API keys by prefix, beside tokens: for services that migrate to OAuth2.
+//! API keys by prefix, alongside tokens: for services that migrate to OAuth2.
 //!
 //! ```
 //! use oauth2_actix::{OAuth2, api_keys::{ApiKey, ApiKeys}};
@@ -22,16 +22,15 @@
 //!
 //! See [`OAuth2Builder::api_keys`](crate::OAuth2Builder::api_keys), and the page `docs/api-keys.md` of the repository.
 
-// Owns what an API key is, how it is found, and its claims. It imports `authorize`, `config`, `error`, `json`, `keys`,
-// `outbound`, `revocation`, `token` and `util`.
+// Owns what an API key is, how it is found, and its claims. It imports `authorize`, `config`, `error`, `jose`, `json`,
+// `keys`, `outbound`, `revocation`, `token` and `util`.
 //
 // - this file: the keys at run time, by prefix, and the calls of their sources
 // - `generate.rs`: new keys, their checksums and hashes
 // - `settings.rs`: the settings
 //
-// A key is found by the SHA-256 of its text. A comparison in constant time is not needed: the time of a look-up may tell
-// a client a part of the hash of what it has sent, which it knows already, and of the hashes that are stored, from which
-// no key follows.
+// A key is found by the SHA-256 of its text. Lookups are not constant-time: timing can reveal parts of stored hashes, but a
+// key cannot be derived from its hash.
 
 mod generate;
 mod settings;
@@ -56,6 +55,8 @@ use crate::{
     json::object::Object,
     keys::remote::MAX_WAITERS,
     outbound::{
+        breaker::{Breaker, Pass},
+        failure::Severity,
         rejections::Rejections,
         shared_calls::{SharedCallError, SharedCalls},
         thread::CallThread,
@@ -92,12 +93,14 @@ pub(crate) struct ApiKeySet {
     clock: Clock,
 }
 
-/// A source, and the bounds of its calls.
+/// A source, and the limits of its calls.
 struct SourceCalls {
     source: Source,
     cache: Duration,
     calls: SharedCalls<Result<Claims, Error>>,
-    unknown: Rejections,
+    unknown: Rejections<Error>,
+    failed_calls: Rejections<Error>,
+    breaker: Breaker,
     thread: Arc<CallThread>,
     warnings: Throttle,
     /// Called with the claims of each key that was found.
@@ -120,11 +123,11 @@ pub(crate) struct Parts {
 /// What is known of a key without waiting.
 pub(crate) enum Found {
     Claims(Claims),
-    /// Its source must be asked.
+    /// Its source must be called.
     NotYet(Lookup),
 }
 
-/// A key that a source is asked for.
+/// A key that is looked up in a source.
 pub(crate) struct Lookup {
     keys: Arc<ApiKeySet>,
     hash: ApiKeyHash,
@@ -197,6 +200,8 @@ impl ApiKeySet {
             cache: settings.cache.unwrap_or(DEFAULT_CACHE),
             calls: SharedCalls::new(settings.max_calls.unwrap_or(DEFAULT_CALLS), MAX_WAITERS),
             unknown: Rejections::new(settings.negative_cache.unwrap_or(DEFAULT_NEGATIVE_CACHE)),
+            failed_calls: Rejections::new(FAILED_CALL_LIFETIME),
+            breaker: Breaker::new(&parts.clock),
             thread,
             warnings: Throttle::new(parts.clock.clone()),
             on_found: OnceLock::new(),
@@ -219,7 +224,7 @@ impl ApiKeySet {
         }
     }
 
-    /// Finds a key, or says that its source must be asked.
+    /// Finds a key, or says that its source must be called.
     pub(crate) fn find(self: &Arc<Self>, token: &str) -> Result<Found, Error> {
         if self.requires_checksum && !has_checksum(token) {
             return Err(self.unknown().with_hint(NO_CHECKSUM));
@@ -230,8 +235,15 @@ impl ApiKeySet {
             return self.accept(claims.clone(), token.as_bytes().into(), key).map(Found::Claims);
         }
         let Some(source) = &self.source else { return Err(self.unknown()) };
-        if let Some(unknown) = source.unknown.find(hash.as_bytes(), self.clock.monotonic()) {
+        let now = self.clock.monotonic();
+        if let Some(unknown) = source.unknown.find(hash.as_bytes(), now) {
             return Err(unknown);
+        }
+        if source.breaker.wait().is_some() {
+            return Err(self.unavailable());
+        }
+        if let Some(failed) = source.failed_calls.find(hash.as_bytes(), now) {
+            return Err(failed);
         }
         let token = token.as_bytes().into();
         Ok(Found::NotYet(Lookup { keys: Arc::clone(self), hash, token }))
@@ -275,20 +287,25 @@ impl ApiKeySet {
         }
     }
 
-    /// Asks the source, and checks the answer.
-    async fn ask(self: Arc<Self>, hash: ApiKeyHash, token: Box<[u8]>) -> Result<Claims, Error> {
+    /// Calls the source, and validates the response.
+    async fn call(self: Arc<Self>, hash: ApiKeyHash, token: Box<[u8]>) -> Result<Claims, Error> {
         let Some(source) = &self.source else { return Err(self.unknown()) };
+        let Ok(pass) = source.breaker.enter() else { return Err(self.unavailable()) };
         let requested_at = (self.clock.unix_time(), self.clock.monotonic());
         let limit = self.by.rules.check_timeout;
         let found = match tokio::time::timeout(limit, (source.source)(hash)).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) => return Err(self.failed(error.to_string())),
-            Err(_) => return Err(self.failed(format!("no answer within {}", Unit(limit)))),
+            Ok(Ok(found)) => found.map(|claims| claims.resolve()).transpose(),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no response within {}", Unit(limit))),
         };
         let result = match found {
-            None => Err(self.unknown()),
-            Some(claims) => {
-                let claims = claims.resolve().map_err(|problem| self.failed(problem))?;
+            Err(cause) => return Err(self.failed(source, pass, &hash, cause)),
+            Ok(None) => {
+                source.breaker.succeeded(pass);
+                Err(self.unknown())
+            }
+            Ok(Some(claims)) => {
+                source.breaker.succeeded(pass);
                 let issuer: Arc<dyn Revalidate> = Arc::new(SourceOfSession(Arc::clone(&self)));
                 let found = Some(Introspected::new(requested_at, source.cache, issuer));
                 self.accept(claims, token, VerifiedApiKey { hash: *hash.as_bytes(), found })
@@ -312,60 +329,62 @@ impl ApiKeySet {
         Error::from(ErrorKind::ApiKeysUnavailable).with_provider(&self.by.name)
     }
 
-    /// Logs that the source has not answered.
-    fn failed(&self, cause: String) -> Error {
+    /// Notes and logs that a call of the source has failed.
+    fn failed(&self, source: &SourceCalls, pass: Pass, hash: &ApiKeyHash, cause: String) -> Error {
+        source.breaker.failed(pass, Severity::Call, None, &cause);
         let api_keys = &self.by.name;
-        let allows = self.source.as_ref().is_some_and(|source| source.warnings.allows());
         // Clients cause calls, so the warning has a rate.
-        if allows {
+        if source.warnings.allows() {
             tracing::warn!(
                 target: "oauth2_actix", %api_keys, cause,
-                "the source of API keys has not answered: requests with such keys get 503"
+                "API keys cannot be loaded from the source: requests with uncached keys get 503"
             );
         } else {
             tracing::debug!(
                 target: "oauth2_actix", %api_keys, cause,
-                "the source of API keys has not answered: requests with such keys get 503"
+                "API keys cannot be loaded from the source: requests with uncached keys get 503"
             );
         }
-        self.unavailable().with_source(cause)
+        let error = self.unavailable().with_source(cause);
+        source.failed_calls.add(*hash.as_bytes(), error.clone(), self.clock.monotonic());
+        error
     }
 }
 
 impl Lookup {
-    /// Waits for the answer, which all requests with the same key share.
-    pub(crate) async fn answer(self) -> Result<Claims, Error> {
+    /// Waits for the response, which concurrent requests with the same key share.
+    pub(crate) async fn response(self) -> Result<Claims, Error> {
         let Self { keys, hash, token } = self;
         let Some(source) = &keys.source else { return Err(keys.unknown()) };
-        let call = || Arc::clone(&keys).ask(hash, token);
-        match source.calls.answer(&source.thread, *hash.as_bytes(), call).await {
-            Ok(answer) => answer,
+        let call = || Arc::clone(&keys).call(hash, token);
+        match source.calls.result(&source.thread, *hash.as_bytes(), call).await {
+            Ok(result) => result,
             Err(SharedCallError::TooMany) => {
-                Err(keys.unavailable().with_source("too many calls of the source are under way"))
+                Err(keys.unavailable().with_source("too many calls of the source in progress"))
             }
             Err(SharedCallError::Cancelled) => {
-                Err(keys.failed("the call of the source was lost".to_owned()))
+                Err(keys.unavailable().with_source("the call of the source was cancelled"))
             }
         }
     }
 
-    /// Asks without waiting for the answer. Returns the error for the request.
+    /// Calls the source without waiting for the response. Returns the error for the request of the client.
     pub(crate) fn start_in_background(&self) -> Error {
         if let Some(source) = &self.keys.source {
-            let call = || Arc::clone(&self.keys).ask(self.hash, self.token.clone());
-            // Too many calls: a later request asks.
+            let call = || Arc::clone(&self.keys).call(self.hash, self.token.clone());
+            // At the limit, a later request starts it.
             let _ = source.calls.start(&source.thread, *self.hash.as_bytes(), call);
         }
         self.undecided()
     }
 
-    /// Returns the error for a request that must not wait.
+    /// Returns the error for a request of a client that must not wait.
     pub(crate) fn undecided(&self) -> Error {
         self.keys.unavailable()
     }
 }
 
-/// Asks again about the key of a session.
+/// Looks up the key of a session again.
 struct SourceOfSession(Arc<ApiKeySet>);
 
 impl Revalidate for SourceOfSession {
@@ -375,10 +394,10 @@ impl Revalidate for SourceOfSession {
         async move {
             let claims = match keys.find(&token)? {
                 Found::Claims(claims) => claims,
-                Found::NotYet(lookup) => lookup.answer().await?,
+                Found::NotYet(lookup) => lookup.response().await?,
             };
-            let found = claims.verified().verified_by.answer();
-            Ok(found.map_or(Duration::ZERO, |found| found.until_moment))
+            let found = claims.verified().verified_by.introspected();
+            Ok(found.map_or(Duration::ZERO, |found| found.until_monotonic))
         }
         .boxed()
     }
@@ -401,3 +420,6 @@ const NO_CHECKSUM: &str = "the API key does not end with its checksum; expected 
 const DEFAULT_CACHE: Duration = Duration::from_secs(60);
 const DEFAULT_NEGATIVE_CACHE: Duration = Duration::from_secs(5);
 const DEFAULT_CALLS: usize = 64;
+
+/// How long a failed call is not repeated for the same key.
+const FAILED_CALL_LIFETIME: Duration = Duration::from_secs(1);

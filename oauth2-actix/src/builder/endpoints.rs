@@ -15,6 +15,7 @@ use crate::{
     keys::discovery::{Issuer, IssuerEndpoint},
     outbound::{
         authentication::Authenticator,
+        discovered_url::DiscoveredUrl,
         endpoint::{Endpoint, Location},
     },
     provider::Defaults,
@@ -62,9 +63,10 @@ impl EndpointSettings<'_> {
         provider: &Provider,
         defaults: &Defaults,
     ) -> Result<Option<Endpoint>, ConfigError> {
-        let (Some(authentication), Some(issuer)) = (self.authentication, provider.issuers.first())
-        else {
-            return Ok(None);
+        let Some(authentication) = self.authentication else { return Ok(None) };
+        let Some(issuer) = provider.issuers.first() else {
+            let problem = "missing; expected the issuer whose endpoint is called";
+            return Err(ConfigError::of_provider(name, names::ISSUER, problem));
         };
         let of = |field: &'static str| {
             move |problem: String| ConfigError::of_provider(name, field, problem)
@@ -88,7 +90,7 @@ fn url_of(provider: &Provider, url: &str) -> Result<KeyUrl, String> {
     let url =
         KeyUrl::parse(url, provider.dangerous_allow_http).map_err(|error| error.to_string())?;
     if url.url().fragment().is_some() {
-        return Err("the URL has a fragment".to_owned());
+        return Err("the URL has a fragment; expected none".to_owned());
     }
     Ok(url)
 }
@@ -111,5 +113,5 @@ fn discovered(
     };
     let issuer =
         issuer.map_err(|error| format!("discovery is not possible at the issuer: {error}"))?;
-    Ok(Location::Discovered { issuer, endpoint, known: Default::default() })
+    Ok(Location::Discovered(Box::new(DiscoveredUrl::new(issuer, endpoint))))
 }

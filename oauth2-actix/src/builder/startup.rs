@@ -45,8 +45,7 @@ pub(crate) fn warn_of_revocation_status() {
 fn audience_of_id_tokens(provider: &Provider) -> Option<&str> {
     // An id_token names the client in `aud`, and often in `azp`. It has no `client_id`.
     let is_in_id_tokens = matches!(provider.audience_claim_name(), "aud" | "azp");
-    // A provider that is asked about every token tells which kind it is.
-    if provider.require_at_jwt || provider.introspects_every_token() || !is_in_id_tokens {
+    if provider.require_at_jwt || !is_in_id_tokens {
         return None;
     }
     provider.audiences.iter().map(String::as_str).find(|audience| looks_like_a_client_id(audience))

@@ -1,4 +1,4 @@
-//! What the token endpoint has answered (RFC 8693 §2.2, RFC 6749 §5.2).
+//! The responses of a token endpoint (RFC 8693 §2.2, RFC 6749 §5.2).
 
 use std::time::Duration;
 
@@ -10,27 +10,28 @@ use crate::{
     exchange::target::{ACCESS_TOKEN, JWT, is_token68},
     http::fetch::Posted,
     json::object::Object,
+    outbound::failure::Severity,
 };
 
-/// A token, as the endpoint has issued it.
+/// An issued token.
 #[cfg_attr(test, derive(Debug, PartialEq))]
 pub(super) struct Answer {
     pub(super) token: String,
     pub(super) issued_token_type: Option<String>,
-    /// How long the token is valid, if the endpoint says.
+    /// How long the token is valid, if the response says.
     pub(super) expires_in: Option<Duration>,
-    /// The scopes, if the endpoint says.
+    /// The scopes, if the response says.
     pub(super) scopes: Option<Vec<String>>,
 }
 
 /// Why a response has no token.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub(super) enum ResponseError {
-    /// The endpoint refuses this token or target.
-    #[error("it refuses: {code}")]
-    Rejected { code: String, description: Option<String> },
-    /// The endpoint refuses this API, whatever it asks for.
-    #[error("it refuses this API: {code}{}", in_brackets(.description.as_deref()))]
+    /// The endpoint rejects this token or target. `claims`: what Entra requires of the user (a claims challenge), as JSON.
+    #[error("the exchange was rejected: {code}")]
+    Rejected { code: String, description: Option<String>, claims: Option<String> },
+    /// The endpoint rejects this API.
+    #[error("this API was rejected: {code}{}", in_brackets(.description.as_deref()))]
     Client { code: String, description: Option<String> },
     #[error("the status is {status}, not 200{}", hint(*.status))]
     Status { status: StatusCode },
@@ -43,12 +44,12 @@ pub(super) enum ResponseError {
 }
 
 impl ResponseError {
-    /// Returns whether other exchanges will fail too, whatever they ask for.
-    pub(super) fn is_of_endpoint(&self) -> bool {
+    pub(super) fn severity(&self) -> Severity {
         match self {
-            Self::Client { .. } => true,
-            Self::Status { status } => matches!(status.as_u16(), 401 | 403 | 404 | 405),
-            _ => false,
+            Self::Client { .. } => Severity::Endpoint,
+            Self::Rejected { .. } => Severity::Request,
+            Self::Status { status } => Severity::of_status(*status),
+            _ => Severity::Call,
         }
     }
 }
@@ -112,7 +113,7 @@ pub(super) fn read(posted: &Posted, grant: ExchangeGrant) -> Result<Answer, Resp
         Some(Value::String(scopes)) => {
             Some(scopes.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect())
         }
-        Some(_) => return Err(ResponseError::Token("`scope` is not a text")),
+        Some(_) => return Err(ResponseError::Token("`scope` is not a string")),
     };
     Ok(Answer { token: token.to_owned(), issued_token_type, expires_in, scopes })
 }
@@ -142,11 +143,16 @@ fn refusal(posted: &Posted) -> Option<ResponseError> {
         members.get("error_description").and_then(Value::as_str).and_then(disclosable);
     let is_of_client =
         matches!(&*code, "invalid_client" | "unauthorized_client" | "unsupported_grant_type");
-    Some(if is_of_client || posted.status == StatusCode::UNAUTHORIZED {
-        ResponseError::Client { code, description }
-    } else {
-        ResponseError::Rejected { code, description }
-    })
+    if is_of_client {
+        return Some(ResponseError::Client { code, description });
+    }
+    let claims = members.get("claims").and_then(Value::as_str).and_then(claims_challenge);
+    Some(ResponseError::Rejected { code, description, claims })
+}
+
+/// Returns the claims challenge of an error, which clients of this API get: a JSON object.
+fn claims_challenge(text: &str) -> Option<String> {
+    (text.len() <= MAX_CLAIMS && Object::parse(text.as_bytes()).is_ok()).then(|| text.to_owned())
 }
 
 impl ResponseError {
@@ -179,6 +185,9 @@ pub(super) const JSON: &str = "application/json";
 const MAX_TOKEN: usize = 16 * 1024;
 
 const MAX_CODE: usize = 100;
+
+/// In bytes. Entra sends some hundreds.
+const MAX_CLAIMS: usize = 4 * 1024;
 
 /// In characters.
 const MAX_DESCRIPTION: usize = 500;
@@ -302,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn error_of_the_token_is_rejected_and_one_of_this_api_is_the_endpoints() {
+    fn error_of_the_client_is_of_the_endpoint_and_others_are_of_the_request() {
         for (status, code, is_of_endpoint) in [
             (400, "invalid_request", false),
             (400, "invalid_target", false),
@@ -311,17 +320,18 @@ mod tests {
             (403, "access_denied", false),
             (400, "invalid_client", true),
             (401, "invalid_client", true),
-            (401, "invalid_token", true),
+            (401, "invalid_token", false),
+            (401, "invalid_grant", false),
             (400, "unauthorized_client", true),
             (400, "unsupported_grant_type", true),
         ] {
             let body = json!({"error": code, "error_description": "Why."}).to_string();
             let error = read(&posted(status, &body), RFC_8693).expect_err("an error");
-            assert_eq!(error.is_of_endpoint(), is_of_endpoint, "{status} {code}");
+            assert_eq!(error.severity() == Severity::Endpoint, is_of_endpoint, "{status} {code}");
             let (code, description) = (code.to_owned(), Some("Why.".to_owned()));
             let expected = match is_of_endpoint {
                 true => ResponseError::Client { code, description },
-                false => ResponseError::Rejected { code, description },
+                false => ResponseError::Rejected { code, description, claims: None },
             };
             assert_eq!(error, expected);
         }

@@ -1,4 +1,4 @@
-//! The tokens that were exchanged, and the refusals of the last seconds.
+//! The tokens that were exchanged.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -6,13 +6,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    exchange::{error::ExchangeError, token::ExchangedToken},
-    outbound::shared_calls::CallKey,
-};
+use crate::{exchange::token::ExchangedToken, outbound::shared_calls::CallKey, util::clock::Clock};
 
-/// A bounded memory of results. If it is full, the oldest entry is evicted.
-pub(super) struct Results {
+/// A bounded cache. If it is full, the oldest entry is evicted.
+pub(super) struct ExchangedTokens {
     max_entries: usize,
     state: Mutex<State>,
 }
@@ -20,57 +17,76 @@ pub(super) struct Results {
 #[derive(Default)]
 struct State {
     by_key: HashMap<CallKey, Entry>,
-    /// The questions of all entries, each once, the oldest first.
+    /// The keys of all entries, each once, the oldest first.
     order: VecDeque<CallKey>,
 }
 
 struct Entry {
-    result: Result<ExchangedToken, ExchangeError>,
-    /// Monotonic time.
-    until: Duration,
+    token: ExchangedToken,
+    until: Time,
 }
 
-impl Results {
+/// A time by both clocks. The monotonic clock may stop while the machine sleeps, and the wall clock may be set back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Time {
+    pub(super) monotonic: Duration,
+    /// Since the Unix epoch.
+    pub(super) unix: Duration,
+}
+
+impl Time {
+    pub(super) fn now(clock: &Clock) -> Self {
+        Self { monotonic: clock.monotonic(), unix: clock.unix_time() }
+    }
+
+    /// Returns the time that is this much later.
+    pub(super) fn plus(self, by: Duration) -> Self {
+        let (monotonic, unix) = (self.monotonic.saturating_add(by), self.unix.saturating_add(by));
+        Self { monotonic, unix }
+    }
+
+    /// Returns the earlier of two times by each clock.
+    pub(super) fn min(self, other: Self) -> Self {
+        Self { monotonic: self.monotonic.min(other.monotonic), unix: self.unix.min(other.unix) }
+    }
+
+    /// Returns whether this time has come by either clock.
+    fn has_passed(self, now: Self) -> bool {
+        self.monotonic <= now.monotonic || self.unix <= now.unix
+    }
+}
+
+impl ExchangedTokens {
     pub(super) fn new(max_entries: usize) -> Self {
         Self { max_entries, state: Mutex::default() }
     }
 
-    pub(super) fn find(
-        &self,
-        question: &CallKey,
-        now: Duration,
-    ) -> Option<Result<ExchangedToken, ExchangeError>> {
+    pub(super) fn find(&self, key: &CallKey, now: Time) -> Option<ExchangedToken> {
         let state = self.state();
-        let entry = state.by_key.get(question)?;
-        (now < entry.until).then(|| entry.result.clone())
+        let entry = state.by_key.get(key)?;
+        (!entry.until.has_passed(now)).then(|| entry.token.clone())
     }
 
-    /// Keeps a result until a monotonic time.
-    pub(super) fn keep(
-        &self,
-        question: CallKey,
-        result: Result<ExchangedToken, ExchangeError>,
-        until: Duration,
-        now: Duration,
-    ) {
-        if until <= now || self.max_entries == 0 {
+    pub(super) fn add(&self, key: CallKey, token: ExchangedToken, until: Time, now: Time) {
+        if until.has_passed(now) || self.max_entries == 0 {
             return;
         }
         let mut state = self.state();
-        if let Some(entry) = state.by_key.get_mut(&question) {
-            *entry = Entry { result, until };
+        if let Some(entry) = state.by_key.get_mut(&key) {
+            *entry = Entry { token, until };
             return;
         }
         while let Some(oldest) = state.order.front().copied() {
-            let is_over = state.by_key.get(&oldest).is_none_or(|entry| entry.until <= now);
-            if !is_over && state.order.len() < self.max_entries {
+            let entry = state.by_key.get(&oldest);
+            let has_expired = entry.is_none_or(|entry| entry.until.has_passed(now));
+            if !has_expired && state.order.len() < self.max_entries {
                 break;
             }
             state.order.pop_front();
             state.by_key.remove(&oldest);
         }
-        state.order.push_back(question);
-        state.by_key.insert(question, Entry { result, until });
+        state.order.push_back(key);
+        state.by_key.insert(key, Entry { token, until });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -82,61 +98,74 @@ impl Results {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::error::ExchangeErrorKind;
+    use crate::exchange::token::Issued;
 
-    fn question(number: u64) -> CallKey {
-        let mut id = [0; 32];
-        id[..8].copy_from_slice(&number.to_le_bytes());
-        id
+    fn key(number: u64) -> CallKey {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&number.to_le_bytes());
+        key
     }
 
-    fn result() -> Result<ExchangedToken, ExchangeError> {
-        Err(ExchangeError::new(ExchangeErrorKind::NoToken, &"p".into()))
+    fn time(seconds: u64) -> Time {
+        let (monotonic, unix) = (Duration::from_secs(seconds), Duration::from_secs(1000 + seconds));
+        Time { monotonic, unix }
     }
 
-    const fn seconds(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
+    /// Adds a token for this many seconds.
+    fn add(cache: &ExchangedTokens, number: u64, now: Time, seconds: u64) {
+        let token = ExchangedToken::new(Issued {
+            token: number.to_string(),
+            scopes: Vec::new(),
+            issued_token_type: None,
+            expires_at: None,
+            clock: Clock::default(),
+        });
+        cache.add(key(number), token, now.plus(Duration::from_secs(seconds)), now);
     }
 
     #[test]
-    fn result_is_found_until_its_time() {
-        let results = Results::new(10);
-        results.keep(question(1), result(), seconds(10), seconds(5));
-        assert!(results.find(&question(1), Duration::from_millis(9_999)).is_some());
-        assert!(results.find(&question(1), seconds(10)).is_none());
-        assert!(results.find(&question(2), seconds(5)).is_none());
-        results.keep(question(2), result(), seconds(5), seconds(5));
-        assert_eq!(results.state().order.len(), 1, "a result that is over is not kept");
+    fn token_is_found_until_its_end_by_either_clock() {
+        let cache = ExchangedTokens::new(10);
+        add(&cache, 1, time(0), 10);
+        assert!(cache.find(&key(1), time(9)).is_some());
+        assert!(cache.find(&key(1), time(10)).is_none());
+        assert!(cache.find(&key(2), time(0)).is_none());
+        let slept = Time { monotonic: time(9).monotonic, unix: time(10).unix };
+        assert!(cache.find(&key(1), slept).is_none(), "the monotonic clock stopped");
+        let set_back = Time { monotonic: time(10).monotonic, unix: time(0).unix };
+        assert!(cache.find(&key(1), set_back).is_none(), "the wall clock was set back");
+        add(&cache, 2, time(5), 0);
+        assert_eq!(cache.state().order.len(), 1, "an expired token is not cached");
     }
 
     #[test]
-    fn memory_is_bounded_and_evicts_the_oldest() {
-        let results = Results::new(10);
+    fn cache_is_bounded_and_evicts_the_oldest() {
+        let cache = ExchangedTokens::new(10);
         for number in 0..100 {
-            results.keep(question(number), result(), seconds(10), seconds(0));
-            let state = results.state();
+            add(&cache, number, time(0), 10);
+            let state = cache.state();
             assert!(state.by_key.len() <= 10);
             assert_eq!(state.by_key.len(), state.order.len());
         }
-        assert!(results.find(&question(89), seconds(0)).is_none());
-        assert!(results.find(&question(90), seconds(0)).is_some());
-        let results = Results::new(0);
-        results.keep(question(1), result(), seconds(10), seconds(0));
-        assert!(results.find(&question(1), seconds(0)).is_none());
+        assert!(cache.find(&key(89), time(0)).is_none());
+        assert!(cache.find(&key(90), time(0)).is_some());
+        let cache = ExchangedTokens::new(0);
+        add(&cache, 1, time(0), 10);
+        assert!(cache.find(&key(1), time(0)).is_none());
     }
 
     #[test]
-    fn same_question_takes_one_entry_and_entries_that_are_over_make_room() {
-        let results = Results::new(10);
+    fn same_key_takes_one_entry_and_expired_entries_are_removed() {
+        let cache = ExchangedTokens::new(10);
         for second in 0..1000 {
-            results.keep(question(1), result(), seconds(second + 5), seconds(second));
+            add(&cache, 1, time(second), 5);
         }
-        assert_eq!(results.state().order.len(), 1);
+        assert_eq!(cache.state().order.len(), 1);
         for number in 2..5 {
-            results.keep(question(number), result(), seconds(1010), seconds(1000));
+            add(&cache, number, time(1000), 10);
         }
-        results.keep(question(5), result(), seconds(2010), seconds(2000));
-        assert_eq!(results.state().order.len(), 1);
-        assert!(results.find(&question(5), seconds(2000)).is_some());
+        add(&cache, 5, time(2000), 10);
+        assert_eq!(cache.state().order.len(), 1);
+        assert!(cache.find(&key(5), time(2000)).is_some());
     }
 }

@@ -1,11 +1,15 @@
-//! Why a token was not exchanged, and what the client of this API gets then.
+//! Why a token was not exchanged, and the response for the client of this API.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use actix_web::{
     HttpResponse, ResponseError,
-    http::{StatusCode, header::RETRY_AFTER},
+    http::{
+        StatusCode,
+        header::{RETRY_AFTER, WWW_AUTHENTICATE},
+    },
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
 
 use crate::error::{Error, whole_seconds};
@@ -36,6 +40,8 @@ struct Inner {
     provider: Arc<str>,
     /// For logs.
     cause: Option<Arc<str>>,
+    /// The claims challenge, as JSON.
+    claims: Option<Arc<str>>,
 }
 
 /// The reason of an [`ExchangeError`].
@@ -44,29 +50,33 @@ struct Inner {
 pub enum ExchangeErrorKind {
     /// The provider of the token has no [`token_exchange`](crate::Provider::token_exchange). Response: 500.
     NotConfigured,
-    /// The claims have no token, as those of `testing::claims`. Response: 500.
+    /// The client has sent an API key, or a token of a tenant that is looked up: there is no provider that could exchange
+    /// it. Response: 403 `access_denied`.
+    NotExchangeable,
+    /// The claims carry no token, for example claims from `testing::claims`. Response: 500.
     NoToken,
-    /// The caller has passed a target that cannot be asked for. Response: 500.
+    /// The caller has passed an invalid target. Response: 500.
     InvalidTarget {
         /// What is wrong.
         problem: &'static str,
     },
-    /// The token that should be exchanged is not accepted any longer: it has expired or was revoked. The response is that
-    /// of the [`Error`]: 401.
+    /// The token that should be exchanged is no longer accepted: it has expired or was revoked. The response is that of the
+    /// policy for this [`Error`]: 401.
     Subject(Error),
-    /// The provider refuses to exchange this token for this target
+    /// The provider rejects the exchange of this token for this target
     /// ([RFC 8693 §2.2.2](https://www.rfc-editor.org/rfc/rfc8693#section-2.2.2)), such as with `invalid_target`,
-    /// `invalid_scope`, `invalid_request` or `invalid_grant`. It is not asked the same again for 5 s. Response: 403
-    /// `access_denied`, since another token of the same kind does not help.
+    /// `invalid_scope`, `invalid_request` or `invalid_grant`. The same exchange is rejected for 5 s without a request to the
+    /// provider. Response: 403 `access_denied`, since another token of the same kind does not help. With a
+    /// [claims challenge](ExchangeError::claims_challenge), 401 with `insufficient_claims`.
     Rejected {
         /// `error` of the response.
         code: String,
         /// `error_description` of the response, without what looks like a token. At most 500 characters.
         description: Option<String>,
     },
-    /// The provider cannot be asked, has not answered in time, or its answer cannot be used, so that a later attempt may
-    /// succeed. This includes `invalid_client`: the credentials of this API are wrong. Response: 503 with
-    /// `Retry-After`.
+    /// The provider cannot be reached, has not responded in time, or its response is invalid. A later attempt may succeed.
+    /// Further causes: the credentials of this API are wrong (`invalid_client`), too many exchanges are in progress, or the
+    /// revocation status of the token is unavailable. Response: 503 with `Retry-After`.
     Unavailable {
         /// After which time an attempt may succeed. The header has whole seconds, rounded up.
         retry_after: Duration,
@@ -75,12 +85,26 @@ pub enum ExchangeErrorKind {
 
 impl ExchangeError {
     pub(super) fn new(kind: ExchangeErrorKind, provider: &Arc<str>) -> Self {
-        Self(Box::new(Inner { kind, provider: Arc::clone(provider), cause: None }))
+        let provider = Arc::clone(provider);
+        Self(Box::new(Inner { kind, provider, cause: None, claims: None }))
     }
 
     pub(super) fn with_cause(mut self, cause: impl Into<Arc<str>>) -> Self {
         self.0.cause = Some(cause.into());
         self
+    }
+
+    pub(super) fn with_claims(mut self, claims: Option<String>) -> Self {
+        self.0.claims = claims.map(Into::into);
+        self
+    }
+
+    /// Returns why the token of the request is not accepted, if this is the reason.
+    pub(crate) fn rejection(&self) -> Option<&Error> {
+        match &self.0.kind {
+            ExchangeErrorKind::Subject(error) => Some(error),
+            _ => None,
+        }
     }
 
     /// Returns the reason.
@@ -98,6 +122,26 @@ impl ExchangeError {
         &self.0.kind
     }
 
+    /// Returns the claims challenge of the provider, as JSON: what its user must do before the token can be exchanged, for
+    /// example sign in with a second factor. Entra sends one with `interaction_required`, when conditional access applies to
+    /// the other service.
+    ///
+    /// The response has it already, as `insufficient_claims` with the challenge in base64. A client library of Entra then
+    /// signs the user in again, and sends a token that satisfies it.
+    ///
+    /// ```
+    /// use oauth2_actix::exchange::ExchangeError;
+    ///
+    /// fn needs_the_user(error: &ExchangeError) -> bool {
+    ///     error.claims_challenge().is_some()
+    /// }
+    /// # drop(needs_the_user);
+    /// ```
+    #[must_use]
+    pub fn claims_challenge(&self) -> Option<&str> {
+        self.0.claims.as_deref()
+    }
+
     /// Returns the name of the provider that has issued the token.
     #[must_use]
     pub fn provider(&self) -> &str {
@@ -105,25 +149,31 @@ impl ExchangeError {
     }
 }
 
-/// For logs: it says what the provider has answered, and shows no token.
+/// For logs: it has the error of the provider, and no token.
 impl fmt::Display for ExchangeError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         use ExchangeErrorKind as Kind;
-        let Inner { kind, provider, cause } = &*self.0;
+        let Inner { kind, provider, cause, .. } = &*self.0;
         match kind {
             Kind::NotConfigured => {
                 write!(
                     formatter,
-                    "provider {provider:?} has no token_exchange in the configuration"
+                    "provider {provider:?} has no token_exchange in the configuration; expected one"
                 )
             }
-            Kind::NoToken => formatter.write_str("the claims are not those of a token"),
+            Kind::NotExchangeable => write!(
+                formatter,
+                "the credential of {provider:?} cannot be exchanged; expected a token of a configured provider"
+            ),
+            Kind::NoToken => {
+                formatter.write_str("the claims carry no token; expected the claims of a request")
+            }
             Kind::InvalidTarget { problem } => {
                 write!(formatter, "the target of the exchange is not valid: {problem}")
             }
             Kind::Subject(error) => write!(formatter, "the token is not exchanged: {error}"),
             Kind::Rejected { code, description } => {
-                write!(formatter, "provider {provider:?} refuses to exchange the token: {code}")?;
+                write!(formatter, "provider {provider:?} rejected the token exchange: {code}")?;
                 match description {
                     Some(description) => write!(formatter, " ({description})"),
                     None => Ok(()),
@@ -132,7 +182,7 @@ impl fmt::Display for ExchangeError {
             Kind::Unavailable { retry_after } => {
                 write!(
                     formatter,
-                    "provider {provider:?} does not exchange tokens now; it may be asked again in {} s",
+                    "token exchange is unavailable at provider {provider:?}; retry in {} s",
                     whole_seconds(*retry_after)
                 )?;
                 match cause {
@@ -157,14 +207,11 @@ impl fmt::Debug for ExchangeError {
 
 impl std::error::Error for ExchangeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.0.kind {
-            ExchangeErrorKind::Subject(error) => Some(error),
-            _ => None,
-        }
+        self.rejection().map(|error| error as _)
     }
 }
 
-/// The client of this API learns nothing of the provider or of the other service.
+/// The client of this API learns nothing of the provider or of the other service, except from a claims challenge.
 impl ResponseError for ExchangeError {
     fn status_code(&self) -> StatusCode {
         use ExchangeErrorKind as Kind;
@@ -173,7 +220,8 @@ impl ResponseError for ExchangeError {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
             Kind::Subject(error) => error.status(),
-            Kind::Rejected { .. } => StatusCode::FORBIDDEN,
+            Kind::Rejected { .. } if self.0.claims.is_some() => StatusCode::UNAUTHORIZED,
+            Kind::Rejected { .. } | Kind::NotExchangeable => StatusCode::FORBIDDEN,
             Kind::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -181,10 +229,18 @@ impl ResponseError for ExchangeError {
     fn error_response(&self) -> HttpResponse {
         use ExchangeErrorKind as Kind;
         let mut response = HttpResponse::build(self.status_code());
+        if let Some(claims) = &self.0.claims {
+            let claims = STANDARD.encode(claims.as_bytes());
+            let challenge = format!("Bearer error=\"insufficient_claims\", claims=\"{claims}\"");
+            return response.insert_header((WWW_AUTHENTICATE, challenge)).json(json!({
+                "error": "insufficient_claims",
+                "error_description": "The user must sign in again, as the claims of the challenge require.",
+            }));
+        }
         match &self.0.kind {
             Kind::NotConfigured | Kind::NoToken | Kind::InvalidTarget { .. } => response.finish(),
             Kind::Subject(error) => error.error_response(),
-            Kind::Rejected { .. } => response.json(json!({
+            Kind::Rejected { .. } | Kind::NotExchangeable => response.json(json!({
                 "error": "access_denied",
                 "error_description": "The token cannot be used at a service that this request needs.",
             })),

@@ -1,21 +1,21 @@
 //! Exchanges the tokens of clients for tokens that this API may send to other services
 //! ([RFC 8693](https://www.rfc-editor.org/rfc/rfc8693)).
 //!
-//! A token of a client is for this API alone: another service must refuse it, and this API must not send it on
+//! A token of a client is for this API alone: another service must reject it, and this API must not forward it
 //! ([MCP](https://modelcontextprotocol.io/specification/2026-07-28/basic/authorization/security-considerations)). The
 //! provider issues another token, for the same subject and the other service.
 //!
 //! See [`OAuth2::exchange`](crate::OAuth2::exchange), [`Provider::token_exchange`](crate::Provider::token_exchange), and
 //! the page `docs/token-exchange.md` of the repository.
 
-// Owns the question, the checks of the answer, and the cache of the tokens. It imports `config`, `error`, `http`, `json`,
+// Owns token exchange requests, the validation of responses, and the cache of tokens. It imports `config`, `error`, `http`, `json`,
 // `keys`, `outbound`, `token` and `util`.
 //
-// - this file: one provider at which tokens are exchanged, and the bounds of the calls
+// - this file: token exchange at one provider, and the limits of its calls
 // - `answer.rs`: the response of the token endpoint
 // - `cache.rs`: the tokens that were exchanged
 // - `error.rs`: why a token was not exchanged
-// - `target.rs`: what a token is exchanged for
+// - `target.rs`: the requested audience, resource and scopes
 // - `token.rs`: the token that was issued
 
 mod answer;
@@ -28,7 +28,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use self::{
     answer::{Answer, ResponseError},
-    cache::Results,
+    cache::{ExchangedTokens, Time},
     token::Issued,
 };
 pub use self::{
@@ -40,8 +40,10 @@ pub use crate::config::token_exchange::{ExchangeGrant, RequestedTokenType, Token
 use crate::{
     keys::remote::MAX_WAITERS,
     outbound::{
-        breaker::{Breaker, Pass, Severity},
-        endpoint::{CallError, Endpoint},
+        breaker::{Breaker, Pass},
+        endpoint::Endpoint,
+        failure::{self, Severity},
+        rejections::Rejections,
         shared_calls::{CallKey, SharedCallError, SharedCalls},
         thread::CallThread,
     },
@@ -66,7 +68,9 @@ pub(crate) struct Exchanger {
     requested: RequestedTokenType,
     calls: SharedCalls<Result<ExchangedToken, ExchangeError>>,
     breaker: Breaker,
-    results: Results,
+    tokens: ExchangedTokens,
+    /// Why exchanges were rejected, or failed, most recently.
+    errors: Rejections<ExchangeError>,
     thread: Arc<CallThread>,
     warnings: Throttle,
     clock: Clock,
@@ -95,8 +99,15 @@ impl Exchangers {
         match self.find(claims) {
             Some(exchanger) => exchanger.exchange(claims, target).await,
             None => {
-                let provider = &claims.verified().by.name;
-                Err(ExchangeError::new(ExchangeErrorKind::NotConfigured, provider))
+                let by = &claims.verified().by;
+                let kind = match by.provider {
+                    ProviderId::Configured(_) => ExchangeErrorKind::NotConfigured,
+                    // The client has chosen with which credential it calls.
+                    ProviderId::ApiKeys(_) | ProviderId::Tenant(_) => {
+                        ExchangeErrorKind::NotExchangeable
+                    }
+                };
+                Err(ExchangeError::new(kind, &by.name))
             }
         }
     }
@@ -120,7 +131,8 @@ impl Exchanger {
             requested: settings.requested_token_type,
             calls: SharedCalls::new(settings.max_calls.unwrap_or(DEFAULT_CALLS), MAX_WAITERS),
             breaker: Breaker::new(&parts.clock),
-            results: Results::new(settings.max_entries.unwrap_or(DEFAULT_ENTRIES)),
+            tokens: ExchangedTokens::new(settings.max_entries.unwrap_or(DEFAULT_ENTRIES)),
+            errors: Rejections::new(ERROR_LIFETIME),
             warnings: Throttle::new(parts.clock.clone()),
             provider: parts.provider,
             issuers: parts.issuers,
@@ -139,7 +151,7 @@ impl Exchanger {
         let check_subject = || {
             let checked = claims.verified().check_again();
             checked.map_err(|rejection| {
-                // The deny list or a status list is not known now, which says nothing of the token.
+                // The revocation status is unavailable, which says nothing of the token.
                 if rejection.is_unavailable() {
                     return self.unavailable(Duration::ZERO).with_cause(rejection.to_string());
                 }
@@ -155,104 +167,112 @@ impl Exchanger {
             return Err(error(ExchangeErrorKind::NoToken));
         }
         let id = target.call_key(token);
-        if let Some(result) = self.results.find(&id, self.clock.monotonic()) {
-            if result.is_ok() {
-                telemetry::exchanged(&self.provider, Outcome::Cached);
-            }
-            return result;
+        if let Some(token) = self.tokens.find(&id, Time::now(&self.clock)) {
+            telemetry::exchanged(&self.provider, Outcome::Cached);
+            return Ok(token);
+        }
+        if let Some(error) = self.errors.find(&id, self.clock.monotonic()) {
+            return Err(error);
         }
         if let Some(wait) = self.breaker.wait() {
             return Err(self.unavailable(wait));
         }
-        let subject_ends = self.clock.monotonic().saturating_add(claims.time_left());
+        let subject_ends = Time::now(&self.clock).plus(claims.time_left());
         let call = || {
             let (exchanger, target, token) = (Arc::clone(self), target.clone(), token.to_owned());
             async move { exchanger.call(id, &token, &target, subject_ends).await }
         };
-        let result = match self.calls.answer(&self.thread, id, call).await {
+        let result = match self.calls.result(&self.thread, id, call).await {
             Ok(result) => result,
-            Err(SharedCallError::TooMany) => {
-                Err(self.unavailable(Duration::ZERO).with_cause("too many exchanges are under way"))
-            }
+            Err(SharedCallError::TooMany) => Err(self
+                .unavailable(Duration::ZERO)
+                .with_cause("too many token exchanges in progress")),
             Err(SharedCallError::Cancelled) => {
-                Err(self.unavailable(Duration::ZERO).with_cause("the exchange was lost"))
+                Err(self.unavailable(Duration::ZERO).with_cause("the exchange was cancelled"))
             }
         };
         check_subject()?;
         result
     }
 
-    /// Asks the provider, and keeps what it answers.
+    /// Sends the request to the provider, and caches the result.
     async fn call(
         &self,
         id: CallKey,
         token: &str,
         target: &ExchangeTarget,
-        subject_ends: Duration,
+        subject_ends: Time,
     ) -> Result<ExchangedToken, ExchangeError> {
-        // A call for the same may have ended since the cache was read.
-        if let Some(result) = self.results.find(&id, self.clock.monotonic()) {
-            return result;
+        // A call with the same key may have ended since the cache was read.
+        let requested_at = Time::now(&self.clock);
+        if let Some(token) = self.tokens.find(&id, requested_at) {
+            return Ok(token);
+        }
+        if let Some(error) = self.errors.find(&id, requested_at.monotonic) {
+            return Err(error);
         }
         let pass = match self.breaker.enter() {
             Ok(pass) => pass,
             Err(wait) => return Err(self.unavailable(wait)),
         };
-        // The token is not older than this.
-        let requested_at = self.clock.monotonic();
-        let requested_at_unix = self.clock.unix_time();
-        let answer = self.answer(token, target).await;
-        let now = self.clock.monotonic();
-        telemetry::exchange_took(&self.provider, now.saturating_sub(requested_at));
+        // The lifetime of the token has not begun before `requested_at`.
+        let answer = self.send(token, target).await;
+        let now = Time::now(&self.clock);
+        let duration = now.monotonic.saturating_sub(requested_at.monotonic);
+        telemetry::exchange_took(&self.provider, duration);
         match answer {
             Ok(answer) => {
                 self.breaker.succeeded(pass);
                 telemetry::exchanged(&self.provider, Outcome::Issued);
-                let until = answer.expires_in.map(|life| requested_at.saturating_add(usable(life)));
+                let until = answer.expires_in.map(|life| requested_at.plus(usable(life)));
                 let issued = ExchangedToken::new(Issued {
                     token: answer.token,
                     scopes: answer.scopes.unwrap_or_else(|| target.requested_scopes().to_vec()),
                     issued_token_type: answer.issued_token_type,
                     expires_at: answer
                         .expires_in
-                        .map(|life| requested_at_unix.saturating_add(life)),
+                        .map(|life| requested_at.unix.saturating_add(life)),
                     clock: self.clock.clone(),
                 });
                 if let Some(until) = until {
-                    self.results.keep(id, Ok(issued.clone()), until.min(subject_ends), now);
+                    self.tokens.add(id, issued.clone(), until.min(subject_ends), now);
                 }
                 Ok(issued)
             }
             Err(Failure::Response {
-                error: ResponseError::Rejected { code, description }, ..
+                error: ResponseError::Rejected { code, description, claims },
+                ..
             }) => {
                 self.breaker.succeeded(pass);
                 telemetry::exchanged(&self.provider, Outcome::Rejected);
                 let kind = ExchangeErrorKind::Rejected { code, description };
-                let error = ExchangeError::new(kind, &self.provider);
+                let error = ExchangeError::new(kind, &self.provider).with_claims(claims);
                 self.log(&error, Duration::ZERO);
-                self.results.keep(id, Err(error.clone()), now.saturating_add(REMEMBERED), now);
+                self.errors.add(id, error.clone(), now.monotonic);
                 Err(error)
             }
             Err(failure) => {
                 telemetry::exchanged(&self.provider, Outcome::Failed);
                 let error = self.failed(pass, &failure);
-                if !failure.is_of_endpoint() {
-                    // Otherwise one client could open the breaker by repeating its question.
-                    self.results.keep(id, Err(error.clone()), now.saturating_add(REMEMBERED), now);
+                if failure.severity() != Severity::Endpoint {
+                    // Otherwise one client could open the breaker by repeating its request.
+                    self.errors.add(id, error.clone(), now.monotonic);
                 }
                 Err(error)
             }
         }
     }
 
-    async fn answer(&self, token: &str, target: &ExchangeTarget) -> Result<Answer, Failure> {
+    async fn send(&self, token: &str, target: &ExchangeTarget) -> Result<Answer, Failure> {
         let form = target.form(token, self.grant, self.requested);
-        let posted = self.endpoint.post(form, answer::JSON, MAX_ANSWER).await?;
+        let posted = self.endpoint.post(form, answer::JSON, MAX_RESPONSE).await?;
         let retry_after = posted.retry_after;
         answer::read(&posted, self.grant)
             .map_err(|error| error.without_tokens(&[Some(token), target.actor()]))
-            .map_err(|error| Failure::Response { error, retry_after })
+            .map_err(|error| {
+                let severity = error.severity();
+                Failure::Response { error, severity, retry_after }
+            })
     }
 
     fn unavailable(&self, wait: Duration) -> ExchangeError {
@@ -260,11 +280,11 @@ impl Exchanger {
         ExchangeError::new(ExchangeErrorKind::Unavailable { retry_after }, &self.provider)
     }
 
-    /// Notes and logs that the provider could not be asked.
+    /// Notes and logs that an exchange has failed.
     fn failed(&self, pass: Pass, failure: &Failure) -> ExchangeError {
-        let severity = if failure.is_of_endpoint() { Severity::Endpoint } else { Severity::Call };
-        let cause = failure.to_string();
+        let (severity, cause) = (failure.severity(), failure.to_string());
         let wait = self.breaker.failed(pass, severity, failure.retry_after(), &cause);
+        let wait = if severity == Severity::Request { wait.max(ERROR_LIFETIME) } else { wait };
         let error = self.unavailable(wait).with_cause(cause);
         self.log(&error, wait);
         error
@@ -298,32 +318,10 @@ impl fmt::Debug for Exchanger {
     }
 }
 
-/// Why there is no token.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error("{0}")]
-    Call(#[from] CallError),
-    #[error("{error}")]
-    Response { error: ResponseError, retry_after: Option<Duration> },
-}
+type Failure = failure::Failure<ResponseError>;
 
-impl Failure {
-    fn is_of_endpoint(&self) -> bool {
-        match self {
-            Self::Call(error) => error.is_of_endpoint(),
-            Self::Response { error, .. } => error.is_of_endpoint(),
-        }
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Call(_) => None,
-            Self::Response { retry_after, .. } => *retry_after,
-        }
-    }
-}
-
-/// Returns how long a token with this lifetime is given out, so that it is still valid when the other service gets it.
+/// Returns how long a token with this lifetime is served from the cache, so that it is still valid when the other service
+/// gets it.
 fn usable(life: Duration) -> Duration {
     life - (life / 10).min(LONGEST_MARGIN)
 }
@@ -331,11 +329,11 @@ fn usable(life: Duration) -> Duration {
 const DEFAULT_CALLS: usize = 64;
 const DEFAULT_ENTRIES: usize = 10_000;
 
-/// The life that a cached token has left at least, unless a tenth of its life is less.
+/// The lifetime that a cached token has left at least, unless a tenth of its lifetime is less.
 const LONGEST_MARGIN: Duration = Duration::from_secs(30);
 
-/// How long the provider is not asked again what it has refused, or not answered.
-const REMEMBERED: Duration = Duration::from_secs(5);
+/// How long an exchange that was rejected, or failed, is not repeated.
+const ERROR_LIFETIME: Duration = Duration::from_secs(5);
 
-/// The longest answer in bytes.
-const MAX_ANSWER: usize = 64 * 1024;
+/// The longest response in bytes.
+const MAX_RESPONSE: usize = 64 * 1024;

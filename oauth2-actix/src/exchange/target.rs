@@ -1,4 +1,4 @@
-//! What a token is exchanged for, and the parameters that ask for it.
+//! What a token is exchanged for, and the parameters of the request.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use url::Url;
@@ -27,7 +27,7 @@ pub struct ExchangeTarget {
 }
 
 impl ExchangeTarget {
-    /// Names the service by the name that it has at the provider: `audience`. Many providers call it a client id.
+    /// Sets the audience: the name of the service at the provider. Many providers call it a client id.
     ///
     /// ```
     /// let stock = oauth2_actix::exchange::ExchangeTarget::audience("stock");
@@ -37,19 +37,32 @@ impl ExchangeTarget {
         Self::empty().and_audience(audience)
     }
 
-    /// Names the service by its URL: `resource`
+    /// Sets the resource: the URL of the service
     /// ([RFC 8707 §2](https://www.rfc-editor.org/rfc/rfc8707#section-2)). It is absolute and has no fragment.
+    ///
+    /// ```
+    /// let stock = oauth2_actix::exchange::ExchangeTarget::resource("https://stock.example.com/api");
+    /// # drop(stock);
+    /// ```
     pub fn resource(resource: impl Into<String>) -> Self {
         Self::empty().and_resource(resource)
     }
 
-    /// Adds a service that the same token is for. Prefer one token for each service: each can use it at the others.
+    /// Adds another audience. Prefer one token for each service: each recipient of a shared token could replay it at the
+    /// others.
+    ///
+    /// ```
+    /// use oauth2_actix::exchange::ExchangeTarget;
+    ///
+    /// let both = ExchangeTarget::audience("stock").and_audience("prices");
+    /// # drop(both);
+    /// ```
     pub fn and_audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self
     }
 
-    /// Adds a URL, as [`and_audience`](Self::and_audience) adds a name.
+    /// Adds another resource, as [`and_audience`](Self::and_audience) adds an audience.
     ///
     /// ```
     /// use oauth2_actix::exchange::ExchangeTarget;
@@ -62,8 +75,7 @@ impl ExchangeTarget {
         self
     }
 
-    /// Sets the scopes that the token must have. Without any, the provider decides. Order and duplicates have no
-    /// meaning.
+    /// Sets the requested scopes. Default: none, and the provider decides. Order and duplicates are ignored.
     pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
         self.scopes = scopes.into_iter().map(Into::into).collect();
         self.scopes.sort_unstable();
@@ -71,9 +83,9 @@ impl ExchangeTarget {
         self
     }
 
-    /// Sets the access token of who acts for the subject: `actor_token`
-    /// ([RFC 8693 §2.1](https://www.rfc-editor.org/rfc/rfc8693#section-2.1)). The token that is issued then names both, in
-    /// `sub` and `act` (§4.1). Default: none, and most providers take the client that authenticates for the actor.
+    /// Sets the access token of the actor: `actor_token`
+    /// ([RFC 8693 §2.1](https://www.rfc-editor.org/rfc/rfc8693#section-2.1)). The issued token then identifies both, in
+    /// `sub` and `act` (§4.1). Default: none, and most providers use the authenticated client as the actor.
     ///
     /// ```
     /// use oauth2_actix::exchange::ExchangeTarget;
@@ -97,32 +109,40 @@ impl ExchangeTarget {
         Self { audiences, resources, scopes, actor_token: None }
     }
 
-    /// Returns the problem of a target that no request is made with.
+    /// Returns the problem of an invalid target.
     pub(super) fn check(&self, grant: ExchangeGrant) -> Result<(), &'static str> {
         if self.audiences.is_empty() && self.resources.is_empty() {
-            return Err("it names no service");
+            return Err("it has no audience or resource; expected at least one");
         }
         let texts = || self.audiences.iter().chain(&self.resources);
         if texts().any(|text| text.is_empty() || text.contains(char::is_control)) {
-            return Err("an audience or resource is empty or has control characters");
+            return Err(
+                "an audience or resource is empty or has control characters; expected a value without them",
+            );
         }
         let is_resource = |text: &String| {
             Url::parse(text).is_ok_and(|url| url.fragment().is_none()) && !text.contains(' ')
         };
         if !self.resources.iter().all(is_resource) {
-            return Err("a resource is not an absolute URL without a fragment (RFC 8707 §2)");
+            return Err(
+                "a resource is invalid; expected an absolute URL without a fragment (RFC 8707 §2)",
+            );
         }
-        // A space would ask for two scopes.
+        // A space would request two scopes.
         let is_scope = |byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~');
         if self.scopes.iter().any(|scope| scope.is_empty() || !scope.bytes().all(is_scope)) {
-            return Err("a scope is empty or has a character that no scope has (RFC 6749 §3.3)");
+            return Err(
+                "a scope is empty or has an invalid character; expected a scope of RFC 6749 §3.3",
+            );
         }
         let length: usize = texts().chain(&self.scopes).map(String::len).sum();
         if length > MAX_TARGET {
-            return Err("its audiences, resources and scopes have more than 8 KiB");
+            return Err("its audiences, resources and scopes are too long; expected at most 8 KiB");
         }
         if !self.actor_token.as_ref().is_none_or(|token| is_token68(token)) {
-            return Err("the actor token has characters that no access token has");
+            return Err(
+                "the actor token has an invalid character; expected a bearer token (RFC 6750 §2.1)",
+            );
         }
         if grant == ExchangeGrant::OnBehalfOf
             && (self.audiences.len() != 1
@@ -132,16 +152,16 @@ impl ExchangeTarget {
                 || !self.audiences.iter().all(|audience| audience.bytes().all(is_scope)))
         {
             return Err(
-                "on behalf of, it must have exactly one audience, and no resource or actor token",
+                "it is invalid for `on_behalf_of`; expected exactly one audience, no resource and no actor token",
             );
         }
         Ok(())
     }
 
-    /// Returns the identity of a question: no other token or target has the same.
+    /// Returns the key of a call: no other token or target has the same.
     pub(super) fn call_key(&self, token: &str) -> CallKey {
         let mut context = Context::new(&SHA256);
-        // Lengths, so that no text can be moved from one parameter to another.
+        // Lengths, so that no value can be moved from one parameter to another.
         let mut add = |text: &str| {
             context.update(&(text.len() as u64).to_le_bytes());
             context.update(text.as_bytes());
@@ -157,7 +177,7 @@ impl ExchangeTarget {
         id
     }
 
-    /// Returns the parameters that ask to exchange a token.
+    /// Returns the parameters of the request.
     pub(super) fn form(
         &self,
         token: &str,
@@ -191,20 +211,21 @@ impl ExchangeTarget {
         form
     }
 
-    /// Returns the scopes as Entra writes them: below the URI of the service. `.default` are all that were consented to.
+    /// Returns the scopes as Entra writes them: below the URI of the service. `.default` are all that were consented to. Its
+    /// form has a second slash after a URI that ends with one, since Entra compares the URI with that of the service.
     fn scopes_of_entra(&self) -> String {
-        let audience = self.audiences.first().map_or("", |audience| audience.trim_end_matches('/'));
-        let below = format!("{audience}/");
+        let audience = self.audiences.first().map_or("", String::as_str);
+        let below = format!("{}/", audience.strip_suffix('/').unwrap_or(audience));
         let full = |scope: &String| {
             if scope.starts_with(&below) { scope.clone() } else { format!("{below}{scope}") }
         };
         match &self.scopes[..] {
-            [] => format!("{below}.default"),
+            [] => format!("{audience}/.default"),
             scopes => scopes.iter().map(full).collect::<Vec<_>>().join(" "),
         }
     }
 
-    /// Returns the scopes that are asked for.
+    /// Returns the requested scopes.
     pub(super) fn requested_scopes(&self) -> &[String] {
         &self.scopes
     }

@@ -46,9 +46,12 @@ pub(crate) struct Fetched {
 pub(crate) enum GetError {
     #[error("no HTTP client: {}", causes(.0))]
     Client(reqwest::Error),
-    #[error("no answer: {}", causes(.0))]
+    #[error("no response: {}", causes(.0))]
     Transport(reqwest::Error),
-    #[error("the answer's body broke off: {}", causes(.0))]
+    /// The server has closed a connection that it had kept alive, before it responded.
+    #[error("no response: {}", causes(.0))]
+    Closed(reqwest::Error),
+    #[error("the body of the response broke off: {}", causes(.0))]
     Body(reqwest::Error),
     #[error("{0}")]
     Coding(#[from] CodingError),
@@ -60,6 +63,13 @@ pub(crate) enum GetError {
     Status(StatusCode),
     #[error("the document is larger than {0} bytes")]
     TooLarge(usize),
+}
+
+impl GetError {
+    /// Returns whether no connection could be opened.
+    pub(crate) fn is_connect(&self) -> bool {
+        matches!(self, Self::Transport(error) if error.is_connect())
+    }
 }
 
 /// A request with a form.
@@ -98,8 +108,7 @@ pub(crate) async fn get(
     if let Some(authorization) = authorization {
         request = request.header(AUTHORIZATION, authorization);
     }
-    let response =
-        send(request, url).await.map_err(|error| GetError::Transport(error.without_url()))?;
+    let response = send(request, url).await?;
     let headers = response.headers();
     let max_age = max_age(headers);
     let remote = response.remote_addr().map(|address| address.ip());
@@ -134,13 +143,13 @@ pub(crate) async fn get_as(
     limit: usize,
 ) -> Result<Posted, GetError> {
     let request = client.get(url.url().clone()).header(ACCEPT, accept);
-    respond(request, url, limit).await
+    let request = request.header(ACCEPT_ENCODING, content_coding::ACCEPTED);
+    respond(send(request, url).await?, limit).await
 }
 
 /// Posts a form, and returns the response whatever its status is, unless it is a redirect. The caller limits the time.
 ///
-/// The form is sent again if the server has closed the connection that was kept alive, before it responded. The
-/// questions that this crate sends may be asked twice.
+/// The form is not sent again if the server has closed a kept-alive connection: [`GetError::Closed`].
 pub(crate) async fn post(
     client: &Client,
     url: &KeyUrl,
@@ -155,13 +164,11 @@ pub(crate) async fn post(
     if let Some(authorization) = post.authorization {
         request = request.header(AUTHORIZATION, authorization);
     }
-    respond(request, url, limit).await
+    let request = request.header(ACCEPT_ENCODING, content_coding::ACCEPTED);
+    respond(send_once(request, url).await?, limit).await
 }
 
-async fn respond(request: RequestBuilder, url: &KeyUrl, limit: usize) -> Result<Posted, GetError> {
-    let request = request.header(ACCEPT_ENCODING, content_coding::ACCEPTED);
-    let response =
-        send(request, url).await.map_err(|error| GetError::Transport(error.without_url()))?;
+async fn respond(response: Response, limit: usize) -> Result<Posted, GetError> {
     let (status, headers) = (response.status(), response.headers());
     if status.is_redirection() {
         return Err(GetError::Redirect(status));
@@ -178,15 +185,24 @@ async fn respond(request: RequestBuilder, url: &KeyUrl, limit: usize) -> Result<
 /// Sends a request. Retries it once if the server closed the kept-alive connection that it was sent on, which
 /// happens when the server's idle timeout expires while the request is sent. A GET may be repeated
 /// (RFC 9110 §9.2.2).
-async fn send(request: RequestBuilder, url: &KeyUrl) -> Result<Response, reqwest::Error> {
+async fn send(request: RequestBuilder, url: &KeyUrl) -> Result<Response, GetError> {
+    let again = request.try_clone();
+    match (send_once(request, url).await, again) {
+        (Err(GetError::Closed(_)), Some(again)) => send_once(again, url).await,
+        (response, _) => response,
+    }
+}
+
+async fn send_once(request: RequestBuilder, url: &KeyUrl) -> Result<Response, GetError> {
     let origin = url.url().origin().ascii_serialization();
-    let again = if KeptAlive::may_be_open(&origin) { request.try_clone() } else { None };
-    let response = match (request.send().await, again) {
-        (Err(error), Some(again)) if is_closed(&error) => {
+    let may_be_kept_alive = KeptAlive::may_be_open(&origin);
+    let response = match request.send().await {
+        Ok(response) => response,
+        Err(error) if may_be_kept_alive && is_closed(&error) => {
             KeptAlive::forget(&origin);
-            again.send().await?
+            return Err(GetError::Closed(error.without_url()));
         }
-        (response, _) => response?,
+        Err(error) => return Err(GetError::Transport(error.without_url())),
     };
     let closes = response.headers().get_all(CONNECTION).iter().any(|value| {
         value.to_str().is_ok_and(|value| value.to_ascii_lowercase().contains("close"))

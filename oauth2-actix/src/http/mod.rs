@@ -1,10 +1,10 @@
-//! Calls to other machines over HTTP: clients, URLs, content codings and the bounded GET.
+//! Calls to other machines over HTTP: clients, URLs, content codings bounded GET and POST.
 //!
 //! It imports `jose`.
 //!
 //! - `client.rs`: the clients that fetch, with the settings of the developer
 //! - `content_coding.rs`: the decoding of compressed bodies
-//! - `fetch.rs`: one GET, bounded in time and size
+//! - `fetch.rs`: a GET or POST, bounded in time and size
 //! - `resolver.rs`: the addresses of hosts that a document names
 //! - `url.rs`: which URLs may be fetched
 

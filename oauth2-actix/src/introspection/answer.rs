@@ -1,4 +1,4 @@
-//! What an introspection endpoint has answered (RFC 7662 §2.2, RFC 9701 §5).
+//! The responses of an introspection endpoint (RFC 7662 §2.2, RFC 9701 §5).
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use crate::{
     http::fetch::Posted,
     jose::jws::MessageType,
     json::object::Object,
+    outbound::failure::Severity,
     provider::ResolvedProvider,
     token::{
         confirmation::Confirmation,
@@ -17,20 +18,22 @@ use crate::{
     },
 };
 
-/// The answer for one token.
+/// What the endpoint says of one token.
 #[derive(Debug)]
 pub(super) enum Answer {
     Active(Object),
     Inactive,
 }
 
-/// Why the body of a response is no answer.
+/// Why a response is invalid.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ResponseError {
     #[error("the status is {status}, not 200{}", hint(*.status))]
     Status { status: reqwest::StatusCode },
-    #[error("the status is 400, not 200: the endpoint does not answer for this token")]
-    NotThisToken,
+    #[error(
+        "the status is {status}, not 200: the endpoint does not accept how this API authenticates ({code})"
+    )]
+    Client { status: reqwest::StatusCode, code: &'static str },
     #[error("the response has the media type {found:?}, expected {expected}")]
     MediaType { found: String, expected: &'static str },
     #[error("the response cannot be read: {0}")]
@@ -44,22 +47,19 @@ pub(super) enum ResponseError {
 }
 
 impl ResponseError {
-    /// Returns whether other questions will fail too, whatever they ask: the endpoint refuses this API. A 403, 404 or 405
-    /// may be the answer of a firewall to what the client chose as its token.
-    pub(super) fn is_of_endpoint(&self) -> bool {
-        matches!(self, Self::Status { status } if matches!(status.as_u16(), 400 | 401))
-    }
-
-    /// Returns whether the endpoint works, and refuses this question alone. Clients choose the token, so that such a
-    /// refusal must not count against the endpoint.
-    pub(super) fn is_of_token(&self) -> bool {
-        matches!(self, Self::NotThisToken)
+    pub(super) fn severity(&self) -> Severity {
+        match self {
+            Self::Client { .. } => Severity::Endpoint,
+            Self::Status { status } => Severity::of_status(*status),
+            _ => Severity::Call,
+        }
     }
 }
 
 fn hint(status: reqwest::StatusCode) -> &'static str {
     match status.as_u16() {
-        400 | 401 | 403 => ": the endpoint may not accept how this API authenticates",
+        400 => ": the endpoint does not introspect this token",
+        401 | 403 => ": the endpoint may not accept how this API authenticates",
         404 | 405 => ": the endpoint may be at another URL",
         _ => "",
     }
@@ -67,11 +67,12 @@ fn hint(status: reqwest::StatusCode) -> &'static str {
 
 /// Checks the status and the media type of a response, and returns its body.
 pub(super) fn body_of(posted: Posted, expected: &'static str) -> Result<Vec<u8>, ResponseError> {
-    if posted.status == reqwest::StatusCode::BAD_REQUEST && !is_about_the_client(&posted.body) {
-        return Err(ResponseError::NotThisToken);
-    }
-    if posted.status != reqwest::StatusCode::OK {
-        return Err(ResponseError::Status { status: posted.status });
+    let status = posted.status;
+    if status != reqwest::StatusCode::OK {
+        return Err(match client_error(&posted.body).filter(|_| status.is_client_error()) {
+            Some(code) => ResponseError::Client { status, code },
+            None => ResponseError::Status { status },
+        });
     }
     match posted.content_type {
         Some(found) if found != expected => {
@@ -85,11 +86,14 @@ pub(super) fn body_of(posted: Posted, expected: &'static str) -> Result<Vec<u8>,
     }
 }
 
-/// Returns whether an error response is about this API and not about the token (RFC 6749 §5.2).
-fn is_about_the_client(body: &[u8]) -> bool {
-    let error = Object::parse(body).ok();
-    let code = error.as_ref().and_then(|error| error.get("error")).and_then(Value::as_str);
-    matches!(code, Some("invalid_client" | "unauthorized_client"))
+/// Returns the code of an error that is about this API and not about the token (RFC 6749 §5.2).
+fn client_error(body: &[u8]) -> Option<&'static str> {
+    let error = Object::parse(body).ok()?;
+    match error.get("error").and_then(Value::as_str)? {
+        "invalid_client" => Some("invalid_client"),
+        "unauthorized_client" => Some("unauthorized_client"),
+        _ => None,
+    }
 }
 
 /// Reads a response in JSON.
@@ -97,7 +101,7 @@ pub(super) fn read(body: &[u8]) -> Result<Answer, ResponseError> {
     of_object(Object::parse(body).map_err(ResponseError::Unreadable)?)
 }
 
-/// Anything but true and false is the endpoint's fault. No other member is looked at unless the token is active.
+/// Any other `active` than true and false is a failure of the endpoint. Other members are ignored unless the token is active.
 fn of_object(members: Object) -> Result<Answer, ResponseError> {
     match members.get("active") {
         Some(Value::Bool(true)) => Ok(Answer::Active(members)),
@@ -123,7 +127,7 @@ pub(super) fn read_signed(
     {
         return Err(ResponseError::Signed("its `aud` is not the client id of this API"));
     }
-    if !lifetime::is_recent(claims, "iat", LONGEST_AGE, leeway.max(LEAST_LEEWAY), now) {
+    if !lifetime::is_recent(claims, "iat", Duration::ZERO, leeway.max(MIN_LEEWAY), now) {
         return Err(ResponseError::Signed("its `iat` is missing, in the future or too old"));
     }
     // They would make the response look like a token (RFC 9701 §5).
@@ -132,10 +136,10 @@ pub(super) fn read_signed(
             "it has `sub` or `exp` outside of `token_introspection`",
         ));
     }
-    let Some(answer @ Value::Object(_)) = claims.get("token_introspection") else {
+    let Some(members @ Value::Object(_)) = claims.get("token_introspection") else {
         return Err(ResponseError::Signed("`token_introspection` is missing or not an object"));
     };
-    let members = serde_json::to_vec(answer).and_then(|text| Object::parse(&text));
+    let members = serde_json::to_vec(members).and_then(|text| Object::parse(&text));
     of_object(members.map_err(ResponseError::Unreadable)?)
 }
 
@@ -182,7 +186,7 @@ impl Checks<'_> {
     }
 }
 
-/// Rejects a token that is active, but no access token. Endpoints answer for refresh tokens too (RFC 7662 §2.1).
+/// Rejects a token that is active, but not an access token. Endpoints introspect refresh tokens too (RFC 7662 §2.1).
 fn check_is_access_token(claims: &Object) -> Result<(), Error> {
     const EXPECTED: &str = "an access token";
     let is_one_of = |name: &str, accepted: &[&str]| match claims.get(name) {
@@ -209,18 +213,16 @@ fn token_type(claims: &Object) -> Result<Option<&str>, Error> {
     }
 }
 
-/// The media type of an answer.
+/// The media type of a response.
 pub(super) const JSON: &str = "application/json";
-/// The media type of a signed answer (RFC 9701 §5).
+/// The media type of a signed response (RFC 9701 §5).
 pub(super) const JWT: &str = "application/token-introspection+jwt";
-/// The `typ` of a signed answer, which no access token may have (RFC 9701 §8.1).
+/// The `typ` of a signed response, which no access token may have (RFC 9701 §8.1).
 pub(super) const TYPE: MessageType =
     MessageType { names: &["token-introspection+jwt"], is_optional: false };
 
 /// The most characters of a media type that are logged.
 const MAX_SHOWN: usize = 64;
 
-/// The oldest signed answer that is accepted.
-const LONGEST_AGE: Duration = Duration::from_secs(5 * 60);
-/// The least tolerated clock skew of a signed answer.
-const LEAST_LEEWAY: Duration = Duration::from_secs(60);
+/// The least tolerated clock skew of a signed response.
+const MIN_LEEWAY: Duration = Duration::from_secs(60);

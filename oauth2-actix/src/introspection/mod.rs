@@ -1,15 +1,15 @@
-//! Asks a provider whether a token is active: token introspection
+//! Token introspection: requests to a provider that ask whether a token is active
 //! ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662), [RFC 9701](https://www.rfc-editor.org/rfc/rfc9701)).
 //!
 //! See [`Provider::introspection`](crate::Provider::introspection), [`Introspection`], and the page
 //! `docs/introspection.md` of the repository.
 
-// Owns the question, the checks of the answer, and which provider is asked. It imports `config`, `error`, `http`, `jose`,
+// Owns introspection requests, the validation of responses, and the choice of the provider. It imports `config`, `error`, `http`, `jose`,
 // `json`, `keys`, `outbound`, `provider`, `revocation`, `token` and `util`.
 //
-// - this file: one provider that is asked, and the bounds of the questions
+// - this file: the introspection at one provider, and the limits of its requests
 // - `answer.rs`: the response, and the checks of an active token
-// - `routing.rs`: which provider is asked about a token
+// - `routing.rs`: the provider that introspects a token
 
 mod answer;
 mod routing;
@@ -20,6 +20,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::{FutureExt, future::BoxFuture};
 
 use self::answer::{Answer, Checks, ResponseError};
@@ -31,8 +32,9 @@ use crate::{
     keys::{fetcher::Fetchers, remote::MAX_WAITERS},
     outbound::{
         authentication::Form,
-        breaker::{Breaker, Pass, Severity},
-        endpoint::{CallError, Endpoint},
+        breaker::{Breaker, Pass},
+        endpoint::Endpoint,
+        failure::{self, Severity},
         rejections::Rejections,
         shared_calls::{CallKey, SharedCallError, SharedCalls},
         thread::CallThread,
@@ -52,7 +54,7 @@ use crate::{
     },
 };
 
-/// A provider that is asked about tokens.
+/// A provider with introspection.
 pub(crate) struct Introspector {
     provider: Arc<ResolvedProvider>,
     issuers: Vec<String>,
@@ -65,12 +67,12 @@ pub(crate) struct Introspector {
     time_limits: TimeLimits,
     calls: SharedCalls<Result<Claims, Error>>,
     breaker: Breaker,
-    rejections: Rejections,
-    /// The tokens about which questions were not answered most recently.
-    failed_calls: Rejections,
+    rejections: Rejections<Error>,
+    /// The tokens whose introspection request has failed most recently.
+    failed_calls: Rejections<Error>,
     revocations: Option<Arc<Revocations>>,
     thread: Arc<CallThread>,
-    /// The fetchers of the keys that verify signed answers. None if all keys are inline.
+    /// The fetchers of the keys that verify signed responses. None if all keys are inline.
     fetchers: Option<Fetchers>,
     /// Called with the claims of each active token.
     on_active: OnceLock<OnActive>,
@@ -94,7 +96,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
 }
 
-/// A token that a provider is asked about.
+/// The introspection of one token.
 pub(crate) struct IntrospectionCall {
     introspector: Arc<Introspector>,
     id: CallKey,
@@ -127,7 +129,8 @@ impl Introspector {
         }
     }
 
-    /// Returns the question about a token, or why it is not asked: its token was just rejected, or the endpoint fails.
+    /// Returns the introspection of a token. The error says why no request is sent: the token was just rejected, or the
+    /// endpoint fails.
     pub(crate) fn introspect(self: &Arc<Self>, token: &str) -> Result<IntrospectionCall, Error> {
         let token: Box<[u8]> = token.as_bytes().into();
         let id = call_key(&token);
@@ -153,7 +156,7 @@ impl Introspector {
         self.endpoint.shown()
     }
 
-    /// Returns the number of questions under way.
+    /// Returns the number of introspection requests in progress.
     pub(crate) fn in_progress(&self) -> usize {
         self.calls.in_progress()
     }
@@ -162,15 +165,16 @@ impl Introspector {
         &self.breaker
     }
 
-    /// Asks, and checks the answer.
+    /// Sends an introspection request, and validates the response.
     async fn call(self: Arc<Self>, id: CallKey, token: Box<[u8]>) -> Result<Claims, Error> {
         let pass = match self.breaker.enter() {
             Ok(pass) => pass,
             Err(wait) => return Err(self.unavailable(wait)),
         };
+        let pass = if pass.is_probe() { self.probe(pass).await? } else { pass };
         let started = self.clock.monotonic();
         let requested_at = (self.clock.unix_time(), started);
-        let answer = self.answer(&token).await;
+        let answer = self.send(&token).await;
         telemetry::introspection_took(
             &self.provider.name,
             self.clock.monotonic().saturating_sub(started),
@@ -186,8 +190,8 @@ impl Introspector {
             }
             Err(failure) => {
                 let error = self.failed(pass, &failure);
-                if !failure.is_of_endpoint() {
-                    // Otherwise one client could open the breaker by repeating its question.
+                if failure.severity() != Severity::Endpoint {
+                    // Otherwise one client could open the breaker by repeating its request.
                     self.failed_calls.add(id, error.clone(), self.clock.monotonic());
                 }
                 Err(error)
@@ -209,15 +213,36 @@ impl Introspector {
         result
     }
 
-    async fn answer(&self, token: &[u8]) -> Result<Answer, Failure> {
+    /// Sends an introspection request for a random token, and closes the breaker if the endpoint responds. A client could
+    /// have chosen its token so that the endpoint fails at it.
+    async fn probe(&self, pass: Pass) -> Result<Pass, Error> {
+        let mut random = [0; 32];
+        // Without random bytes it is still a token that no provider has issued.
+        let _ = aws_lc_rs::rand::fill(&mut random);
+        let prefix = self.token_prefix.as_deref().unwrap_or_default();
+        let token = format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random));
+        match self.send(token.as_bytes()).await {
+            Ok(_) => self.breaker.succeeded(pass),
+            Err(failure) if failure.severity() == Severity::Request => {
+                self.breaker.succeeded(pass);
+            }
+            Err(failure) => return Err(self.failed(pass, &failure)),
+        }
+        self.breaker.enter().map_err(|wait| self.unavailable(wait))
+    }
+
+    async fn send(&self, token: &[u8]) -> Result<Answer, Failure> {
         let mut form = Form::default();
         // A token is ASCII.
         form.add("token", String::from_utf8_lossy(token));
         form.add("token_type_hint", "access_token");
         let media_type = if self.signed { answer::JWT } else { answer::JSON };
-        let posted = self.endpoint.post(form, media_type, MAX_ANSWER).await?;
+        let posted = self.endpoint.post(form, media_type, MAX_RESPONSE).await?;
         let retry_after = posted.retry_after;
-        let of_response = |error| Failure::Response { error, retry_after };
+        let of_response = |error: ResponseError| {
+            let severity = error.severity();
+            Failure::Response { error, severity, retry_after }
+        };
         let body = answer::body_of(posted, media_type).map_err(of_response)?;
         let answer = if self.signed { self.read_signed(&body).await } else { answer::read(&body) };
         answer.map_err(of_response)
@@ -225,7 +250,7 @@ impl Introspector {
 
     async fn read_signed(&self, body: &[u8]) -> Result<Answer, ResponseError> {
         let text =
-            std::str::from_utf8(body).map_err(|_| ResponseError::Signed("it is not text"))?;
+            std::str::from_utf8(body).map_err(|_| ResponseError::Signed("it is not a JWT"))?;
         let fetchers = self.fetchers.as_ref();
         let verified =
             self.provider.verify_message(text.trim(), answer::TYPE, fetchers, &self.clock).await;
@@ -235,8 +260,8 @@ impl Introspector {
         answer::read_signed(&claims, &self.issuers, client_id, now, leeway)
     }
 
-    /// Checks an active token. `requested_at`: the answer is not newer than this time since the Unix epoch, and this moment of
-    /// the monotonic clock.
+    /// Validates an active token. `requested_at`: the response is not older than this time since the Unix epoch, which is this
+    /// monotonic time.
     fn accept(
         self: &Arc<Self>,
         claims: Object,
@@ -250,12 +275,14 @@ impl Introspector {
             time_limits: self.time_limits,
             now: self.clock.unix_time(),
         };
+        let text = String::from_utf8_lossy(&token);
+        self.provider.check_introspected_type(&text).map_err(|error| self.rejected(error))?;
         let claims = self.with_issuer(claims);
         let (lifetime, confirmation) =
             checks.check(&claims).map_err(|error| self.rejected(error))?;
         let issuer: Arc<dyn Revalidate> = Arc::new(Issuer(Arc::clone(self)));
-        let answer = Introspected::new(requested_at, self.cache, issuer);
-        let verified_by = VerifiedBy::Introspection(Arc::new(answer));
+        let introspected = Introspected::new(requested_at, self.cache, issuer);
+        let verified_by = VerifiedBy::Introspection(Arc::new(introspected));
         self.provider
             .check_verified(&claims, (verified_by.clone(), lifetime), &confirmation, &self.clock)
             .map_err(|error| self.rejected(error))?;
@@ -277,7 +304,7 @@ impl Introspector {
         }))
     }
 
-    /// Returns the claims with `iss`, which an answer may lack: this provider has answered for the token.
+    /// Returns the claims with `iss`, which a response may lack. The response is that of this provider.
     fn with_issuer(&self, claims: Object) -> Object {
         let Some(issuer) = self.issuers.first().filter(|_| !claims.contains("iss")) else {
             return claims;
@@ -298,35 +325,31 @@ impl Introspector {
         error.with_provider(&self.provider.name)
     }
 
-    /// Notes and logs that a question was not answered.
+    /// Notes and logs that an introspection request has failed.
     fn failed(&self, pass: Pass, failure: &Failure) -> Error {
-        let severity = if failure.is_of_endpoint() { Severity::Endpoint } else { Severity::Call };
-        let cause = failure.to_string();
-        let wait = if failure.is_of_token() {
-            self.breaker.answered(pass, &cause);
-            FAILED_CALL_LIFETIME
-        } else {
-            self.breaker.failed(pass, severity, failure.retry_after(), &cause)
-        };
+        let (severity, cause) = (failure.severity(), failure.to_string());
+        let wait = self.breaker.failed(pass, severity, failure.retry_after(), &cause);
+        let wait =
+            if severity == Severity::Request { wait.max(FAILED_CALL_LIFETIME) } else { wait };
         let (provider, endpoint) = (&self.provider.name, self.endpoint.shown());
         let next_try_seconds = wait.as_secs_f64();
-        // Clients cause questions, so the warning has a rate.
+        // Clients cause introspection requests, so the warning has a rate.
         if self.warnings.allows() {
             tracing::warn!(
                 target: "oauth2_actix", %provider, endpoint, cause, next_try_seconds,
-                "the provider does not say whether a token is active: requests with such tokens get 503"
+                "token introspection failed: requests with uncached tokens get 503"
             );
         } else {
             tracing::debug!(
                 target: "oauth2_actix", %provider, endpoint, cause, next_try_seconds,
-                "the provider does not say whether a token is active: requests with such tokens get 503"
+                "token introspection failed: requests with uncached tokens get 503"
             );
         }
         self.unavailable(wait).with_source(cause)
     }
 }
 
-/// Asks again about the token of a session.
+/// Introspects the token of a session again.
 struct Issuer(Arc<Introspector>);
 
 impl Revalidate for Issuer {
@@ -334,25 +357,25 @@ impl Revalidate for Issuer {
         let introspector = Arc::clone(&self.0);
         let token = String::from_utf8_lossy(token).into_owned();
         async move {
-            let claims = introspector.introspect(&token)?.answer().await?;
-            let answer = claims.verified().verified_by.answer();
-            Ok(answer.map_or(Duration::ZERO, |answer| answer.until_moment))
+            let claims = introspector.introspect(&token)?.response().await?;
+            let introspected = claims.verified().verified_by.introspected();
+            Ok(introspected.map_or(Duration::ZERO, |introspected| introspected.until_monotonic))
         }
         .boxed()
     }
 }
 
 impl IntrospectionCall {
-    /// Waits for the answer, which all requests with the same token share.
-    pub(crate) async fn answer(self) -> Result<Claims, Error> {
+    /// Waits for the response, which concurrent requests with the same token share.
+    pub(crate) async fn response(self) -> Result<Claims, Error> {
         let Self { introspector, id, token } = self;
         let call = || Arc::clone(&introspector).call(id, token);
-        match introspector.calls.answer(&introspector.thread, id, call).await {
-            Ok(answer) => answer,
-            Err(no_answer) => {
-                let cause = match no_answer {
-                    SharedCallError::TooMany => "too many questions to the provider are under way",
-                    SharedCallError::Cancelled => "the question was lost",
+        match introspector.calls.result(&introspector.thread, id, call).await {
+            Ok(result) => result,
+            Err(error) => {
+                let cause = match error {
+                    SharedCallError::TooMany => "too many introspection requests in progress",
+                    SharedCallError::Cancelled => "the introspection request was cancelled",
                 };
                 tracing::debug!(target: "oauth2_actix", provider = %introspector.provider.name, "{cause}");
                 Err(introspector.unavailable(Duration::ZERO).with_source(cause))
@@ -360,49 +383,22 @@ impl IntrospectionCall {
         }
     }
 
-    /// Asks without waiting for the answer. Returns the error for the request.
+    /// Sends the request without waiting for the response. Returns the error for the request of the client.
     pub(crate) fn start_in_background(&self) -> Error {
         let introspector = &self.introspector;
         let call = || Arc::clone(introspector).call(self.id, self.token.clone());
-        // Too many questions: a later request asks.
+        // At the limit, a later request starts it.
         let _ = introspector.calls.start(&introspector.thread, self.id, call);
         introspector.unavailable(Duration::ZERO)
     }
 
-    /// Returns the error for a request that must not wait.
+    /// Returns the error for a request of a client that must not wait.
     pub(crate) fn undecided(&self) -> Error {
         self.introspector.unavailable(Duration::ZERO)
     }
 }
 
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error("{0}")]
-    Call(#[from] CallError),
-    #[error("{error}")]
-    Response { error: ResponseError, retry_after: Option<Duration> },
-}
-
-impl Failure {
-    fn is_of_endpoint(&self) -> bool {
-        match self {
-            Self::Call(error) => error.is_of_endpoint(),
-            Self::Response { error, .. } => error.is_of_endpoint(),
-        }
-    }
-
-    fn is_of_token(&self) -> bool {
-        matches!(self, Self::Response { error, .. } if error.is_of_token())
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Call(_) => None,
-            Self::Response { retry_after, .. } => *retry_after,
-        }
-    }
-}
+type Failure = failure::Failure<ResponseError>;
 
 /// Returns the SHA-256 of a token.
 fn call_key(token: &[u8]) -> CallKey {
@@ -426,8 +422,8 @@ const DEFAULT_CACHE: Duration = Duration::from_secs(60);
 const DEFAULT_NEGATIVE_CACHE: Duration = Duration::from_secs(5);
 const DEFAULT_CALLS: usize = 64;
 
-/// How long a question that was not answered is not repeated, while others are asked.
+/// How long a failed introspection request is not repeated for the same token.
 const FAILED_CALL_LIFETIME: Duration = Duration::from_secs(5);
 
-/// The longest answer in bytes.
-const MAX_ANSWER: usize = 256 * 1024;
+/// The longest response in bytes.
+const MAX_RESPONSE: usize = 256 * 1024;

@@ -37,7 +37,7 @@ enum Method {
 }
 
 /// The form of a request. It may hold secrets, so it has no `Debug`.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Form(Vec<(&'static str, String)>);
 
 impl Form {
@@ -56,11 +56,13 @@ impl Authenticator {
     /// Checks the settings. The problem is for the developer, and contains no secret.
     pub(crate) fn new(settings: &ClientAuthentication, issuer: &str) -> Result<Self, String> {
         if settings.client_id.is_empty() {
-            return Err("the client id must not be empty".to_owned());
+            return Err("the client id is empty; expected the id that the provider has registered"
+                .to_owned());
         }
         let method = match &settings.method {
             ClientMethod::Basic { secret } | ClientMethod::Post { secret } if secret.is_empty() => {
-                return Err("the client secret must not be empty".to_owned());
+                return Err("the client secret is empty; expected the secret of the registration"
+                    .to_owned());
             }
             ClientMethod::Basic { secret } => {
                 Method::Basic(basic_header(&settings.client_id, secret)?)

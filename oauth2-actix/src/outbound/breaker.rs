@@ -1,20 +1,23 @@
-//! No calls for a while after failures, so that requests fail at once and a server can recover.
+//! A circuit breaker: after failures, calls fail at once for a time, so that a server can recover.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use crate::util::{
-    backoff::{MAX_BACKOFF, backoff},
-    clock::Clock,
+use crate::{
+    outbound::failure::Severity,
+    util::{
+        backoff::{MAX_BACKOFF, backoff},
+        clock::Clock,
+    },
 };
 
-/// The state of the calls to one endpoint.
+/// The circuit breaker of one endpoint: closed, open, or half-open.
 ///
-/// It opens after one failure to connect, or after [`TOLERATED`] other failures without a success: a client can choose
-/// what the endpoint is asked, and must not be able to make it look unavailable by one question. Once the backoff is
-/// over, a few calls are let through, and the first success closes it.
+/// It opens after one failure to connect, or after [`TOLERATED`] other failures without a success: a client controls what
+/// is sent, so that one failed request must not open it. After the backoff it is half-open and permits a few probes. The
+/// first success closes it.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     clock: Clock,
@@ -25,30 +28,28 @@ pub(crate) struct Breaker {
 struct State {
     /// The failures since the last success.
     failures: u32,
-    /// The times that the breaker has opened since the last success.
+    /// The number of times that it has opened since the last success. Zero: it is closed.
     openings: u32,
     /// No call begins before this monotonic time.
     retry_at: Duration,
-    /// The calls that try whether the endpoint works again.
-    trials: usize,
+    /// The probes in progress.
+    probes: usize,
     last_failure: Option<(Duration, String)>,
 }
 
-/// The permission for one call, which ends with [`Pass::succeeded`] or [`Pass::failed`].
+/// The permission for one call, which ends with [`Breaker::succeeded`] or [`Breaker::failed`].
 #[derive(Debug)]
 #[must_use = "the end of the call must be noted"]
 pub(crate) struct Pass {
     began_at: Duration,
-    is_trial: bool,
+    is_probe: bool,
 }
 
-/// How a call has failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Severity {
-    /// The endpoint cannot be reached, or rejects this API: other calls will fail too.
-    Endpoint,
-    /// This call has failed: others may succeed.
-    Call,
+impl Pass {
+    /// Returns whether the breaker is half-open, so that the call shows whether the endpoint works again.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.is_probe
+    }
 }
 
 impl Breaker {
@@ -56,25 +57,25 @@ impl Breaker {
         Self { clock: clock.clone(), state: Mutex::default() }
     }
 
-    /// Lets a call through, or returns the time after which one may be.
+    /// Permits a call, or returns the time after which one may be permitted.
     pub(crate) fn enter(&self) -> Result<Pass, Duration> {
         let now = self.clock.monotonic();
         let mut state = self.state();
         if state.openings == 0 {
-            return Ok(Pass { began_at: now, is_trial: false });
+            return Ok(Pass { began_at: now, is_probe: false });
         }
         if now < state.retry_at {
             return Err(state.retry_at - now);
         }
-        if state.trials >= TRIALS {
-            if now < state.retry_at + LONGEST_TRIAL {
-                return Err(LEAST_WAIT);
+        if state.probes >= MAX_PROBES {
+            if now < state.retry_at + LONGEST_CALL {
+                return Err(MIN_WAIT);
             }
-            // Calls have a time limit: these have ended without a note, by a panic.
-            state.trials = 0;
+            // Calls have a time limit: these have panicked.
+            state.probes = 0;
         }
-        state.trials += 1;
-        Ok(Pass { began_at: now, is_trial: true })
+        state.probes += 1;
+        Ok(Pass { began_at: now, is_probe: true })
     }
 
     /// Returns the time after which a call may begin, if none may now.
@@ -84,24 +85,18 @@ impl Breaker {
         (state.openings > 0 && now < state.retry_at).then(|| state.retry_at - now)
     }
 
-    /// Notes the end of a call that the endpoint has answered.
+    /// Notes a call with a valid response.
     pub(crate) fn succeeded(&self, pass: Pass) {
         let mut state = self.state();
         // What began before the breaker opened tells nothing about the endpoint now.
-        if pass.is_trial || state.openings == 0 {
+        if pass.is_probe || state.openings == 0 {
             let last_failure = state.last_failure.take();
             *state = State { last_failure, ..State::default() };
         }
     }
 
-    /// Notes the end of a call whose question alone was refused: the endpoint works.
-    pub(crate) fn answered(&self, pass: Pass, cause: &str) {
-        self.succeeded(pass);
-        self.state().last_failure = Some((self.clock.unix_time(), cause.to_owned()));
-    }
-
-    /// Notes the end of a call that has failed. Returns after which time a request may be tried again. `after` is what the
-    /// endpoint asks for in `Retry-After`.
+    /// Notes a call that has failed. Returns the time after which a request may be retried. `after` is the `Retry-After` of
+    /// the endpoint.
     pub(crate) fn failed(
         &self,
         pass: Pass,
@@ -109,24 +104,29 @@ impl Breaker {
         after: Option<Duration>,
         cause: &str,
     ) -> Duration {
+        if severity == Severity::Request {
+            self.succeeded(pass);
+            self.state().last_failure = Some((self.clock.unix_time(), cause.to_owned()));
+            return MIN_WAIT;
+        }
         let now = self.clock.monotonic();
         let mut state = self.state();
         state.last_failure = Some((self.clock.unix_time(), cause.to_owned()));
-        if pass.is_trial {
-            state.trials = state.trials.saturating_sub(1);
+        if pass.is_probe {
+            state.probes = state.probes.saturating_sub(1);
         }
         state.failures = state.failures.saturating_add(1);
         let opens = match state.openings {
             0 => severity == Severity::Endpoint || after.is_some() || state.failures >= TOLERATED,
             // Calls that began before the breaker opened have failed together.
-            _ => pass.is_trial && pass.began_at >= state.retry_at,
+            _ => pass.is_probe && pass.began_at >= state.retry_at,
         };
         if opens {
             state.openings = state.openings.saturating_add(1);
             let wait = backoff(state.openings).max(after.unwrap_or_default().min(MAX_BACKOFF));
             state.retry_at = now + wait;
         }
-        state.retry_at.saturating_sub(now).max(LEAST_WAIT)
+        state.retry_at.saturating_sub(now).max(MIN_WAIT)
     }
 
     /// Returns the time of the last failure since the Unix epoch, and its cause.
@@ -140,16 +140,16 @@ impl Breaker {
     }
 }
 
-/// The failures in a row that do not open the breaker, plus one.
+/// The number of failures in a row that opens the breaker.
 const TOLERATED: u32 = 5;
 
-/// The calls that may try at once whether the endpoint works again.
-const TRIALS: usize = 4;
+/// The most probes in progress.
+const MAX_PROBES: usize = 4;
 
 /// No call takes this long.
-const LONGEST_TRIAL: Duration = Duration::from_secs(120);
+const LONGEST_CALL: Duration = Duration::from_secs(120);
 
-const LEAST_WAIT: Duration = Duration::from_secs(1);
+const MIN_WAIT: Duration = Duration::from_secs(1);
 
 #[cfg(all(test, feature = "testing"))]
 mod tests {
@@ -197,10 +197,11 @@ mod tests {
         let wait = fail(&breaker, Severity::Call);
         assert!(wait > Duration::from_secs(1) && wait <= Duration::from_secs(2), "{wait:?}");
         clock.advance(Duration::from_secs(2));
-        let trials: Vec<Pass> = (0..TRIALS).map(|_| breaker.enter().expect("a trial")).collect();
-        assert!(breaker.enter().is_err(), "more trials than allowed");
-        for trial in trials {
-            breaker.succeeded(trial);
+        let probes: Vec<Pass> =
+            (0..MAX_PROBES).map(|_| breaker.enter().expect("a probe")).collect();
+        assert!(breaker.enter().is_err(), "more probes than allowed");
+        for probe in probes {
+            breaker.succeeded(probe);
         }
         assert!(breaker.enter().is_ok() && breaker.wait().is_none());
         assert_eq!(breaker.last_failure().expect("a failure").1, "down");

@@ -1,9 +1,6 @@
 //! An endpoint of an authorization server that this API calls as a client.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     http::{
@@ -11,8 +8,12 @@ use crate::{
         fetch::{self, GetError, Post, Posted},
         url::KeyUrl,
     },
-    keys::discovery::{DiscoveryError, Issuer, IssuerEndpoint},
-    outbound::authentication::{Authenticator, Form, SigningFault},
+    keys::discovery::DiscoveryError,
+    outbound::{
+        authentication::{Authenticator, Form, SigningFault},
+        discovered_url::DiscoveredUrl,
+        failure::Severity,
+    },
     util::{clock::Clock, units::Unit},
 };
 
@@ -29,17 +30,11 @@ pub(crate) struct Endpoint {
     clock: Clock,
 }
 
-/// Where an endpoint is.
+/// The location of an endpoint.
 #[derive(Debug)]
 pub(crate) enum Location {
     Url(KeyUrl),
-    /// Where the document of the issuer says.
-    Discovered {
-        issuer: Issuer,
-        endpoint: IssuerEndpoint,
-        /// The URL, and the monotonic time at which the document was read.
-        known: Mutex<Option<(KeyUrl, Duration)>>,
-    },
+    Discovered(Box<DiscoveredUrl>),
 }
 
 /// Why a call got no response.
@@ -47,6 +42,8 @@ pub(crate) enum Location {
 pub(crate) enum CallError {
     #[error("discovery: {0}")]
     Discovery(#[from] DiscoveryError),
+    #[error("discovery: a concurrent call could not read the document of the issuer")]
+    NotDiscovered,
     #[error("{0}")]
     Get(#[from] GetError),
     #[error("{0}")]
@@ -56,13 +53,13 @@ pub(crate) enum CallError {
 }
 
 impl CallError {
-    /// Returns whether other calls will fail too, whatever they ask.
-    pub(crate) fn is_of_endpoint(&self) -> bool {
+    pub(crate) fn severity(&self) -> Severity {
         match self {
-            Self::Discovery(_) | Self::Signing(_) => true,
-            Self::Get(GetError::Client(_) | GetError::Redirect(_)) => true,
-            Self::Get(GetError::Transport(error)) => error.is_connect(),
-            Self::Get(_) | Self::Timeout(_) => false,
+            Self::Discovery(_) | Self::NotDiscovered | Self::Signing(_) => Severity::Endpoint,
+            Self::Get(GetError::Client(_)) => Severity::Endpoint,
+            Self::Get(error) if error.is_connect() => Severity::Endpoint,
+            // A firewall may redirect to its own page because of the token that a client has sent.
+            Self::Get(_) | Self::Timeout(_) => Severity::Call,
         }
     }
 }
@@ -87,7 +84,7 @@ impl Endpoint {
         // Built now and not at the first request, so that errors are reported at once.
         match &location {
             Location::Url(url) => clients.client(url).map(drop),
-            Location::Discovered { .. } => clients.prepare().and_then(|()| discovery.prepare()),
+            Location::Discovered(_) => clients.prepare().and_then(|()| discovery.prepare()),
         }
         .map_err(|error| GetError::Client(error).to_string())?;
         let clock = clock.clone();
@@ -98,7 +95,7 @@ impl Endpoint {
     pub(crate) fn shown(&self) -> String {
         match &self.location {
             Location::Url(url) => url.shown().to_owned(),
-            Location::Discovered { issuer, .. } => issuer.shown(),
+            Location::Discovered(url) => url.shown(),
         }
     }
 
@@ -112,58 +109,42 @@ impl Endpoint {
         let deadline = self.clock.monotonic() + self.timeout;
         tokio::select! {
             posted = self.post_now(form, accept, limit) => {
-                let is_gone = |posted: &Posted| matches!(posted.status.as_u16(), 404 | 405 | 410);
-                if posted.as_ref().map_or(true, is_gone) {
-                    self.forget();
+                let may_have_moved = match &posted {
+                    Ok(posted) => matches!(posted.status.as_u16(), 404 | 405 | 410),
+                    Err(CallError::Get(error)) => error.is_connect(),
+                    Err(_) => false,
+                };
+                if let Location::Discovered(url) = &self.location
+                    && may_have_moved
+                {
+                    url.expire();
                 }
                 posted
             }
-            () = self.clock.sleep_until(deadline) => {
-                self.forget();
-                Err(CallError::Timeout(self.timeout))
+            () = self.clock.sleep_until(deadline) => Err(CallError::Timeout(self.timeout)),
+        }
+    }
+
+    async fn post_now(&self, form: Form, accept: &str, limit: usize) -> Result<Posted, CallError> {
+        let url = match &self.location {
+            Location::Url(url) => url.clone(),
+            Location::Discovered(url) => {
+                let has_certificate = self.authenticator.identity().is_some();
+                url.get(&self.discovery, has_certificate, &self.clock).await?
             }
-        }
-    }
-
-    async fn post_now(
-        &self,
-        mut form: Form,
-        accept: &str,
-        limit: usize,
-    ) -> Result<Posted, CallError> {
-        let url = self.url().await?;
-        let authorization = self.authenticator.authenticate(&mut form, self.clock.unix_time())?;
-        let client = self.clients.client(&url).map_err(GetError::Client)?;
-        let post = Post { form: form.encode(), authorization, accept };
-        Ok(fetch::post(&client, &url, post, limit).await?)
-    }
-
-    async fn url(&self) -> Result<KeyUrl, CallError> {
-        let (issuer, endpoint, known) = match &self.location {
-            Location::Url(url) => return Ok(url.clone()),
-            Location::Discovered { issuer, endpoint, known } => (issuer, endpoint, known),
         };
-        let now = self.clock.monotonic();
-        let lock = || known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((url, read_at)) = &*lock()
-            && now < *read_at + DISCOVERY_AGE
-        {
-            return Ok(url.clone());
-        }
-        let client = self.discovery.client(issuer.url()).map_err(GetError::Client)?;
-        let url =
-            issuer.endpoint(&client, *endpoint, self.authenticator.identity().is_some()).await?;
-        *lock() = Some((url.clone(), now));
-        Ok(url)
-    }
-
-    /// Reads the document again before the next call, since the endpoint may have moved.
-    fn forget(&self) {
-        if let Location::Discovered { known, .. } = &self.location {
-            *known.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let client = self.clients.client(&url).map_err(GetError::Client)?;
+        // Authenticated again: an assertion may be used once only (RFC 7523 §3).
+        let send = async || -> Result<Posted, CallError> {
+            let mut form = form.clone();
+            let now = self.clock.unix_time();
+            let authorization = self.authenticator.authenticate(&mut form, now)?;
+            let post = Post { form: form.encode(), authorization, accept };
+            Ok(fetch::post(&client, &url, post, limit).await?)
+        };
+        match send().await {
+            Err(CallError::Get(GetError::Closed(_))) => send().await,
+            posted => posted,
         }
     }
 }
-
-/// How long the URL of an endpoint is used before the document is read again.
-const DISCOVERY_AGE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,4 +1,4 @@
-//! One call for all requests that ask the same.
+//! One call for concurrent requests with the same content.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::outbound::thread::CallThread;
 
-/// The identity of a question: a SHA-256 of all that the answer depends on.
+/// The identity of a call: a SHA-256 of everything that the result depends on.
 pub(crate) type CallKey = [u8; 32];
 
 /// The calls of one kind that are in progress, each with the requests that wait for it.
@@ -19,7 +19,7 @@ pub(crate) struct SharedCalls<T> {
     waiters: Semaphore,
 }
 
-/// Why a request gets no answer.
+/// Why a request gets no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SharedCallError {
     /// Too many calls are in progress, or too many requests wait for them.
@@ -38,8 +38,8 @@ impl<T: Clone + Send + Sync + 'static> SharedCalls<T> {
         }
     }
 
-    /// Waits for the answer to a question. If no call for it is in progress, one is started.
-    pub(crate) async fn answer<F>(
+    /// Waits for the result of a call. If no call with this key is in progress, one is started.
+    pub(crate) async fn result<F>(
         &self,
         thread: &CallThread,
         id: CallKey,
@@ -49,12 +49,12 @@ impl<T: Clone + Send + Sync + 'static> SharedCalls<T> {
         F: Future<Output = T> + Send + 'static,
     {
         let Ok(_waiter) = self.waiters.try_acquire() else { return Err(SharedCallError::TooMany) };
-        let mut answer = self.start(thread, id, call)?;
-        let answer = answer.wait_for(Option::is_some).await;
-        answer.ok().and_then(|answer| answer.clone()).ok_or(SharedCallError::Cancelled)
+        let mut result = self.start(thread, id, call)?;
+        let result = result.wait_for(Option::is_some).await;
+        result.ok().and_then(|result| result.clone()).ok_or(SharedCallError::Cancelled)
     }
 
-    /// Starts a call unless one for the same question is in progress. Nothing needs to wait for it.
+    /// Starts a call unless one with the same key is in progress. The caller does not have to wait for it.
     pub(crate) fn start<F>(
         &self,
         thread: &CallThread,
@@ -77,11 +77,11 @@ impl<T: Clone + Send + Sync + 'static> SharedCalls<T> {
         let entry = Entry { in_progress: Arc::clone(&self.in_progress), id };
         let call = call();
         thread.spawn(async move {
-            let answer = call.await;
-            // Removed before the answer is sent, so that a request which has seen the answer starts another call.
+            let result = call.await;
+            // Removed before the result is sent, so that a request which has seen the result starts another call.
             drop(entry);
             drop(permit);
-            sender.send_replace(Some(answer));
+            sender.send_replace(Some(result));
         });
         Ok(receiver)
     }
@@ -130,42 +130,42 @@ mod tests {
                 count.fetch_add(1, Ordering::SeqCst) + 1
             }
         };
-        let waiting = join_all((0..50).map(|_| calls.answer(&thread, [1; 32], call)));
+        let waiting = join_all((0..50).map(|_| calls.result(&thread, [1; 32], call)));
         let opened = async {
             tokio::task::yield_now().await;
             gate.notify_one();
         };
-        let (answers, ()) = tokio::join!(waiting, opened);
-        assert!(answers.iter().all(|answer| *answer == Ok(1)), "{answers:?}");
+        let (results, ()) = tokio::join!(waiting, opened);
+        assert!(results.iter().all(|result| *result == Ok(1)), "{results:?}");
         assert_eq!(calls.in_progress(), 0);
         gate.notify_one();
-        assert_eq!(calls.answer(&thread, [1; 32], call).await, Ok(2));
+        assert_eq!(calls.result(&thread, [1; 32], call).await, Ok(2));
     }
 
     #[tokio::test]
-    async fn more_calls_or_waiters_than_allowed_get_no_answer() {
+    async fn more_calls_or_waiters_than_allowed_get_no_result() {
         let thread = CallThread::start().expect("a thread");
         let calls: SharedCalls<()> = SharedCalls::new(1, 1);
         let _running = calls.start(&thread, [1; 32], std::future::pending).expect("started");
         assert!(calls.start(&thread, [2; 32], std::future::pending).is_err());
-        let never = calls.answer(&thread, [1; 32], std::future::pending);
-        let too_many = calls.answer(&thread, [1; 32], std::future::pending);
+        let never = calls.result(&thread, [1; 32], std::future::pending);
+        let too_many = calls.result(&thread, [1; 32], std::future::pending);
         tokio::select! {
             biased;
             _ = never => panic!("the call never ends"),
-            answer = too_many => assert_eq!(answer, Err(SharedCallError::TooMany)),
+            result = too_many => assert_eq!(result, Err(SharedCallError::TooMany)),
         }
     }
 
     #[tokio::test]
-    async fn call_that_panics_is_lost_and_leaves_no_entry() {
+    async fn call_that_panics_is_cancelled_and_leaves_no_entry() {
         let thread = CallThread::start().expect("a thread");
         let calls: SharedCalls<()> = SharedCalls::new(1, 10);
         for _ in 0..3 {
-            let lost = calls.answer(&thread, [1; 32], || async { panic!("a bug") }).await;
+            let lost = calls.result(&thread, [1; 32], || async { panic!("a bug") }).await;
             assert_eq!(lost, Err(SharedCallError::Cancelled));
         }
-        assert_eq!(calls.answer(&thread, [1; 32], || async {}).await, Ok(()));
+        assert_eq!(calls.result(&thread, [1; 32], || async {}).await, Ok(()));
     }
 
     #[tokio::test]

@@ -114,13 +114,13 @@ impl Policy {
             }
             Pending::Status(claims) => Self::resolve_status(claims).await,
             Pending::Introspection(call) => {
-                let claims = call.answer().await?;
+                let claims = call.response().await?;
                 // The request may have waited for seconds for an answer that was asked for before.
                 claims.verified().check_again()?;
                 Ok(claims)
             }
             Pending::ApiKey(lookup) => {
-                let claims = lookup.answer().await?;
+                let claims = lookup.response().await?;
                 claims.verified().check_again()?;
                 Ok(claims)
             }

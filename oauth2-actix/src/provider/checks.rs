@@ -15,6 +15,7 @@ use crate::{
     error::{Error, ErrorKind, listed},
     jose::{
         algorithm::Algorithm,
+        compact::is_jws,
         jws::{self, TokenType, UnverifiedJws},
     },
     json::object::Object,
@@ -111,6 +112,16 @@ impl ResolvedProvider {
             .into());
         }
         Ok((!confirmation.is_empty()).then(|| Box::new(confirmation)))
+    }
+
+    /// Checks the type of a JWT that was introspected. Its signature is not verified: the issuer has confirmed this very text.
+    pub(crate) fn check_introspected_type(&self, token: &str) -> Result<(), Error> {
+        if !self.require_at_jwt || !is_jws(token) {
+            return Ok(());
+        }
+        let jws = UnverifiedJws::parse(token)?;
+        self.check_type(jws.header.typ)?;
+        validation::check_access_token(&jws.claims)
     }
 
     /// Checks whether the provider's tokens may have this type.

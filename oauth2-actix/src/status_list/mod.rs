@@ -45,7 +45,8 @@ use crate::{
     json::object::Object,
     keys::{fetcher::Fetchers, remote::MAX_WAITERS},
     outbound::{
-        breaker::{Breaker, Severity},
+        breaker::Breaker,
+        failure::Severity,
         shared_calls::{CallKey, SharedCallError, SharedCalls},
         thread::CallThread,
     },
@@ -191,7 +192,7 @@ impl StatusLists {
             return Err(error);
         }
         let call = || Arc::clone(self).fetch(Arc::clone(list));
-        match self.calls.answer(&self.parts.thread, list.id, call).await {
+        match self.calls.result(&self.parts.thread, list.id, call).await {
             Ok(answer) => answer,
             Err(SharedCallError::TooMany) => {
                 Err(self.unavailable("too many status lists are fetched at once"))

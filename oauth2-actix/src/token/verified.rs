@@ -32,9 +32,9 @@ pub(crate) struct VerifiedToken {
     pub(crate) confirmation: Option<Box<Confirmation>>,
     /// What the application loads for the token. Empty unless it loads something.
     pub(crate) principal: OnceLock<Box<PrincipalSlot>>,
-    /// What the deny list is asked. None if there is no list.
+    /// What the deny list is searched for. None if there is no list.
     pub(crate) revocable: Option<Box<Revocable>>,
-    /// The status that the issuer publishes. None if it is not looked up.
+    /// The entry of the token in a status list. None if none is checked.
     pub(crate) status: Option<Arc<dyn TokenStatus>>,
     /// The clock that the token's times are checked against.
     pub(crate) clock: Clock,
@@ -56,7 +56,7 @@ pub(crate) struct AcceptedBy {
 pub(crate) enum VerifiedBy {
     /// A key of this set.
     Keys(KeySetId),
-    /// The issuer, which was asked.
+    /// The issuer, by introspection.
     Introspection(Arc<Introspected>),
     /// The hash of an API key.
     ApiKey(Arc<VerifiedApiKey>),
@@ -66,13 +66,13 @@ pub(crate) enum VerifiedBy {
 pub(crate) struct VerifiedApiKey {
     /// The SHA-256 of its text.
     pub(crate) hash: [u8; 32],
-    /// The answer of its source. None if the key is configured.
+    /// The response of its source. None if the key is configured.
     pub(crate) found: Option<Introspected>,
 }
 
 impl VerifiedBy {
-    /// Returns the answer by which the token is accepted, which is used for a time only.
-    pub(crate) fn answer(&self) -> Option<&Introspected> {
+    /// Returns the response by which the token is accepted, which is cached for a limited time.
+    pub(crate) fn introspected(&self) -> Option<&Introspected> {
         match self {
             Self::Keys(_) => None,
             Self::Introspection(introspected) => Some(introspected),
@@ -81,38 +81,37 @@ impl VerifiedBy {
     }
 }
 
-/// An answer of the issuer about a token, or of the source of API keys about one of them.
+/// The response of an introspection endpoint, or of a source of API keys.
 pub(crate) struct Introspected {
-    /// The answer is used until this time since the Unix epoch, and until this moment of the monotonic clock: a wall
-    /// clock that is set back does not prolong it.
+    /// The response is used until this time since the Unix epoch, and until this monotonic time: a wall clock that is set
+    /// back does not prolong it.
     pub(crate) until: Duration,
-    pub(crate) until_moment: Duration,
-    /// Asks again.
+    pub(crate) until_monotonic: Duration,
+    /// Sends the request again.
     pub(crate) issuer: Arc<dyn Revalidate>,
 }
 
 impl Introspected {
-    /// Returns an answer that was asked for at this time since the Unix epoch and this moment of the monotonic clock.
+    /// Returns a response that was requested at this time since the Unix epoch, and at this monotonic time.
     pub(crate) fn new(
         requested_at: (Duration, Duration),
         lifetime: Duration,
         issuer: Arc<dyn Revalidate>,
     ) -> Self {
-        let (time, moment) = requested_at;
-        let (until, until_moment) =
-            (time.saturating_add(lifetime), moment.saturating_add(lifetime));
-        Self { until, until_moment, issuer }
+        let (time, monotonic) = requested_at;
+        let until = time.saturating_add(lifetime);
+        Self { until, until_monotonic: monotonic.saturating_add(lifetime), issuer }
     }
 
-    /// Returns whether the answer may be used now.
+    /// Returns whether the response may be used now.
     pub(crate) fn is_usable(&self, clock: &Clock) -> bool {
-        clock.unix_time() < self.until && clock.monotonic() < self.until_moment
+        clock.unix_time() < self.until && clock.monotonic() < self.until_monotonic
     }
 }
 
-/// An issuer that is asked about tokens.
+/// An issuer, or a source of API keys, that can say again whether a token is active.
 pub(crate) trait Revalidate: Send + Sync {
-    /// Asks whether a token is still active. Returns the moment of the monotonic clock until which the answer is used.
+    /// Checks whether a token is still active. Returns the monotonic time until which the response is used.
     fn revalidate(&self, token: &[u8]) -> BoxFuture<'static, Result<Duration, Error>>;
 }
 
@@ -140,7 +139,7 @@ impl VerifiedToken {
     }
 
     /// Waits until the token is no longer accepted, and returns the reason: it has expired, or its issuer says that it
-    /// is not active or not valid any more. A token with a status in a list was not asked about.
+    /// is no longer active or valid. A token with a status in a list was not introspected.
     pub(crate) async fn ended(&self) -> Error {
         if let Some(status) = &self.status {
             return tokio::select! {
@@ -149,7 +148,7 @@ impl VerifiedToken {
                 reason = self.status_ended(&**status) => reason,
             };
         }
-        let Some(introspected) = self.verified_by.answer() else {
+        let Some(introspected) = self.verified_by.introspected() else {
             return self.expired().await.into();
         };
         tokio::select! {
@@ -159,14 +158,16 @@ impl VerifiedToken {
         }
     }
 
-    /// Asks the issuer again whenever its answer may not be used any longer. Returns why the token is not accepted. If
-    /// the issuer does not answer, the token is accepted for [`GRACE`] after its last answer.
+    /// Introspects the token again whenever the last response may no longer be used, at most once in
+    /// [`LEAST_REVALIDATION`]. Returns why the token is not accepted. While requests fail, the token is accepted for
+    /// [`GRACE`] after the last response has ended.
     async fn inactive(&self, introspected: &Introspected) -> Error {
-        let mut until = introspected.until_moment;
+        let later = |until: Duration| until.max(self.clock.monotonic() + LEAST_REVALIDATION);
+        let mut until = later(introspected.until_monotonic);
         loop {
             self.clock.sleep_until(until).await;
             match introspected.issuer.revalidate(&self.token).await {
-                Ok(later) => until = later.max(self.clock.monotonic() + LEAST_INTERVAL),
+                Ok(next) => until = later(next),
                 Err(error) if !error.is_unavailable() => return error,
                 Err(error) if self.clock.monotonic() >= until.saturating_add(GRACE) => {
                     return error;
@@ -183,8 +184,8 @@ impl VerifiedToken {
     pub(crate) fn cached_until(&self) -> u64 {
         let expires_at = self.lifetime.expires_at();
         self.verified_by
-            .answer()
-            .map_or(expires_at, |answer| expires_at.min(answer.until.as_secs().saturating_add(1)))
+            .introspected()
+            .map_or(expires_at, |found| expires_at.min(found.until.as_secs().saturating_add(1)))
     }
 
     /// Checks that no entry of the deny list revokes the token.
@@ -294,10 +295,13 @@ impl fmt::Debug for VerifiedToken {
     }
 }
 
-/// How long a session or stream goes on after its issuer should have answered again.
+/// How long a session or stream continues while its token cannot be checked again.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// The least time between two questions about one token.
+/// The least time between two checks of one token that succeed. A shorter cache than this is for requests.
+const LEAST_REVALIDATION: Duration = Duration::from_secs(10);
+
+/// The least time between two checks of one token after a failure.
 const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The longest sleep between two reads of the wall clock.

@@ -306,7 +306,7 @@ impl State {
                             // `ended` asks again, and ends the session if there is no answer for too long.
                             Err(reason)
                                 if reason.is_unavailable()
-                                    && accepted.verified_by.answer().is_some() => {}
+                                    && accepted.verified_by.introspected().is_some() => {}
                             Err(reason) => return (claims.clone(), reason),
                         },
                     }

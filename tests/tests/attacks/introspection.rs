@@ -34,16 +34,16 @@ fn inactive() -> Answer {
     Answer::json(&json!({"active": false}))
 }
 
-/// A server whose provider verifies JWTs by their signature and is asked about other tokens.
+/// A server whose provider verifies JWTs by their signature and introspects other tokens.
 fn target(answer: Answer) -> (KeyServer, Target) {
     let server = KeyServer::start(answer).unwrap();
     let provider = provider().introspection(at(&server));
     (server, Target::behind(policy::builder().provider("test", provider).build().unwrap()))
 }
 
-/// An attacker sends a forged JWT and learns from the answer whether the issuer knows it.
+/// An attacker sends a forged JWT to learn from the response whether the issuer knows it.
 #[test]
-fn forged_jwt_is_never_asked_about_so_that_the_issuer_is_no_oracle() {
+fn forged_jwt_is_not_introspected() {
     let (server, target) = target(active(json!({})));
     let forged = SigningKey::generate(Algorithm::ES256, es256().kid());
     target.rejects("another key", &good().sign(&forged), Rejection::Signature);
@@ -63,9 +63,9 @@ fn forged_jwt_is_never_asked_about_so_that_the_issuer_is_no_oracle() {
     assert_eq!(server.requests(), 0);
 }
 
-/// RFC 7662 §4: the answer must not tell apart tokens that are unknown and those that are active elsewhere.
+/// RFC 7662 §4: the response must not tell apart tokens that are unknown and those that are active elsewhere.
 #[test]
-fn token_of_another_api_and_an_unknown_one_get_the_same_answer() {
+fn token_of_another_api_and_an_unknown_one_get_the_same_response() {
     for (attack, answer) in [
         ("unknown", inactive()),
         ("another audience", active(json!({"aud": "canary"}))),
@@ -84,7 +84,7 @@ fn token_of_another_api_and_an_unknown_one_get_the_same_answer() {
 
 /// A misbehaving endpoint makes no token good, and takes none from clients.
 #[test]
-fn endpoint_that_lies_or_fails_lets_no_token_pass_and_causes_no_401() {
+fn misbehaving_endpoint_causes_503_and_never_401() {
     for (attack, answer) in [
         ("text", Answer::json(&json!({"active": "true", "aud": AUDIENCE}))),
         ("number", Answer::json(&json!({"active": 1, "aud": AUDIENCE}))),
@@ -107,9 +107,9 @@ fn endpoint_that_lies_or_fails_lets_no_token_pass_and_causes_no_401() {
     }
 }
 
-/// Two providers: the answer of one is never used for a token of the other.
+/// Two providers: the response of one is never used for a token of the other.
 #[test]
-fn answer_of_one_provider_is_never_used_for_a_token_of_another() {
+fn response_of_one_provider_is_never_used_for_a_token_of_another() {
     let evil = KeyServer::start(active(json!({"iss": ISSUER}))).unwrap();
     let honest = KeyServer::start(inactive()).unwrap();
     let oauth2 = policy::builder()
@@ -125,7 +125,7 @@ fn answer_of_one_provider_is_never_used_for_a_token_of_another() {
     // With its own issuer, its tokens are its own.
     evil.answer(active(json!({"iss": OTHER})));
     target.accepts("its own", "evil_canary-second");
-    // Neither the same text without the prefix nor in another case was answered for.
+    // Neither the same text without the prefix nor in another case was introspected there.
     let before = evil.requests();
     for token in
         ["canary-second", "EVIL_canary-second", "Evil_canary-second", "xevil_canary-second"]
@@ -135,7 +135,7 @@ fn answer_of_one_provider_is_never_used_for_a_token_of_another() {
     assert_eq!(evil.requests(), before);
 }
 
-/// A client that invents tokens causes a bounded number of questions, and the memory of them is bounded.
+/// A client that invents tokens causes a bounded number of introspection requests, and their cache is bounded.
 #[test]
 fn flood_of_invented_tokens_is_bounded_and_good_tokens_pass() {
     let server = KeyServer::start(inactive()).unwrap();
@@ -149,9 +149,9 @@ fn flood_of_invented_tokens_is_bounded_and_good_tokens_pass() {
         }
         target.still_works(&format!("round {round}"));
     }
-    // The second and third round were answered from memory, unless the machine took longer than its 5 s.
+    // The second and third round had cached responses, unless the machine took longer than 5 s.
     assert!(server.requests() < 600, "{}", server.requests());
-    // What no token can be is not asked about at all.
+    // What cannot be a token is not introspected.
     let before = server.requests();
     let long = "x".repeat(17_000);
     for token in ["canary token", "canary\u{e9}", "\"canary\"", "canary=x", "", long.as_str()] {
@@ -163,7 +163,7 @@ fn flood_of_invented_tokens_is_bounded_and_good_tokens_pass() {
 
 /// A token is one parameter of the form, whatever it contains.
 #[test]
-fn token_adds_no_parameter_to_the_question() {
+fn token_cannot_inject_form_parameters() {
     let (server, target) = target(inactive());
     target.rejects("padding", "canary+token/with~chars==", Rejection::Inactive);
     let request = server.last_request();
@@ -173,7 +173,7 @@ fn token_adds_no_parameter_to_the_question() {
 
 /// The document of an issuer leads to plain http at an address of the internal network.
 #[test]
-fn discovered_endpoint_over_http_elsewhere_is_not_asked() {
+fn discovered_endpoint_over_http_elsewhere_is_not_called() {
     let server = KeyServer::start(inactive()).unwrap();
     let document = json!({
         "issuer": server.url_of(""),

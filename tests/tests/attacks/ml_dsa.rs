@@ -50,7 +50,7 @@ fn ml_dsa_key_with_the_alg_of_another_type_is_rejected() {
 
 /// The public key as the secret of HMAC, and as the signature.
 #[test]
-fn ml_dsa_public_key_proves_nothing() {
+fn ml_dsa_public_key_as_secret_or_signature_is_rejected() {
     let target = target();
     for signer in ML_DSA.iter() {
         let public = signer.public_jwk()["pub"].as_str().unwrap().to_owned();

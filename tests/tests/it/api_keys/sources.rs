@@ -88,7 +88,7 @@ async fn answer_is_used_for_the_cache_time() {
 }
 
 #[tokio::test]
-async fn unknown_key_is_asked_for_once_in_the_negative_time() {
+async fn unknown_key_is_looked_up_once_in_the_negative_time() {
     let (clock, database) = (ManualClock::new(), Database::with(&[]));
     let oauth2 = database.policy(&clock, |keys| keys);
     for _ in 0..3 {
@@ -101,14 +101,33 @@ async fn unknown_key_is_asked_for_once_in_the_negative_time() {
 }
 
 #[tokio::test]
+async fn source_that_fails_is_called_less_often_and_recovers() {
+    let (clock, database) = (ManualClock::new(), Database::with(&[OLD]));
+    let oauth2 = database.policy(&clock, |keys| keys);
+    *database.is_down.lock().unwrap() = true;
+    for _ in 0..20 {
+        assert_eq!(kind(&oauth2, OLD).await, Some("api_keys_unavailable"));
+    }
+    assert_eq!(database.calls(), 1, "the failed call is not repeated at once");
+    for index in 0..20 {
+        let text = format!("{PREFIX}another-{index}");
+        assert_eq!(kind(&oauth2, &text).await, Some("api_keys_unavailable"));
+    }
+    assert_eq!(database.calls(), 5, "the breaker is open");
+    *database.is_down.lock().unwrap() = false;
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(kind(&oauth2, OLD).await, None);
+}
+
+#[tokio::test]
 async fn source_that_fails_hangs_panics_or_returns_reserved_claims_is_503_and_never_401() {
     let (clock, database) = (ManualClock::new(), Database::with(&[OLD]));
     let oauth2 = database.policy(&clock, |keys| keys);
     *database.is_down.lock().unwrap() = true;
     let error = oauth2.verify(OLD).await.unwrap_err();
     assert_eq!((error.kind_name(), error.status().as_u16()), ("api_keys_unavailable", 503));
-    // No failure is remembered.
     *database.is_down.lock().unwrap() = false;
+    clock.advance(Duration::from_secs(1));
     assert_eq!(kind(&oauth2, OLD).await, None);
 
     let hangs = Database { gate: Arc::new(Semaphore::new(0)), ..database.clone() };

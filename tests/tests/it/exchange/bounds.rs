@@ -106,7 +106,7 @@ async fn thousand_requests_at_once_share_one_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_under_way_are_limited() {
+async fn concurrent_calls_are_limited() {
     let setup = Setup::with(Answer::hang(), |exchange| exchange.max_calls(4));
     let claims = setup.claims("ann").await;
     let exchange = |audience: String| {
@@ -117,7 +117,7 @@ async fn calls_under_way_are_limited() {
     setup.server.wait_for_requests(4);
     for index in 4..20 {
         let (_, text) = unavailable(exchange(format!("a{index}")).await.unwrap());
-        assert!(text.contains("too many exchanges"), "{text}");
+        assert!(text.contains("too many token exchanges in progress"), "{text}");
     }
     assert_eq!(setup.server.requests(), 4);
     setup.clock.advance(seconds(5));
@@ -127,7 +127,7 @@ async fn calls_under_way_are_limited() {
 }
 
 #[tokio::test]
-async fn refusal_is_remembered_for_5_seconds_and_does_not_stop_other_exchanges() {
+async fn rejection_is_cached_for_5_seconds_and_does_not_stop_other_exchanges() {
     let setup = Setup::start(refused(400, "invalid_grant"));
     let claims = setup.claims("ann").await;
     for _ in 0..20 {
@@ -135,7 +135,7 @@ async fn refusal_is_remembered_for_5_seconds_and_does_not_stop_other_exchanges()
         assert!(matches!(error.kind(), ExchangeErrorKind::Rejected { .. }), "{error}");
     }
     assert_eq!(setup.server.requests(), 1);
-    // Many refusals are no failure of the endpoint.
+    // Rejections do not count as failures of the endpoint.
     for index in 0..20 {
         let result = setup.oauth2.exchange(&claims, &format!("a{index}"), ["x"]).await;
         assert!(matches!(result.unwrap_err().kind(), ExchangeErrorKind::Rejected { .. }));
@@ -150,7 +150,7 @@ async fn refusal_is_remembered_for_5_seconds_and_does_not_stop_other_exchanges()
 }
 
 #[tokio::test]
-async fn one_exchange_that_fails_does_not_stop_the_others() {
+async fn one_failed_exchange_does_not_open_the_breaker() {
     let setup = Setup::start(Answer::status(500));
     let claims = setup.claims("ann").await;
     for _ in 0..20 {
@@ -164,11 +164,11 @@ async fn one_exchange_that_fails_does_not_stop_the_others() {
 }
 
 #[tokio::test]
-async fn endpoint_that_refuses_this_api_opens_the_breaker_and_recovers() {
+async fn endpoint_that_rejects_this_api_opens_the_breaker_and_recovers() {
     let setup = Setup::start(refused(401, "invalid_client"));
     let (ann, bob) = (setup.claims("ann").await, setup.claims("bob").await);
     let (_, text) = unavailable(setup.exchange(&ann).await);
-    assert!(text.contains("it refuses this API: invalid_client (Why.)"), "{text}");
+    assert!(text.contains("this API was rejected: invalid_client (Why.)"), "{text}");
     for claims in [&ann, &bob] {
         unavailable(setup.exchange(claims).await);
     }
@@ -191,4 +191,38 @@ async fn cached_token_is_used_during_an_outage() {
 
 fn status_of(error: &ExchangeError) -> u16 {
     actix_web::ResponseError::status_code(error).as_u16()
+}
+
+/// Otherwise a client whose large token a firewall rejects could stop all exchanges.
+#[tokio::test]
+async fn rejections_by_a_firewall_do_not_open_the_breaker() {
+    for status in [400, 403, 404, 405, 413] {
+        let setup = Setup::start(Answer::status(status));
+        let claims = setup.claims("ann").await;
+        for index in 0..50 {
+            for _ in 0..2 {
+                unavailable(setup.oauth2.exchange(&claims, &format!("a{index}"), ["x"]).await);
+            }
+        }
+        assert_eq!(setup.server.requests(), 50, "{status}");
+        setup.server.answer(issued("one", json!({})));
+        setup.exchange(&claims).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn errors_are_cached_although_tokens_are_not() {
+    for answer in [Answer::status(500), refused(400, "invalid_grant")] {
+        let setup = Setup::with(answer, |exchange| exchange.max_entries(0));
+        let claims = setup.claims("ann").await;
+        for _ in 0..20 {
+            assert!(setup.exchange(&claims).await.is_err());
+        }
+        assert_eq!(setup.server.requests(), 1);
+        setup.server.answer(issued("one", json!({})));
+        for _ in 0..2 {
+            setup.exchange(&setup.claims("bob").await).await.unwrap();
+        }
+        assert_eq!(setup.server.requests(), 3);
+    }
 }

@@ -1,15 +1,17 @@
 //! Exchange of tokens at their provider (RFC 8693), against scripted endpoints and the embedded provider.
 //!
-//! - `bounds`: the cache, shared calls, limits and the breaker
+//! - `bounds`: the cache, shared calls, limits and the circuit breaker
 //! - `faults`: endpoints that do not issue a token
 //! - `provider`: the embedded provider, and a service that gets the issued token
-//! - `requests`: what is asked for, and by which tokens
+//! - `requests`: the parameters of requests, and whose tokens are exchanged
+//! - `responses`: the responses for the client of this API
 //! - `settings`: errors of the configuration
 
 mod bounds;
 mod faults;
 mod provider;
 mod requests;
+mod responses;
 mod settings;
 
 use std::time::Duration;
@@ -30,7 +32,7 @@ const ISSUER: &str = "https://idp.test";
 const PATH: &str = "/token";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-/// A token endpoint that sends scripted answers, and a policy that exchanges tokens there.
+/// A token endpoint with scripted responses, and a policy that exchanges tokens there.
 struct Setup {
     server: KeyServer,
     clock: ManualClock,
@@ -90,7 +92,7 @@ fn client() -> ClientAuthentication {
     ClientAuthentication::basic("orders-api", "a-secret")
 }
 
-/// Returns a response with this token and these members besides. Null removes a member.
+/// Returns a response with this token and these additional members. Null removes a member.
 fn issued(token: &str, members: Value) -> Answer {
     let mut answer = json!({
         "access_token": token,

@@ -1,4 +1,4 @@
-//! What is asked for, and by which tokens.
+//! The parameters of requests, and whose tokens are exchanged.
 
 use oauth2_actix::{
     exchange::{ExchangeGrant, RequestedTokenType},
@@ -56,7 +56,7 @@ async fn request_has_the_parameters_of_rfc_8693() {
 }
 
 #[tokio::test]
-async fn scopes_are_those_that_were_asked_for_if_the_provider_says_none() {
+async fn scopes_are_the_requested_ones_if_the_response_has_none() {
     let setup = Setup::start(issued("one", json!({})));
     let claims = setup.claims("ann").await;
     let exchanged = setup.oauth2.exchange(&claims, "stock", ["b", "a", "b"]).await.unwrap();
@@ -82,7 +82,7 @@ async fn audience_cannot_add_a_parameter() {
 }
 
 #[tokio::test]
-async fn target_that_is_not_valid_is_500_and_not_asked_for() {
+async fn invalid_target_is_500_and_causes_no_request() {
     let setup = Setup::start(issued("one", json!({})));
     let claims = setup.claims("ann").await;
     for target in [
@@ -168,7 +168,7 @@ async fn claims_without_a_token_are_not_exchanged() {
 }
 
 #[tokio::test]
-async fn entra_is_asked_on_behalf_of() {
+async fn entra_gets_an_on_behalf_of_request() {
     let answer = issued("one", json!({"issued_token_type": null, "expires_in": "3599"}));
     let setup = Setup::with(answer, |exchange| exchange.grant(ExchangeGrant::OnBehalfOf));
     let token = setup.token("ann", 3600);
@@ -185,4 +185,21 @@ async fn entra_is_asked_on_behalf_of() {
         assert_eq!(values(&form, name), [expected]);
     }
     assert_eq!(form.len(), 4);
+}
+
+/// Entra compares the URI before `/.default` with that of the service, so that a slash at its end stays.
+#[tokio::test]
+async fn default_scope_of_entra_keeps_the_slash_of_its_audience() {
+    for (audience, scopes, expected) in [
+        ("api://stock", &[][..], "api://stock/.default"),
+        ("https://stock.test/", &[], "https://stock.test//.default"),
+        ("https://stock.test/", &["Read"], "https://stock.test/Read"),
+        ("https://stock.test", &["https://stock.test/Read"], "https://stock.test/Read"),
+    ] {
+        let answer = issued("one", json!({"issued_token_type": null}));
+        let setup = Setup::with(answer, |exchange| exchange.grant(ExchangeGrant::OnBehalfOf));
+        let claims = setup.claims("ann").await;
+        setup.oauth2.exchange(&claims, audience, scopes.iter().copied()).await.unwrap();
+        assert_eq!(values(&form(&setup.server), "scope"), [expected]);
+    }
 }

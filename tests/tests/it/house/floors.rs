@@ -14,7 +14,10 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("ws", &["builder", "policy", "authorize", "token", "request", "error"]),
     (
         "middleware",
-        &["builder", "response", "policy", "public", "token", "request", "dpop", "util", "error"],
+        &[
+            "builder", "exchange", "response", "policy", "public", "token", "request", "dpop",
+            "util", "error",
+        ],
     ),
     (
         "builder",
@@ -83,6 +86,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "config",
             "authorize",
             "keys",
+            "jose",
             "revocation",
             "util",
             "json",
@@ -135,7 +139,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("public", &["token", "authorize"]),
     ("mtls", &["config"]),
     ("request", &["config", "error"]),
-    ("outbound", &["config", "keys", "http", "jose", "util", "error"]),
+    ("outbound", &["config", "keys", "http", "jose", "util"]),
     ("dpop", &["store", "config", "jose", "json", "util"]),
     ("config", &["authorize", "token", "keys", "http", "jose", "util"]),
     ("authorize", &["token", "error"]),

@@ -1,20 +1,22 @@
-//! Endpoints that do not answer, or answer with something else: 503, never 401, and never acceptance.
+//! Endpoints that fail or send invalid responses: 503, never 401, and never acceptance.
 
 use oauth2_actix_tests::wait::until;
 
 use super::*;
 
+const DOCUMENT: &str = "/.well-known/openid-configuration";
+
 #[tokio::test]
-async fn answer_that_is_none_is_unavailable() {
+async fn invalid_response_causes_503() {
     let good = json!({"active": true, "aud": "api", "iss": ISSUER}).to_string();
     let json_type = &[("content-type", "application/json")];
     let with = |body: &str| Answer::body(200, json_type, body.as_bytes());
     for (name, answer, cause) in [
-        ("400", Answer::body(400, json_type, good.as_bytes()), "does not answer for this token"),
+        ("400", Answer::body(400, json_type, good.as_bytes()), "does not introspect this token"),
         (
             "400 about the client",
             Answer::body(400, json_type, br#"{"error":"invalid_client"}"#),
-            "how this API authenticates",
+            "how this API authenticates (invalid_client)",
         ),
         ("401", Answer::body(401, json_type, good.as_bytes()), "how this API authenticates"),
         ("403", Answer::body(403, json_type, good.as_bytes()), "how this API authenticates"),
@@ -43,7 +45,7 @@ async fn answer_that_is_none_is_unavailable() {
             "larger",
         ),
         ("cut", with(&good).truncated(120), "broke off"),
-        ("reset", Answer::reset(), "no answer"),
+        ("reset", Answer::reset(), "no response"),
         (
             "signed",
             Answer::body(200, &[("content-type", "application/token-introspection+jwt")], b"e.e.e"),
@@ -82,7 +84,7 @@ async fn endpoint_that_cannot_be_reached_opens_the_breaker_and_recovers() {
     let setup = Setup::start(Answer::status(401));
     assert!(is_unavailable(&setup.verify("one").await));
     assert_eq!(setup.server.requests(), 1);
-    // Other tokens are not asked about meanwhile.
+    // Other tokens are not introspected while the breaker is open.
     for token in ["one", "two", "three"] {
         assert!(is_unavailable(&setup.verify(token).await));
     }
@@ -95,12 +97,12 @@ async fn endpoint_that_cannot_be_reached_opens_the_breaker_and_recovers() {
 }
 
 #[tokio::test]
-async fn one_question_that_fails_does_not_stop_the_others() {
+async fn one_failed_request_does_not_open_the_breaker() {
     let setup = Setup::start(Answer::status(500));
     for _ in 0..20 {
         assert!(is_unavailable(&setup.verify("poison").await));
     }
-    assert_eq!(setup.server.requests(), 1, "the question is not repeated at once");
+    assert_eq!(setup.server.requests(), 1, "the request is not repeated at once");
     setup.server.answer(setup.active(json!({})));
     assert_eq!(setup.verify("good").await, Ok(()));
     assert!(is_unavailable(&setup.verify("poison").await));
@@ -108,38 +110,70 @@ async fn one_question_that_fails_does_not_stop_the_others() {
     assert_eq!(setup.verify("poison").await, Ok(()));
 }
 
-/// A firewall before the endpoint may answer so for what the client has chosen as its token.
+/// A firewall may respond with any of these to what a client has chosen as its token.
 #[tokio::test]
-async fn one_refusal_of_a_firewall_does_not_stop_the_others() {
-    for status in [403, 404, 405, 413, 500] {
+async fn rejections_by_a_firewall_do_not_open_the_breaker() {
+    for status in [400, 403, 404, 405, 413, 414, 422, 451] {
         let setup = Setup::start(Answer::status(status));
-        for _ in 0..20 {
-            assert!(is_unavailable(&setup.verify("../../../../etc/passwd").await));
+        for index in 0..50 {
+            for _ in 0..2 {
+                let token = format!("../../../../etc/passwd{index}");
+                assert!(is_unavailable(&setup.verify(&token).await));
+            }
         }
-        assert_eq!(setup.server.requests(), 1, "{status}");
+        assert_eq!(setup.server.requests(), 50, "{status}");
         setup.server.answer(setup.active(json!({})));
         assert_eq!(setup.verify("good").await, Ok(()), "{status}");
     }
-}
-
-/// Some providers answer 400 for tokens that they do not introspect, such as JWTs. Clients choose the token.
-#[tokio::test]
-async fn tokens_that_the_endpoint_does_not_answer_for_do_not_stop_the_others() {
-    let setup = Setup::start(Answer::body(400, &[], br#"{"error":"unsupported_token_type"}"#));
-    for index in 0..50 {
-        assert!(is_unavailable(&setup.verify(&format!("token-{index}")).await));
+    // Of other failures, a client needs five in a row.
+    for answer in [Answer::status(500), Answer::redirect(302, "https://blocked.test/")] {
+        let setup = Setup::start(answer);
+        for index in 0..4 {
+            assert!(is_unavailable(&setup.verify(&format!("token-{index}")).await));
+        }
+        setup.server.answer(setup.active(json!({})));
+        assert_eq!(setup.verify("good").await, Ok(()));
     }
-    assert_eq!(setup.server.requests(), 50);
-    setup.server.answer(setup.active(json!({})));
-    assert_eq!(setup.verify("good").await, Ok(()));
-    // It is the misconfiguration of this API if the response says so.
-    setup.server.answer(Answer::body(400, &[], br#"{"error":"invalid_client"}"#));
-    assert!(is_unavailable(&setup.verify("another").await));
-    assert!(!setup.oauth2.introspection_status()[0].is_available());
 }
 
 #[tokio::test]
-async fn cached_token_is_accepted_during_an_outage_until_its_answer_is_old() {
+async fn error_about_the_client_opens_the_breaker_whatever_its_status() {
+    for (status, code) in [(400, "invalid_client"), (401, "x"), (403, "unauthorized_client")] {
+        let body = json!({"error": code}).to_string();
+        let setup = Setup::start(Answer::body(status, &[], body.as_bytes()));
+        assert!(is_unavailable(&setup.verify("token").await));
+        assert!(!setup.oauth2.introspection_status()[0].is_available(), "{status} {code}");
+    }
+}
+
+/// Otherwise a client whose tokens make the endpoint fail could keep the breaker open.
+#[tokio::test]
+async fn half_open_breaker_sends_a_random_token_and_none_of_a_client() {
+    let setup = Setup::with(
+        Answer::status(500),
+        |introspection| introspection.token_prefix("acme_"),
+        |provider| provider,
+    );
+    for index in 0..5 {
+        assert!(is_unavailable(&setup.verify(&format!("acme_{index}")).await));
+    }
+    assert!(!setup.oauth2.introspection_status()[0].is_available());
+    setup.clock.advance(seconds(1));
+    assert!(is_unavailable(&setup.verify("acme_poison").await));
+    assert_eq!(setup.server.requests(), 6, "the probe alone");
+    let probe = setup.server.last_request();
+    assert!(probe.contains("token=acme_") && !probe.contains("poison"), "{probe}");
+    // The endpoint has never issued it, and any valid response shows that the endpoint works.
+    for answer in [Answer::json(&json!({"active": false})), Answer::status(400)] {
+        setup.server.answer(answer);
+        setup.clock.advance(seconds(60));
+        let result = setup.verify("acme_poison").await;
+        assert!(setup.oauth2.introspection_status()[0].is_available(), "{result:?}");
+    }
+}
+
+#[tokio::test]
+async fn cached_token_is_accepted_during_an_outage_until_its_response_expires() {
     let setup = Setup::start(Answer::status(500));
     setup.server.answer(setup.active(json!({})));
     assert_eq!(setup.verify("token").await, Ok(()));
@@ -154,7 +188,7 @@ async fn cached_token_is_accepted_during_an_outage_until_its_answer_is_old() {
 }
 
 #[tokio::test]
-async fn endpoint_that_asks_for_time_gets_it() {
+async fn retry_after_of_the_endpoint_opens_the_breaker() {
     let setup = Setup::start(Answer::body(429, &[("retry-after", "30")], b""));
     let Err(ErrorKind::IntrospectionUnavailable { retry_after }) = setup.verify("one").await else {
         panic!("accepted or rejected");
@@ -168,8 +202,7 @@ async fn endpoint_that_asks_for_time_gets_it() {
 }
 
 #[tokio::test]
-async fn endpoint_is_discovered_and_looked_for_again_after_a_failure() {
-    const DOCUMENT: &str = "/.well-known/openid-configuration";
+async fn endpoint_is_discovered_again_after_a_failure() {
     let server = KeyServer::start(Answer::status(500)).unwrap();
     let issuer = server.url_of("");
     let document = |path: &str| {
@@ -184,7 +217,7 @@ async fn endpoint_is_discovered_and_looked_for_again_after_a_failure() {
         .audience("api")
         .introspection(Introspection::discover().authentication(client()));
     let oauth2 = builder(&clock).provider("p", provider).build().unwrap();
-    assert_eq!(server.requests(), 0, "nothing is asked at the start");
+    assert_eq!(server.requests(), 0, "nothing is sent at the start");
     oauth2.verify("one").await.unwrap();
     oauth2.verify("two").await.unwrap();
     assert_eq!(server.requests_at(DOCUMENT), 1);
@@ -192,14 +225,82 @@ async fn endpoint_is_discovered_and_looked_for_again_after_a_failure() {
     server.answer_at(DOCUMENT, document("/new"));
     server.answer_at("/new", answer);
     assert!(oauth2.verify("three").await.is_err());
+    // The document is read again at most once a minute.
+    clock.advance(seconds(59));
+    assert!(oauth2.verify("three").await.is_err());
+    assert_eq!(server.requests_at(DOCUMENT), 1);
     clock.advance(seconds(5));
     oauth2.verify("three").await.unwrap();
     assert_eq!(server.requests_at(DOCUMENT), 2);
-    // A document of another issuer is not used.
-    server.answer_at(DOCUMENT, Answer::json(&json!({"issuer": "https://evil.test"})));
-    clock.advance(seconds(25 * 3600));
-    let error = oauth2.verify("four").await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::IntrospectionUnavailable { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn last_url_stays_in_use_while_the_document_cannot_be_read() {
+    let server = KeyServer::start(Answer::status(500)).unwrap();
+    let issuer = server.url_of("");
+    let document =
+        json!({"issuer": issuer, "introspection_endpoint": server.url_of("/introspect")});
+    server.answer_at(DOCUMENT, Answer::json(&document));
+    let clock = ManualClock::new();
+    server.answer_at("/introspect", active(&clock, json!({"iss": issuer, "exp": null})));
+    let provider = Provider::new()
+        .issuer(&issuer)
+        .audience("api")
+        .introspection(Introspection::discover().authentication(client()));
+    let oauth2 = builder(&clock).provider("p", provider).build().unwrap();
+    oauth2.verify("first").await.unwrap();
+    // The last is the document of another issuer, which is not used.
+    let evil =
+        json!({"issuer": "https://evil.test", "introspection_endpoint": "https://evil.test/"});
+    for (number, failure) in
+        [Answer::status(500), Answer::reset(), Answer::json(&evil)].into_iter().enumerate()
+    {
+        server.answer_at(DOCUMENT, failure);
+        clock.advance(seconds(25 * 3600));
+        let before = server.requests_at(DOCUMENT);
+        for token in 0..3 {
+            oauth2.verify(&format!("{number}-{token}")).await.unwrap();
+        }
+        let read = server.requests_at(DOCUMENT) - before;
+        assert!(
+            (1..=2).contains(&read),
+            "{read}: OpenID Connect and RFC 8414 have one document each"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_requests_read_the_document_once() {
+    for status in [200, 500] {
+        let server = KeyServer::start(Answer::status(500)).unwrap();
+        let issuer = server.url_of("");
+        let document =
+            json!({"issuer": issuer, "introspection_endpoint": server.url_of("/introspect")});
+        let body = document.to_string();
+        let json_type = &[("content-type", "application/json")];
+        let (answer, release) = Answer::body(status, json_type, body.as_bytes()).held();
+        server.answer_at(DOCUMENT, answer);
+        let clock = ManualClock::new();
+        server.answer_at("/introspect", active(&clock, json!({"iss": issuer})));
+        let provider = Provider::new()
+            .issuer(&issuer)
+            .audience("api")
+            .introspection(Introspection::discover().authentication(client()));
+        let oauth2 = builder(&clock).provider("p", provider).build().unwrap();
+        let requests: Vec<_> = (0..20)
+            .map(|number| {
+                let oauth2 = oauth2.clone();
+                tokio::spawn(async move { oauth2.verify(&format!("token-{number}")).await })
+            })
+            .collect();
+        server.wait_for_requests(1);
+        until("all requests", || oauth2.introspection_status()[0].in_progress == 20).await;
+        release.release();
+        for request in requests {
+            assert_eq!(request.await.unwrap().is_ok(), status == 200);
+        }
+        assert_eq!(server.requests_at(DOCUMENT), 1, "{status}");
+    }
 }
 
 #[tokio::test]
@@ -212,9 +313,7 @@ async fn request_gets_503_with_retry_after_and_the_log_the_cause_without_the_tok
     let response = request.send().await.unwrap();
     assert_eq!(response.status().as_u16(), 503);
     assert!(response.headers().contains_key("retry-after"));
-    let lines = || {
-        log::lines_with(&["the provider does not say whether a token is active", "status is 500"])
-    };
+    let lines = || log::lines_with(&["token introspection failed", "status is 500"]);
     until("a log line", || !lines().is_empty()).await;
     assert!(!log::text().contains("a-token-that-is-secret"));
 }

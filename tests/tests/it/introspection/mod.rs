@@ -1,14 +1,14 @@
 //! Introspection of tokens at their provider (RFC 7662, RFC 9701), against scripted endpoints and the embedded provider.
 //!
-//! - `answers`: which answers accept a token
-//! - `bounds`: caches, shared questions, limits and the breaker
+//! - `answers`: which responses accept a token
+//! - `bounds`: caches, shared requests and limits
 //! - `clients`: how this API authenticates at the endpoint
 //! - `day`: a day with outages
-//! - `faults`: endpoints that do not answer
-//! - `routing`: which provider is asked about a token
+//! - `faults`: endpoints that fail, and the circuit breaker
+//! - `routing`: the provider that introspects a token
 //! - `sessions`: live sessions and streams
 //! - `settings`: errors of the configuration
-//! - `signed`: signed answers
+//! - `signed`: signed responses
 
 mod answers;
 mod bounds;
@@ -35,7 +35,7 @@ use serde_json::{Value, json};
 const ISSUER: &str = "https://idp.test";
 const PATH: &str = "/introspect";
 
-/// An endpoint that sends scripted answers, and a policy that asks it.
+/// An endpoint with scripted responses, and a policy that introspects tokens there.
 struct Setup {
     server: KeyServer,
     clock: ManualClock,
@@ -64,7 +64,7 @@ impl Setup {
         self.oauth2.verify(token).await.map(drop).map_err(|error| error.kind().clone())
     }
 
-    /// Returns an answer for an active token with these members besides.
+    /// Returns the response for an active token with these additional members.
     fn active(&self, members: Value) -> Answer {
         active(&self.clock, members)
     }

@@ -1,4 +1,4 @@
-//! Which provider is asked about a token: by its form, prefix or issuer, never by trial.
+//! The provider that introspects a token: by the form of the token, its prefix or its issuer.
 
 use oauth2_actix::{
     Algorithm,
@@ -19,7 +19,7 @@ async fn kind(oauth2: &OAuth2, token: &str) -> Option<&'static str> {
 }
 
 #[tokio::test]
-async fn provider_with_keys_is_asked_about_opaque_tokens_only() {
+async fn provider_with_keys_introspects_opaque_tokens_only() {
     let signing = key(Algorithm::ES256);
     let setup = Setup::with(
         Answer::json(&json!({"active": false})),
@@ -28,7 +28,7 @@ async fn provider_with_keys_is_asked_about_opaque_tokens_only() {
     );
     assert_eq!(kind(&setup.oauth2, &token(ISSUER, signing)).await, None);
     assert_eq!(setup.server.requests(), 0);
-    // A forged JWT is rejected by its signature, and the provider is not asked: it might know the token.
+    // A forged JWT is rejected by its signature and not introspected: the provider might know the token.
     let forged = SigningKey::generate(Algorithm::ES256, signing.kid());
     assert_eq!(kind(&setup.oauth2, &token(ISSUER, &forged)).await, Some("signature_invalid"));
     assert_eq!(kind(&setup.oauth2, &token(OTHER, signing)).await, Some("unknown_issuer"));
@@ -40,13 +40,13 @@ async fn provider_with_keys_is_asked_about_opaque_tokens_only() {
         assert_eq!(kind(&setup.oauth2, opaque).await, Some("token_inactive"), "{opaque}");
         assert_eq!(setup.server.requests(), before + 1, "{opaque}");
     }
-    // An active answer for what is no token of the provider's keys is the provider's word.
+    // The provider decides on tokens that its keys do not verify.
     setup.server.answer(setup.active(json!({})));
     assert_eq!(kind(&setup.oauth2, "another").await, None);
 }
 
 #[tokio::test]
-async fn provider_without_keys_is_asked_about_its_jwts_and_no_others() {
+async fn provider_without_keys_introspects_its_jwts_and_no_others() {
     let signing = key(Algorithm::ES256);
     let setup = Setup::start(Answer::status(500));
     setup.server.answer(setup.active(json!({})));
@@ -59,7 +59,7 @@ async fn provider_without_keys_is_asked_about_its_jwts_and_no_others() {
 }
 
 #[tokio::test]
-async fn provider_with_keys_may_be_asked_about_every_token() {
+async fn provider_with_keys_may_introspect_every_token() {
     let signing = key(Algorithm::ES256);
     let setup = Setup::with(
         Answer::json(&json!({"active": false})),
@@ -69,6 +69,44 @@ async fn provider_with_keys_may_be_asked_about_every_token() {
     // Its signature is good, and it was revoked.
     assert_eq!(kind(&setup.oauth2, &token(ISSUER, signing)).await, Some("token_inactive"));
     assert_eq!(setup.server.requests(), 1);
+}
+
+/// An id_token of the same provider has another `typ`.
+#[tokio::test]
+async fn introspected_jwt_must_be_an_access_token_where_the_profile_is_required() {
+    let signing = key(Algorithm::ES256);
+    let setup = Setup::with(
+        Answer::status(500),
+        |introspection| introspection.every_token(true),
+        |provider| provider.keys(signing.jwk_set()).require_at_jwt(true),
+    );
+    setup.server.answer(setup.active(json!({})));
+    let id_token = Token::new(ISSUER, "api").header("typ", "JWT").sign(signing);
+    assert_eq!(kind(&setup.oauth2, &id_token).await, Some("type_not_allowed"));
+    let access = |id: &str| {
+        Token::new(ISSUER, "api")
+            .header("typ", "at+jwt")
+            .claim("iat", setup.clock.unix_seconds())
+            .claim("client_id", "app")
+            .claim("jti", id)
+    };
+    assert_eq!(kind(&setup.oauth2, &access("one").sign(signing)).await, None);
+    let missing = access("two").without("client_id").sign(signing);
+    assert_eq!(kind(&setup.oauth2, &missing).await, Some("claim_invalid"));
+    assert_eq!(kind(&setup.oauth2, "opaque").await, None);
+}
+
+#[tokio::test]
+async fn prefix_that_may_begin_a_jwt_is_an_error() {
+    for (prefix, is_valid) in
+        [("e", false), ("ew", false), ("IHs", false), ("eA", true), ("x", true)]
+    {
+        let introspection =
+            Introspection::at("https://idp.test/introspect").authentication(client());
+        let provider = introspected(introspection.token_prefix(prefix));
+        let built = policy::builder().provider("p", provider).build();
+        assert_eq!(built.is_ok(), is_valid, "{prefix}");
+    }
 }
 
 #[tokio::test]

@@ -180,3 +180,26 @@ async fn stream_ends_when_its_token_is_not_active_any_more() {
     let error = ended.unwrap().unwrap_err();
     assert!(error.to_string().contains("not active"), "{error}");
 }
+
+/// Without the floor, each session would send a request every second.
+#[tokio::test]
+async fn session_with_a_cache_of_zero_is_introspected_every_10_seconds() {
+    let setup = Setup::with(
+        Answer::status(500),
+        |introspection| introspection.cache(Duration::ZERO),
+        |provider| provider,
+    );
+    setup.server.answer(setup.active(json!({})));
+    let server = serve(&setup.oauth2);
+    let mut socket = open(&server).await;
+    let before = setup.server.requests();
+    for _ in 0..9 {
+        setup.clock.advance(seconds(1));
+        socket.send("hello").await;
+        assert_eq!(socket.receive().await, "hello");
+    }
+    assert_eq!(setup.server.requests(), before);
+    setup.server.answer(Answer::json(&json!({"active": false})));
+    assert_eq!(closed(&setup, &mut socket).await, "1008 invalid token");
+    assert_eq!(setup.server.requests(), before + 1);
+}

@@ -62,9 +62,9 @@ fn client_authentication_that_cannot_be_used_is_an_error_without_its_secret() {
     let cut = pem[..pem.len() / 2].to_owned();
     let rsa = SigningKey::generate(Algorithm::RS256, "k").private_pem();
     for (authentication, expected) in [
-        (ClientAuthentication::basic("", "s"), "the client id must not be empty"),
-        (ClientAuthentication::basic("c", ""), "the client secret must not be empty"),
-        (ClientAuthentication::post("c", ""), "the client secret must not be empty"),
+        (ClientAuthentication::basic("", "s"), "the client id is empty"),
+        (ClientAuthentication::basic("c", ""), "the client secret is empty"),
+        (ClientAuthentication::post("c", ""), "the client secret is empty"),
         (
             ClientAuthentication::private_key_jwt("c", "secret-text"),
             "the private key cannot be read",
@@ -115,6 +115,24 @@ fn providers_among_which_the_choice_is_not_certain_are_an_error() {
             provider("a", introspection().token_prefix("x")),
             provider("b", introspection().token_prefix("x")),
             "introspection.token_prefix",
+        ),
+        // Its JWT-SVIDs would be accepted without introspection.
+        (
+            signed()
+                .audience("api")
+                .spiffe_trust_domain("example.org")
+                .introspection(introspection()),
+            provider("b", introspection().token_prefix("x")),
+            "introspection",
+        ),
+        (
+            Provider::new()
+                .spiffe_trust_domain("example.org")
+                .audience("api")
+                .keys(key(Algorithm::ES256).jwk_set())
+                .introspection(introspection().every_token(true)),
+            provider("b", introspection().token_prefix("x")),
+            "introspection",
         ),
         (provider(ISSUER, introspection()), signed(), "issuer"),
         (signed(), provider(ISSUER, introspection()), "issuer"),

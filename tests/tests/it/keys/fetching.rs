@@ -182,7 +182,7 @@ async fn invalid_document_is_503_and_logged_and_retried() {
         (Answer::json(&json!({"keys": []})), "no keys"),
         (Answer::json(&json!({"keys": [{"kty": "oct", "k": "AA"}]})), "no usable key"),
         (Answer::json(&json!({"error": "x"})), "neither a JWK set"),
-        (good_keys().truncated(150), "body broke off"),
+        (good_keys().truncated(150), "body of the response broke off"),
         (Answer::raw(endless(2 * 1024 * 1024)), "larger than"),
         (Answer::raw(announced), "larger than"),
         (
@@ -197,9 +197,9 @@ async fn invalid_document_is_503_and_logged_and_retried() {
         (Answer::status(404), "status is 404"),
         (Answer::status(500), "status is 500"),
         (Answer::body(201, &[], document.as_bytes()), "status is 201"),
-        (Answer::raw("SSH-2.0-OpenSSH_9\r\n"), "no answer"),
-        (Answer::raw(""), "no answer"),
-        (Answer::reset(), "no answer"),
+        (Answer::raw("SSH-2.0-OpenSSH_9\r\n"), "no response"),
+        (Answer::raw(""), "no response"),
+        (Answer::reset(), "no response"),
     ]
     .into_iter()
     .enumerate()

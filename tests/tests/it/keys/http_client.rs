@@ -149,12 +149,12 @@ async fn client_certificate_is_sent_if_required() {
         let cause = fault(builder.configure_http_client(trusting(&authority)))
             .await
             .expect("no certificate");
-        assert!(cause.contains("no answer"), "{cause}");
+        assert!(cause.contains("no response"), "{cause}");
     }
     for builder in tls.both() {
         let of_others = with(&others.issue("client", 30));
         let cause = fault(builder.configure_http_client(of_others)).await.expect("untrusted");
-        assert!(cause.contains("no answer"), "{cause}");
+        assert!(cause.contains("no response"), "{cause}");
     }
     assert_eq!(tls.server.requests(), 0);
     for builder in tls.both() {
@@ -315,7 +315,7 @@ async fn proxy_is_used_for_other_hosts_only() {
         builder.configure_http_client(move |client| client.proxy(Proxy::all(&url).unwrap()))
     };
     let cause = fault(through(keys_at("https://idp.example/jwks.json"))).await.expect("502");
-    assert!(cause.contains("no answer"), "{cause}");
+    assert!(cause.contains("no response"), "{cause}");
     let request = proxy.last_request();
     assert!(request.starts_with("CONNECT idp.example:443 HTTP/1.1\r\n"), "{request}");
     // Discovery uses the proxy too.
@@ -378,7 +378,7 @@ fn proxy_of_the_environment_is_used_for_other_hosts_only() {
     let mut requests = 0;
     for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
         let outcome = outcome_in_a_child("https://idp.example/jwks.json", &[(name, proxy_url)]);
-        assert!(outcome.contains("no answer"), "{outcome}");
+        assert!(outcome.contains("no response"), "{outcome}");
         requests += 1;
         assert_eq!(proxy.requests(), requests, "{name}");
         let request = proxy.last_request();

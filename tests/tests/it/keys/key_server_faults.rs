@@ -194,10 +194,10 @@ async fn body_with_a_wrong_content_length_is_rejected() {
         ("too long", announced(length + 1), "broke off"),
         ("too short", announced(length - 1), "not valid JSON"),
         ("nothing", announced(0), "empty"),
-        ("two lengths", with("content-length: 1\r\ncontent-length: 2"), "no answer"),
-        ("not a number", with("content-length: many"), "no answer"),
-        ("negative", with("content-length: -1"), "no answer"),
-        ("beyond all numbers", with("content-length: 99999999999999999999"), "no answer"),
+        ("two lengths", with("content-length: 1\r\ncontent-length: 2"), "no response"),
+        ("not a number", with("content-length: many"), "no response"),
+        ("negative", with("content-length: -1"), "no response"),
+        ("beyond all numbers", with("content-length: 99999999999999999999"), "no response"),
     ] {
         assert_rejected(name, Answer::raw(bytes), cause).await;
     }
@@ -262,8 +262,8 @@ async fn endless_response_is_abandoned() {
     for (head, again, cause, limit) in [
         (b"HTTP/1.1 200 OK\r\n\r\n".as_slice(), spaces.clone(), "larger than", Some(32)),
         (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", chunk, "larger than", Some(32)),
-        (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n".repeat(1000), "no answer", Some(32)),
-        (b"HTTP/1.1 200 OK\r\nx: ", spaces, "no answer", Some(32)),
+        (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n".repeat(1000), "no response", Some(32)),
+        (b"HTTP/1.1 200 OK\r\nx: ", spaces, "no response", Some(32)),
         // Interim responses are skipped until the timeout.
         (b"", b"HTTP/1.1 103 Early\r\n\r\n".repeat(1000), "no complete answer within 5 s", None),
     ] {

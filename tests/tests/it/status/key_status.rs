@@ -232,7 +232,7 @@ async fn key_status_is_complete_and_serializable() {
     clock.advance(50 * MINUTE);
     until(|| state(&oauth2) == KeyState::Failing).await;
     assert!(status(&oauth2).is_ready());
-    assert!(status(&oauth2).last_error.unwrap().cause.contains("no answer"));
+    assert!(status(&oauth2).last_error.unwrap().cause.contains("no response"));
     clock.advance(24 * HOUR);
     assert_eq!(state(&oauth2), KeyState::Unavailable);
     assert!(!status(&oauth2).is_ready());

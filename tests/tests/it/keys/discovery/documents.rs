@@ -172,8 +172,8 @@ async fn failed_connection_causes_no_second_document_request() {
     let too_large = vec![b' '; 1024 * 1024 + 1];
     let endless = [b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n".as_slice(), &too_large].concat();
     for (document, word) in [
-        (Answer::reset(), "no answer"),
-        (Answer::raw(""), "no answer"),
+        (Answer::reset(), "no response"),
+        (Answer::raw(""), "no response"),
         (Answer::body(200, &[], &too_large), "larger than"),
         (Answer::raw(endless), "larger than"),
         (issuer.document(&issuer.server.url()).truncated(120), "broke off"),
