@@ -18,7 +18,7 @@ async fn orders(claims: Claims) -> String {
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_env_filter("info,oauth2_actix=debug").init();
 
-    // For your desk. In production, Keycloak, Okta, Ory Hydra, …
+    // For development. In production, Keycloak, Okta, Ory Hydra, …
     let idp = IdentityProvider::start("orders")?;
     let secret = idp.client_secret("orders-api");
 

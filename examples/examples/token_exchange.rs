@@ -36,7 +36,7 @@ async fn stock(claims: Claims) -> String {
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_env_filter("info,oauth2_actix=debug").init();
 
-    // For your desk. In production, Keycloak, Entra, Auth0, …
+    // For development. In production, Keycloak, Entra, Auth0, …
     let idp = IdentityProvider::start("orders")?;
     let provider =
         |audience| Provider::new().issuer(idp.issuer()).audience(audience).keys(idp.jwks_url());

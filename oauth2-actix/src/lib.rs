@@ -1,4 +1,4 @@
-//! OAuth2 resource-server middleware for actix-web: one line, `App::wrap(oauth2)`, and every request must
+//! OAuth2 resource-server middleware for actix-web. With one line, `App::wrap(oauth2)`, every request must
 //! have an access token that is genuine, meant for this API and not expired.
 //!
 //! ```no_run
@@ -52,8 +52,13 @@
 //! 3. `exp` is in the future and `nbf`, if present, in the past; other registered claims have the right type.
 //! 4. One of that provider's keys verifies it, with an algorithm that this key allows.
 //!
-//! Not checked by default: whether the token was revoked ([`revocation`]), and who sends it. What the token permits is checked by
-//! [`require_claim`](macro@require_claim), [`require_scope`](macro@require_scope) and
+//! With [introspection](crate::introspection), opaque tokens are accepted too, if their issuer reports them as
+//! active. With [API keys](crate::api_keys), a token with their prefix is accepted if its hash is known. With
+//! [`Provider::dpop`] or [`Provider::certificate_bound`], a token that is bound to a key or certificate of the client
+//! needs its proof or certificate.
+//!
+//! Not checked by default: whether the token was revoked ([`revocation`]), and which client sends it. What the token
+//! permits is checked by [`require_claim`](macro@require_claim), [`require_scope`](macro@require_scope) and
 //! [`require`](macro@require) on a handler, by a [`Requirement`](requirement::Requirement) around a scope, or
 //! through [`Claims`].
 //!
@@ -66,7 +71,7 @@
 //! | token rejected | 401 `invalid_token` | 101, then close 1008 |
 //! | another or a more recent authentication required | 401 `insufficient_user_authentication` | 101, then close 1008 |
 //! | scope or claim missing | 403 `insufficient_scope` | 101, then close 1008 |
-//! | keys not available | 503 with `Retry-After` | 101, then close 1013 |
+//! | keys, introspection endpoint, deny list, status list, source of API keys, store of used DPoP proofs, or a check of the application not available | 503 with `Retry-After` | 101, then close 1013 |
 //! | claims extracted without the middleware | 500, empty | 500, empty |
 //!
 //! # Features
@@ -74,7 +79,9 @@
 //! - `websocket` (default): upgrades are rejected by a close frame that a browser's script can read.
 //! - `metrics`: counters and timings on the facade of the [`metrics`](https://docs.rs/metrics) crate.
 //! - `rustls-0_23`, `openssl`: the client's certificate of listeners with this TLS library: see [`mtls`].
-//! - `redis`: [stores](crate::dpop::RedisReplayStore) that the processes of an API share.
+//! - `redis`: the stores that the processes of an API share:
+//!   [`RedisReplayStore`](crate::dpop::RedisReplayStore) for used DPoP proofs, and
+//!   [`RedisRevocationStore`](crate::revocation::RedisRevocationStore) for the deny list.
 //! - `testing`: keys, tokens, a small identity provider, for tests and development.
 //! - `utoipa`: the access rules in OpenAPI documents of the crate [`utoipa`](https://docs.rs/utoipa).
 //! - `vendored-openssl`: builds OpenSSL from source.
@@ -234,7 +241,9 @@ pub mod _docs {
     #[doc = include_str!("../docs/token-exchange.md")]
     pub mod token_exchange {}
 
+    #[doc = "[api-keys.md]: crate::_docs::api_keys\n"]
     #[doc = "[dpop.md]: crate::_docs::dpop\n"]
+    #[doc = "[introspection.md]: crate::_docs::introspection\n"]
     #[doc = "[revocation.md]: crate::_docs::revocation\n"]
     #[doc = include_str!("../docs/websockets.md")]
     pub mod websockets {}

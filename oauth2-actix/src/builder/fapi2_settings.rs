@@ -19,7 +19,7 @@ impl OAuth2Builder {
     /// | sender-constrained tokens, by DPoP or mutual TLS (§5.3.4, 5) | each provider has [`dpop`](crate::Provider::dpop) or [`certificate_bound`](crate::Provider::certificate_bound), and a token that is bound in neither way is rejected |
     /// | tokens in the `Authorization` header only (§5.3.4, 1 and 2) | no other location may be set: query, cookie, another header, subprotocol |
     /// | validity, integrity and expiry (§5.3.4, 3) | always |
-    /// | the revocation status (§5.3.4, 3) | by the [`deny_list`](Self::deny_list), [introspection](crate::Provider::introspection) of every token, or required [status lists](crate::Provider::status_list): see below |
+    /// | the revocation status (§5.3.4, 3) | by a [`deny_list`](Self::deny_list), or by [introspection](crate::Provider::introspection) of every token or required [status lists](crate::Provider::status_list) at all providers: see below |
     /// | sufficient authorization, errors of RFC 6750 (§5.3.4, 4) | requirements of your routes; a missing token is 401 unless [`missing_token_status`](Self::missing_token_status) is set |
     /// | PS256, ES256 and EdDSA with Ed25519, for tokens and proofs (§5.4.1) | the default of [`Provider::algorithms`](crate::Provider::algorithms) and [`Dpop::algorithms`](crate::dpop::Dpop::algorithms); others are errors |
     /// | RSA keys of 2,048 bits, elliptic curves of 224 (§5.4.1) | always |
@@ -28,11 +28,16 @@ impl OAuth2Builder {
     ///
     /// The same rules apply to the providers of [`tenants`](Self::tenants), when they are looked up.
     ///
-    /// **A signed token does not have its revocation status**, so `fapi2()` alone does not build. With a
-    /// [`deny_list`](Self::deny_list) it does: the status is then what is revoked there, so your API must hear of
-    /// revocations from its authorization server. It also does where each provider is asked about every token
-    /// ([`Provider::introspection`](crate::Provider::introspection)). Otherwise say that your API does without the status, or verifies it in
-    /// code of its own, by [`dangerous_without_revocation_status`](Self::dangerous_without_revocation_status).
+    /// **A signed token carries no revocation status**, so `build()` fails with `fapi2()` alone. One of these verifies the
+    /// status:
+    ///
+    /// - a [`deny_list`](Self::deny_list). Your API must then learn of revocations from its authorization server.
+    /// - at all providers, [introspection](crate::Provider::introspection) of every token or required
+    ///   [status lists](crate::status_list::StatusList::required). This does not count if [`tenants`](Self::tenants) are
+    ///   set.
+    ///
+    /// Otherwise, declare that the API does not check the status, or checks it in its own code, by
+    /// [`dangerous_without_revocation_status`](Self::dangerous_without_revocation_status).
     ///
     /// ```
     /// use std::time::Duration;
@@ -62,15 +67,17 @@ impl OAuth2Builder {
         self
     }
 
-    /// Builds a policy of the [FAPI 2.0 profile](Self::fapi2) although it does not verify the revocation status of tokens
-    /// by a [`deny_list`](Self::deny_list), which §5.3.4 (3) of the profile requires. In serde `dangerous_without_revocation_status`. Default
-    /// false.
+    /// Builds a policy of the [FAPI 2.0 profile](Self::fapi2) although it does not verify the revocation status of tokens,
+    /// which §5.3.4 (3) of the profile requires: there is no [`deny_list`](Self::deny_list), and not all providers have
+    /// introspection of every token or required status lists, or there are [`tenants`](Self::tenants). In serde
+    /// `dangerous_without_revocation_status`. Default false.
     ///
     /// A token that the authorization server has revoked is then accepted until it expires. The API as a whole follows
     /// the profile only if it verifies the status itself, for example in the function of
     /// [`principal`](Self::principal), whose result is cached for
-    /// [`principal_lifetime`](Self::principal_lifetime). Otherwise bound the damage by short lifetimes:
-    /// [`max_token_age`](Self::max_token_age). An age is no status, so it does not replace this setting.
+    /// [`principal_lifetime`](Self::principal_lifetime). Otherwise limit the damage by short lifetimes:
+    /// [`max_token_age`](Self::max_token_age). An age limit is not a revocation status, so it does not replace this
+    /// setting.
     ///
     /// ```
     /// let builder = oauth2_actix::OAuth2::builder().fapi2().dangerous_without_revocation_status(true);
@@ -103,8 +110,9 @@ impl OAuth2Builder {
             fault(
                 names::FAPI2,
                 "the revocation status of tokens is not verified, which FAPI 2.0 §5.3.4 (3) requires: expected \
-                 `deny_list`, `introspection` of every token, required status lists, or `dangerous_without_revocation_status`, which says that the API does without it or \
-                 verifies it in its own code",
+                 `deny_list`, `introspection` of every token, required status lists, or \
+                 `dangerous_without_revocation_status`, which says that the API does not verify it or verifies it in \
+                 its own code",
             );
         }
         let sources = &self.token_sources;

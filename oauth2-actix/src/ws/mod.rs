@@ -45,11 +45,14 @@
 //! | Close | When | What to do |
 //! | --- | --- | --- |
 //! | 1008 `token expired` | at the upgrade, or at `exp` during the session | connect again with a fresh token |
-//! | 1008 `token revoked` | at the upgrade, or when the [deny list](crate::revocation) names the token | sign in again |
+//! | 1008 `token revoked` | at the upgrade, or when the [deny list](crate::revocation) or a [status list](crate::status_list) revokes the token | sign in again |
 //! | 1008 `token missing`, `invalid request`, `origin not allowed` | at the upgrade | a mistake of the client: stop |
-//! | 1008 `invalid token` | at the upgrade, or when the key is withdrawn ([`Upgrade::revalidate_on_key_change`]) | a fresh token once, then stop |
-//! | 1008 `insufficient scope` | at the upgrade | stop, and ask for more scopes |
-//! | 1013 `try again later` | the provider's keys are not available, or the deny list is too old | connect again after a while |
+//! | 1008 `invalid token` | at the upgrade; when [introspection](crate::introspection) reports that the token is not active or not valid any more; when the source of [API keys](crate::api_keys) has no such key any more; when the key is withdrawn ([`Upgrade::revalidate_on_key_change`]) | a fresh token once, then stop |
+//! | 1008 `invalid proof` | at the upgrade, without a valid [DPoP](crate::dpop) proof | a new proof once, then stop |
+//! | 1008 `nonce required` | at the upgrade, if the DPoP proof needs a nonce | connect again with a proof that has a nonce |
+//! | 1008 `insufficient user authentication` | as `insufficient scope` | sign in again, as required |
+//! | 1008 `insufficient scope` | at the upgrade, or when claims that introspection reports later do not meet [`Upgrade::require`] | stop, and request more scopes |
+//! | 1013 `try again later` | keys, introspection, the deny list, a status list, the source of API keys, the store of used proofs, or a check of the application is not available | connect again after a while |
 
 // Owns the sessions of WebSockets after the handshake. It imports `authorize`, `builder`, `error`, `policy`,
 // `request` and `token`.
@@ -119,7 +122,8 @@ impl<'a> Upgrade<'a> {
     /// removed from the provider's key set, its tenant was removed, or the keys are past their stale window.
     ///
     /// A change of keys is detected at once, the others within a minute. By default, an open session lasts
-    /// until the token expires.
+    /// until the token expires, or is rejected by the deny list, a status list, introspection or the source of
+    /// API keys.
     pub fn revalidate_on_key_change(mut self, oauth2: &OAuth2) -> Self {
         self.revalidate_with = Some(oauth2.clone());
         self
