@@ -24,7 +24,7 @@ const INACTIVE = "The token is not active, or not meant for this resource.";
 const get = (api, path, token) => request(`${api.url}${path}`, { headers: { authorization: `Bearer ${token}` } });
 const authentication = (method) => ({ method, ...CLIENTS[method] });
 
-/** Returns a policy that asks the provider about tokens, with these settings besides. */
+/** Returns a policy that introspects tokens at the provider, with these additional settings. */
 const asking = (provider, introspection = {}, settings = {}) => ({
   providers: {
     oidc: {

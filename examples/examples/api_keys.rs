@@ -19,7 +19,7 @@ async fn invoices(claims: Claims) -> String {
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // For your desk. In production, Keycloak, Auth0, Okta, …
+    // For development. In production, Keycloak, Auth0, Okta, …
     let idp = IdentityProvider::start("invoices")?;
     let provider = Provider::new().issuer(idp.issuer()).audience("invoices").keys(idp.jwks_url());
 

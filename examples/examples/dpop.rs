@@ -26,7 +26,7 @@ async fn payments() -> &'static str {
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_env_filter("info,oauth2_actix=debug").init();
 
-    // For your desk. In production, Keycloak, Auth0, Okta, …
+    // For development. In production, Keycloak, Auth0, Okta, …
     let idp = IdentityProvider::start(API)?;
 
     let provider =

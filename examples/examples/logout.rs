@@ -41,7 +41,7 @@ async fn echo(request: HttpRequest, body: web::Payload) -> Result<HttpResponse, 
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_env_filter("info,oauth2_actix=debug").init();
     let mut arguments = env::args().skip(1);
-    // For your desk. In production, Keycloak, Auth0, Okta, …
+    // For development. In production, Keycloak, Auth0, Okta, …
     let idp = IdentityProvider::start("https://api.example.test")?;
     let issuer = arguments.next().unwrap_or_else(|| idp.issuer().to_owned());
     let client_id = arguments.next().unwrap_or_else(|| "web-app".to_owned());

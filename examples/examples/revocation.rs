@@ -50,7 +50,7 @@ async fn echo(request: HttpRequest, body: web::Payload) -> Result<HttpResponse, 
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_env_filter("info,oauth2_actix=debug").init();
 
-    // For your desk. In production, Keycloak, Auth0, Okta, …
+    // For development. In production, Keycloak, Auth0, Okta, …
     let idp = IdentityProvider::start("api")?;
 
     let provider = Provider::new().issuer(idp.issuer()).audience("api").keys(Keys::discover());

@@ -206,20 +206,20 @@ impl KeyInfo {
     }
 }
 
-/// The status of the questions to one provider whether tokens are active: see
+/// The introspection status of one provider: see
 /// [`OAuth2::introspection_status`](crate::OAuth2::introspection_status).
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct IntrospectionStatus {
     /// The provider's name.
     pub provider: String,
-    /// The endpoint: its URL without the query, or the issuer whose document names it.
+    /// The endpoint: its URL without the query, or the issuer whose metadata document contains it.
     pub endpoint: String,
-    /// Seconds until the provider is asked again, after failures. None if it is asked now.
+    /// Seconds until the next introspection request is sent, after failures: at most 60. None if requests are sent now.
     pub retry_in_seconds: Option<f64>,
-    /// The number of questions that are under way.
+    /// The number of introspection requests in progress.
     pub in_progress: usize,
-    /// The last question that was not answered. It may be older than the last answer.
+    /// The last failed introspection request. Later requests may have succeeded.
     pub last_error: Option<FetchFailure>,
 }
 
@@ -237,14 +237,24 @@ impl IntrospectionStatus {
         }
     }
 
-    /// Returns whether the provider is asked now. False after failures, until the next attempt.
+    /// Returns whether introspection requests are sent now. False after failures, until the next attempt.
+    ///
+    /// ```
+    /// # use oauth2_actix::testing;
+    /// # #[actix_web::main]
+    /// # async fn main() {
+    /// # let oauth2 = testing::policy();
+    /// let fails = oauth2.introspection_status().iter().any(|provider| !provider.is_available());
+    /// # drop(fails);
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_available(&self) -> bool {
         self.retry_in_seconds.is_none()
     }
 }
 
-/// A fetch or a question that failed.
+/// A failed fetch or introspection request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct FetchFailure {

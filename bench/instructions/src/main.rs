@@ -102,7 +102,7 @@ async fn main() {
         .audience("api")
         .algorithms([Algorithm::HS256])
         .keys(key.jwk_set());
-    if app == "asked" {
+    if app == "introspected" {
         let client = ClientAuthentication::basic("api", "a-secret");
         let introspection =
             Introspection::at("http://127.0.0.1:9/introspect").authentication(client);

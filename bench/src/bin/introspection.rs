@@ -1,4 +1,4 @@
-//! Questions about tokens, to a provider in the same process, and the tokens in the cache beside them.
+//! Introspection at a provider in the same process, and cached tokens.
 //!
 //! `cargo run --release -p oauth2-actix-bench --bin introspection [SECONDS]`
 
@@ -41,7 +41,7 @@ async fn run(report: &mut Report, duration: Duration) {
         (0..TOKENS).map(|_| idp.opaque_token(idp.token().expires_in(3600))).collect();
 
     let asking = policy(Duration::ZERO);
-    report.heading("one question after the other");
+    report.heading("sequential requests");
     let mut times = Vec::new();
     for _ in 0..2_000 {
         let start = Instant::now();
@@ -50,7 +50,7 @@ async fn run(report: &mut Report, duration: Duration) {
     }
     report.times(&mut times);
 
-    report.heading(format_args!("{TOKENS} tokens, each asked about again and again"));
+    report.heading(format_args!("{TOKENS} tokens, each introspected repeatedly"));
     let before = idp.introspection_requests();
     let start = Instant::now();
     let tasks = tokens.iter().map(|token| {
@@ -58,9 +58,9 @@ async fn run(report: &mut Report, duration: Duration) {
         tokio::spawn(async move {
             let mut times = Vec::new();
             while start.elapsed() < duration {
-                let asked = Instant::now();
+                let began = Instant::now();
                 asking.verify(&token).await.unwrap();
-                times.push(asked.elapsed());
+                times.push(began.elapsed());
             }
             times
         })
@@ -70,8 +70,8 @@ async fn run(report: &mut Report, duration: Duration) {
     for task in tasks {
         times.extend(task.await.unwrap());
     }
-    let questions = idp.introspection_requests() - before;
-    report.figure("questions", format_args!("{:.0}/s", questions as f64 / duration.as_secs_f64()));
+    let requests = idp.introspection_requests() - before;
+    report.figure("requests", format_args!("{:.0}/s", requests as f64 / duration.as_secs_f64()));
     report.times(&mut times);
 
     report.heading("the same tokens in the cache");
@@ -88,8 +88,8 @@ async fn run(report: &mut Report, duration: Duration) {
         }
     }
     let each = start.elapsed() / (ROUNDS * TOKENS) as u32;
-    let asked = idp.introspection_requests() - before;
-    report.bound("questions", asked, "none", asked == 0);
+    let requests = idp.introspection_requests() - before;
+    report.bound("requests", requests, "none", requests == 0);
     report.bound(
         "each",
         format_args!("{} ns", each.as_nanos()),

@@ -49,7 +49,7 @@ impl ServerHandler for Notes {
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_env_filter("info,oauth2_actix=debug").init();
 
-    // For your desk. In production, Keycloak, Auth0, Microsoft Entra, …
+    // For development. In production, Keycloak, Auth0, Microsoft Entra, …
     let idp = IdentityProvider::start(ENDPOINT)?;
 
     let access = mcp::Access::builder()

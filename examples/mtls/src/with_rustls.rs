@@ -24,7 +24,7 @@ async fn me(claims: Claims) -> String {
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_env_filter("info,oauth2_actix=debug").init();
 
-    // For your desk. In production, the identity provider binds tokens to the certificate of the client.
+    // For development. In production, the identity provider binds tokens to the certificate of the client.
     let key = SigningKey::generate(Algorithm::ES256, "desk");
     let client = ClientCertificate::from_der(&fs::read("client.der")?)?;
     let token = Token::new("https://idp.example.com", "orders")

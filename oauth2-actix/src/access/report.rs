@@ -106,7 +106,7 @@ impl ScopeCounts {
     }
 }
 
-/// The most scopes of one token that are counted, since a lock is held meanwhile.
+/// The most scopes of one token that are counted, since a lock is held while they are counted.
 const MAX_SCOPES_OF_A_TOKEN: usize = 100;
 
 /// The most different scopes that are counted.

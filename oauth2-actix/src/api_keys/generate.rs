@@ -1,4 +1,4 @@
-//! New API keys: random text with a checksum, and the hash that is kept of it.
+//! New API keys: random text with a checksum, and its hash.
 
 use std::{fmt, str::FromStr};
 
@@ -14,8 +14,8 @@ use crate::config::{
 
 /// The SHA-256 of the text of an API key, with its prefix: what the configuration or a database has of the key.
 ///
-/// It is not salted and takes no work on purpose: keys are random and have at least 128 bits of entropy, so that no
-/// list of likely keys exists, and a key must be found by its hash alone. A password is no API key. `Display` writes 43
+/// It is deliberately unsalted and fast: keys are random and have at least 128 bits of entropy, so that no list of likely
+/// keys exists, and a key is looked up by its hash alone. Do not use it for passwords. `Display` writes 43
 /// characters of base64url without padding. `FromStr` reads these, or 64 hexadecimal digits.
 ///
 /// ```
@@ -27,10 +27,10 @@ use crate::config::{
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ApiKeyHash([u8; 32]);
 
-/// A text that is no hash of an API key.
+/// A value that is not the hash of an API key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not a SHA-256 hash: expected 43 characters of base64url without padding, or 64 hexadecimal digits"
+    "not a SHA-256 hash; expected 43 characters of base64url without padding, or 64 hexadecimal digits"
 )]
 pub struct InvalidApiKeyHash;
 
@@ -113,11 +113,11 @@ impl fmt::Debug for GeneratedApiKey {
 }
 
 impl ApiKey {
-    /// Makes a new key: the prefix, 40 random letters and digits (238 bits), and a checksum of 6 letters and digits.
+    /// Generates a new key: the prefix, 40 random letters and digits (238 bits), and a checksum of 6 letters and digits.
     ///
     /// The checksum is the CRC32 of the text before it, so that a scanner of source code, or
-    /// [`ApiKeys::require_checksum`](super::ApiKeys::require_checksum), tells a key from another text without a
-    /// look-up. It adds no security.
+    /// [`ApiKeys::require_checksum`](super::ApiKeys::require_checksum), recognizes a key without a
+    /// lookup. It adds no security.
     ///
     /// ```
     /// use oauth2_actix::api_keys::{ApiKey, ApiKeyHash};

@@ -47,7 +47,7 @@ pub struct ApiKey {
     pub(crate) hashes: Vec<Result<ApiKeyHash, InvalidApiKeyHash>>,
 }
 
-/// What an API key stands for: its claims, and when it expires.
+/// The claims of an API key, and when it expires.
 ///
 /// ```
 /// use oauth2_actix::api_keys::ApiKeyClaims;
@@ -69,11 +69,11 @@ pub(crate) type Answer =
     BoxFuture<'static, Result<Option<ApiKeyClaims>, Box<dyn std::error::Error + Send + Sync>>>;
 
 impl ApiKeys {
-    /// Begins with the prefix of the keys. A token with it is an API key, and is not looked at in any other way.
+    /// Creates settings for keys with this prefix. A token with the prefix is an API key, and is validated in no other way.
     ///
-    /// From 3 to 32 letters, digits and `-_~+/`, such as `shop_live_`; upper and lower case differ. Take a long one
-    /// where [opaque tokens](crate::introspection) without a prefix are accepted too, so that none of them begins with
-    /// it by chance. A prefix that a JWT can begin with, such as `eyJ`, is an error.
+    /// From 3 to 32 letters, digits and `-_~+/`, such as `shop_live_`; upper and lower case differ. Use a long
+    /// prefix if [opaque tokens](crate::introspection) without a prefix are accepted too, so that none of them begins with it
+    /// by chance. A prefix that a JWT can begin with, such as `eyJ`, is an error.
     ///
     /// ```
     /// use oauth2_actix::api_keys::{ApiKey, ApiKeyHash, ApiKeys};
@@ -89,19 +89,29 @@ impl ApiKeys {
     }
 
     /// Adds a key. In serde a member of `keys`, by its name.
+    ///
+    /// ```
+    /// use oauth2_actix::api_keys::{ApiKey, ApiKeyHash, ApiKeys};
+    ///
+    /// let job = ApiKey::new("billing-job", [ApiKeyHash::of("shop_live_the-key-of-the-job")]);
+    /// let shop = ApiKey::new("shop", [ApiKeyHash::of("shop_live_the-key-of-the-shop")]);
+    /// let keys = ApiKeys::new("shop_live_").key(job).key(shop);
+    /// # drop(keys);
+    /// ```
     pub fn key(mut self, key: ApiKey) -> Self {
         self.keys.push(key);
         self
     }
 
-    /// Asks a function for the claims of each key that [`key`](Self::key) does not have, by the hash of the key: for a
+    /// Sets a function that finds the claims of each key that [`key`](Self::key) does not have, by the hash of the key: for a
     /// database. `None` means that there is no such key. There is no form of it in serde: see
     /// [`OAuth2Builder::api_key_source`](crate::OAuth2Builder::api_key_source).
     ///
-    /// It runs on a thread of its own, which it must not block, and not on the workers of actix. It is called once for
-    /// all requests that have the same key at the same time, and at most [`max_calls`](Self::max_calls) calls run at
-    /// once. An error, a panic, or no answer within [`check_timeout`](crate::OAuth2Builder::check_timeout) (5 s) is 503,
-    /// and never 401. The text of the error is in the log.
+    /// It runs on a separate thread, which it must not block, and not on the workers of actix. Concurrent requests with the
+    /// same key share one call, and at most [`max_calls`](Self::max_calls) calls run at once. An error, a panic, or no
+    /// response within [`check_timeout`](crate::OAuth2Builder::check_timeout) (5 s) is 503, and never 401. The text of the
+    /// error is in the log. A failed call is not repeated for the same key for 1 s. After five failures in a row, the
+    /// function is not called for 1 s, then 2 s, 4 s and so on up to 60 s.
     ///
     /// ```
     /// use std::io;
@@ -127,31 +137,57 @@ impl ApiKeys {
         self
     }
 
-    /// Rejects keys without the checksum of [`ApiKey::generate`] before anything is asked. Default false, for keys that
-    /// were made elsewhere.
+    /// Rejects keys without the checksum of [`ApiKey::generate`] before the source is called. Default false, for keys that
+    /// were generated elsewhere.
+    ///
+    /// ```
+    /// # async fn find(_: oauth2_actix::api_keys::ApiKeyHash) -> std::io::Result<Option<oauth2_actix::api_keys::ApiKeyClaims>> {
+    /// #     Ok(None)
+    /// # }
+    /// use oauth2_actix::api_keys::ApiKeys;
+    ///
+    /// let keys = ApiKeys::new("shop_live_").source(find).require_checksum(true);
+    /// # drop(keys);
+    /// ```
     pub fn require_checksum(mut self, require: bool) -> Self {
         self.require_checksum = require;
         self
     }
 
-    /// Sets how long an answer of the [`source`](Self::source) with claims is used. In serde `cache_seconds`. Default
-    /// 60 s; at most 1 hour, and never beyond the end of the key. A key that is removed from the source is accepted for
-    /// this long. With zero, each request asks.
+    /// Sets how long the claims of a key from the [`source`](Self::source) are cached. In serde `cache_seconds`. Default 60 s;
+    /// at most 1 hour, and never beyond the expiry of the key. A key that is removed from the source is accepted for this
+    /// long. With zero, they are not cached: concurrent requests with the same key still share one call, and the key of a live
+    /// session or stream is checked every 10 s.
     pub fn cache(mut self, lifetime: Duration) -> Self {
         self.cache = Some(lifetime);
         self
     }
 
-    /// Sets how long it is remembered that the [`source`](Self::source) does not have a key. In serde
-    /// `negative_cache_seconds`. Default 5 s; at most 60 s. At most 10,000 such keys are remembered, by their hashes. A
-    /// key that is added to the source is rejected for this long if it was tried before.
+    /// Sets how long unknown keys are cached: those that the [`source`](Self::source) does not have. In serde
+    /// `negative_cache_seconds`. Default 5 s; at most 60 s. At most 10,000 unknown keys are cached, by their hashes. A key
+    /// that is added to the source after it was sent is still rejected for up to this time.
     pub fn negative_cache(mut self, lifetime: Duration) -> Self {
         self.negative_cache = Some(lifetime);
         self
     }
 
-    /// Sets how many calls of the [`source`](Self::source) may run at once. Default 64; from 1 to 1,024. Requests with
-    /// other keys get 503 meanwhile, and so do those beyond 1,024 that wait.
+    /// Sets the maximum number of concurrent calls of the [`source`](Self::source). Default 64; from 1 to 1,024. Above this
+    /// limit, and above 1,024 waiting requests, a request gets 503.
+    ///
+    /// ```
+    /// # async fn find(_: oauth2_actix::api_keys::ApiKeyHash) -> std::io::Result<Option<oauth2_actix::api_keys::ApiKeyClaims>> {
+    /// #     Ok(None)
+    /// # }
+    /// use std::time::Duration;
+    /// use oauth2_actix::api_keys::ApiKeys;
+    ///
+    /// let keys = ApiKeys::new("shop_live_")
+    ///     .source(find)
+    ///     .cache(Duration::from_secs(30))
+    ///     .negative_cache(Duration::from_secs(2))
+    ///     .max_calls(16);
+    /// # drop(keys);
+    /// ```
     pub fn max_calls(mut self, calls: usize) -> Self {
         self.max_calls = Some(calls);
         self
@@ -175,11 +211,7 @@ impl ApiKeys {
             faults.push(ConfigError::of_policy(field, problem).of_kind(kind));
         };
         if self.prefix.is_empty() {
-            fault(
-                names::PREFIX,
-                Missing,
-                "missing: the text that the keys begin with is mandatory",
-            );
+            fault(names::PREFIX, Missing, "missing; expected the prefix of the keys");
         } else if let Some(problem) = problem_of_prefix(&self.prefix) {
             fault(names::PREFIX, Invalid, problem);
         }
@@ -187,7 +219,7 @@ impl ApiKeys {
             fault(
                 names::KEYS,
                 Missing,
-                "there are neither keys nor a source: expected one of them",
+                "there are neither keys nor a source; expected one of them",
             );
         }
         let mut key_names = HashSet::new();
@@ -198,14 +230,14 @@ impl ApiKeys {
                 fault(&format!("{}.{key_name}", names::KEYS), kind, problem);
             };
             if !key_names.insert(key_name) {
-                fault(Duplicate, "two keys have this name: expected one with both hashes");
+                fault(Duplicate, "two keys have this name; expected one key with both hashes");
             }
             match key.hashes.len() {
-                0 => fault(Empty, "has no hash: expected one, or two while the key is rotated"),
+                0 => fault(Empty, "has no hash; expected one, or two while the key is rotated"),
                 1 | 2 => {}
                 _ => fault(
                     OutOfRange,
-                    "has more than two hashes: expected one, or two while the key is rotated",
+                    "has more than two hashes; expected one, or two while the key is rotated",
                 ),
             }
             for hash in &key.hashes {
@@ -213,7 +245,10 @@ impl ApiKeys {
                     // The text may be the key itself, so that it is not shown.
                     Err(error) => fault(Invalid, &error.to_string()),
                     Ok(hash) if !hashes.insert(hash) => {
-                        fault(Duplicate, "has a hash that is there already: expected it once");
+                        fault(
+                            Duplicate,
+                            "has a hash that another key has; expected each hash once",
+                        );
                     }
                     Ok(_) => {}
                 }
@@ -233,8 +268,8 @@ impl ApiKeys {
 }
 
 impl ApiKey {
-    /// Names a key, and gives the SHA-256 hashes of its text with the prefix: one, or two while the key is rotated, of
-    /// which both are accepted. Each is 43 characters of base64url or 64 hexadecimal digits: see [`ApiKeyHash`].
+    /// Creates a key with this name and the SHA-256 hashes of its text, with the prefix: one hash, or two while the key is
+    /// rotated, of which both are accepted. Each is 43 characters of base64url or 64 hexadecimal digits: see [`ApiKeyHash`].
     ///
     /// The name is the `sub` of the key unless its claims have one.
     ///
@@ -250,20 +285,38 @@ impl ApiKey {
     ///
     /// # Errors
     ///
-    /// `build()` fails if there are no hashes or more than two, if one is malformed, or if a name or a hash is there
-    /// twice.
+    /// `build()` fails if there are no hashes or more than two, if one is malformed, or if two keys have the same
+    /// name or hash.
     pub fn new(name: impl Into<String>, hashes: impl IntoIterator<Item = impl ToString>) -> Self {
         let hashes = hashes.into_iter().map(|hash| hash.to_string().trim().parse()).collect();
         Self { claims: ApiKeyClaims::new(name), hashes }
     }
 
     /// Sets the claims: see [`ApiKeyClaims::claims`].
+    ///
+    /// ```
+    /// use oauth2_actix::api_keys::{ApiKey, ApiKeyHash};
+    /// use serde_json::json;
+    ///
+    /// let hash = ApiKeyHash::of("shop_live_the-key");
+    /// let key = ApiKey::new("billing-job", [hash]).claims(json!({"scope": "invoices:read"}));
+    /// # drop(key);
+    /// ```
     pub fn claims(mut self, claims: impl Into<Value>) -> Self {
         self.claims = self.claims.claims(claims);
         self
     }
 
     /// Sets when the key expires: see [`ApiKeyClaims::expires`].
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use oauth2_actix::api_keys::{ApiKey, ApiKeyHash};
+    ///
+    /// let in_90_days = SystemTime::now() + Duration::from_secs(90 * 24 * 3600);
+    /// let key = ApiKey::new("billing-job", [ApiKeyHash::of("shop_live_the-key")]).expires(in_90_days);
+    /// # drop(key);
+    /// ```
     pub fn expires(mut self, time: SystemTime) -> Self {
         self.claims = self.claims.expires(time);
         self
@@ -271,7 +324,7 @@ impl ApiKey {
 }
 
 impl ApiKeyClaims {
-    /// Begins with the name of the key, which is its `sub` unless [`claims`](Self::claims) has one.
+    /// Creates the claims of a key with this name, which is its `sub` unless [`claims`](Self::claims) has one.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
@@ -304,7 +357,7 @@ impl ApiKeyClaims {
         let mut claims = match &self.claims {
             Value::Null => Map::new(),
             Value::Object(claims) => claims.clone(),
-            _ => return Err("the claims of the key are no JSON object; expected one".to_owned()),
+            _ => return Err("the claims of the key are not a JSON object; expected one".to_owned()),
         };
         if let Some(name) = RESERVED.iter().find(|name| claims.contains_key(**name)) {
             return Err(format!(

@@ -11,9 +11,10 @@ use crate::{
 };
 
 impl OAuth2Builder {
-    /// Accepts API keys with a prefix, wherever a token may be sent, under a name of your choice that no provider has.
+    /// Accepts API keys with a prefix, wherever a token may be sent, under a name of your choice that no provider has. Default:
+    /// none.
     ///
-    /// A token with the prefix is one of these keys or is rejected: it is neither read as a JWT nor sent to a provider.
+    /// A token with the prefix is one of these keys or is rejected: it is neither validated as a JWT nor introspected.
     /// An unknown key is 401 `invalid_token`. [`Claims::provider`](crate::Claims::provider) returns the name; the claims
     /// are those of the key, and have no `iss`. Attributes, requirements, principals, WebSocket sessions, the cache and
     /// the [`deny_list`](Self::deny_list) work as with tokens. A policy may have API keys and no provider. In serde
@@ -39,7 +40,7 @@ impl OAuth2Builder {
     ///
     /// # Errors
     ///
-    /// `build()` fails if a name is there twice or is that of a provider; if a prefix is the beginning of another one, or
+    /// `build()` fails if a name is given twice or is that of a provider; if a prefix is the beginning of another one, or
     /// of a [`token_prefix`](crate::introspection::Introspection::token_prefix), or the reverse, in any case; with
     /// [`fapi2`](Self::fapi2); where every provider requires bound tokens, unless
     /// [`dangerous_without_binding`](ApiKeys::dangerous_without_binding) is set; and with

@@ -1,4 +1,4 @@
-//! The providers that are asked about tokens.
+//! The providers with introspection.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl OAuth2Builder {
-    /// Returns the faults of providers that are asked about tokens: which one is asked must be certain.
+    /// Returns the faults of providers with introspection: it must be certain which one introspects a token.
     pub(super) fn introspection_faults(&self) -> Faults {
         let mut faults = Faults::default();
         let mut by_prefix: HashMap<Option<&str>, &str> = HashMap::new();
@@ -28,11 +28,13 @@ impl OAuth2Builder {
             if let Some(earlier) = by_prefix.insert(prefix, name) {
                 let problem = match prefix {
                     None => format!(
-                        "provider {earlier:?} has no prefix either, so that an opaque token could be of both: expected \
+                        "provider {earlier:?} has no prefix either, so that an opaque token could be of both; expected \
                          the prefixes of their tokens"
                     ),
                     Some(prefix) => {
-                        format!("{prefix:?} is the prefix of provider {earlier:?} already")
+                        format!(
+                            "{prefix:?} is also the prefix of provider {earlier:?}; expected another"
+                        )
                     }
                 };
                 let error = ConfigError::of_provider(name, names::INTROSPECTION_PREFIX, problem);
@@ -47,7 +49,7 @@ impl OAuth2Builder {
             let namesake = self.providers.iter().find(|(other, it)| other != name && shares(it));
             if let Some((other, _)) = namesake {
                 let problem = format_args!(
-                    "provider {other:?} has the same issuer, so that it is not certain how its JWTs are checked: expected \
+                    "provider {other:?} has the same issuer, so that it is not certain how its JWTs are validated; expected \
                      one provider with all audiences"
                 );
                 let error = ConfigError::of_provider(name, names::ISSUER, problem);
@@ -67,7 +69,7 @@ impl OAuth2Builder {
             })
     }
 
-    /// Returns the providers that are asked about tokens.
+    /// Returns the providers with introspection.
     pub(super) fn introspectors(
         &self,
         mut endpoints: HashMap<usize, Endpoint>,

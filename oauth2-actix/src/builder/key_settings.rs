@@ -35,7 +35,7 @@ impl OAuth2Builder {
     ///
     /// With it, the first fetch starts when the policy is built. From 1 s to 365 days. Default: none. Then
     /// the first fetch starts when keys are needed, or by [`OAuth2::is_ready`](crate::OAuth2::is_ready) or
-    /// [`OAuth2::warm_up`](crate::OAuth2::warm_up), and its keys are used for good, so that the provider's
+    /// [`OAuth2::warm_up`](crate::OAuth2::warm_up), and its keys stay in use permanently, so that the provider's
     /// next key rotation ends all access until a restart; a warning is logged. 5 to 60 minutes suit most
     /// providers.
     ///
@@ -70,7 +70,7 @@ impl OAuth2Builder {
     /// provider.
     ///
     /// Any client can make up key ids. The time counts from the last such attempt, whether or not it
-    /// succeeded, so a new key may go unseen for this long. Its tokens get 503 meanwhile, with the rest of
+    /// succeeded, so a new key may go unseen for this long. Its tokens get 503 until then, with the rest of
     /// this time in `Retry-After`. A key id that was searched for before, and was not published by the
     /// provider, gets 401. Such tokens (of withdrawn keys, for example) cause fetches at this rate too, but
     /// do not delay a new key. In serde `unknown_key_cooldown_seconds`. Monotonic time. Default 10 s, from 1

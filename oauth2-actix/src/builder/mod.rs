@@ -12,7 +12,7 @@
 //! - `exchange_settings`: the providers at which tokens are exchanged, and the methods of
 //!   `OAuth2` that exchange one.
 //! - `fapi2_settings`: the FAPI 2.0 Security Profile: what it requires of the settings.
-//! - `introspection_settings`: the providers that are asked about tokens.
+//! - `introspection_settings`: the providers with introspection.
 //! - `key_settings`: the settings in code for fetching keys.
 //! - `possession_settings`: the settings in code for tokens that are bound to their client.
 //! - `resource_settings`: the settings in code for protected resources.

@@ -354,7 +354,7 @@ impl OAuth2 {
             .collect()
     }
 
-    /// Returns the status of each provider that is asked about tokens
+    /// Returns the status of each provider with introspection
     /// ([`Provider::introspection`](crate::Provider::introspection)), in the order of the configuration. The result can
     /// be serialized. It never waits.
     ///

@@ -50,6 +50,15 @@ impl ClientAuthentication {
     /// Authenticates by a secret in the `Authorization` header: `client_secret_basic`
     /// ([RFC 6749 §2.3.1](https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1)). The id and the secret are
     /// form-encoded first.
+    ///
+    /// ```
+    /// let basic = oauth2_actix::ClientAuthentication::basic("orders-api", "a-secret-of-the-deployment");
+    /// # drop(basic);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `build()` fails if the id or the secret is empty. This holds for every method.
     pub fn basic(client_id: impl Into<String>, secret: impl Into<String>) -> Self {
         Self { client_id: client_id.into(), method: ClientMethod::Basic { secret: secret.into() } }
     }
@@ -81,6 +90,10 @@ impl ClientAuthentication {
     /// let signed = ClientAuthentication::private_key_jwt("orders-api", pem).key_id("orders-2026");
     /// # drop(signed);
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// `build()` fails if the key cannot be read, or does not fit the algorithm.
     pub fn private_key_jwt(client_id: impl Into<String>, key: impl Into<String>) -> Self {
         let (algorithm, key_id, audience) = (None, None, None);
         let method = ClientMethod::PrivateKeyJwt(AssertionKey {
@@ -105,6 +118,11 @@ impl ClientAuthentication {
     /// let by_certificate = ClientAuthentication::tls("orders-api", read("client.pem"));
     /// # drop(by_certificate);
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// `build()` fails if the text cannot be read, and with a client of
+    /// [`dangerous_http_client`](crate::OAuth2Builder::dangerous_http_client).
     pub fn tls(client_id: impl Into<String>, pem: impl Into<Vec<u8>>) -> Self {
         Self { client_id: client_id.into(), method: ClientMethod::Tls { pem: pem.into() } }
     }
@@ -139,6 +157,17 @@ impl ClientAuthentication {
     /// Sets the `aud` of the JWT of [`private_key_jwt`](Self::private_key_jwt), for servers that expect the URL of the
     /// endpoint. Default: the issuer of the provider, which the JWT cannot be used at another server with
     /// ([RFC 7523 §3](https://www.rfc-editor.org/rfc/rfc7523#section-3)). It has no effect on other methods.
+    ///
+    /// ```
+    /// # use oauth2_actix::{Algorithm, testing::SigningKey};
+    /// use oauth2_actix::ClientAuthentication;
+    ///
+    /// # let pem = SigningKey::generate(Algorithm::ES256, "1").private_pem();
+    /// let signed = ClientAuthentication::private_key_jwt("orders-api", pem)
+    ///     .key_id("orders-2026")
+    ///     .assertion_audience("https://login.example.com/introspect");
+    /// # drop(signed);
+    /// ```
     pub fn assertion_audience(mut self, audience: impl Into<String>) -> Self {
         if let ClientMethod::PrivateKeyJwt(key) = &mut self.method {
             key.audience = Some(audience.into());

@@ -147,6 +147,14 @@ impl Introspection {
 
     /// Sets how long the rejection of a token is cached. In serde `negative_cache_seconds`. Default 5 s; at most 60 s. At
     /// most 10,000 rejections are cached. A token that becomes active is still rejected for up to this time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use oauth2_actix::introspection::Introspection;
+    ///
+    /// let introspection = Introspection::discover().negative_cache(Duration::from_secs(2));
+    /// # drop(introspection);
+    /// ```
     pub fn negative_cache(mut self, lifetime: Duration) -> Self {
         self.negative_cache = Some(lifetime);
         self
@@ -155,6 +163,13 @@ impl Introspection {
     /// Sets the maximum number of concurrent introspection requests. Default 64; from 1 to 1,024. Above this limit, and
     /// above 1,024 waiting requests, a request gets 503. It bounds the load that clients with invented tokens can cause at
     /// the provider.
+    ///
+    /// ```
+    /// use oauth2_actix::introspection::Introspection;
+    ///
+    /// let introspection = Introspection::discover().max_calls(16);
+    /// # drop(introspection);
+    /// ```
     pub fn max_calls(mut self, calls: usize) -> Self {
         self.max_calls = Some(calls);
         self

@@ -6,7 +6,7 @@
 //! - `client_authentication.rs`: how this API authenticates as a client
 //! - `error.rs`: the errors of a configuration
 //! - `fapi2.rs`: what the FAPI 2.0 Security Profile requires of a provider
-//! - `introspection.rs`: [`Introspection`](introspection::Introspection), which asks about tokens
+//! - `introspection.rs`: [`Introspection`](introspection::Introspection)
 //! - `keys.rs`: [`Keys`](keys::Keys), the sources of keys
 //! - `limits.rs`: the ranges of durations and numbers
 //! - `missing_token.rs`: the status for a request without a token

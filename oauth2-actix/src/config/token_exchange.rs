@@ -53,7 +53,7 @@ pub enum ExchangeGrant {
     OnBehalfOf,
 }
 
-/// The type of the token that this API asks for: see [`TokenExchange::requested_token_type`].
+/// The type of the requested token: see [`TokenExchange::requested_token_type`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RequestedTokenType {
@@ -65,14 +65,27 @@ pub enum RequestedTokenType {
 }
 
 impl TokenExchange {
-    /// Exchanges tokens at this URL: the token endpoint of the provider. It must be https, or http to a loopback host.
+    /// Sets the URL of the token endpoint. It must be https, or http to a loopback host.
+    ///
+    /// ```
+    /// use oauth2_actix::{ClientAuthentication, exchange::TokenExchange};
+    ///
+    /// let exchange = TokenExchange::at("https://login.example.com/token")
+    ///     .authentication(ClientAuthentication::basic("orders-api", "a-secret-of-the-deployment"));
+    /// # drop(exchange);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `build()` fails if it is not such a URL, or has a user name, a password or a fragment.
     pub fn at(url: impl Into<String>) -> Self {
         Self { endpoint: Some(url.into()), ..Self::default() }
     }
 
-    /// Exchanges tokens at the `token_endpoint` of the issuer's metadata document
-    /// ([RFC 8414 §2](https://www.rfc-editor.org/rfc/rfc8414#section-2)), which is read before the first exchange, once a
-    /// day, and after a failure. In serde, no `endpoint`.
+    /// Discovers the endpoint: `token_endpoint` of the issuer's metadata document
+    /// ([RFC 8414 §2](https://www.rfc-editor.org/rfc/rfc8414#section-2)). The document is read before the first request and
+    /// then once a day. It is read again if the endpoint cannot be reached or responds with 404, 405 or 410, at most once a
+    /// minute. If it cannot be read, the last URL stays in use. In serde, no `endpoint`.
     ///
     /// ```
     /// use oauth2_actix::{ClientAuthentication, exchange::TokenExchange};
@@ -85,8 +98,8 @@ impl TokenExchange {
         Self::default()
     }
 
-    /// Sets how this API authenticates at the endpoint. Mandatory: an API that has no credentials could be any client
-    /// that has stolen a token ([RFC 8693 §5](https://www.rfc-editor.org/rfc/rfc8693#section-5)).
+    /// Sets how this API authenticates at the endpoint. Mandatory: without client authentication, anyone with a
+    /// stolen token could exchange it ([RFC 8693 §5](https://www.rfc-editor.org/rfc/rfc8693#section-5)).
     pub fn authentication(mut self, authentication: ClientAuthentication) -> Self {
         self.authentication = Some(authentication);
         self
@@ -121,7 +134,7 @@ impl TokenExchange {
         self
     }
 
-    /// Sets the type of the token that is asked for
+    /// Sets the type of the requested token
     /// ([RFC 8693 §2.1](https://www.rfc-editor.org/rfc/rfc8693#section-2.1)). Default
     /// [`RequestedTokenType::AccessToken`]. It has no effect on [`ExchangeGrant::OnBehalfOf`].
     ///
@@ -136,16 +149,23 @@ impl TokenExchange {
         self
     }
 
-    /// Sets how many exchanges may be under way at once. Default 64; from 1 to 1,024. Another exchange fails meanwhile
-    /// with [`ExchangeErrorKind::Unavailable`](crate::exchange::ExchangeErrorKind::Unavailable), and so do those beyond
-    /// 1,024 that wait.
+    /// Sets the maximum number of concurrent token requests. Default 64; from 1 to 1,024. Above this limit, and above 1,024
+    /// waiting exchanges, an exchange fails with
+    /// [`ExchangeErrorKind::Unavailable`](crate::exchange::ExchangeErrorKind::Unavailable).
     pub fn max_calls(mut self, calls: usize) -> Self {
         self.max_calls = Some(calls);
         self
     }
 
-    /// Sets how many tokens are cached. Default 10,000; at most 1,000,000. With 0, each exchange asks the provider.
-    /// When the cache is full, the oldest entry is evicted. A token takes its own length and about 300 bytes.
+    /// Sets the maximum number of cached tokens. Default 10,000; at most 1,000,000. With 0, no token is cached. When the
+    /// cache is full, the oldest entry is evicted. A token takes its own length and about 300 bytes.
+    ///
+    /// ```
+    /// use oauth2_actix::exchange::TokenExchange;
+    ///
+    /// let exchange = TokenExchange::discover().max_entries(1_000).max_calls(16);
+    /// # drop(exchange);
+    /// ```
     pub fn max_entries(mut self, entries: usize) -> Self {
         self.max_entries = Some(entries);
         self
@@ -160,11 +180,11 @@ impl TokenExchange {
             faults.push(ConfigError::new(provider, field, problem).of_kind(kind));
         };
         if self.authentication.is_none() {
-            let problem = "missing: how this API authenticates at the endpoint is mandatory";
+            let problem = "missing; expected how this API authenticates at the endpoint";
             fault(names::EXCHANGE_AUTHENTICATION, Missing, problem);
         }
         if lacks_issuer {
-            let problem = "needs an `issuer` of the provider, whose endpoint it is";
+            let problem = "the provider has no `issuer`; expected one for token exchange";
             fault(names::TOKEN_EXCHANGE, Missing, problem);
         }
         faults.take(EXCHANGE_CALLS.check_if_set(provider, self.max_calls));

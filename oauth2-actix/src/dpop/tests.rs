@@ -139,7 +139,7 @@ fn used_proof_takes_less_than_a_microsecond_and_80_bytes() {
         now: NOW + Duration::from_secs(number as u64 / 10_000),
         until: NOW + Duration::from_secs(number as u64 / 10_000 + 61),
     };
-    // The time also of the proofs that expire meanwhile: at 10,000 a second, some 600,000 are valid.
+    // The time also of the proofs that expire during the test: at 10,000 a second, some 600,000 are valid.
     let store = MemoryReplayStore::new();
     let proofs: Vec<_> = (0..2_000_000).map(proof).collect();
     let insert = |proofs: &[UsedProof]| {

@@ -286,12 +286,12 @@ pub enum ErrorKind {
     /// ([RFC 8725 §3.1](https://www.rfc-editor.org/rfc/rfc8725#section-3.1)).
     #[error("the token's algorithm is not allowed for this provider or key")]
     AlgorithmNotAllowed,
-    /// The token has the prefix of API keys and is none of them: see [`api_keys`](crate::OAuth2Builder::api_keys).
-    #[error("the token has the prefix of API keys, and no key is known by its hash")]
+    /// The token has the prefix of API keys, and is not one of them: see [`api_keys`](crate::OAuth2Builder::api_keys).
+    #[error("unknown API key")]
     ApiKeyUnknown,
-    /// The source of the API keys was not asked, has failed, or has not answered in time. The cause is the source. See
+    /// The source of the API keys was not called, has failed, or has not responded in time. The cause is the source. See
     /// [`ApiKeys::source`](crate::api_keys::ApiKeys::source).
-    #[error("the source of the API keys was not asked, or has not answered")]
+    #[error("the source of the API keys is unavailable")]
     ApiKeysUnavailable,
     /// No provider of the token's issuer has an audience that the token names
     /// ([RFC 7519 §4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3)).
@@ -357,9 +357,9 @@ pub enum ErrorKind {
         /// The required scopes, separated by spaces: the challenge names them.
         required: String,
     },
-    /// The provider was not asked about the token, or has not answered. The cause is the source.
+    /// The token was not introspected, or the introspection request has failed. The cause is the source.
     #[error(
-        "the provider has not said whether the token is active; it may be asked again in {} s",
+        "token introspection is unavailable; retry in {} s",
         whole_seconds(*.retry_after)
     )]
     IntrospectionUnavailable {

@@ -54,14 +54,24 @@ impl ExchangedToken {
 
     /// Returns how much longer the token is valid. A cached one has a tenth of its life left, or 30 s if that is less,
     /// when it was just returned. `None` if the provider does not say; zero once it has expired.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use oauth2_actix::exchange::ExchangedToken;
+    ///
+    /// fn is_good_for(token: &ExchangedToken, call: Duration) -> bool {
+    ///     token.time_left().is_none_or(|left| left > call)
+    /// }
+    /// # drop(is_good_for);
+    /// ```
     #[must_use]
     pub fn time_left(&self) -> Option<Duration> {
         Some(self.0.expires_at?.saturating_sub(self.0.clock.unix_time()))
     }
 
-    /// Returns the scopes of the token: those that the provider says, or else those that were asked for
-    /// ([RFC 8693 §2.2.1](https://www.rfc-editor.org/rfc/rfc8693#section-2.2.1)). They may be fewer than those that were
-    /// asked for.
+    /// Returns the scopes of the token: those of the response, or else the requested ones
+    /// ([RFC 8693 §2.2.1](https://www.rfc-editor.org/rfc/rfc8693#section-2.2.1)). They may be fewer than the
+    /// requested ones.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.0.scopes.iter().map(String::as_str)
     }

@@ -218,10 +218,10 @@ mod tests {
 
     #[test]
     fn endpoint_that_asks_for_a_time_gets_it_up_to_a_minute() {
-        for (asked, kept) in [(7, 7), (3600, 60)] {
+        for (requested, kept) in [(7, 7), (3600, 60)] {
             let (breaker, clock) = breaker();
             let pass = breaker.enter().expect("a call");
-            let after = Some(Duration::from_secs(asked));
+            let after = Some(Duration::from_secs(requested));
             let wait = breaker.failed(pass, Severity::Call, after, "busy");
             assert_eq!(wait, Duration::from_secs(kept));
             clock.advance(Duration::from_secs(kept) - Duration::from_millis(1));

@@ -93,7 +93,7 @@ pub(crate) struct Policy {
     pub(crate) clock: Clock,
     /// The API keys, by prefix. None if there are none.
     pub(crate) api_keys: Option<ApiKeySets>,
-    /// The providers that are asked about tokens. None if there is none.
+    /// The providers with introspection. None if there is none.
     pub(crate) introspectors: Option<Introspectors>,
     /// The providers at which tokens are exchanged.
     pub(crate) exchangers: Exchangers,

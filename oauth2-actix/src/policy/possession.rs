@@ -42,7 +42,7 @@ impl DpopChecks {
 pub(crate) enum Possession {
     Proven,
     Missing(Error),
-    /// The store of used proofs is asked.
+    /// The proof is looked up in the store of used proofs.
     Pending(PendingProof),
 }
 

@@ -30,9 +30,9 @@ use super::{
 pub(crate) enum Pending {
     /// Its signature is not checked.
     Signature(PendingSignature),
-    /// Its provider is not asked.
+    /// It is not introspected.
     Introspection(IntrospectionCall),
-    /// The source of API keys is not asked.
+    /// It is not looked up in the source of API keys.
     ApiKey(Lookup),
     /// It is accepted, except that its status list is not there.
     Status(Claims),
@@ -115,7 +115,7 @@ impl Policy {
             Pending::Status(claims) => Self::resolve_status(claims).await,
             Pending::Introspection(call) => {
                 let claims = call.response().await?;
-                // The request may have waited for seconds for an answer that was asked for before.
+                // The request may have waited for seconds for the response to an earlier request.
                 claims.verified().check_again()?;
                 Ok(claims)
             }

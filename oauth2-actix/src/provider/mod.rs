@@ -486,7 +486,7 @@ impl ResolvedProvider {
     /// Returns whether its tokens can be checked now without a fetch: a fetch of every source was attempted,
     /// and at least one has keys.
     pub(crate) fn is_ready(&self, clock: &Clock) -> bool {
-        // Without keys, the provider is asked about tokens.
+        // A provider without keys introspects its tokens.
         let mut has_keys = self.keys.is_empty();
         let mut all_attempted = true;
         for keys in &self.keys {
@@ -564,7 +564,7 @@ fn resolve(
     })
 }
 
-const NO_REFRESH: &str = "no key refresh is set: the first keys that are fetched are used for good, and \
+const NO_REFRESH: &str = "no key refresh is set: the first keys that are fetched stay in use permanently, and \
                           the provider's next rotation ends all access until a restart";
 
 const NO_TOKEN_FILE: &str =

@@ -15,13 +15,13 @@ use pin_project_lite::pin_project;
 
 use crate::{error::Error, token::claims::Claims};
 
-/// Ends a body when the token of its request expires or is [revoked](crate::revocation): for server-sent events and long
-/// downloads.
+/// Ends a body when the token of its request expires, or is no longer valid: for server-sent events and long downloads.
 ///
-/// Without it, a response that has begun continues after its token has expired. The body ends with an error
-/// at `exp` plus the leeway, or when the token is revoked, so that no client mistakes a partial download for a complete one; an
-/// `EventSource` connects again, and is rejected without a fresh token. [`ExpiringBody::truncate_silently`]
-/// ends the body without an error.
+/// Without it, a response that has begun continues after its token has expired. The body ends with an error at `exp` plus
+/// the leeway, or when the [deny list](crate::revocation), a [status list](crate::Provider::status_list),
+/// [introspection](crate::introspection) or the [source of API keys](crate::api_keys::ApiKeys::source) rejects the token. So
+/// no client mistakes a partial download for a complete one. An `EventSource` connects again, and is rejected without a
+/// fresh token. [`ExpiringBody::truncate_silently`] ends the body without an error.
 ///
 /// ```
 /// use actix_web::{HttpResponse, body::BodyStream, get, web::Bytes};

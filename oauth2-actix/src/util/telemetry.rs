@@ -43,18 +43,18 @@ pub(crate) fn describe() {
         );
         metrics::describe_counter!(
             INTROSPECTIONS,
-            "Questions whether a token is active, by provider and outcome"
+            "Introspection requests, by provider and outcome"
         );
-        metrics::describe_counter!(EXCHANGES, "Exchanges of tokens, by provider and outcome");
+        metrics::describe_counter!(EXCHANGES, "Token exchanges, by provider and outcome");
         metrics::describe_histogram!(
             EXCHANGE_DURATION,
             Unit::Seconds,
-            "How long the provider took to exchange a token"
+            "Duration of token exchange requests"
         );
         metrics::describe_histogram!(
             INTROSPECTION_DURATION,
             Unit::Seconds,
-            "How long answers whether a token is active took"
+            "Duration of introspection requests"
         );
     }
 }
@@ -136,7 +136,7 @@ pub(crate) fn token_cache_lookup(hit: bool) {
     let _ = hit;
 }
 
-/// How a question about a token ended.
+/// The outcome of an introspection request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Introspected {
     Active,
@@ -146,7 +146,7 @@ pub(crate) enum Introspected {
     Failed,
 }
 
-/// Counts a question whether a token is active.
+/// Counts an introspection request.
 pub(crate) fn introspected(provider: &Arc<str>, outcome: Introspected) {
     #[cfg(feature = "metrics")]
     {
@@ -163,7 +163,7 @@ pub(crate) fn introspected(provider: &Arc<str>, outcome: Introspected) {
     let _ = (provider, outcome);
 }
 
-/// Records how long the answer to a question about a token took.
+/// Records the duration of an introspection request.
 pub(crate) fn introspection_took(provider: &Arc<str>, duration: Duration) {
     #[cfg(feature = "metrics")]
     metrics::histogram!(INTROSPECTION_DURATION, "provider" => Arc::clone(provider))
@@ -172,7 +172,7 @@ pub(crate) fn introspection_took(provider: &Arc<str>, duration: Duration) {
     let _ = (provider, duration);
 }
 
-/// How an exchange of a token ended.
+/// The outcome of a token exchange.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Exchanged {
     Cached,
@@ -181,7 +181,7 @@ pub(crate) enum Exchanged {
     Failed,
 }
 
-/// Counts an exchange of a token.
+/// Counts a token exchange.
 pub(crate) fn exchanged(provider: &Arc<str>, outcome: Exchanged) {
     #[cfg(feature = "metrics")]
     {

@@ -88,7 +88,7 @@ pub(crate) enum Rejection {
     NotPermitted,
     Revoked,
     Unavailable,
-    /// The provider was asked about the token.
+    /// The token was introspected, and is not active.
     Inactive,
 }
 

@@ -1,4 +1,4 @@
-//! Reads how a provider is asked about tokens.
+//! Reads the settings of introspection.
 
 use super::{Setting, Settings, input::Input, read_map, set};
 use crate::config::{error::ConfigError, introspection::Introspection, names, provider::Provider};

@@ -8,7 +8,7 @@
 //! - `api_keys`: reads API keys.
 //! - `certificate`: reads the header with the certificates of clients.
 //! - `client_authentication`: reads how this API authenticates as a client.
-//! - `introspection`: reads how a provider is asked about tokens.
+//! - `introspection`: reads the settings of introspection.
 //! - `input`: the value of one setting, read as the setting's type.
 //! - `logout`: reads the receivers of logouts.
 //! - `nearest`: the known name that is nearest to an unknown one.

@@ -5,12 +5,12 @@ use crate::config::{
 };
 
 impl Provider {
-    /// Asks this provider about tokens ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)). In serde `introspection`: a
+    /// Introspects tokens at this provider ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)). In serde `introspection`: a
     /// map. Default: none.
     ///
-    /// A provider with [`keys`](Self::keys) is asked about tokens that are not JWTs. One without keys is asked about
-    /// every token: JWTs whose `iss` is one of its issuers, and tokens that are no JWT. No token is tried in both ways.
-    /// For the checks and bounds, see [`introspection`](crate::introspection).
+    /// A provider with [`keys`](Self::keys) introspects tokens that are not JWTs. A provider without keys introspects every
+    /// token: JWTs whose `iss` is one of its issuers, and tokens that are not JWTs. A token is never validated in both ways.
+    /// For the checks and limits, see [`introspection`](crate::introspection).
     ///
     /// ```
     /// # #[actix_web::main]
@@ -39,8 +39,9 @@ impl Provider {
     /// # Errors
     ///
     /// `build()` fails without a [client authentication](Introspection::authentication); if it cannot be used; if two
-    /// providers have introspection and no [prefix](Introspection::token_prefix), or the same one; and if a provider
-    /// without keys shares its issuer with another one. A tenant that is looked up cannot have introspection.
+    /// providers have introspection and no [prefix](Introspection::token_prefix), or the same one; if a provider that
+    /// introspects every token shares its issuer with another one; and with a
+    /// [`spiffe_trust_domain`](Self::spiffe_trust_domain). A tenant that is looked up cannot have introspection.
     pub fn introspection(mut self, introspection: Introspection) -> Self {
         self.introspection = Some(introspection);
         self
@@ -84,7 +85,7 @@ impl Provider {
         self
     }
 
-    /// Returns whether the provider is asked about every token.
+    /// Returns whether the provider introspects every token.
     pub(crate) fn introspects_every_token(&self) -> bool {
         self.introspection
             .as_ref()

@@ -29,8 +29,8 @@ impl IdentityProvider {
     }
 }
 
-/// Issues a token for the subject of another one. It has the audiences and resources that are asked for, the scopes that
-/// are asked for and are in the subject's token, and does not outlive that token.
+/// Issues a token for the subject of another one. It has the requested audiences and resources, and the requested scopes
+/// that are in the subject's token, and does not outlive that token.
 pub(super) fn by_exchange(
     provider: &IdentityProvider,
     parameters: &Parameters,
@@ -58,8 +58,8 @@ pub(super) fn by_exchange(
     let granted: Vec<&str> = text("scope").unwrap_or_default().split(' ').collect();
     let scope = match parameters.list("scope")? {
         None => text("scope").unwrap_or_default().to_owned(),
-        Some(asked) if asked.iter().all(|scope| granted.contains(&scope.as_str())) => {
-            asked.join(" ")
+        Some(requested) if requested.iter().all(|scope| granted.contains(&scope.as_str())) => {
+            requested.join(" ")
         }
         Some(_) => {
             return Err(Problem::new(

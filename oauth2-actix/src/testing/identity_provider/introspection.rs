@@ -18,8 +18,8 @@ use crate::testing::{Token, token::compact};
 
 impl IdentityProvider {
     /// Returns the URL of its introspection endpoint ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)). Clients
-    /// authenticate there by a secret, such as `quickstart`. Who asks for
-    /// `application/token-introspection+jwt` gets a signed answer (RFC 9701).
+    /// authenticate there by a secret, such as `quickstart`. A request that accepts
+    /// `application/token-introspection+jwt` gets a signed response (RFC 9701).
     ///
     /// ```
     /// let idp = oauth2_actix::testing::IdentityProvider::new("http://127.0.0.1:8081", "my-api");
@@ -135,7 +135,7 @@ fn is_current(claims: &Map<String, Value>, now: u64) -> bool {
     time("exp").is_none_or(|exp| now < exp) && time("nbf").is_none_or(|nbf| nbf <= now)
 }
 
-/// Returns whether the client asks for a signed answer (RFC 9701 §4).
+/// Returns whether the client requests a signed response (RFC 9701 §4).
 fn wants_signature(request: &HttpRequest) -> bool {
     let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
     accept.is_some_and(|accept| accept.contains("application/token-introspection+jwt"))

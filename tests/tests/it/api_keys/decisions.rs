@@ -104,8 +104,8 @@ async fn token_that_resembles_a_key_is_neither_accepted_nor_sent_to_a_provider()
     let introspection =
         oauth2_actix::introspection::Introspection::at(server.url_of("/introspect"))
             .authentication(client);
-    let asked = Provider::new().issuer(ISSUER).audience("api").introspection(introspection);
-    let builder = builder(&clock).provider("idp", asked).api_keys("shop-keys", keys(&[OLD]));
+    let introspected = Provider::new().issuer(ISSUER).audience("api").introspection(introspection);
+    let builder = builder(&clock).provider("idp", introspected).api_keys("shop-keys", keys(&[OLD]));
     let staging = ApiKeys::new("shop_test_").key(job(&["shop_test_key-of-a-test"]));
     let oauth2 = builder.api_keys("test-keys", staging).build().unwrap();
     assert_eq!(kind(&oauth2, OLD).await, None);

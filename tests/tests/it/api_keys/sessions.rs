@@ -1,4 +1,4 @@
-//! Live WebSocket sessions that a key has opened: the source is asked again, and they end when it has no such key.
+//! Live WebSocket sessions that a key has opened: the key is looked up again, and they end when the source no longer has it.
 
 use std::{
     sync::{

@@ -54,7 +54,7 @@ fn limit_that_is_out_of_range_is_reported() {
 
 #[test]
 fn prefixes_that_begin_alike_are_a_conflict() {
-    let asked = |prefix: &str| {
+    let introspected = |prefix: &str| {
         let introspection = Introspection::at("https://idp.test/introspect").token_prefix(prefix);
         let introspection =
             introspection.authentication(ClientAuthentication::basic("orders-api", "a-secret"));
@@ -64,12 +64,12 @@ fn prefixes_that_begin_alike_are_a_conflict() {
     for prefix in [PREFIX, "shop_", "shop_live_2", "SHOP_live_"] {
         let two = with(keys(&[OLD])).api_keys("other", other(prefix));
         assert_eq!(faults(two), [(Kind::Conflict, "api_keys.other.prefix".to_owned())]);
-        let beside = policy::builder().provider("asked", asked(prefix));
+        let beside = policy::builder().provider("introspected", introspected(prefix));
         let beside = beside.api_keys("shop", keys(&[OLD]));
         assert_eq!(faults(beside), [(Kind::Conflict, "api_keys.shop.prefix".to_owned())]);
     }
     assert!(with(keys(&[OLD])).api_keys("other", other("shop_test_")).build().is_ok());
-    let beside = policy::builder().provider("asked", asked("shop_at_"));
+    let beside = policy::builder().provider("introspected", introspected("shop_at_"));
     assert!(beside.api_keys("shop", keys(&[OLD])).build().is_ok());
 }
 

@@ -108,7 +108,7 @@ async fn result_of_one_subject_is_never_given_to_another() {
     setup.server.answer(issued("for-bob", json!({})));
     assert_eq!(setup.exchange(&bob).await.unwrap().expose_token(), "for-bob");
     assert_eq!(setup.exchange(&ann).await.unwrap().expose_token(), "for-ann");
-    // Another target of the same subject is another question, also if the texts are the same together.
+    // Another target of the same subject causes another request, also if the values are the same together.
     setup.server.answer(issued("other", json!({})));
     for target in [
         ExchangeTarget::audience("stocks").scopes(["tock:read"]),

@@ -9,7 +9,7 @@ use reqwest::Url;
 
 use super::*;
 
-/// Asks once, and returns the headers and the form of the request.
+/// Sends one introspection request, and returns the headers and the form of the request.
 async fn request(authentication: ClientAuthentication) -> (String, Vec<(String, String)>) {
     let server = KeyServer::start(Answer::json(&json!({"active": false}))).unwrap();
     let introspection = Introspection::at(server.url_of(PATH)).authentication(authentication);

@@ -1,11 +1,11 @@
-//! A day of tokens that are issued, used and revoked, while the endpoint fails now and then. Each decision is compared
+//! A day of tokens that are issued, used and revoked, while the endpoint fails from time to time. Each decision is compared
 //! with what the page promises.
 
 use super::*;
 
-/// The bound that the page states: the cache time, plus the time limit of a question.
+/// The bound that the page states: the cache time, plus the time limit of an introspection request.
 const BOUND: u64 = 65;
-/// A backoff has at most this length, and the answer is asked for in the next step.
+/// A backoff has at most this length, and the request is sent in the next step.
 const RECOVERY: u64 = 60 + STEP;
 const STEP: u64 = 6;
 const DAY: u64 = 24 * 3600;
@@ -36,8 +36,7 @@ struct Counts {
 }
 
 #[tokio::test]
-async fn in_a_day_with_outages_no_revoked_token_lives_longer_than_stated_and_no_good_one_is_refused()
- {
+async fn revoked_tokens_are_rejected_within_the_stated_delay_over_a_simulated_day() {
     let setup = Setup::start(Answer::status(500));
     let start = setup.clock.unix_seconds();
     let mut numbers = Numbers(7);

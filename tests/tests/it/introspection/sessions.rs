@@ -1,4 +1,4 @@
-//! Live WebSocket sessions and streams: the provider is asked again, and they end when the token is not active any more.
+//! Live WebSocket sessions and streams: their tokens are introspected again, and they end when a token is no longer active.
 
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,
@@ -89,8 +89,8 @@ async fn session_ends_when_the_provider_says_that_its_token_is_not_active() {
     let server = serve(&setup.oauth2);
     let mut socket = open(&server).await;
     assert_eq!(echo(&mut socket, "hello").await, "hello");
-    // The provider is asked again, and the session goes on.
-    advance_until(&setup.clock, seconds(20), "a second question", || setup.server.requests() >= 2)
+    // The token is introspected again, and the session continues.
+    advance_until(&setup.clock, seconds(20), "a second request", || setup.server.requests() >= 2)
         .await;
     assert_eq!(echo(&mut socket, "again").await, "again");
     setup.server.answer(Answer::json(&json!({"active": false})));
@@ -105,7 +105,7 @@ async fn session_survives_a_short_outage_and_ends_after_a_minute() {
     let mut socket = open(&server).await;
     setup.server.answer(Answer::status(500));
     let before = setup.server.requests();
-    advance_until(&setup.clock, seconds(10), "a question", || setup.server.requests() > before)
+    advance_until(&setup.clock, seconds(10), "a request", || setup.server.requests() > before)
         .await;
     assert_eq!(echo(&mut socket, "hello").await, "hello");
     assert_eq!(closed(&setup, &mut socket).await, "1013 try again later");
@@ -120,7 +120,7 @@ async fn session_that_is_checked_again_survives_a_short_outage_too() {
     let mut socket = open_at(&server, "/checked").await;
     setup.server.answer(Answer::status(500));
     let before = setup.server.requests();
-    advance_until(&setup.clock, seconds(10), "a question", || setup.server.requests() > before)
+    advance_until(&setup.clock, seconds(10), "a request", || setup.server.requests() > before)
         .await;
     assert_eq!(echo(&mut socket, "hello").await, "hello");
     setup.server.answer(setup.active(json!({"scope": "chat"})));
@@ -142,7 +142,7 @@ async fn session_that_is_checked_again_ends_when_the_answer_has_not_what_it_requ
     assert_eq!(closed(&setup, &mut socket).await, "1008 insufficient scope");
 }
 
-/// With a cache time of zero, each check asks, and the session is not checked without end.
+/// With a cache of zero, the session is not checked without end.
 #[tokio::test]
 async fn session_without_a_cache_time_is_checked_at_its_interval() {
     let setup = Setup::with(

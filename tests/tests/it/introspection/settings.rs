@@ -190,7 +190,7 @@ fn settings_of_a_file_are_read_and_their_faults_named() {
     }
 }
 
-/// Finds a tenant that is asked about tokens.
+/// Finds a tenant with introspection.
 struct Introspected;
 
 impl TenantLookup for Introspected {

@@ -1,4 +1,4 @@
-//! Opaque tokens, for which an API asks the identity provider.
+//! Opaque tokens, which APIs introspect at the identity provider.
 
 use std::time::Duration;
 
@@ -125,7 +125,7 @@ fn payload(token: &str) -> serde_json::Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
-/// Asks as the client `quickstart`.
+/// Introspects as the client `quickstart`.
 async fn introspect(idp: &IdentityProvider, token: &str) -> Answer {
     let answer = send(request(idp, token)).await;
     assert_eq!(answer.status, 200, "{}", answer.body);

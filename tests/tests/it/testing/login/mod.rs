@@ -4,7 +4,7 @@
 //! - `authorize`: what the authorization endpoint refuses, its page, and the user's answer
 //! - `clients`: registration and client ID metadata documents
 //! - `dpop`: tokens that are bound to a key
-//! - `introspection`: opaque tokens, for which an API asks the identity provider
+//! - `introspection`: opaque tokens, which APIs introspect at the identity provider
 //! - `metadata`: the documents, and CORS
 //! - `token`: codes, refresh tokens, and the claims of the tokens
 
