@@ -146,7 +146,7 @@ test("token is exchanged for one that only the other API accepts", TEST, async (
   assert.notEqual((await get(first, `/exchange?${new URLSearchParams({ resource: OTHER_API, scope: SCOPE })}`, issued)).status, 200);
 
   assert.equal((await exchange("https://third.example.test")).status, 403);
-  assert.match(first.output(), /refuses to exchange the token: invalid_target/);
+  assert.match(first.output(), /rejected the token exchange: invalid_target/);
   assert.equal((await exchange(OTHER_API, "orders:write")).status, 403);
 });
 
