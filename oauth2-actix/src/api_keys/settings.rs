@@ -157,7 +157,7 @@ impl ApiKeys {
     /// Sets how long the claims of a key from the [`source`](Self::source) are cached. In serde `cache_seconds`. Default 60 s;
     /// at most 1 hour, and never beyond the expiry of the key. A key that is removed from the source is accepted for this
     /// long. With zero, they are not cached: concurrent requests with the same key still share one call, and the key of a live
-    /// session or stream is checked every 10 s.
+    /// session or stream is checked every 8 to 10 s.
     pub fn cache(mut self, lifetime: Duration) -> Self {
         self.cache = Some(lifetime);
         self

@@ -139,7 +139,7 @@ impl Introspection {
     ///
     /// A revoked token is accepted for this long, plus the duration of the introspection request. With zero, responses are
     /// not cached: concurrent requests with the same token still share one introspection request, and a live session or
-    /// stream is introspected every 10 s.
+    /// stream is introspected every 8 to 10 s.
     pub fn cache(mut self, lifetime: Duration) -> Self {
         self.cache = Some(lifetime);
         self

@@ -17,7 +17,7 @@ use crate::{
         confirmation::Confirmation, lifetime::Lifetime, principal::PrincipalSlot, rules::Rules,
         status::TokenStatus,
     },
-    util::{clock::Clock, telemetry::AcceptedRequests},
+    util::{backoff::random, clock::Clock, telemetry::AcceptedRequests},
 };
 
 /// The data that clones of [`Claims`](crate::Claims) share.
@@ -158,14 +158,18 @@ impl VerifiedToken {
         }
     }
 
-    /// Introspects the token again whenever the last response may no longer be used, at most once in
+    /// Introspects the token again before the last response may no longer be used, at most once in about
     /// [`LEAST_REVALIDATION`]. Returns why the token is not accepted. While requests fail, the token is accepted for
     /// [`GRACE`] after the last response has ended.
+    ///
+    /// The time of each check has a random part: sessions that were opened together, such as after a restart, would exceed
+    /// the limit of calls otherwise, and those that never get a response would end.
     async fn inactive(&self, introspected: &Introspected) -> Error {
         let later = |until: Duration| until.max(self.clock.monotonic() + LEAST_REVALIDATION);
         let mut until = later(introspected.until_monotonic);
         loop {
-            self.clock.sleep_until(until).await;
+            let early = until.saturating_sub(self.clock.monotonic()).mul_f64(0.2 * random());
+            self.clock.sleep_until(until.saturating_sub(early)).await;
             match introspected.issuer.revalidate(&self.token).await {
                 Ok(next) => until = later(next),
                 Err(error) if !error.is_unavailable() => return error,
@@ -173,8 +177,8 @@ impl VerifiedToken {
                     return error;
                 }
                 Err(_) => {
-                    let next = self.clock.monotonic() + LEAST_INTERVAL;
-                    self.clock.sleep_until(next).await;
+                    let pause = LEAST_INTERVAL.mul_f64(0.5 + random());
+                    self.clock.sleep_until(self.clock.monotonic() + pause).await;
                 }
             }
         }
