@@ -23,7 +23,7 @@
 //! See [`OAuth2Builder::api_keys`](crate::OAuth2Builder::api_keys), and the page `docs/api-keys.md` of the repository.
 
 // Owns what an API key is, how it is found, and its claims. It imports `authorize`, `config`, `error`, `jose`, `json`,
-// `keys`, `outbound`, `revocation`, `token` and `util`.
+// `outbound`, `revocation`, `token` and `util`.
 //
 // - this file: the keys at run time, by prefix, and the calls of their sources
 // - `generate.rs`: new keys, their checksums and hashes
@@ -53,7 +53,6 @@ use crate::{
     authorize::requirement::Requirement,
     error::{Error, ErrorKind},
     json::object::Object,
-    keys::remote::MAX_WAITERS,
     outbound::{
         breaker::{Breaker, Pass},
         failure::Severity,
@@ -198,7 +197,7 @@ impl ApiKeySet {
         let source = source.map(|(source, thread)| SourceCalls {
             source,
             cache: settings.cache.unwrap_or(DEFAULT_CACHE),
-            calls: SharedCalls::new(settings.max_calls.unwrap_or(DEFAULT_CALLS), MAX_WAITERS),
+            calls: SharedCalls::new(settings.max_calls.unwrap_or(DEFAULT_CALLS), &parts.clock),
             unknown: Rejections::new(settings.negative_cache.unwrap_or(DEFAULT_NEGATIVE_CACHE)),
             failed_calls: Rejections::new(FAILED_CALL_LIFETIME),
             breaker: Breaker::new(&parts.clock),
@@ -359,9 +358,9 @@ impl Lookup {
         let call = || Arc::clone(&keys).call(hash, token);
         match source.calls.result(&source.thread, *hash.as_bytes(), call).await {
             Ok(result) => result,
-            Err(SharedCallError::TooMany) => {
-                Err(keys.unavailable().with_source("too many calls of the source in progress"))
-            }
+            Err(SharedCallError::TooMany) => Err(keys
+                .unavailable()
+                .with_source("too many calls of the source in progress and in the queue")),
             Err(SharedCallError::Cancelled) => {
                 Err(keys.unavailable().with_source("the call of the source was cancelled"))
             }

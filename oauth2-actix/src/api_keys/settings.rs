@@ -171,8 +171,8 @@ impl ApiKeys {
         self
     }
 
-    /// Sets the maximum number of concurrent calls of the [`source`](Self::source). Default 64; from 1 to 1,024. Above this
-    /// limit, and above 1,024 waiting requests, a request gets 503.
+    /// Sets the maximum number of concurrent calls of the [`source`](Self::source). Default 64; from 1 to 1,024. Further ones
+    /// wait in a queue of 1,024, for at most 5 s. A request beyond the queue or this time gets 503.
     ///
     /// ```
     /// # async fn find(_: oauth2_actix::api_keys::ApiKeyHash) -> std::io::Result<Option<oauth2_actix::api_keys::ApiKeyClaims>> {

@@ -160,9 +160,9 @@ impl Introspection {
         self
     }
 
-    /// Sets the maximum number of concurrent introspection requests. Default 64; from 1 to 1,024. Above this limit, and
-    /// above 1,024 waiting requests, a request gets 503. It bounds the load that clients with invented tokens can cause at
-    /// the provider.
+    /// Sets the maximum number of concurrent introspection requests. Default 64; from 1 to 1,024. Further ones wait in a
+    /// queue of 1,024, for at most 5 s. A request beyond the queue or this time gets 503. It bounds the load that clients
+    /// with invented tokens can cause at the provider.
     ///
     /// ```
     /// use oauth2_actix::introspection::Introspection;

@@ -149,8 +149,8 @@ impl TokenExchange {
         self
     }
 
-    /// Sets the maximum number of concurrent token requests. Default 64; from 1 to 1,024. Above this limit, and above 1,024
-    /// waiting exchanges, an exchange fails with
+    /// Sets the maximum number of concurrent token requests. Default 64; from 1 to 1,024. Further ones wait in a queue of
+    /// 1,024, for at most 5 s. An exchange beyond the queue or this time fails with
     /// [`ExchangeErrorKind::Unavailable`](crate::exchange::ExchangeErrorKind::Unavailable).
     pub fn max_calls(mut self, calls: usize) -> Self {
         self.max_calls = Some(calls);

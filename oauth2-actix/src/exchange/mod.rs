@@ -9,7 +9,7 @@
 //! the page `docs/token-exchange.md` of the repository.
 
 // Owns token exchange requests, the validation of responses, and the cache of tokens. It imports `config`, `error`, `http`, `json`,
-// `keys`, `outbound`, `token` and `util`.
+// `outbound`, `token` and `util`.
 //
 // - this file: token exchange at one provider, and the limits of its calls
 // - `answer.rs`: the response of the token endpoint
@@ -38,7 +38,6 @@ pub use self::{
 };
 pub use crate::config::token_exchange::{ExchangeGrant, RequestedTokenType, TokenExchange};
 use crate::{
-    keys::remote::MAX_WAITERS,
     outbound::{
         breaker::{Breaker, Pass},
         endpoint::Endpoint,
@@ -129,7 +128,7 @@ impl Exchanger {
         Self {
             grant: settings.grant,
             requested: settings.requested_token_type,
-            calls: SharedCalls::new(settings.max_calls.unwrap_or(DEFAULT_CALLS), MAX_WAITERS),
+            calls: SharedCalls::new(settings.max_calls.unwrap_or(DEFAULT_CALLS), &parts.clock),
             breaker: Breaker::new(&parts.clock),
             tokens: ExchangedTokens::new(settings.max_entries.unwrap_or(DEFAULT_ENTRIES)),
             errors: Rejections::new(ERROR_LIFETIME),
@@ -186,7 +185,7 @@ impl Exchanger {
             Ok(result) => result,
             Err(SharedCallError::TooMany) => Err(self
                 .unavailable(Duration::ZERO)
-                .with_cause("too many token exchanges in progress")),
+                .with_cause("too many token exchanges in progress and in the queue")),
             Err(SharedCallError::Cancelled) => {
                 Err(self.unavailable(Duration::ZERO).with_cause("the exchange was cancelled"))
             }

@@ -29,7 +29,7 @@ pub use crate::config::introspection::Introspection;
 use crate::{
     error::{Error, ErrorKind},
     json::object::Object,
-    keys::{fetcher::Fetchers, remote::MAX_WAITERS},
+    keys::fetcher::Fetchers,
     outbound::{
         authentication::Form,
         breaker::{Breaker, Pass},
@@ -111,7 +111,7 @@ impl Introspector {
             signed: settings.signed,
             dangerous_without_audience: settings.dangerous_without_audience,
             cache: settings.cache.unwrap_or(DEFAULT_CACHE),
-            calls: SharedCalls::new(settings.max_calls.unwrap_or(DEFAULT_CALLS), MAX_WAITERS),
+            calls: SharedCalls::new(settings.max_calls.unwrap_or(DEFAULT_CALLS), &parts.clock),
             breaker: Breaker::new(&parts.clock),
             rejections: Rejections::new(negative),
             failed_calls: Rejections::new(FAILED_CALL_LIFETIME),
@@ -374,7 +374,9 @@ impl IntrospectionCall {
             Ok(result) => result,
             Err(error) => {
                 let cause = match error {
-                    SharedCallError::TooMany => "too many introspection requests in progress",
+                    SharedCallError::TooMany => {
+                        "too many introspection requests in progress and in the queue"
+                    }
                     SharedCallError::Cancelled => "the introspection request was cancelled",
                 };
                 tracing::debug!(target: "oauth2_actix", provider = %introspector.provider.name, "{cause}");

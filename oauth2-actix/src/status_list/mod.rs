@@ -43,7 +43,7 @@ use crate::{
         url::KeyUrl,
     },
     json::object::Object,
-    keys::{fetcher::Fetchers, remote::MAX_WAITERS},
+    keys::fetcher::Fetchers,
     outbound::{
         breaker::Breaker,
         failure::Severity,
@@ -109,7 +109,7 @@ impl StatusLists {
             max_age: settings.max_age.unwrap_or(DEFAULT_MAX_AGE),
             max_bytes: settings.max_bytes.unwrap_or(DEFAULT_MAX_BYTES),
             lists: Mutex::default(),
-            calls: SharedCalls::new(MAX_CALLS, MAX_WAITERS),
+            calls: SharedCalls::new(MAX_CALLS, &parts.clock),
             warnings: Throttle::new(parts.clock.clone()),
             parts,
         }

@@ -76,7 +76,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "error",
         ],
     ),
-    ("exchange", &["token", "config", "outbound", "keys", "http", "json", "util", "error"]),
+    ("exchange", &["token", "config", "outbound", "http", "json", "util", "error"]),
     ("access", &["public", "token", "authorize"]),
     (
         "api_keys",
@@ -85,7 +85,6 @@ const FLOORS: &[(&str, &[&str])] = &[
             "outbound",
             "config",
             "authorize",
-            "keys",
             "jose",
             "revocation",
             "util",

@@ -1,6 +1,6 @@
 //! Caches, shared requests and limits.
 
-use futures_util::future::join_all;
+use futures_util::{FutureExt, future::join_all};
 use oauth2_actix_tests::wait::until;
 
 use super::*;
@@ -94,27 +94,57 @@ async fn concurrent_requests_share_one_introspection_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn introspection_requests_and_waiting_requests_are_limited() {
+    const MAX_CALLS: usize = 8;
+    const QUEUE: usize = 1024;
     let setup = Setup::with(
         Answer::hang(),
-        |introspection| introspection.max_calls(8),
+        |introspection| introspection.max_calls(MAX_CALLS),
         |provider| provider,
     );
-    let ask = |token: String| {
+    let verify = |token: String| {
         let oauth2 = setup.oauth2.clone();
         tokio::spawn(async move {
             oauth2.verify(&token).await.map(drop).map_err(|it| it.kind().clone())
         })
     };
-    let running: Vec<_> = (0..8).map(|index| ask(format!("token-{index}"))).collect();
-    setup.server.wait_for_requests(8);
-    for index in 8..50 {
-        assert!(is_unavailable(&ask(format!("token-{index}")).await.unwrap()));
-    }
-    assert_eq!(setup.server.requests(), 8);
+    let waiting: Vec<_> =
+        (0..MAX_CALLS + QUEUE).map(|index| verify(format!("token-{index}"))).collect();
+    setup.server.wait_for_requests(MAX_CALLS as u64);
+    // Only those beyond the queue end at once.
+    let mut more = 0;
+    until("a full queue", || {
+        more += 1;
+        let beyond = setup.oauth2.verify(&format!("more-{more}")).now_or_never();
+        beyond.is_some_and(|result| result.is_err())
+    })
+    .await;
+    assert_eq!(setup.server.requests(), MAX_CALLS as u64);
+    assert_eq!(setup.oauth2.introspection_status()[0].in_progress, MAX_CALLS);
     setup.clock.advance(seconds(5));
-    for result in join_all(running).await {
+    for result in join_all(waiting).await {
         assert!(is_unavailable(&result.unwrap()));
     }
+    assert_eq!(setup.server.requests(), MAX_CALLS as u64);
+}
+
+/// After a restart, no token is cached.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_tokens_than_calls_are_introspected_one_after_another() {
+    let (answer, release) = Answer::json(&members_of(&ManualClock::new(), json!({}))).held();
+    let setup =
+        Setup::with(answer, |introspection| introspection.max_calls(2), |provider| provider);
+    let waiting: Vec<_> = (0..100)
+        .map(|index| {
+            let oauth2 = setup.oauth2.clone();
+            tokio::spawn(async move { oauth2.verify(&format!("token-{index}")).await })
+        })
+        .collect();
+    setup.server.wait_for_requests(2);
+    release.release();
+    for result in join_all(waiting).await {
+        result.unwrap().unwrap();
+    }
+    assert_eq!(setup.server.requests(), 100);
 }
 
 /// An issuer may accept several texts for one token, for example with and without a prefix. It may also change its response.
