@@ -194,11 +194,8 @@ impl Receiver {
         if is_known {
             return Ok(());
         }
-        for revocation in &revocations {
-            if let Err(error) = self.setup.revocations.add(revocation).await {
-                return Err(self.fail(&error));
-            }
-        }
+        let added = self.setup.revocations.add_all(&revocations).await;
+        added.map_err(|error| self.fail(&error))?;
         self.seen.insert(id, message.ends, now);
         Ok(())
     }
@@ -271,7 +268,7 @@ impl Receiver {
         Refusal::Invalid(code)
     }
 
-    fn fail(&self, cause: &dyn fmt::Display) -> Refusal {
+    pub(super) fn fail(&self, cause: &dyn fmt::Display) -> Refusal {
         if self.failures.allows() {
             tracing::error!(
                 target: "oauth2_actix", path = self.path, %cause,

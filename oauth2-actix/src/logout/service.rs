@@ -11,7 +11,7 @@ use actix_web::{
             ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER,
         },
     },
-    web,
+    rt, web,
 };
 use serde_json::json;
 
@@ -64,7 +64,7 @@ impl HttpServiceFactory for LogoutReceivers {
 }
 
 async fn receive(
-    receiver: &Receiver,
+    receiver: &Arc<Receiver>,
     request: &HttpRequest,
     mut payload: web::Payload,
 ) -> HttpResponse {
@@ -93,7 +93,7 @@ async fn receive(
 }
 
 async fn logout(
-    receiver: &Receiver,
+    receiver: &Arc<Receiver>,
     request: &HttpRequest,
     payload: &mut web::Payload,
 ) -> Result<(), Failure> {
@@ -102,11 +102,11 @@ async fn logout(
     let token = only_value(&body, "logout_token").ok_or_else(|| {
         receiver.refuse(Code::Request, "the form does not have exactly one `logout_token`".into())
     })?;
-    Ok(receiver.receive(&token).await?)
+    Ok(process(receiver, token.into_owned()).await?)
 }
 
 async fn event(
-    receiver: &Receiver,
+    receiver: &Arc<Receiver>,
     request: &HttpRequest,
     payload: &mut web::Payload,
 ) -> Result<(), Failure> {
@@ -116,7 +116,16 @@ async fn event(
     let body = read_body(payload).await?;
     let token = std::str::from_utf8(&body)
         .map_err(|_| receiver.refuse(Code::Request, "the body is not UTF-8".into()))?;
-    Ok(receiver.receive(token.trim_ascii()).await?)
+    Ok(process(receiver, token.trim_ascii().to_owned()).await?)
+}
+
+/// Processes a message in a separate task: a sender that disconnects does not stop it. The time is limited by the waits for
+/// keys and for the store.
+async fn process(receiver: &Arc<Receiver>, message: String) -> Result<(), Refusal> {
+    let task = Arc::clone(receiver);
+    let processed = rt::spawn(async move { task.receive(&message).await }).await;
+    // The task is not cancelled, so that it has panicked.
+    processed.unwrap_or_else(|error| Err(receiver.fail(&error)))
 }
 
 fn check_content_type(

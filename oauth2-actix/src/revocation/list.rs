@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 
@@ -191,11 +192,33 @@ impl Revocations {
 
     /// Adds an entry: to this list, and then to the store.
     pub(crate) async fn add(&self, revocation: &Revocation) -> Result<(), RevokeError> {
+        match self.insert(revocation)? {
+            Some(addition) => addition.store().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Adds several entries, and returns the first error. All of them are in force in this process before the first wait.
+    /// An entry that cannot be added does not keep the others from it.
+    pub(crate) async fn add_all(&self, revocations: &[Revocation]) -> Result<(), RevokeError> {
+        let inserted: Vec<_> =
+            revocations.iter().map(|revocation| self.insert(revocation)).collect();
+        let stored = inserted.into_iter().map(|inserted| async {
+            match inserted? {
+                Some(addition) => addition.store().await,
+                None => Ok(()),
+            }
+        });
+        join_all(stored).await.into_iter().collect()
+    }
+
+    /// Adds an entry to this list. Returns its addition to the store, unless there is no store, or nothing to add.
+    fn insert(&self, revocation: &Revocation) -> Result<Option<Addition<'_>>, RevokeError> {
         let now = self.now();
         self.sweep(now);
         let entry = revocation.resolve(self.clock.unix_time(), self.limits.token_lifetime);
         if entry.until <= now.unix {
-            return Ok(());
+            return Ok(None);
         }
         let max_entries = self.limits.max_entries;
         let mut inserted = self.table.insert(&entry, now, max_entries);
@@ -213,22 +236,9 @@ impl Revocations {
         }
         let Some(store) = &self.store else {
             telemetry::revocation("added");
-            return Ok(());
+            return Ok(None);
         };
-        // If the caller gives up, the thread adds the entry.
-        let mut addition = Addition::new(self, store, entry);
-        let added = tokio::time::timeout(ADD_TIMEOUT, store.store.add(entry)).await;
-        match added.unwrap_or_else(|_| Err("no answer of the store within 5 s".into())) {
-            Ok(()) => {
-                addition.is_confirmed = true;
-                telemetry::revocation("added");
-                Ok(())
-            }
-            Err(error) => {
-                telemetry::revocation("not_stored");
-                Err(RevokeError::NotStored(error))
-            }
-        }
+        Ok(Some(Addition::new(self, store, entry)))
     }
 
     /// Lets requests and sessions see new entries with these keys.
@@ -401,7 +411,8 @@ impl Store {
     }
 }
 
-/// An entry that is being added to the store.
+/// An entry that is being added to the store. If it is dropped before the store has confirmed the entry, the thread adds
+/// the entry.
 struct Addition<'a> {
     list: &'a Revocations,
     store: &'a Store,
@@ -413,6 +424,21 @@ impl<'a> Addition<'a> {
     fn new(list: &'a Revocations, store: &'a Store, entry: RevocationEntry) -> Self {
         store.lock().adding.push(entry);
         Self { list, store, entry, is_confirmed: false }
+    }
+
+    async fn store(mut self) -> Result<(), RevokeError> {
+        let added = tokio::time::timeout(ADD_TIMEOUT, self.store.store.add(self.entry)).await;
+        match added.unwrap_or_else(|_| Err("no response of the store within 5 s".into())) {
+            Ok(()) => {
+                self.is_confirmed = true;
+                telemetry::revocation("added");
+                Ok(())
+            }
+            Err(error) => {
+                telemetry::revocation("not_stored");
+                Err(RevokeError::NotStored(error))
+            }
+        }
     }
 }
 

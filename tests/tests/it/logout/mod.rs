@@ -4,12 +4,14 @@
 //! - `refusals`: messages and requests that end nothing
 //! - `services`: who may reach the receivers, and how they answer
 //! - `settings`: settings that cannot work
+//! - `stores`: messages whose entries the store has not confirmed, and senders that disconnect
 //! - `tokens`: what a logout token ends
 
 mod events;
 mod refusals;
 mod services;
 mod settings;
+mod stores;
 mod tokens;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
