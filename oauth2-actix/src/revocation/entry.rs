@@ -202,8 +202,11 @@ impl Revocation {
             IssuedBefore::Now => millis_rounded_up(now),
             IssuedBefore::Time(time) => millis_rounded_up(time),
         };
-        let until = self.until.unwrap_or_else(|| now.saturating_add(token_lifetime));
-        RevocationEntry { key: self.key, issued_before, until: millis_rounded_up(until) }
+        let until = match self.until {
+            Some(until) => millis_rounded_up(until),
+            None => default_end(now, token_lifetime),
+        };
+        RevocationEntry { key: self.key, issued_before, until }
     }
 }
 
@@ -392,6 +395,14 @@ fn since_epoch(time: SystemTime) -> Duration {
     time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// Returns the end of an entry that sets none: the lifetime of tokens from now, rounded up to a sixteenth of it. So the entry
+/// that a repeated revocation adds is often the same one.
+fn default_end(now: Duration, token_lifetime: Duration) -> u64 {
+    let step = (millis_rounded_up(token_lifetime) / STEPS).max(1);
+    let end = millis_rounded_up(now.saturating_add(token_lifetime));
+    end.div_ceil(step).saturating_mul(step).min(LAST_MILLIS)
+}
+
 /// Rounds up, so that an entry never revokes less than was asked for. No token is valid after the year 9999.
 fn millis_rounded_up(time: Duration) -> u64 {
     let millis = time.as_nanos().div_ceil(1_000_000);
@@ -400,6 +411,9 @@ fn millis_rounded_up(time: Duration) -> u64 {
 
 /// Tokens are revoked whenever they were issued.
 pub(super) const ANY: u64 = u64::MAX;
+
+/// The ends that entries without one may have, in one lifetime of tokens.
+const STEPS: u64 = 16;
 
 /// 9999-12-31T23:59:59Z.
 const LAST_MILLIS: u64 = 253_402_300_799_000;
@@ -475,7 +489,8 @@ mod tests {
 
     #[test]
     fn entry_is_the_same_after_it_was_bytes() {
-        let now = Duration::from_millis(1_800_000_000_123);
+        // The end of an hour from then is a multiple of 225 s.
+        let now = Duration::from_secs(1_800_000_000);
         let hour = Duration::from_secs(3600);
         for revocation in [Revocation::subject("i", "s"), Revocation::all("i")] {
             let entry = revocation.resolve(now, hour);
@@ -493,6 +508,25 @@ mod tests {
         let entry = revocation.resolve(Duration::ZERO, Duration::ZERO);
         assert_eq!((entry.issued_before, entry.until), (2, 2));
         assert_eq!(millis_rounded_up(Duration::MAX), LAST_MILLIS);
+    }
+
+    #[test]
+    fn ends_of_repeated_entries_coincide_and_are_never_earlier() {
+        let lifetime = Duration::from_secs(3600);
+        let mut ends: Vec<u64> = (0..3600)
+            .map(|second| {
+                let now = Duration::from_millis(1_800_000_123_456) + Duration::from_secs(second);
+                let entry = Revocation::subject("i", "s").resolve(now, lifetime);
+                assert!(entry.until() >= now + lifetime);
+                assert!(entry.until() < now + lifetime + lifetime / 16);
+                entry.until
+            })
+            .collect();
+        ends.dedup();
+        assert_eq!(ends.len(), 17);
+        let shortest = Revocation::subject("i", "s").resolve(Duration::ZERO, Duration::ZERO);
+        assert_eq!(shortest.until, 0);
+        assert_eq!(default_end(Duration::MAX, Duration::MAX), LAST_MILLIS);
     }
 
     #[test]

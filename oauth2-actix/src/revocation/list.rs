@@ -74,6 +74,18 @@ struct Writes {
     adding: Vec<RevocationEntry>,
     /// Those that could not be added. The thread adds them.
     unsaved: HashSet<RevocationEntry>,
+    /// Those of them that the thread is adding.
+    saving: HashSet<RevocationEntry>,
+}
+
+impl Writes {
+    fn contains(&self, entry: &RevocationEntry) -> bool {
+        self.unsaved.contains(entry) || self.saving.contains(entry) || self.adding.contains(entry)
+    }
+
+    fn len(&self) -> usize {
+        self.unsaved.len() + self.saving.len() + self.adding.len()
+    }
 }
 
 /// Why [`OAuth2::revoke`](crate::OAuth2::revoke) has failed.
@@ -139,6 +151,7 @@ impl Revocations {
         telemetry::deny_list_entries(0);
         if let Some(store) = store {
             telemetry::deny_list_loaded(Duration::ZERO);
+            store.set_max_entries(limits.max_entries);
             sync::start(Arc::downgrade(&list), store, clock, woken)?;
         }
         Ok(list)
@@ -238,7 +251,19 @@ impl Revocations {
             telemetry::revocation("added");
             return Ok(None);
         };
+        // Most repetitions cost the store nothing.
+        if inserted == Insertion::Known && self.is_stored(store, &entry) {
+            telemetry::revocation("added");
+            return Ok(None);
+        }
         Ok(Some(Addition::new(self, store, entry)))
+    }
+
+    /// Returns whether the store has confirmed an entry that covers this one.
+    fn is_stored(&self, store: &Store, entry: &RevocationEntry) -> bool {
+        let covering = self.table.covering(entry);
+        let writes = store.lock();
+        covering.iter().any(|entry| !writes.contains(entry))
     }
 
     /// Lets requests and sessions see new entries with these keys.
@@ -296,12 +321,21 @@ impl Revocations {
         self.is_reachable.store(false, Ordering::Relaxed);
     }
 
-    /// Takes the entries that could not be added to the store.
+    /// Takes the entries that could not be added to the store. They count as not stored until
+    /// [`end_saving`](Self::end_saving).
     pub(super) fn take_unsaved(&self) -> Vec<RevocationEntry> {
-        self.store
-            .as_ref()
-            .map(|store| mem::take(&mut store.lock().unsaved).into_iter().collect())
-            .unwrap_or_default()
+        let Some(store) = &self.store else { return Vec::new() };
+        let mut writes = store.lock();
+        writes.saving = mem::take(&mut writes.unsaved);
+        writes.saving.iter().copied().collect()
+    }
+
+    /// Notes that the store has confirmed the entries that were taken, except these.
+    pub(super) fn end_saving(&self, unsaved: impl IntoIterator<Item = RevocationEntry>) {
+        self.keep_unsaved(unsaved);
+        if let Some(store) = &self.store {
+            store.lock().saving.clear();
+        }
     }
 
     /// Keeps entries that the store does not have.
@@ -319,10 +353,7 @@ impl Revocations {
     pub(super) fn count_confirmed(&self, entries: &[RevocationEntry]) -> usize {
         let Some(store) = &self.store else { return 0 };
         let writes = store.lock();
-        let is_confirmed = |entry: &&RevocationEntry| {
-            !writes.unsaved.contains(*entry) && !writes.adding.contains(entry)
-        };
-        entries.iter().filter(is_confirmed).count()
+        entries.iter().filter(|entry| !writes.contains(entry)).count()
     }
 
     /// Notes the remaining life of a token that was just accepted: entries must not end before it.
@@ -355,10 +386,7 @@ impl Revocations {
         let now = millis(self.clock.monotonic());
         let age = self.loaded_at.load(Ordering::Relaxed).checked_sub(1);
         let age = age.map(|loaded_at| now.saturating_sub(loaded_at) as f64 / 1000.0);
-        let unsaved = |store: &Store| {
-            let writes = store.lock();
-            writes.unsaved.len() + writes.adding.len()
-        };
+        let unsaved = |store: &Store| store.lock().len();
         DenyListStatus {
             entries: self.table.len(),
             max_entries: self.limits.max_entries,

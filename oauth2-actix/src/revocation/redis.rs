@@ -1,6 +1,12 @@
 //! The deny list that the processes of an API share through Redis.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use redis::Value;
@@ -19,8 +25,9 @@ use crate::store::{
 /// A [`RevocationStore`] in Redis. An entry that one process adds reaches every other within a second: by a notice, or by the
 /// load that each process makes every 500 ms.
 ///
-/// A load without new entries is one round trip. An entry takes about 300 bytes of Redis until 5 minutes after its end. Redis
-/// holds hashes, and no claims.
+/// A load without new entries is one round trip. An entry takes about 400 bytes of Redis until 5 minutes after its end. An
+/// entry that another one covers is removed, and [`add`](RevocationStore::add) fails above twice
+/// [`max_entries`](super::DenyList::max_entries). Redis stores hashes, and no claims.
 ///
 /// Redis may be restarted, and may lose its data. Each process notices that the server, or what it remembers, is another
 /// one, loads all entries again, and adds those that are missing. Only an entry that no running process knows is lost. While
@@ -40,7 +47,7 @@ use crate::store::{
 /// # What Redis needs
 ///
 /// - Redis 5 or later, or Valkey. Its user needs the commands `INFO`, `EVAL`, `MULTI`, `EXEC`, `GET`, `SET`, `INCR`, `ZADD`, `ZREM`, `ZSCORE`,
-///   `ZRANGE`, `ZRANGEBYSCORE`, `PEXPIREAT`, `TIME`, `PING` and, in a Cluster, `CLUSTER SLOTS`, and the keys that begin with the
+///   `ZCARD`, `ZRANGE`, `ZRANGEBYSCORE`, `HGET`, `HSET`, `HDEL`, `PEXPIREAT`, `TIME`, `PING` and, in a Cluster, `CLUSTER SLOTS`, and the keys that begin with the
 ///   [prefix](crate::store::RedisServer::key_prefix). For notices also `PUBLISH` and `SUBSCRIBE`, and the channels that begin
 ///   with it; without them, entries arrive by the next load.
 /// - `maxmemory-policy noeviction`, if `maxmemory` is set.
@@ -50,6 +57,8 @@ use crate::store::{
 pub struct RedisRevocationStore {
     buckets: Buckets,
     changed: watch::Receiver<()>,
+    /// The maximum number of entries.
+    max_rows: Arc<AtomicUsize>,
 }
 
 impl RedisRevocationStore {
@@ -58,7 +67,7 @@ impl RedisRevocationStore {
     pub fn new(connection: &RedisConnection) -> Self {
         let buckets = Buckets::new(connection, "revoked");
         let changed = buckets.subscribe(bucket(), CHANNEL);
-        Self { buckets, changed }
+        Self { buckets, changed, max_rows: Arc::new(AtomicUsize::new(DEFAULT_MAX_ROWS)) }
     }
 
     fn key(&self, name: &str) -> String {
@@ -67,11 +76,17 @@ impl RedisRevocationStore {
 
     async fn append(self, entry: RevocationEntry) -> Result<(), StoreError> {
         let mut command = redis::cmd("EVAL");
-        command.arg(ADD).arg(3).arg(self.key(LOG)).arg(self.key(ENDS)).arg(self.key(NUMBER));
+        command.arg(ADD).arg(4).arg(self.key(LOG)).arg(self.key(ENDS)).arg(self.key(NUMBER));
+        command.arg(self.key(BY_HASH));
         let until = u64::try_from(entry.until().as_millis()).unwrap_or(u64::MAX);
         command.arg(&entry.to_bytes()).arg(until).arg(MILLIS_TO_KEEP).arg(self.key(CHANNEL));
-        let answer = self.run(command).await?;
+        let max_rows = self.max_rows.load(Ordering::Relaxed);
+        let answer = self.run(command.arg(max_rows)).await?;
         match answer.values.as_slice() {
+            [Value::Int(-1)] => Err(format!(
+                "the deny list in Redis is full; expected at most {max_rows} entries, twice max_entries"
+            )
+            .into()),
             [Value::Int(_)] => Ok(()),
             _ => Err(unexpected()),
         }
@@ -110,11 +125,11 @@ impl RedisRevocationStore {
     async fn read_page(&self, after: u64) -> Result<Page, StoreError> {
         let mut command = redis::cmd("EVAL");
         command.arg(READ).arg(2).arg(self.key(LOG)).arg(self.key(NUMBER)).arg(after).arg(PAGE);
-        Page::read(&self.run(command).await?).ok_or_else(unexpected)
+        Page::read(&self.run(&command).await?).ok_or_else(unexpected)
     }
 
     /// Runs a script. It is run again if the server is a new one, whose marker is being written.
-    async fn run(&self, command: redis::Cmd) -> Result<Answer, StoreError> {
+    async fn run(&self, command: &redis::Cmd) -> Result<Answer, StoreError> {
         let mut attempts = 0;
         loop {
             match self.buckets.run(bucket(), vec![command.clone()]).await {
@@ -135,6 +150,10 @@ impl RevocationStore for RedisRevocationStore {
 
     fn load(&self, after: Option<&[u8]>) -> BoxFuture<'static, Result<LoadedEntries, StoreError>> {
         self.clone().read(after.and_then(Position::from_bytes)).boxed()
+    }
+
+    fn set_max_entries(&self, max_entries: usize) {
+        self.max_rows.store(max_entries.saturating_mul(2), Ordering::Relaxed);
     }
 
     fn changed(&self) -> BoxFuture<'static, ()> {
@@ -217,25 +236,53 @@ fn unexpected() -> StoreError {
 const LOG: &str = "entries";
 /// The entries by end.
 const ENDS: &str = "ends";
+/// The times of the entries of each hash, so that a new entry replaces those that it covers.
+const BY_HASH: &str = "hashes";
 /// The number of the last entry. It never expires, so that no number is used twice.
 const NUMBER: &str = "number";
 /// The channel of notices.
 const CHANNEL: &str = "added";
 
-/// Adds an entry, removes some that are over, and tells the other processes. A script is one step.
-const ADD: &str = "local time = redis.call('TIME') \
-                   local over = time[1] * 1000 - tonumber(ARGV[3]) \
-                   local old = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', over, 'LIMIT', 0, 1000) \
-                   for _, entry in ipairs(old) do \
-                   redis.call('ZREM', KEYS[1], entry) redis.call('ZREM', KEYS[2], entry) end \
-                   if redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end \
-                   redis.call('ZADD', KEYS[1], redis.call('INCR', KEYS[3]), ARGV[1]) \
-                   redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1]) \
-                   local last = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')[2] \
-                   local gone = string.format('%.0f', tonumber(last) + tonumber(ARGV[3])) \
-                   redis.call('PEXPIREAT', KEYS[1], gone) redis.call('PEXPIREAT', KEYS[2], gone) \
-                   redis.pcall('PUBLISH', ARGV[4], '') \
-                   return 1";
+/// Adds an entry unless another one covers it, removes those that it covers and some that have expired, and notifies the
+/// other processes. Returns -1 if there is no room. A script is one step.
+///
+/// The keys are the entries by number, the entries by end, the number of the last entry, and the entries by their hash. The
+/// arguments are the entry, its end, the time to keep it, the channel, and the maximum number of entries. Times are compared
+/// byte by byte, since a number of Lua is not exact and the order of texts depends on the locale.
+const ADD: &str = "\
+    local function less(one, other) for i = 1, 8 do \
+        local a, b = string.byte(one, i), string.byte(other, i) \
+        if a ~= b then return a < b end end return false end \
+    local function covers(one, other) \
+        return not less(one, other) and not less(string.sub(one, 9), string.sub(other, 9)) end \
+    local function remove(entry) \
+        redis.call('ZREM', KEYS[1], entry) redis.call('ZREM', KEYS[2], entry) \
+        local hash, times = string.sub(entry, 1, 24), string.sub(entry, 25) \
+        local known, rest = redis.call('HGET', KEYS[4], hash) or '', '' \
+        for i = 1, #known, 16 do local one = string.sub(known, i, i + 15) \
+            if one ~= times then rest = rest .. one end end \
+        if rest == '' then redis.call('HDEL', KEYS[4], hash) \
+        elseif rest ~= known then redis.call('HSET', KEYS[4], hash, rest) end end \
+    local time = redis.call('TIME') \
+    local over = time[1] * 1000 - tonumber(ARGV[3]) \
+    local old = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', over, 'LIMIT', 0, 1000) \
+    for _, entry in ipairs(old) do remove(entry) end \
+    local hash, times = string.sub(ARGV[1], 1, 24), string.sub(ARGV[1], 25) \
+    local known, rest, covered = redis.call('HGET', KEYS[4], hash) or '', '', {} \
+    for i = 1, #known, 16 do local one = string.sub(known, i, i + 15) \
+        if covers(one, times) and redis.call('ZSCORE', KEYS[1], hash .. one) then return 0 end \
+        if covers(times, one) then covered[#covered + 1] = hash .. one else rest = rest .. one end end \
+    if redis.call('ZCARD', KEYS[1]) - #covered >= tonumber(ARGV[5]) then return -1 end \
+    for _, entry in ipairs(covered) do \
+        redis.call('ZREM', KEYS[1], entry) redis.call('ZREM', KEYS[2], entry) end \
+    redis.call('ZADD', KEYS[1], redis.call('INCR', KEYS[3]), ARGV[1]) \
+    redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1]) \
+    redis.call('HSET', KEYS[4], hash, rest .. times) \
+    local last = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')[2] \
+    local gone = string.format('%.0f', tonumber(last) + tonumber(ARGV[3])) \
+    for _, key in ipairs({KEYS[1], KEYS[2], KEYS[4]}) do redis.call('PEXPIREAT', key, gone) end \
+    redis.pcall('PUBLISH', ARGV[4], '') \
+    return 1";
 
 /// Returns the number of the last entry, and some of the entries after another number.
 const READ: &str = "local after = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[1], '+inf', \
@@ -244,6 +291,9 @@ const READ: &str = "local after = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. AR
 
 /// How many entries are loaded at once. An answer has 300 KB then.
 const PAGE: usize = 5_000;
+
+/// The maximum number of entries, if no list sets it.
+const DEFAULT_MAX_ROWS: usize = 200_000;
 
 /// How long an entry is kept after its end: more than the clocks differ.
 const MILLIS_TO_KEEP: u64 = 5 * 60 * 1000;

@@ -76,6 +76,13 @@ pub trait RevocationStore: Send + Sync + 'static {
     /// [`DenyList::when_unavailable`](super::DenyList::when_unavailable) says what happens to requests.
     fn load(&self, after: Option<&[u8]>) -> BoxFuture<'static, Result<LoadedEntries, StoreError>>;
 
+    /// Sets [`max_entries`](super::DenyList::max_entries) of the list that uses the store. It is called once, before the
+    /// other methods. A store may let [`add`](Self::add) fail when it has twice as many entries, which no list can load.
+    /// Default: does nothing.
+    fn set_max_entries(&self, max_entries: usize) {
+        let _ = max_entries;
+    }
+
     /// Completes when another process has probably added an entry, which is then loaded at once instead of within
     /// 500 ms. Default: never.
     fn changed(&self) -> BoxFuture<'static, ()> {

@@ -165,7 +165,7 @@ impl Task {
             }
         }
         let is_unfinished = !later.is_empty() && cause.is_none();
-        list.keep_unsaved(failed.into_iter().chain(later));
+        list.end_saving(failed.into_iter().chain(later));
         if let Some(cause) = cause
             && self.warnings.allows()
         {

@@ -62,6 +62,10 @@ impl Span {
         self.issued_before >= other.issued_before && self.until >= other.until
     }
 
+    fn of_key(&self, key: Key) -> RevocationEntry {
+        RevocationEntry { key, issued_before: self.issued_before, until: self.until }
+    }
+
     fn revokes(&self, issued_at: u64, now: u64) -> bool {
         now < self.until && (self.issued_before == ANY || issued_at <= self.issued_before)
     }
@@ -159,6 +163,15 @@ impl Table {
         Insertion::New
     }
 
+    /// Returns the entries that cover another one.
+    pub(super) fn covering(&self, entry: &RevocationEntry) -> Vec<RevocationEntry> {
+        let RevocationEntry { key, issued_before, until } = *entry;
+        let covered = Span { issued_before, until, removed_at: Duration::ZERO };
+        let shard = self.shard(&key).read().unwrap_or_else(PoisonError::into_inner);
+        let spans = shard.get(&key).into_iter().flat_map(Spans::iter);
+        spans.filter(|span| span.covers(&covered)).map(|span| span.of_key(key)).collect()
+    }
+
     /// Counts one more entry, unless there are as many as there may be.
     fn reserve(&self, max: usize) -> bool {
         let has_room = self.entries.fetch_add(1, Ordering::Relaxed) < max;
@@ -184,13 +197,8 @@ impl Table {
         for shard in &self.shards {
             let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
             for (key, spans) in &*shard {
-                entries.extend(spans.iter().filter(|span| now < span.until).map(|span| {
-                    RevocationEntry {
-                        key: *key,
-                        issued_before: span.issued_before,
-                        until: span.until,
-                    }
-                }));
+                let in_force = spans.iter().filter(|span| now < span.until);
+                entries.extend(in_force.map(|span| span.of_key(*key)));
             }
         }
         entries
@@ -279,6 +287,12 @@ mod tests {
         assert!(table.revokes(&token("s", 5000), NOW + 9));
         assert!(!table.revokes(&token("s", 5000), NOW + 10), "the first has ended");
         assert!(table.revokes(&token("s", 1000), NOW + 89));
+        let covering = |entry: &RevocationEntry| table.covering(entry);
+        assert_eq!(
+            covering(&subject("s", 999, 10)),
+            [subject("s", ANY, 10), subject("s", 1000, 90)]
+        );
+        assert_eq!(covering(&subject("s", ANY, 11)), []);
         assert!(insert(&table, &subject("s", ANY, 90), at(0)), "it covers both");
         assert_eq!(table.len(), 1);
         assert!(table.revokes(&token("s", 5000), NOW + 89));

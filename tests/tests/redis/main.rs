@@ -4,6 +4,7 @@
 //! - `connection.rs`: logins, TLS, limits, and what is logged
 //! - `loss.rs`: servers that lose data, by a restart, a command or an old file
 //! - `outage.rs`: servers that are paused, full or not there
+//! - `repetition.rs`: the size of the deny list
 //! - `replay.rs`: the store of used proofs with a server that works
 //! - `revocation.rs`: the deny list that processes share
 //! - `sentinel.rs`: a failover
@@ -14,6 +15,7 @@ mod cluster;
 mod connection;
 mod loss;
 mod outage;
+mod repetition;
 mod replay;
 mod revocation;
 mod sentinel;

@@ -146,6 +146,22 @@ impl Entry {
     }
 }
 
+impl Entry {
+    fn covers(
+        &self,
+        issuer: &str,
+        claim: &Option<(usize, String)>,
+        issued_before: Option<u64>,
+        until: u64,
+    ) -> bool {
+        let of_any_time = self.issued_before.is_none();
+        self.issuer == issuer
+            && self.claim == *claim
+            && (of_any_time || issued_before.is_some_and(|time| Some(time) <= self.issued_before))
+            && self.until >= until
+    }
+}
+
 #[derive(Debug, Default)]
 struct Counts {
     entries: usize,
@@ -171,6 +187,8 @@ struct Day {
     processes: Vec<Process>,
     tokens: Vec<Issued>,
     entries: Vec<Entry>,
+    /// Whether the store has lost its data, and the processes have not loaded it since.
+    has_lost: bool,
     counts: Counts,
 }
 
@@ -181,6 +199,7 @@ impl Day {
             when,
             bound,
             random: Random(19),
+            has_lost: false,
             clock,
             store,
             processes: Vec::new(),
@@ -248,6 +267,7 @@ impl Day {
         }
         self.clock.advance(Duration::from_secs(STEP));
         self.settle();
+        self.has_lost = false;
         let now = self.now();
         self.tokens.retain(|token| now < token.exp);
         self.entries.retain(|entry| now < entry.until);
@@ -297,7 +317,7 @@ impl Day {
             revocation = revocation.issued_before(time(now));
             issued_before = Some(now);
         }
-        let mut until = now + LONGEST_LIFE;
+        let mut until = (now + LONGEST_LIFE).next_multiple_of(LONGEST_LIFE / 16);
         if random.one_in(5) {
             until = now + 60 + random.below(600);
             revocation = revocation.until(time(until));
@@ -312,13 +332,20 @@ impl Day {
         }
         match (&stored, process.is_down) {
             (Ok(()), false) | (Err(RevokeError::NotStored(_)), true) => {}
+            // A repetition of what the store has.
+            (Ok(()), true) => {
+                let covers = |entry: &Entry| entry.covers(issuer, &claim, issued_before, until);
+                let mut stored = self.entries.iter().filter(|entry| entry.stored_at.is_some());
+                assert!(stored.any(covers));
+            }
             other => panic!("{other:?}"),
         }
         self.counts.entries += 1;
         self.counts.not_stored += usize::from(stored.is_err());
         let mut known_at = [None; 2];
         known_at[by] = Some(now);
-        let stored_at = stored.is_ok().then_some(now);
+        // What a process had stored before the loss is stored again with the next load.
+        let stored_at = (stored.is_ok() && !self.has_lost).then_some(now);
         self.entries.push(Entry { issuer, claim, issued_before, until, by, known_at, stored_at });
     }
 
@@ -344,6 +371,7 @@ impl Day {
         } else if all_are_up && self.random.one_in(200) {
             self.counts.losses += 1;
             self.store.lose_everything();
+            self.has_lost = true;
             // The processes notice it with their next load.
             for entry in &mut self.entries {
                 entry.stored_at = None;
