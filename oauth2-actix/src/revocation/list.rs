@@ -294,16 +294,10 @@ impl Revocations {
     }
 
     /// Returns the entries in force that others do not cover.
-    pub(super) fn missing_from(&self, entries: &[RevocationEntry]) -> Vec<RevocationEntry> {
+    pub(super) fn missing_from(&self, others: &Table) -> Vec<RevocationEntry> {
         let now = self.now();
-        let others = Table::new();
-        let is_new =
-            |entry: &RevocationEntry| others.insert(entry, now, usize::MAX) == Insertion::New;
-        entries.iter().for_each(|entry| {
-            is_new(entry);
-        });
         let mut known = self.table.in_force(now.unix);
-        known.retain(is_new);
+        known.retain(|entry| others.insert(entry, now, usize::MAX) == Insertion::New);
         known
     }
 
@@ -401,7 +395,7 @@ impl Revocations {
         self.limits.max_entries
     }
 
-    fn now(&self) -> Now {
+    pub(super) fn now(&self) -> Now {
         Now { unix: millis(self.clock.unix_time()), monotonic: self.clock.monotonic() }
     }
 

@@ -92,33 +92,27 @@ impl RedisRevocationStore {
         }
     }
 
-    /// Loads the entries after a position. `None` loads all.
+    /// Loads a page of the entries after a position. `None` begins with the first one.
     async fn read(self, after: Option<Position>) -> Result<LoadedEntries, StoreError> {
-        let mut position = after;
-        let mut entries = Vec::new();
-        let mut is_complete = after.is_none();
+        let mut after = after;
         loop {
-            let page = self.read_page(position.map_or(0, |position| position.number)).await?;
-            if let Some(before) = position
+            let page = self.read_page(after.map_or(0, |position| position.number)).await?;
+            if let Some(before) = after
                 && (before.remembers_since != page.position.remembers_since
                     || page.last < before.number)
             {
-                // Another server, or one that has forgotten keys: numbers may have been used again.
-                (position, is_complete) = (None, true);
-                entries.clear();
+                // Another server, or one that has lost keys: numbers may have been used again.
+                after = None;
                 continue;
             }
-            let is_last = page.entries.len() < PAGE;
-            entries.extend(page.entries);
-            if is_last {
-                let end = Position { number: page.last, ..page.position }.to_bytes();
-                return Ok(if is_complete {
-                    LoadedEntries::all(entries, end)
-                } else {
-                    LoadedEntries::later(entries, end)
-                });
-            }
-            position = Some(page.position);
+            let has_more = page.entries.len() >= PAGE;
+            let end = if has_more { page.position.number } else { page.last };
+            let end = Position { number: end, ..page.position }.to_bytes();
+            let loaded = match after {
+                None => LoadedEntries::all(page.entries, end),
+                Some(_) => LoadedEntries::later(page.entries, end),
+            };
+            return Ok(if has_more { loaded.with_more() } else { loaded });
         }
     }
 
@@ -289,7 +283,7 @@ const READ: &str = "local after = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. AR
                     'WITHSCORES', 'LIMIT', 0, ARGV[2]) \
                     return {redis.call('GET', KEYS[2]) or '0', after}";
 
-/// How many entries are loaded at once. An answer has 300 KB then.
+/// How many entries are loaded at once. A response has 300 KB then.
 const PAGE: usize = 5_000;
 
 /// The maximum number of entries, if no list sets it.

@@ -66,9 +66,16 @@ pub trait RevocationStore: Send + Sync + 'static {
     fn add(&self, entry: RevocationEntry) -> BoxFuture<'static, Result<(), StoreError>>;
 
     /// Loads the entries that were added after a position, which an earlier load has returned. Without a position, or
-    /// if the store cannot tell what was added after it, loads all entries that have not ended.
+    /// if the store cannot tell what was added after it, loads all entries that have not expired. Many entries are loaded
+    /// in pages: see [`LoadedEntries::with_more`].
     ///
-    /// It is called every 500 ms, and after [`changed`](Self::changed). After 2 s without an answer, it counts as failed.
+    /// Positions follow the order in which additions are committed: once a load has returned a position, no entry may
+    /// appear before it, because it would never be loaded. The numbers that a database assigns to rows (`AUTO_INCREMENT`,
+    /// `SERIAL`) do not follow this order, since a transaction with a lower number may commit later. Lock the table for an
+    /// addition, or load again what may have been committed since: an entry may be loaded several times.
+    ///
+    /// It is called every 500 ms, and after [`changed`](Self::changed). After 2 s without a response, it counts as failed,
+    /// and the next load begins at the last position.
     ///
     /// # Errors
     ///
@@ -98,7 +105,9 @@ pub type StoreError = Box<dyn Error + Send + Sync>;
 pub struct LoadedEntries {
     pub(super) entries: Vec<RevocationEntry>,
     pub(super) position: Vec<u8>,
+    /// Whether all entries are loaded, beginning with these.
     pub(super) is_complete: bool,
+    pub(super) has_more: bool,
 }
 
 impl LoadedEntries {
@@ -115,7 +124,7 @@ impl LoadedEntries {
     /// ```
     #[must_use]
     pub fn all(entries: Vec<RevocationEntry>, position: impl Into<Vec<u8>>) -> Self {
-        Self { entries, position: position.into(), is_complete: true }
+        Self { entries, position: position.into(), is_complete: true, has_more: false }
     }
 
     /// The entries after the position that was given. An entry may be among them that was loaded before.
@@ -128,6 +137,25 @@ impl LoadedEntries {
     /// ```
     #[must_use]
     pub fn later(entries: Vec<RevocationEntry>, position: impl Into<Vec<u8>>) -> Self {
-        Self { entries, position: position.into(), is_complete: false }
+        Self { entries, position: position.into(), is_complete: false, has_more: false }
+    }
+    /// Notes that these entries are a page, and that more follow after its position. The next page is loaded at once, with
+    /// the position of this one and a time limit of its own. The list is used after the last page.
+    ///
+    /// A page has at least one entry, since its position must be another one than that of the page before.
+    ///
+    /// ```
+    /// use oauth2_actix::revocation::{LoadedEntries, RevocationEntry};
+    ///
+    /// fn page(entries: Vec<RevocationEntry>, last_number: u64, is_last: bool) -> LoadedEntries {
+    ///     let page = LoadedEntries::later(entries, last_number.to_be_bytes());
+    ///     if is_last { page } else { page.with_more() }
+    /// }
+    /// # drop(page(Vec::new(), 0, true));
+    /// ```
+    #[must_use]
+    pub fn with_more(mut self) -> Self {
+        self.has_more = true;
+        self
     }
 }

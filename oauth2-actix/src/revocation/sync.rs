@@ -17,6 +17,7 @@ use super::{
     entry::RevocationEntry,
     list::Revocations,
     store::{RevocationStore, StoreError},
+    table::Table,
 };
 use crate::util::{clock::Clock, log_rate::Throttle};
 
@@ -33,8 +34,16 @@ pub(super) fn start(
             Ok(runtime) => {
                 let _ = started.send(Ok(()));
                 let warnings = Throttle::new(clock.clone());
-                let mut task =
-                    Task { list, store, clock, warnings, position: None, is_failing: false };
+                let mut task = Task {
+                    list,
+                    store,
+                    clock,
+                    warnings,
+                    position: None,
+                    whole: None,
+                    ahead: i128::MIN,
+                    is_failing: false,
+                };
                 let run = panic::AssertUnwindSafe(|| runtime.block_on(task.run(woken)));
                 if panic::catch_unwind(run).is_err() {
                     tracing::error!(
@@ -58,7 +67,12 @@ struct Task {
     store: Arc<dyn RevocationStore>,
     clock: Clock,
     warnings: Throttle,
+    /// The position after the last page that was loaded. Without it, all entries are loaded.
     position: Option<Vec<u8>>,
+    /// The entries of the pages so far, while all entries are loaded.
+    whole: Option<Table>,
+    /// How far the wall clock was ahead of the monotonic clock at most since all entries were loaded, in milliseconds.
+    ahead: i128,
     /// Whether an outage was logged, whose end is logged too.
     is_failing: bool,
 }
@@ -73,7 +87,8 @@ impl Task {
             let Some(list) = self.list.upgrade() else { return };
             let mut is_unfinished = false;
             match loaded {
-                Ok(()) => {
+                Ok(true) => continue,
+                Ok(false) => {
                     if std::mem::take(&mut self.is_failing) {
                         tracing::info!(target: "oauth2_actix", "the deny list can be loaded again");
                     }
@@ -107,24 +122,43 @@ impl Task {
         }
     }
 
-    /// Loads what was added since the last time.
-    async fn load(&mut self, began: Duration) -> Result<(), StoreError> {
+    /// Loads a page of what was added since the last time. Returns whether there are more pages.
+    async fn load(&mut self, began: Duration) -> Result<bool, StoreError> {
+        self.begin_again_after_a_wrong_time();
         let load = self.store.load(self.position.as_deref());
         let loaded = timeout(LOAD_TIMEOUT, load)
             .await
-            .unwrap_or_else(|_| Err("no answer of the store within 2 s".into()))?;
-        let Some(list) = self.list.upgrade() else { return Ok(()) };
+            .unwrap_or_else(|_| Err("no response of the store within 2 s".into()))?;
+        let Some(list) = self.list.upgrade() else { return Ok(false) };
+        if loaded.has_more && self.position.as_ref() == Some(&loaded.position) {
+            self.begin_again();
+            return Err("the store returned the same position twice; expected a later one".into());
+        }
+        if loaded.is_complete {
+            self.whole = Some(Table::new());
+        }
         if !list.insert_loaded(&loaded.entries) {
-            // The next load begins again, when entries have ended.
-            self.position = None;
+            // The next load begins again, when entries have expired.
+            self.begin_again();
             let most = list.max_entries().saturating_mul(2);
             return Err(format!(
                 "the store has too many entries; expected at most {most}, twice max_entries"
             )
             .into());
         }
-        if loaded.is_complete {
-            let missing = list.missing_from(&loaded.entries);
+        self.ahead = self.ahead.max(self.time_ahead());
+        if let Some(whole) = &self.whole {
+            let now = list.now();
+            loaded.entries.iter().for_each(|entry| {
+                whole.insert(entry, now, usize::MAX);
+            });
+        }
+        self.position = Some(loaded.position);
+        if loaded.has_more {
+            return Ok(true);
+        }
+        if let Some(whole) = self.whole.take() {
+            let missing = list.missing_from(&whole);
             let lost = list.count_confirmed(&missing);
             if lost > 0 {
                 tracing::error!(
@@ -135,9 +169,30 @@ impl Task {
             }
             list.keep_unsaved(missing);
         }
-        self.position = Some(loaded.position);
+        // Each earlier page has what was added before it, by the order of positions.
         list.note_load(began);
-        Ok(())
+        Ok(false)
+    }
+
+    /// Loads all entries again if the wall clock was set back. It may have been ahead by mistake, so that entries were
+    /// taken for expired.
+    fn begin_again_after_a_wrong_time(&mut self) {
+        if self.time_ahead().saturating_add(CLOCK_DRIFT) < self.ahead {
+            tracing::info!(
+                target: "oauth2_actix",
+                "the clock was set back: all entries of the deny list are loaded again"
+            );
+            self.begin_again();
+        }
+    }
+
+    fn begin_again(&mut self) {
+        (self.position, self.whole, self.ahead) = (None, None, i128::MIN);
+    }
+
+    fn time_ahead(&self) -> i128 {
+        let millis = |time: Duration| i128::try_from(time.as_millis()).unwrap_or(i128::MAX);
+        millis(self.clock.unix_time()) - millis(self.clock.monotonic())
     }
 
     /// Adds entries that the store does not have: as many as it accepts in a short time, since the next load must not be
@@ -153,7 +208,7 @@ impl Task {
         let added = stream::iter(entries)
             .map(|entry| async move {
                 let added = timeout_at(deadline, store.add(entry)).await;
-                (entry, added.unwrap_or_else(|_| Err("no answer of the store within 1 s".into())))
+                (entry, added.unwrap_or_else(|_| Err("no response of the store within 1 s".into())))
             })
             .buffer_unordered(CONCURRENT_ADDITIONS);
         let results: Vec<(RevocationEntry, Result<(), StoreError>)> = added.collect().await;
@@ -185,7 +240,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// The time between a notice of a change and the load.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The time for one load. With the one after it, it is within the age that a list may have.
+/// How far the wall clock may go back without a new load of all entries, in milliseconds.
+const CLOCK_DRIFT: i128 = 1_000;
+
+/// The time for one page. With the one after it, it is within the age that a list may have.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How many entries are added between two loads, and how many of them at the same time.

@@ -15,6 +15,10 @@ use super::{
     entry::{Revocation, TokenFacts, TokenKeys},
     list::{Limits, Revocations},
 };
+#[cfg(feature = "testing")]
+use super::{memory::MemoryRevocationStore, store::RevocationStore};
+#[cfg(feature = "testing")]
+use crate::error::ErrorKind;
 use crate::util::clock::Clock;
 
 fn list() -> Arc<Revocations> {
@@ -88,6 +92,37 @@ fn check_that_begins_after_the_revocation_is_refused_with_many_threads() {
     });
     assert_eq!(wrong.into_inner(), 0);
     assert!(passed.into_inner() > 0);
+}
+
+/// An entry that is loaded while the wall clock is ahead counts as expired, and is loaded again once the clock is right.
+#[cfg(feature = "testing")]
+#[test]
+fn entry_that_was_loaded_by_a_wrong_clock_is_loaded_again() {
+    use crate::util::manual_clock::ManualClock;
+
+    let manual = ManualClock::new();
+    let clock = Clock::Manual(manual.clone());
+    let store = MemoryRevocationStore::new();
+    let lifetime = Duration::from_secs(3600);
+    let entry = Revocation::token_id("i", "t").resolve(clock.unix_time(), lifetime);
+    store.add(entry).now_or_never().expect("no wait").expect("added");
+    manual.set_ahead(2 * 3600);
+    let limits =
+        Limits { token_lifetime: lifetime, max_entries: 10, max_age: Duration::from_secs(3) };
+    let list = Revocations::start(limits, Some(Arc::new(store)), clock).expect("a list");
+    let until = |condition: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !condition() {
+            assert!(Instant::now() < deadline);
+            thread::yield_now();
+        }
+    };
+    until(&|| list.was_loaded());
+    assert_eq!(list.status().entries, 0, "it counts as expired");
+    manual.set_ahead(0);
+    manual.advance(Duration::from_millis(500));
+    until(&|| list.check(&token("t"), &AtomicU64::new(0)).is_err());
+    assert_eq!(list.check(&token("t"), &AtomicU64::new(0)), Err(ErrorKind::TokenRevoked));
 }
 
 #[test]

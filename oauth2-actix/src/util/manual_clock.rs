@@ -26,6 +26,9 @@ pub struct ManualClock(Arc<Inner>);
 struct Inner {
     start: Duration,
     elapsed: watch::Sender<Duration>,
+    /// How far the wall time is ahead, in seconds.
+    #[cfg(test)]
+    ahead: std::sync::atomic::AtomicU64,
 }
 
 impl ManualClock {
@@ -34,7 +37,12 @@ impl ManualClock {
     pub fn new() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let start = Duration::from_secs(now.as_secs());
-        Self(Arc::new(Inner { start, elapsed: watch::Sender::new(Duration::ZERO) }))
+        Self(Arc::new(Inner {
+            start,
+            elapsed: watch::Sender::new(Duration::ZERO),
+            #[cfg(test)]
+            ahead: std::sync::atomic::AtomicU64::new(0),
+        }))
     }
 
     /// Advances the clock, and wakes every task whose moment has passed. Call it while no fetch of keys is in
@@ -56,7 +64,23 @@ impl ManualClock {
     }
 
     pub(crate) fn unix_time(&self) -> Duration {
-        self.0.start + self.monotonic()
+        self.0.start + self.monotonic() + self.ahead()
+    }
+
+    #[cfg(not(test))]
+    fn ahead(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    #[cfg(test)]
+    fn ahead(&self) -> Duration {
+        Duration::from_secs(self.0.ahead.load(std::sync::atomic::Ordering::SeqCst))
+    }
+
+    /// Sets the wall time ahead by this many seconds, as a mistake does. The monotonic time goes on.
+    #[cfg(test)]
+    pub(crate) fn set_ahead(&self, seconds: u64) {
+        self.0.ahead.store(seconds, std::sync::atomic::Ordering::SeqCst);
     }
 
     pub(crate) fn monotonic(&self) -> Duration {

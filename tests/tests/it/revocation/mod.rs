@@ -4,12 +4,14 @@
 //! - `decisions`: which tokens an entry revokes, wherever a token is checked
 //! - `limits`: the size of the list, and the ends of entries
 //! - `live`: WebSocket sessions and streams that end with an entry
+//! - `pages`: lists that are loaded in pages
 //! - `stores`: lists that several processes share, and stores that cannot be reached
 
 mod day;
 mod decisions;
 mod limits;
 mod live;
+mod pages;
 mod stores;
 
 use std::{
