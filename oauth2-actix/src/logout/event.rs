@@ -15,11 +15,13 @@ pub(super) const TYPE: MessageType = MessageType { names: &["secevent+jwt"], is_
 #[derive(Debug, PartialEq)]
 pub(super) struct SecurityEvent<'a> {
     pub(super) message: Message<'a>,
-    /// Whose tokens end. None if it has no event with this meaning: other events are taken and ignored.
+    /// Whose tokens are revoked. None if no event revokes any: other events are acknowledged with 202 and ignored.
     pub(super) ends: Option<Subject<'a>>,
+    /// When the events occurred: the `iat`, or an earlier time that the message states.
+    pub(super) occurred_at: Duration,
 }
 
-/// Whose tokens end.
+/// Whose tokens are revoked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Subject<'a> {
     /// Those of one session.
@@ -39,7 +41,9 @@ impl<'a> SecurityEvent<'a> {
         let message = Message::read(claims, now, leeway, now.saturating_add(REMEMBERED))?;
         let events = claims.get("events").and_then(Value::as_object);
         let events = events.filter(|events| !events.is_empty());
-        let (mut is_revoked, mut is_credential_gone) = (false, false);
+        let iat = message.issued_at;
+        let toe = time_of_event(claims.get("toe"), iat).unwrap_or(iat);
+        let (mut is_revoked, mut is_credential_gone, mut occurred_at) = (false, false, None);
         for (name, event) in events.ok_or("`events` is no object, or empty")? {
             let Value::Object(event) = event else {
                 return Err("an event is no object".into());
@@ -47,12 +51,16 @@ impl<'a> SecurityEvent<'a> {
             let Some(name) = name.strip_prefix(EVENT_TYPES) else { continue };
             match name {
                 SESSION_REVOKED => is_revoked = true,
-                CREDENTIAL_CHANGE => is_credential_gone |= credential_is_gone(event)?,
-                _ => {}
+                CREDENTIAL_CHANGE if credential_is_gone(event)? => is_credential_gone = true,
+                _ => continue,
             }
+            let time = time_of_event(event.get("event_timestamp"), iat).unwrap_or(toe);
+            // Of several events, the latest: it revokes the most.
+            occurred_at = occurred_at.max(Some(time));
         }
+        let occurred_at = occurred_at.unwrap_or(iat);
         if !is_revoked && !is_credential_gone {
-            return Ok(Self { message, ends: None });
+            return Ok(Self { message, ends: None, occurred_at });
         }
         let subject = claims.get("sub_id").and_then(Value::as_object);
         let subject = subject.ok_or("`sub_id` is no object, and the event needs it")?;
@@ -61,11 +69,21 @@ impl<'a> SecurityEvent<'a> {
             true => Subject::user_of(subject, message.issuer),
             false => Subject::session_of(subject, message.issuer),
         };
-        Ok(Self { message, ends: Some(ends?) })
+        Ok(Self { message, ends: Some(ends?), occurred_at })
     }
 }
 
-/// Returns whether a change takes a credential away or replaces it. A new one beside it does not.
+/// Reads the time of an event: `event_timestamp` of CAEP 1.0 §2, or `toe` (RFC 8417 §2.2), rounded up to the second. None if
+/// it is later than the message or long before it, as with milliseconds or a wrong clock: then the `iat` is used, which
+/// revokes more.
+fn time_of_event(seconds: Option<&Value>, issued_at: Duration) -> Option<Duration> {
+    let time = Duration::try_from_secs_f64(seconds?.as_f64()?.ceil()).ok()?;
+    let latest = Duration::from_secs(issued_at.as_secs_f64().ceil() as u64);
+    let is_plausible = time <= latest && time.saturating_add(MAX_DELAY) >= issued_at;
+    is_plausible.then(|| time.min(issued_at))
+}
+
+/// Returns whether a change removes or replaces a credential. An additional one does neither.
 fn credential_is_gone(event: &Map<String, Value>) -> Result<bool, Problem> {
     match event.get("change_type").and_then(Value::as_str) {
         Some("revoke" | "update" | "delete") => Ok(true),
@@ -75,9 +93,9 @@ fn credential_is_gone(event: &Map<String, Value>) -> Result<bool, Problem> {
 }
 
 impl<'a> Subject<'a> {
-    /// Reads whose session has ended (RFC 9493 §3.2, and `complex` of the Shared Signals Framework): `iss_sub` is a subject with all sessions, `opaque` a session, and
-    /// `complex` has a `session`, a `user` or both. Other members of `complex` would narrow the subject, so that without
-    /// them more tokens end.
+    /// Reads whose session has ended (RFC 9493 §3.2, and `complex` of the Shared Signals Framework): `iss_sub` is a subject
+    /// with all sessions, `opaque` a session, and `complex` has a `session`, a `user` or both. Other members of `complex`
+    /// narrow the subject. They are ignored, which revokes more tokens.
     fn session_of(subject: &'a Map<String, Value>, issuer: &str) -> Result<Self, Problem> {
         match format(subject) {
             Some("opaque") => Ok(Self::Session(member(subject, "id")?)),
@@ -127,6 +145,9 @@ fn member<'a>(subject: &'a Map<String, Value>, name: &str) -> Result<&'a str, Pr
 const SESSION_REVOKED: &str = "caep/event-type/session-revoked";
 const CREDENTIAL_CHANGE: &str = "caep/event-type/credential-change";
 
+/// How long before its message an event may have occurred: 7 days.
+const MAX_DELAY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// How long the id of a message is remembered.
 const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 
@@ -141,11 +162,15 @@ mod tests {
     const CREDENTIAL: &str =
         "https://schemas.openid.net/secevent/caep/event-type/credential-change";
 
-    fn claims(subject: &Value, events: &Value) -> Object {
-        Object::of(json!({
+    fn members(subject: &Value, events: &Value) -> Value {
+        json!({
             "iss": "https://idp.test", "aud": "api", "iat": 1_800_000_000, "jti": "id-1",
             "sub_id": subject, "events": events,
-        }))
+        })
+    }
+
+    fn claims(subject: &Value, events: &Value) -> Object {
+        Object::of(members(subject, events))
     }
 
     fn ends(subject: Value, events: Value) -> Result<Option<String>, Problem> {
@@ -228,6 +253,45 @@ mod tests {
         for event in [json!({}), json!({"change_type": "renew"}), json!({"change_type": 7})] {
             assert!(ends(user.clone(), json!({CREDENTIAL: event})).is_err(), "{event}");
         }
+    }
+
+    #[test]
+    fn time_of_the_event_is_used_if_it_is_plausible() {
+        const IAT: u64 = 1_800_000_000;
+        let read = |toe: Value, events: Value| {
+            let mut members = members(&json!({"format": "opaque", "id": "s-1"}), &events);
+            members["toe"] = toe;
+            SecurityEvent::read(&Object::of(members), NOW, Duration::ZERO)
+                .unwrap()
+                .occurred_at
+                .as_secs()
+        };
+        let of = |time: Value| json!({REVOKED: {"event_timestamp": time}});
+        let week = 7 * 24 * 60 * 60;
+        for (time, expected) in [
+            (json!(IAT - 90), IAT - 90),
+            (json!(1_799_999_909.1), IAT - 90),
+            (json!(IAT), IAT),
+            (json!(IAT + 1), IAT),
+            (json!(IAT - week), IAT - week),
+            (json!(IAT - week - 1), IAT),
+            (json!(1), IAT),
+            (json!(-1), IAT),
+            (json!(IAT * 1000), IAT),
+            (json!("1799999910"), IAT),
+            (json!(null), IAT),
+        ] {
+            assert_eq!(read(json!(null), of(time.clone())), expected, "{time}");
+            assert_eq!(read(time.clone(), json!({REVOKED: {}})), expected, "toe {time}");
+        }
+        let both = json!({REVOKED: {"event_timestamp": IAT - 9}});
+        assert_eq!(read(json!(IAT - 90), both), IAT - 9, "that of the event comes first");
+        let password = json!({"change_type": "update"});
+        let user = json!({"format": "iss_sub", "iss": "https://idp.test", "sub": "ann"});
+        let two = json!({REVOKED: {"event_timestamp": IAT - 9}, CREDENTIAL: password});
+        let claims = claims(&user, &two);
+        let event = SecurityEvent::read(&claims, NOW, Duration::ZERO).unwrap();
+        assert_eq!(event.occurred_at.as_secs(), IAT, "the latest of several");
     }
 
     #[test]

@@ -76,6 +76,15 @@ struct Party {
     audience: String,
 }
 
+/// What a message says.
+struct Content<'a> {
+    message: Message<'a>,
+    /// Whose tokens are revoked.
+    ends: Vec<Subject<'a>>,
+    /// The time up to which tokens of a user were issued that are revoked.
+    issued_until: Duration,
+}
+
 /// Why a message was not processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
@@ -178,7 +187,7 @@ impl Receiver {
         // token does.
         let jws = UnverifiedJws::parse_message(text, typ)
             .map_err(|error| invalid(error.to_string().into()))?;
-        let (message, revocations) = self.read(&jws.claims).map_err(invalid)?;
+        let Content { message, ends, issued_until } = self.read(&jws.claims).map_err(invalid)?;
         let mut parties = self.of_issuer(message.issuer).peekable();
         if parties.peek().is_none() {
             return Err(self.refuse(Code::Issuer, "no provider has its issuer".into()));
@@ -190,10 +199,14 @@ impl Receiver {
         let id = Id::new(message.issuer, message.id);
         let now = self.setup.clock.unix_time();
         let is_known = self.seen.contains(&id, now);
-        self.verify(text, typ, &parties).await?;
+        let party = self.verify(text, typ, &parties).await?;
         if is_known {
             return Ok(());
         }
+        // For users, the leeway too: servers of a provider may have different clocks.
+        let issued_until = issued_until.saturating_add(self.setup.leeway);
+        let revocations: Vec<_> =
+            ends.iter().flat_map(|ends| party.revocations(*ends, issued_until)).collect();
         let added = self.setup.revocations.add_all(&revocations).await;
         added.map_err(|error| self.fail(&error))?;
         self.seen.insert(id, message.ends, now);
@@ -201,7 +214,7 @@ impl Receiver {
     }
 
     /// Reads what a message revokes.
-    fn read<'a>(&self, claims: &'a Object) -> Result<(Message<'a>, Vec<Revocation>), Problem> {
+    fn read<'a>(&self, claims: &'a Object) -> Result<Content<'a>, Problem> {
         let (now, leeway) = (self.setup.clock.unix_time(), self.setup.leeway);
         match self.kind {
             Kind::LogoutTokens { end_all_sessions } => {
@@ -209,18 +222,15 @@ impl Receiver {
                     LogoutToken::read(claims, now, leeway)?;
                 // A logout token with both is about the session.
                 let subject = subject.filter(|_| session.is_none() || end_all_sessions);
-                let revocations = session
-                    .map(Subject::Session)
-                    .into_iter()
-                    .chain(subject.map(Subject::User))
-                    .map(|subject| message.revokes(subject));
-                let revocations = revocations.collect();
-                Ok((message, revocations))
+                let session = session.map(Subject::Session);
+                let ends = session.into_iter().chain(subject.map(Subject::User)).collect();
+                Ok(Content { ends, issued_until: message.issued_at, message })
             }
             Kind::SecurityEvents { .. } => {
-                let SecurityEvent { message, ends } = SecurityEvent::read(claims, now, leeway)?;
-                let revocations = ends.map(|ends| message.revokes(ends)).into_iter().collect();
-                Ok((message, revocations))
+                let SecurityEvent { message, ends, occurred_at } =
+                    SecurityEvent::read(claims, now, leeway)?;
+                let ends = ends.into_iter().collect();
+                Ok(Content { ends, issued_until: occurred_at, message })
             }
         }
     }
@@ -229,19 +239,19 @@ impl Receiver {
         self.parties.iter().filter(move |party| party.issuers.iter().any(|known| known == issuer))
     }
 
-    /// Verifies the signature with the keys of the party. There are several only if the configuration has several
-    /// providers for one issuer and audience.
-    async fn verify(
+    /// Verifies the signature with the keys of the party, and returns the party. There are several only if the configuration
+    /// has several providers for one issuer and audience.
+    async fn verify<'a>(
         &self,
         text: &str,
         typ: MessageType,
-        parties: &[&Party],
-    ) -> Result<(), Refusal> {
+        parties: &[&'a Party],
+    ) -> Result<&'a Party, Refusal> {
         let (fetchers, clock) = (self.setup.fetchers.as_ref(), &self.setup.clock);
         let mut refusal: Option<Error> = None;
-        for party in parties {
+        for &party in parties {
             match party.provider.verify_message(text, typ, fetchers, clock).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(party),
                 Err(error) if refusal.as_ref().is_none_or(|known| !is_unavailable(known)) => {
                     refusal = Some(error);
                 }
@@ -284,17 +294,22 @@ impl Party {
     fn is_audience_of(&self, claims: &Object) -> bool {
         validation::names_audience(claims, "aud", std::slice::from_ref(&self.audience))
     }
-}
 
-impl Message<'_> {
-    /// Returns the entry for what was issued until the message was, so that a message that is sent again does not end a
-    /// later login, even if it is not remembered.
-    fn revokes(&self, subject: Subject<'_>) -> Revocation {
-        let revocation = match subject {
-            Subject::Session(sid) => Revocation::session(self.issuer, sid),
-            Subject::User(sub) => Revocation::subject(self.issuer, sub),
-        };
-        revocation.issued_before(UNIX_EPOCH + self.issued_at)
+    /// Returns the entries for each issuer of the provider, since its tokens may have another `iss` than the message.
+    ///
+    /// The entry of a user is limited to what was issued until then, so that a message that is sent again does not end a
+    /// later login, even if its id is not remembered. A session is identified by its `sid`, and a later one has another.
+    fn revocations(
+        &self,
+        ends: Subject<'_>,
+        issued_until: Duration,
+    ) -> impl Iterator<Item = Revocation> {
+        self.issuers.iter().map(move |issuer| match ends {
+            Subject::Session(sid) => Revocation::session(issuer, sid),
+            Subject::User(sub) => {
+                Revocation::subject(issuer, sub).issued_before(UNIX_EPOCH + issued_until)
+            }
+        })
     }
 }
 

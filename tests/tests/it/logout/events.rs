@@ -76,6 +76,26 @@ async fn all_sessions_of_a_subject_end_until_its_next_login() {
     }
 }
 
+/// The transmitter reports an event two minutes later, and the user has logged in again in the meantime.
+#[tokio::test]
+async fn event_that_is_reported_late_does_not_end_a_later_login() {
+    for of_the_event in [true, false] {
+        let api = Api::start(builder());
+        let occurred_at = api.clock.unix_seconds();
+        let ended = sign(&api.access_token("ann", "s-1"));
+        api.clock.advance(Duration::from_secs(60));
+        let later = sign(&api.access_token("ann", "s-2"));
+        api.clock.advance(Duration::from_secs(60));
+        let token = match of_the_event {
+            true => event(&api, json!({REVOKED: {"event_timestamp": occurred_at}})),
+            false => event(&api, json!({REVOKED: {}})).claim("toe", occurred_at),
+        };
+        assert_eq!(api.push(&sign(&token)).await.status, 202);
+        assert!(!api.accepts(&ended).await);
+        assert!(api.accepts(&later).await, "event_timestamp: {of_the_event}");
+    }
+}
+
 #[tokio::test]
 async fn event_without_a_meaning_here_is_taken_and_ends_nothing() {
     let api = Api::start(builder());

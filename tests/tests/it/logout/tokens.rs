@@ -77,12 +77,57 @@ async fn logout_token_that_is_sent_again_does_not_end_a_later_login() {
         };
         assert_eq!(api.post(&logout).await.status, 200);
         api.clock.advance(Duration::from_secs(1));
-        let later = sign(&api.access_token("ann", "s-1"));
+        let later = sign(&api.access_token("ann", "s-2"));
         assert!(api.accepts(&later).await);
         assert_eq!(api.post(&logout).await.status, 200);
         assert!(api.accepts(&later).await, "session: {session}");
         assert_eq!(api.entries(), 1);
     }
+}
+
+/// A token that was issued for the session after the logout, such as by a request in progress.
+#[tokio::test]
+async fn session_that_ended_is_rejected_whenever_its_tokens_were_issued() {
+    let api = Api::start(builder());
+    assert_eq!(api.post(&sign(&api.logout_token())).await.status, 200);
+    for seconds in [1, 60] {
+        api.clock.advance(Duration::from_secs(seconds));
+        assert!(!api.accepts(&sign(&api.access_token("ann", "s-1"))).await, "{seconds}");
+    }
+}
+
+/// Servers of a provider whose clocks differ.
+#[tokio::test]
+async fn tokens_of_a_subject_are_rejected_with_the_leeway() {
+    let leeway = Duration::from_secs(5);
+    let api = Api::start(builder().leeway(leeway));
+    assert_eq!(api.post(&sign(&api.logout_token().without("sid"))).await.status, 200);
+    for (seconds, is_accepted) in [(5, false), (1, true)] {
+        api.clock.advance(Duration::from_secs(seconds));
+        let token = sign(&api.access_token("ann", "s-2"));
+        assert_eq!(api.accepts(&token).await, is_accepted, "{seconds}");
+    }
+}
+
+/// A provider whose tokens have one `iss` and whose logout tokens have another.
+#[tokio::test]
+async fn tokens_of_each_issuer_of_the_provider_are_rejected() {
+    let second = "https://second.idp.test";
+    let keys = key(Algorithm::ES256).jwk_set();
+    let provider = Provider::new().issuer(ISSUER).issuer(second).audience("api").keys(keys);
+    let api = Api::start(
+        policy::builder().provider("idp", provider).deny_list(DenyList::new()).backchannel_logout(
+            BackchannelLogout::new().client("idp", CLIENT).end_all_sessions(true),
+        ),
+    );
+    assert_eq!(api.post(&sign(&api.logout_token())).await.status, 200);
+    for issuer in [ISSUER, second] {
+        for (sub, sid) in [("ann", "s-2"), ("bob", "s-1")] {
+            let token = sign(&api.access_token(sub, sid).claim("iss", issuer));
+            assert!(!api.accepts(&token).await, "{issuer} {sub} {sid}");
+        }
+    }
+    assert_eq!(api.entries(), 4);
 }
 
 /// The same `jti` with other claims is the same message.
