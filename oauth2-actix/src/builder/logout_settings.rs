@@ -7,14 +7,16 @@ use crate::{
     config::{
         error::{ConfigError, ConfigErrorKind, Faults},
         names,
+        provider::Provider,
     },
+    jose::algorithm::Algorithm,
     logout::{BackchannelLogout, Receivers, SecurityEvents, Setup},
     provider::{ResolvedProvider, background::KeyThread},
     revocation::Revocations,
 };
 
 impl OAuth2Builder {
-    /// Receives the logout tokens of providers, and ends the tokens of the sessions that they name
+    /// Receives the logout tokens of providers, and revokes the tokens of the sessions that they identify
     /// ([OpenID Connect Back-Channel Logout 1.0](https://openid.net/specs/openid-connect-backchannel-1_0.html)).
     /// Default: none. Mount the receiver with [`OAuth2::logout_receivers`](crate::OAuth2::logout_receivers). In serde
     /// `backchannel_logout`: a map of `clients`, `path` and `end_all_sessions`.
@@ -28,12 +30,12 @@ impl OAuth2Builder {
     /// # drop(builder);
     /// ```
     ///
-    /// A logout token with a `sid` ends the tokens with this `sid`; one with a `sub` alone ends all tokens of the
-    /// subject. Both end what was issued until the `iat` of the logout token, the same second included, so that a
-    /// later login is not ended, and hold for the
+    /// A logout token with a `sid` revokes the tokens with this `sid`. One with a `sub` alone revokes the tokens of the
+    /// subject that were issued until its `iat`, plus the [`leeway`](Self::leeway), the same second included. So a later
+    /// login works. The entries are for each issuer of the provider, and end after the
     /// [`token_lifetime`](crate::revocation::DenyList::token_lifetime) of the deny list. A logout token that is received
-    /// again changes nothing. The sender gets 200, 400 for a message that is wrong, or 503 while keys or the
-    /// deny list are not available.
+    /// again changes nothing. The sender gets 200, 400 for a message that is wrong, or 503 while keys or the deny list
+    /// are not available.
     ///
     /// The provider's keys verify the message. HMAC is not accepted for it. It needs a `jti` and an `exp` in the future;
     /// its `iat` is at most 1 hour ago and 60 s ahead, or the [`leeway`](Self::leeway) if that is more.
@@ -41,15 +43,16 @@ impl OAuth2Builder {
     /// # Errors
     ///
     /// `build()` fails without a [`deny_list`](Self::deny_list), without a client, for a provider that is not configured
-    /// or has no issuer, for a client that is listed twice, and for a path that is not plain.
-    /// [Tenants](crate::tenants::Tenants) cannot be named.
+    /// or cannot verify messages, for a client that is listed twice, and for a path that is not plain. Messages are verified
+    /// with the `keys` of a provider with an issuer and at least one asymmetric algorithm.
+    /// [Tenants](crate::tenants::Tenants) cannot be used.
     pub fn backchannel_logout(mut self, logout: BackchannelLogout) -> Self {
         self.backchannel_logout = Some(logout);
         self
     }
 
-    /// Receives security event tokens that providers push ([RFC 8935](https://www.rfc-editor.org/rfc/rfc8935)), and ends
-    /// the tokens of the sessions or subjects that they name. Default: none. Mount the receiver with
+    /// Receives security event tokens that providers push ([RFC 8935](https://www.rfc-editor.org/rfc/rfc8935)), and
+    /// revokes the tokens of the sessions or subjects that they identify. Default: none. Mount the receiver with
     /// [`OAuth2::logout_receivers`](crate::OAuth2::logout_receivers). In serde `security_events`: a map of
     /// `audiences`, `path` and `authorization`.
     ///
@@ -62,10 +65,11 @@ impl OAuth2Builder {
     /// # drop(builder);
     /// ```
     ///
-    /// `session-revoked` of CAEP ends a session or all tokens of a subject; `credential-change` ends all tokens of a
-    /// subject, except for a credential that is added. Other events are taken and ignored. Only what was
-    /// issued until the event's `iat` ends. The sender gets 202, 400 with a code of RFC 8935 §2.4, or 503
-    /// while keys or the deny list are not available.
+    /// `session-revoked` of CAEP revokes the tokens of a session or of a subject. `credential-change` revokes the tokens of
+    /// a subject, except for a credential that is added. Other events are acknowledged with 202 and ignored. The tokens of
+    /// a subject are revoked if they were issued until the event, plus the [`leeway`](Self::leeway). The time of the event
+    /// is its `event_timestamp`, or else `toe`, if that is at most 7 days before the `iat`; otherwise it is the `iat`. The
+    /// sender gets 202, 400 with a code of RFC 8935 §2.4, or 503 while keys or the deny list are not available.
     ///
     /// # Errors
     ///
@@ -90,7 +94,10 @@ impl OAuth2Builder {
         if let (Some(logout), Some(events)) = (&self.backchannel_logout, &self.security_events)
             && logout.path == events.path
         {
-            let problem = format_args!("{:?} is the path of `backchannel_logout` too", events.path);
+            let problem = format_args!(
+                "{:?} is also the path of `backchannel_logout`; expected a different path",
+                events.path
+            );
             let fault = ConfigError::of_policy(names::SECURITY_EVENTS_PATH, problem);
             faults.push(fault.of_kind(ConfigErrorKind::Conflict));
         }
@@ -99,7 +106,7 @@ impl OAuth2Builder {
 
     fn check_deny_list(&self, faults: &mut Faults, field: &'static str) {
         if self.deny_list.is_none() {
-            let problem = "there is no deny list, to which it adds what ends; expected `deny_list`";
+            let problem = "no deny list is configured; expected `deny_list`";
             let fault = ConfigError::of_policy(field, problem);
             faults.push(fault.of_kind(ConfigErrorKind::Missing));
         }
@@ -118,12 +125,11 @@ impl OAuth2Builder {
             let fault =
                 |kind, problem: String| ConfigError::new(Some(name), field, problem).of_kind(kind);
             match self.providers.iter().find(|(known, _)| known == name) {
-                Some((_, provider)) if provider.issuers.is_empty() => {
-                    let problem =
-                        "the provider has no `issuer`, which its messages name".to_owned();
-                    faults.push(fault(ConfigErrorKind::Conflict, problem));
+                Some((_, provider)) => {
+                    if let Some(problem) = cannot_verify(provider) {
+                        faults.push(fault(ConfigErrorKind::Conflict, problem.to_owned()));
+                    }
                 }
-                Some(_) => {}
                 None => {
                     let names = self.providers.iter().map(|(name, _)| name.as_str());
                     let hint = nearest(name, names)
@@ -159,4 +165,19 @@ impl OAuth2Builder {
         let (logout, events) = (self.backchannel_logout.as_ref(), self.security_events.as_ref());
         Receivers::new(logout, events, &setup)
     }
+}
+
+/// Returns why no message of a provider can be accepted, if none can.
+fn cannot_verify(provider: &Provider) -> Option<&'static str> {
+    if provider.issuers.is_empty() {
+        return Some("the provider has no `issuer`; expected the `iss` of its messages");
+    }
+    if provider.keys.is_empty() && provider.introspection.is_some() {
+        return Some("the provider has no `keys`; expected the keys that sign its messages");
+    }
+    // HMAC verifies no message: others know the secret too.
+    let is_symmetric = |algorithm: Algorithm| algorithm.is_symmetric();
+    let symmetric_only = provider.algorithm_set().iter().all(is_symmetric);
+    symmetric_only
+        .then_some("the provider has symmetric `algorithms` only; expected an asymmetric one")
 }

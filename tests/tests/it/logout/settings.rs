@@ -1,7 +1,8 @@
 //! Settings that cannot work.
 
 use oauth2_actix::{
-    Algorithm, ConfigErrorKind as Kind, OAuth2Builder, Provider,
+    Algorithm, ClientAuthentication, ConfigErrorKind as Kind, OAuth2Builder, Provider,
+    introspection::Introspection,
     logout::{BackchannelLogout, SecurityEvents},
     revocation::DenyList,
 };
@@ -16,6 +17,21 @@ fn without_list() -> OAuth2Builder {
         .provider(
             "spiffe",
             Provider::new().spiffe_trust_domain("example.org").audience("api").keys(keys()),
+        )
+        .provider(
+            "opaque",
+            Provider::new().issuer("https://opaque.test").audience("api").introspection(
+                Introspection::at("https://opaque.test/introspect")
+                    .authentication(ClientAuthentication::basic("api", "a-secret")),
+            ),
+        )
+        .provider(
+            "hmac",
+            Provider::new()
+                .issuer("https://hmac.test")
+                .audience("api")
+                .algorithms([Algorithm::HS256])
+                .keys(key(Algorithm::HS256).jwk_set()),
         )
 }
 
@@ -35,14 +51,14 @@ fn receiver_that_cannot_work_fails_to_build() {
             Kind::Missing,
             None,
             "backchannel_logout",
-            "expected `deny_list`",
+            "no deny list is configured; expected `deny_list`",
         ),
         (
             without_list().security_events(events()),
             Kind::Missing,
             None,
             "security_events",
-            "expected `deny_list`",
+            "no deny list is configured; expected `deny_list`",
         ),
         (
             with(BackchannelLogout::new()),
@@ -64,6 +80,20 @@ fn receiver_that_cannot_work_fails_to_build() {
             Some("spiffe"),
             "backchannel_logout.clients",
             "has no `issuer`",
+        ),
+        (
+            with(logout().client("opaque", "app")),
+            Kind::Conflict,
+            Some("opaque"),
+            "backchannel_logout.clients",
+            "has no `keys`",
+        ),
+        (
+            with_events(events().audience("hmac", "https://api.test")),
+            Kind::Conflict,
+            Some("hmac"),
+            "security_events.audiences",
+            "has symmetric `algorithms` only; expected an asymmetric one",
         ),
         (
             with(logout().client("idp", "app")),
@@ -98,7 +128,7 @@ fn receiver_that_cannot_work_fails_to_build() {
             Kind::Conflict,
             None,
             "security_events.path",
-            "is the path of `backchannel_logout` too",
+            "\"/hook\" is also the path of `backchannel_logout`; expected a different path",
         ),
     ] {
         let error = builder.build().map(drop).unwrap_err();
