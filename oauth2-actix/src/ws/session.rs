@@ -60,7 +60,8 @@ impl Session {
     /// # Errors
     ///
     /// The reason for which the token is rejected, for example [`ErrorKind::SubjectMismatch`]. The session
-    /// continues until its current token expires.
+    /// continues until its current token expires. If the session has ended, the reason of its end, for example
+    /// [`ErrorKind::TokenRevoked`].
     pub async fn renew(&self, oauth2: &OAuth2, token: &str) -> Result<Claims, Error> {
         let renewed = oauth2.decide_text(token).await?;
         let state = &self.shared.state;
@@ -82,12 +83,11 @@ impl Session {
         }
         {
             let mut current = state.lock();
-            if self.has_ended() {
-                let accepted = current.claims.verified();
-                let now = accepted.clock.unix_time();
-                return Err(accepted.lifetime.reason(&accepted.claims, now).into());
+            if let Some(reason) = &current.ended_by {
+                return Err(reason.clone());
             }
-            *current = Current { claims: renewed.clone(), renewal_token: Some(token.into()) };
+            current.claims = renewed.clone();
+            current.renewal_token = Some(token.into());
         }
         state.renewed.notify_one();
         Ok(renewed)
@@ -214,12 +214,14 @@ struct Current {
     claims: Claims,
     /// The last token that renewed the session, until the watcher takes it.
     renewal_token: Option<Box<str>>,
+    /// Why the session has ended.
+    ended_by: Option<Error>,
 }
 
 impl State {
     pub(super) fn new(claims: Claims, requirement: Option<Requirement>) -> (Arc<Self>, Ended) {
         let (ended, receiver) = watch::channel(false);
-        let current = Mutex::new(Current { claims, renewal_token: None });
+        let current = Mutex::new(Current { claims, renewal_token: None, ended_by: None });
         (Arc::new(Self { current, requirement, renewed: Notify::new(), ended }), receiver)
     }
 
@@ -240,7 +242,7 @@ impl State {
         let reason = loop {
             let (claims, reason) = self.wait_for_end(&mut revalidation).await;
             // The handler's side ends first: it can neither send nor receive from now on.
-            if self.end_if_current(&claims) {
+            if self.end_if_current(&claims, &reason) {
                 break reason;
             }
         };
@@ -252,10 +254,11 @@ impl State {
     }
 
     /// Ends the session, unless its token was renewed: a caller of `renew` that got `Ok` can rely on it.
-    fn end_if_current(&self, claims: &Claims) -> bool {
-        let current = self.lock();
+    fn end_if_current(&self, claims: &Claims, reason: &Error) -> bool {
+        let mut current = self.lock();
         let is_current = Arc::ptr_eq(current.claims.shared(), claims.shared());
         if is_current {
+            current.ended_by = Some(reason.clone());
             self.ended.send_replace(true);
         }
         is_current

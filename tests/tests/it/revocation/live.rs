@@ -3,7 +3,7 @@
 use std::{
     pin::pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -138,6 +138,38 @@ async fn session_cannot_be_renewed_by_a_revoked_token_and_outlives_its_first_tok
     assert!(echo(&mut socket, "by the second").await);
     revoke("second").await.unwrap();
     assert_eq!(socket.receive().await, "1008 token revoked");
+}
+
+/// The application keeps the handle, and renews the session after its end.
+#[tokio::test]
+async fn renewal_of_a_session_that_was_revoked_fails_with_the_reason_of_its_end() {
+    let oauth2 = builder().deny_list(DenyList::new()).build().unwrap();
+    let kept: Arc<Mutex<Option<ws::Session>>> = Arc::default();
+    let (app, of_app) = (oauth2.clone(), Arc::clone(&kept));
+    let server = LocalServer::start(move |listener| {
+        let app = move || {
+            let kept = Arc::clone(&of_app);
+            let handler = move |request: HttpRequest, body: web::Payload| {
+                let kept = Arc::clone(&kept);
+                async move {
+                    let (response, session, mut messages) = ws::upgrade(&request, body).start()?;
+                    *kept.lock().unwrap() = Some(session);
+                    rt::spawn(async move { while messages.recv().await.is_some() {} });
+                    actix_web::Result::<HttpResponse>::Ok(response)
+                }
+            };
+            App::new().route("/ws", web::get().to(handler)).wrap(app.clone())
+        };
+        Ok(HttpServer::new(app).workers(1).listen(listener)?.run())
+    })
+    .unwrap();
+    let mut socket = open(&server, &sign(&token())).await;
+    oauth2.revoke(Revocation::token_id(ISSUER, "token-1")).await.unwrap();
+    assert_eq!(socket.receive().await, "1008 token revoked");
+    let session = kept.lock().unwrap().take().unwrap();
+    let later = sign(&token().claim("jti", "token-2"));
+    let error = session.renew(&oauth2, &later).await.unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::TokenRevoked);
 }
 
 #[tokio::test]
