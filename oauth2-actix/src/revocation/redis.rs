@@ -2,10 +2,10 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
@@ -19,13 +19,14 @@ use super::{
 use crate::store::{
     RedisConnection,
     buckets::{Answer, Bucket, Buckets},
-    connection::Unavailable,
+    connection::{Reserve, Unavailable},
 };
 
 /// A [`RevocationStore`] in Redis. An entry that one process adds reaches every other within a second: by a notice, or by the
 /// load that each process makes every 500 ms.
 ///
-/// A load without new entries is one round trip. An entry takes about 400 bytes of Redis until 5 minutes after its end. An
+/// A load without new entries is one round trip. Loads also write, at least once a second, so a master that has lost its
+/// replicas refuses them if `min-replicas-to-write` is set. An entry takes about 400 bytes of Redis until 5 minutes after its end. An
 /// entry that another one covers is removed, and [`add`](RevocationStore::add) fails above twice
 /// [`max_entries`](super::DenyList::max_entries). Redis stores hashes, and no claims.
 ///
@@ -51,7 +52,8 @@ use crate::store::{
 ///   [prefix](crate::store::RedisServer::key_prefix). For notices also `PUBLISH` and `SUBSCRIBE`, and the channels that begin
 ///   with it; without them, entries arrive by the next load.
 /// - `maxmemory-policy noeviction`, if `maxmemory` is set.
-/// - Persistence, if Redis and all processes may end at the same time. With replicas, `min-replicas-to-write 1`.
+/// - Persistence, if Redis and all processes may end at the same time. With replicas, `min-replicas-to-write 1`, and
+///   `min-replicas-max-lag` as short as a revoked token may be accepted after a network partition.
 /// - A clock that differs by less than 5 minutes from those of the processes.
 #[derive(Clone, Debug)]
 pub struct RedisRevocationStore {
@@ -59,6 +61,8 @@ pub struct RedisRevocationStore {
     changed: watch::Receiver<()>,
     /// The maximum number of entries.
     max_rows: Arc<AtomicUsize>,
+    /// When the last write of a load began that the server has confirmed.
+    written_at: Arc<Mutex<Option<Instant>>>,
 }
 
 impl RedisRevocationStore {
@@ -67,7 +71,8 @@ impl RedisRevocationStore {
     pub fn new(connection: &RedisConnection) -> Self {
         let buckets = Buckets::new(connection, "revoked");
         let changed = buckets.subscribe(bucket(), CHANNEL);
-        Self { buckets, changed, max_rows: Arc::new(AtomicUsize::new(DEFAULT_MAX_ROWS)) }
+        let max_rows = Arc::new(AtomicUsize::new(DEFAULT_MAX_ROWS));
+        Self { buckets, changed, max_rows, written_at: Arc::default() }
     }
 
     fn key(&self, name: &str) -> String {
@@ -81,7 +86,7 @@ impl RedisRevocationStore {
         let until = u64::try_from(entry.until().as_millis()).unwrap_or(u64::MAX);
         command.arg(&entry.to_bytes()).arg(until).arg(MILLIS_TO_KEEP).arg(self.key(CHANNEL));
         let max_rows = self.max_rows.load(Ordering::Relaxed);
-        let answer = self.run(command.arg(max_rows)).await?;
+        let answer = self.run_writing(command.arg(max_rows), Reserve::Additions).await?;
         match answer.values.as_slice() {
             [Value::Int(-1)] => Err(format!(
                 "the deny list in Redis is full; expected at most {max_rows} entries, twice max_entries"
@@ -119,14 +124,43 @@ impl RedisRevocationStore {
     async fn read_page(&self, after: u64) -> Result<Page, StoreError> {
         let mut command = redis::cmd("EVAL");
         command.arg(READ).arg(2).arg(self.key(LOG)).arg(self.key(NUMBER)).arg(after).arg(PAGE);
-        Page::read(&self.run(&command).await?).ok_or_else(unexpected)
+        Page::read(&self.run_reading(&command).await?).ok_or_else(unexpected)
     }
 
-    /// Runs a script. It is run again if the server is a new one, whose marker is being written.
-    async fn run(&self, command: &redis::Cmd) -> Result<Answer, StoreError> {
+    /// Runs a script that only reads, at least twice a second with a write in the same transaction. A master without replicas
+    /// refuses the write if `min-replicas-to-write` says so: a process that only this master answers must not take the
+    /// list for fresh.
+    async fn run_reading(&self, script: &redis::Cmd) -> Result<Answer, StoreError> {
+        let begun = Instant::now();
+        let last = *self.written_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|last| begun.saturating_duration_since(last) < WRITE_INTERVAL) {
+            return self.run(vec![script.clone()], Reserve::Loads).await;
+        }
+        let answer = self.run_writing(script, Reserve::Loads).await?;
+        *self.written_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
+        Ok(answer)
+    }
+
+    /// Runs a script with a write in the same transaction. Versions before 7 do not apply `min-replicas-to-write` to writes
+    /// of a script.
+    async fn run_writing(
+        &self,
+        script: &redis::Cmd,
+        reserve: Reserve,
+    ) -> Result<Answer, StoreError> {
+        let mut write = redis::cmd("SET");
+        write.arg(self.key(BEAT)).arg("").arg("PX").arg(MILLIS_TO_KEEP);
+        let mut answer = self.run(vec![write, script.clone()], reserve).await?;
+        // The response to the write.
+        answer.values.drain(..answer.values.len().min(1));
+        Ok(answer)
+    }
+
+    /// Runs a transaction. It is run again if the server is a new one, whose marker is being written.
+    async fn run(&self, commands: Vec<redis::Cmd>, reserve: Reserve) -> Result<Answer, StoreError> {
         let mut attempts = 0;
         loop {
-            match self.buckets.run(bucket(), vec![command.clone()]).await {
+            match self.buckets.run(bucket(), commands.clone(), reserve).await {
                 Err(Unavailable::Lost) if attempts < MAX_RETRIES => {
                     attempts += 1;
                     sleep(RETRY_AFTER).await;
@@ -234,6 +268,8 @@ const ENDS: &str = "ends";
 const BY_HASH: &str = "hashes";
 /// The number of the last entry. It never expires, so that no number is used twice.
 const NUMBER: &str = "number";
+/// What loads write. Its value has no meaning.
+const BEAT: &str = "beat";
 /// The channel of notices.
 const CHANNEL: &str = "added";
 
@@ -291,6 +327,9 @@ const DEFAULT_MAX_ROWS: usize = 200_000;
 
 /// How long an entry is kept after its end: more than the clocks differ.
 const MILLIS_TO_KEEP: u64 = 5 * 60 * 1000;
+
+/// The time after which a load writes again.
+const WRITE_INTERVAL: Duration = Duration::from_millis(500);
 
 const MAX_RETRIES: u32 = 5;
 const RETRY_AFTER: Duration = Duration::from_millis(50);

@@ -10,7 +10,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use redis::{Cmd, Pipeline, Value};
 use tokio::sync::watch;
 
-use crate::store::connection::{RedisConnection, Unavailable};
+use crate::store::connection::{RedisConnection, Reserve, Unavailable};
 
 /// The keys of one store.
 #[derive(Clone, Debug)]
@@ -57,6 +57,7 @@ impl Buckets {
         &self,
         bucket: Bucket,
         commands: Vec<Cmd>,
+        reserve: Reserve,
     ) -> BoxFuture<'static, Result<Answer, Unavailable>> {
         // `Pipeline::atomic` cannot be used: it panics where a server refuses MULTI (redis 1.8.1).
         let mut pipeline = Pipeline::with_capacity(commands.len() + 4);
@@ -65,7 +66,7 @@ impl Buckets {
             pipeline.add_command(command);
         }
         pipeline.cmd("GET").arg(self.key(bucket, MARKER)).cmd("TIME").cmd("EXEC");
-        match self.connection.submit(Arc::clone(&self.store), bucket, pipeline) {
+        match self.connection.submit(Arc::clone(&self.store), bucket, pipeline, reserve) {
             Err(unavailable) => std::future::ready(Err(unavailable)).boxed(),
             Ok(answer) => async { answer.await.unwrap_or(Err(Unavailable::Ended)) }.boxed(),
         }

@@ -46,8 +46,12 @@ pub struct RedisConnection {
 
 struct Shared {
     messages: mpsc::UnboundedSender<Message>,
+    /// For all commands, of which there are `max_waiting`.
     permits: Arc<Semaphore>,
     max_waiting: usize,
+    /// For the deny list alone. A list that cannot be loaded makes all requests fail, however many others wait.
+    loads: Arc<Semaphore>,
+    additions: Arc<Semaphore>,
     key_prefix: String,
     is_ready: Arc<AtomicBool>,
 }
@@ -61,6 +65,8 @@ impl RedisConnection {
             messages,
             permits: Arc::new(Semaphore::new(settings.max_waiting)),
             max_waiting: settings.max_waiting,
+            loads: Arc::new(Semaphore::new(RESERVED_LOADS)),
+            additions: Arc::new(Semaphore::new(RESERVED_ADDITIONS)),
             key_prefix: settings.key_prefix.clone(),
             is_ready: Arc::clone(&is_ready),
         };
@@ -93,16 +99,23 @@ impl RedisConnection {
         receiver
     }
 
-    /// Sends the commands, which are a transaction. [`Answer`] is read from what the last one answers.
+    /// Sends the commands, which are a transaction. [`Answer`] is read from the response to the last one.
     pub(super) fn submit(
         &self,
         store: Arc<str>,
         bucket: Bucket,
         commands: Pipeline,
+        reserve: Reserve,
     ) -> Result<oneshot::Receiver<Result<Answer, Unavailable>>, Unavailable> {
-        let permit = Arc::clone(&self.shared.permits)
-            .try_acquire_owned()
-            .map_err(|_| Unavailable::Busy(self.shared.max_waiting))?;
+        let reserved = match reserve {
+            Reserve::None => None,
+            Reserve::Loads => Some(&self.shared.loads),
+            Reserve::Additions => Some(&self.shared.additions),
+        };
+        let mut permits = reserved.into_iter().chain([&self.shared.permits]);
+        let permit = permits
+            .find_map(|permits| Arc::clone(permits).try_acquire_owned().ok())
+            .ok_or(Unavailable::Busy(self.shared.max_waiting))?;
         let (reply, answer) = oneshot::channel();
         let job = Job { store, bucket, commands, start: Instant::now(), reply, _permit: permit };
         self.shared.messages.send(Message::Run(job)).map_err(|_| Unavailable::Ended)?;
@@ -120,6 +133,17 @@ impl fmt::Debug for RedisConnection {
     }
 }
 
+/// Which commands may wait in addition to `max_waiting`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reserve {
+    /// None of them.
+    None,
+    /// Loads of the deny list.
+    Loads,
+    /// Additions to the deny list.
+    Additions,
+}
+
 pub(super) enum Message {
     Register(Arc<str>),
     Subscribe(Subscription),
@@ -135,6 +159,12 @@ pub(super) struct Job {
     pub(super) reply: oneshot::Sender<Result<Answer, Unavailable>>,
     pub(super) _permit: OwnedSemaphorePermit,
 }
+
+/// How many commands of each reserve may wait.
+const RESERVED_LOADS: usize = 8;
+const RESERVED_ADDITIONS: usize = 64;
+/// All reserves.
+pub(super) const RESERVED: usize = RESERVED_LOADS + RESERVED_ADDITIONS;
 
 /// Why there is no answer. A text of Redis in it contains no credentials.
 #[derive(Clone, Debug, thiserror::Error)]

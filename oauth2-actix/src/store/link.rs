@@ -23,6 +23,7 @@ use tokio::{
 use crate::store::{
     address::{Access, Address, Endpoint},
     buckets::{self, Bucket},
+    connection::RESERVED,
     server::Resolved,
 };
 
@@ -43,7 +44,7 @@ impl Wire {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None)
-            .set_pipeline_buffer_size(settings.max_waiting);
+            .set_pipeline_buffer_size(settings.max_waiting + RESERVED);
         let opened = MultiplexedConnection::new_with_config(&access.login, stream, config).await;
         let (connection, driver) = opened.map_err(|error| text(&error))?;
         let driver = tokio::task::spawn_local(driver);

@@ -148,7 +148,8 @@ impl RedisServer {
         self
     }
 
-    /// Sets how many commands of this process may be in progress. One more fails at once, and its request gets 503.
+    /// Sets how many commands of this process may be in progress. One more fails at once, and its request gets 503. The deny
+    /// list may have 72 commands in addition, so that many other requests do not keep it from being loaded.
     ///
     /// The default is 1,024. The range is 1 to 1,000,000. Each command takes about 1 KiB.
     #[must_use]

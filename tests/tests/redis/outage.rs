@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use oauth2_actix::{
     dpop::{RedisReplayStore, ReplayStore},
+    revocation::{RedisRevocationStore, RevocationEntry, RevocationStore},
     store::RedisServer,
 };
 use oauth2_actix_tests::{
@@ -140,6 +142,37 @@ async fn commands_over_the_maximum_fail_at_once() {
         assert_eq!(found(answer.await), Found::Fresh);
     }
     assert_eq!(insert(&store, proof(3)).await, Found::Fresh);
+}
+
+/// The deny list has commands in reserve: for loads, and for additions.
+#[tokio::test]
+async fn deny_list_is_not_kept_from_a_slow_server_by_proofs() {
+    let server = Server::start();
+    server.remember_long();
+    let connection = connect(settings(&server).max_waiting(3)).await;
+    let (replay, list) =
+        (RedisReplayStore::new(&connection), RedisRevocationStore::new(&connection));
+    list.load(None).await.unwrap();
+    server.pause();
+    let waiting: Vec<_> = (0..3).map(|number| replay.insert_once(proof(number))).collect();
+    let answer = insert(&replay, proof(3)).await;
+    assert!(answer.reason().contains("3 commands wait"), "{answer:?}");
+    let entry = |number| {
+        let mut bytes = [0xff; RevocationEntry::LENGTH];
+        bytes[0] = number;
+        RevocationEntry::from_bytes(&bytes).unwrap()
+    };
+    // Those beyond the reserve fail. Each is sent when it is polled.
+    let mut additions: Vec<_> = (0..100).map(|number| list.add(entry(number))).collect();
+    let failed = additions.iter_mut().filter_map(FutureExt::now_or_never).count();
+    assert_eq!(failed, 100 - 64);
+    let load = list.load(None);
+    let resumed = async { server.resume() };
+    let (loaded, ()) = futures_util::join!(load, resumed);
+    loaded.unwrap();
+    for answer in waiting {
+        assert_eq!(found(answer.await), Found::Fresh);
+    }
 }
 
 #[tokio::test]

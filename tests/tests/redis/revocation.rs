@@ -293,6 +293,26 @@ async fn entry_that_a_failover_has_lost_is_added_again() {
     }
 }
 
+/// A master that has lost its replicas may be one that another has replaced, and still answers.
+#[tokio::test]
+async fn list_of_a_master_without_the_required_replicas_is_not_fresh() {
+    let master = Server::start();
+    let oauth2 = process(settings(&master), REFUSE).await;
+    let other = process(settings(&master), A_DAY).await;
+    let valid = token("valid");
+    assert_eq!(kind(&oauth2, &valid).await, None);
+    master.run(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    let is_usable = |oauth2: &OAuth2| oauth2.deny_list_status().unwrap().is_usable;
+    wait::until("the list is too old", || !is_usable(&oauth2)).await;
+    assert_eq!(kind(&oauth2, &valid).await, Some(ErrorKind::RevocationStatusUnavailable));
+    let error = other.revoke(subject("ann")).await.unwrap_err();
+    assert!(matches!(error, RevokeError::NotStored(_)), "{error}");
+    let replica = Server::with(&["--replicaof", &format!("127.0.0.1 {}", master.port)]);
+    wait::until("the list is used again", || is_usable(&oauth2)).await;
+    reaches(&oauth2, "ann").await;
+    drop(replica);
+}
+
 #[tokio::test]
 async fn processes_share_a_list_in_a_cluster() {
     let cluster = Cluster::start();

@@ -11,6 +11,7 @@ use crate::{
     store::{
         RedisConnection,
         buckets::{Answer, Bucket, Buckets},
+        connection::Reserve,
     },
     util::{clock::Clock, log_rate::Throttle},
 };
@@ -72,7 +73,7 @@ impl ReplayStore for RedisReplayStore {
         let key = self.buckets.key(bucket, &URL_SAFE_NO_PAD.encode(&proof.id[..16]));
         let mut insert = redis::cmd("SET");
         insert.arg(key).arg(1).arg("NX").arg("PX").arg(millis_to_keep(&proof));
-        let answer = self.buckets.run(bucket, vec![insert]);
+        let answer = self.buckets.run(bucket, vec![insert], Reserve::None);
         let clocks = Arc::clone(&self.clocks);
         async move {
             match answer.await {
