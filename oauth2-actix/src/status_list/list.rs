@@ -31,6 +31,8 @@ pub(super) struct Statuses {
 #[derive(Debug)]
 pub(super) struct StatusList {
     pub(super) statuses: Statuses,
+    /// The `iat` in seconds since the Unix epoch.
+    pub(super) issued_at: f64,
     pub(super) lifetime: Duration,
 }
 
@@ -55,22 +57,22 @@ impl StatusList {
         if claims.contains("iss")
             && !text("iss").is_some_and(|iss| expected.issuers.iter().any(|known| known == iss))
         {
-            return Err("`iss` is not the provider's".into());
+            return Err("`iss` is not an issuer of the provider".into());
         }
-        let lifetime = lifetime_of(claims, expected)?;
+        let (issued_at, lifetime) = times_of(claims, expected)?;
         let Some(Value::Object(list)) = claims.get("status_list") else {
-            return Err("`status_list` is no object".into());
+            return Err("`status_list` is not an object".into());
         };
         let bits = list.get("bits").and_then(Value::as_u64);
         let bits = match bits.and_then(|bits| u8::try_from(bits).ok()) {
             Some(bits @ (1 | 2 | 4 | 8)) => bits,
             _ => return Err("`bits` is not 1, 2, 4 or 8".into()),
         };
-        let list = list.get("lst").and_then(Value::as_str).ok_or("`lst` is no text")?;
+        let list = list.get("lst").and_then(Value::as_str).ok_or("`lst` is not a string")?;
         let compressed =
             URL_SAFE_NO_PAD.decode(list).map_err(|_| "`lst` is not canonical base64url")?;
         let bytes = inflate(&compressed, expected.max_bytes)?;
-        Ok(Self { statuses: Statuses { bits, bytes }, lifetime })
+        Ok(Self { statuses: Statuses { bits, bytes }, issued_at, lifetime })
     }
 }
 
@@ -91,9 +93,9 @@ impl std::fmt::Debug for Statuses {
     }
 }
 
-/// Returns for how long a list may be used from now: until its `exp`, for its `ttl` and for the setting, whatever comes
-/// first (§13.7).
-fn lifetime_of(claims: &Object, expected: &Expected<'_>) -> Result<Duration, Problem> {
+/// Returns the `iat` of a list, and for how long the list may be used from now: until its `exp`, for its `ttl` and for the
+/// setting, whatever comes first (§13.7).
+fn times_of(claims: &Object, expected: &Expected<'_>) -> Result<(f64, Duration), Problem> {
     let date = |name| lifetime::numeric_date(claims, name).map_err(|error| error.to_string());
     let now = expected.now.as_secs_f64();
     let issued_at = date("iat")?.ok_or("`iat` is missing")?;
@@ -113,9 +115,10 @@ fn lifetime_of(claims: &Object, expected: &Expected<'_>) -> Result<Duration, Pro
             Some(ttl) if ttl > 0.0 => seconds = seconds.min(ttl),
             _ => return Err("`ttl` is not positive".into()),
         },
-        Some(_) => return Err("`ttl` is no number".into()),
+        Some(_) => return Err("`ttl` is not a number".into()),
     }
-    Duration::try_from_secs_f64(seconds).map_err(|_| "its times are out of range".into())
+    let lifetime = Duration::try_from_secs_f64(seconds);
+    Ok((issued_at, lifetime.map_err(|_| "its times are out of range")?))
 }
 
 /// Inflates ZLIB data (RFC 1950) to at most this many bytes.

@@ -86,7 +86,7 @@ struct List {
     url: KeyUrl,
     id: CallKey,
     current: ArcSwapOption<Current>,
-    /// The moment, in milliseconds of the monotonic clock, at which a list that may be used is fetched again.
+    /// The monotonic time, in milliseconds, at which a list that may be used is fetched again.
     refresh_at: AtomicU64,
     changes: watch::Sender<()>,
     breaker: Breaker,
@@ -97,7 +97,9 @@ struct List {
 /// The content of a list, and how long it may be used.
 struct Current {
     statuses: Statuses,
-    /// A moment of the monotonic clock.
+    /// The `iat`.
+    issued_at: f64,
+    /// A monotonic time.
     usable_until: Duration,
 }
 
@@ -115,8 +117,8 @@ impl StatusLists {
         }
     }
 
-    /// Returns the status of a token that was just verified, which is not known yet. None if the token names no list, and
-    /// need not.
+    /// Returns the status of a token that was just verified, which is not known yet. None if the token references no list,
+    /// and none is required.
     pub(crate) fn status_of(
         self: &Arc<Self>,
         claims: &Object,
@@ -127,7 +129,7 @@ impl StatusLists {
                 return Err(self.of_provider(invalid().with_expected("a status list")));
             }
             None => return Ok(None),
-            // Another way to publish a status is not known here, so that it cannot be checked.
+            // A status that is published in another way cannot be checked.
             Some(status) => status.get("status_list").and_then(Value::as_object),
         };
         let index = named.and_then(|named| named.get("idx")?.as_u64());
@@ -139,7 +141,7 @@ impl StatusLists {
         Ok(Some(Arc::new(Entry { lists: Arc::clone(self), list, index })))
     }
 
-    /// Returns the list at a URI of an allowed host, which may be empty yet.
+    /// Returns the list at a URI of an allowed host. It may not have been fetched yet.
     fn list(&self, uri: &str) -> Result<Arc<List>, Error> {
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(list) = lists.get(uri) {
@@ -155,18 +157,23 @@ impl StatusLists {
             return Err(self.of_provider(error.with_expected(expected)));
         };
         if lists.len() >= MAX_LISTS {
-            // No token in use names it, or no request has kept it up to date.
+            // No token in use references it, or no request has kept it up to date.
             let now = self.parts.clock.monotonic();
-            let is_unused = |list: &Arc<List>| Arc::strong_count(list) == 1 || list.is_over(now);
+            let is_unused =
+                |list: &Arc<List>| Arc::strong_count(list) == 1 || list.has_expired(now);
             let unused = lists.iter().find(|(_, list)| is_unused(list));
             let unused = unused.map(|(uri, _)| uri.clone());
             match unused.and_then(|unused| lists.remove(&unused)) {
-                // Tokens in the cache may name it: they are verified again.
+                // Tokens in the cache may reference it: they are verified again.
                 Some(unused) => {
                     unused.is_removed.store(true, Ordering::Relaxed);
                     unused.current.store(None);
                 }
-                None => return Err(self.unavailable("the provider has too many status lists")),
+                None => {
+                    return Err(self.unavailable(
+                        "the provider has too many status lists in use; expected at most 64",
+                    ));
+                }
             }
         }
         let list = Arc::new(List {
@@ -194,9 +201,9 @@ impl StatusLists {
         let call = || Arc::clone(self).fetch(Arc::clone(list));
         match self.calls.result(&self.parts.thread, list.id, call).await {
             Ok(answer) => answer,
-            Err(SharedCallError::TooMany) => {
-                Err(self.unavailable("too many status lists are fetched at once"))
-            }
+            Err(SharedCallError::TooMany) => Err(self.unavailable(
+                "too many status lists are being fetched; expected at most 8 at the same time",
+            )),
             Err(SharedCallError::Cancelled) => {
                 Err(self.unavailable("the fetch of the status list was lost"))
             }
@@ -229,7 +236,9 @@ impl StatusLists {
     /// Fetches a list. Its result is in the list.
     async fn fetch(self: Arc<Self>, list: Arc<List>) -> Result<(), Error> {
         let Ok(pass) = list.breaker.enter() else {
-            return Err(self.unavailable("its status list was not available just now"));
+            return Err(self.unavailable(
+                "the last fetch of its status list has failed, and the next one waits",
+            ));
         };
         let began = self.parts.clock.monotonic();
         match self.load(&list, began).await {
@@ -260,10 +269,12 @@ impl StatusLists {
             return Err(Failure::Status(answer.status, answer.retry_after));
         }
         if answer.content_type.as_deref() != Some(MEDIA_TYPE) {
-            return Err(Failure::List(format!("its content type is not {MEDIA_TYPE}").into()));
+            return Err(Failure::List(
+                format!("its content type is wrong; expected {MEDIA_TYPE}").into(),
+            ));
         }
         let text = std::str::from_utf8(&answer.body);
-        let text = text.map_err(|_| Failure::List("it is not text".into()))?;
+        let text = text.map_err(|_| Failure::List("it is not UTF-8".into()))?;
         let Parts { provider, fetchers, clock, issuers, .. } = &self.parts;
         let claims = provider
             .verify_message(text.trim_ascii(), list::TYPE, fetchers.as_ref(), clock)
@@ -277,17 +288,29 @@ impl StatusLists {
             now: clock.unix_time(),
         };
         let read = list::StatusList::read(&claims, &expected).map_err(Failure::List)?;
+        // Such as a cache of the host that has not been updated. What was revoked since then stays revoked.
+        let is_older = |known: &Current| read.issued_at < known.issued_at;
+        if list.current.load().as_deref().is_some_and(is_older) {
+            return Err(Failure::List(
+                "its `iat` is earlier than that of the list in memory".into(),
+            ));
+        }
         let lifetime = read.lifetime.max(LEAST_LIFETIME);
         list.refresh_at.store(millis(began + lifetime.mul_f64(REFRESH_AT)), Ordering::Relaxed);
         let usable_until = began.saturating_add(lifetime);
-        list.current.store(Some(Arc::new(Current { statuses: read.statuses, usable_until })));
+        let current = Current { statuses: read.statuses, issued_at: read.issued_at, usable_until };
+        list.current.store(Some(Arc::new(current)));
         list.changes.send_replace(());
         Ok(())
     }
 
     fn recent_failure(&self, list: &List) -> Option<Error> {
         list.breaker.wait()?;
-        Some(self.unavailable("its status list was not available just now"))
+        Some(
+            self.unavailable(
+                "the last fetch of its status list has failed, and the next one waits",
+            ),
+        )
     }
 
     fn unavailable(&self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
@@ -300,11 +323,11 @@ impl StatusLists {
 
     fn warn(&self, list: &List, cause: &str, wait: Duration) {
         let (provider, list) = (&self.parts.provider.name, list.url.shown());
-        // Tokens name lists, so the warning has a rate.
+        // Tokens reference lists, so the warning has a rate.
         if self.warnings.allows() {
             tracing::warn!(
                 target: "oauth2_actix", %provider, list, cause, next_try_seconds = wait.as_secs_f64(),
-                "a status list cannot be used: requests with tokens that name it get 503 once the last one has expired"
+                "a status list cannot be used: requests with tokens that reference it get 503 once the last one has expired"
             );
         }
     }
@@ -316,19 +339,19 @@ impl List {
     }
 
     /// Returns whether it was fetched, and may not be used any longer.
-    fn is_over(&self, now: Duration) -> bool {
+    fn has_expired(&self, now: Duration) -> bool {
         self.current.load().as_ref().is_some_and(|current| now >= current.usable_until)
     }
 }
 
-/// Why a list is not there.
+/// Why a list was not loaded.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("{0}")]
     Get(#[from] GetError),
-    #[error("no answer within {} s", .0.as_secs_f64())]
+    #[error("no response within {} s", .0.as_secs_f64())]
     Timeout(Duration),
-    #[error("the status is {0}, not 200")]
+    #[error("the status is {0}; expected 200")]
     Status(reqwest::StatusCode, Option<Duration>),
     #[error("its signature cannot be verified: {0}")]
     Signature(Error),

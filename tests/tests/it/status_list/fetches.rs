@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use oauth2_actix::Algorithm;
-use oauth2_actix_tests::{key_server::Answer, keys::key, policy, wait::until};
+use oauth2_actix_tests::{key_server::Answer, keys::key, log, policy, wait::until};
 use serde_json::{Value, json};
 
 use super::{Api, answer, deflate, sign};
@@ -100,6 +100,33 @@ async fn list_that_cannot_be_fetched_is_not_asked_for_by_every_token() {
     api.clock.advance(Duration::from_secs(61));
     assert_eq!(api.decide(&api.token(0)).await, "accepted");
     assert_eq!(api.fetches(), 2);
+}
+
+/// The host serves a list from before the last one, such as from a cache.
+#[tokio::test]
+async fn older_list_does_not_replace_a_newer_one() {
+    log::keep();
+    let api = Api::start();
+    let older = sign(&api.list(&[0, 0]));
+    api.clock.advance(Duration::from_secs(10));
+    api.publish(&[0, 1]);
+    assert_eq!(api.decide(&api.token(1)).await, "token_revoked");
+    api.serve(&older);
+    // After 80 % of 120 s, the list is fetched again.
+    api.clock.advance(Duration::from_secs(97));
+    assert_eq!(api.decide(&api.token(0)).await, "accepted");
+    until("the rejection of the older list", || {
+        let list = api.server.url_of(super::PATH);
+        !log::lines_with(&["a status list cannot be used", "`iat` is earlier", &list]).is_empty()
+    })
+    .await;
+    assert_eq!(api.decide(&api.token(1)).await, "token_revoked");
+    assert_eq!(api.decide(&api.token(0)).await, "accepted");
+    api.clock.advance(Duration::from_secs(23));
+    assert_eq!(api.decide(&api.token(0)).await, UNAVAILABLE, "the newer one has expired");
+    api.publish(&[0, 0]);
+    api.clock.advance(Duration::from_secs(61));
+    assert_eq!(api.decide(&api.token(1)).await, "accepted");
 }
 
 #[tokio::test]
