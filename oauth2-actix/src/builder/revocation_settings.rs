@@ -14,10 +14,10 @@ use crate::{
 };
 
 impl OAuth2Builder {
-    /// Refuses tokens that were revoked before they have expired: see [`OAuth2::revoke`](crate::OAuth2::revoke) and
+    /// Rejects tokens that were revoked before they expire: see [`OAuth2::revoke`](crate::OAuth2::revoke) and
     /// [`DenyList`]. Default: none, and a token is accepted until it expires.
     ///
-    /// Every request is checked, also if its token is cached: a refused one gets 401 `invalid_token`
+    /// Every request is checked, even if its token is cached. A request with a revoked token gets 401 `invalid_token`
     /// ([RFC 6750 §3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1)), and live WebSocket sessions and streams
     /// end. In serde `deny_list`: a map of `token_lifetime_seconds`, `max_entries` and `use_last_list_seconds`, which may
     /// be empty.
@@ -62,7 +62,7 @@ impl OAuth2Builder {
         if let WhenUnavailable::UseLastList(age) = deny_list.when_unavailable {
             faults.take(DENY_LIST_USE_LAST_LIST.check(None, age));
             if !deny_list.has_store() {
-                let problem = "has an effect with a store only; expected `revocation_store`, or no such setting";
+                let problem = "it has no effect without a store; expected `revocation_store`, or no such setting";
                 let error = ConfigError::of_policy(names::DENY_LIST_USE_LAST_LIST, problem);
                 faults.push(error.of_kind(ConfigErrorKind::Conflict));
             }

@@ -27,7 +27,7 @@ use crate::config::{
 ///
 /// In serde `status_list`: a map of `hosts`, `required`, `max_age_seconds` and `max_bytes`.
 #[derive(Clone, Debug, Default, PartialEq)]
-#[must_use = "it does nothing until it is given to a provider"]
+#[must_use = "it has no effect until it is passed to a provider"]
 pub struct StatusList {
     pub(crate) hosts: Vec<String>,
     pub(crate) required: bool,
@@ -36,7 +36,7 @@ pub struct StatusList {
 }
 
 impl StatusList {
-    /// Allows lists at these hosts, each with its port unless that is 443: a token names the URI of its list, and no
+    /// Allows lists at these hosts, each with its port unless that is 443. A token contains the URI of its list, and no
     /// other host is called. In lower case, such as `status.example.com` or `status.example.com:8443`; at least one. In
     /// serde `hosts`.
     ///
@@ -50,7 +50,7 @@ impl StatusList {
         Self { hosts: hosts.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
-    /// Rejects a token that names no list. Default false: its status is not checked. In serde `required`.
+    /// Rejects a token that references no list. Default false: its status is not checked. In serde `required`.
     ///
     /// ```
     /// use oauth2_actix::status_list::StatusList;
@@ -100,19 +100,23 @@ impl StatusList {
             ConfigError::new(provider, names::STATUS_LIST_HOSTS, problem).of_kind(kind)
         };
         if self.hosts.is_empty() {
-            let problem = "at least one host is required, of which lists may be fetched".to_owned();
+            let problem = "it is empty; expected at least one host from which lists may be fetched"
+                .to_owned();
             faults.push(fault(ConfigErrorKind::Missing, problem));
         }
         for (index, host) in self.hosts.iter().enumerate() {
             if !is_host(host) {
                 let problem = format!(
-                    "{host:?} is no host in lower case; expected one such as \"status.example.com\" or \
+                    "{host:?} is not a host in lower case; expected one such as \"status.example.com\" or \
                      \"status.example.com:8443\", without scheme and path"
                 );
                 faults.push(fault(ConfigErrorKind::Invalid, problem));
             }
             if self.hosts[..index].contains(host) {
-                faults.push(fault(ConfigErrorKind::Duplicate, format!("{host:?} is listed twice")));
+                faults.push(fault(
+                    ConfigErrorKind::Duplicate,
+                    format!("{host:?} is listed twice; expected it once"),
+                ));
             }
         }
         faults.take(STATUS_LIST_MAX_AGE.check_if_set(provider, self.max_age));
@@ -125,7 +129,7 @@ impl Provider {
     /// Looks tokens of this provider up in the lists with which it revokes them before they expire
     /// ([draft-ietf-oauth-status-list-21](https://datatracker.ietf.org/doc/html/draft-ietf-oauth-status-list-21)). In
     /// serde `status_list`: a map of `hosts`, `required`, `max_age_seconds` and `max_bytes`. Default: none, and a claim
-    /// `status` is not looked at: a token that its issuer has revoked is accepted until it expires.
+    /// `status` is ignored: a token that its issuer has revoked is accepted until it expires.
     ///
     /// ```
     /// use oauth2_actix::{Provider, status_list::StatusList};
@@ -138,15 +142,15 @@ impl Provider {
     /// # drop(provider);
     /// ```
     ///
-    /// A token names its list and its index in `status.status_list`. After all other checks, a token whose status is not 0
-    /// gets 401 `invalid_token`, also if it is cached, and its sessions and streams end. A list is a JWT that a key of the
+    /// A token contains the URI of its list and its index in `status.status_list`. After all other checks, a token whose status is not 0
+    /// gets 401 `invalid_token`, even if it is cached, and its sessions and streams end. A list is a JWT that a key of the
     /// provider has signed, and is used for its `ttl`, until its `exp` and for
     /// [`max_age`](StatusList::max_age), whatever is shortest. It is fetched again before that, in the background. If
-    /// there is no such list, requests get 503.
+    /// no list can be used, requests get 503.
     ///
     /// # Errors
     ///
-    /// `build()` fails without a host, for a text that is not a host, for numbers out of their range, and without
+    /// `build()` fails without a host, for a value that is not a host, for numbers out of their range, and without
     /// [`keys`](Self::keys). A tenant that is looked up cannot have status lists.
     pub fn status_list(mut self, lists: StatusList) -> Self {
         self.status_list = Some(lists);
@@ -157,7 +161,7 @@ impl Provider {
         let Some(lists) = &self.status_list else { return Faults::default() };
         let mut faults = lists.faults(name);
         if self.keys.is_empty() && self.introspection.is_some() {
-            let problem = "the provider has no `keys`, with which lists are verified, and is asked about each token";
+            let problem = "the provider has no `keys` to verify lists, and its tokens are introspected; expected `keys`, or no `status_list`";
             let error = ConfigError::new(name, names::STATUS_LIST, problem);
             faults.push(error.of_kind(ConfigErrorKind::Conflict));
         }
@@ -165,7 +169,7 @@ impl Provider {
     }
 }
 
-/// Returns whether a text is a host, as a URL has it, with a port that is not the default one of https.
+/// Returns whether a string is a host in the form of URLs, with a port that is not the default one of https.
 fn is_host(text: &str) -> bool {
     Url::parse(&format!("https://{text}/")).is_ok_and(|url| authority(&url) == text)
 }

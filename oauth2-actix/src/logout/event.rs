@@ -1,5 +1,5 @@
-//! What a security event token says: the events of CAEP 1.0 and SSF 1.0 that have a meaning here, and their subjects
-//! (RFC 8417, RFC 9493).
+//! The content of a security event token: the events of CAEP 1.0 that revoke tokens, and their subjects (RFC 8417, RFC
+//! 9493).
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{jose::jws::MessageType, json::object::Object, token::validation::EVE
 /// The type of security event tokens (RFC 8417 §2.3).
 pub(super) const TYPE: MessageType = MessageType { names: &["secevent+jwt"], is_optional: false };
 
-/// A security event token whose claims are right.
+/// A security event token whose claims are valid.
 #[derive(Debug, PartialEq)]
 pub(super) struct SecurityEvent<'a> {
     pub(super) message: Message<'a>,
@@ -31,8 +31,8 @@ pub(super) enum Subject<'a> {
 }
 
 impl<'a> SecurityEvent<'a> {
-    /// Checks the claims, except `aud`. There is no `exp` (RFC 8417 §2.2): a message may be sent hours after its event,
-    /// and revokes only what was issued before it.
+    /// Checks the claims, except `aud`. There is no `exp` (RFC 8417 §2.2): a message may be sent hours after its event, and
+    /// revokes only tokens of a user that were issued before the event.
     pub(super) fn read(
         claims: &'a Object,
         now: Duration,
@@ -44,9 +44,9 @@ impl<'a> SecurityEvent<'a> {
         let iat = message.issued_at;
         let toe = time_of_event(claims.get("toe"), iat).unwrap_or(iat);
         let (mut is_revoked, mut is_credential_gone, mut occurred_at) = (false, false, None);
-        for (name, event) in events.ok_or("`events` is no object, or empty")? {
+        for (name, event) in events.ok_or("`events` is empty or not an object")? {
             let Value::Object(event) = event else {
-                return Err("an event is no object".into());
+                return Err("an event is not an object".into());
             };
             let Some(name) = name.strip_prefix(EVENT_TYPES) else { continue };
             match name {
@@ -63,7 +63,8 @@ impl<'a> SecurityEvent<'a> {
             return Ok(Self { message, ends: None, occurred_at });
         }
         let subject = claims.get("sub_id").and_then(Value::as_object);
-        let subject = subject.ok_or("`sub_id` is no object, and the event needs it")?;
+        let subject =
+            subject.ok_or("`sub_id` is not an object; expected the subject of the event")?;
         // The credential is the user's, whose other sessions may be an attacker's.
         let ends = match is_credential_gone {
             true => Subject::user_of(subject, message.issuer),
@@ -88,7 +89,7 @@ fn credential_is_gone(event: &Map<String, Value>) -> Result<bool, Problem> {
     match event.get("change_type").and_then(Value::as_str) {
         Some("revoke" | "update" | "delete") => Ok(true),
         Some("create") => Ok(false),
-        _ => Err("`change_type` is not one of CAEP 1.0".into()),
+        _ => Err("`change_type` is wrong; expected one of CAEP 1.0".into()),
     }
 }
 
@@ -103,7 +104,9 @@ impl<'a> Subject<'a> {
                 Some(Value::Object(session)) if format(session) == Some("opaque") => {
                     Ok(Self::Session(member(session, "id")?))
                 }
-                Some(_) => Err("`sub_id` has a session of a format that is not known here".into()),
+                Some(_) => {
+                    Err("`sub_id` has a session of an unsupported format; expected opaque".into())
+                }
                 None => Self::user_of(subject, issuer),
             },
             _ => user(subject, issuer),
@@ -114,21 +117,25 @@ impl<'a> Subject<'a> {
     fn user_of(subject: &'a Map<String, Value>, issuer: &str) -> Result<Self, Problem> {
         match (format(subject), subject.get("user")) {
             (Some("complex"), Some(Value::Object(found))) => user(found, issuer),
-            (Some("complex"), _) => Err("`sub_id` has neither a session nor a user".into()),
+            (Some("complex"), _) => {
+                Err("`sub_id` has neither a session nor a user; expected one of them".into())
+            }
             _ => user(subject, issuer),
         }
     }
 }
 
-/// Reads a user: `iss_sub` of the issuer itself, which knows nothing of the subjects of others, or `opaque`.
+/// Reads a user: `iss_sub` with the issuer of the message, which has no authority over subjects of others, or `opaque`.
 fn user<'a>(subject: &'a Map<String, Value>, issuer: &str) -> Result<Subject<'a>, Problem> {
     match format(subject) {
         Some("iss_sub") if member(subject, "iss")? == issuer => {
             Ok(Subject::User(member(subject, "sub")?))
         }
-        Some("iss_sub") => Err("`sub_id` is a subject of another issuer".into()),
+        Some("iss_sub") => {
+            Err("`sub_id` is a subject of another issuer; expected the `iss` of the message".into())
+        }
         Some("opaque") => Ok(Subject::User(member(subject, "id")?)),
-        _ => Err("`sub_id` has a format that is not known here".into()),
+        _ => Err("`sub_id` has an unsupported format; expected iss_sub, opaque or complex".into()),
     }
 }
 
@@ -138,7 +145,7 @@ fn format(subject: &Map<String, Value>) -> Option<&str> {
 
 fn member<'a>(subject: &'a Map<String, Value>, name: &str) -> Result<&'a str, Problem> {
     let text = subject.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    text.ok_or_else(|| format!("`{name}` of `sub_id` is missing, empty or no text").into())
+    text.ok_or_else(|| format!("`{name}` of `sub_id` is missing, empty or not a string").into())
 }
 
 /// The events of CAEP 1.0 §3.1 and §3.3, without the part that all events of the OpenID Foundation have in common.
@@ -148,7 +155,7 @@ const CREDENTIAL_CHANGE: &str = "caep/event-type/credential-change";
 /// How long before its message an event may have occurred: 7 days.
 const MAX_DELAY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// How long the id of a message is remembered.
+/// How long the id of a message is stored.
 const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 
 #[cfg(test)]
@@ -200,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn subject_of_another_format_or_issuer_is_refused() {
+    fn subject_of_another_format_or_issuer_is_rejected() {
         let user = json!({"format": "iss_sub", "iss": "https://idp.test", "sub": "ann"});
         for subject in [
             json!(null),
@@ -295,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn event_without_a_meaning_here_is_taken_and_ignored() {
+    fn event_that_revokes_no_tokens_is_accepted_and_ignored() {
         for name in [
             "https://schemas.openid.net/secevent/ssf/event-type/verification",
             "https://schemas.openid.net/secevent/ssf/event-type/stream-updated",

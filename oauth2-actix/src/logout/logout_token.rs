@@ -1,4 +1,4 @@
-//! What a logout token says (OpenID Connect Back-Channel Logout 1.0 §2.4 to §2.6).
+//! The content of a logout token (OpenID Connect Back-Channel Logout 1.0 §2.4 to §2.6).
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::{
     },
 };
 
-/// The types of logout tokens. Many providers sign them without a type of their own (§2.4).
+/// The types of logout tokens. Many providers use the general type `JWT`, or none (§2.4).
 pub(super) const TYPE: MessageType =
     MessageType { names: &["logout+jwt", "JWT"], is_optional: true };
 
-/// A logout token whose claims are right.
+/// A logout token whose claims are valid.
 #[derive(Debug, PartialEq)]
 pub(super) struct LogoutToken<'a> {
     pub(super) message: Message<'a>,
@@ -28,20 +28,24 @@ pub(super) struct LogoutToken<'a> {
 }
 
 impl<'a> LogoutToken<'a> {
-    /// Checks the claims, except `aud`: whom the message is for is the receiver's business.
+    /// Checks the claims, except `aud`, which the receiver checks.
     pub(super) fn read(
         claims: &'a Object,
         now: Duration,
         leeway: Duration,
     ) -> Result<Self, Problem> {
-        // It would be an id_token (§2.4).
+        // Otherwise an ID token might be accepted (§2.4).
         if claims.contains("nonce") {
-            return Err("it has a `nonce`, which a logout token must not have".into());
+            return Err("it has a `nonce`; expected none in a logout token".into());
         }
         let events = claims.get("events").and_then(Value::as_object);
-        match events.ok_or("`events` is no object")?.get(LOGOUT_EVENT) {
+        match events.ok_or("`events` is not an object")?.get(LOGOUT_EVENT) {
             Some(Value::Object(_)) => {}
-            _ => return Err("`events` has no logout event that is an object".into()),
+            _ => {
+                return Err(
+                    "`events` has no logout event; expected an object with this name".into()
+                );
+            }
         }
         let limits = TimeLimits { leeway, max_age: Some(MAX_AGE) };
         let lifetime =
@@ -49,7 +53,7 @@ impl<'a> LogoutToken<'a> {
         let message = Message::read(claims, now, leeway, lifetime.ends())?;
         let (subject, session) = (text(claims, "sub")?, text(claims, "sid")?);
         if subject.is_none() && session.is_none() {
-            return Err("it has neither `sub` nor `sid`".into());
+            return Err("it has neither `sub` nor `sid`; expected one of them".into());
         }
         Ok(Self { message, subject, session })
     }
@@ -98,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn one_claim_that_is_wrong_is_enough_to_refuse() {
+    fn token_with_one_wrong_claim_is_rejected() {
         for (name, value) in [
             ("iss", json!(7)),
             ("iss", json!("")),
@@ -172,6 +176,6 @@ mod tests {
         }
         let mut claims = claims();
         claims["events"]["urn:other"] = json!("any");
-        assert!(check(claims, 0).is_ok(), "another event beside it");
+        assert!(check(claims, 0).is_ok(), "an additional event");
     }
 }

@@ -1,4 +1,4 @@
-//! What all signed messages of a provider say: who has made them, their id and when.
+//! The claims that all signed messages of a provider have: the issuer, the id and the time.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -16,7 +16,7 @@ pub(super) struct Message<'a> {
     pub(super) id: &'a str,
     /// The `iat` since the Unix epoch.
     pub(super) issued_at: Duration,
-    /// When the message is no longer accepted, since the Unix epoch. It need not be remembered then.
+    /// When the message is no longer accepted, since the Unix epoch. Its id need not be stored then.
     pub(super) ends: Duration,
 }
 
@@ -40,12 +40,12 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Reads a claim that is a text and not empty, if it is there.
+/// Reads an optional claim that is a string and not empty.
 pub(super) fn text<'a>(claims: &'a Object, name: &'static str) -> Result<Option<&'a str>, Problem> {
     match claims.get(name) {
         None => Ok(None),
         Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
-        Some(_) => Err(format!("`{name}` is empty or no text").into()),
+        Some(_) => Err(format!("`{name}` is empty or not a string").into()),
     }
 }
 

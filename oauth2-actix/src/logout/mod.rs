@@ -1,8 +1,8 @@
-//! Logouts and other security events that a provider reports, which end tokens before they expire.
+//! Logouts and other security events that a provider reports, and that revoke tokens before they expire.
 //!
 //! A provider sends a signed message to a path of the API when a session ends. The tokens of the session are then added
-//! to the [deny list](crate::revocation), so that the next request with one of them is refused, and live WebSocket
-//! sessions and streams end.
+//! to the [deny list](crate::revocation): the next request with one of them is rejected, and live WebSocket sessions and
+//! streams end.
 //!
 //! - [`BackchannelLogout`]: logout tokens of
 //!   [OpenID Connect Back-Channel Logout 1.0](https://openid.net/specs/openid-connect-backchannel-1_0.html)
@@ -35,10 +35,10 @@
 // Owns the receivers of messages that revoke tokens. It imports `config`, `error`, `jose`, `json`, `keys`, `provider`,
 // `public`, `revocation`, `token` and `util`.
 //
-// - `event.rs`: what a security event token says
+// - `event.rs`: the content of a security event token
 // - `form.rs`: the body of a request, read within bounds
-// - `logout_token.rs`: what a logout token says
-// - `message.rs`: what all messages say
+// - `logout_token.rs`: the content of a logout token
+// - `message.rs`: the claims that all messages have
 // - `receiver.rs`: the receiver at run time: from a message to entries of the deny list
 // - `seen.rs`: the ids of the messages that were received
 // - `service.rs`: the actix services

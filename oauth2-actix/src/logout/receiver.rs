@@ -51,7 +51,7 @@ pub(super) struct Receiver {
     parties: Vec<Party>,
     seen: Seen,
     setup: Setup,
-    /// The rates of log lines about messages that were refused, and about messages that could not be processed.
+    /// The rates of log lines about messages that were rejected, and about messages that could not be processed.
     refusals: Throttle,
     failures: Throttle,
 }
@@ -68,7 +68,7 @@ pub(super) enum Kind {
     },
 }
 
-/// Whom messages are for, and who signs them.
+/// The audience of messages, and the provider that signs them.
 #[derive(Debug)]
 struct Party {
     provider: Arc<ResolvedProvider>,
@@ -76,7 +76,7 @@ struct Party {
     audience: String,
 }
 
-/// What a message says.
+/// The content of a message.
 struct Content<'a> {
     message: Message<'a>,
     /// Whose tokens are revoked.
@@ -89,7 +89,7 @@ struct Content<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     Invalid(Code),
-    /// It may be right: keys or the deny list are not available.
+    /// It may be valid: keys or the deny list are not available.
     Unavailable,
 }
 
@@ -171,7 +171,7 @@ impl Receiver {
         };
         let sent = digest(&SHA256, header.unwrap_or_default());
         constant_time::verify_slices_are_equal(sent.as_ref(), expected.as_ref()).map_err(|_| {
-            let problem = "the `Authorization` header is not the configured one".into();
+            let problem = "the `Authorization` header differs from the configured one".into();
             self.refuse(Code::Authentication, problem)
         })
     }
@@ -183,18 +183,23 @@ impl Receiver {
             Kind::SecurityEvents { .. } => event::TYPE,
         };
         let invalid = |problem: Problem| self.refuse(Code::Request, problem);
-        // All that is cheap comes first, so that a request costs at most one check of a signature, as one with an access
-        // token does.
+        // All cheap checks come first. A request costs at most one check of a signature, as one with an access token does.
         let jws = UnverifiedJws::parse_message(text, typ)
             .map_err(|error| invalid(error.to_string().into()))?;
         let Content { message, ends, issued_until } = self.read(&jws.claims).map_err(invalid)?;
         let mut parties = self.of_issuer(message.issuer).peekable();
         if parties.peek().is_none() {
-            return Err(self.refuse(Code::Issuer, "no provider has its issuer".into()));
+            return Err(self.refuse(
+                Code::Issuer,
+                "its issuer is unknown; expected that of a configured provider".into(),
+            ));
         }
         let parties: Vec<&Party> = parties.filter(|it| it.is_audience_of(&jws.claims)).collect();
         if parties.is_empty() {
-            return Err(self.refuse(Code::Audience, "it is for another audience".into()));
+            return Err(self.refuse(
+                Code::Audience,
+                "its audience is wrong; expected the configured one".into(),
+            ));
         }
         let id = Id::new(message.issuer, message.id);
         let now = self.setup.clock.unix_time();
@@ -266,13 +271,12 @@ impl Receiver {
         }
     }
 
-    /// Logs why a message is refused. The reason contains no part of it.
+    /// Logs why a message is rejected. The reason contains no part of it.
     pub(super) fn refuse(&self, code: Code, problem: Problem) -> Refusal {
         if self.refusals.allows() {
             tracing::warn!(
                 target: "oauth2_actix", path = self.path, reason = %problem,
-                "a message to end sessions was refused: if a provider has sent it, its sessions do not end (logged once \
-                 in 10 s)"
+                "a logout message was rejected: if a provider sent it, the sessions stay open (logged once in 10 s)"
             );
         }
         Refusal::Invalid(code)
@@ -282,8 +286,7 @@ impl Receiver {
         if self.failures.allows() {
             tracing::error!(
                 target: "oauth2_actix", path = self.path, %cause,
-                "a message to end sessions could not be processed: the sender got 503 and should retry (logged once in \
-                 10 s)"
+                "a logout message could not be processed: the sender got 503 and should retry (logged once in 10 s)"
             );
         }
         Refusal::Unavailable
@@ -297,8 +300,8 @@ impl Party {
 
     /// Returns the entries for each issuer of the provider, since its tokens may have another `iss` than the message.
     ///
-    /// The entry of a user is limited to what was issued until then, so that a message that is sent again does not end a
-    /// later login, even if its id is not remembered. A session is identified by its `sid`, and a later one has another.
+    /// The entry of a user is limited to tokens that were issued until then. So a message that is sent again does not end a
+    /// later login, even if its id is not stored. A `sid` identifies one session, and a later session has another.
     fn revocations(
         &self,
         ends: Subject<'_>,

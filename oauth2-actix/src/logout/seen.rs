@@ -8,8 +8,8 @@ use std::{
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-/// The ids of the messages whose entries are in the deny list, until the messages expire. It is bounded. A message that
-/// is not remembered adds the same entry again, which revokes nothing that was issued after the message.
+/// The ids of the messages whose entries are in the deny list, until the messages expire. Their number is limited. A message
+/// whose id is not stored adds the same entry again.
 #[derive(Debug, Default)]
 pub(super) struct Seen(Mutex<HashMap<Id, Duration>>);
 
@@ -34,7 +34,7 @@ impl Seen {
         self.lock().get(id).is_some_and(|ends| now < *ends)
     }
 
-    /// Remembers an id until this time, if there is room.
+    /// Stores an id until this time, if there is room.
     pub(super) fn insert(&self, id: Id, ends: Duration, now: Duration) {
         let mut ids = self.lock();
         if ids.len() >= CAPACITY {
@@ -50,7 +50,7 @@ impl Seen {
     }
 }
 
-/// The most ids that are remembered: about 1 MiB.
+/// The maximum number of ids: about 1 MiB.
 const CAPACITY: usize = 10_000;
 
 #[cfg(test)]
@@ -60,7 +60,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn id_is_remembered_for_its_issuer_until_the_message_ends() {
+    fn id_is_stored_for_its_issuer_until_the_message_expires() {
         let seen = Seen::default();
         seen.insert(Id::new("a", "bc"), 10 * SECOND, SECOND);
         assert!(seen.contains(&Id::new("a", "bc"), 9 * SECOND));

@@ -33,7 +33,7 @@ use crate::public::grant_admission;
 /// # drop(app);
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "the services receive nothing until an App has them"]
+#[must_use = "the services receive nothing until they are registered in an App"]
 pub struct LogoutReceivers(Vec<Arc<Receiver>>);
 
 impl LogoutReceivers {
@@ -100,7 +100,10 @@ async fn logout(
     check_content_type(receiver, request, "application/x-www-form-urlencoded")?;
     let body = read_body(payload).await?;
     let token = only_value(&body, "logout_token").ok_or_else(|| {
-        receiver.refuse(Code::Request, "the form does not have exactly one `logout_token`".into())
+        receiver.refuse(
+            Code::Request,
+            "the form has none or several; expected one `logout_token`".into(),
+        )
     })?;
     Ok(process(receiver, token.into_owned()).await?)
 }
@@ -124,7 +127,7 @@ async fn event(
 async fn process(receiver: &Arc<Receiver>, message: String) -> Result<(), Refusal> {
     let task = Arc::clone(receiver);
     let processed = rt::spawn(async move { task.receive(&message).await }).await;
-    // The task is not cancelled, so that it has panicked.
+    // Nothing cancels the task, so it has panicked.
     processed.unwrap_or_else(|error| Err(receiver.fail(&error)))
 }
 
@@ -138,7 +141,8 @@ fn check_content_type(
     if sent.trim().eq_ignore_ascii_case(expected) {
         return Ok(());
     }
-    Err(receiver.refuse(Code::Request, format!("its content type is not {expected}").into()))
+    Err(receiver
+        .refuse(Code::Request, format!("its content type is wrong; expected {expected}").into()))
 }
 
 async fn not_allowed() -> HttpResponse {

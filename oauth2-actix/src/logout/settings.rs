@@ -25,7 +25,7 @@ use crate::config::{
 ///
 /// In serde `backchannel_logout`: a map of `clients`, `path` and `end_all_sessions`.
 #[derive(Clone, Debug)]
-#[must_use = "it does nothing until it is given to a builder"]
+#[must_use = "it has no effect until it is passed to a builder"]
 pub struct BackchannelLogout {
     pub(crate) clients: Vec<(String, String)>,
     pub(crate) path: String,
@@ -74,9 +74,9 @@ impl BackchannelLogout {
         self
     }
 
-    /// Ends all sessions of a subject whose session has ended: for providers whose access tokens have no `sid`, so that
-    /// the tokens of one session cannot be told from those of the others. Default false: a logout token with a `sid`
-    /// ends the tokens with this `sid` and no others. In serde `end_all_sessions`.
+    /// Revokes the tokens of all sessions of a subject when one of its sessions ends. Use it for providers whose access
+    /// tokens have no `sid`: the tokens of one session then look like those of the others. Default false: a logout token
+    /// with a `sid` revokes the tokens with this `sid` and no others. In serde `end_all_sessions`.
     ///
     /// ```
     /// use oauth2_actix::logout::BackchannelLogout;
@@ -116,7 +116,7 @@ impl Default for BackchannelLogout {
 ///
 /// In serde `security_events`: a map of `audiences`, `path` and `authorization`.
 #[derive(Clone)]
-#[must_use = "it does nothing until it is given to a builder"]
+#[must_use = "it has no effect until it is passed to a builder"]
 pub struct SecurityEvents {
     pub(crate) audiences: Vec<(String, String)>,
     pub(crate) path: String,
@@ -165,8 +165,8 @@ impl SecurityEvents {
     }
 
     /// Sets the whole value of the `Authorization` header that each request must have, such as `Bearer` and a secret: the
-    /// `authorization_header` of the stream's delivery (SSF 1.0 §6.1.1). Default: none, since the signature says who
-    /// has sent an event. Only its hash is kept. In serde `authorization`.
+    /// `authorization_header` of the stream's delivery (SSF 1.0 §6.1.1). Default: none, since the signature
+    /// authenticates the sender of an event. Only its hash is stored. In serde `authorization`.
     ///
     /// ```
     /// use oauth2_actix::logout::SecurityEvents;
@@ -187,7 +187,8 @@ impl SecurityEvents {
         check_parties(&mut faults, AUDIENCES, &self.audiences, "audience");
         faults.take(check_path(names::SECURITY_EVENTS_PATH, &self.path));
         if self.is_authorization_empty {
-            let fault = ConfigError::of_policy(AUTHORIZATION, "must not be empty");
+            let fault =
+                ConfigError::of_policy(AUTHORIZATION, "is empty; expected the value of the header");
             faults.push(fault.of_kind(ConfigErrorKind::Empty));
         }
         faults
@@ -219,8 +220,9 @@ fn check_parties(
     what: &str,
 ) {
     if parties.is_empty() {
-        let problem =
-            format_args!("at least one {what} is required, with the name of its provider");
+        let problem = format_args!(
+            "it is empty; expected at least one {what}, with the name of its provider"
+        );
         faults.push(ConfigError::of_policy(field, problem).of_kind(ConfigErrorKind::Missing));
     }
     for (index, (provider, value)) in parties.iter().enumerate() {
@@ -228,10 +230,13 @@ fn check_parties(
             ConfigError::new(Some(provider), field, problem).of_kind(kind)
         };
         if value.is_empty() {
-            faults.push(fault(ConfigErrorKind::Empty, format!("the {what} is empty").into()));
+            faults.push(fault(
+                ConfigErrorKind::Empty,
+                format!("the {what} is empty; expected that of the API at the provider").into(),
+            ));
         }
         if parties[..index].iter().any(|earlier| (&earlier.0, &earlier.1) == (provider, value)) {
-            let problem = format!("{value:?} is listed twice");
+            let problem = format!("{value:?} is listed twice; expected it once");
             faults.push(fault(ConfigErrorKind::Duplicate, problem.into()));
         }
     }
@@ -250,7 +255,7 @@ fn check_path(field: &'static str, path: &str) -> Result<(), ConfigError> {
         return Ok(());
     }
     let problem = format_args!(
-        "{path:?} is no plain path; expected one such as \"/hooks/logout\", of letters, digits and -._~/"
+        "{path:?} is not a plain path; expected one such as \"/hooks/logout\", of letters, digits and -._~/"
     );
     Err(ConfigError::of_policy(field, problem))
 }

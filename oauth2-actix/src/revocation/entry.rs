@@ -19,18 +19,18 @@ use aws_lc_rs::digest::{Context, SHA256};
 /// let all_of_user = Revocation::subject("https://login.example.com", "user-17")
 ///     .issued_before(SystemTime::now());
 ///
-/// // A client was compromised. Nothing that it has or gets is accepted for a day.
+/// // A client was compromised. No token that it has or gets is accepted for a day.
 /// let client = Revocation::client("https://login.example.com", "shop-app");
 /// # drop((all_of_user, client));
 /// ```
 ///
-/// Each is for one issuer, by the exact text of `iss`, since the other claims are unique within an issuer only
+/// Each applies to one issuer, by the exact `iss`, since the other claims are unique within an issuer only
 /// ([RFC 7519 §4.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1)). An issuer whose tokens have several values of
 /// `iss` needs one for each.
 ///
-/// Everything is kept as a SHA-256 hash, in memory and in stores.
+/// Memory and stores contain SHA-256 hashes of all values.
 #[derive(Clone)]
-#[must_use = "it does nothing until it is given to `OAuth2::revoke`"]
+#[must_use = "it has no effect until it is passed to `OAuth2::revoke`"]
 pub struct Revocation {
     kind: Kind,
     key: Key,
@@ -68,7 +68,7 @@ impl Revocation {
     /// Revokes the tokens of a subject: `sub`
     /// ([RFC 7519 §4.1.2](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.2)).
     ///
-    /// Without [`issued_before`](Self::issued_before), tokens that the subject gets later are refused too.
+    /// Without [`issued_before`](Self::issued_before), tokens that the subject gets later are rejected too.
     ///
     /// ```
     /// use std::time::SystemTime;
@@ -110,10 +110,10 @@ impl Revocation {
     }
 
     /// Revokes every token that an issuer has issued until now, or until
-    /// [`issued_before`](Self::issued_before), so that all users and clients must get new ones. Tokens that it issues
-    /// later are accepted.
+    /// [`issued_before`](Self::issued_before). All users and clients must get new tokens. Tokens that it issues later are
+    /// accepted.
     ///
-    /// It is no answer to a stolen key: with the key, anyone can write a later `iat`. Withdraw the key at the issuer, and
+    /// It does not protect against a stolen key, with which anyone can sign a later `iat`. Withdraw the key at the issuer, and
     /// then call [`OAuth2::refresh_keys`](crate::OAuth2::refresh_keys).
     ///
     /// ```
@@ -130,10 +130,10 @@ impl Revocation {
     /// ([RFC 7519 §4.1.6](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.6)). A token without `iat` counts as issued
     /// before. Default: all tokens, whenever they were issued.
     ///
-    /// A token whose `iat` is exactly this time is revoked: most issuers write whole seconds, rounded down, so that it
-    /// may have been issued up to a second before or after, and the doubt ends in refusal. So a user who logs in again
-    /// within the second of the logout has to do so once more. The time is compared as it is, without leeway: if the
-    /// clock of the issuer is ahead of the clock that this time is from, add the difference.
+    /// A token whose `iat` is exactly this time is revoked. Most issuers write whole seconds, rounded down, so the token may
+    /// have been issued up to a second later. A user who logs in again within the second of the logout must log in once
+    /// more. The time is compared without leeway: if the clock of the issuer is ahead of the clock that this time is from,
+    /// add the difference.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};
@@ -151,7 +151,8 @@ impl Revocation {
 
     /// Sets when the revocation ends. Tokens that have not expired by then are accepted again. Default: the
     /// [`token_lifetime`](super::DenyList::token_lifetime) from now, or the end of the token for
-    /// [`Revocation::token`]. One whose end has passed has no effect.
+    /// [`Revocation::token`]. The default end is rounded up by at most a sixteenth of that time. A revocation that has
+    /// expired has no effect.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};
@@ -166,12 +167,12 @@ impl Revocation {
         self
     }
 
-    /// Revokes an API key by the SHA-256 of its text, for good: see
+    /// Revokes an API key permanently, by its SHA-256 hash: see
     /// [`ApiKeyHash::as_bytes`](crate::api_keys::ApiKeyHash::as_bytes).
     ///
-    /// API keys have no issuer. So `Revocation::subject("", sub)` revokes those of a subject, of all
-    /// [`api_keys`](crate::OAuth2Builder::api_keys) of the policy; without [`until`](Self::until) it ends after the
-    /// [`token_lifetime`](super::DenyList::token_lifetime), and a key that has no end is accepted again.
+    /// API keys have no issuer. So `Revocation::subject("", sub)` revokes those of a subject, from all
+    /// [`api_keys`](crate::OAuth2Builder::api_keys) of the policy. Without [`until`](Self::until), it ends after the
+    /// [`token_lifetime`](super::DenyList::token_lifetime), and a key that does not expire is accepted again.
     ///
     /// ```
     /// use oauth2_actix::{api_keys::ApiKeyHash, revocation::Revocation};
@@ -229,7 +230,7 @@ pub struct RevocationEntry {
     pub(super) key: Key,
     /// The `iat` up to which tokens are revoked, in milliseconds since the Unix epoch, or [`ANY`].
     pub(super) issued_before: u64,
-    /// When the entry ends, in milliseconds since the Unix epoch.
+    /// When the entry expires, in milliseconds since the Unix epoch.
     pub(super) until: u64,
 }
 
@@ -237,12 +238,12 @@ impl RevocationEntry {
     /// The length of [`to_bytes`](Self::to_bytes).
     pub const LENGTH: usize = Key::LENGTH + 16;
 
-    /// Returns when the entry ends, since the Unix epoch. A store may forget it then, and not before.
+    /// Returns when the entry expires, since the Unix epoch. A store may remove it then, and not before.
     ///
     /// ```
     /// use oauth2_actix::revocation::RevocationEntry;
     ///
-    /// fn is_over(entry: &RevocationEntry, now: std::time::Duration) -> bool {
+    /// fn has_expired(entry: &RevocationEntry, now: std::time::Duration) -> bool {
     ///     now >= entry.until()
     /// }
     /// ```
@@ -395,15 +396,15 @@ fn since_epoch(time: SystemTime) -> Duration {
     time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Returns the end of an entry that sets none: the lifetime of tokens from now, rounded up to a sixteenth of it. So the entry
-/// that a repeated revocation adds is often the same one.
+/// Returns the end of an entry without one: the lifetime of tokens from now, rounded up to a sixteenth of it. So a repeated
+/// revocation often adds the same entry.
 fn default_end(now: Duration, token_lifetime: Duration) -> u64 {
     let step = (millis_rounded_up(token_lifetime) / STEPS).max(1);
     let end = millis_rounded_up(now.saturating_add(token_lifetime));
     end.div_ceil(step).saturating_mul(step).min(LAST_MILLIS)
 }
 
-/// Rounds up, so that an entry never revokes less than was asked for. No token is valid after the year 9999.
+/// Rounds up, so an entry never revokes less than requested. No token is valid after the year 9999.
 fn millis_rounded_up(time: Duration) -> u64 {
     let millis = time.as_nanos().div_ceil(1_000_000);
     u64::try_from(millis).unwrap_or(u64::MAX).min(LAST_MILLIS)
@@ -412,13 +413,13 @@ fn millis_rounded_up(time: Duration) -> u64 {
 /// Tokens are revoked whenever they were issued.
 pub(super) const ANY: u64 = u64::MAX;
 
-/// The ends that entries without one may have, in one lifetime of tokens.
+/// The number of default ends in one lifetime of tokens.
 const STEPS: u64 = 16;
 
 /// 9999-12-31T23:59:59Z.
 const LAST_MILLIS: u64 = 253_402_300_799_000;
 
-/// Tells these hashes from all others. A change of the form of keys needs another text.
+/// Separates these hashes from all others. A new form of keys needs another text.
 const DOMAIN: &[u8] = b"oauth2-actix revocation 1";
 
 #[cfg(test)]

@@ -32,16 +32,15 @@ pub(crate) struct Revocations {
     watchers: Watchers,
     /// Increases after each new entry. A token that was not revoked in the present generation need not be looked up.
     generation: AtomicU64,
-    /// The moment, in milliseconds of the monotonic clock, until which the list may be used: see
+    /// The monotonic time, in milliseconds, until which the list may be used: see
     /// [`WhenUnavailable`](super::WhenUnavailable). `ALWAYS` without a store.
     usable_until: AtomicU64,
-    /// The moment, in milliseconds of the monotonic clock, at which the last successful load began, plus 1. 0 before the
-    /// first.
+    /// The monotonic time, in milliseconds, at which the last successful load began, plus 1. 0 before the first.
     loaded_at: AtomicU64,
     is_reachable: AtomicBool,
     /// Receives true after the first load.
     was_loaded: watch::Sender<bool>,
-    /// The second of the monotonic clock at which expired entries were removed for the last time.
+    /// The monotonic time, in seconds, at which expired entries were removed for the last time.
     swept_at: AtomicU64,
     limits: Limits,
     store: Option<Store>,
@@ -92,7 +91,7 @@ impl Writes {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RevokeError {
-    /// There is no deny list: see [`OAuth2Builder::deny_list`](crate::OAuth2Builder::deny_list). Nothing was revoked.
+    /// No deny list is configured: see [`OAuth2Builder::deny_list`](crate::OAuth2Builder::deny_list). Nothing was revoked.
     #[error("no deny list is configured; expected `deny_list` of the builder")]
     NoDenyList,
     /// The list is full: see [`DenyList::max_entries`](super::DenyList::max_entries). Nothing was revoked.
@@ -101,8 +100,8 @@ pub enum RevokeError {
         /// The setting.
         max_entries: usize,
     },
-    /// The store has not confirmed the entry. This process refuses the tokens, and adds the entry again as soon as
-    /// the store can be reached. Other processes may accept them until then.
+    /// The store has not confirmed the entry. This process rejects the tokens. It adds the entry again as soon as the store
+    /// can be reached. Other processes may accept the tokens until then.
     #[error("the store of the deny list has not confirmed the entry")]
     NotStored(#[source] StoreError),
 }
@@ -112,7 +111,7 @@ pub enum RevokeError {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct DenyListStatus {
-    /// The number of entries. Those that have ended count until they are removed, within a minute of the next addition.
+    /// The number of entries. Expired ones count until they are removed, within a minute of the next addition.
     pub entries: usize,
     /// The maximum number of entries.
     pub max_entries: usize,
@@ -157,7 +156,7 @@ impl Revocations {
         Ok(list)
     }
 
-    /// Returns whether a token is refused. `checked` is the generation in which it was found not to be revoked.
+    /// Checks that a token is not revoked. `checked` is the last generation in which it was not.
     #[inline]
     pub(crate) fn check(&self, token: &TokenKeys, checked: &AtomicU64) -> Result<(), ErrorKind> {
         let usable_until = self.usable_until.load(Ordering::Relaxed);
@@ -180,7 +179,7 @@ impl Revocations {
             if self.table.revokes(token, millis(self.clock.unix_time())) {
                 return Err(ErrorKind::TokenRevoked);
             }
-            // An entry that is over by a wall clock that was set forward by mistake is in force again later.
+            // If the wall clock was set forward by mistake, an entry that has expired is in force again later.
             if !self.table.revokes(token, 0) {
                 checked.store(generation, Ordering::Relaxed);
             }
@@ -196,8 +195,7 @@ impl Revocations {
         self.watchers.watch(token)
     }
 
-    /// Returns the moment of the monotonic clock until which the list may be used, unless it is loaded again. None if
-    /// there is no end.
+    /// Returns the monotonic time until which the list may be used, unless it is loaded again. None if there is no end.
     pub(crate) fn usable_until(&self) -> Option<Duration> {
         let until = self.usable_until.load(Ordering::Relaxed);
         (until != ALWAYS).then(|| Duration::from_millis(until))
@@ -301,7 +299,7 @@ impl Revocations {
         known
     }
 
-    /// Notes that a load has succeeded that began at this moment.
+    /// Notes that a load has succeeded that began at this monotonic time.
     pub(super) fn note_load(&self, began: Duration) {
         let until = millis(began.saturating_add(self.limits.max_age));
         self.usable_until.fetch_max(until.min(ALWAYS - 1), Ordering::Relaxed);
@@ -338,7 +336,7 @@ impl Revocations {
         let mut writes = store.lock();
         writes.unsaved.extend(entries);
         if writes.unsaved.len() > self.limits.max_entries {
-            // Entries that others cover are among them. The table has none of these.
+            // Some of them are covered by others. The table has only those that are not.
             writes.unsaved = self.table.in_force(self.now().unix).into_iter().collect();
         }
     }
@@ -358,8 +356,8 @@ impl Revocations {
                 target: "oauth2_actix",
                 token_lifetime_seconds = self.limits.token_lifetime.as_secs(),
                 remaining_seconds = remaining.as_secs(),
-                "tokens live longer than token_lifetime of the deny list: one that is revoked by another claim than its \
-                 own may be accepted again before it expires (logged once)"
+                "tokens live longer than token_lifetime of the deny list: a token that is not revoked by its own id may be \
+                 accepted again before it expires (logged once)"
             );
         }
     }
@@ -483,7 +481,7 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The list may be used for ever.
+/// The list may always be used.
 const ALWAYS: u64 = u64::MAX;
 
 /// The time for the store to confirm an entry.

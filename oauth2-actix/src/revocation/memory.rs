@@ -117,5 +117,5 @@ impl fmt::Debug for MemoryRevocationStore {
     }
 }
 
-/// After this many additions, entries that are over are removed.
+/// After this many additions, expired entries are removed.
 const SWEEP_AFTER: u64 = 1024;

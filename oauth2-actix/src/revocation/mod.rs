@@ -1,15 +1,15 @@
-//! The deny list: tokens that are refused before they expire.
+//! The deny list: tokens that are rejected before they expire.
 //!
-//! A signed token is accepted until it expires, whatever its issuer has decided in the meantime. With a [`DenyList`],
-//! [`OAuth2::revoke`](crate::OAuth2::revoke) ends tokens earlier: one by one, or all of a subject, a session, a client or
-//! an issuer. Every request is checked, also if its token is cached, and live WebSocket sessions and streams end.
+//! A signed token is accepted until it expires, even if its issuer has revoked it in the meantime. With a [`DenyList`],
+//! [`OAuth2::revoke`](crate::OAuth2::revoke) revokes tokens earlier: a single one, or all of a subject, a session, a client
+//! or an issuer. Every request is checked, even if its token is cached, and live WebSocket sessions and streams end.
 //!
 //! ```
 //! use std::time::SystemTime;
 //! use actix_web::{HttpResponse, post, web};
 //! use oauth2_actix::{Claims, OAuth2, require_scope, revocation::Revocation};
 //!
-//! /// Ends every token of a user that was issued until now.
+//! /// Revokes every token of a user that was issued until now.
 //! #[post("/users/{id}/logout")]
 //! #[require_scope("users:admin")]
 //! async fn logout(claims: Claims, id: web::Path<String>, oauth2: web::Data<OAuth2>) -> HttpResponse {
@@ -23,7 +23,7 @@
 //! # fn main() {}
 //! ```
 
-// Owns the deny list. It imports `error`, `store` and `util`. What a token contributes to it is in `token/revocable.rs`.
+// Owns the deny list. It imports `error`, `store` and `util`. `token/revocable.rs` reads the values of a token.
 //
 // - `entry.rs`: what is revoked, and the hashes by which entries and tokens are compared
 // - `list.rs`: the list at run time: the check of a token, and the addition of an entry

@@ -26,13 +26,12 @@ use crate::store::{
 /// load that each process makes every 500 ms.
 ///
 /// A load without new entries is one round trip. Loads also write, at least once a second, so a master that has lost its
-/// replicas refuses them if `min-replicas-to-write` is set. An entry takes about 400 bytes of Redis until 5 minutes after its end. An
-/// entry that another one covers is removed, and [`add`](RevocationStore::add) fails above twice
+/// replicas refuses them if `min-replicas-to-write` is set. An entry takes about 400 bytes of Redis, until 5 minutes after
+/// its end. An entry that another one covers is removed, and [`add`](RevocationStore::add) fails above twice
 /// [`max_entries`](super::DenyList::max_entries). Redis stores hashes, and no claims.
 ///
-/// Redis may be restarted, and may lose its data. Each process notices that the server, or what it remembers, is another
-/// one, loads all entries again, and adds those that are missing. Only an entry that no running process knows is lost. While
-/// Redis cannot be reached, [`DenyList::when_unavailable`](super::DenyList::when_unavailable) says what happens.
+/// Redis may be restarted, and may lose its data. Each process detects that the server or its data has changed, loads all
+/// entries again, and adds those that are missing. Only an entry that no running process has is lost. While Redis cannot be reached, [`DenyList::when_unavailable`](super::DenyList::when_unavailable) says what happens.
 ///
 /// ```
 /// use oauth2_actix::{revocation::{DenyList, RedisRevocationStore}, store::RedisServer};
@@ -128,8 +127,8 @@ impl RedisRevocationStore {
     }
 
     /// Runs a script that only reads, at least twice a second with a write in the same transaction. A master without replicas
-    /// refuses the write if `min-replicas-to-write` says so: a process that only this master answers must not take the
-    /// list for fresh.
+    /// refuses the write if `min-replicas-to-write` is set. A process that reaches only this master must not treat the list
+    /// as fresh.
     async fn run_reading(&self, script: &redis::Cmd) -> Result<Answer, StoreError> {
         let begun = Instant::now();
         let last = *self.written_at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -186,7 +185,7 @@ impl RevocationStore for RedisRevocationStore {
 
     fn changed(&self) -> BoxFuture<'static, ()> {
         let mut changed = self.changed.clone();
-        // Only what comes from now on.
+        // Only later changes.
         changed.mark_unchanged();
         async move {
             if changed.changed().await.is_err() {
@@ -201,7 +200,7 @@ impl RevocationStore for RedisRevocationStore {
 /// Up to where the entries were loaded, and from which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Position {
-    /// Since when the server has forgotten nothing, in milliseconds of its clock.
+    /// Since when the server has lost nothing, in milliseconds of its clock.
     remembers_since: u64,
     /// The number of the last entry.
     number: u64,
@@ -251,22 +250,22 @@ impl Page {
     }
 }
 
-/// All keys are in one bucket, so that a script can use them together.
+/// All keys are in one bucket. So a script can use them together.
 fn bucket() -> Bucket {
     Bucket::of(0)
 }
 
 fn unexpected() -> StoreError {
-    Arc::<str>::from("Redis gave an unexpected answer").to_string().into()
+    Arc::<str>::from("the response of Redis has an unexpected form").to_string().into()
 }
 
 /// The entries by number.
 const LOG: &str = "entries";
 /// The entries by end.
 const ENDS: &str = "ends";
-/// The times of the entries of each hash, so that a new entry replaces those that it covers.
+/// The times of the entries of each hash. A new entry replaces those that it covers.
 const BY_HASH: &str = "hashes";
-/// The number of the last entry. It never expires, so that no number is used twice.
+/// The number of the last entry. It never expires, so no number is used twice.
 const NUMBER: &str = "number";
 /// What loads write. Its value has no meaning.
 const BEAT: &str = "beat";
@@ -278,7 +277,7 @@ const CHANNEL: &str = "added";
 ///
 /// The keys are the entries by number, the entries by end, the number of the last entry, and the entries by their hash. The
 /// arguments are the entry, its end, the time to keep it, the channel, and the maximum number of entries. Times are compared
-/// byte by byte, since a number of Lua is not exact and the order of texts depends on the locale.
+/// byte by byte, since numbers in Lua are not exact and the order of strings depends on the locale.
 const ADD: &str = "\
     local function less(one, other) for i = 1, 8 do \
         local a, b = string.byte(one, i), string.byte(other, i) \

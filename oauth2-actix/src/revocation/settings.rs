@@ -12,7 +12,7 @@ use super::{
 };
 use crate::util::clock::Clock;
 
-/// The deny list: tokens that are refused although they have not expired. See
+/// The deny list: tokens that are rejected although they have not expired. See
 /// [`OAuth2Builder::deny_list`](crate::OAuth2Builder::deny_list) and [`OAuth2::revoke`](crate::OAuth2::revoke).
 ///
 /// A clone is the same list: give clones to the policies of a process that share one. The settings are then those of the
@@ -30,7 +30,7 @@ use crate::util::clock::Clock;
 /// In serde `deny_list`: a map of `token_lifetime_seconds`, `max_entries` and `use_last_list_seconds`, which may be
 /// empty. The store is code: [`OAuth2Builder::revocation_store`](crate::OAuth2Builder::revocation_store).
 #[derive(Clone)]
-#[must_use = "it does nothing until it is given to a builder"]
+#[must_use = "it has no effect until it is passed to a builder"]
 pub struct DenyList {
     store: Option<Arc<dyn RevocationStore>>,
     pub(crate) when_unavailable: WhenUnavailable,
@@ -45,12 +45,12 @@ pub struct DenyList {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenUnavailable {
-    /// Requests with a token are refused with 503, and sessions and streams end, once the list is 3 s old. The list
-    /// is loaded every 500 ms, so that one lost answer refuses nothing.
+    /// Requests with a token get 503, and sessions and streams end, once the list is 3 s old. The list is loaded every
+    /// 500 ms, so a single load that fails has no effect.
     #[default]
     Refuse,
     /// The last known list is used until it is this old: from 3 s to 24 hours. Then as with
-    /// [`Refuse`](Self::Refuse). A token that is revoked through another process in the meantime is accepted for as long.
+    /// [`Refuse`](Self::Refuse). Until then, a token that another process has revoked is accepted.
     UseLastList(Duration),
 }
 
@@ -78,7 +78,8 @@ impl DenyList {
     }
 
     /// Returns a list that several processes share through a store. An entry reaches each of them within a second, and
-    /// the first load takes as long as the store needs for all entries. Until it has ended, requests with a token get 503.
+    /// the first load takes as long as the store needs for all entries. Until the first load has completed, requests with a
+    /// token get 503.
     ///
     /// ```
     /// use oauth2_actix::revocation::{DenyList, MemoryRevocationStore};
@@ -90,7 +91,7 @@ impl DenyList {
         Self::new().with(store)
     }
 
-    /// Replaces the store, for a list of its own.
+    /// Replaces the store. The result is a separate list.
     pub(crate) fn with(self, store: impl RevocationStore) -> Self {
         Self { store: Some(Arc::new(store)), list: Arc::default(), ..self }
     }
@@ -116,11 +117,11 @@ impl DenyList {
         self
     }
 
-    /// Sets how long the tokens of your issuers live at most: from issue to expiry, with the leeway. Default 24 hours;
+    /// Sets the longest lifetime of the tokens of your issuers: from issue to expiry, with the leeway. Default 24 hours;
     /// from 1 s to 365 days. In serde `token_lifetime_seconds`.
     ///
-    /// A [`Revocation`](super::Revocation) without an end of its own ends after this time. A token that lives longer
-    /// would be accepted again: the first one that does is logged at warn.
+    /// A [`Revocation`](super::Revocation) without [`until`](super::Revocation::until) expires after this time. A token with
+    /// a longer lifetime is then accepted again. The first such token is logged at level warn.
     pub fn token_lifetime(mut self, lifetime: Duration) -> Self {
         self.token_lifetime = lifetime;
         self
@@ -129,7 +130,7 @@ impl DenyList {
     /// Sets how many entries the list may have. Default 100,000; from 1 to 10,000,000. In serde `max_entries`.
     ///
     /// An entry takes about 130 bytes in each process. If the list is full, [`OAuth2::revoke`](crate::OAuth2::revoke)
-    /// fails: no entry is forgotten before it ends.
+    /// fails: no entry is removed before it expires.
     pub fn max_entries(mut self, entries: usize) -> Self {
         self.max_entries = entries;
         self

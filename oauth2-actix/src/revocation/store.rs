@@ -6,11 +6,10 @@ use futures_util::future::BoxFuture;
 
 use super::entry::RevocationEntry;
 
-/// A list of revocations that several processes share. Each process keeps a copy in memory, so that no request waits for
-/// the store.
+/// A list of revocations that several processes share. Each process has a copy in memory, so no request waits for the store.
 ///
-/// A store never forgets an entry before [`RevocationEntry::until`], and never loses one that it has confirmed. If it
-/// does, because its server has lost data, the processes that know the entry add it again.
+/// A store never removes an entry before [`RevocationEntry::until`], and never loses one that it has confirmed. If its
+/// server loses data nevertheless, the processes that have the entry add it again.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
@@ -55,10 +54,10 @@ use super::entry::RevocationEntry;
 /// # drop(deny_list);
 /// ```
 pub trait RevocationStore: Send + Sync + 'static {
-    /// Adds an entry. Completes once every later [`load`](Self::load) of every process has it. An entry that is there
-    /// may be added again.
+    /// Adds an entry. Completes once every later [`load`](Self::load) of every process returns it. An entry that the store
+    /// has may be added again.
     ///
-    /// After 5 s without an answer, it counts as failed.
+    /// After 5 s without a response, it counts as failed.
     ///
     /// # Errors
     ///
@@ -111,10 +110,10 @@ pub struct LoadedEntries {
 }
 
 impl LoadedEntries {
-    /// All entries of the store that have not ended. An entry that the process knows and that is not among them counts
-    /// as lost, and is added again.
+    /// All entries of the store that have not expired, or the first page of them. An entry that the process has and that is
+    /// not among them counts as lost, and is added again.
     ///
-    /// The position is the one after them, in a form of the store's own.
+    /// The position is the one after them, in any form that the store can read.
     ///
     /// ```
     /// use oauth2_actix::revocation::LoadedEntries;
@@ -127,7 +126,7 @@ impl LoadedEntries {
         Self { entries, position: position.into(), is_complete: true, has_more: false }
     }
 
-    /// The entries after the position that was given. An entry may be among them that was loaded before.
+    /// The entries after the position that was passed to the load. They may include entries that were loaded before.
     ///
     /// ```
     /// use oauth2_actix::revocation::LoadedEntries;
@@ -140,7 +139,7 @@ impl LoadedEntries {
         Self { entries, position: position.into(), is_complete: false, has_more: false }
     }
     /// Notes that these entries are a page, and that more follow after its position. The next page is loaded at once, with
-    /// the position of this one and a time limit of its own. The list is used after the last page.
+    /// the position of this one and a separate time limit. The list is used after the last page.
     ///
     /// A page has at least one entry, since its position must be another one than that of the page before.
     ///

@@ -164,7 +164,7 @@ impl Task {
                 tracing::error!(
                     target: "oauth2_actix",
                     entries = lost,
-                    "the store of the deny list has lost entries: this process adds those that it knows again"
+                    "the store of the deny list has lost entries: this process adds those that it has again"
                 );
             }
             list.keep_unsaved(missing);
@@ -174,8 +174,7 @@ impl Task {
         Ok(false)
     }
 
-    /// Loads all entries again if the wall clock was set back. It may have been ahead by mistake, so that entries were
-    /// taken for expired.
+    /// Loads all entries again if the wall clock was set back. If it was ahead by mistake, entries were treated as expired.
     fn begin_again_after_a_wrong_time(&mut self) {
         if self.time_ahead().saturating_add(CLOCK_DRIFT) < self.ahead {
             tracing::info!(

@@ -12,7 +12,7 @@ use std::{
 
 use super::entry::{ANY, Key, RevocationEntry, TokenKeys};
 
-/// A table in shards. A shard's lock is held for one lookup or one insertion, and by nothing that waits.
+/// A table in shards. The lock of a shard is held for one lookup or one insertion, never while a task waits.
 pub(super) struct Table {
     shards: Box<[RwLock<Shard>]>,
     /// The random seed of the hash: no client can predict which entries share a shard or a slot.
@@ -33,7 +33,7 @@ struct Spans {
 struct Span {
     issued_before: u64,
     until: u64,
-    /// When it may be removed, on the clock that is never set.
+    /// The monotonic time at which it may be removed.
     removed_at: Duration,
 }
 
@@ -42,7 +42,7 @@ struct Span {
 pub(super) enum Insertion {
     /// It is in the table now.
     New,
-    /// Another one covers it, or it is over.
+    /// Another one covers it, or it has expired.
     Known,
     /// The table has no room for it.
     Full,
@@ -70,9 +70,9 @@ impl Span {
         now < self.until && (self.issued_before == ANY || issued_at <= self.issued_before)
     }
 
-    /// Returns whether the entry can be removed. The wall clock may have been set forward by mistake, so that its time
-    /// alone does not end an entry.
-    fn is_over(&self, now: Now) -> bool {
+    /// Returns whether the entry can be removed. The wall clock alone does not end an entry, since it may have been set
+    /// forward by mistake.
+    fn has_expired(&self, now: Now) -> bool {
         now.unix >= self.until && now.monotonic >= self.removed_at
     }
 }
@@ -82,7 +82,7 @@ impl Spans {
         std::iter::once(&self.first).chain(&self.others)
     }
 
-    /// Adds an entry that none covers in the position of those that it covers. If it covers none, `has_room` decides
+    /// Adds an entry that no other covers, and removes those that it covers. If it covers none, `has_room` decides
     /// whether it is added. Returns whether it was.
     fn add(&mut self, span: Span, has_room: impl FnOnce() -> bool) -> bool {
         let before = self.len();
@@ -102,10 +102,10 @@ impl Spans {
         1 + self.others.len()
     }
 
-    /// Removes the entries that are over. Returns how many remain.
+    /// Removes the expired entries. Returns how many remain.
     fn remove_expired(&mut self, now: Now) -> usize {
-        self.others.retain(|span| !span.is_over(now));
-        if self.first.is_over(now) {
+        self.others.retain(|span| !span.has_expired(now));
+        if self.first.has_expired(now) {
             match self.others.pop() {
                 Some(other) => self.first = other,
                 None => return 0,
@@ -122,7 +122,7 @@ impl Table {
         Self { shards: (0..SHARDS).map(|_| shard()).collect(), seed, entries: AtomicUsize::new(0) }
     }
 
-    /// Returns the number of entries. Those that are over and not removed yet count.
+    /// Returns the number of entries. Expired ones count until they are removed.
     pub(super) fn len(&self) -> usize {
         self.entries.load(Ordering::Relaxed)
     }
@@ -155,7 +155,7 @@ impl Table {
                 if !spans.add(span, || self.reserve(max)) {
                     return Insertion::Full;
                 }
-                // One that takes the position of others was not counted.
+                // An entry that replaces others was not counted.
                 let removed = before.saturating_sub(spans.len());
                 self.entries.fetch_sub(removed, Ordering::Relaxed);
             }
@@ -204,7 +204,7 @@ impl Table {
         entries
     }
 
-    /// Removes the entries that are over. One shard at a time, so that no lookup waits for all of them.
+    /// Removes the expired entries. It locks one shard at a time, so no lookup waits for all of them.
     pub(super) fn remove_expired(&self, now: Now) {
         for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
@@ -313,7 +313,7 @@ mod tests {
         assert!(table.revokes(&token("c", 500), NOW + 10));
         table.remove_expired(at(20));
         assert_eq!((table.len(), table.in_force(NOW).len()), (0, 0));
-        assert!(!insert(&table, &subject("a", ANY, 10), at(10)), "it is over");
+        assert!(!insert(&table, &subject("a", ANY, 10), at(10)), "it has expired");
     }
 
     #[test]

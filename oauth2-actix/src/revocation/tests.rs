@@ -47,9 +47,9 @@ fn token(jti: &str) -> TokenKeys {
 }
 
 /// Threads check one token without a pause while it is revoked, and then the next: a check that begins after the
-/// revocation is never passed. No later entry corrects a check that has noted the wrong generation.
+/// revocation never succeeds. No later entry corrects a check that has stored the wrong generation.
 #[test]
-fn check_that_begins_after_the_revocation_is_refused_with_many_threads() {
+fn check_that_begins_after_the_revocation_fails_with_many_threads() {
     const TOKENS: usize = 300;
     const THREADS: usize = 3;
     let list = list();

@@ -12,14 +12,14 @@ use tokio::sync::Notify;
 
 use super::entry::{Key, TokenKeys};
 
-/// Who waits for an entry, by key. An entry wakes only those whose tokens it revokes, so that its cost does not depend
-/// on the number of the other sessions.
+/// The sessions that wait for an entry, by key. An entry wakes only those whose tokens it revokes, so its cost does not
+/// depend on the number of other sessions.
 pub(super) struct Watchers {
     shards: Box<[Mutex<Shard>]>,
     next_id: AtomicU64,
 }
 
-/// By key and number, so that one of many under a key is removed without a search.
+/// By key and number. One of many with the same key is removed without a search.
 type Shard = BTreeMap<(Key, u64), Arc<Notify>>;
 
 impl Watchers {
@@ -39,7 +39,7 @@ impl Watchers {
 
     /// Wakes those that watch for entries with this key.
     pub(super) fn wake(&self, key: &Key) {
-        // Collected first, so that the lock is not held while tasks are scheduled.
+        // Collected first: the lock is not held while tasks are scheduled.
         let woken: Vec<_> = {
             let shard = self.lock(key);
             let of_key = shard.range((*key, 0)..=(*key, u64::MAX));

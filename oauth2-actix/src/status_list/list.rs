@@ -36,7 +36,7 @@ pub(super) struct StatusList {
     pub(super) lifetime: Duration,
 }
 
-/// What a list must say.
+/// What a list must contain.
 pub(super) struct Expected<'a> {
     pub(super) uri: &'a str,
     pub(super) issuers: &'a [String],
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn list_with_one_wrong_member_is_refused() {
+    fn list_with_one_wrong_member_is_rejected() {
         let bomb = deflate(&vec![0; (1 << 20) + 1]);
         let list = |bits: Value, lst: &str| json!({"bits": bits, "lst": lst});
         for (name, value) in [
@@ -322,7 +322,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_or_refused(bits in any::<u8>(), bytes in vec(any::<u8>(), 0..300)) {
+        fn any_bytes_are_read_or_rejected(bits in any::<u8>(), bytes in vec(any::<u8>(), 0..300)) {
             let mut claims = claims();
             claims["status_list"] = json!({"bits": bits, "lst": URL_SAFE_NO_PAD.encode(bytes)});
             if let Ok(list) = read(claims) {

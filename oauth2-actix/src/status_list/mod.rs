@@ -394,16 +394,16 @@ const MEDIA_TYPE: &str = "application/statuslist+jwt";
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(300);
 const DEFAULT_MAX_BYTES: usize = 1 << 20;
 
-/// The most lists of a provider in memory.
+/// The maximum number of lists of a provider in memory.
 const MAX_LISTS: usize = 64;
 
-/// The most fetches of lists of a provider at once.
+/// The maximum number of fetches of lists of a provider at the same time.
 const MAX_CALLS: usize = 8;
 
 /// The longest URI of a list in bytes.
 const MAX_URI: usize = 2048;
 
-/// The shortest time for which a list is used, so that no list is fetched for every request.
+/// The shortest time for which a list is used. Without it, a list could be fetched for every request.
 const LEAST_LIFETIME: Duration = Duration::from_secs(1);
 
 /// The part of its lifetime after which a list is fetched again.

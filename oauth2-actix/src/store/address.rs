@@ -64,7 +64,7 @@ impl Endpoint {
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         let url = check(text)?;
         let is_tls = url.scheme() == "rediss";
-        // Without a feature for TLS, which this crate has of its own, `redis` reads no rediss:// URLs.
+        // `redis` reads no rediss:// URLs without its feature for TLS. This crate has its own TLS.
         let url = url.as_str().replacen("rediss://", "redis://", 1);
         let info = url.into_connection_info().map_err(|_| EXPECTED)?;
         let ConnectionAddr::Tcp(host, port) = info.addr() else { return Err(EXPECTED) };
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn other_urls_are_refused_without_their_text() {
+    fn other_urls_are_rejected_without_their_text() {
         for url in [
             "",
             "localhost:6379",

@@ -1,8 +1,8 @@
-//! The keys of one store, and since when a server remembers them.
+//! The keys of one store, and since when a server has lost none of them.
 //!
 //! The keys are in 64 buckets. All keys of a bucket have the same hash tag, so that a transaction on them is possible in a
 //! Cluster. One key of each bucket, the *marker*, says which run of a server has its keys, and since when. A transaction
-//! reads the marker with the keys: if it is missing or of another run, the server may have forgotten keys.
+//! reads the marker with the keys: if it is missing or of another run, the server may have lost keys.
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
@@ -23,14 +23,14 @@ pub(crate) struct Buckets {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Bucket(u8);
 
-/// The answer to a transaction.
+/// The response to a transaction.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// The answers to the store's own commands.
+    /// The responses to the commands of the store.
     pub(crate) values: Vec<Value>,
     /// The time of the server's clock, since the Unix epoch.
     pub(crate) time: Duration,
-    /// The time of the server's clock since which it has forgotten no key of the bucket.
+    /// The time of the server's clock since which it has lost no key of the bucket.
     pub(crate) remembers_since: Duration,
 }
 
@@ -94,9 +94,9 @@ impl Bucket {
 }
 
 impl Answer {
-    /// Reads the answers. Fails with [`Unavailable::Lost`] if the marker is not of this run of a server.
+    /// Reads the responses. Fails with [`Unavailable::Lost`] if the marker is not of this run of a server.
     pub(super) fn read(mut values: Vec<Value>, run_id: &str) -> Result<Self, Unavailable> {
-        let unexpected = || Unavailable::Refused("an answer of an unexpected form".into());
+        let unexpected = || Unavailable::Refused("a response of an unexpected form".into());
         let time = values.pop().and_then(|value| time(&value)).ok_or_else(unexpected)?;
         let remembers_since = match values.pop() {
             Some(Value::BulkString(marker)) => read_marker(&marker, run_id),
@@ -108,7 +108,7 @@ impl Answer {
     }
 }
 
-/// Returns the command that writes the marker of a bucket, unless it is there. It answers whether it did.
+/// Returns the command that writes the marker of a bucket, unless it exists. The response is whether it did.
 pub(super) fn mark(prefix: &str, store: &str, bucket: Bucket, run_id: &str) -> Cmd {
     let mut command = redis::cmd("EVAL");
     command.arg(MARK).arg(1).arg(key(prefix, store, bucket, MARKER)).arg(format!("{run_id}:"));
@@ -128,7 +128,7 @@ fn read_marker(marker: &[u8], run_id: &str) -> Option<Duration> {
     Some(Duration::from_millis(millis.parse().ok()?))
 }
 
-/// Reads the answer to `TIME`: seconds and microseconds.
+/// Reads the response to `TIME`: seconds and microseconds.
 fn time(value: &Value) -> Option<Duration> {
     let (seconds, micros): (u64, u32) = redis::from_redis_value_ref(value).ok()?;
     Some(Duration::new(seconds, micros.checked_mul(1000).filter(|nanos| *nanos < 1_000_000_000)?))
@@ -147,7 +147,7 @@ fn slot(hash_tag: &[u8]) -> u16 {
 pub(super) const COUNT: u8 = 64;
 const MARKER: &str = "since";
 
-/// A script is one step, so that no key can be lost between its clock and its write.
+/// A script is one step: no key can be lost between its clock and its write.
 const MARK: &str = "local marker = redis.call('GET', KEYS[1]) \
                     if marker and string.sub(marker, 1, #ARGV[1]) == ARGV[1] then return 0 end \
                     local time = redis.call('TIME') \
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_read_only_with_a_marker_of_the_run() {
+    fn responses_are_read_only_with_a_marker_of_the_run() {
         let time = || Value::Array(vec![bulk("12"), bulk("345678")]);
         let read = |values| Answer::read(values, "run");
         let answer = read(vec![Value::Okay, bulk("run:9001"), time()]).unwrap();

@@ -67,7 +67,7 @@ impl Cluster {
         }
     }
 
-    /// Returns the server of a bucket, after the first answer of the Cluster.
+    /// Returns the server of a bucket, after the first response of the Cluster.
     pub(super) async fn node(&self, bucket: Bucket) -> Result<Rc<Node>, Unavailable> {
         let mut state = self.state.subscribe();
         let state = state.wait_for(|state| !matches!(state, State::Connecting)).await;
@@ -120,7 +120,7 @@ impl Cluster {
                             "Redis cannot be used: no server of the Cluster tells which servers it has"
                         );
                     }
-                    // The servers that are known may still answer.
+                    // The known servers may still respond.
                     self.state.send_if_modified(|state| {
                         let is_unknown = !matches!(state, State::Known);
                         if is_unknown {
@@ -134,7 +134,7 @@ impl Cluster {
         }
     }
 
-    /// Asks the servers, one after the other, until one answers.
+    /// Queries the servers, one after the other, until one responds.
     async fn read(&self, shared: &Shared) -> Result<Vec<Range>, Arc<str>> {
         let known: Vec<Address> = self.nodes.borrow().keys().cloned().collect();
         let seeds = self.seeds.iter().map(|seed| seed.address.clone());
@@ -156,7 +156,7 @@ impl Cluster {
             let problem: Arc<str> = match ranges.await {
                 Ok(Ok(ranges)) => return Ok(ranges),
                 Ok(Err(problem)) => problem,
-                Err(_) => format!("no answer within {}", Unit(limit)).into(),
+                Err(_) => format!("no response within {}", Unit(limit)).into(),
             };
             cause = format!("{address}: {problem}").into();
         }
@@ -214,9 +214,9 @@ impl Cluster {
     }
 }
 
-/// Reads the answer to `CLUSTER SLOTS`. A server that does not know its own host has that of the connection.
+/// Reads the response to `CLUSTER SLOTS`. A server that does not know its own host has that of the connection.
 fn ranges(answer: &Value, host: &str) -> Result<Vec<Range>, Arc<str>> {
-    let unexpected = || Arc::from("the answer to CLUSTER SLOTS has an unexpected form");
+    let unexpected = || Arc::from("the response to CLUSTER SLOTS has an unexpected form");
     let Value::Array(rows) = answer else { return Err(unexpected()) };
     let read = |row: &Value| {
         let Value::Array(cells) = row else { return None };
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn other_answers_are_refused() {
+    fn other_responses_are_rejected() {
         for answer in [
             Value::Nil,
             Value::Array(vec![Value::Nil]),

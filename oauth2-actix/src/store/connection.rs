@@ -24,8 +24,8 @@ use crate::{
 
 /// A connection to Redis, which all workers and stores of a process share. Clones are cheap, and are the same connection.
 ///
-/// A thread of its own makes it, and makes it again after a failure: at once, and then after 100 ms, which double to 5 s,
-/// with jitter. In the meantime, commands fail at once.
+/// A separate thread connects, and reconnects after a failure: immediately, and then after 100 ms, which double up to 5 s,
+/// with jitter. Until then, commands fail immediately.
 ///
 /// ```
 /// use oauth2_actix::{dpop::RedisReplayStore, store::RedisServer};
@@ -74,7 +74,7 @@ impl RedisConnection {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Returns whether the server, or every master of the Cluster, is connected now. It makes no connection.
+    /// Returns whether the server, or every master of the Cluster, is connected now. It does not connect.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.shared.is_ready.load(Ordering::Relaxed)
@@ -84,7 +84,7 @@ impl RedisConnection {
         &self.shared.key_prefix
     }
 
-    /// Lets each server note since when it remembers the keys of the store with this name.
+    /// Makes each server note since when it has lost no keys of the store with this name.
     pub(super) fn register(&self, store: Arc<str>) {
         // Fails only after a panic of the thread, and then each command fails.
         let _ = self.shared.messages.send(Message::Register(store));
@@ -150,7 +150,7 @@ pub(super) enum Message {
     Run(Job),
 }
 
-/// A transaction, and who waits for its answer.
+/// A transaction, and the receiver of its response.
 pub(super) struct Job {
     pub(super) store: Arc<str>,
     pub(super) bucket: Bucket,
@@ -166,19 +166,19 @@ const RESERVED_ADDITIONS: usize = 64;
 /// All reserves.
 pub(super) const RESERVED: usize = RESERVED_LOADS + RESERVED_ADDITIONS;
 
-/// Why there is no answer. A text of Redis in it contains no credentials.
+/// Why there is no response. A message of Redis in it contains no credentials.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Unavailable {
     #[error("Redis cannot be reached: {0}")]
     Down(Arc<str>),
-    #[error("Redis did not answer within {}", Unit(*.0))]
+    #[error("Redis did not respond within {}", Unit(*.0))]
     Late(Duration),
     #[error("Redis refused a command: {0}")]
     Refused(Arc<str>),
-    #[error("{0} commands wait for Redis, and more are not allowed")]
+    #[error("{0} commands wait for Redis already; expected fewer than max_waiting")]
     Busy(usize),
     #[error(
-        "Redis was restarted, lost its data or is another server now: what it knew before is unknown"
+        "Redis was restarted, lost its data or is another server now: its earlier data may be missing"
     )]
     Lost,
     #[error("the thread of the connection to Redis has ended")]

@@ -96,12 +96,12 @@ pub(super) async fn connect(
     Ok(Box::new(stream))
 }
 
-/// A connection to a master. One run of the server ends all its connections, so that the run id holds for all answers.
+/// A connection to a master. One run of the server ends all its connections, so the run id applies to all responses.
 pub(super) struct Link {
     wire: Wire,
     pub(super) endpoint: Endpoint,
     pub(super) run_id: String,
-    /// The policy of a memory limit, if it lets Redis forget keys.
+    /// The policy of a memory limit, if it lets Redis remove keys.
     pub(super) evicts_by: Option<String>,
     end: watch::Sender<Option<End>>,
     /// How many commands in a row have timed out.
@@ -117,7 +117,7 @@ pub(super) struct Link {
 pub(super) enum End {
     /// The connection was closed, or the server is no longer the master.
     Closed(Arc<str>),
-    /// The server does not answer.
+    /// The server does not respond.
     Silent(Arc<str>),
 }
 
@@ -156,10 +156,10 @@ impl Link {
         })
     }
 
-    /// Sends a transaction. Returns the answers to its commands.
+    /// Sends a transaction. Returns the responses to its commands.
     pub(super) async fn send(&self, commands: &Pipeline) -> Result<Vec<Value>, Failure> {
         let answer = self.wire.send(commands).await;
-        // An error of Redis is an answer, too.
+        // An error of Redis is also a response.
         if !answer.as_ref().is_err_and(|failure| failure.is_broken) {
             self.note_answer();
         }
@@ -168,7 +168,7 @@ impl Link {
                 first_error(&values)?;
                 Ok(values)
             }
-            _ => Err(Failure::of_server("", "an answer of an unexpected form")),
+            _ => Err(Failure::of_server("", "a response of an unexpected form")),
         }
     }
 
@@ -209,12 +209,12 @@ impl Link {
         self.worked_since_check.set(true);
     }
 
-    /// Notes that a command got no answer in time.
+    /// Notes that a command timed out.
     pub(super) fn note_timeout(&self) {
         self.timeouts.set(self.timeouts.get() + 1);
         if self.timeouts.get() >= MAX_TIMEOUTS {
             self.end(End::Silent(
-                format!("{MAX_TIMEOUTS} commands in a row were not answered in time").into(),
+                format!("{MAX_TIMEOUTS} commands in a row have timed out").into(),
             ));
         }
     }
@@ -250,7 +250,7 @@ impl Link {
                         return End::Closed(text(&error));
                     }
                     Ok(_) => self.note_answer(),
-                    Err(_) => return End::Silent("PING was not answered in time".into()),
+                    Err(_) => return End::Silent("PING has timed out".into()),
                 }
             }
         };
@@ -318,7 +318,7 @@ fn first_error(answers: &[Value]) -> Result<(), Failure> {
     error.map_or(Ok(()), Err)
 }
 
-/// Returns the text of an error. The crate `redis` puts no credentials into it.
+/// Returns the message of an error. The crate `redis` puts no credentials into it.
 pub(super) fn text(error: &RedisError) -> Arc<str> {
     error.to_string().trim().into()
 }

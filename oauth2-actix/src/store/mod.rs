@@ -6,11 +6,11 @@
 // Owns the connection to Redis. It imports `util`.
 //
 // - `address.rs`: addresses and credentials in URLs
-// - `buckets.rs`: the keys of one store, and since when a server remembers them
+// - `buckets.rs`: the keys of one store, and since when a server has lost none of them
 // - `cluster.rs`: the servers of a Cluster, and the slots that they have
 // - `connection.rs`: the handle of a process to its servers
 // - `link.rs`: one connection to one server
-// - `node.rs`: one server: connects again, and fails at once while the server cannot be reached
+// - `node.rs`: one server: reconnects, and fails immediately while the server cannot be reached
 // - `notices.rs`: subscriptions to notices of changes
 // - `server.rs`: settings
 // - `thread.rs`: the thread that sends all commands

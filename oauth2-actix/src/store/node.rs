@@ -1,4 +1,4 @@
-//! One server: connects again, and fails at once while the server cannot be reached.
+//! One server: reconnects, and fails immediately while the server cannot be reached.
 
 use std::{
     cell::RefCell,
@@ -25,7 +25,7 @@ use crate::{
     util::{clock::Clock, log_rate::Throttle, units::Unit},
 };
 
-/// A server, or the master that sentinels name.
+/// A server, or the master that sentinels return.
 pub(super) struct Node {
     location: Location,
     /// The name in the log.
@@ -113,7 +113,7 @@ impl Node {
         loop {
             let opened = timeout(limit, self.open(&shared)).await;
             let opened = opened.unwrap_or_else(|_| {
-                Err(format!("the server did not answer within {}", Unit(limit)).into())
+                Err(format!("the server did not respond within {}", Unit(limit)).into())
             });
             let cause = match opened {
                 Ok((link, marked)) => {
@@ -213,7 +213,7 @@ impl Node {
                 target: "oauth2_actix",
                 server = %link.endpoint.address,
                 buckets = written,
-                "Redis is new, was restarted, lost data or took over: what it knew before is unknown, and \
+                "Redis is new, was restarted, lost data or took over: its earlier data may be missing, and \
                  requests from before may get 503"
             );
         }
@@ -247,13 +247,13 @@ impl Node {
     }
 }
 
-/// Asks the sentinels for the master.
+/// Queries the sentinels for the master.
 async fn master(
     sentinels: &[Endpoint],
     service: &Service,
     settings: &Resolved,
 ) -> Result<Endpoint, Arc<str>> {
-    // One sentinel that does not answer leaves time for the others.
+    // A sentinel that does not respond leaves time for the others.
     let share =
         settings.connection_timeout / u32::try_from(sentinels.len() + 1).unwrap_or(u32::MAX);
     let mut cause: Arc<str> = "there is no sentinel".into();
@@ -271,7 +271,7 @@ async fn master(
             }
             Ok(Ok(None)) => "no service has this name".into(),
             Ok(Err(problem)) => problem,
-            Err(_) => format!("no answer within {}", Unit(share)).into(),
+            Err(_) => format!("no response within {}", Unit(share)).into(),
         };
         cause = format!("sentinel {}: {problem}", sentinel.address).into();
     }

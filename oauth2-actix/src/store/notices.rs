@@ -1,7 +1,7 @@
-//! Notices of changes: a subscription to a channel, on a connection of its own.
+//! Notices of changes: a subscription to a channel, on a separate connection.
 //!
-//! A notice only makes a change known earlier. One that is lost, as all are while the connection is made again, costs no
-//! more than that.
+//! A notice only makes a change known earlier. If a notice is lost, as all are during a reconnection, polling finds the
+//! change.
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::store::{
     thread::Shared,
 };
 
-/// A channel, and whom to tell of its messages.
+/// A channel, and the receiver of its notices.
 pub(super) struct Subscription {
     /// The messages are sent by the server that has this bucket. In a Cluster, every server has them.
     pub(super) bucket: Bucket,

@@ -39,7 +39,7 @@ use crate::{
 /// # Security
 ///
 /// `redis://` has no encryption. Clients of the network between API and Redis can then read the password, and forge
-/// what Redis answers. It is accepted for any host, for networks that protect their traffic by other means; otherwise use
+/// responses of Redis. It is accepted for any host, for networks that protect their traffic by other means; otherwise use
 /// `rediss://`.
 #[derive(Clone)]
 pub struct RedisServer {
@@ -74,8 +74,8 @@ impl RedisServer {
         Self::of(Target::One(url.into()))
     }
 
-    /// Servers that Redis Sentinel watches. The sentinels are asked for the current master at each connection, in this
-    /// order, until one answers.
+    /// Servers that Redis Sentinel watches. At each connection, the sentinels are queried for the current master, in this
+    /// order, until one responds.
     ///
     /// `service` is the name of the master. If the master has TLS, a user, a password or a database, it is a URL with
     /// the name as its host; the credentials in the URLs of the sentinels are for the sentinels.
@@ -99,7 +99,7 @@ impl RedisServer {
     }
 
     /// A Redis Cluster. One URL is sufficient, and several let the API start while a server is down. All must have the
-    /// same scheme, user and password, which are used for the servers that the Cluster names, too.
+    /// same scheme, user and password, which are also used for the servers that the Cluster lists.
     ///
     /// With `rediss://`, the certificate of each server must have the address that the Cluster announces:
     /// `cluster-preferred-endpoint-type hostname` makes it announce names.
@@ -138,7 +138,7 @@ impl RedisServer {
         self
     }
 
-    /// Sets the maximum time of a command, from the request to the answer, including a wait for the connection.
+    /// Sets the maximum time of a command, from the request to the response, including a wait for the connection.
     /// A request whose command takes longer gets 503. After five commands in a row, the connection is made again.
     ///
     /// The default is 250 ms. The range is 1 ms to 10 s.
@@ -149,7 +149,7 @@ impl RedisServer {
     }
 
     /// Sets how many commands of this process may be in progress. One more fails at once, and its request gets 503. The deny
-    /// list may have 72 commands in addition, so that many other requests do not keep it from being loaded.
+    /// list may have 72 commands in addition: other requests do not prevent its loads.
     ///
     /// The default is 1,024. The range is 1 to 1,000,000. Each command takes about 1 KiB.
     #[must_use]
@@ -192,7 +192,7 @@ impl RedisServer {
     /// # Errors
     ///
     /// If a URL, a name, a certificate or a number cannot be used, or the system provides no thread. A server that cannot
-    /// be reached is no error here.
+    /// be reached is not an error here.
     pub fn connect(&self) -> Result<RedisConnection, RedisServerError> {
         RedisConnection::start(self.resolve()?)
             .map_err(|error| RedisServerError(format!("the thread cannot be started: {error}")))
@@ -206,7 +206,7 @@ impl RedisServer {
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte);
         if !(1..=100).contains(&self.key_prefix.len()) || !self.key_prefix.bytes().all(is_allowed) {
             return Err(RedisServerError(
-                "key_prefix: the text is empty, too long or has other characters, expected 1 to 100 letters, \
+                "key_prefix: it is empty, too long or has other characters; expected 1 to 100 letters, \
                  digits or -_.:/"
                     .to_owned(),
             ));
@@ -216,7 +216,7 @@ impl RedisServer {
             Some(tls_connector(roots.as_deref(), client.as_deref())?)
         } else if self.root_certificate_pem.is_some() || self.client_certificate_pem.is_some() {
             return Err(RedisServerError(
-                "root_certificate_pem, client_certificate_pem: no URL has TLS, expected rediss://"
+                "root_certificate_pem, client_certificate_pem: no URL has TLS; expected rediss://"
                     .to_owned(),
             ));
         } else {
@@ -237,7 +237,7 @@ impl RedisServer {
         let problem = |problem: &str| RedisServerError(problem.to_owned());
         let parse_all = |urls: &[String]| -> Result<Vec<Endpoint>, RedisServerError> {
             if urls.is_empty() {
-                return Err(problem("there is no URL, expected at least one"));
+                return Err(problem("there is no URL; expected at least one"));
             }
             urls.iter().map(|url| Endpoint::parse(url).map_err(problem)).collect()
         };
@@ -257,11 +257,11 @@ impl RedisServer {
                 let seeds = parse_all(urls)?;
                 if !seeds.iter().all(|seed| seed.access.is_same(&seeds[0].access)) {
                     return Err(problem(
-                        "the URLs of the Cluster differ, expected the same scheme, user and password",
+                        "the URLs of the Cluster differ; expected the same scheme, user and password",
                     ));
                 }
                 if seeds[0].access.login.db() != 0 {
-                    return Err(problem("a Cluster has one database only, expected 0 or none"));
+                    return Err(problem("a Cluster has one database only; expected 0 or none"));
                 }
                 let is_tls = seeds[0].access.is_tls;
                 Ok((ResolvedTarget::Cluster(seeds), is_tls))
@@ -288,7 +288,7 @@ impl fmt::Debug for RedisServer {
     }
 }
 
-/// A setting of a [`RedisServer`] that cannot be used. The text says which, and never contains a part of a URL.
+/// A setting of a [`RedisServer`] that cannot be used. The message says which, and never contains a part of a URL.
 ///
 /// ```
 /// use oauth2_actix::store::RedisServer;
@@ -334,7 +334,7 @@ fn in_range<T: Copy + PartialOrd, D: fmt::Display>(
         return Ok(());
     }
     let (least, most) = (text(*range.start()), text(*range.end()));
-    let problem = format!("{setting}: {} is out of range, expected {least} to {most}", text(value));
+    let problem = format!("{setting}: {} is out of range; expected {least} to {most}", text(value));
     Err(RedisServerError(problem))
 }
 
@@ -378,7 +378,7 @@ fn tls_connector(
 fn read_roots(pem: &[u8]) -> Result<RootCertStore, RedisServerError> {
     let unusable = || {
         RedisServerError(
-            "root_certificate_pem: the text has no usable certificate, expected PEM certificates"
+            "root_certificate_pem: it has no usable certificate; expected PEM certificates"
                 .to_owned(),
         )
     };
@@ -400,7 +400,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_out_of_range_are_refused_by_name() {
+    fn settings_out_of_range_are_rejected_by_name() {
         let server = || RedisServer::new("redis://127.0.0.1");
         for (server, setting) in [
             (server().connection_timeout(Duration::from_millis(9)), "connection_timeout"),
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_of_a_cluster_with_different_credentials_are_refused() {
+    fn urls_of_a_cluster_with_different_credentials_are_rejected() {
         let refused = |urls: [&str; 2]| RedisServer::cluster(urls).resolve().is_err();
         assert!(refused(["redis://:a@127.0.0.1", "redis://:b@127.0.0.1"]));
         assert!(refused(["redis://127.0.0.1", "rediss://127.0.0.1"]));
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn certificate_that_is_none_is_refused() {
+    fn invalid_certificate_is_rejected() {
         for pem in ["", "x", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"] {
             let server = || RedisServer::new("rediss://127.0.0.1");
             for (server, setting) in [

@@ -168,7 +168,7 @@ fn register(shared: &Rc<Shared>, store: Arc<str>) {
     }
 }
 
-/// Runs one job until its deadline, and sends its answer.
+/// Runs one job until its deadline, and sends its response.
 async fn execute(shared: Rc<Shared>, job: Job) {
     let limit = shared.settings.response_timeout;
     let used = RefCell::new(None);

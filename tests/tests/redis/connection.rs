@@ -135,7 +135,7 @@ async fn tls_to_a_server_without_it_fails() {
         .response_timeout(Duration::from_secs(5));
     let store = RedisReplayStore::new(&settings.connect().unwrap());
     let answer = insert(&store, proof(1)).await;
-    assert!(answer.reason().contains("did not answer within 500 ms"), "{answer:?}");
+    assert!(answer.reason().contains("did not respond within 500 ms"), "{answer:?}");
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn new_server_is_mentioned_in_the_log() {
     let _store = RedisReplayStore::new(&connection);
     let name = format!("127.0.0.1:{}", server.port);
     wait::until("the log line", || {
-        !log::lines_with(&["INFO", "what it knew before is unknown", &name, "buckets=64"])
+        !log::lines_with(&["INFO", "its earlier data may be missing", &name, "buckets=64"])
             .is_empty()
     })
     .await;

@@ -55,7 +55,7 @@ async fn is_revoked(oauth2: &OAuth2, token: &str) -> bool {
     kind(oauth2, token).await == Some(ErrorKind::TokenRevoked)
 }
 
-/// Waits until the process refuses the tokens of a subject.
+/// Waits until the process rejects the tokens of a subject.
 pub(crate) async fn reaches(oauth2: &OAuth2, sub: &str) {
     let (deadline, token) = (Instant::now() + PATIENCE, token(sub));
     while !is_revoked(oauth2, &token).await {
@@ -122,7 +122,7 @@ async fn entry_reaches_the_other_process_within_a_second_without_notices() {
     assert!(server.run(&["PUBSUB", "CHANNELS"]).is_empty());
 }
 
-/// The rights that the documentation names, and no others.
+/// The rights that the documentation lists, and no others.
 #[tokio::test]
 async fn user_with_the_documented_rights_needs_no_others() {
     let server = Server::start();
@@ -147,9 +147,9 @@ async fn user_with_the_documented_rights_needs_no_others() {
     assert!(refused.lines().all(|line| !line.contains("reason")), "{refused}");
 }
 
-/// No answer of a paused server: both settings hold to the second.
+/// No response of a paused server: both settings apply to the second.
 #[tokio::test]
-async fn paused_server_refuses_tokens_after_the_time_that_is_set_and_not_before() {
+async fn tokens_are_rejected_for_a_paused_server_after_the_time_that_is_set_and_not_before() {
     for (when, bound) in [(REFUSE, 3), (FIVE_SECONDS, 5)] {
         let bound = Duration::from_secs(bound);
         let server = Server::start();

@@ -31,7 +31,7 @@ fn ann() -> Value {
     json!({"format": "iss_sub", "iss": ISSUER, "sub": "ann"})
 }
 
-async fn assert_refused(api: &Api, token: &str, code: &str, what: &str) {
+async fn assert_rejected(api: &Api, token: &str, code: &str, what: &str) {
     let answer = api.push(token).await;
     assert_eq!(answer.status, 400, "{what}: {}", answer.body);
     let expected = json!({"err": code, "description": "The message is not accepted."});
@@ -97,7 +97,7 @@ async fn event_that_is_reported_late_does_not_end_a_later_login() {
 }
 
 #[tokio::test]
-async fn event_without_a_meaning_here_is_taken_and_ends_nothing() {
+async fn event_that_revokes_no_tokens_is_accepted_and_ignored() {
     let api = Api::start(builder());
     for events in [
         json!({VERIFICATION: {"state": "x"}}),
@@ -111,7 +111,7 @@ async fn event_without_a_meaning_here_is_taken_and_ends_nothing() {
 }
 
 #[tokio::test]
-async fn event_that_is_wrong_is_refused_with_its_code() {
+async fn event_that_is_wrong_is_rejected_with_its_code() {
     let api = Api::start(builder());
     let now = api.clock.unix_seconds();
     let good = || event(&api, json!({REVOKED: {}}));
@@ -144,13 +144,13 @@ async fn event_that_is_wrong_is_refused_with_its_code() {
         ("the type of logout tokens", good().header("typ", "logout+jwt"), "invalid_request"),
         ("the type of access tokens", good().header("typ", "at+jwt"), "invalid_request"),
     ] {
-        assert_refused(&api, &sign(&token), code, what).await;
+        assert_rejected(&api, &sign(&token), code, what).await;
     }
     let forged = good().sign(key(Algorithm::ES384));
-    assert_refused(&api, &forged, "invalid_key", "another provider's key").await;
-    assert_refused(&api, "", "invalid_request", "nothing").await;
+    assert_rejected(&api, &forged, "invalid_key", "another provider's key").await;
+    assert_rejected(&api, "", "invalid_request", "nothing").await;
     let logout = sign(&api.logout_token());
-    assert_refused(&api, &logout, "invalid_request", "a logout token").await;
+    assert_rejected(&api, &logout, "invalid_request", "a logout token").await;
     let answer = api.post(&sign(&good())).await;
     assert_eq!(answer.status, 400, "an event as a logout token");
     let request = client().post(api.server.url("/security-events"));

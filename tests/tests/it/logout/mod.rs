@@ -1,14 +1,14 @@
 //! The receivers of logouts and other security events.
 //!
 //! - `events`: security event tokens that are pushed
-//! - `refusals`: messages and requests that end nothing
-//! - `services`: who may reach the receivers, and how they answer
+//! - `rejections`: messages and requests that revoke nothing
+//! - `services`: which requests reach the receivers, and the responses
 //! - `settings`: settings that cannot work
 //! - `stores`: messages whose entries the store has not confirmed, and senders that disconnect
-//! - `tokens`: what a logout token ends
+//! - `tokens`: the tokens that a logout token revokes
 
 mod events;
-mod refusals;
+mod rejections;
 mod services;
 mod settings;
 mod stores;
@@ -136,7 +136,7 @@ fn form(request: RequestBuilder, fields: &[(&str, &str)]) -> RequestBuilder {
     request.header("content-type", "application/x-www-form-urlencoded").body(fields.join("&"))
 }
 
-/// Returns the body of an answer, which is JSON.
+/// Returns the body of a response, which is JSON.
 fn body(answer: &Answer) -> Value {
     serde_json::from_str(&answer.body).unwrap()
 }

@@ -1,4 +1,4 @@
-//! Who may reach the receivers, and how they answer.
+//! Which requests reach the receivers, and the responses.
 
 use actix_web::{App, HttpResponse, http::StatusCode, test, web};
 use oauth2_actix::{Claims, logout::BackchannelLogout};
@@ -88,7 +88,7 @@ async fn table_of_routes_shows_the_receivers_as_public() {
 }
 
 #[tokio::test]
-async fn refusal_is_logged_without_the_token_and_at_a_bounded_rate() {
+async fn rejection_is_logged_without_the_token_and_at_a_bounded_rate() {
     oauth2_actix_tests::log::keep();
     let path = "/logged-logout";
     let logout = BackchannelLogout::new().client("idp", CLIENT).path(path);

@@ -65,7 +65,7 @@ fn receiver_that_cannot_work_fails_to_build() {
             Kind::Missing,
             None,
             "backchannel_logout.clients",
-            "at least one client id is required",
+            "expected at least one client id",
         ),
         (
             with(logout().client("spife", "app")),
@@ -114,14 +114,14 @@ fn receiver_that_cannot_work_fails_to_build() {
             Kind::Missing,
             None,
             "security_events.audiences",
-            "at least one audience is required",
+            "expected at least one audience",
         ),
         (
             with_events(events().authorization("")),
             Kind::Empty,
             None,
             "security_events.authorization",
-            "must not be empty",
+            "is empty; expected the value of the header",
         ),
         (
             with(logout().path("/hook")).security_events(events().path("/hook")),

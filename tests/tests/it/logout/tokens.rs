@@ -1,4 +1,4 @@
-//! What a logout token ends.
+//! The tokens that a logout token revokes.
 
 use std::time::Duration;
 

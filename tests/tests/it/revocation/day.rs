@@ -1,5 +1,5 @@
 //! A day of tokens, entries and outages, in simulated time: no revoked token is accepted for longer than stated, and no
-//! other token is refused except as stated.
+//! other token is rejected except as stated.
 
 use std::{
     sync::{
@@ -117,7 +117,7 @@ struct Issued {
     exp: u64,
 }
 
-/// An entry as it was asked for.
+/// An entry as it was requested.
 struct Entry {
     issuer: &'static str,
     /// Which claim, and its value. None for all of the issuer.
@@ -439,7 +439,7 @@ async fn simulate(when: WhenUnavailable, bound: u64) -> Counts {
 }
 
 #[tokio::test]
-async fn day_with_refusal_accepts_no_token_on_an_old_list() {
+async fn day_without_the_last_list_accepts_no_token_on_an_old_list() {
     let counts = simulate(WhenUnavailable::Refuse, 3).await;
     assert!(counts.entries > 1_500 && counts.not_stored > 50, "{counts:?}");
     assert!(counts.restarts > 5 && counts.losses > 5, "{counts:?}");

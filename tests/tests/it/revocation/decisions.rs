@@ -29,7 +29,7 @@ use super::{ISSUER, OTHER, builder, is_revoked, kind, sign, time, token};
 
 type OfIssuer = fn(&str) -> Revocation;
 
-/// Each kind of entry, and a token that differs in the one claim that it names.
+/// Each kind of entry, and a token that differs in the one claim of the entry.
 #[tokio::test]
 async fn entry_revokes_the_tokens_that_it_names_and_no_others() {
     let cases: [(&str, OfIssuer, &str, &str); 4] = [
@@ -155,7 +155,7 @@ async fn revoked_token_gets_401_invalid_token_on_a_connection_that_is_open() {
 }
 
 #[tokio::test]
-async fn revoked_token_is_none_on_a_public_path() {
+async fn request_with_a_revoked_token_is_anonymous_on_a_public_path() {
     let policy = builder().public_paths(PUBLIC_PATHS).deny_list(DenyList::new());
     let oauth2 = policy.build().unwrap();
     let api = Api::start(oauth2.clone());

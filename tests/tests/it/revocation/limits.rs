@@ -22,7 +22,7 @@ fn entries(oauth2: &OAuth2) -> usize {
 }
 
 #[tokio::test]
-async fn full_list_forgets_no_entry_that_is_in_force_and_has_room_after_its_end() {
+async fn full_list_removes_no_entry_that_is_in_force_and_has_room_after_its_end() {
     let (oauth2, clock) = start(DenyList::new().max_entries(3));
     let of = |index: usize| Revocation::token_id(ISSUER, &format!("token-{index}"));
     let end = time(clock.unix_seconds() + 60);

@@ -130,7 +130,7 @@ async fn requests_get_503_until_the_list_was_loaded() {
 
 /// With each setting: the second until which the last list is used, and what a request gets then.
 #[tokio::test]
-async fn old_list_is_used_for_the_time_that_is_set_and_then_refuses() {
+async fn old_list_is_used_for_the_time_that_is_set_and_not_longer() {
     for (when, seconds) in [
         (WhenUnavailable::Refuse, 3),
         (WhenUnavailable::UseLastList(Duration::from_secs(3)), 3),

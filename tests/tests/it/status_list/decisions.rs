@@ -1,4 +1,4 @@
-//! Which tokens a list revokes, and which claims are refused.
+//! Which tokens a list revokes, and which claims are rejected.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn token_whose_status_is_not_zero_is_revoked() {
 }
 
 #[tokio::test]
-async fn index_that_is_not_in_the_list_is_refused() {
+async fn index_that_is_not_in_the_list_is_rejected() {
     let api = Api::start();
     for index in [json!(4), json!(1_u64 << 53), json!(u64::MAX)] {
         let token = api.token_with(json!({"status_list": {"idx": index, "uri": api.uri()}}));
@@ -38,7 +38,7 @@ async fn index_that_is_not_in_the_list_is_refused() {
 }
 
 #[tokio::test]
-async fn status_in_another_form_is_refused() {
+async fn status_in_another_form_is_rejected() {
     let api = Api::start();
     for status in [
         json!(null),
@@ -58,7 +58,7 @@ async fn status_in_another_form_is_refused() {
 }
 
 #[tokio::test]
-async fn uri_that_is_not_at_an_allowed_host_is_refused_and_not_called() {
+async fn uri_that_is_not_at_an_allowed_host_is_rejected_and_not_called() {
     let api = Api::start();
     let host = super::authority(&api.server);
     let port = host.rsplit_once(':').unwrap().1;
@@ -162,7 +162,7 @@ async fn public_request_does_not_wait_for_a_list() {
         test::TestRequest::get().uri("/public").insert_header(bearer).to_request()
     };
     assert_eq!(test::call_and_read_body(&app, request()).await, "none");
-    // It has asked for the list.
+    // It has started to fetch the list.
     for _ in 0..1000 {
         if test::call_and_read_body(&app, request()).await == "claims" {
             return;

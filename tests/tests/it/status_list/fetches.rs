@@ -1,4 +1,4 @@
-//! Lists that are wrong or not there, and how often a list is fetched.
+//! Lists that are wrong or missing, and how often a list is fetched.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ fn with_list(api: &Api, list: Value) -> String {
 }
 
 #[tokio::test]
-async fn answer_that_is_no_list_is_not_used() {
+async fn response_that_is_not_a_list_is_not_used() {
     let api = Api::start();
     let list = sign(&api.list(&[0]));
     let typed =
@@ -88,7 +88,7 @@ async fn request_says_what_it_accepts() {
 }
 
 #[tokio::test]
-async fn list_that_cannot_be_fetched_is_not_asked_for_by_every_token() {
+async fn list_that_cannot_be_fetched_is_not_fetched_for_every_token() {
     let api = Api::start();
     api.server.answer_at(super::PATH, Answer::status(500));
     for index in 0..50 {
@@ -199,7 +199,35 @@ async fn ends(claims: &[(&str, Value)], max_age: Option<u64>) -> u64 {
     seconds
 }
 
-/// A list is used within its own time, and not a second longer.
+/// A list is used until its end, and not a second longer.
+/// Eight lists are being fetched: the tokens of a ninth one get 503 at once.
+#[tokio::test]
+async fn number_of_fetches_at_the_same_time_is_bounded() {
+    let api = Api::start();
+    let mut held = Vec::new();
+    let tokens: Vec<String> = (0..9)
+        .map(|index| {
+            let path = format!("/parallel/{index}");
+            let uri = api.server.url_of(&path);
+            let list = api.list(&[0]).claim("sub", uri.clone());
+            let (list, release) = answer(&sign(&list)).held();
+            api.server.answer_at(&path, list);
+            held.push(release);
+            sign(&api.token_with(json!({"status_list": {"idx": 0, "uri": uri}})))
+        })
+        .collect();
+    let (ninth, others) = tokens.split_last().unwrap();
+    let waiting = join_all(others.iter().map(|token| api.decide(token)));
+    let rejected = async {
+        let count = |index| api.server.requests_at(&format!("/parallel/{index}"));
+        until("eight fetches", || (0..8).map(count).sum::<u64>() == 8).await;
+        assert_eq!(api.decide(ninth).await, UNAVAILABLE);
+        held.clear();
+    };
+    let (decisions, ()) = tokio::join!(waiting, rejected);
+    assert_eq!(decisions, ["accepted"; 8]);
+}
+
 #[tokio::test]
 async fn list_that_cannot_be_refreshed_is_used_until_its_end() {
     assert_eq!(ends(&[("ttl", json!(20))], None).await, 20);
@@ -223,12 +251,12 @@ async fn number_of_lists_is_bounded() {
         assert_eq!(api.decide(&sign(&token)).await, UNAVAILABLE);
     }
     let after_many = api.server.requests();
-    assert!(after_many <= 64, "lists that tokens in the cache name are kept: {after_many}");
+    assert!(after_many <= 64, "lists that tokens in the cache reference are kept: {after_many}");
 }
 
-/// Tokens in the cache name lists that are over, such as those of the days before.
+/// Tokens in the cache reference lists that have expired, such as those of the days before.
 #[tokio::test]
-async fn new_list_is_used_where_an_earlier_one_is_over() {
+async fn new_list_is_used_where_an_earlier_one_has_expired() {
     // Without the cache, no token keeps a list.
     if std::env::var_os(policy::TOKEN_CACHE).is_some() {
         return;

@@ -1,7 +1,7 @@
 //! Status lists.
 //!
-//! - `decisions`: which tokens a list revokes, and which claims are refused
-//! - `fetches`: lists that are wrong or not there, and how often a list is fetched
+//! - `decisions`: which tokens a list revokes, and which claims are rejected
+//! - `fetches`: lists that are wrong or missing, and how often a list is fetched
 //! - `live`: WebSocket sessions that end with a list
 //! - `settings`: settings that cannot work
 

@@ -1,4 +1,4 @@
-//! Messages and requests that end nothing.
+//! Messages and requests that revoke nothing.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use oauth2_actix::{Algorithm, ErrorKind, testing::SigningKey};
@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::{Api, CLIENT, LOGOUT, body, builder, form, sign};
 
-/// Sends a logout token that must be refused, and checks that it has ended nothing.
-async fn assert_refused(api: &Api, token: &str, what: &str) {
+/// Sends a logout token that must be rejected, and checks that it has revoked nothing.
+async fn assert_rejected(api: &Api, token: &str, what: &str) {
     let answer = api.post(token).await;
     assert_eq!(answer.status, 400, "{what}: {}", answer.body);
     let expected =
@@ -24,7 +24,7 @@ async fn assert_refused(api: &Api, token: &str, what: &str) {
 }
 
 #[tokio::test]
-async fn message_with_one_wrong_claim_is_refused() {
+async fn message_with_one_wrong_claim_is_rejected() {
     let api = Api::start(builder());
     let now = api.clock.unix_seconds();
     for (name, value) in [
@@ -47,26 +47,26 @@ async fn message_with_one_wrong_claim_is_refused() {
         ("events", json!({LOGOUT: true})),
     ] {
         let token = api.logout_token().claim(name, value.clone());
-        assert_refused(&api, &sign(&token), &format!("{name} {value}")).await;
+        assert_rejected(&api, &sign(&token), &format!("{name} {value}")).await;
     }
     for name in ["iss", "aud", "iat", "exp", "jti", "events"] {
-        assert_refused(&api, &sign(&api.logout_token().without(name)), name).await;
+        assert_rejected(&api, &sign(&api.logout_token().without(name)), name).await;
     }
     let neither = api.logout_token().without("sub").without("sid");
-    assert_refused(&api, &sign(&neither), "neither sub nor sid").await;
+    assert_rejected(&api, &sign(&neither), "neither sub nor sid").await;
     assert_eq!(api.post(&sign(&api.logout_token())).await.status, 200, "the control");
 }
 
 #[tokio::test]
-async fn message_of_another_type_is_refused() {
+async fn message_of_another_type_is_rejected() {
     let api = Api::start(builder());
     for typ in ["at+jwt", "secevent+jwt", "id_token+jwt", "logout", "logout+jwt+x", "JOSE", ""] {
-        assert_refused(&api, &sign(&api.logout_token().header("typ", typ)), typ).await;
+        assert_rejected(&api, &sign(&api.logout_token().header("typ", typ)), typ).await;
     }
 }
 
 #[tokio::test]
-async fn message_that_its_provider_has_not_signed_is_refused() {
+async fn message_that_its_provider_has_not_signed_is_rejected() {
     let api = Api::start(builder());
     let es256 = key(Algorithm::ES256);
     let good = sign(&api.logout_token());
@@ -105,13 +105,13 @@ async fn message_that_its_provider_has_not_signed_is_refused() {
         ("nothing", String::new()),
         ("two parts", good.rsplit_once('.').unwrap().0.to_owned()),
     ] {
-        assert_refused(&api, &forged, what).await;
+        assert_rejected(&api, &forged, what).await;
     }
 }
 
 /// A token of one kind is never accepted as another.
 #[tokio::test]
-async fn access_token_and_id_token_are_no_logout_tokens() {
+async fn access_token_and_id_token_are_not_logout_tokens() {
     let api = Api::start(builder());
     let access =
         api.access_token("ann", "s-1").claim("jti", "1").claim("aud", json!(["api", CLIENT]));
@@ -121,12 +121,12 @@ async fn access_token_and_id_token_are_no_logout_tokens() {
         ("id_token", access.clone().header("typ", "JWT").claim("nonce", "n-1")),
         ("id_token without nonce", access.header("typ", "JWT")),
     ] {
-        assert_refused(&api, &sign(&token), what).await;
+        assert_rejected(&api, &sign(&token), what).await;
     }
 }
 
 #[tokio::test]
-async fn logout_token_is_no_access_token_even_for_the_audience_of_the_api() {
+async fn logout_token_is_not_an_access_token_even_for_the_audience_of_the_api() {
     let api = Api::start(builder());
     for (typ, events) in [
         ("logout+jwt", json!({LOGOUT: {}})),
@@ -144,7 +144,7 @@ async fn logout_token_is_no_access_token_even_for_the_audience_of_the_api() {
 }
 
 #[tokio::test]
-async fn request_of_another_form_is_refused() {
+async fn request_of_another_form_is_rejected() {
     let api = Api::start(builder());
     let token = sign(&api.logout_token());
     for (what, fields) in [
@@ -167,7 +167,7 @@ async fn request_of_another_form_is_refused() {
 }
 
 #[tokio::test]
-async fn body_that_is_too_large_is_refused_before_it_is_read() {
+async fn body_that_is_too_large_is_rejected_before_it_is_read() {
     let api = Api::start(builder());
     let large = format!("{}&logout_token={}", "x=1&".repeat(5000), sign(&api.logout_token()));
     let url = api.server.url("/backchannel-logout");
@@ -182,7 +182,7 @@ async fn body_that_is_too_large_is_refused_before_it_is_read() {
 }
 
 #[tokio::test]
-async fn message_of_an_attacker_with_an_access_token_is_refused() {
+async fn message_of_an_attacker_with_an_access_token_is_rejected() {
     let api = Api::start(builder());
     let forged = api.logout_token().sign(key(Algorithm::ES384));
     let bearer = sign(&api.access_token("ann", "s-1"));
