@@ -252,6 +252,7 @@ pub mod _docs {
     #[doc = "[operations.md]: crate::_docs::operations\n"]
     #[doc = "[recipes.md]: crate::_docs::recipes\n"]
     #[doc = "[revocation.md]: crate::_docs::revocation\n"]
+    #[doc = "[api-keys.md]: crate::_docs::api_keys\n"]
     #[doc = include_str!("../docs/when-the-provider-fails.md")]
     pub mod when_the_provider_fails {}
 }

@@ -71,7 +71,12 @@ use crate::{
             VerifiedToken,
         },
     },
-    util::{clock::Clock, log_rate::Throttle, telemetry::AcceptedRequests, units::Unit},
+    util::{
+        clock::Clock,
+        log_rate::Throttle,
+        telemetry::{self, AcceptedRequests},
+        units::Unit,
+    },
 };
 
 /// The API keys of a policy. No prefix is the beginning of another one.
@@ -297,6 +302,14 @@ impl ApiKeySet {
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("no response within {}", Unit(limit))),
         };
+        telemetry::api_key_looked_up(
+            &self.by.name,
+            match &found {
+                Ok(Some(_)) => "found",
+                Ok(None) => "unknown",
+                Err(_) => "failed",
+            },
+        );
         let result = match found {
             Err(cause) => return Err(self.failed(source, pass, &hash, cause)),
             Ok(None) => {

@@ -19,7 +19,7 @@ use super::{
     form::{BodyError, only_value, read_body},
     receiver::{Code, Kind, Receiver, Receivers, Refusal},
 };
-use crate::public::grant_admission;
+use crate::{public::grant_admission, util::telemetry};
 
 /// The services that [`OAuth2::logout_receivers`](crate::OAuth2::logout_receivers) returns.
 ///
@@ -72,6 +72,16 @@ async fn receive(
         Kind::LogoutTokens { .. } => logout(receiver, request, &mut payload).await,
         Kind::SecurityEvents { .. } => event(receiver, request, &mut payload).await,
     };
+    let outcome = match &result {
+        Ok(()) => "accepted",
+        Err(Failure::Refused(Refusal::Unavailable)) => "failed",
+        Err(_) => "rejected",
+    };
+    let name = match receiver.kind {
+        Kind::LogoutTokens { .. } => "backchannel_logout",
+        Kind::SecurityEvents { .. } => "security_events",
+    };
+    telemetry::logout_message(name, outcome);
     match (receiver.kind, result) {
         // OpenID Connect Back-Channel Logout 1.0 §2.8.
         (Kind::LogoutTokens { .. }, Ok(())) => response(StatusCode::OK).finish(),

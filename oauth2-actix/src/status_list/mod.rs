@@ -52,7 +52,7 @@ use crate::{
     },
     provider::ResolvedProvider,
     token::status::TokenStatus,
-    util::{clock::Clock, log_rate::Throttle},
+    util::{clock::Clock, log_rate::Throttle, telemetry},
 };
 
 /// The lists of one provider.
@@ -200,12 +200,13 @@ impl StatusLists {
         }
         let call = || Arc::clone(self).fetch(Arc::clone(list));
         match self.calls.result(&self.parts.thread, list.id, call).await {
-            Ok(answer) => answer,
-            Err(SharedCallError::TooMany) => Err(self.unavailable(
-                "too many status lists are being fetched; expected at most 8 at the same time",
-            )),
+            Ok(result) => result,
+            Err(SharedCallError::TooMany) => {
+                Err(self
+                    .unavailable("too many fetches of status lists in progress and in the queue"))
+            }
             Err(SharedCallError::Cancelled) => {
-                Err(self.unavailable("the fetch of the status list was lost"))
+                Err(self.unavailable("the fetch of the status list was cancelled"))
             }
         }
     }
@@ -241,7 +242,10 @@ impl StatusLists {
             ));
         };
         let began = self.parts.clock.monotonic();
-        match self.load(&list, began).await {
+        let loaded = self.load(&list, began).await;
+        let outcome = if loaded.is_ok() { "fetched" } else { "failed" };
+        telemetry::status_list_fetched(&self.parts.provider.name, outcome);
+        match loaded {
             Ok(()) => {
                 list.breaker.succeeded(pass);
                 Ok(())
@@ -263,17 +267,17 @@ impl StatusLists {
         // Base64 twice, and what else a list says.
         let limit = self.max_bytes.saturating_mul(2).saturating_add(64 * 1024);
         let get = fetch::get_as(&client, &list.url, MEDIA_TYPE, limit);
-        let answer = tokio::time::timeout(self.parts.timeout, get).await;
-        let answer = answer.map_err(|_| Failure::Timeout(self.parts.timeout))??;
-        if answer.status != reqwest::StatusCode::OK {
-            return Err(Failure::Status(answer.status, answer.retry_after));
+        let response = tokio::time::timeout(self.parts.timeout, get).await;
+        let response = response.map_err(|_| Failure::Timeout(self.parts.timeout))??;
+        if response.status != reqwest::StatusCode::OK {
+            return Err(Failure::Status(response.status, response.retry_after));
         }
-        if answer.content_type.as_deref() != Some(MEDIA_TYPE) {
+        if response.content_type.as_deref() != Some(MEDIA_TYPE) {
             return Err(Failure::List(
                 format!("its content type is wrong; expected {MEDIA_TYPE}").into(),
             ));
         }
-        let text = std::str::from_utf8(&answer.body);
+        let text = std::str::from_utf8(&response.body);
         let text = text.map_err(|_| Failure::List("it is not UTF-8".into()))?;
         let Parts { provider, fetchers, clock, issuers, .. } = &self.parts;
         let claims = provider

@@ -45,6 +45,18 @@ pub(crate) fn describe() {
             INTROSPECTIONS,
             "Introspection requests, by provider and outcome"
         );
+        metrics::describe_counter!(
+            API_KEY_LOOKUPS,
+            "Lookups of API keys in a source, by set of keys and outcome"
+        );
+        metrics::describe_counter!(
+            STATUS_LIST_FETCHES,
+            "Fetches of status lists, by provider and outcome"
+        );
+        metrics::describe_counter!(
+            LOGOUT_MESSAGES,
+            "Logout tokens and security event tokens, by receiver and outcome"
+        );
         metrics::describe_counter!(EXCHANGES, "Token exchanges, by provider and outcome");
         metrics::describe_histogram!(
             EXCHANGE_DURATION,
@@ -207,6 +219,32 @@ pub(crate) fn exchange_took(provider: &Arc<str>, duration: Duration) {
     let _ = (provider, duration);
 }
 
+/// Counts a lookup of an API key in a source: `found`, `unknown` or `failed`.
+pub(crate) fn api_key_looked_up(api_keys: &Arc<str>, outcome: &'static str) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!(API_KEY_LOOKUPS, "api_keys" => Arc::clone(api_keys), "outcome" => outcome)
+        .increment(1);
+    #[cfg(not(feature = "metrics"))]
+    let _ = (api_keys, outcome);
+}
+
+/// Counts a fetch of a status list: `fetched` or `failed`.
+pub(crate) fn status_list_fetched(provider: &Arc<str>, outcome: &'static str) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!(STATUS_LIST_FETCHES, "provider" => Arc::clone(provider), "outcome" => outcome)
+        .increment(1);
+    #[cfg(not(feature = "metrics"))]
+    let _ = (provider, outcome);
+}
+
+/// Counts a message to a receiver: `accepted`, `rejected` or `failed`.
+pub(crate) fn logout_message(receiver: &'static str, outcome: &'static str) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!(LOGOUT_MESSAGES, "receiver" => receiver, "outcome" => outcome).increment(1);
+    #[cfg(not(feature = "metrics"))]
+    let _ = (receiver, outcome);
+}
+
 /// Counts an entry that was to be added to the deny list: `added`, `full` or `not_stored`.
 pub(crate) fn revocation(outcome: &'static str) {
     #[cfg(feature = "metrics")]
@@ -356,6 +394,9 @@ mod names {
     pub(super) const FETCHED_AT: &str = "oauth2_keys_fetched_timestamp_seconds";
     pub(super) const USABLE: &str = "oauth2_keys_usable";
     pub(super) const STALE_AT: &str = "oauth2_keys_stale_timestamp_seconds";
+    pub(super) const API_KEY_LOOKUPS: &str = "oauth2_api_key_lookups_total";
+    pub(super) const STATUS_LIST_FETCHES: &str = "oauth2_status_list_fetches_total";
+    pub(super) const LOGOUT_MESSAGES: &str = "oauth2_logout_messages_total";
     pub(super) const EXCHANGES: &str = "oauth2_token_exchanges_total";
     pub(super) const EXCHANGE_DURATION: &str = "oauth2_token_exchange_duration_seconds";
     pub(super) const INTROSPECTIONS: &str = "oauth2_introspections_total";
