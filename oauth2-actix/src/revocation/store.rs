@@ -82,9 +82,9 @@ pub trait RevocationStore: Send + Sync + 'static {
     /// [`DenyList::when_unavailable`](super::DenyList::when_unavailable) says what happens to requests.
     fn load(&self, after: Option<&[u8]>) -> BoxFuture<'static, Result<LoadedEntries, StoreError>>;
 
-    /// Sets [`max_entries`](super::DenyList::max_entries) of the list that uses the store. It is called once, before the
-    /// other methods. A store may let [`add`](Self::add) fail when it has twice as many entries, which no list can load.
-    /// Default: does nothing.
+    /// Sets [`max_entries`](super::DenyList::max_entries) of the list that uses the store. It is called once for each list,
+    /// before the other methods. A store may let [`add`](Self::add) fail when it has twice as many entries, since no list
+    /// can load more. Default: does nothing.
     fn set_max_entries(&self, max_entries: usize) {
         let _ = max_entries;
     }
