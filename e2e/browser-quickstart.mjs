@@ -99,7 +99,7 @@ function launch(port, options = []) {
   const restart = async () => {
     const next = launch(port, options);
     Object.assign(quickstart, next, { restart });
-    if (!(await ready(next, port))) throw new Error(`port ${port} was taken meanwhile`);
+    if (!(await ready(next, port))) throw new Error(`port ${port} was taken in the meantime`);
   };
   /** Advances its test clock, which must be enabled. */
   const advance = async (seconds) => {

@@ -399,7 +399,7 @@ fn changes_of_the_payload() -> Vec<Change> {
         wider(
             "a nonce that was not required and is a number",
             |case| case.payload("nonce", json!(1)),
-            "RFC 9449 §4.3, check 10: the claim is compared if a nonce was given out",
+            "RFC 9449 §4.3, check 10: the claim is compared if a nonce was issued",
         ),
     ]
 }

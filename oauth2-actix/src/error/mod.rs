@@ -150,7 +150,7 @@ impl Error {
             Kind::ReplayStoreUnavailable => "replay_store_unavailable",
             Kind::RequestMalformed { .. } => "request_malformed",
             Kind::RequirementNotMet { .. } => "requirement_not_met",
-            Kind::RevocationStatusUnavailable => "revocations_unavailable",
+            Kind::RevocationStatusUnavailable => "revocation_status_unavailable",
             Kind::SenderConstrained => "sender_constrained",
             Kind::SignatureInvalid => "signature_invalid",
             Kind::SubjectMismatch => "subject_mismatch",

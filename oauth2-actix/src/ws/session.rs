@@ -306,7 +306,7 @@ impl State {
                                 }
                                 Err(reason) => return (claims.clone(), reason),
                             },
-                            // `ended` asks again, and ends the session if there is no answer for too long.
+                            // `ended` retries, and ends the session if requests fail for too long.
                             Err(reason)
                                 if reason.is_unavailable()
                                     && accepted.verified_by.introspected().is_some() => {}
@@ -344,7 +344,7 @@ async fn changed(changes: &mut Option<watch::Receiver<()>>) {
     match changes {
         Some(receiver) => {
             if receiver.changed().await.is_err() {
-                // The tenant was removed. It is looked up once more now, and then at each interval.
+                // The tenant was removed. It is looked up once more at once, and later at each interval.
                 *changes = None;
             }
         }

@@ -247,7 +247,7 @@ impl Day {
         }
     }
 
-    /// Waits until `done`. Meanwhile, keys that are in the last set and in the next one must be accepted.
+    /// Waits until `done`. Until then, keys that are in the last set and in the next one must be accepted.
     async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + TIMEOUT;
         let next = kids(&self.published);

@@ -1,5 +1,5 @@
 //! Hostile tenants: their documents are slow to parse, and tokens with made-up key ids cause repeated fetches
-//! of them. Meanwhile a good provider and a good tenant rotate their keys. The first tokens of the new keys
+//! of them. At the same time, a good provider and a good tenant rotate their keys. The first tokens of the new keys
 //! must be accepted within a second.
 
 use oauth2_actix_tests::key_server::{Answer, KeyServer};

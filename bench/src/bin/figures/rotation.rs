@@ -138,7 +138,7 @@ impl Run {
                     return None;
                 }
                 if index == EACH_SECOND / 2 && ROTATIONS.contains(&second) {
-                    // Meanwhile, the other connections send.
+                    // At the same time, the other connections send.
                     rotate(second);
                 }
                 let requests = requests.read().unwrap();

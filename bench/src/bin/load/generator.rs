@@ -75,7 +75,7 @@ impl Generator {
             let polled = Instant::now();
             self.poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
             if events.is_empty() {
-                // After a pause there are several answers, and the server is busy meanwhile.
+                // After a pause there are several answers, and the server is busy at the same time.
                 while polled.elapsed() < PAUSE {
                     hint::spin_loop();
                 }

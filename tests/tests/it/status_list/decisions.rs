@@ -122,7 +122,7 @@ async fn list_is_no_access_token_and_access_token_is_no_list() {
     let list = api.list(&[0]).claim("aud", "api");
     assert_eq!(api.decide(&sign(&list)).await, "type_not_allowed");
     api.serve(&api.token(0));
-    assert_eq!(api.decide(&api.token(0)).await, "revocations_unavailable");
+    assert_eq!(api.decide(&api.token(0)).await, "revocation_status_unavailable");
 }
 
 /// A token in the cache is looked up with every request.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Api, answer, deflate, sign};
 
-const UNAVAILABLE: &str = "revocations_unavailable";
+const UNAVAILABLE: &str = "revocation_status_unavailable";
 
 #[tokio::test]
 async fn list_that_is_wrong_is_not_used_and_its_tokens_get_503() {
