@@ -52,7 +52,7 @@
 //! 3. `exp` is in the future and `nbf`, if present, in the past; other registered claims have the right type.
 //! 4. One of that provider's keys verifies it, with an algorithm that this key allows.
 //!
-//! With [introspection](crate::introspection), opaque tokens are accepted too, if their issuer reports them as
+//! With [introspection], opaque tokens are accepted too, if their issuer reports them as
 //! active. With [API keys](crate::api_keys), a token with their prefix is accepted if its hash is known. With
 //! [`Provider::dpop`] or [`Provider::certificate_bound`], a token that is bound to a key or certificate of the client
 //! needs its proof or certificate.

@@ -142,9 +142,9 @@ impl Provider {
     /// # drop(provider);
     /// ```
     ///
-    /// A token contains the URI of its list and its index in `status.status_list`. After all other checks, a token whose status is not 0
-    /// gets 401 `invalid_token`, even if it is cached, and its sessions and streams end. A list is a JWT that a key of the
-    /// provider has signed, and is used for its `ttl`, until its `exp` and for
+    /// A token contains the URI of its list and its index in `status.status_list`. After all other checks, a token whose
+    /// status is not 0 gets 401 `invalid_token`, even if it is cached, and its sessions and streams end. A list is a JWT
+    /// that a key of the provider has signed, and is used for its `ttl`, until its `exp` and for
     /// [`max_age`](StatusList::max_age), whatever is shortest. It is fetched again before that, in the background. If
     /// no list can be used, requests get 503.
     ///

@@ -8,8 +8,8 @@
 //! See [`OAuth2::exchange`](crate::OAuth2::exchange), [`Provider::token_exchange`](crate::Provider::token_exchange), and
 //! the page `docs/token-exchange.md` of the repository.
 
-// Owns token exchange requests, the validation of responses, and the cache of tokens. It imports `config`, `error`, `http`, `json`,
-// `outbound`, `token` and `util`.
+// Owns token exchange requests, the validation of responses, and the cache of tokens. It imports `config`, `error`, `http`,
+// `json`, `outbound`, `token` and `util`.
 //
 // - this file: token exchange at one provider, and the limits of its calls
 // - `answer.rs`: the response of the token endpoint

@@ -4,8 +4,8 @@
 //! See [`Provider::introspection`](crate::Provider::introspection), [`Introspection`], and the page
 //! `docs/introspection.md` of the repository.
 
-// Owns introspection requests, the validation of responses, and the choice of the provider. It imports `config`, `error`, `http`, `jose`,
-// `json`, `keys`, `outbound`, `provider`, `revocation`, `token` and `util`.
+// Owns introspection requests, the validation of responses, and the choice of the provider. It imports `config`, `error`,
+// `http`, `jose`, `json`, `keys`, `outbound`, `provider`, `revocation`, `token` and `util`.
 //
 // - this file: the introspection at one provider, and the limits of its requests
 // - `answer.rs`: the response, and the checks of an active token

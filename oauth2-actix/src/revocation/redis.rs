@@ -31,7 +31,8 @@ use crate::store::{
 /// [`max_entries`](super::DenyList::max_entries). Redis stores hashes, and no claims.
 ///
 /// Redis may be restarted, and may lose its data. Each process detects that the server or its data has changed, loads all
-/// entries again, and adds those that are missing. Only an entry that no running process has is lost. While Redis cannot be reached, [`DenyList::when_unavailable`](super::DenyList::when_unavailable) says what happens.
+/// entries again, and adds those that are missing. Only an entry that no running process has is lost. While Redis cannot be
+/// reached, [`DenyList::when_unavailable`](super::DenyList::when_unavailable) says what happens.
 ///
 /// ```
 /// use oauth2_actix::{revocation::{DenyList, RedisRevocationStore}, store::RedisServer};
@@ -46,9 +47,9 @@ use crate::store::{
 ///
 /// # What Redis needs
 ///
-/// - Redis 5 or later, or Valkey. Its user needs the commands `INFO`, `EVAL`, `MULTI`, `EXEC`, `GET`, `SET`, `INCR`, `ZADD`, `ZREM`, `ZSCORE`,
-///   `ZCARD`, `ZRANGE`, `ZRANGEBYSCORE`, `HGET`, `HSET`, `HDEL`, `PEXPIREAT`, `TIME`, `PING` and, in a Cluster, `CLUSTER SLOTS`, and the keys that begin with the
-///   [prefix](crate::store::RedisServer::key_prefix). For notices also `PUBLISH` and `SUBSCRIBE`, and the channels that begin
+/// - Redis 5 or later, or Valkey. Its user needs the commands `INFO`, `EVAL`, `MULTI`, `EXEC`, `GET`, `SET`, `INCR`, `ZADD`,
+///   `ZREM`, `ZSCORE`, `ZCARD`, `ZRANGE`, `ZRANGEBYSCORE`, `HGET`, `HSET`, `HDEL`, `PEXPIREAT`, `TIME`, `PING` and, in a
+///   Cluster, `CLUSTER SLOTS`, and the keys that begin with the [prefix](crate::store::RedisServer::key_prefix). For notices also `PUBLISH` and `SUBSCRIBE`, and the channels that begin
 ///   with it; without them, entries arrive by the next load.
 /// - `maxmemory-policy noeviction`, if `maxmemory` is set.
 /// - Persistence, if Redis and all processes may end at the same time. With replicas, `min-replicas-to-write 1`, and

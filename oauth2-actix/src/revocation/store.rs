@@ -138,6 +138,7 @@ impl LoadedEntries {
     pub fn later(entries: Vec<RevocationEntry>, position: impl Into<Vec<u8>>) -> Self {
         Self { entries, position: position.into(), is_complete: false, has_more: false }
     }
+
     /// Notes that these entries are a page, and that more follow after its position. The next page is loaded at once, with
     /// the position of this one and a separate time limit. The list is used after the last page.
     ///

@@ -176,8 +176,8 @@ impl RedisServer {
         self
     }
 
-    /// Sets the certificate that `rediss://` servers ask clients for, which is their default (`tls-auth-clients`): PEM, the chain
-    /// and the private key. `Debug`, errors and logs never show the key.
+    /// Sets the certificate that `rediss://` servers ask clients for, which is their default (`tls-auth-clients`): PEM, the
+    /// chain and the private key. `Debug`, errors and logs never show the key.
     #[must_use]
     pub fn client_certificate_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.client_certificate_pem = Some(pem.into());

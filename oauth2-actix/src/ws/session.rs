@@ -53,9 +53,9 @@ impl Session {
     /// Replaces the session's token with a newer one, whose expiry then ends the session. The
     /// application chooses how a client sends it, usually in a message.
     ///
-    /// It must have the same provider, issuer, subject and `act`, be bound to the same key or certificate of the client
-    /// or to none as the session's is, be for the same resource if there are several, and satisfy the requirement of [`Upgrade::require`](super::Upgrade::require). Requirements of handlers and macros
-    /// are not checked again.
+    /// It must have the same provider, issuer, subject and `act`, be bound to the same key or certificate of the client or
+    /// to none as the session's is, be for the same resource if there are several, and satisfy the requirement of
+    /// [`Upgrade::require`](super::Upgrade::require). Requirements of handlers and macros are not checked again.
     ///
     /// # Errors
     ///

@@ -21,8 +21,9 @@ use crate::{
 /// Each proof takes one round trip, and about 160 bytes of Redis until it has expired.
 ///
 /// Redis may be restarted, and may lose its data. The store notes in Redis since when the server has forgotten nothing, and
-/// then answers [`Insertion::Unavailable`] for a proof that may have been used before: for 6 s and the accepted clock skew of
-/// proofs after a restart, a loss of data or a failover, and with nonces for 11 s and until the client has a later nonce. No proof is accepted twice because of one.
+/// then answers [`Insertion::Unavailable`] for a proof that may have been used before: for 6 s and the accepted clock skew
+/// of proofs after a restart, a loss of data or a failover, and with nonces for 11 s and until the client has a later
+/// nonce. No proof is accepted twice because of one.
 ///
 /// It also answers [`Insertion::Unavailable`] while Redis cannot be reached, has no memory left, or its clock and that of
 /// this process differ by more than 5 s.
