@@ -1,7 +1,7 @@
 //! The cache, shared calls, limits and the breaker.
 
 use futures_util::future::join_all;
-use oauth2_actix_tests::wait::until;
+use oauth2_actix_tests::wait::{advance_until, until};
 
 use super::*;
 
@@ -117,12 +117,14 @@ async fn concurrent_calls_are_limited() {
     let running: Vec<_> = (0..4).map(|index| exchange(format!("a{index}"))).collect();
     setup.server.wait_for_requests(4);
     let queued: Vec<_> = (4..20).map(|index| exchange(format!("a{index}"))).collect();
-    until("all wait", || setup.clock.sleepers() >= 20).await;
-    setup.clock.advance(seconds(5));
-    for result in join_all(running.into_iter().chain(queued)).await {
+    until("the others wait", || setup.clock.sleepers() >= 16).await;
+    assert_eq!(setup.server.requests(), 4);
+    let all: Vec<_> = running.into_iter().chain(queued).collect();
+    let are_finished = || all.iter().all(tokio::task::JoinHandle::is_finished);
+    advance_until(&setup.clock, seconds(5), "the end of all", are_finished).await;
+    for result in join_all(all).await {
         unavailable(result.unwrap());
     }
-    assert_eq!(setup.server.requests(), 4);
 }
 
 #[tokio::test]
