@@ -567,15 +567,7 @@ impl Provider {
         for unknown in &self.unknown_algorithms {
             faults.take(Algorithm::named(unknown, name));
         }
-        if let Some(introspection) = &self.introspection {
-            faults.push_all(introspection.faults(name, !self.keys.is_empty()));
-            if self.spiffe_trust_domain.is_some() {
-                let problem = "contradicts `spiffe_trust_domain`: JWT-SVIDs are verified by their signature; expected \
-                               another provider with `introspection`";
-                let error = ConfigError::new(name, names::INTROSPECTION, problem);
-                faults.push(error.of_kind(Conflict));
-            }
-        }
+        faults.push_all(self.introspection_faults(name));
         faults.push_all(self.status_list_faults(name));
         if let Some(exchange) = &self.token_exchange {
             faults.push_all(exchange.faults(name, self.lacks_issuer()));

@@ -1,7 +1,11 @@
 //! The settings of a provider for calls to it that requests cause: introspection and token exchange.
 
 use crate::config::{
-    introspection::Introspection, provider::Provider, token_exchange::TokenExchange,
+    error::{ConfigError, ConfigErrorKind, Faults},
+    introspection::Introspection,
+    names,
+    provider::Provider,
+    token_exchange::TokenExchange,
 };
 
 impl Provider {
@@ -83,6 +87,19 @@ impl Provider {
     pub fn token_exchange(mut self, exchange: TokenExchange) -> Self {
         self.token_exchange = Some(exchange);
         self
+    }
+
+    /// Returns the faults of introspection that can be found without the other providers.
+    pub(crate) fn introspection_faults(&self, name: Option<&str>) -> Faults {
+        let Some(introspection) = &self.introspection else { return Faults::default() };
+        let mut faults = introspection.faults(name, !self.keys.is_empty());
+        if self.spiffe_trust_domain.is_some() {
+            let problem = "contradicts `spiffe_trust_domain`: JWT-SVIDs are verified by their signature; expected another \
+                           provider with `introspection`";
+            let error = ConfigError::new(name, names::INTROSPECTION, problem);
+            faults.push(error.of_kind(ConfigErrorKind::Conflict));
+        }
+        faults
     }
 
     /// Returns whether the provider introspects every token.
