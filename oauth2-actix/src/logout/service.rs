@@ -110,10 +110,8 @@ async fn logout(
     check_content_type(receiver, request, "application/x-www-form-urlencoded")?;
     let body = read_body(payload).await?;
     let token = only_value(&body, "logout_token").ok_or_else(|| {
-        receiver.refuse(
-            Code::Request,
-            "the form has none or several; expected one `logout_token`".into(),
-        )
+        receiver
+            .refuse(Code::Request, "the form has no `logout_token` or several; expected one".into())
     })?;
     Ok(process(receiver, token.into_owned()).await?)
 }
