@@ -324,6 +324,9 @@ impl Fetcher {
         let origin = SnapshotOrigin::Fetch { began_at: fetch.began_at };
         let snapshot = Arc::new(Snapshot { keys, origin, stale_at });
         self.remote.replace(Arc::clone(&snapshot));
+        // Before the report, so that the metrics are never behind the status.
+        let stale_at = stale_at.map(|moment| clock.unix_time_of(moment));
+        self.remote.metrics.fetched(clock.unix_time(), not_modified, stale_at);
         {
             let report = &mut self.remote.state().report;
             report.last_success = Some(clock.unix_time());
@@ -334,8 +337,6 @@ impl Fetcher {
                 report.succeeded += 1;
             }
         }
-        let stale_at = stale_at.map(|moment| clock.unix_time_of(moment));
-        self.remote.metrics.fetched(clock.unix_time(), not_modified, stale_at);
         self.snapshot_ticket = fetch.ticket;
         Ok((snapshot, due))
     }
@@ -346,6 +347,7 @@ impl Fetcher {
         let now = clock.monotonic();
         self.failures = self.failures.saturating_add(1);
         let backoff = backoff(self.failures);
+        self.remote.metrics.not_fetched();
         {
             let mut state = self.remote.state();
             state.gate.retry_at = now + backoff;
@@ -354,7 +356,6 @@ impl Fetcher {
             state.report.failed += 1;
         }
         let (provider, source) = (&self.remote.provider, &self.remote.shown);
-        self.remote.metrics.not_fetched();
         let keys_age_seconds = self.keys_age_seconds();
         let (failures, next_try_seconds) = (self.failures, backoff.as_secs_f64());
         // Requests of clients can cause fetches, so warnings have a rate.
