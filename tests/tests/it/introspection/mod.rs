@@ -52,8 +52,16 @@ impl Setup {
         introspection: impl FnOnce(Introspection) -> Introspection,
         provider: impl FnOnce(Provider) -> Provider,
     ) -> Self {
+        Self::with_clock(ManualClock::new(), answer, introspection, provider)
+    }
+
+    fn with_clock(
+        clock: ManualClock,
+        answer: Answer,
+        introspection: impl FnOnce(Introspection) -> Introspection,
+        provider: impl FnOnce(Provider) -> Provider,
+    ) -> Self {
         let server = KeyServer::start(answer).unwrap();
-        let clock = ManualClock::new();
         let introspection = introspection(at(&server));
         let provider = provider(introspected(introspection));
         let oauth2 = builder(&clock).provider("p", provider).build().unwrap();

@@ -1,6 +1,6 @@
 //! Live WebSocket sessions and streams: their tokens are introspected again, and they end when a token is no longer active.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, pin::pin};
 
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,
@@ -9,10 +9,14 @@ use actix_web::{
 };
 use futures_util::{
     future::poll_fn,
+    poll,
     stream::{self, FuturesUnordered, StreamExt},
 };
 use oauth2_actix::{Claims, requirement, testing::LocalServer, until_expiry, ws};
-use oauth2_actix_tests::{socket::Socket, wait::advance_until};
+use oauth2_actix_tests::{
+    socket::Socket,
+    wait::{PATIENCE, until},
+};
 
 use super::*;
 
@@ -76,9 +80,17 @@ async fn echo(socket: &mut Socket, text: &str) -> String {
     socket.receive().await
 }
 
-/// Advances the clock until the session is closed.
-async fn closed(setup: &Setup, socket: &mut Socket) -> String {
-    let mut closing = std::pin::pin!(socket.receive());
+/// Advances the clock once, and waits for the request that is due then. The clock stands still while the request is
+/// in progress, so that the speed of the machine decides nothing.
+async fn introspected_after(setup: &Setup, time: Duration) {
+    let before = setup.server.requests();
+    setup.clock.advance(time);
+    until("the token is introspected again", || setup.server.requests() > before).await;
+}
+
+/// Advances the clock until the session is closed, during an outage.
+async fn closed_in_outage(setup: &Setup, socket: &mut Socket) -> String {
+    let mut closing = pin!(socket.receive());
     loop {
         setup.clock.advance(seconds(2));
         if let Ok(closed) = tokio::time::timeout(Duration::from_millis(5), closing.as_mut()).await {
@@ -86,6 +98,11 @@ async fn closed(setup: &Setup, socket: &mut Socket) -> String {
         }
     }
 }
+
+/// The longest time between two introspections of the token of a live session.
+const AGAIN: Duration = seconds(65);
+/// The same where the endpoint has failed.
+const RETRY: Duration = seconds(10);
 
 #[tokio::test]
 async fn session_ends_when_the_provider_says_that_its_token_is_not_active() {
@@ -95,11 +112,11 @@ async fn session_ends_when_the_provider_says_that_its_token_is_not_active() {
     let mut socket = open(&server).await;
     assert_eq!(echo(&mut socket, "hello").await, "hello");
     // The token is introspected again, and the session continues.
-    advance_until(&setup.clock, seconds(20), "a second request", || setup.server.requests() >= 2)
-        .await;
+    introspected_after(&setup, AGAIN).await;
     assert_eq!(echo(&mut socket, "again").await, "again");
     setup.server.answer(Answer::json(&json!({"active": false})));
-    assert_eq!(closed(&setup, &mut socket).await, "1008 invalid token");
+    introspected_after(&setup, AGAIN).await;
+    assert_eq!(socket.receive().await, "1008 invalid token");
 }
 
 #[tokio::test]
@@ -109,11 +126,9 @@ async fn session_survives_a_short_outage_and_ends_after_a_minute() {
     let server = serve(&setup.oauth2);
     let mut socket = open(&server).await;
     setup.server.answer(Answer::status(500));
-    let before = setup.server.requests();
-    advance_until(&setup.clock, seconds(10), "a request", || setup.server.requests() > before)
-        .await;
+    introspected_after(&setup, AGAIN).await;
     assert_eq!(echo(&mut socket, "hello").await, "hello");
-    assert_eq!(closed(&setup, &mut socket).await, "1013 try again later");
+    assert_eq!(closed_in_outage(&setup, &mut socket).await, "1013 try again later");
 }
 
 /// Such a session goes on for as long as others during an outage, and no longer.
@@ -124,16 +139,13 @@ async fn session_that_is_checked_again_survives_a_short_outage_too() {
     let server = serve(&setup.oauth2);
     let mut socket = open_at(&server, "/checked").await;
     setup.server.answer(Answer::status(500));
-    let before = setup.server.requests();
-    advance_until(&setup.clock, seconds(10), "a request", || setup.server.requests() > before)
-        .await;
+    introspected_after(&setup, AGAIN).await;
     assert_eq!(echo(&mut socket, "hello").await, "hello");
     setup.server.answer(setup.active(json!({"scope": "chat"})));
-    let before = setup.server.requests();
-    advance_until(&setup.clock, seconds(5), "an answer", || setup.server.requests() > before).await;
+    introspected_after(&setup, RETRY).await;
     assert_eq!(echo(&mut socket, "again").await, "again");
     setup.server.answer(Answer::status(500));
-    assert_eq!(closed(&setup, &mut socket).await, "1013 try again later");
+    assert_eq!(closed_in_outage(&setup, &mut socket).await, "1013 try again later");
 }
 
 #[tokio::test]
@@ -144,7 +156,8 @@ async fn session_that_is_checked_again_ends_when_the_answer_has_not_what_it_requ
     let mut socket = open_at(&server, "/checked").await;
     assert_eq!(echo(&mut socket, "hello").await, "hello");
     setup.server.answer(setup.active(json!({"scope": "other"})));
-    assert_eq!(closed(&setup, &mut socket).await, "1008 insufficient scope");
+    introspected_after(&setup, AGAIN).await;
+    assert_eq!(socket.receive().await, "1008 insufficient scope");
 }
 
 /// With a cache of zero, the session is not checked without end.
@@ -175,13 +188,10 @@ async fn stream_ends_when_its_token_is_not_active_any_more() {
     let mut body = Box::pin(body);
     setup.server.answer(Answer::json(&json!({"active": false})));
     let next = poll_fn(|context| body.as_mut().poll_next(context));
-    let mut next = std::pin::pin!(next);
-    let ended = loop {
-        if let Ok(ended) = tokio::time::timeout(Duration::from_millis(5), next.as_mut()).await {
-            break ended;
-        }
-        setup.clock.advance(seconds(5));
-    };
+    let mut next = pin!(next);
+    assert!(poll!(next.as_mut()).is_pending());
+    setup.clock.advance(AGAIN);
+    let ended = tokio::time::timeout(PATIENCE, next).await.unwrap();
     let error = ended.unwrap().unwrap_err();
     assert!(error.to_string().contains("not active"), "{error}");
 }
@@ -205,7 +215,8 @@ async fn session_with_a_cache_of_zero_is_introspected_every_8_to_10_seconds() {
     }
     assert_eq!(setup.server.requests(), before);
     setup.server.answer(Answer::json(&json!({"active": false})));
-    assert_eq!(closed(&setup, &mut socket).await, "1008 invalid token");
+    introspected_after(&setup, seconds(3)).await;
+    assert_eq!(socket.receive().await, "1008 invalid token");
     assert_eq!(setup.server.requests(), before + 1);
 }
 
