@@ -80,20 +80,22 @@ async fn echo(socket: &mut Socket, text: &str) -> String {
     socket.receive().await
 }
 
-/// Advances the clock, and waits for the request that is due then. The clock stands still while the request is in
-/// progress, so that the speed of the machine decides nothing. Where the response before was read after the clock had
-/// been advanced, the request is due later, and one more step is needed.
+/// Advances the clock, and waits for the request that is due then, and for its end. The clock stands still while the
+/// request is in progress, so that the speed of the machine decides nothing. Where the session reads the response
+/// before only after the clock has been advanced, its next request is due later, and one more step is needed.
 async fn introspected_after(setup: &Setup, time: Duration) {
     let before = setup.server.requests();
-    let arrival = async || until("a request", || setup.server.requests() > before).await;
+    let is_done = || {
+        setup.server.requests() > before && setup.oauth2.introspection_status()[0].in_progress == 0
+    };
     setup.clock.advance(time);
     for _ in 0..4 {
-        if tokio::time::timeout(seconds(2), arrival()).await.is_ok() {
+        if tokio::time::timeout(seconds(2), until("a request", is_done)).await.is_ok() {
             return;
         }
         setup.clock.advance(seconds(10));
     }
-    arrival().await;
+    until("a request", is_done).await;
 }
 
 /// Advances the clock until the session is closed, during an outage.
