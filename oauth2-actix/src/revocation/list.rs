@@ -301,12 +301,13 @@ impl Revocations {
 
     /// Notes that a load has succeeded that began at this monotonic time.
     pub(super) fn note_load(&self, began: Duration) {
+        // First, so that the metric is never behind the status.
+        telemetry::deny_list_loaded(self.clock.unix_time());
         let until = millis(began.saturating_add(self.limits.max_age));
         self.usable_until.fetch_max(until.min(ALWAYS - 1), Ordering::Relaxed);
         self.loaded_at.fetch_max(millis(began).saturating_add(1), Ordering::Relaxed);
         self.is_reachable.store(true, Ordering::Relaxed);
         self.was_loaded.send_if_modified(|was_loaded| !mem::replace(was_loaded, true));
-        telemetry::deny_list_loaded(self.clock.unix_time());
     }
 
     pub(super) fn note_failure(&self) {
