@@ -1,7 +1,7 @@
 //! The metrics of endpoints that requests call, and of receivers.
 
 use actix_web::{App, HttpServer};
-use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use metrics_util::debugging::DebugValue;
 use oauth2_actix::{
     Algorithm, ClientAuthentication, Provider,
     api_keys::{ApiKeyClaims, ApiKeyHash, ApiKeys},
@@ -21,6 +21,8 @@ use oauth2_actix_tests::{
 };
 use serde_json::json;
 
+use super::slow_recorder;
+
 const ISSUER: &str = "https://idp.test";
 
 /// The recorder is global, so that this test needs a process of its own.
@@ -32,9 +34,7 @@ fn calls_of_endpoints_and_sources_are_counted_by_outcome() {
 #[tokio::test]
 #[ignore = "in a process of its own, started by `calls_of_endpoints_and_sources_are_counted_by_outcome`"]
 async fn alone_calls_of_endpoints_and_sources_are_counted_by_outcome() {
-    let recorder = DebuggingRecorder::new();
-    let snapshotter = recorder.snapshotter();
-    recorder.install().unwrap();
+    let snapshotter = slow_recorder::install();
     let server = KeyServer::start(Answer::status(500)).unwrap();
     let client = || ClientAuthentication::basic("orders-api", "a-secret");
     let provider = Provider::new()

@@ -8,10 +8,7 @@ use actix_web::{
     error::ErrorImATeapot,
     test::{TestRequest, init_service},
 };
-use metrics_util::{
-    CompositeKey,
-    debugging::{DebugValue, DebuggingRecorder},
-};
+use metrics_util::{CompositeKey, debugging::DebugValue};
 use oauth2_actix::{
     Algorithm, Keys, Provider, TokenCacheConfig,
     testing::{ManualClock, Token},
@@ -25,6 +22,8 @@ use oauth2_actix_tests::{
     log, policy,
     wait::until,
 };
+
+use super::slow_recorder;
 
 /// The recorder is global, so that this test needs a process of its own.
 #[test]
@@ -42,9 +41,7 @@ fn label(key: &CompositeKey) -> String {
 #[ignore = "in a process of its own, started by `requests_fetches_and_lookups_are_counted`"]
 async fn alone_requests_fetches_and_lookups_are_counted() {
     log::keep();
-    let recorder = DebuggingRecorder::new();
-    let snapshotter = recorder.snapshotter();
-    recorder.install().unwrap();
+    let snapshotter = slow_recorder::install();
     let es256 = key(Algorithm::ES256);
     let body = es256.jwk_set().to_string();
     let tagged = Answer::body(200, &[("etag", "\"1\"")], body.as_bytes());

@@ -4,8 +4,10 @@
 //! - `endpoint_metrics`: the metrics of introspection, token exchange, API keys, status lists and receivers
 //! - `key_status`: warm-up, manual refresh, readiness and the status of keys
 //! - `metrics`: the metrics of the feature `metrics`
+//! - `slow_recorder`: a recorder of metrics that takes its time
 
 mod deny_list_metrics;
 mod endpoint_metrics;
 mod key_status;
 mod metrics;
+mod slow_recorder;
