@@ -347,6 +347,7 @@ impl Fetcher {
         let now = clock.monotonic();
         self.failures = self.failures.saturating_add(1);
         let backoff = backoff(self.failures);
+        // Before the report, as in `succeeded`.
         self.remote.metrics.not_fetched();
         {
             let mut state = self.remote.state();

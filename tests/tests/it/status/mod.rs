@@ -4,7 +4,7 @@
 //! - `endpoint_metrics`: the metrics of introspection, token exchange, API keys, status lists and receivers
 //! - `key_status`: warm-up, manual refresh, readiness and the status of keys
 //! - `metrics`: the metrics of the feature `metrics`
-//! - `slow_recorder`: a recorder of metrics that takes its time
+//! - `slow_recorder`: a slow recorder of metrics
 
 mod deny_list_metrics;
 mod endpoint_metrics;

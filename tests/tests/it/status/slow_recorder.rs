@@ -1,4 +1,4 @@
-//! A recorder that takes its time, so that a metric that is recorded after the status has changed is seen to be missing.
+//! A slow recorder of metrics: a metric that is recorded after the status has changed is seen to be missing.
 
 use std::{thread, time::Duration};
 
@@ -10,7 +10,7 @@ const DELAY: Duration = Duration::from_millis(5);
 
 struct SlowRecorder(DebuggingRecorder);
 
-/// Makes the recorder that of the process, and returns what reads its metrics.
+/// Installs the recorder for the process, and returns the snapshotter that reads its metrics.
 pub(super) fn install() -> Snapshotter {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
