@@ -1,7 +1,5 @@
 //! The metrics of the deny list.
 
-use std::collections::BTreeMap;
-
 use metrics_util::debugging::DebugValue;
 use oauth2_actix::{
     Algorithm, Provider,
@@ -33,28 +31,19 @@ async fn alone_entries_and_loads_of_the_deny_list_are_recorded() {
         .deny_list(DenyList::with_store(MemoryRevocationStore::new()).max_entries(2))
         .build()
         .unwrap();
-    let read = || -> BTreeMap<String, DebugValue> {
-        let seen = snapshotter.snapshot().into_vec().into_iter();
-        seen.map(|(key, _, _, value)| {
-            let labels: Vec<_> = key
-                .key()
-                .labels()
-                .map(|label| format!("{}={}", label.key(), label.value()))
-                .collect();
-            (format!("{} {}", key.key().name(), labels.join(" ")), value)
-        })
-        .collect()
-    };
     until("the list is loaded", || oauth2.is_ready()).await;
     let loaded = DebugValue::Gauge((clock.unix_seconds() as f64).into());
-    assert_eq!(read()["oauth2_deny_list_loaded_timestamp_seconds "], loaded);
+    assert_eq!(
+        slow_recorder::read(&snapshotter)["oauth2_deny_list_loaded_timestamp_seconds "],
+        loaded
+    );
     for sub in ["ann", "bob", "cid"] {
         let _ = oauth2.revoke(Revocation::subject(ISSUER, sub)).await;
     }
     let api = Api::start(oauth2);
     let token = Token::new(ISSUER, "api").claim("sub", "ann").sign(es256);
     assert_eq!(client::get(&api.url("/me"), Some(&token)).await.status, 401);
-    let seen = read();
+    let seen = slow_recorder::read(&snapshotter);
     for (name, count) in [
         ("oauth2_revocations_total outcome=added", 2),
         ("oauth2_revocations_total outcome=full", 1),

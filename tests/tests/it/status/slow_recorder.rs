@@ -1,9 +1,9 @@
 //! A slow recorder of metrics: a metric that is recorded after the status has changed is seen to be missing.
 
-use std::{thread, time::Duration};
+use std::{collections::BTreeMap, thread, time::Duration};
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use metrics_util::debugging::{DebuggingRecorder, Snapshotter};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 
 /// Several times the interval at which tests poll the status.
 const DELAY: Duration = Duration::from_millis(5);
@@ -16,6 +16,18 @@ pub(super) fn install() -> Snapshotter {
     let snapshotter = recorder.snapshotter();
     assert!(metrics::set_global_recorder(SlowRecorder(recorder)).is_ok());
     snapshotter
+}
+
+/// Returns the metrics by name and labels. Reading resets counters and gauges.
+pub(super) fn read(snapshotter: &Snapshotter) -> BTreeMap<String, DebugValue> {
+    let seen = snapshotter.snapshot().into_vec().into_iter();
+    seen.map(|(key, _, _, value)| {
+        let labels = key.key().labels();
+        let labels: Vec<_> =
+            labels.map(|label| format!("{}={}", label.key(), label.value())).collect();
+        (format!("{} {}", key.key().name(), labels.join(" ")), value)
+    })
+    .collect()
 }
 
 impl Recorder for SlowRecorder {
